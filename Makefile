@@ -1,0 +1,34 @@
+# Two commands on a fresh machine: `make run` and `make test`. Both build .venv when it is missing or out of date.
+PY ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: run test lint bench clean
+
+run: $(VENV)/.run
+	$(BIN)/python run.py $(ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV)
+
+# requirements.lock pins every version; what is installed is what pyproject.toml asks for.
+$(VENV)/.run: requirements.lock pyproject.toml
+	$(PY) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[dev,eval,tensorboard]"
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[kenlm]" \
+	  || echo "kenlm was not built (it needs a C++ compiler); its tests will be skipped"
+	touch $@

@@ -1,0 +1,1 @@
+"""Which training data, in which order, makes a better language model?"""

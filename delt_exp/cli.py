@@ -1,0 +1,88 @@
+"""The command line: Hydra, with help that lists every option and errors that name the nearest right word.
+
+Nothing here imports torch, Lightning or transformers: `--help` and `--cfg job` answer at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from delt_exp.errors import DeltError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+
+
+def main() -> None:
+    """Run the command line of `run.py`."""
+    arguments = sys.argv[1:]
+    if {"--help", "-h"} & set(arguments):
+        from delt_exp.cli_help import help_text
+
+        print(help_text(CONF))
+        return
+    import hydra
+
+    from delt_exp.cli_check import check_command
+    from delt_exp.run_name import register_resolvers
+
+    register_resolvers()
+    try:
+        check_command(CONF, arguments)
+    except DeltError as error:
+        _fail(error)
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
+
+
+def _job(cfg: "DictConfig") -> None:
+    """Run one job; in a sweep an error is handed to Hydra, which goes on with the other jobs."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from delt_exp.run_name import run_info
+
+    hydra_config = HydraConfig.get()
+    try:
+        from delt_exp.pipeline import run
+
+        _show(run(cfg, run_info(cfg, hydra_config)))
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues where this one stopped", file=sys.stderr)
+        raise SystemExit(130) from None
+    except DeltError as error:
+        if hydra_config.mode == RunMode.MULTIRUN:
+            from hydra.errors import HydraException
+
+            raise HydraException(str(error)) from error
+        _fail(error)
+
+
+def _fail(error: DeltError) -> NoReturn:
+    """Show one message and leave with status 1; HYDRA_FULL_ERROR=1 shows where it came from."""
+    import os
+
+    if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
+        raise error
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def _show(folder: Path) -> None:
+    """Print the results of a finished run and where its page is."""
+    from rich.table import Table
+
+    from delt_exp.files import read_json
+    from delt_exp.progress import console
+
+    record: dict[str, Any] = read_json(folder / "record.json")
+    table = Table("dataset", "metric", "value", "± s.e.", title=record["name"], title_justify="left")
+    for row in record["results"]:
+        error = "" if row["stderr"] is None else f"{row['stderr']:.4f}"
+        table.add_row(row["dataset"], row["metric"], f"{row['value']:.4f}", error)
+    console.print(table)
+    reused = sum(stage["cached"] for stage in record["stages"])
+    verdict = "verified" if record["order_verified"] else "NOT VERIFIED"
+    console.print(f"{len(record['stages'])} stages, {reused} of them found; order {verdict}; {record['seconds']:.0f} s")
+    console.print(f"report: {folder / 'report.html'}", markup=False)

@@ -1,0 +1,124 @@
+"""Checks a command before Hydra runs it, so that a mistake costs a second and names its cure."""
+
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from delt_exp.cli_help import group_names, options
+from delt_exp.errors import ConfigError, StoreError
+from delt_exp.files import disk_errors
+
+
+def check_command(conf: Path, arguments: Sequence[str]) -> None:
+    """Raise ConfigError or StoreError, naming the nearest right word, if the command cannot run."""
+    texts = [argument for argument in arguments if "=" in argument or argument.startswith("~")]
+    texts = [text for text in texts if not text.startswith("-")]
+    try:
+        overrides = OverridesParser.create().parse_overrides(texts)
+    except HydraException as error:
+        raise ConfigError(f"cannot read the command line: {_first_line(error)}") from error
+    for override in overrides:
+        _check_option(conf, override)
+    config = _compose(conf, overrides)
+    if not {"--cfg", "-c", "--info", "-i", "--hydra-help"} & set(arguments):
+        _check_values(config)
+        _check_output(Path(config.output_dir))
+
+
+def _check_option(conf: Path, override: Override) -> None:
+    group = (override.key_or_group or "").split("@")[0]
+    if not (conf / group).is_dir() or override.is_delete():
+        return
+    known = options(conf, group)
+    for value in _values(override):
+        if value is not None and str(value) not in known:
+            raise ConfigError(f"{group} has no option {value!r}{_nearest(str(value), known)}; options: {', '.join(known)}")
+
+
+def _values(override: Override) -> Iterable[Any]:
+    if override.is_sweep_override():
+        return [text.strip("'\"") for text in override.sweep_string_iterator()]
+    value = override.value()
+    return value if isinstance(value, list) else [value]
+
+
+def _compose(conf: Path, overrides: Sequence[Override]) -> DictConfig:
+    single = [_first_choice(override) for override in overrides]
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        try:
+            return compose("config", single)
+        except HydraException as error:
+            known = [key for key in _keys(compose("config", [])) if "_target_" not in key]
+            for override, text in zip(overrides, single, strict=True):
+                _check_key(conf, override.key_or_group or "", text, known)
+            raise ConfigError(_first_line(error)) from error
+
+
+def _check_key(conf: Path, key: str, text: str, known: list[str]) -> None:
+    """Raise for the override that does not compose by itself."""
+    try:
+        compose("config", [text])
+    except HydraException as error:
+        groups = group_names(conf)
+        if key in known or key.split("@")[0] in groups:
+            raise ConfigError(f"{text}: {_first_line(error)}") from error
+        raise ConfigError(
+            f"there is no key or group {key!r}{_nearest(key, [*groups, *known])}; "
+            "python run.py --help lists the groups, python run.py --cfg job the keys"
+        ) from error
+
+
+def _first_choice(override: Override) -> str:
+    if not override.is_sweep_override():
+        return str(override.input_line)
+    return f"{(override.input_line or '').split('=')[0]}={next(iter(override.sweep_string_iterator()))}"
+
+
+def _check_values(config: DictConfig) -> None:
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError(f"a value is missing: {', '.join(missing)}; give it as {missing[0]}=VALUE")
+    try:
+        OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_first_line(error)) from error
+
+
+def _check_output(folder: Path) -> None:
+    with disk_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise StoreError(f"output_dir {folder} is a file; give a folder: output_dir=FOLDER") from error
+        if not os.access(folder, os.W_OK):
+            raise StoreError(f"output_dir {folder} is not writable; give another folder: output_dir=FOLDER")
+
+
+def _keys(config: DictConfig, prefix: str = "") -> list[str]:
+    keys = []
+    for key in config:
+        node = config._get_node(key)
+        keys.append(f"{prefix}{key}")
+        if isinstance(node, DictConfig):
+            keys += _keys(node, f"{prefix}{key}.")
+    return keys
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    found = difflib.get_close_matches(word, known, 1, 0.5)
+    by_last = {key.rsplit(".")[-1]: key for key in reversed(known)}
+    found = found or [by_last[m] for m in difflib.get_close_matches(word.rsplit(".")[-1], list(by_last), 1, 0.6)]
+    return f", did you mean {found[0]!r}?" if found else ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

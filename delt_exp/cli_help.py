@@ -1,0 +1,63 @@
+"""The help page, read from the configuration itself: every group, every option, one line each."""
+
+from pathlib import Path
+
+import yaml
+
+USAGE = """\
+python run.py [GROUP=OPTION ...] [KEY=VALUE ...]       one run
+python run.py -m GROUP=OPTION,OPTION KEY=VALUE,VALUE   a sweep over all combinations
+python run.py --cfg job [...]                          show the configuration and stop
+"""
+
+
+def help_text(conf: Path) -> str:
+    """Return the help page: usage, every config group with its options and defaults, and the other keys."""
+    text = (conf / "config.yaml").read_text(encoding="utf-8")
+    config = yaml.safe_load(text)
+    defaults = dict(item for entry in config.pop("defaults") if isinstance(entry, dict) for item in entry.items())
+    config.pop("hydra", None)
+    parts = [
+        "Which training data, in which order, makes a better language model?\n",
+        USAGE,
+        *(_group(conf, group, defaults.get(group)) for group in group_names(conf)),
+        "Other keys and their defaults (KEY=VALUE):\n" + "".join(f"  {line}\n" for line in _leaves(config)),
+    ]
+    return "\n".join(parts)
+
+
+def group_names(conf: Path) -> list[str]:
+    """Return the config groups in the order of the data flow."""
+    config = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
+    listed = [key for entry in config["defaults"] if isinstance(entry, dict) for key in entry]
+    return listed + sorted({folder.name for folder in conf.iterdir() if folder.is_dir()} - set(listed))
+
+
+def options(conf: Path, group: str) -> list[str]:
+    """Return the options of a config group."""
+    return sorted(file.stem for file in (conf / group).glob("*.yaml"))
+
+
+def description(file: Path) -> str:
+    """Return the first comment of a YAML file that is not Hydra's package line."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") and "@package" not in line:
+            return line.lstrip("# ").strip()
+    return ""
+
+
+def _group(conf: Path, group: str, default: str | None) -> str:
+    names = options(conf, group)
+    width = max((len(name) for name in names), default=0)
+    lines = [f"  {'*' if n == default else ' '} {n:<{width}}  {description(conf / group / f'{n}.yaml')}" for n in names]
+    return "\n".join([f"{group}=   (* is the default)", *lines, ""])
+
+
+def _leaves(node: dict[str, object], prefix: str = "") -> list[str]:
+    lines: list[str] = []
+    for key, value in node.items():
+        if isinstance(value, dict):
+            lines += _leaves(value, f"{prefix}{key}.")
+        else:
+            lines.append(f"{prefix}{key}={'null' if value is None else str(value)}")
+    return lines

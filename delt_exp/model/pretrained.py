@@ -1,0 +1,31 @@
+"""Loading pretrained models and tokenizers, with one clear message when they are not there."""
+
+from pathlib import Path
+from typing import Any
+
+from delt_exp.errors import DependencyError
+from delt_exp.files import digest, file_sha256
+
+
+def load_pretrained(auto_class: Any, name: str, revision: str | None, **options: Any) -> Any:
+    """Return `auto_class.from_pretrained(name)`; never runs code that comes with the weights.
+
+    Raises DependencyError when the folder or the Hub name cannot be had.
+    """
+    try:
+        return auto_class.from_pretrained(name, revision=revision, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        kind = "folder" if Path(name).exists() else "Hub name (and no folder of that name exists here)"
+        raise DependencyError(
+            f"cannot load {name!r} as a {kind}: {str(error).splitlines()[0]} "
+            "Give a folder with config.json, or make the network or a filled HF_HOME cache available."
+        ) from error
+
+
+def pretrained_fingerprint(name: str, revision: str | None) -> str:
+    """Return a hash of the files of a local folder, or the name and revision that the Hub resolves."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return f"{name}@{revision}"
+    files = sorted(f for f in folder.rglob("*") if f.is_file())
+    return digest([[str(f.relative_to(folder)), file_sha256(f)] for f in files])

@@ -1,0 +1,25 @@
+"""Pass over the score range several times, each time from end to end (DELT, arXiv:2506.21545)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.checks import check_integer
+from delt_exp.orderer.sorting import sorting
+
+
+def folding(
+    ids: NDArray[np.uint64], scores: NDArray[np.float32], *, num_layers: int, ascending: bool
+) -> NDArray[np.intp]:
+    """Return the sorted rows s as s[0::L], s[1::L], ..., s[L-1::L] with L = `num_layers`.
+
+    The paper writes residues of 1-based ranks and starts with residue 0; its code starts at the first rank, as here.
+    L = 1 and L >= N give plain sorting.
+    """
+    check_integer("orderer.num_layers", num_layers, at_least=1)
+    return fold(sorting(ids, scores, ascending=ascending), num_layers)
+
+
+def fold(rows: NDArray[np.intp], num_layers: int) -> NDArray[np.intp]:
+    """Return rows[0::num_layers], rows[1::num_layers], ... one after another; any length."""
+    layers = [rows[layer::num_layers] for layer in range(min(num_layers, len(rows)))]
+    return np.concatenate([rows[:0], *layers])

@@ -1,0 +1,156 @@
+"""The whole data flow: score, select, order, train, evaluate, report."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+
+from delt_exp.config import build, plain
+from delt_exp.dataset.base import Dataset
+from delt_exp.eval_dataset.base import EvalDataset, Measure, Subject
+from delt_exp.files import disk_errors
+from delt_exp.logger.base import RunInfo, RunLogger
+from delt_exp.model.recipe import Recipe
+from delt_exp.plan import Plan, make_plan
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Scorer, TokenizedCorpus
+from delt_exp.scorer.table import ScoreTable
+from delt_exp.stages import (
+    TrainedModel,
+    corpus_stage,
+    scores_stage,
+    tokenizer_stage,
+    tokens_stage,
+    training_stage,
+)
+from delt_exp.store import Store
+from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
+from delt_exp.train import TrainerSettings, TrainJob
+
+Choice = Callable[[NDArray[np.uint64], NDArray[np.float32]], NDArray[np.intp]]
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Everything a configuration describes, built and checked before anything is computed."""
+
+    train_dataset: Dataset
+    target_dataset: Dataset
+    tokenizer: TokenizerMaker
+    scorer: Scorer
+    selector: Choice
+    orderer: Choice
+    model: Recipe
+    trainer: TrainerSettings
+    eval_dataset: Mapping[str, EvalDataset]
+    logger: Mapping[str, RunLogger]
+    runtime: Runtime
+    store: Store
+
+
+def build_components(cfg: DictConfig) -> Components:
+    """Build every component of a configuration; raises ConfigError for a value that is not allowed."""
+    groups = ("train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "trainer")
+    built = {group: build(cfg[group]) for group in groups}
+    suite = {name: build(node) for name, node in (cfg.eval_dataset or {}).items()}
+    loggers = {name: build(node) for name, node in cfg.logger.items()}
+    runtime, store = Runtime(**plain(cfg.runtime)), Store(**plain(cfg.store))
+    return Components(**built, eval_dataset=suite, logger=loggers, runtime=runtime, store=store)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run produced, for its record and its page.
+
+    kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch.
+    overlap: evaluation dataset -> documents it shares with the training and the target set.
+    """
+
+    started: datetime
+    seconds: float
+    candidates: TokenizedCorpus
+    target: TokenizedCorpus | None
+    tokenizer: Tokenizer
+    table: ScoreTable
+    kept: NDArray[np.intp]
+    order: NDArray[np.intp]
+    plan: Plan
+    model: TrainedModel
+    measures: list[Measure]
+    overlap: dict[str, dict[str, int]]
+    store: Store
+
+
+def run(cfg: DictConfig, info: RunInfo) -> Path:
+    """Run one experiment and return its folder; whatever was computed before is found again."""
+    from delt_exp.record import write_run
+
+    parts = build_components(cfg)
+    with disk_errors(info.folder):
+        info.folder.mkdir(parents=True, exist_ok=True)
+        loggers = list(parts.logger.values())
+        for logger in loggers:
+            logger.start(info)
+        try:
+            outcome = experiment(cfg, parts, lambda row: [logger.metrics(row) for logger in loggers])
+            record = write_run(info, outcome)
+        except BaseException:
+            for logger in loggers:
+                logger.abandon()
+            raise
+        for logger in loggers:
+            logger.finish(record)
+    return info.folder
+
+
+def experiment(cfg: DictConfig, parts: Components, on_metrics: Callable[[Mapping[str, float]], Any]) -> Outcome:
+    """Score, select, order, train and evaluate, stage by stage."""
+    started, clock, store = datetime.now(UTC), time.monotonic(), parts.store
+    corpus = corpus_stage(store, parts.train_dataset, **plain(cfg.corpus))
+    tokenizer = tokenizer_stage(store, parts.tokenizer, corpus)
+    candidates = tokens_stage(store, corpus, tokenizer)
+    target = _target(cfg, parts, tokenizer) if parts.scorer.READS_TARGET else None
+    overlap = _overlap(parts, tokenizer, candidates, target)
+
+    table = scores_stage(store, parts.scorer, candidates, target, tokenizer, parts.trainer, parts.runtime)
+    kept = parts.selector(table.ids, table.goodness)
+    order = kept[parts.orderer(table.ids[kept], table.goodness[kept])]
+
+    sizes = {"context_tokens": parts.model.context_tokens, "batch_items": parts.model.batch_items}
+    plan = make_plan(candidates.tokens, order, **sizes, **plain(cfg.training))
+    job = TrainJob(parts.model, plan, tokenizer, parts.trainer, cfg.seed)
+    model = training_stage(store, job, on_metrics)
+    subject = Subject(model, tokenizer, parts.model.context_tokens)
+    measures = [
+        measure
+        for name, dataset in parts.eval_dataset.items()
+        for measure in dataset.evaluate(name, subject, store, parts.runtime)
+    ]
+    seconds = time.monotonic() - clock
+    return Outcome(
+        started, seconds, candidates, target, tokenizer, table, kept, order, plan, model, measures, overlap, store
+    )
+
+
+def _target(cfg: DictConfig, parts: Components, tokenizer: Tokenizer) -> TokenizedCorpus:
+    settings = {**plain(cfg.corpus), "drop_duplicates": False}
+    return tokens_stage(parts.store, corpus_stage(parts.store, parts.target_dataset, **settings), tokenizer)
+
+
+def _overlap(
+    parts: Components, tokenizer: Tokenizer, candidates: TokenizedCorpus, target: TokenizedCorpus | None
+) -> dict[str, dict[str, int]]:
+    """Read every evaluation dataset before training, and count documents it shares with what the run learns from."""
+    result = {}
+    for name, dataset in parts.eval_dataset.items():
+        ids = np.unique(dataset.prepare(parts.store, tokenizer))
+        shared = {"documents": len(ids), "in_train": int(np.isin(ids, candidates.corpus.ids).sum())}
+        shared["in_target"] = int(np.isin(ids, target.corpus.ids).sum()) if target is not None else 0
+        result[name] = shared
+    return result

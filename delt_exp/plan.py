@@ -1,0 +1,192 @@
+"""From an order of documents to the exact batches of training.
+
+The ordered documents form one stream: an end-of-text token first, then each document followed by another. An item
+predicts the stream positions (start, stop]. Layout `packed`: item i is (i*L, (i+1)*L], so every token is predicted once
+and only the tail is shorter. Layout `padded`: an item stays inside one document; a document longer than L goes on in the
+next item, so nothing is cut off. Global batch t is items [t*B, (t+1)*B), however many processes share it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.files import digest
+from delt_exp.tokens import Tokens
+
+IGNORED = -100  # label of a position that is not predicted, as in torch.nn.functional.cross_entropy
+LAYOUTS = ("packed", "padded")
+Ints = NDArray[np.int64]
+
+
+class Item(NamedTuple):
+    """One training sequence: `labels[j]` is the token after `inputs[j]`, or IGNORED.
+
+    first, last: plan positions of the first and the last document with a token in `labels`.
+    """
+
+    inputs: Ints
+    labels: Ints
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Which documents are trained, in which order and in which batches; equal digests train equal models.
+
+    order: [P] corpus rows in training order, repetitions (epochs) included. context_tokens: L. batch_items: B.
+    completion_only: prompts are read but not predicted. num_items: how many items of the stream are trained.
+    """
+
+    tokens: Tokens
+    order: Ints
+    layout: str
+    context_tokens: int
+    batch_items: int
+    completion_only: bool
+    num_items: int
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps; the last one may have fewer items."""
+        return -(-self.num_items // self.batch_items)
+
+    @cached_property
+    def ends(self) -> Ints:
+        """[P+1] stream position of the end-of-text token before each document, and of the last one."""
+        return stream_ends(self.tokens, self.order)
+
+    @cached_property
+    def _first_items(self) -> Ints:
+        """[P+1] padded layout: the item at which each document starts."""
+        return np.concatenate([[0], np.cumsum(-(-np.diff(self.ends) // self.context_tokens))])
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of everything that decides the batches: the sequence of documents, not how it was chosen."""
+        settings = [self.layout, self.context_tokens, self.batch_items, self.completion_only, self.num_items]
+        return digest(self.tokens.meta["tokenizer"], self.tokens.ids[self.order], settings)
+
+    def bounds(self, items: Any) -> tuple[Any, Any]:
+        """Return (start, stop) of items: item i predicts the stream positions (start, stop]."""
+        if self.layout == "packed":
+            start, end = items * self.context_tokens, self.ends[-1]
+        else:
+            document = np.searchsorted(self._first_items, items, side="right") - 1
+            start = self.ends[document] + (items - self._first_items[document]) * self.context_tokens
+            end = self.ends[document + 1]
+        return start, np.minimum(start + self.context_tokens, end)
+
+    def item(self, index: int) -> Item:
+        """Return item `index`, read through the memory map."""
+        start, stop = (int(bound) for bound in self.bounds(index))
+        # The document that predicts position p is the first whose closing end-of-text is at or after p.
+        first, last = (int(k) for k in np.searchsorted(self.ends[1:], [start + 1, stop]))
+        spans = [self._span(k, start + 1, stop) for k in range(first, last + 1)]
+        labels = np.concatenate([ids for ids, _ in spans])
+        predicted = np.concatenate([flags for _, flags in spans])
+        before = self._span(first, start, start)[0] if start > self.ends[first] else [self.tokens.eos_id]
+        return Item(np.concatenate([before, labels[:-1]]), np.where(predicted, labels, IGNORED), first, last)
+
+    def _span(self, k: int, start: int, stop: int) -> tuple[Ints, NDArray[np.bool_]]:
+        """Ids at the stream positions [start, stop] that belong to document k or close it, and which are predicted."""
+        row, base = int(self.order[k]), int(self.ends[k]) + 1
+        length = int(self.ends[k + 1]) - base
+        low, high = max(start - base, 0), min(stop - base, length) + 1
+        ids = np.full(high - low, self.tokens.eos_id, np.int64)
+        if low < length:
+            body = self.tokens.document(row, low, min(high, length))
+            ids[: len(body)] = body
+        skipped = int(self.tokens.prompt_tokens[row]) if self.completion_only else 0
+        return ids, np.arange(low, high) >= skipped
+
+    def targets_per_step(self) -> Ints:
+        """[num_steps] predicted tokens of each global batch: the denominator of its token-weighted loss."""
+        start, stop = self.bounds(np.arange(self.num_items))
+        targets = self._predicted_up_to(stop) - self._predicted_up_to(start)
+        return np.add.reduceat(targets, np.arange(0, self.num_items, self.batch_items))
+
+    def _predicted_up_to(self, position: Ints) -> Ints:
+        """Number of predicted tokens at stream positions 1..position."""
+        if not self.completion_only:
+            return position
+        skipped = np.concatenate([[0], np.cumsum(self.tokens.prompt_tokens[self.order], dtype=np.int64)])
+        k = np.searchsorted(self.ends[1:], position)  # positions up to the end: k documents are complete
+        k = np.minimum(k, len(self.order) - 1)
+        prompt = skipped[k + 1] - skipped[k]
+        return np.asarray(position - skipped[k] - np.clip(position - self.ends[k], 0, prompt))
+
+
+def stream_ends(tokens: Tokens, order: Ints) -> Ints:
+    """Return [P+1] stream positions of the end-of-text tokens around the documents of `order`."""
+    return np.concatenate([[0], np.cumsum(tokens.lengths[order] + 1)])
+
+
+def make_plan(
+    tokens: Tokens,
+    order: NDArray[np.intp],
+    *,
+    layout: str,
+    context_tokens: int,
+    batch_items: int,
+    completion_only: bool,
+    epochs: int | None,
+    max_tokens: int | None,
+) -> Plan:
+    """Return the plan that trains `order` for whole epochs, or until a budget of predicted tokens is used up.
+
+    Give `epochs` or `max_tokens`, not both. Under a budget the order repeats as often as needed and training ends with
+    the last full batch inside the budget, so that arms of a comparison see equally many tokens.
+    Raises ConfigError for settings that cannot be, DataError when there is less than one batch.
+    """
+    _check(layout, context_tokens, batch_items, epochs, max_tokens)
+    once = np.asarray(order, np.int64)
+    repeats = epochs or 1
+    if max_tokens is not None:
+        per_epoch = int(stream_ends(tokens, once)[-1])
+        if completion_only:
+            per_epoch -= int(tokens.prompt_tokens[once].sum(dtype=np.int64))
+        repeats = -(-max_tokens // max(per_epoch, 1))
+    whole = Plan(tokens, np.tile(once, repeats), layout, context_tokens, batch_items, completion_only, 0)
+    num_items = _count_items(whole)
+    if num_items < batch_items:
+        raise DataError(
+            f"{len(once)} documents make {num_items} training sequences, fewer than one batch of {batch_items}; "
+            "lower model.batch_items, keep more documents (selector) or use a larger train_dataset"
+        )
+    plan = _with_items(whole, num_items)
+    return plan if max_tokens is None else _with_items(plan, _items_within(plan, max_tokens))
+
+
+def _with_items(plan: Plan, num_items: int) -> Plan:
+    settings = (plan.layout, plan.context_tokens, plan.batch_items, plan.completion_only)
+    return Plan(plan.tokens, plan.order, *settings, num_items)
+
+
+def _count_items(plan: Plan) -> int:
+    lengths = plan.ends[-1:] if plan.layout == "packed" else np.diff(plan.ends)
+    return int((-(-lengths // plan.context_tokens)).sum())
+
+
+def _items_within(plan: Plan, max_tokens: int) -> int:
+    steps = int(np.searchsorted(np.cumsum(plan.targets_per_step()), max_tokens, side="right"))
+    if steps == 0:
+        raise ConfigError(
+            f"training.max_tokens is {max_tokens}, less than the {int(plan.targets_per_step()[0])} tokens of one batch"
+        )
+    return min(steps * plan.batch_items, plan.num_items)
+
+
+def _check(layout: str, context_tokens: int, batch_items: int, epochs: int | None, max_tokens: int | None) -> None:
+    if layout not in LAYOUTS:
+        raise ConfigError(f"training.layout is {layout!r}; allowed are {' and '.join(LAYOUTS)}")
+    if (epochs is None) == (max_tokens is None):
+        raise ConfigError(f"give training.epochs or training.max_tokens, not both: got {epochs} and {max_tokens}")
+    numbers = {"model.context_tokens": context_tokens, "model.batch_items": batch_items, "training.epochs": epochs}
+    for name, value in (numbers | {"training.max_tokens": max_tokens}).items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} must be at least 1, got {value}")

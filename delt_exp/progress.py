@@ -1,0 +1,68 @@
+"""One display for everything that takes time: stage, rate and time left; plain lines when nobody is watching."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+PLAIN_LINE_SECONDS = 10.0
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(message: str) -> None:
+    """Print one line for the user; safe while a bar is shown."""
+    console.print(message, markup=False)
+
+
+class Task:
+    """One running piece of work; `advance(n)` tells how many units are done."""
+
+    def __init__(self, name: str, total: int | None, unit: str) -> None:
+        self.name, self.total, self.unit = name, total, unit
+        self.done = self.shown_done = 0
+        self.started = self.shown = time.monotonic()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.done += count
+        if time.monotonic() - self.shown >= PLAIN_LINE_SECONDS:
+            say(self.line(note))
+            self.shown = time.monotonic()
+
+    def line(self, note: str = "") -> str:
+        """Return `name  done/total unit  rate  time left`."""
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        rate = self.done / seconds
+        parts = [f"{self.name}: {self.done:,}" + (f"/{self.total:,}" if self.total else "") + f" {self.unit}"]
+        parts.append(f"{rate:,.0f} {self.unit}/s" if rate >= 10 else f"{rate:.2f} {self.unit}/s")
+        if self.total and rate > 0:
+            parts.append(f"{max(self.total - self.done, 0) / rate:.0f} s left")
+        return "  ".join([*parts, note] if note else parts)
+
+
+class _BarTask(Task):
+    def __init__(self, name: str, total: int | None, unit: str, bars: Progress) -> None:
+        super().__init__(name, total, unit)
+        self._bars = bars
+        self._id: TaskID = bars.add_task(name, total=total, detail="")
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.done += count
+        rate = self.done / max(time.monotonic() - self.started, 1e-9)
+        self._bars.update(self._id, advance=count, detail=f"{rate:,.1f} {self.unit}/s  {note}")
+
+
+@contextmanager
+def track(name: str, total: int | None, unit: str) -> Iterator[Task]:
+    """Show the progress of one piece of work while the block runs."""
+    if not (console.is_terminal and sys.stderr.isatty()):
+        yield Task(name, total, unit)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with Progress(
+        *columns, TextColumn("{task.fields[detail]}"), TimeRemainingColumn(), console=console, transient=True
+    ) as bars:
+        yield _BarTask(name, total, unit, bars)

@@ -1,0 +1,29 @@
+"""What every proxy model promises."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Pool
+from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokens import Tokens
+
+
+@dataclass(frozen=True, eq=False)
+class ProxyModel:
+    """A causal LM ready to look at the candidates, with their token ids under its own tokenizer."""
+
+    network: Any
+    tokenizer: Tokenizer
+    candidates: Tokens
+    context_tokens: int
+
+
+class Proxy(Protocol):
+    """Provides a proxy model; fields of an implementation are the keys of its YAML file."""
+
+    VERSION: ClassVar[int]
+    READS_TARGET: bool  # whether the model depends on the target set
+
+    def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
+        """Return the model in evaluation mode, trained or loaded as its settings say."""

@@ -1,0 +1,39 @@
+"""A pretrained causal LM as proxy, with its own tokenizer."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from delt_exp.model.pretrained import load_pretrained, pretrained_fingerprint
+from delt_exp.model.recipe import position_limit
+from delt_exp.proxy.base import ProxyModel
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Pool
+from delt_exp.tokenizer.hf import HfTokenizer
+
+
+@dataclass(frozen=True)
+class PretrainedProxy:
+    """`name` is a Hub name or a folder; documents are read in windows of `context_tokens`, or of its position limit."""
+
+    VERSION: ClassVar[int] = 1
+    READS_TARGET: ClassVar[bool] = False
+    name: str
+    revision: str | None
+    context_tokens: int
+
+    def fingerprint(self) -> str:
+        """Return what identifies the files behind `name`."""
+        return pretrained_fingerprint(self.name, self.revision)
+
+    def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        from delt_exp.stages import tokenizer_stage, tokens_stage
+
+        network = load_pretrained(AutoModelForCausalLM, self.name, self.revision, dtype=torch.float32).eval()
+        tokenizer = tokenizer_stage(pool.store, HfTokenizer(self.name, self.revision), pool.candidates.corpus)
+        candidates = tokens_stage(pool.store, pool.candidates.corpus, tokenizer)
+        limit = position_limit(network)
+        context = self.context_tokens if limit is None else min(self.context_tokens, limit)
+        return ProxyModel(network, tokenizer, candidates.tokens, context)

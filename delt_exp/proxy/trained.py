@@ -1,0 +1,60 @@
+"""A proxy trained here, on the target set or on a random part of the candidates."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from delt_exp.errors import ConfigError
+from delt_exp.model.recipe import Recipe
+from delt_exp.plan import make_plan
+from delt_exp.proxy.base import ProxyModel
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Pool
+
+
+@dataclass(frozen=True)
+class TrainedProxy:
+    """Trains `recipe` from its start on shuffled documents until `train_tokens` tokens were predicted.
+
+    train_on: `target` (its loss then says how much a document resembles the target set) or `sample` (random candidates;
+    its loss says how hard a document is for a model of this corpus). Repeats the documents when they are too few.
+    """
+
+    VERSION: ClassVar[int] = 1
+    recipe: Recipe
+    train_on: str
+    train_tokens: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.train_on not in ("target", "sample"):
+            raise ConfigError(f"proxy.train_on is {self.train_on!r}; allowed are target and sample")
+
+    @property
+    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant of the other proxies
+        return self.train_on == "target"
+
+    def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
+        from transformers import AutoModelForCausalLM
+
+        from delt_exp.stages import training_stage
+        from delt_exp.train import TrainJob
+
+        text = pool.target if self.train_on == "target" else pool.candidates
+        if text is None:
+            raise ConfigError("proxy.train_on is target, but there is no target set; choose target_dataset=...")
+        order = np.random.default_rng(self.seed).permutation(len(text))
+        plan = make_plan(
+            text.tokens,
+            order,
+            layout="packed",
+            context_tokens=self.recipe.context_tokens,
+            batch_items=self.recipe.batch_items,
+            completion_only=False,
+            epochs=None,
+            max_tokens=self.train_tokens,
+        )
+        model = training_stage(pool.store, TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, self.seed))
+        network = AutoModelForCausalLM.from_pretrained(model.pretrained).eval()
+        return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, self.recipe.context_tokens)

@@ -1,0 +1,183 @@
+"""What a run leaves in its folder: record, scores, order, metrics, model, pictures and the page."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.files import write_json, written_aside
+from delt_exp.logger.base import RunInfo
+from delt_exp.scorer.base import TokenizedCorpus
+from delt_exp.train import training_result
+
+if TYPE_CHECKING:
+    from delt_exp.pipeline import Outcome
+
+NUM_EXAMPLES = 5  # documents shown at the best, middle and worst scores
+EXAMPLE_CHARS = 1500
+PACKAGES = (
+    "torch", "pytorch-lightning", "transformers", "tokenizers", "datasets", "hydra-core", "numpy", "wandb", "lm_eval",
+)  # fmt: skip
+
+
+def write_run(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
+    """Write everything a run leaves to its folder and return its record."""
+    from delt_exp.report.page import write_report
+
+    folder = info.folder
+    shutil.copyfile(outcome.store.root / "scores" / _key(outcome, "scores") / "scores.parquet", folder / "scores.parquet")
+    shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
+    _write_order(folder / "order.parquet", outcome)
+    _link_model(folder / "model", outcome.model.pretrained)
+    record = make_record(info, outcome)
+    write_json(folder / "record.json", record)
+    write_report(folder)
+    return record
+
+
+def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
+    """Return the facts of a run as one JSON-like value; every report is built from these alone."""
+    training = training_result(outcome.model.folder)
+    lengths = outcome.candidates.tokens.lengths
+    return {
+        "name": info.name,
+        "id": info.id,
+        "group": info.group,
+        "choices": dict(info.choices),
+        "config": dict(info.config),
+        "command": " ".join(["python", *sys.argv]),
+        "started": outcome.started.isoformat(timespec="seconds"),
+        "seconds": outcome.seconds,
+        "data": {
+            "train": _describe(outcome.candidates),
+            "target": _describe(outcome.target) if outcome.target is not None else None,
+            "overlap": outcome.overlap,
+        },
+        "score": {
+            **asdict(outcome.table.meaning),
+            "digest": outcome.table.digest,
+            "quantiles": _quantiles(outcome.table.scores),
+        },
+        "selection": {
+            "kept_documents": len(outcome.kept),
+            "of_documents": len(outcome.table.ids),
+            "kept_tokens": int(lengths[outcome.kept].sum()),
+            "of_tokens": int(lengths.sum()),
+        },
+        "training": training,
+        "order_verified": training["order_verified"],
+        "results": [asdict(measure) for measure in outcome.measures],
+        "examples": _examples(outcome),
+        "stages": [{**asdict(use), "path": str(use.path)} for use in outcome.store.uses],
+        "versions": _versions(),
+        "commit": _commit(),
+        "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine()},
+    }
+
+
+def _key(outcome: "Outcome", stage: str) -> str:
+    return next(use.key for use in reversed(outcome.store.uses) if use.stage == stage)
+
+
+def _describe(text: TokenizedCorpus) -> dict[str, Any]:
+    meta = text.corpus.meta
+    return {**meta, "tokens": int(text.tokens.meta["tokens"]), "tokenizer": text.tokens.meta["tokenizer"]}
+
+
+def _quantiles(scores: NDArray[np.float32]) -> dict[str, float]:
+    levels = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+    return {str(level): float(value) for level, value in zip(levels, np.quantile(scores, levels), strict=True)}
+
+
+def _write_order(path: Path, outcome: "Outcome") -> None:
+    """One row a kept document, in training order: id, corpus row, score, tokens, and the step that first predicts it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    order, plan = outcome.order, outcome.plan
+    consumed = np.load(outcome.model.folder / "consumed.npy", allow_pickle=False)
+    # `last` never falls along the plan, so the first sequence that reaches a document is found by bisection.
+    item = np.searchsorted(consumed["last"], np.arange(len(order)))
+    step = np.where(item < plan.num_items, item // plan.batch_items, -1)
+    columns = {
+        "position": np.arange(len(order)),
+        "id": np.asarray(outcome.table.ids)[order],
+        "row": order,
+        "score": outcome.table.scores[order],
+        "tokens": outcome.candidates.tokens.lengths[order],
+        "step": step,
+    }
+    with written_aside(path) as aside:
+        pq.write_table(pa.table(columns), aside)
+
+
+def _link_model(folder: Path, model: Path) -> None:
+    """Put the model into the run folder by hard links: no second copy, and it stays when the store is freed."""
+
+    def link(source: str, target: str) -> str:
+        try:
+            os.link(source, target)
+        except OSError:  # another file system
+            shutil.copy2(source, target)
+        return target
+
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(model, folder, copy_function=link)
+
+
+def _examples(outcome: "Outcome") -> dict[str, list[dict[str, Any]]]:
+    """Return the documents at both ends and in the middle of the goodness ranking."""
+    from delt_exp.ranking import rank
+
+    ranked = rank(outcome.table.ids, outcome.table.goodness)
+    count, middle = min(NUM_EXAMPLES, len(ranked)), len(ranked) // 2
+    first_middle = max(middle - count // 2, 0)
+    groups = {"best": ranked[::-1][:count], "median": ranked[first_middle : first_middle + count], "worst": ranked[:count]}
+    kept = set(outcome.kept[np.isin(outcome.kept, np.concatenate(list(groups.values())))].tolist())
+    return {name: [_example(outcome, int(row), int(row) in kept) for row in rows] for name, rows in groups.items()}
+
+
+def _example(outcome: "Outcome", row: int, kept: bool) -> dict[str, Any]:
+    document = outcome.candidates.corpus.document(row)
+    return {
+        "id": f"{int(outcome.table.ids[row]):016x}",
+        "score": float(outcome.table.scores[row]),
+        "source": document.source,
+        "tokens": int(outcome.candidates.tokens.lengths[row]),
+        "kept": kept,
+        "prompt": document.prompt[:EXAMPLE_CHARS],
+        "text": document.text[:EXAMPLE_CHARS],
+        "cut": max(len(document.text) - EXAMPLE_CHARS, 0),
+    }
+
+
+def _versions() -> dict[str, str | None]:
+    def find(package: str) -> str | None:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return None
+
+    return {"python": platform.python_version(), **{package: find(package) for package in PACKAGES}}
+
+
+def _commit() -> Mapping[str, Any] | None:
+    """Return the commit of this program and whether files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"sha": git("rev-parse", "HEAD"), "changed_files": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None

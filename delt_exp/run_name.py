@@ -1,0 +1,40 @@
+"""Names for runs: readable, and the same for the same science, so that a repeated command finds its folder."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from delt_exp.config import plain
+from delt_exp.files import digest
+from delt_exp.logger.base import RunInfo
+
+# Where results go, how fast they come and who watches: no part of what a run is.
+NOT_SCIENCE = ("hydra", "name", "output_dir", "store", "runtime", "logger", "trainer")
+NAMED_GROUPS = ("train_dataset", "scorer", "selector", "orderer", "model")
+
+
+def register_resolvers() -> None:
+    """Make `${run_name:}` available to the configuration."""
+    OmegaConf.register_new_resolver("run_name", lambda _root_: run_name(_root_), replace=True)
+
+
+def run_id(cfg: Any) -> str:
+    """Return 16 hex digits that name the science of a configuration."""
+    science = {key: plain(cfg[key]) for key in cfg if key not in NOT_SCIENCE}
+    return digest({**science, "precision": cfg.trainer.precision})
+
+
+def run_name(cfg: Any) -> str:
+    """Return `<name>-<8 hex digits>`, where the name says what was chosen unless the user gave one."""
+    choices = cfg.hydra.runtime.choices
+    readable = cfg.name or "-".join([*(str(choices[group]) for group in NAMED_GROUPS), f"s{cfg.seed}"])
+    return f"{readable}-{run_id(cfg)[:8]}"
+
+
+def run_info(cfg: DictConfig, hydra_config: Any) -> RunInfo:
+    """Return who is running, for loggers and the record."""
+    folder = Path(hydra_config.runtime.output_dir)
+    choices = {str(k): str(v) for k, v in hydra_config.runtime.choices.items() if not str(k).startswith("hydra/")}
+    group = str(cfg.name or "sweep") if hydra_config.mode.name == "MULTIRUN" else None
+    return RunInfo(folder.name, run_id(cfg), folder, plain(cfg), choices, group)

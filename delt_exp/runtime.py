@@ -1,0 +1,89 @@
+"""What changes speed and memory but no result: device, batch sizes, workers; and how much memory a stage took."""
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from delt_exp.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Speed settings; they enter no store key.
+
+    device: `auto` (CUDA where there is one, else CPU), `cpu` or `cuda`.
+    batch_tokens: padded tokens in one forward pass of scoring and evaluation.
+    """
+
+    device: str
+    batch_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ConfigError(f"runtime.device is {self.device!r}; allowed are auto, cpu and cuda")
+        if self.batch_tokens < 1:
+            raise ConfigError(f"runtime.batch_tokens must be at least 1, got {self.batch_tokens}")
+
+    def torch_device(self) -> str:
+        """Return `cpu` or `cuda`; raises ConfigError when CUDA is asked for and absent."""
+        import torch
+
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("runtime.device is cuda but no CUDA device is visible; use runtime.device=auto or cpu")
+        return "cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+class PeakMemory:
+    """Largest resident memory of this process inside `measure()`, in bytes; CUDA memory beside it."""
+
+    resident_bytes: int = 0
+    cuda_bytes: int = 0
+
+    @contextmanager
+    def measure(self) -> Iterator["PeakMemory"]:
+        _forget_peak()
+        try:
+            yield self
+        finally:
+            self.resident_bytes = _resident_peak()
+            torch = sys.modules.get("torch")
+            if torch is not None and torch.cuda.is_available():
+                self.cuda_bytes = int(torch.cuda.max_memory_allocated())
+
+
+def _forget_peak() -> None:
+    """Start a new high-water mark; Linux only, elsewhere peaks count from the start of the process."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _resident_peak() -> int:
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    except (OSError, IndexError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def quiet() -> None:
+    """Keep libraries from talking over the progress display; their errors still come through."""
+    import logging
+    import warnings
+
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    for name in ("pytorch_lightning", "lightning.fabric", "lightning_fabric", "torch.distributed.elastic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for module in ("pytorch_lightning", "lightning_fabric", "torch.utils.data"):
+        warnings.filterwarnings("ignore", module=rf"{module}.*")

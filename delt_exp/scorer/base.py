@@ -1,0 +1,58 @@
+"""What a scorer promises, and what it may look at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.corpus import Corpus
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.table import Meaning
+from delt_exp.store import Store
+from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokens import Tokens
+from delt_exp.train import TrainerSettings
+
+
+@dataclass(frozen=True)
+class TokenizedCorpus:
+    """One corpus as texts and as token ids; row i of one is row i of the other."""
+
+    corpus: Corpus
+    tokens: Tokens
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a scorer may look at.
+
+    candidates: the documents to score. target: text the data should serve, None unless the scorer's READS_TARGET.
+    store, trainer: where and how models are trained on the way. work_dir: survives a kill, for scorers that continue.
+    """
+
+    candidates: TokenizedCorpus
+    target: TokenizedCorpus | None
+    tokenizer: Tokenizer
+    store: Store
+    trainer: TrainerSettings
+    work_dir: Path
+
+
+class Scorer(Protocol):
+    """Gives every document one number; fields of an implementation are the keys of its YAML file."""
+
+    VERSION: ClassVar[int]  # bump when unchanged settings give changed numbers
+    READS_TARGET: bool  # whether scores depend on the target set; a property where settings decide
+    READS_TOKENS: bool  # whether scores depend on the tokenizer
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the number is, its unit, and which direction is better."""
+
+    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+        """Return scores [N], finite; row i belongs to `pool.candidates.corpus.ids[i]`."""

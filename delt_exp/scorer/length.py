@@ -1,0 +1,49 @@
+"""Score by size, the simplest property that a better scorer may turn out to be a stand-in for."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.checks import check_choice, check_flag
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Pool
+from delt_exp.scorer.table import Meaning
+
+
+@dataclass(frozen=True)
+class LengthScorer:
+    """Size of each document, prompt included, in `bytes` of UTF-8 or `tokens`; `longer` says which end is better.
+
+    Exact up to 2**24 units, the whole numbers of float32.
+    """
+
+    VERSION: ClassVar[int] = 1
+    READS_TARGET: ClassVar[bool] = False
+    unit: Literal["bytes", "tokens"]
+    longer: bool
+
+    def __post_init__(self) -> None:
+        check_choice("scorer.unit", self.unit, ("bytes", "tokens"))
+        check_flag("scorer.longer", self.longer)
+
+    @property
+    def READS_TOKENS(self) -> bool:
+        return self.unit == "tokens"
+
+    @property
+    def meaning(self) -> Meaning:
+        explanation = f"Number of {self.unit} of the document; {'long' if self.longer else 'short'} ones are preferred."
+        return Meaning(
+            "document length",
+            self.unit,
+            "higher" if self.longer else "lower",
+            explanation,
+        )
+
+    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+        if self.unit == "tokens":
+            return pool.candidates.tokens.lengths.astype(np.float32)
+        corpus = pool.candidates.corpus
+        return (corpus.prompt_bytes.astype(np.int64) + corpus.text_bytes).astype(np.float32)

@@ -1,0 +1,41 @@
+"""Mean token loss of a document under a proxy language model."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.proxy.base import Proxy
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Pool
+from delt_exp.scorer.table import Meaning
+
+
+@dataclass(frozen=True)
+class PerplexityScorer:
+    """Scores the mean cross-entropy of the text given its prompt, in nats per token; exp of it is the perplexity."""
+
+    VERSION: ClassVar[int] = 1
+    READS_TOKENS: ClassVar[bool] = True
+    proxy: Proxy
+
+    @property
+    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant of the other scorers
+        return self.proxy.READS_TARGET
+
+    @property
+    def meaning(self) -> Meaning:
+        return Meaning(
+            "mean token loss",
+            "nats/token",
+            "lower",
+            "How surprising a document is to the proxy model, token by token; exp of it is the perplexity.",
+        )
+
+    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+        from delt_exp.model.token_loss import token_loss
+
+        proxy = self.proxy.prepare(pool, runtime)
+        losses = token_loss(proxy.network, proxy.candidates, proxy.context_tokens, runtime, "scoring")
+        return losses.mean_nats.astype(np.float32)

@@ -1,0 +1,41 @@
+"""A score that says nothing: what every other scorer has to beat."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.checks import check_integer
+from delt_exp.draws import uniform_per_id
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Pool
+from delt_exp.scorer.table import Meaning
+
+# Sets these draws apart from those of a selector with the same seed, which would otherwise keep the highest of them.
+STREAM = np.uint64(int.from_bytes(b"scorer.r", "little"))
+FLOAT32_BITS = 24
+
+
+@dataclass(frozen=True)
+class RandomScorer:
+    """Uniform on [0, 1), a function of document id and `seed`: a document keeps its score in any other corpus."""
+
+    VERSION: ClassVar[int] = 1
+    READS_TARGET: ClassVar[bool] = False
+    READS_TOKENS: ClassVar[bool] = False
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_integer("scorer.seed", self.seed, at_least=0)
+
+    @property
+    def meaning(self) -> Meaning:
+        explanation = "A placebo: drawn at random for each document, so whatever it appears to gain is chance."
+        return Meaning("random score", "none", "higher", explanation)
+
+    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+        draws = uniform_per_id(pool.candidates.corpus.ids ^ STREAM, self.seed)
+        # Rounding to float32 could reach 1; keeping the upper bits cannot.
+        scores: NDArray[np.float32] = np.ldexp(np.floor(np.ldexp(draws, FLOAT32_BITS)), -FLOAT32_BITS)
+        return scores.astype(np.float32)

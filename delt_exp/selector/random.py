@@ -1,0 +1,16 @@
+"""Keep a random share of the corpus: the control of every selection."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.draws import uniform_per_id
+from delt_exp.ranking import best_rows
+from delt_exp.selector.top_r import count_of
+
+
+def random_ratio(ids: NDArray[np.uint64], scores: NDArray[np.float32], *, ratio: float, seed: int) -> NDArray[np.intp]:
+    """Return floor(ratio * N) rows drawn uniformly without replacement, in row order; scores are not read.
+
+    The draw depends on id and seed alone, so that a larger ratio keeps all that a smaller one keeps.
+    """
+    return best_rows(ids, uniform_per_id(ids, seed), count_of(ratio, len(ids)))

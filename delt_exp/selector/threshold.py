@@ -1,0 +1,40 @@
+"""Keep every document above a score."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.checks import check_number
+from delt_exp.errors import ConfigError
+from delt_exp.ranking import check_table
+
+
+def threshold(
+    ids: NDArray[np.uint64], scores: NDArray[np.float32], *, value: float | None, quantile: float | None
+) -> NDArray[np.intp]:
+    """Return the rows whose score is strictly greater than the cut, in row order.
+
+    The cut is either `value`, on the scale of the scores, or their `quantile` in [0, 1), linearly interpolated, which
+    needs no knowledge of the scale. Exactly one of them is given. The cut is rounded to float32, as the scores are.
+    """
+    setting = _given(value, quantile)
+    check_table(ids, scores)
+    cut = value if quantile is None else np.quantile(scores, quantile) if len(scores) else 0.0
+    kept = np.flatnonzero(scores > np.float32(cut))
+    if not len(kept):
+        highest = f"the highest score is {scores.max():g}" if len(scores) else "the corpus is empty"
+        raise ConfigError(f"{setting} keeps none of {len(ids)} documents: {highest}; lower it")
+    return kept
+
+
+def _given(value: float | None, quantile: float | None) -> str:
+    """Return the one setting that is given, as text; raises ConfigError for none, both, or one out of range."""
+    if (value is None) == (quantile is None):
+        raise ConfigError(
+            f"selector.value={value} and selector.quantile={quantile}: exactly one must be a number; "
+            "set the other one to null"
+        )
+    if quantile is None:
+        check_number("selector.value", value, "(-3.4e38, 3.4e38)")
+        return f"selector.value={value}"
+    check_number("selector.quantile", quantile, "[0, 1)")
+    return f"selector.quantile={quantile}"

@@ -1,0 +1,29 @@
+"""Keep the best share of the corpus."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.checks import check_number
+from delt_exp.errors import ConfigError
+from delt_exp.ranking import best_rows, check_table, floor_share
+
+
+def top_r(ids: NDArray[np.uint64], scores: NDArray[np.float32], *, ratio: float) -> NDArray[np.intp]:
+    """Return the floor(ratio * N) rows of highest score, in row order; of tied scores the higher ids stay."""
+    num_kept = count_of(ratio, len(ids))
+    check_table(ids, scores)
+    return best_rows(ids, scores, num_kept)
+
+
+def count_of(ratio: float, num_rows: int) -> int:
+    """Return floor(ratio * num_rows), at least 1; raises ConfigError for a ratio outside (0, 1] or one that gives 0."""
+    check_number("selector.ratio", ratio, "(0, 1]")
+    count = floor_share(ratio, num_rows)
+    if count == 0:
+        raise ConfigError(
+            f"selector.ratio={ratio} keeps none of {num_rows} documents; "
+            f"raise selector.ratio or use a corpus of at least {math.ceil(1 / ratio)} documents"
+        )
+    return count

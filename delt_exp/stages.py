@@ -1,0 +1,96 @@
+"""The stages of an experiment, each found in the store or computed once.
+
+Every stage is keyed by the content of what it reads, not by where that came from: the same documents under another path,
+or the same sequence chosen in another way, are the same stage.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from delt_exp.corpus import Corpus, write_corpus
+from delt_exp.dataset.base import Dataset
+from delt_exp.identity import identity
+from delt_exp.metrics_file import MetricsFile
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Pool, Scorer, TokenizedCorpus
+from delt_exp.scorer.table import ScoreTable
+from delt_exp.store import Store
+from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
+from delt_exp.tokens import Tokens, write_tokens
+from delt_exp.train import OnMetrics, TrainerSettings, TrainJob, train
+
+
+def corpus_stage(store: Store, dataset: Dataset, *, max_document_chars: int | None, drop_duplicates: bool) -> Corpus:
+    """Return the documents of a dataset on disk; raises DataError when there are none."""
+    settings = {"max_document_chars": max_document_chars, "drop_duplicates": drop_duplicates}
+    inputs = {"dataset": identity(dataset), **settings}
+    use = store.get("corpus", inputs, lambda folder: write_corpus(dataset, folder, **settings))
+    return Corpus(use.path)
+
+
+def tokenizer_stage(store: Store, maker: TokenizerMaker, corpus: Corpus) -> Tokenizer:
+    """Return the tokenizer, trained on `corpus` where it is one that is trained."""
+    inputs = {"tokenizer": identity(maker), "corpus": corpus.digest if maker.READS_CORPUS else None}
+    return Tokenizer(store.get("tokenizer", inputs, lambda folder: maker.make(corpus, folder)).path)
+
+
+def tokens_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> TokenizedCorpus:
+    """Return a corpus together with its token ids."""
+    inputs = {"corpus": corpus.digest, "tokenizer": tokenizer.digest}
+    use = store.get("tokens", inputs, lambda folder: write_tokens(corpus, tokenizer, folder))
+    return TokenizedCorpus(corpus, Tokens(use.path))
+
+
+def scores_stage(
+    store: Store, scorer: Scorer, candidates: TokenizedCorpus, target: TokenizedCorpus | None,
+    tokenizer: Tokenizer, trainer: TrainerSettings, runtime: Runtime,
+) -> ScoreTable:  # fmt: skip
+    """Return one score for every candidate; raises DataError when the scorer gives anything but finite numbers."""
+    reads_tokens = scorer.READS_TOKENS
+    inputs = {
+        "scorer": identity(scorer),
+        "corpus": candidates.corpus.digest,
+        "tokens": candidates.tokens.digest if reads_tokens else None,
+        "target": target.tokens.digest if target is not None and scorer.READS_TARGET else None,
+        "precision": trainer.resolved_precision() if reads_tokens else None,
+    }
+
+    def build(folder: Path) -> None:
+        work = folder / "work"
+        work.mkdir(exist_ok=True)
+        pool = Pool(candidates, target if scorer.READS_TARGET else None, tokenizer, store, trainer, work)
+        table = ScoreTable(candidates.corpus.ids, scorer.score(pool, runtime), scorer.meaning)
+        table.save(folder / "scores.parquet")
+
+    return ScoreTable.load(store.get("scores", inputs, build, resumable=True).path / "scores.parquet")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished training: its folder and the key that names it."""
+
+    folder: Path
+    key: str
+
+    @property
+    def pretrained(self) -> Path:
+        """Model and tokenizer in Hugging Face format."""
+        return self.folder / "model"
+
+
+def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = None) -> TrainedModel:
+    """Return the model trained on a plan; one sequence of documents is trained once, however it was chosen.
+
+    on_metrics gets every line of the training metrics, live or, for a training that was found, read back.
+    """
+    inputs = {
+        "recipe": identity(job.recipe),
+        "plan": job.plan.digest,
+        "seed": job.seed,
+        "precision": job.trainer.resolved_precision(),
+    }
+    use = store.get("model", inputs, lambda folder: train(job, folder, on_metrics), resumable=True)
+    if use.cached and on_metrics is not None:
+        for row in MetricsFile(use.path / "metrics.csv").rows():
+            on_metrics(row)
+    return TrainedModel(use.path, use.key)

@@ -1,0 +1,1 @@
+"""From text to token ids: trained here, plain bytes, or any pretrained tokenizer."""

@@ -1,0 +1,102 @@
+"""What every tokenizer leaves behind, and how it is used afterwards.
+
+A tokenizer folder is what `save_pretrained` of `transformers` writes (so the exported model carries it) and `meta.json`
+with the few facts needed to encode, so that encoding imports only `tokenizers`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from delt_exp.corpus import Corpus
+from delt_exp.errors import ConfigError
+from delt_exp.files import file_sha256, read_json, write_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as RustTokenizer
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+class TokenizerMaker(Protocol):
+    """Makes a tokenizer folder; fields of an implementation are the keys of its YAML file."""
+
+    VERSION: ClassVar[int]
+    READS_CORPUS: ClassVar[bool]  # whether the result depends on the training corpus
+
+    def make(self, corpus: Corpus, folder: Path) -> None:
+        """Write the tokenizer to `folder` through `save_tokenizer`."""
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Encodes text to token ids without adding special tokens."""
+
+    folder: Path
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """`vocab_size`, `eos_id` and the content `digest`."""
+        meta: dict[str, Any] = read_json(self.folder / "meta.json")
+        return meta
+
+    @property
+    def digest(self) -> str:
+        """Hash of the tokenizer's content: equal digests encode equally."""
+        return str(self.meta["digest"])
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids, special tokens included."""
+        return int(self.meta["vocab_size"])
+
+    @property
+    def eos_id(self) -> int:
+        """Id that ends every document and, standing before the first token, starts it."""
+        return int(self.meta["eos_id"])
+
+    @cached_property
+    def _rust(self) -> "RustTokenizer":
+        from tokenizers import Tokenizer as RustTokenizer
+
+        tokenizer = RustTokenizer.from_file(str(self.folder / "tokenizer.json"))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text; uses every core."""
+        return [encoding.ids for encoding in self._rust.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids, special tokens shown."""
+        return str(self._rust.decode(list(ids), skip_special_tokens=False))
+
+    def pretrained(self) -> Any:
+        """Return the tokenizer as a `transformers` object."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.folder)
+
+
+def save_tokenizer(tokenizer: Any, folder: Path, name: str) -> None:
+    """Write a fast `transformers` tokenizer and its facts; raises ConfigError when it cannot serve here."""
+    if not getattr(tokenizer, "is_fast", False):
+        raise ConfigError(f"tokenizer {name!r} has no fast (Rust) version; choose one that has a tokenizer.json")
+    if tokenizer.eos_token_id is None:
+        raise ConfigError(f"tokenizer {name!r} has no end-of-text token, which separates documents here")
+    tokenizer.save_pretrained(folder)
+    meta = {"vocab_size": len(tokenizer), "eos_id": tokenizer.eos_token_id}
+    content = file_sha256(folder / "tokenizer.json")
+    write_json(folder / "meta.json", {**meta, "digest": f"{content[:16]}-{meta['eos_id']}"})
+
+
+def wrap(rust: "RustTokenizer") -> Any:
+    """Return a byte-level `tokenizers` object as a `transformers` tokenizer with one special token."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=rust, eos_token=END_OF_TEXT, bos_token=END_OF_TEXT, clean_up_tokenization_spaces=False
+    )

@@ -1,0 +1,54 @@
+"""Byte-level BPE trained on the training corpus."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from delt_exp.corpus import Corpus
+from delt_exp.errors import ConfigError
+from delt_exp.tokenizer.base import END_OF_TEXT, save_tokenizer, wrap
+
+NUM_BYTES = 256
+
+
+@dataclass(frozen=True)
+class BpeTokenizer:
+    """Byte-level BPE (Sennrich et al. 2016, GPT-2's pre-tokenisation): lossless on any text.
+
+    vocab_size: ids in all, the 256 bytes and the end-of-text token included; a corpus too small to fill it gives fewer.
+    train_bytes: how much of the corpus the merges are learned from, from its start; null reads all of it.
+    """
+
+    VERSION: ClassVar[int] = 1
+    READS_CORPUS: ClassVar[bool] = True
+    vocab_size: int
+    train_bytes: int | None
+
+    def __post_init__(self) -> None:
+        if self.vocab_size <= NUM_BYTES:
+            raise ConfigError(f"tokenizer.vocab_size must be above {NUM_BYTES} (bytes and a separator), got {self.vocab_size}")
+
+    def make(self, corpus: Corpus, folder: Path) -> None:
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+        rust = Tokenizer(models.BPE())
+        rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        rust.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=self.vocab_size,
+            special_tokens=[END_OF_TEXT],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        rust.train_from_iterator(self._texts(corpus), trainer)
+        save_tokenizer(wrap(rust), folder, "bpe")
+
+    def _texts(self, corpus: Corpus) -> Iterator[str]:
+        left = self.train_bytes
+        for text in corpus.texts():
+            yield text
+            if left is not None:
+                left -= len(text.encode())
+                if left <= 0:
+                    return

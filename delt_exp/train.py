@@ -1,0 +1,215 @@
+"""Trains one language model on one plan, on one process or many, and can be killed at any moment.
+
+The folder of a training holds `metrics.csv`, `checkpoints/` (while it runs), `consumed.npy` (which sequence each step
+consumed), `model/` (Hugging Face format, with tokenizer) and `result.json`.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from delt_exp.errors import ConfigError, DeltError
+from delt_exp.files import read_json, write_json
+from delt_exp.metrics_file import MetricsFile, follow
+from delt_exp.model.recipe import Recipe, num_parameters
+from delt_exp.plan import Plan
+from delt_exp.progress import say
+from delt_exp.runtime import quiet
+from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokens import Tokens
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+OnMetrics = Callable[[Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """Where and how fast a training runs; only `precision` can change its result beyond rounding.
+
+    accelerator: `auto`, `cpu` or `gpu`. strategy: `single`, or `ddp` over `devices` processes of this machine.
+    precision: `auto` (bf16 autocast on a GPU that has it, else float32) or a Lightning precision such as `bf16-mixed`.
+    micro_batch_items: sequences in one forward pass; gradients accumulate to model.batch_items.
+    num_workers: reader processes of each rank. log_steps, checkpoint_steps: optimizer steps between lines and restarts.
+    """
+
+    accelerator: str
+    devices: int
+    strategy: str
+    precision: str
+    micro_batch_items: int
+    num_workers: int
+    compile: bool
+    gradient_checkpointing: bool
+    log_steps: int
+    checkpoint_steps: int
+
+    def __post_init__(self) -> None:
+        if self.strategy not in ("single", "ddp"):
+            raise ConfigError(f"trainer.strategy is {self.strategy!r}; allowed are single and ddp")
+        if self.strategy == "single" and self.devices != 1:
+            raise ConfigError(f"trainer.devices is {self.devices}; several devices need trainer=ddp")
+        for name in ("devices", "micro_batch_items", "log_steps", "checkpoint_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
+
+    def resolved_precision(self) -> str:
+        """Return the Lightning precision that `auto` stands for on this machine."""
+        if self.precision != "auto":
+            return self.precision
+        import torch
+
+        on_gpu = self.accelerator != "cpu" and torch.cuda.is_available()
+        return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainJob:
+    """Everything a training needs; travels to other processes as it is."""
+
+    recipe: Recipe
+    plan: Plan
+    tokenizer: Tokenizer
+    trainer: TrainerSettings
+    seed: int
+
+
+def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> None:
+    """Train `job` into `folder`, continuing from the last checkpoint found there.
+
+    on_metrics gets every line of metrics.csv as it is written, those before a restart included. Raises ConfigError
+    for a schedule or context that does not fit, before any step.
+    """
+    job.recipe.schedule.warmup(job.plan.num_steps)
+    start = _step_of(_latest_checkpoint(folder))
+    if start:
+        say(f"training continues from step {start}")
+    MetricsFile(folder / "metrics.csv").keep_up_to(start)
+    with follow(folder / "metrics.csv", on_metrics):
+        if job.trainer.strategy == "single":
+            _train_rank(job, folder)
+        else:
+            _train_processes(job, folder)
+
+
+def _train_processes(job: TrainJob, folder: Path) -> None:
+    """Run one process per device with torchrun's engine: own port, and one failing rank ends all."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    plain = replace(job, plan=replace(job.plan, tokens=Tokens(job.plan.tokens.folder)))  # no memory maps inside
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=job.trainer.devices, rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0", run_id="delt-exp", max_restarts=0, monitor_interval=0.2,
+    )  # fmt: skip
+    try:
+        elastic_launch(config, _train_rank)(plain, folder)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        raise DeltError(f"training process {rank} failed: {failure.message}") from error
+
+
+def _train_rank(job: TrainJob, folder: Path) -> None:
+    """Train one rank; every rank of a job runs this with the same arguments."""
+    import torch
+
+    from delt_exp.datamodule import OrderedDataModule
+    from delt_exp.model.module import LMModule
+
+    quiet()
+    if job.trainer.devices > 1 and not torch.cuda.is_available():
+        torch.set_num_threads(max(1, torch.get_num_threads() // job.trainer.devices))
+    network = job.recipe.make_network(job.tokenizer, job.seed)
+    if job.trainer.gradient_checkpointing:
+        network.gradient_checkpointing_enable()
+    if job.trainer.compile:
+        network.compile()
+    network.train()
+    module = LMModule(network, job.recipe, job.plan.num_steps, job.seed)
+    data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers)
+    trainer, started = _make_trainer(job, folder), time.monotonic()
+    checkpoint = _latest_checkpoint(folder)
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    state = trainer.strategy.lightning_module_state_dict()
+    if trainer.is_global_zero:
+        _finish(job, folder, network, state, time.monotonic() - started, trainer)
+
+
+def _make_trainer(job: TrainJob, folder: Path) -> "pl.Trainer":
+    import pytorch_lightning as pl
+
+    from delt_exp.datamodule import accumulation
+    from delt_exp.training_log import Checkpoints, ConsumedLog, StepLog
+
+    settings = job.trainer
+    accumulate = accumulation(job.plan.batch_items, settings.devices, settings.micro_batch_items)
+    consumed = ConsumedLog(folder / "consumed", job.plan.batch_items)
+    callbacks = [
+        consumed,
+        StepLog(folder / "metrics.csv", settings.log_steps, job.plan.targets_per_step()),
+        Checkpoints(folder / "checkpoints", settings.checkpoint_steps, consumed),
+    ]
+    return pl.Trainer(
+        accelerator=settings.accelerator, devices=settings.devices, precision=settings.resolved_precision(),
+        strategy="auto" if settings.strategy == "single" else settings.strategy,
+        max_epochs=1, accumulate_grad_batches=accumulate, use_distributed_sampler=False, callbacks=callbacks,
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        default_root_dir=folder, gradient_clip_val=1.0,  # the module clips by itself; Lightning only has to ask
+    )  # fmt: skip
+
+
+def _finish(
+    job: TrainJob, folder: Path, network: Any, state: Mapping[str, Any], seconds: float, trainer: "pl.Trainer"
+) -> None:
+    """Write model, proof of order and summary; remove what only a restart needed."""
+    import numpy as np
+
+    from delt_exp.training_log import merge_consumed
+    from delt_exp.verify import order_mismatch
+
+    weights = {name.removeprefix("network."): value.cpu() for name, value in state.items()}
+    network.cpu().save_pretrained(folder / "model", state_dict=weights)
+    for file in job.tokenizer.folder.glob("*token*"):
+        shutil.copy(file, folder / "model")
+    consumed = merge_consumed(folder / "consumed")
+    np.save(folder / "consumed.npy", consumed)
+    mismatch = order_mismatch(job.plan, consumed)
+    if mismatch:
+        say(f"order NOT verified: {mismatch}")
+    parameters, tokens = num_parameters(network.parameters()), int(job.plan.targets_per_step().sum())
+    rows = MetricsFile(folder / "metrics.csv").rows()
+    result = {
+        "order_verified": not mismatch,
+        "order_mismatch": mismatch,
+        "steps": job.plan.num_steps,
+        "tokens": tokens,
+        "parameters": parameters,
+        "flops": 6 * parameters * tokens,  # Kaplan et al. 2020, without attention
+        "last_train_loss": rows[-1]["train/loss"] if rows else None,
+        "seconds_since_restart": seconds,
+        "precision": job.trainer.resolved_precision(),
+        "world_size": trainer.world_size,
+        "device": trainer.strategy.root_device.type,
+    }
+    write_json(folder / "result.json", result)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(folder / "consumed", ignore_errors=True)
+
+
+def training_result(folder: Path) -> dict[str, Any]:
+    """Return what a finished training says of itself."""
+    result: dict[str, Any] = read_json(folder / "result.json")
+    return result
+
+
+def _latest_checkpoint(folder: Path) -> Path | None:
+    found = sorted((folder / "checkpoints").glob("step-*.ckpt"), key=_step_of)
+    return found[-1] if found else None
+
+
+def _step_of(checkpoint: Path | None) -> int:
+    return int(checkpoint.stem.removeprefix("step-")) if checkpoint else 0

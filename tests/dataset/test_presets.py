@@ -1,0 +1,129 @@
+"""Meets every YAML of conf/train_dataset and conf/target_dataset."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+from delt_exp.config import build
+from delt_exp.dataset.mixture import Mixture
+from delt_exp.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("DELT_DATA_DIR", ROOT.parent / "shared" / "data"))
+PRESETS = [
+    (group, file.stem)
+    for group in ("train_dataset", "target_dataset")
+    for file in sorted((ROOT / "conf" / group).glob("*"))
+]
+NEEDS_PARTS = {"mixture", "interleave"}
+
+
+@pytest.fixture
+def node(tmp_path):
+    """Compose one option of a group on a throw-away top level."""
+    (tmp_path / "config.yaml").write_text("defaults: [_self_]\ndata_dir: ???\n")
+
+    def compose_node(group, name, *overrides):
+        with initialize_config_dir(str(tmp_path), version_base="1.3"):
+            paths = (f"hydra.searchpath=[file://{ROOT / 'conf'}]", f"data_dir={DATA}")
+            return compose("config", overrides=[*paths, f"+{group}={name}", *overrides])[group]
+
+    return compose_node
+
+
+def nodes_with_target(node):
+    yield node
+    for part in OmegaConf.to_container(node).get("parts", {}):
+        yield from nodes_with_target(node.parts[part])
+
+
+def open_keys(node):
+    """The settings that the user has to give."""
+    return {key for key, value in OmegaConf.to_container(node).items() if value == "???"}
+
+
+@pytest.mark.parametrize(("group", "name"), PRESETS)
+def test_every_key_is_a_constructor_parameter_and_none_has_a_default(node, group, name):
+    for part in nodes_with_target(node(group, name)):
+        fields = dataclasses.fields(get_class(part["_target_"]))
+        assert set(part) - {"_target_"} == {field.name for field in fields}
+        assert all(field.default is dataclasses.MISSING for field in fields)
+
+
+@pytest.mark.parametrize(("group", "name"), PRESETS)
+def test_the_first_line_describes_the_preset(group, name):
+    first = (ROOT / "conf" / group / f"{name}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert 10 < len(first) <= 120
+
+
+@pytest.mark.parametrize(("group", "name"), PRESETS)
+def test_a_preset_builds_and_a_local_one_yields_documents(node, group, name):
+    config = node(group, name)
+    if missing := open_keys(config):
+        assert missing <= {"path", "repo", "name"}
+        return
+    if name in NEEDS_PARTS:
+        with pytest.raises(ConfigError, match=r"parts is empty"):
+            build(config)
+        return
+    dataset = build(config)
+    if config["_target_"].endswith("Hub"):
+        assert config.repo.count("/") == 1
+        return
+    if "path" in config and not DATA.is_dir():
+        pytest.skip(f"the local data folder {DATA} is not there")
+    documents = list(dataset.documents())
+    assert sum(bool(document.text.strip()) for document in documents) >= 50
+    assert len(dataset.fingerprint()) >= 16
+    assert (
+        all(bool(document.prompt) for document in documents) == (config.get("prompt") is not None) or "stdlib" in name
+    )
+
+
+@pytest.mark.parametrize("name", [name for group, name in PRESETS if group == "target_dataset"])
+def test_a_target_shares_no_document_with_the_training_preset(node, name):
+    train_name = {"minif2f": "minif2f_lean4", "proofnet": "proofnet_lean4"}.get(name, name)
+    target, train = node("target_dataset", name), node("train_dataset", train_name)
+    if open_keys(target) or target.split == train.split:
+        return  # a file of the user's, or a corpus that has no training split
+    if "path" in target and not DATA.is_dir():
+        pytest.skip(f"the local data folder {DATA} is not there")
+    texts = [{(document.prompt, document.text) for document in build(config).documents()} for config in (target, train)]
+    assert texts[0]
+    assert not texts[0] & texts[1]
+
+
+def test_alpaca_has_no_placeholder_for_missing_input(node):
+    if not DATA.is_dir():
+        pytest.skip(f"the local data folder {DATA} is not there")
+    documents = list(build(node("train_dataset", "alpaca")).documents())
+    assert len(documents) == 6500
+    assert not any("NoInput" in document.prompt for document in documents)
+
+
+def test_the_embedded_mixture_gives_each_part_a_third_of_1_2_megabytes(node):
+    documents = list(build(node("train_dataset", "stdlib")).documents())
+    totals = dict.fromkeys(("stdlib_prose", "stdlib_code", "stdlib_pairs"), 0)
+    for document in documents:
+        totals[document.source] += len((document.prompt + document.text).encode())
+    assert 1_190_000 < sum(totals.values()) <= 1_200_000
+    assert all(abs(total - 400_000) < 9_000 for total in totals.values())
+
+
+@pytest.mark.parametrize(("base", "changes"), [("mixture", {"weights": {"news": 3, "books": 1}}), ("interleave", {})])
+def test_two_corpora_are_mixed_from_the_command_line_as_the_files_say(node, base, changes):
+    parts = [
+        "+train_dataset@train_dataset.parts.news=news_agnews",
+        "+train_dataset@train_dataset.parts.books=literature",
+    ]
+    weights = ["train_dataset.weights={news: 3, books: 1}"] if changes else []
+    mixture = build(node("train_dataset", base, *parts, *weights))
+    assert isinstance(mixture, Mixture)
+    assert list(mixture.parts) == ["news", "books"]
+    assert mixture.weights == changes.get("weights")

@@ -1,0 +1,129 @@
+"""Small corpora, tokens and pools for tests, made on disk as the program makes them."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from delt_exp.corpus import Corpus, write_corpus
+from delt_exp.dataset.base import Document
+from delt_exp.files import digest
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Pool, TokenizedCorpus
+from delt_exp.store import Store
+from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokenizer.byte import ByteTokenizer
+from delt_exp.tokens import Tokens, write_tokens
+from delt_exp.train import TrainerSettings
+
+RUNTIME = Runtime(device="cpu", batch_tokens=4096)
+TRAINER = TrainerSettings(
+    accelerator="cpu",
+    devices=1,
+    strategy="single",
+    precision="32-true",
+    micro_batch_items=8,
+    num_workers=0,
+    compile=False,
+    gradient_checkpointing=False,
+    log_steps=10,
+    checkpoint_steps=1000,
+)
+
+# Base-10 logarithms: unigram p, back-off; bigram p. Sums of a few of them are easy to do by hand.
+BIGRAM_ARPA = """\
+\\data\\
+ngram 1=5
+ngram 2=4
+
+\\1-grams:
+-1.0\t<unk>
+-99\t<s>\t-0.5
+-0.7\t</s>
+-0.6\ta\t-0.3
+-0.8\tb\t-0.2
+
+\\2-grams:
+-0.4\t<s> a
+-0.25\ta b
+-0.1\tb </s>
+-0.9\ta a
+
+\\end\\
+"""
+
+
+@dataclass(frozen=True)
+class ListDataset:
+    """A dataset held in memory; strings stand for documents without a prompt."""
+
+    items: Sequence[str | Document]
+    VERSION = 1
+
+    def documents(self) -> Iterator[Document]:
+        return (Document(item) if isinstance(item, str) else item for item in self.items)
+
+    def fingerprint(self) -> str:
+        return digest([[d.text, d.prompt, d.source] for d in self.documents()])
+
+
+def new_folder(tmp_path: Path) -> Path:
+    """Return a new empty folder under `tmp_path`."""
+    return Path(tempfile.mkdtemp(dir=tmp_path))
+
+
+def make_corpus(
+    tmp_path: Path,
+    items: Sequence[str | Document],
+    *,
+    max_document_chars: int | None = None,
+    drop_duplicates: bool = False,
+) -> Corpus:
+    folder = new_folder(tmp_path)
+    write_corpus(
+        ListDataset(items),
+        folder,
+        max_document_chars=max_document_chars,
+        drop_duplicates=drop_duplicates,
+    )
+    return Corpus(folder)
+
+
+def write_arpa(tmp_path: Path, arpa: str = BIGRAM_ARPA) -> Path:
+    path = new_folder(tmp_path) / "model.arpa"
+    path.write_text(arpa)
+    return path
+
+
+def make_byte_tokenizer(tmp_path: Path, corpus: Corpus) -> Tokenizer:
+    folder = new_folder(tmp_path)
+    ByteTokenizer().make(corpus, folder)
+    return Tokenizer(folder)
+
+
+def make_tokens(tmp_path: Path, corpus: Corpus, tokenizer: Tokenizer) -> Tokens:
+    folder = new_folder(tmp_path)
+    write_tokens(corpus, tokenizer, folder)
+    return Tokens(folder)
+
+
+def make_pool(
+    tmp_path: Path,
+    texts: Sequence[str | Document],
+    target_texts: Sequence[str | Document] | None = None,
+) -> Pool:
+    """Return a pool over `texts` with the byte tokenizer, and over `target_texts` where they are given."""
+    corpus = make_corpus(tmp_path, texts)
+    tokenizer = make_byte_tokenizer(tmp_path, corpus)
+
+    def tokenized(corpus: Corpus) -> TokenizedCorpus:
+        return TokenizedCorpus(corpus, make_tokens(tmp_path, corpus, tokenizer))
+
+    return Pool(
+        candidates=tokenized(corpus),
+        target=None if target_texts is None else tokenized(make_corpus(tmp_path, target_texts)),
+        tokenizer=tokenizer,
+        store=Store(new_folder(tmp_path), verify="hash"),
+        trainer=TRAINER,
+        work_dir=new_folder(tmp_path),
+    )

@@ -1,0 +1,127 @@
+"""What every scorer promises; a new YAML in conf/scorer is met here without a change."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+from hydra.utils import get_class
+
+from delt_exp.config import build, plain
+from delt_exp.identity import identity
+from delt_exp.scorer.table import Meaning, ScoreTable
+from tests.helpers import RUNTIME, make_pool, write_arpa
+
+CONF = Path(__file__).parents[2] / "conf"
+NAMES = sorted(path.stem for path in (CONF / "scorer").glob("*.yaml"))
+
+TEXTS = [
+    "a b",
+    "The first line.\nThe second line.\n\nA paragraph after a blank line.\n",
+    "def f(x):\n\treturn x ** 2\n",
+    "«Crème brûlée» — für 12 Leute …",
+    "日本語のテキスト。１２３",
+    "!!! ??? ...",
+    "\u0001\u0002 \u0003",  # nothing is left of it after cc_net's normalisation
+    "<s> a </s>",
+    "word " * 200,
+    "x",
+    "Once upon a time there was a scorer.",
+    "0 1 2 3 4 5 6 7 8 9",
+]
+TARGET_TEXTS = ["The target resembles the first document.", "a b a b a b"] * 4
+
+
+def kenlm_settings(folder: Path) -> list[str]:
+    pytest.importorskip("kenlm", reason="the extra kenlm is not installed")
+    return [f"scorer.model_path={write_arpa(folder)}"]
+
+
+# What a YAML needs to run here: files made for it, or smaller numbers.
+SETTINGS: dict[str, Callable[[Path], list[str]]] = {
+    "kenlm": kenlm_settings,
+    "perplexity": lambda folder: ["proxy.train_tokens=4096"],
+}
+
+
+def compose(name: str, overrides: list[str]) -> Any:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(overrides=["+seed=0", "+proxy=target", f"+scorer={name}", *overrides]).scorer
+
+
+@dataclass
+class Case:
+    """One scorer, asked three times: twice for the same documents in fresh folders, once for the reversed ones."""
+
+    scorer: Any
+    ids: np.ndarray
+    scores: np.ndarray
+    again: np.ndarray
+    reversed_rows: np.ndarray
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def case(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    overrides = SETTINGS.get(request.param, lambda folder: [])(folder)
+    scorer = build(compose(request.param, overrides))
+
+    def pool_of(texts):
+        return make_pool(folder, texts, TARGET_TEXTS if scorer.READS_TARGET else None)
+
+    first = pool_of(TEXTS)
+    pools = first, pool_of(TEXTS), pool_of(TEXTS[::-1])
+    return Case(scorer, first.candidates.corpus.ids, *(scorer.score(pool, RUNTIME) for pool in pools))
+
+
+def test_there_are_scorers_to_check():
+    assert {"random", "length", "kenlm"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_yaml_key_is_a_field_and_no_field_has_a_default(name):
+    node = compose(name, ["scorer.model_path=x"] if name == "kenlm" else [])
+    parameters = inspect.signature(get_class(node._target_)).parameters
+    assert set(plain(node)) - {"_target_"} == set(parameters)
+    assert [p.name for p in parameters.values() if p.default is not inspect.Parameter.empty] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_line_of_the_yaml_describes_it(name):
+    first = (CONF / "scorer" / f"{name}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# ") and len(first) > 20
+
+
+def test_one_finite_float32_per_document_makes_a_table(case):
+    assert case.scores.dtype == np.float32 and case.scores.shape == (len(TEXTS),)
+    assert len(ScoreTable(case.ids, case.scores, case.scorer.meaning).goodness) == len(TEXTS)
+
+
+def test_scores_tell_documents_apart(case):
+    assert len(np.unique(case.scores)) > 1
+
+
+def test_the_same_documents_get_the_same_bits_again(case):
+    assert case.scores.tobytes() == case.again.tobytes()
+
+
+def test_the_score_follows_the_document_not_the_row(case):
+    np.testing.assert_allclose(case.reversed_rows[::-1], case.scores, rtol=1e-5)
+
+
+def test_the_meaning_is_complete(case):
+    meaning = case.scorer.meaning
+    assert isinstance(meaning, Meaning)
+    assert meaning.better in ("higher", "lower")
+    assert meaning.name and meaning.unit and len(meaning.explanation) > 20
+
+
+def test_the_identity_holds_the_version_and_every_setting(case):
+    values = identity(case.scorer)
+    assert values["VERSION"] >= 1
+    assert set(inspect.signature(type(case.scorer)).parameters) <= set(values)
+    assert isinstance(case.scorer.READS_TARGET, bool) and isinstance(case.scorer.READS_TOKENS, bool)

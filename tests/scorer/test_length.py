@@ -1,0 +1,44 @@
+"""Lengths counted by hand."""
+
+import pytest
+
+from delt_exp.dataset.base import Document
+from delt_exp.errors import ConfigError
+from delt_exp.scorer.length import LengthScorer
+from tests.helpers import RUNTIME, make_pool
+
+# UTF-8: é has 2 bytes, € 3, 𝄞 4.
+TEXTS = ["abc", "é€𝄞", "one\ntwo", Document("completion", prompt="é: ")]
+BYTES = [3, 9, 7, 14]
+
+
+@pytest.mark.parametrize("unit", ["bytes", "tokens"])
+def test_bytes_and_byte_tokens_count_the_utf8_of_prompt_and_text(tmp_path, unit):
+    assert LengthScorer(unit=unit, longer=True).score(make_pool(tmp_path, TEXTS), RUNTIME).tolist() == BYTES
+
+
+def test_tokens_are_those_of_the_tokenizer_and_bytes_do_not_depend_on_it(tmp_path, monkeypatch):
+    pool = make_pool(tmp_path, TEXTS)
+    monkeypatch.setitem(pool.candidates.tokens.__dict__, "lengths", pool.candidates.tokens.lengths * 10)
+    assert LengthScorer(unit="tokens", longer=True).score(pool, RUNTIME).tolist() == [30, 90, 70, 140]
+    assert LengthScorer(unit="bytes", longer=True).score(pool, RUNTIME).tolist() == BYTES
+
+
+@pytest.mark.parametrize(("unit", "reads_tokens"), [("bytes", False), ("tokens", True)])
+def test_only_token_lengths_read_tokens(unit, reads_tokens):
+    assert LengthScorer(unit=unit, longer=True).READS_TOKENS is reads_tokens
+
+
+@pytest.mark.parametrize(("longer", "better"), [(True, "higher"), (False, "lower")])
+def test_longer_decides_the_direction(longer, better):
+    meaning = LengthScorer(unit="bytes", longer=longer).meaning
+    assert (meaning.better, meaning.unit) == (better, "bytes")
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [({"unit": "words", "longer": True}, "scorer.unit"), ({"unit": "bytes", "longer": "no"}, "scorer.longer")],
+)
+def test_other_settings_are_refused(settings, key):
+    with pytest.raises(ConfigError, match=key):
+        LengthScorer(**settings)

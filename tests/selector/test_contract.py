@@ -1,0 +1,93 @@
+"""What every selector promises; a new YAML in conf/selector is met here without a change."""
+
+from functools import cache
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from delt_exp.errors import ConfigError
+
+CONF = Path(__file__).parents[2] / "conf"
+NAMES = sorted(path.stem for path in (CONF / "selector").glob("*.yaml"))
+SEEDED = [name for name in NAMES if "seed" in OmegaConf.load(CONF / "selector" / f"{name}.yaml")]
+
+
+@cache
+def make_selector(name, seed=0):
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose(overrides=[f"+selector={name}", f"+seed={seed}"])
+    if "k" in cfg.selector:
+        cfg.selector.k = 7  # the default is meant for a corpus, not for the few rows here
+    return hydra.utils.instantiate(cfg.selector)
+
+
+@st.composite
+def tables(draw):
+    """At least 10 documents, read-only, with ties and copies; more than half are at the lowest score."""
+    num_high = draw(st.integers(3, 8))
+    num_low = 2 * num_high + 1 + draw(st.integers(0, 20))
+    ids = draw(
+        st.lists(st.integers(0, 2**64 - 1), min_size=num_high + num_low, max_size=num_high + num_low, unique=True)
+    )
+    scores = draw(st.lists(st.integers(-3, 3), min_size=num_high, max_size=num_high)) + [-4] * num_low
+    copies = draw(st.lists(st.integers(0, num_high - 1), max_size=num_high, unique=True))
+    rows = np.array(draw(st.permutations([*range(len(ids)), *copies])))
+    table = np.array(ids, dtype=np.uint64)[rows], np.array(scores, dtype=np.float32)[rows] / np.float32(4)
+    for column in table:
+        column.setflags(write=False)
+    return table
+
+
+def test_there_are_selectors_to_check():
+    assert len(NAMES) >= 6
+    assert len(SEEDED) >= 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(table=tables())
+def test_kept_rows_are_distinct_and_in_corpus_order(name, table):
+    kept = make_selector(name)(*table)
+    assert kept.dtype == np.intp
+    assert len(kept) > 0
+    assert kept[0] >= 0
+    assert kept[-1] < len(table[0])
+    assert (np.diff(kept) > 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(table=tables(), seed=st.integers(0, 2**32))
+def test_the_same_documents_stay_whatever_the_order_of_the_rows(name, table, seed):
+    ids, scores = table
+    kept = ids[make_selector(name)(ids, scores)]
+    rows = np.random.default_rng(seed).permutation(len(ids))
+    kept_of_permuted = ids[rows][make_selector(name)(ids[rows], scores[rows])]
+    np.testing.assert_array_equal(np.sort(kept), np.sort(kept_of_permuted))
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(SEEDED)))
+@given(table=tables())
+def test_without_chance_no_dropped_document_is_better_than_a_kept_one(name, table):
+    scores = table[1]
+    kept = make_selector(name)(*table)
+    dropped = np.delete(scores, kept)
+    assert not len(dropped) or dropped.max() <= scores[kept].min()
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_the_seed_decides_the_draw(name):
+    ids, scores = np.arange(200, dtype=np.uint64), np.zeros(200, dtype=np.float32)
+    kept = [make_selector(name, seed)(ids, scores) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(kept[0], kept[1])
+    assert len(kept[0]) == len(kept[2])
+    assert (kept[0] != kept[2]).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_corpus_is_a_config_error(name):
+    with pytest.raises(ConfigError):
+        make_selector(name)(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.float32))

@@ -145,9 +145,14 @@ class Corpus:
         """[N] UTF-8 bytes of each prompt; 0 for plain documents."""
         return self._column("prompt_bytes")
 
+    @cached_property
+    def source_codes(self) -> NDArray[np.uint16]:
+        """[N] position in `meta["sources"]` of the corpus that each document came from."""
+        return self._column("sources")
+
     def source(self, row: int) -> str:
         """Return the name of the corpus that document `row` came from."""
-        return str(self.meta["sources"][self._column("sources")[row]])
+        return str(self.meta["sources"][self.source_codes[row]])
 
     def document(self, row: int) -> Document:
         """Return document `row` with prompt, text and source."""

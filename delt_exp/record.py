@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
         "group": info.group,
         "choices": dict(info.choices),
         "config": dict(info.config),
-        "command": " ".join(["python", *sys.argv]),
+        "command": shlex.join(["python", *sys.argv]),
         "started": outcome.started.isoformat(timespec="seconds"),
         "seconds": outcome.seconds,
         "data": {
@@ -66,6 +67,7 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
             **asdict(outcome.table.meaning),
             "digest": outcome.table.digest,
             "quantiles": _quantiles(outcome.table.scores),
+            "by_source": _by_source(outcome),
         },
         "selection": {
             "kept_documents": len(outcome.kept),
@@ -96,6 +98,19 @@ def _describe(text: TokenizedCorpus) -> dict[str, Any]:
 def _quantiles(scores: NDArray[np.float32]) -> dict[str, float]:
     levels = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
     return {str(level): float(value) for level, value in zip(levels, np.quantile(scores, levels), strict=True)}
+
+
+def _by_source(outcome: "Outcome") -> dict[str, dict[str, Any]]:
+    """Return for each source its documents, how many of them were kept, and the quantiles of their scores."""
+    corpus, scores = outcome.candidates.corpus, outcome.table.scores
+    names, codes = corpus.meta["sources"], corpus.source_codes
+    documents, kept = (np.bincount(c, minlength=len(names)) for c in (codes, codes[outcome.kept]))
+    groups = np.split(scores[np.argsort(codes, kind="stable")], np.cumsum(documents)[:-1])
+    return {
+        name: {"documents": int(documents[i]), "kept": int(kept[i]), "quantiles": _quantiles(groups[i])}
+        for i, name in enumerate(names)
+        if documents[i]  # a source can lose all its documents to duplicates in others
+    }
 
 
 def _write_order(path: Path, outcome: "Outcome") -> None:

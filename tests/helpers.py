@@ -2,12 +2,19 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from delt_exp.corpus import Corpus, write_corpus
 from delt_exp.dataset.base import Document
 from delt_exp.files import digest
+from delt_exp.model.fresh import FreshNetwork
+from delt_exp.model.optimizer import AdamW
+from delt_exp.model.recipe import Recipe
+from delt_exp.model.schedule import WarmupCosine
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool, TokenizedCorpus
 from delt_exp.store import Store
@@ -127,3 +134,32 @@ def make_pool(
         trainer=TRAINER,
         work_dir=new_folder(tmp_path),
     )
+
+
+def tiny_recipe(**changes: Any) -> Recipe:
+    """Return a Llama of two layers x 16 that trains in milliseconds."""
+    config = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 64,
+        "tie_word_embeddings": True,
+    }
+    recipe = Recipe(
+        network=FreshNetwork("llama", config),
+        optimizer=AdamW(lr=1e-2, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1),
+        schedule=WarmupCosine(warmup_steps=2, warmup_ratio=None, min_ratio=0.1),
+        context_tokens=16,
+        batch_items=8,
+        clip_norm=1.0,
+    )
+    return replace(recipe, **changes)
+
+
+def words(count: int, seed: int = 0) -> list[str]:
+    """Return documents of a few random words each, all different."""
+    rng = np.random.default_rng(seed)
+    vocabulary = ["fold", "sort", "loss", "token", "order", "data", "model", "score"]
+    return [f"{i} " + " ".join(rng.choice(vocabulary, rng.integers(1, 9))) for i in range(count)]

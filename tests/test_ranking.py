@@ -72,7 +72,16 @@ def test_best_rows_are_the_end_of_the_ranking_in_row_order(table, data):
 
 @pytest.mark.parametrize(
     ("ratio", "num_rows", "expected"),
-    [(0.29, 100, 29), (0.57, 100, 57), (1.15e-3, 2000, 2), (1 / 3, 3, 1), (0.1, 9, 0), (1.0, 7, 7), (0.3, 0, 0)],
+    [
+        (0.29, 100, 29),
+        (0.57, 100, 57),
+        (1.15e-3, 2000, 2),
+        (0.9999999995, 10**9, 999_999_999),
+        (1 / 3, 3, 1),
+        (0.1, 9, 0),
+        (1.0, 7, 7),
+        (0.3, 0, 0),
+    ],
 )
 def test_a_share_is_rounded_down_from_the_written_decimal(ratio, num_rows, expected):
     assert floor_share(ratio, num_rows) == expected

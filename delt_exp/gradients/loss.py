@@ -25,16 +25,21 @@ def sample_losses(model: nn.Module, batch: Batch, autocast_dtype: torch.dtype | 
     """
     labels_BT = batch["labels"]
     inputs = {key: value for key, value in batch.items() if key != "labels"}
-    # The autocast cache would let two uses of a weight share one graph node, which hides uses from the kernel.
-    with torch.autocast(
-        labels_BT.device.type, autocast_dtype or torch.bfloat16, enabled=autocast_dtype is not None, cache_enabled=False
-    ):
+    with autocasting(labels_BT.device, autocast_dtype):
         logits_BTV = model(**inputs, use_cache=False).logits
     logits_BTV = logits_BTV.to(torch.promote_types(logits_BTV.dtype, torch.float32))
     valid_BT = labels_BT != IGNORED
     weight_BT = valid_BT.to(logits_BTV.dtype) / valid_BT.sum(1, keepdim=True).clamp(min=1)
     token_losses_BT = _TokenLoss.apply(logits_BTV, labels_BT.where(valid_BT, 0), weight_BT)
     return token_losses_BT.sum(1)
+
+
+def autocasting(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
+    """Context in which matrix products run in `dtype`, or as they are for None, whatever holds outside.
+
+    Casts are not cached: the cache would let two uses of a weight share one graph node, which hides uses from the kernel.
+    """
+    return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None, cache_enabled=False)
 
 
 @contextmanager

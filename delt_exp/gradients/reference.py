@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from delt_exp.gradients.flat import flatten, trainable_parameters
-from delt_exp.gradients.loss import IGNORED, Batch, evaluating
+from delt_exp.gradients.loss import IGNORED, Batch, autocasting, evaluating
 
 
 def per_sample_terms_reference(model: nn.Module, batch: Batch, direction: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,7 +30,7 @@ def sample_gradients(
 def _loss(model: nn.Module, sample: Batch, autocast_dtype: torch.dtype | None) -> Tensor:
     labels_1T = sample["labels"]
     inputs = {key: value for key, value in sample.items() if key != "labels"}
-    with torch.autocast(labels_1T.device.type, autocast_dtype or torch.bfloat16, enabled=autocast_dtype is not None):
+    with autocasting(labels_1T.device, autocast_dtype):
         logits_1TV = model(**inputs, use_cache=False).logits
     logits_1TV = logits_1TV.to(torch.promote_types(logits_1TV.dtype, torch.float32))
     total = F.cross_entropy(logits_1TV[0], labels_1T[0], ignore_index=IGNORED, reduction="sum")

@@ -99,12 +99,12 @@ class KenlmScorer:
         if scores[row] > np.finfo(np.float32).max:
             raise DataError(
                 f"{self.model_path} gives document {int(ids[row]):016x} (row {row}) a perplexity of {scores[row]:.3g}, "
-                "too large for float32: it has no probability for unknown words; train a model with <unk> (lmplz has it)"
+                "too large for float32: it has no probability for unknown words; train it with <unk>, as lmplz does"
             )
 
 
 def perplexity(sentences: list[str], model: Any, split: Split) -> float:
-    """Return 10 ** (-sum of log10 p / sum of lengths), each sentence between <s> and </s>; its end counts, as a word."""
+    """Return 10 ** (-sum of log10 p / sum of lengths), each sentence from <s> to </s>; its end counts as a word."""
     log10_p, length = 0.0, 0
     for sentence in sentences:
         words = [UNKNOWN if word in MARKS else word for word in split(sentence)]

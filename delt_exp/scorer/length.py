@@ -29,7 +29,7 @@ class LengthScorer:
         check_flag("scorer.longer", self.longer)
 
     @property
-    def READS_TOKENS(self) -> bool:
+    def READS_TOKENS(self) -> bool:  # noqa: N802 - a constant of the other scorers
         return self.unit == "tokens"
 
     @property

@@ -21,6 +21,8 @@ def make_stair(length, num_sections, window_ratio, num_layers, ascending=True):
         (12, 3, 1 / 6, 2, [0, 1, 2, 4, 3, 5, 6, 8, 7, 9, 10, 11]),
         # Boundaries 4 and 8, reach 3: windows 1..6 and, clipped to the end of the first, 7..10.
         (12, 3, 0.25, 2, [0, 1, 3, 5, 2, 4, 6, 7, 9, 8, 10, 11]),
+        # Boundaries 4 (3.67) and 7 (7.33), reach 2 (1.98): windows 2..5 and 6..8.
+        (11, 3, 0.18, 2, [0, 1, 2, 4, 3, 5, 6, 8, 7, 9, 10]),
         # Boundary 2 (2.5 to even), reach 2 (2.5 to even): window 0..3.
         (5, 2, 0.5, 2, [0, 2, 1, 3, 4]),
         # The window is all of the list, and clipped to it.

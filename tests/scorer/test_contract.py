@@ -93,11 +93,13 @@ def test_every_yaml_key_is_a_field_and_no_field_has_a_default(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_first_line_of_the_yaml_describes_it(name):
     first = (CONF / "scorer" / f"{name}.yaml").read_text().splitlines()[0]
-    assert first.startswith("# ") and len(first) > 20
+    assert first.startswith("# ")
+    assert len(first) > 20
 
 
 def test_one_finite_float32_per_document_makes_a_table(case):
-    assert case.scores.dtype == np.float32 and case.scores.shape == (len(TEXTS),)
+    assert case.scores.dtype == np.float32
+    assert case.scores.shape == (len(TEXTS),)
     assert len(ScoreTable(case.ids, case.scores, case.scorer.meaning).goodness) == len(TEXTS)
 
 
@@ -117,11 +119,14 @@ def test_the_meaning_is_complete(case):
     meaning = case.scorer.meaning
     assert isinstance(meaning, Meaning)
     assert meaning.better in ("higher", "lower")
-    assert meaning.name and meaning.unit and len(meaning.explanation) > 20
+    assert meaning.name
+    assert meaning.unit
+    assert len(meaning.explanation) > 20
 
 
 def test_the_identity_holds_the_version_and_every_setting(case):
     values = identity(case.scorer)
     assert values["VERSION"] >= 1
     assert set(inspect.signature(type(case.scorer)).parameters) <= set(values)
-    assert isinstance(case.scorer.READS_TARGET, bool) and isinstance(case.scorer.READS_TOKENS, bool)
+    assert isinstance(case.scorer.READS_TARGET, bool)
+    assert isinstance(case.scorer.READS_TOKENS, bool)

@@ -55,7 +55,8 @@ def test_the_perplexity_is_the_one_worked_by_hand(score, case):
 @pytest.mark.parametrize("line", ["a b", "b a", "a a z b"])
 def test_identical_lines_have_the_perplexity_of_one(score, line):
     once, joined, ended = score(line, "\n".join([line] * 5), f"{line}\n" * 3)
-    assert joined == pytest.approx(once, rel=1e-6) and ended == pytest.approx(once, rel=1e-6)
+    assert joined == pytest.approx(once, rel=1e-6)
+    assert ended == pytest.approx(once, rel=1e-6)
 
 
 def test_the_prompt_is_part_of_the_text(score):
@@ -77,7 +78,8 @@ class TestDeltDefects:
     def test_rounding_to_a_tenth_makes_ties(self, score):
         assert score("a b", compat="delt") == pytest.approx([1.8])  # 10 ** 0.25 = 1.778
         texts = ["a b " * 40, "a b " * 41]
-        assert len(set(score(*texts))) == 2 and len(set(score(*texts, compat="delt"))) == 1
+        assert len(set(score(*texts))) == 2
+        assert len(set(score(*texts, compat="delt"))) == 1
 
     def test_an_empty_text_is_the_end_of_a_sentence(self, score):
         assert score("\x01", compat="delt") == pytest.approx([15.8])  # 10 ** 1.2 = 15.849
@@ -128,21 +130,22 @@ class TestNormalizer:
         assert sentences
 
 
-class TestSentencePiece:
-    @pytest.fixture(scope="class")
-    def pieces(self, tmp_path_factory):
-        spm = pytest.importorskip("sentencepiece", reason="the extra kenlm is not installed")
-        path = tmp_path_factory.mktemp("pieces") / "toy.model"
-        with path.open("wb") as file:
-            spm.SentencePieceTrainer.train(
-                sentence_iterator=iter(["low lower lowest new newer newest wide wider widest"] * 20),
-                model_writer=file,
-                vocab_size=40,
-                hard_vocab_limit=False,
-                minloglevel=2,
-            )
-        return str(path), spm.SentencePieceProcessor(model_file=str(path))
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory):
+    spm = pytest.importorskip("sentencepiece", reason="the extra kenlm is not installed")
+    path = tmp_path_factory.mktemp("pieces") / "toy.model"
+    with path.open("wb") as file:
+        spm.SentencePieceTrainer.train(
+            sentence_iterator=iter(["low lower lowest new newer newest wide wider widest"] * 20),
+            model_writer=file,
+            vocab_size=40,
+            hard_vocab_limit=False,
+            minloglevel=2,
+        )
+    return str(path), spm.SentencePieceProcessor(model_file=str(path))
 
+
+class TestSentencePiece:
     def test_the_length_counts_pieces_and_every_piece_is_looked_up(self, score, pieces):
         path, processor = pieces
         # All pieces are unknown to the model: -1.0 each, after <s> with its back-off, before </s> with -0.7.
@@ -227,4 +230,5 @@ def test_nothing_is_printed_by_the_library(score, capfd):
 
 def test_scores_are_float32(arpa, tmp_path):
     scores = KenlmScorer(model_path=arpa, **PLAIN).score(make_pool(tmp_path, ["a", "b"]), RUNTIME)
-    assert scores.dtype == np.float32 and scores.shape == (2,)
+    assert scores.dtype == np.float32
+    assert scores.shape == (2,)

@@ -18,7 +18,8 @@ def pool(tmp_path_factory):
 
 def test_scores_are_uniform_on_the_unit_interval(pool):
     scores = np.sort(RandomScorer(seed=0).score(pool, RUNTIME))
-    assert 0 <= scores[0] and scores[-1] < 1
+    assert scores[0] >= 0
+    assert scores[-1] < 1
     # Kolmogorov-Smirnov: for uniform draws the distance exceeds 1.95 / sqrt(N) once in a thousand seeds.
     distance = np.abs(scores - (np.arange(NUM_DOCUMENTS) + 0.5) / NUM_DOCUMENTS).max()
     assert distance < 1.95 / NUM_DOCUMENTS**0.5
@@ -45,10 +46,12 @@ def test_a_selector_of_the_same_seed_draws_unrelated_numbers(pool):
 def test_a_document_keeps_its_score_in_another_corpus(pool, tmp_path):
     few = make_pool(tmp_path, ["document 7", "another one", "document 3"])
     scores, of_few = (RandomScorer(seed=5).score(p, RUNTIME) for p in (pool, few))
-    assert of_few[0] == scores[7] and of_few[2] == scores[3] and of_few[1] not in scores
+    assert of_few[0] == scores[7]
+    assert of_few[2] == scores[3]
+    assert of_few[1] not in scores
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "zero", None])
 def test_a_seed_must_be_a_whole_number(seed):
-    with pytest.raises(ConfigError, match="scorer.seed"):
+    with pytest.raises(ConfigError, match=r"scorer\.seed"):
         RandomScorer(seed=seed)

@@ -30,8 +30,10 @@ def test_a_saved_table_comes_back_bit_for_bit(tmp_path_factory, rows, meaning):
     before.save(path)
     after = ScoreTable.load(path)
     assert (after.ids.dtype, after.scores.dtype) == (np.uint64, np.float32)
-    assert after.ids.tobytes() == before.ids.tobytes() and after.scores.tobytes() == before.scores.tobytes()
-    assert after.meaning == meaning and after.digest == before.digest
+    assert after.ids.tobytes() == before.ids.tobytes()
+    assert after.scores.tobytes() == before.scores.tobytes()
+    assert after.meaning == meaning
+    assert after.digest == before.digest
     assert [f.name for f in path.parent.iterdir()] == ["scores.parquet"]
 
 
@@ -63,5 +65,5 @@ def test_the_digest_sees_ids_scores_and_direction():
 def test_a_parquet_file_without_a_meaning_is_not_a_score_table(tmp_path):
     path = tmp_path / "plain.parquet"
     pq.write_table(pa.table({"id": [1], "score": [0.5]}), path)
-    with pytest.raises(DataError, match="plain.parquet is not a score table"):
+    with pytest.raises(DataError, match=r"plain\.parquet is not a score table"):
         ScoreTable.load(path)

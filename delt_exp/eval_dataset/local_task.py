@@ -1,0 +1,155 @@
+"""Benchmark tasks in JSON Lines files of one's own, in the three forms a causal LM is usually asked."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+from delt_exp.dataset.files import lines
+from delt_exp.dataset.template import Template
+from delt_exp.errors import DataError
+
+Example = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LocalTask(ABC):
+    """One example per line of `path` (also .gz); HARNESS says what lm-evaluation-harness does with the examples.
+
+    Templates such as "Question: {question}" read the fields of a line.
+    """
+
+    HARNESS: ClassVar[Mapping[str, Any]]
+
+    path: str
+
+    @abstractmethod
+    def example(self, record: Mapping[str, Any], place: str) -> Example:
+        """Return the fields that HARNESS names; raises DataError at `place` where the record lacks something."""
+
+    def examples(self, limit: int | None) -> list[Example]:
+        """Return the first `limit` examples (None: all); raises DataError (file, line, field) for bad input."""
+        found = [self.example(record, place) for record, place in islice(_records(Path(self.path)), limit)]
+        if not found:
+            raise DataError(f"{self.path} holds no example. Remove the task, or write the file again.")
+        return found
+
+
+@dataclass(frozen=True)
+class ChoiceTask(LocalTask):
+    """Which of `choices` goes on best after `context` and a space.
+
+    `choices` names a field with a list of texts, or is a list of templates; `gold` names the field with the index of
+    the right one, from 0. `acc` compares log-likelihoods, `acc_norm` divides them by the number of characters.
+    """
+
+    HARNESS: ClassVar[Mapping[str, Any]] = {
+        "output_type": "multiple_choice",
+        "doc_to_text": "context",
+        "doc_to_choice": "choices",
+        "doc_to_target": "gold",
+        "metric_list": [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in ("acc", "acc_norm")],
+    }
+
+    context: str
+    choices: str | Sequence[str]
+    gold: str
+
+    def example(self, record: Mapping[str, Any], place: str) -> Example:
+        """Return context, choices and gold."""
+        context = Template("context", self.context).render(record, place)
+        if isinstance(self.choices, str):
+            choices = _texts(record, self.choices, place)
+        else:
+            choices = [Template("choices", choice).render(record, place) for choice in self.choices]
+        return {"context": context, "choices": choices, "gold": _index(record, self.gold, len(choices), place)}
+
+
+@dataclass(frozen=True)
+class ContextTask(LocalTask):
+    """After which of `contexts` does `continuation` (and the space before it) fit best: partial scoring.
+
+    Trinh and Le 2018, A simple method for commonsense reasoning. `contexts` names a field with a list of texts.
+    """
+
+    HARNESS: ClassVar[Mapping[str, Any]] = {
+        "output_type": "multiple_choice",
+        "doc_to_text": "gold",
+        "doc_to_choice": "contexts",
+        "doc_to_target": "continuation",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+    }
+
+    contexts: str
+    continuation: str
+    gold: str
+
+    def example(self, record: Mapping[str, Any], place: str) -> Example:
+        """Return contexts, continuation and gold."""
+        contexts = _texts(record, self.contexts, place)
+        continuation = Template("continuation", self.continuation).render(record, place)
+        gold = _index(record, self.gold, len(contexts), place)
+        return {"contexts": contexts, "continuation": continuation, "gold": gold}
+
+
+@dataclass(frozen=True)
+class CompletionTask(LocalTask):
+    """How likely is `continuation` (write its leading space) after `context`, and is each token the most likely one?
+
+    `acc` is the share of continuations that greedy decoding finds; `perplexity` counts a continuation as one event.
+    """
+
+    HARNESS: ClassVar[Mapping[str, Any]] = {
+        "output_type": "loglikelihood",
+        "doc_to_text": "context",
+        "doc_to_target": "continuation",
+        "metric_list": [
+            {"metric": "acc", "aggregation": "mean", "higher_is_better": True},
+            {"metric": "perplexity", "aggregation": "perplexity", "higher_is_better": False},
+        ],
+    }
+
+    context: str
+    continuation: str
+
+    def example(self, record: Mapping[str, Any], place: str) -> Example:
+        """Return context and continuation."""
+        context = Template("context", self.context).render(record, place)
+        return {"context": context, "continuation": Template("continuation", self.continuation).render(record, place)}
+
+
+def _records(file: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
+    if not file.is_file():
+        raise DataError(
+            f"no such file: {file} (working folder: {Path.cwd()}). Correct the path; the tasks of the local data "
+            "folder need data_dir=FOLDER or the environment variable DELT_DATA_DIR."
+        )
+    for number, line in lines(file):
+        place = f"{file}:{number}"
+        try:
+            record = json.loads(line) if not line.isspace() else None
+        except json.JSONDecodeError as error:
+            raise DataError(f"{place}:{error.colno}: not JSON: {error.msg}. Correct or remove the line.") from error
+        if isinstance(record, dict):
+            yield record, place
+        elif not line.isspace():
+            raise DataError(
+                f"{place}: the line is a JSON {type(record).__name__}, not an object. Use {{...}} per line."
+            )
+
+
+def _texts(record: Mapping[str, Any], field: str, place: str) -> list[str]:
+    texts = record.get(field)
+    if not isinstance(texts, list) or len(texts) < 2 or not all(isinstance(text, str) and text for text in texts):
+        raise DataError(f"{place}: the field {field!r} must be a list of at least two texts, got {texts!r}.")
+    return texts
+
+
+def _index(record: Mapping[str, Any], field: str, count: int, place: str) -> int:
+    index = record.get(field)
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < count:
+        raise DataError(f"{place}: the field {field!r} must be a whole number from 0 to {count - 1}, got {index!r}.")
+    return index

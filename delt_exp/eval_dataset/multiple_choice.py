@@ -1,0 +1,194 @@
+"""Benchmarks through lm-evaluation-harness on the model in memory: tasks of the Hub, or of local files."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.checks import check_flag, check_integer
+from delt_exp.errors import ConfigError, DependencyError
+from delt_exp.eval_dataset.base import Measure, Subject
+from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
+from delt_exp.eval_dataset.local_task import Example, LocalTask
+from delt_exp.files import digest, read_json
+from delt_exp.runtime import Runtime
+from delt_exp.store import Store
+from delt_exp.tokenizer.base import Tokenizer
+
+if TYPE_CHECKING:
+    from delt_exp.eval_dataset.harness import Score
+
+AVERAGE = "average"
+
+
+@dataclass(frozen=True)
+class TaskMeasure(Measure):
+    """A measure over examples; `truncated` of them lost their beginning because they are longer than the context."""
+
+    truncated: int
+
+
+@dataclass(frozen=True)
+class Benchmark(ABC):
+    """Measures every task, and the average over the tasks of the first metric of each that is better when higher.
+
+    Of `acc` and `acc_norm`, the latter is reported. Standard errors are over examples; the average's takes the tasks as
+    independent. The store keeps the value of each example (`examples.parquet`: task, metric, example, value).
+    limit: only the first examples of each task (null: all).
+    """
+
+    VERSION: ClassVar[int] = 1
+    limit: int | None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            check_integer("limit", self.limit, at_least=1)
+
+    @abstractmethod
+    def load(self, harness: ModuleType) -> Any:
+        """Return the harness's tasks; raises DeltError where data is missing or wrong."""
+
+    @abstractmethod
+    def content(self) -> Any:
+        """Return what decides the tasks, as JSON-like values."""
+
+    def prepare(self, store: Store, tokenizer: Tokenizer) -> NDArray[np.uint64]:
+        """Read all data; returns no ids, because examples are not documents."""
+        self.load(load_harness())
+        return np.empty(0, np.uint64)
+
+    def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> list[Measure]:
+        """Return one measure per task and metric, labelled `name/task`, and the average, labelled `name`."""
+        harness = load_harness()
+        inputs = {
+            "evaluation": f"multiple_choice {self.VERSION}",
+            "model": subject.model.key,
+            "tokenizer": subject.tokenizer.digest,
+            "context_tokens": subject.context_tokens,
+            "lm_eval": harness.VERSION,
+            "tasks": self.content(),
+        }
+
+        def build(folder: Path) -> None:
+            _write(folder, self._run(harness, name, subject, runtime))
+
+        rows = read_json(store.get("evaluation", inputs, build).path / "measures.json")
+        return [TaskMeasure(**{**row, "dataset": f"{name}/{row['dataset']}".rstrip("/")}) for row in rows]
+
+    def _run(self, harness: ModuleType, name: str, subject: Subject, runtime: Runtime) -> list["Score"]:
+        tasks = self.load(harness)
+        with loaded_network(subject, runtime) as network:
+            scores: list[Score] = harness.run_tasks(
+                tasks,
+                network,
+                subject.tokenizer.pretrained(),
+                name=name,
+                context_tokens=subject.context_tokens,
+                batch_size=max(1, runtime.batch_tokens // subject.context_tokens),
+                limit=self.limit,
+                allow_code_execution=getattr(self, "allow_code_execution", False),
+            )
+        return scores
+
+
+@dataclass(frozen=True)
+class HubTasks(Benchmark):
+    """`tasks`: names that lm-evaluation-harness knows; their data come from the Hugging Face Hub.
+
+    allow_code_execution: tasks such as humaneval run code that the model wrote on this machine, without a sandbox.
+    """
+
+    tasks: Sequence[str]
+    allow_code_execution: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag("allow_code_execution", self.allow_code_execution)
+        if not self.tasks:
+            raise ConfigError("tasks is empty; name at least one task, or leave the suite out")
+
+    def load(self, harness: ModuleType) -> Any:
+        """Download the tasks; raises ConfigError for an unknown one, DependencyError without network and copy."""
+        return harness.hub_tasks(self.tasks, self.allow_code_execution)
+
+    def content(self) -> Any:
+        """Return names and limit; the version of the harness stands for the definitions."""
+        return {"names": list(self.tasks), "limit": self.limit}
+
+
+@dataclass(frozen=True)
+class LocalTasks(Benchmark):
+    """`tasks`: label -> task over a file; nothing is downloaded."""
+
+    tasks: Mapping[str, LocalTask]
+
+    def load(self, harness: ModuleType) -> Any:
+        """Read the files; raises DataError with file, line and field."""
+        return harness.local_tasks({name: task.HARNESS for name, task in self.tasks.items()}, self._examples())
+
+    def content(self) -> Any:
+        """Return definitions and the hash of the examples of every task."""
+        examples = self._examples()
+        return {name: [dict(task.HARNESS), digest(examples[name])] for name, task in self.tasks.items()}
+
+    def _examples(self) -> dict[str, list[Example]]:
+        return {name: task.examples(self.limit) for name, task in self.tasks.items()}
+
+
+def load_harness() -> ModuleType:
+    """Return the module that needs lm-evaluation-harness; raises DependencyError where it is not installed."""
+    missing = [package for package in ("lm_eval", "accelerate") if find_spec(package) is None]
+    if missing:
+        raise DependencyError(
+            f"benchmarks need {' and '.join(missing)}, which is not installed; install it with "
+            'pip install "delt-exp[eval]", or choose an eval_dataset without benchmarks'
+        )
+    from delt_exp.eval_dataset import harness
+
+    return harness
+
+
+def reported(scores: Sequence["Score"]) -> list[TaskMeasure]:
+    """Return the measures of a suite: each task's metrics (dataset: the task) and their average (dataset: empty)."""
+    by_task: dict[str, list[Score]] = {}
+    for score in scores:
+        by_task.setdefault(score.task, []).append(score)
+    shown = {task: _without_acc(group) for task, group in by_task.items()}
+    measures = [
+        TaskMeasure(s.task, s.metric, s.value, s.stderr, s.count, s.unit, s.better, s.truncated)  # type: ignore[arg-type]
+        for group in shown.values()
+        for s in group
+    ]
+    heads = [head for group in shown.values() if (head := next((s for s in group if s.better == "higher"), None))]
+    return [*measures, _average(heads)] if len(heads) > 1 else measures
+
+
+def _without_acc(group: list["Score"]) -> list["Score"]:
+    normed = any(score.metric == "acc_norm" for score in group)
+    return [score for score in group if not (normed and score.metric == "acc")]
+
+
+def _average(heads: Sequence["Score"]) -> TaskMeasure:
+    errors = [score.stderr for score in heads if score.stderr is not None]
+    stderr = math.sqrt(sum(error**2 for error in errors)) / len(heads) if len(errors) == len(heads) else None
+    value = sum(score.value for score in heads) / len(heads)
+    count, truncated = sum(score.count for score in heads), sum(score.truncated for score in heads)
+    return TaskMeasure("", AVERAGE, value, stderr, count, "fraction", "higher", truncated)
+
+
+def _write(folder: Path, scores: Sequence["Score"]) -> None:
+    rows = [
+        (score.task, score.metric, example, value)
+        for score in scores
+        for example, value in enumerate(score.examples or [])
+    ]
+    names = ("task", "metric", "example", "value")
+    write_columns(folder / "examples.parquet", {name: [row[i] for row in rows] for i, name in enumerate(names)})
+    write_measures(folder, reported(scores))

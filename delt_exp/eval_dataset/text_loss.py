@@ -1,0 +1,112 @@
+"""Loss of a model on the documents of a dataset: nats per token, perplexity, bits per byte."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.dataset.base import Dataset
+from delt_exp.errors import DataError
+from delt_exp.eval_dataset.base import Measure, Subject
+from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
+from delt_exp.files import read_json
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import TokenizedCorpus
+from delt_exp.stages import corpus_stage, tokens_stage
+from delt_exp.store import Store
+from delt_exp.tokenizer.base import Tokenizer
+
+
+@dataclass(frozen=True)
+class TextMeasure(Measure):
+    """A measure over documents, with the sizes behind it: predicted tokens and UTF-8 bytes of the texts."""
+
+    num_tokens: int
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class TextLoss:
+    """Measures the loss on every document of `dataset`, which stays whole; a prompt is read but not measured.
+
+    `loss` is the mean over all tokens [nats/token], `perplexity` its exponential; `bits_per_byte` divides the same sum
+    by the size of the text, so that models with different tokenizers compare. The store keeps the loss of each document
+    (`documents.parquet`: id, sum_nats, num_tokens, num_bytes).
+    """
+
+    VERSION: ClassVar[int] = 1
+    dataset: Dataset
+
+    def prepare(self, store: Store, tokenizer: Tokenizer) -> NDArray[np.uint64]:
+        """Read and tokenise the dataset; return the content ids of its documents."""
+        return self._read(store, tokenizer).corpus.ids
+
+    def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> list[Measure]:
+        """Return loss, perplexity and bits per byte; raises DataError when the model gives no finite loss."""
+        data = self._read(store, subject.tokenizer)
+        inputs = {
+            "evaluation": f"text_loss {self.VERSION}",
+            "model": subject.model.key,
+            "tokens": data.tokens.digest,
+            "context_tokens": subject.context_tokens,
+        }
+        use = store.get("evaluation", inputs, lambda folder: _measure(name, data, subject, runtime, folder))
+        return [TextMeasure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
+
+    def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
+        corpus = corpus_stage(store, self.dataset, max_document_chars=None, drop_duplicates=False)
+        return tokens_stage(store, corpus, tokenizer)
+
+
+def ratio_stderr(numerators: NDArray[Any], denominators: NDArray[Any]) -> float | None:
+    """Return the standard error of sum(numerators) / sum(denominators) over independent draws of the pairs.
+
+    Linearisation of the ratio estimator (Cochran 1977, Sampling Techniques, section 6.4); None for a single pair.
+    """
+    count, total = len(numerators), denominators.sum()
+    if count < 2:
+        return None
+    residuals = numerators - numerators.sum() / total * denominators
+    return float(np.sqrt(count / (count - 1) * np.square(residuals).sum()) / total)
+
+
+def text_measures(sum_nats: NDArray[Any], num_tokens: NDArray[Any], num_bytes: NDArray[Any]) -> list[TextMeasure]:
+    """Return the measures of documents with these sums of losses, numbers of tokens and bytes; no dataset name yet."""
+    sizes = (int(num_tokens.sum()), int(num_bytes.sum()))
+    sum_bits = sum_nats / math.log(2)
+    loss, loss_stderr = float(sum_nats.sum() / sizes[0]), ratio_stderr(sum_nats, num_tokens)
+    perplexity = float(np.exp(loss))
+    perplexity_stderr = None if loss_stderr is None else perplexity * loss_stderr  # delta method
+    rows = [
+        ("loss", loss, loss_stderr, "nats/token"),
+        ("perplexity", perplexity, perplexity_stderr, "per token"),
+        ("bits_per_byte", float(sum_bits.sum() / sizes[1]), ratio_stderr(sum_bits, num_bytes), "bits/byte"),
+    ]
+    return [
+        TextMeasure("", metric, value, stderr, len(sum_nats), unit, "lower", *sizes)
+        for metric, value, stderr, unit in rows
+    ]
+
+
+def _measure(name: str, data: TokenizedCorpus, subject: Subject, runtime: Runtime, folder: Path) -> None:
+    from delt_exp.model.token_loss import token_loss
+
+    with loaded_network(subject, runtime) as network:
+        losses = token_loss(network, data.tokens, subject.context_tokens, runtime, f"evaluating {name}")
+    measures = text_measures(losses.sum_nats, losses.num_tokens, data.corpus.text_bytes)
+    if not all(math.isfinite(measure.value) for measure in measures):
+        raise DataError(
+            f"the model gives no finite loss on {name}: {measures[0].value} nats/token. Its training has diverged; "
+            "lower the learning rate (model.optimizer) and train again."
+        )
+    columns = {
+        "id": data.corpus.ids,
+        "sum_nats": losses.sum_nats,
+        "num_tokens": losses.num_tokens,
+        "num_bytes": data.corpus.text_bytes,
+    }
+    write_columns(folder / "documents.parquet", columns)
+    write_measures(folder, measures)

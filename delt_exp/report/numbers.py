@@ -1,0 +1,52 @@
+"""Numbers as a reader wants them: rounded to what is known, with the unit that keeps them short."""
+
+import math
+
+
+def count(value: int) -> str:
+    """Return an exact count: 1,234,567."""
+    return f"{value:,}"
+
+
+def compact(value: float) -> str:
+    """Return a large number to three digits: 950, 12.3 k, 1.5 M; below 1000 as it is."""
+    for factor, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * factor:
+            return f"{value / factor:.3g} {letter}" if abs(value) < 999.5 * factor else f"{value / factor:,.0f} {letter}"
+    return f"{value:.3g}" if value != int(value) else f"{value:.0f}"
+
+
+def share(part: int, whole: int) -> str:
+    """Return a percentage that says 0 % only of nothing and 100 % only of everything."""
+    percent = 100 * part / whole if whole else 0.0
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    if 99.9 < percent < 100:
+        return "> 99.9 %"
+    return f"{percent:.3g} %"
+
+
+def value(number: float, stderr: float | None = None) -> str:
+    """Return a measured number; a standard error has two significant digits and decides those of the number."""
+    if stderr is None:
+        return f"{number:.4g}" if abs(number) < 10_000 else f"{number:,.0f}"
+    decimals = 3 if stderr == 0 else min(max(1 - math.floor(math.log10(stderr)), 0), 6)
+    return f"{number:,.{decimals}f} ± {stderr:,.{decimals}f}"
+
+
+def seconds(duration: float) -> str:
+    """Return a duration: 0.42 s, 12 s, 3 min 05 s, 2 h 10 min."""
+    if duration < 59.5:
+        return f"{duration:.0f} s" if duration >= 9.95 else f"{duration:.2g} s"
+    minutes, rest = divmod(round(duration), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def size(num_bytes: float) -> str:
+    """Return a size in decimal units: 812 B, 1.2 MB, 3.4 GB."""
+    for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if num_bytes >= 0.9995 * factor:
+            return f"{num_bytes / factor:.3g} {unit}"
+    return f"{num_bytes:.0f} B"

@@ -1,0 +1,62 @@
+"""How every picture looks: one set of settings, and blue against orange, which all kinds of colour vision tell apart."""
+
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from delt_exp.report.numbers import compact
+
+INK, MUTED, GRID = "#1f2933", "#66727f", "#e4e7eb"
+KEPT, DROPPED, LINE = "#2b6cb0", "#c9d1d9", "#d9601a"  # kept or main, dropped, the line on top of data
+
+STYLE: dict[str, Any] = {
+    "figure.dpi": 200,  # 9 inches are 1800 pixels, shown at half that width
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.06,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
+    "font.size": 10,
+    "text.color": INK,
+    "text.parse_math": False,  # names of datasets may contain $
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 9,
+    "axes.edgecolor": "#9aa5b1",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+}
+WIDTH_INCHES = 9.0
+
+
+def draw(paint: Callable[[Figure], None], height_inches: float) -> Figure:
+    """Return a figure of the page's width, painted in the style of all pictures."""
+    with mpl.rc_context({**mpl.rcParamsDefault, **STYLE, "backend": "agg"}):
+        figure = Figure(figsize=(WIDTH_INCHES, height_inches))
+        paint(figure)
+        figure.canvas.draw()  # text is laid out while the style holds
+    return figure
+
+
+def count_ticks(axes: Axes, axis: str) -> None:
+    """Write the ticks of the x or y axis as 20 k or 1.5 M."""
+    getattr(axes, f"{axis}axis").set_major_formatter(FuncFormatter(lambda value, _: compact(value)))

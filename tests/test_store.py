@@ -1,0 +1,158 @@
+"""The store: computed once, found by content, nothing half-written, damage noticed."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from delt_exp.errors import ConfigError, StoreError
+from delt_exp.files import digest, read_json
+from delt_exp.store import ENTRY, Store
+
+
+def writer(text, calls):
+    def build(folder):
+        calls.append(text)
+        (folder / "data.txt").write_text(text)
+
+    return build
+
+
+def test_a_stage_is_built_once_and_then_found(tmp_path):
+    store, calls = Store(tmp_path, "hash"), []
+    first = store.get("s", {"x": 1}, writer("one", calls))
+    again = store.get("s", {"x": 1}, writer("one", calls))
+    assert (first.cached, again.cached, calls) == (False, True, ["one"])
+    assert (again.path / "data.txt").read_text() == "one"
+    assert [use.stage for use in store.uses] == ["s", "s"]
+
+
+def test_other_inputs_or_another_stage_are_another_entry(tmp_path):
+    store, calls = Store(tmp_path, "hash"), []
+    paths = {store.get(stage, {"x": x}, writer("t", calls)).path for stage in "ab" for x in (1, 2, 1.5, "1", None)}
+    assert len(paths) == len(calls) == 10
+
+
+def test_the_order_of_inputs_does_not_matter():
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete", "entry"])
+def test_damage_is_noticed_reported_and_repaired(tmp_path, damage, capsys):
+    store, calls = Store(tmp_path, "hash"), []
+    path = store.get("s", {}, writer("precious", calls)).path
+    file = path / "data.txt"
+    if damage == "flip":
+        file.write_text("Precious")
+    elif damage == "truncate":
+        file.write_text("prec")
+    elif damage == "delete":
+        file.unlink()
+    else:
+        (path / ENTRY).write_text("{")
+    use = store.get("s", {}, writer("precious", calls))
+    assert (use.cached, file.read_text(), len(calls)) == (False, "precious", 2)
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_size_check_trusts_content_and_hash_check_does_not(tmp_path):
+    calls = []
+    path = Store(tmp_path, "hash").get("s", {}, writer("abc", calls)).path
+    (path / "data.txt").write_text("abd")
+    assert Store(tmp_path, "size").damage(path) == ""
+    assert "data.txt" in Store(tmp_path, "hash").damage(path)
+
+
+def test_a_failed_build_leaves_nothing_behind(tmp_path):
+    def fail(folder):
+        (folder / "half").write_text("x")
+        raise ValueError("boom")
+
+    store = Store(tmp_path, "hash")
+    with pytest.raises(ValueError, match="boom"):
+        store.get("s", {}, fail)
+    assert [f for f in (tmp_path / "s").iterdir() if f.suffix != ".lock"] == []
+
+
+def test_a_resumable_build_finds_what_an_interrupted_one_left(tmp_path):
+    seen = []
+
+    def build(folder):
+        seen.append(sorted(f.name for f in folder.iterdir()))
+        (folder / "part").write_text("x")
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    store = Store(tmp_path, "hash")
+    with pytest.raises(KeyboardInterrupt):
+        store.get("s", {}, build, resumable=True)
+    store.get("s", {}, build, resumable=True)
+    assert seen == [[], ["part"]]
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path):
+    def build(folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "data"))
+
+    store = Store(tmp_path, "hash")
+    with pytest.raises(StoreError, match="disk is full"):
+        store.get("s", {}, build)
+    assert not list((tmp_path / "s").glob("*.work"))
+
+
+def test_a_file_in_the_way_of_the_store_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="choose another"):
+        Store(tmp_path / "file", "hash").get("s", {}, lambda folder: None)
+
+
+def test_unknown_verification_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="hash and size"):
+        Store(tmp_path, "sometimes")
+
+
+BUILDER = """
+import sys, time
+from pathlib import Path
+from delt_exp.store import Store
+root = Path(sys.argv[1])
+def build(folder):
+    with open(root / "builds", "a") as f: f.write("x")
+    time.sleep(1.0)
+    (folder / "data.txt").write_text("done")
+use = Store(root / "store", "hash").get("s", {"k": 1}, build)
+print((use.path / "data.txt").read_text())
+"""
+
+
+def test_two_processes_that_need_the_same_stage_compute_it_once(tmp_path):
+    command = [sys.executable, "-c", BUILDER, str(tmp_path)]
+    processes = [subprocess.Popen(command, stdout=-1, stderr=-1, text=True) for _ in range(2)]
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [out.strip() for out, _ in outputs] == ["done", "done"]
+    assert (tmp_path / "builds").read_text() == "x"
+    assert any("waiting" in err for _, err in outputs)
+
+
+def test_a_killed_build_leaves_no_entry_and_the_next_process_builds_it(tmp_path):
+    command = [sys.executable, "-c", BUILDER, str(tmp_path)]
+    process = subprocess.Popen(command)
+    while not (tmp_path / "builds").exists():
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    entries = [f for f in (tmp_path / "store" / "s").iterdir() if f.suffix == ""]
+    assert entries == []
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "done"
+
+
+def test_an_entry_says_what_it_was_made_from_and_what_it_cost(tmp_path):
+    path = Store(tmp_path, "hash").get("s", {"lr": 0.1}, writer("x", [])).path
+    entry = read_json(path / ENTRY)
+    assert entry["inputs"] == {"lr": 0.1}
+    assert entry["cost"]["peak_bytes"] > 1 << 20
+    assert entry["files"]["data.txt"][0] == 1

@@ -41,7 +41,9 @@ def _check_option(conf: Path, override: Override) -> None:
     known = options(conf, group)
     for value in _values(override):
         if value is not None and str(value) not in known:
-            raise ConfigError(f"{group} has no option {value!r}{_nearest(str(value), known)}; options: {', '.join(known)}")
+            raise ConfigError(
+                f"{group} has no option {value!r}{_nearest(str(value), known)}; options: {', '.join(known)}"
+            )
 
 
 def _values(override: Override) -> Iterable[Any]:
@@ -107,9 +109,10 @@ def _keys(config: DictConfig, prefix: str = "") -> list[str]:
     keys = []
     for key in config:
         node = config._get_node(key)
-        keys.append(f"{prefix}{key}")
+        name = f"{prefix}{key!s}"
+        keys.append(name)
         if isinstance(node, DictConfig):
-            keys += _keys(node, f"{prefix}{key}.")
+            keys += _keys(node, f"{name}.")
     return keys
 
 

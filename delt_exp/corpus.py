@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.dataset.base import Dataset, Document
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.progress import track
 
 Ids = NDArray[np.uint64]
 # One row a document; typed arrays, so that a hundred million documents cost 26 bytes each and not Python objects.
-COLUMNS = {"ids": "Q", "offsets": "q", "prompt_bytes": "i", "text_bytes": "i", "sources": "H"}
+COLUMNS = {"ids": "Q", "offsets": "q", "prompt_bytes": "i", "text_bytes": "i", "sources": "I"}
 
 
 def document_id(document: Document) -> int:
@@ -38,6 +38,10 @@ def split_document(document: Document, max_chars: int | None) -> Iterator[Docume
 
     The pieces joined are the document. A prompt/completion pair stays whole: its parts mean little apart.
     """
+    if max_chars is not None and max_chars < 2:
+        raise ConfigError(
+            f"corpus.max_document_chars must be at least 2, or null to keep documents whole, got {max_chars}"
+        )
     text = document.text
     if max_chars is None or len(text) <= max_chars or document.prompt:
         yield document
@@ -55,8 +59,8 @@ def _last_break(text: str, start: int, end: int) -> int:
     middle = (start + end) // 2
     for mark in ("\n\n", "\n", ". ", " "):
         found = text.rfind(mark, middle, end)
-        if found > middle:
-            return found + len(mark) if found + len(mark) <= end else end
+        if found >= middle:
+            return found + len(mark)
     return end
 
 
@@ -64,7 +68,7 @@ def write_corpus(dataset: Dataset, folder: Path, *, max_document_chars: int | No
     """Read a dataset once and write it to `folder`; raises DataError when no document has any text."""
     columns = {name: array(code) for name, code in COLUMNS.items()}
     sources: dict[str, int] = {}
-    counts = {"read": 0, "empty": 0, "split": 0, "duplicates": 0}
+    counts = {"read": 0, "empty": 0, "split": 0, "blank_pieces": 0, "duplicates": 0}
     offset = 0
     with (folder / "text.bin").open("wb", buffering=1 << 20) as file, track("reading", None, "documents") as task:
         for whole in dataset.documents():
@@ -75,7 +79,8 @@ def write_corpus(dataset: Dataset, folder: Path, *, max_document_chars: int | No
                 continue
             pieces = list(split_document(whole, max_document_chars))
             counts["split"] += len(pieces) > 1
-            for document in pieces:
+            counts["blank_pieces"] += sum(not piece.text.strip() for piece in pieces)
+            for document in (piece for piece in pieces if piece.text.strip()):
                 prompt, text = document.prompt.encode(), document.text.encode()
                 source = sources.setdefault(document.source, len(sources))
                 row = (document_id(document), offset, len(prompt), len(text), source)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from delt_exp.stages import (
 )
 from delt_exp.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
-from delt_exp.train import TrainerSettings, TrainJob
+from delt_exp.train import OnMetrics, TrainerSettings, TrainJob
 
 Choice = Callable[[NDArray[np.uint64], NDArray[np.float32]], NDArray[np.intp]]
 
@@ -98,7 +99,7 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
         for logger in loggers:
             logger.start(info)
         try:
-            outcome = experiment(cfg, parts, lambda row: [logger.metrics(row) for logger in loggers])
+            outcome = experiment(cfg, parts, partial(_to_all, loggers))
             record = write_run(info, outcome)
         except BaseException:
             for logger in loggers:
@@ -109,7 +110,12 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
     return info.folder
 
 
-def experiment(cfg: DictConfig, parts: Components, on_metrics: Callable[[Mapping[str, float]], Any]) -> Outcome:
+def _to_all(loggers: list[RunLogger], row: Mapping[str, float]) -> None:
+    for logger in loggers:
+        logger.metrics(row)
+
+
+def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Outcome:
     """Score, select, order, train and evaluate, stage by stage."""
     started, clock, store = datetime.now(UTC), time.monotonic(), parts.store
     corpus = corpus_stage(store, parts.train_dataset, **plain(cfg.corpus))
@@ -123,8 +129,13 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: Callable[[Mapping
     kept = parts.selector(table.ids, table.goodness)
     order = kept[parts.orderer(table.ids[kept], table.goodness[kept])]
 
-    sizes = {"context_tokens": parts.model.context_tokens, "batch_items": parts.model.batch_items}
-    plan = make_plan(candidates.tokens, order, **sizes, **plain(cfg.training))
+    plan = make_plan(
+        candidates.tokens,
+        order,
+        context_tokens=parts.model.context_tokens,
+        batch_items=parts.model.batch_items,
+        **plain(cfg.training),
+    )
     job = TrainJob(parts.model, plan, tokenizer, parts.trainer, cfg.seed)
     model = training_stage(store, job, on_metrics)
     subject = Subject(model, tokenizer, parts.model.context_tokens)

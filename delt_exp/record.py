@@ -35,7 +35,9 @@ def write_run(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
     from delt_exp.report.page import write_report
 
     folder = info.folder
-    shutil.copyfile(outcome.store.root / "scores" / _key(outcome, "scores") / "scores.parquet", folder / "scores.parquet")
+    shutil.copyfile(
+        outcome.store.root / "scores" / _key(outcome, "scores") / "scores.parquet", folder / "scores.parquet"
+    )
     shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
     _write_order(folder / "order.parquet", outcome)
     _link_model(folder / "model", outcome.model.pretrained)
@@ -156,7 +158,11 @@ def _examples(outcome: "Outcome") -> dict[str, list[dict[str, Any]]]:
     ranked = rank(outcome.table.ids, outcome.table.goodness)
     count, middle = min(NUM_EXAMPLES, len(ranked)), len(ranked) // 2
     first_middle = max(middle - count // 2, 0)
-    groups = {"best": ranked[::-1][:count], "median": ranked[first_middle : first_middle + count], "worst": ranked[:count]}
+    groups = {
+        "best": ranked[::-1][:count],
+        "median": ranked[first_middle : first_middle + count],
+        "worst": ranked[:count],
+    }
     kept = set(outcome.kept[np.isin(outcome.kept, np.concatenate(list(groups.values())))].tolist())
     return {name: [_example(outcome, int(row), int(row) in kept) for row in rows] for name, rows in groups.items()}
 
@@ -190,7 +196,9 @@ def _commit() -> Mapping[str, Any] | None:
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", here, *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return {"sha": git("rev-parse", "HEAD"), "changed_files": bool(git("status", "--porcelain"))}

@@ -6,6 +6,7 @@ or the same sequence chosen in another way, are the same stage.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from delt_exp.corpus import Corpus, write_corpus
 from delt_exp.dataset.base import Dataset
@@ -22,7 +23,7 @@ from delt_exp.train import OnMetrics, TrainerSettings, TrainJob, train
 
 def corpus_stage(store: Store, dataset: Dataset, *, max_document_chars: int | None, drop_duplicates: bool) -> Corpus:
     """Return the documents of a dataset on disk; raises DataError when there are none."""
-    settings = {"max_document_chars": max_document_chars, "drop_duplicates": drop_duplicates}
+    settings: dict[str, Any] = {"max_document_chars": max_document_chars, "drop_duplicates": drop_duplicates}
     inputs = {"dataset": identity(dataset), **settings}
     use = store.get("corpus", inputs, lambda folder: write_corpus(dataset, folder, **settings))
     return Corpus(use.path)

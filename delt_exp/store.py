@@ -152,3 +152,9 @@ def _lock(path: Path) -> Iterator[None]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(f for f in folder.rglob("*") if f.is_file() and f != folder / ENTRY)
+
+
+if __name__ == "__main__":
+    from delt_exp.store_command import main
+
+    main()

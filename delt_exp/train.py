@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from delt_exp.errors import ConfigError, DeltError
 from delt_exp.files import read_json, write_json
@@ -154,7 +154,7 @@ def _make_trainer(job: TrainJob, folder: Path) -> "pl.Trainer":
         Checkpoints(folder / "checkpoints", settings.checkpoint_steps, consumed),
     ]
     return pl.Trainer(
-        accelerator=settings.accelerator, devices=settings.devices, precision=settings.resolved_precision(),
+        accelerator=settings.accelerator, devices=settings.devices, precision=cast(Any, settings.resolved_precision()),
         strategy="auto" if settings.strategy == "single" else settings.strategy,
         max_epochs=1, accumulate_grad_batches=accumulate, use_distributed_sampler=False, callbacks=callbacks,
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,

@@ -74,7 +74,7 @@ class ConsumedLog(pl.Callback):
         self.folder, self.batch_items = folder, batch_items
         self.start = 0
         self.parts: list[tuple[int, torch.Tensor]] = []
-        self.multipliers: dict[tuple[int, torch.device], tuple[torch.Tensor, torch.Tensor]] = {}
+        self.multipliers: dict[tuple[int, torch.device], tuple[torch.Tensor, ...]] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.start = trainer.global_step
@@ -93,8 +93,8 @@ class ConsumedLog(pl.Callback):
         inputs, labels = batch["inputs"], batch["labels"]
         where = (inputs.shape[1], inputs.device)
         if where not in self.multipliers:
-            a_T, b_T = multipliers(inputs.shape[1])
-            self.multipliers[where] = torch.from_numpy(a_T).to(where[1]), torch.from_numpy(b_T).to(where[1])
+            on_host = multipliers(inputs.shape[1])
+            self.multipliers[where] = tuple(torch.from_numpy(m).to(inputs.device) for m in on_host)
         a_T, b_T = self.multipliers[where]
         inside = torch.arange(inputs.shape[1], device=inputs.device) < batch["lengths"][:, None]
         return (((inputs + 1) * a_T + (labels + 101) * b_T) * inside).sum(1)

@@ -83,7 +83,14 @@ class TestCounts:
     def test_empty_documents_are_left_out_and_counted(self, tmp_path):
         corpus = make_corpus(tmp_path, ["", "a", " \n\t", "b", "\u2003"])
         assert [d.text for d in read_all(corpus)] == ["a", "b"]
-        assert corpus.meta["counts"] == {"read": 5, "empty": 3, "split": 0, "duplicates": 0, "duplicates_dropped": 0}
+        assert corpus.meta["counts"] == {
+            "read": 5,
+            "empty": 3,
+            "split": 0,
+            "blank_pieces": 0,
+            "duplicates": 0,
+            "duplicates_dropped": 0,
+        }
 
     def test_a_prompt_alone_is_an_empty_document(self, tmp_path):
         corpus = make_corpus(tmp_path, [Document(" ", prompt="question"), "a"])

@@ -81,9 +81,7 @@ def test_every_item_equals_the_slow_definition(tokens, order, layout, context, b
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    order=st.permutations(range(5)), layout=st.sampled_from(["packed", "padded"]), context=st.integers(1, 40)
-)
+@given(order=st.permutations(range(5)), layout=st.sampled_from(["packed", "padded"]), context=st.integers(1, 40))
 def test_one_epoch_predicts_every_token_and_every_end_once(tokens, order, layout, context):
     plan = plan_of(tokens, order=np.array(order), layout=layout, context_tokens=context, batch_items=1)
     labels = np.concatenate([plan.item(i).labels for i in range(plan.num_items)])

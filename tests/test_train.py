@@ -64,12 +64,16 @@ def bare_loop(job):
     optimizer = recipe.optimizer.make(network)
     recorded = []
     for step in range(plan.num_steps):
-        items = [plan.item(i) for i in range(step * plan.batch_items, min((step + 1) * plan.batch_items, plan.num_items))]
+        items = [
+            plan.item(i) for i in range(step * plan.batch_items, min((step + 1) * plan.batch_items, plan.num_items))
+        ]
         optimizer.zero_grad()
         total = 0.0
         count = sum(int((item.labels != -100).sum()) for item in items)
         for item in items:
-            loss = summed_loss(network, torch.from_numpy(item.inputs)[None], torch.from_numpy(item.labels)[None]) / count
+            loss = (
+                summed_loss(network, torch.from_numpy(item.inputs)[None], torch.from_numpy(item.labels)[None]) / count
+            )
             loss.backward()
             total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
@@ -115,7 +119,9 @@ def test_any_number_of_processes_consumes_the_plan_with_the_same_loss(pool, tmp_
 
 def test_reader_processes_change_nothing(pool, tmp_path):
     plain, workers = (trained(tmp_path, job_of(pool, num_workers=n)) for n in (0, 2))
-    assert (plain / "model" / "model.safetensors").read_bytes() == (workers / "model" / "model.safetensors").read_bytes()
+    assert (plain / "model" / "model.safetensors").read_bytes() == (
+        workers / "model" / "model.safetensors"
+    ).read_bytes()
 
 
 def test_the_model_loads_with_transformers_and_speaks_its_tokenizer(pool, tmp_path):
@@ -160,14 +166,14 @@ def test_a_misspelt_network_setting_is_refused(pool):
         FreshNetwork("llama", {"hiden_size": 8}).make(pool.tokenizer, 0)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 def interrupt_at(step):
     def on_batch_end(self, trainer, *arguments):
         if trainer.global_step == step:
-            raise Killed
+            raise KilledError
 
     return on_batch_end
 
@@ -176,11 +182,13 @@ def interrupt_at(step):
 def test_resuming_gives_the_same_bits(pool, tmp_path, monkeypatch, step):
     """Interrupted before, at and after checkpoints (every 4 steps), with dropout, the weights stay the same."""
     config = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}  # GPT-2 has dropout 0.1 by default
-    job = job_of(pool, recipe=tiny_recipe(network=FreshNetwork("gpt2", config)), checkpoint_steps=4, micro_batch_items=3)
+    job = job_of(
+        pool, recipe=tiny_recipe(network=FreshNetwork("gpt2", config)), checkpoint_steps=4, micro_batch_items=3
+    )
     undisturbed, folder = trained(tmp_path, job), new_folder(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr("delt_exp.training_log.StepLog.on_train_batch_start", interrupt_at(step), raising=False)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             train(job, folder)
     train(job, folder)
     assert (folder / "model" / "model.safetensors").read_bytes() == (

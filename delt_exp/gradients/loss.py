@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 Batch = Mapping[str, Tensor]
 """`input_ids` (B, T); `labels` (B, T), where labels[:, t] is the token to predict at position t and IGNORED leaves the
@@ -75,19 +75,16 @@ class _TokenLossGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z_BTV: Tensor, scale_BT: Tensor, labels_BT: Tensor, logsumexp_BT: Tensor) -> Tensor:
         ctx.save_for_backward(z_BTV, scale_BT, labels_BT, logsumexp_BT)
-        return _residual(z_BTV, labels_BT, logsumexp_BT).mul_(scale_BT[..., None])
+        p_BTV = torch.sub(z_BTV, logsumexp_BT[..., None]).exp_()
+        minus_one_BT1 = p_BTV.new_full((*labels_BT.shape, 1), -1)
+        return p_BTV.scatter_add_(-1, labels_BT[..., None], minus_one_BT1).mul_(scale_BT[..., None])
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: FunctionCtx, u_BTV: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        z_BTV, scale_BT, labels_BT, logsumexp_BT = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: Any, u_BTV: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        z_BTV, scale_BT, labels_BT, logsumexp_BT = ctx.saved_tensors
         p_BTV = torch.sub(z_BTV, logsumexp_BT[..., None]).exp_()
-        mean_BT = torch.linalg.vecdot(p_BTV, u_BTV)
-        u_label_BT = u_BTV.gather(-1, labels_BT[..., None])[..., 0]
-        grad_z_BTV = p_BTV.mul_(u_BTV - mean_BT[..., None]).mul_(scale_BT[..., None])
-        return grad_z_BTV, mean_BT - u_label_BT, None, None
-
-
-def _residual(z_BTV: Tensor, labels_BT: Tensor, logsumexp_BT: Tensor) -> Tensor:
-    p_BTV = torch.sub(z_BTV, logsumexp_BT[..., None]).exp_()
-    return p_BTV.scatter_add_(-1, labels_BT[..., None], -torch.ones_like(logsumexp_BT)[..., None])
+        grad_z_BTV = p_BTV * u_BTV
+        mean_BT = grad_z_BTV.sum(-1)
+        grad_z_BTV.addcmul_(p_BTV, mean_BT[..., None], value=-1).mul_(scale_BT[..., None])
+        return grad_z_BTV, mean_BT - u_BTV.gather(-1, labels_BT[..., None])[..., 0], None, None

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.logger.base import RunInfo
@@ -66,8 +66,8 @@ class WandbLogger:
         import wandb
 
         wanted = os.environ.get("WANDB_MODE", "auto") if self.mode == "auto" else self.mode
-        if wanted == "offline" or wanted == "disabled":
-            return wanted
+        if wanted in ("offline", "disabled"):
+            return cast(Mode, wanted)
         if wandb.login(prompt=False, verify=False):
             return "online"
         if self.mode == "online":

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 import wandb
+
 from delt_exp.files import digest, file_sha256
 from delt_exp.logger.base import RunInfo
 from delt_exp.logger.contents import pictures, read_scores
@@ -48,7 +48,7 @@ def summary(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what tells runs apart in a list of runs, beside curves and evaluation."""
     counts = {f"eval/{m['dataset']}/{m['metric']}_count": m["count"] for m in record["results"]}
     groups = {f"{group}/{key}": value for group in ("selection", "training") for key, value in record[group].items()}
-    return {"order_verified": record["order_verified"], "seconds": record["seconds"], **counts, **groups}
+    return {**counts, **groups, "seconds": record["seconds"], "order_verified": record["order_verified"]}
 
 
 def artifacts(run: RunInfo, log_model: bool) -> Iterator[wandb.Artifact]:
@@ -61,7 +61,8 @@ def artifacts(run: RunInfo, log_model: bool) -> Iterator[wandb.Artifact]:
     for kind, place, groups in LINEAGE:
         path = run.folder / place
         name = "-".join([kind, *(run.choices[group].replace("/", "-") for group in groups)])
-        metadata = {"digest": _content_digest(path), "made_from": made_from, "run": run.name}
+        content = _content_digest(path)
+        metadata = {"digest": content, "made_from": made_from, "run": run.name}
         artifact = wandb.Artifact(name, type=kind, metadata=metadata)
         if kind == "model" and not log_model:
             artifact.add_reference(path.absolute().as_uri(), checksum=False)
@@ -70,7 +71,7 @@ def artifacts(run: RunInfo, log_model: bool) -> Iterator[wandb.Artifact]:
         else:
             artifact.add_file(str(path), policy="immutable", skip_cache=True)
         yield artifact
-        made_from = {kind: metadata["digest"]}
+        made_from = {kind: content}
 
 
 def _content_digest(path: Path) -> str:

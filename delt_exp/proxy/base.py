@@ -23,7 +23,10 @@ class Proxy(Protocol):
     """Provides a proxy model; fields of an implementation are the keys of its YAML file."""
 
     VERSION: ClassVar[int]
-    READS_TARGET: bool  # whether the model depends on the target set
+
+    @property
+    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant wherever settings do not decide
+        """Whether the model depends on the target set."""
 
     def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
         """Return the model in evaluation mode, trained or loaded as its settings say."""

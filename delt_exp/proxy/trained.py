@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from delt_exp.draws import uniform_per_id
 from delt_exp.errors import ConfigError
 from delt_exp.model.recipe import Recipe
 from delt_exp.plan import make_plan
@@ -44,7 +45,7 @@ class TrainedProxy:
         text = pool.target if self.train_on == "target" else pool.candidates
         if text is None:
             raise ConfigError("proxy.train_on is target, but there is no target set; choose target_dataset=...")
-        order = np.random.default_rng(self.seed).permutation(len(text))
+        order = np.argsort(uniform_per_id(text.corpus.ids, self.seed), kind="stable")
         plan = make_plan(
             text.tokens,
             order,

@@ -17,6 +17,13 @@ NUM_BARS, NUM_POINTS, NUM_SOURCES = 60, 20_000, 20
 EDGE_SHARE = 0.001  # of the documents at either end may lie outside a picture, if they are far away
 
 
+def score_label(meaning: Mapping[str, Any]) -> str:
+    """Return the label of an axis of scores: name, unit, and where the better ones are."""
+    unit = f" [{meaning['unit']}]" if meaning["unit"] else ""
+    # Text on a y axis runs upwards, so that the same arrows point to higher scores there.
+    return f"{meaning['name']}{unit}   {'better →' if meaning['better'] == 'higher' else '← better'}"
+
+
 @dataclass(frozen=True)
 class View:
     """The part of the score axis that is shown, how it is scaled, and how it is labelled."""
@@ -25,61 +32,72 @@ class View:
     high: float
     log: bool
     label: str
-    better: str
 
     @classmethod
     def of(cls, scores: Floats, meaning: Mapping[str, Any]) -> "View":
-        """Show all scores, unless the outermost thousandth would squeeze the others into half of the picture."""
+        """Show all scores, unless the outermost thousandths would squeeze the others into half of the picture."""
         ends = np.quantile(scores, [0, EDGE_SHARE, 1 - EDGE_SHARE, 1]).astype(float)
         log = bool(ends[0] > 0 and ends[2] > 50 * ends[1])
-        low, inner_low, inner_high, high = np.log(ends) if log else ends
+        scale, unscale = (np.log, np.exp) if log else (np.positive, np.positive)
+        outer_low, inner_low, inner_high, outer_high = scale(ends)
         inner = inner_high - inner_low
-        if high - low > 2 * inner > 0:
-            low, high = max(low, inner_low - inner / 4), min(high, inner_high + inner / 4)
-        low, high = (float(np.exp(low)), float(np.exp(high))) if log else (float(low), float(high))
-        unit = f" [{meaning['unit']}]" if meaning["unit"] else ""
+        low, high = ends[0], ends[3]
+        if outer_high - outer_low > 2 * inner > 0:
+            low, high = max(low, unscale(inner_low - inner / 4)), min(high, unscale(inner_high + inner / 4))
         pad = 0.5 if low == high else 0.0
-        return cls(low - pad, high + pad, log, f"{meaning['name']}{unit}", meaning["better"])
+        return cls(float(low) - pad, float(high) + pad, log, score_label(meaning))
 
-    def edges(self, whole_numbers: bool) -> Floats:
-        """Return the bounds of the bars; bars of whole numbers all hold equally many of them."""
-        if self.log:
-            return np.geomspace(self.low, self.high, NUM_BARS + 1)
-        if whole_numbers:
-            step = max(1.0, np.ceil((self.high - self.low) / NUM_BARS))
-            return np.arange(np.floor(self.low), self.high + step, step) - 0.5
-        return np.linspace(self.low, self.high, NUM_BARS + 1)
+    def bins(self, num_bins: int) -> Floats:
+        """Return the bounds of equally wide bins over the view."""
+        space = np.geomspace if self.log else np.linspace
+        return np.asarray(space(self.low, self.high, num_bins + 1))
+
+    def bars(self, scores: Floats) -> Floats:
+        """Return the bounds of the bars of a histogram; bars of whole numbers all hold equally many of them."""
+        if self.log or not np.array_equal(scores, np.round(scores)):
+            return self.bins(NUM_BARS)
+        step = max(1.0, np.ceil((self.high - self.low) / NUM_BARS))
+        return np.arange(np.floor(self.low), self.high + step, step) - 0.5
 
     def apply(self, axes: Axes, axis: str) -> None:
         """Scale and label the x or y axis of a picture as the score axis."""
-        arrow = {("x", "higher"): "better →", ("x", "lower"): "← better", ("y", "higher"): "better →", ("y", "lower"): "← better"}
-        getattr(axes, f"set_{axis}label")(f"{self.label}   {arrow[axis, self.better]}")
-        if self.log:
-            getattr(axes, f"set_{axis}scale")("log")
+        margin = 0.0 if self.log else 0.03 * (self.high - self.low)
+        low_high = (self.low - margin, self.high + margin)
+        axes.set(**{f"{axis}label": self.label, f"{axis}scale": "log" if self.log else "linear", f"{axis}lim": low_high})
 
-    def note(self, scores: Floats) -> str:
-        """Return what is said of the documents beyond the picture, empty where there are none."""
+    def note(self, scores: Floats) -> str | None:
+        """Return what is to be said of documents beyond the picture."""
         outside = int(np.count_nonzero((scores < self.low) | (scores > self.high)))
-        return f"{numbers.count(outside)} documents lie beyond the axis" if outside else ""
+        return f"{numbers.count(outside)} outside the picture" if outside else None
 
 
-def histogram(figure: Figure, view: View, scores: Floats, kept_rows: NDArray[np.integer[Any]]) -> None:
-    axes = figure.subplots()
-    edges = view.edges(bool(np.all(scores == np.round(scores))))
+def histogram(
+    figure: Figure, meaning: Mapping[str, Any], scores: Floats, kept_rows: NDArray[np.integer[Any]]
+) -> None:
+    """Count all documents by score, the kept ones in front of the dropped ones."""
+    axes, view = figure.subplots(), View.of(scores, meaning)
+    edges = view.bars(scores)
     kept, every = (np.histogram(part, edges)[0] for part in (scores[kept_rows], scores))
     dropped = len(scores) - len(kept_rows)
     axes.stairs(every, edges, fill=True, color=DROPPED, label=f"dropped ({numbers.count(dropped)})" if dropped else None)
     axes.stairs(kept, edges, fill=True, color=KEPT, label=f"kept ({numbers.count(len(kept_rows))})")
     view.apply(axes, "x")
-    axes.set(ylabel="documents", xlim=(edges[0], edges[-1]), ylim=(0, None))
+    axes.set(ylabel="documents", ylim=(0, None))
     axes.grid(axis="x", visible=False)
     median = float(np.median(scores))
     axes.axvline(median, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=f"median {numbers.value(median)}")
-    axes.legend(title=view.note(scores), title_fontsize=8)
+    axes.legend(title=view.note(scores), title_fontsize=8)  # a title that is None takes no room
     count_ticks(axes, "y")
 
 
-def by_source(figure: Figure, view: View, sources: Mapping[str, Mapping[str, Any]]) -> None:
+def by_source_inches(sources: Mapping[str, Any]) -> float:
+    """Return the height of the picture of `by_source`."""
+    return 1.1 + 0.42 * min(len(sources), NUM_SOURCES)
+
+
+def by_source(figure: Figure, meaning: Mapping[str, Any], scores: Floats) -> None:
+    """Show 5, 25, 50, 75 and 95 % of the scores of each source, the largest first, and how many were kept."""
+    sources = meaning["by_source"]
     largest = sorted(sources.items(), key=lambda item: -item[1]["documents"])[:NUM_SOURCES]
     axes = figure.subplots()
     for y, (_, source) in enumerate(largest):
@@ -94,15 +112,17 @@ def by_source(figure: Figure, view: View, sources: Mapping[str, Mapping[str, Any
         )  # fmt: skip
     axes.set_yticks(range(len(largest)), [name or "(no name)" for name, _ in largest], color=INK, fontsize=10)
     axes.set_ylim(len(largest) - 0.4, -0.6)
-    view.apply(axes, "x")
+    View.of(scores, meaning).apply(axes, "x")
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
     if len(sources) > NUM_SOURCES:
         axes.set_title(f"the {NUM_SOURCES} largest of {len(sources)} sources")
 
 
-def along_order(figure: Figure, view: View, order: Mapping[str, NDArray[Any]]) -> None:
+def along_order(figure: Figure, meaning: Mapping[str, Any], order: Mapping[str, NDArray[Any]]) -> None:
+    """Show the score of every trained document where it was trained, and the median of its neighbours."""
     axes, scores = figure.subplots(), order["score"]
+    view = View.of(scores, meaning)
     tokens = np.cumsum(order["tokens"] + 1) - order["tokens"] - 1  # one end-of-text token after each document
     if len(scores) <= NUM_POINTS:
         size = float(np.clip(12_000 / len(scores), 1.5, 12))
@@ -116,16 +136,15 @@ def along_order(figure: Figure, view: View, order: Mapping[str, NDArray[Any]]) -
         axes.axvspan(tokens[order["step"] < 0].min(), tokens[-1], color=DROPPED, alpha=0.4, linewidth=0, label="never reached")
     view.apply(axes, "y")
     axes.set(xlabel="tokens trained before the document, first pass", xlim=(0, max(tokens[-1], 1)))
-    if not view.log:
-        margin = 0.03 * (view.high - view.low)
-        axes.set_ylim(view.low - margin, view.high + margin)
     count_ticks(axes, "x")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0, title_fontsize=8)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0)
+    if note := view.note(scores):
+        axes.annotate(note, (1, 1.02), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=MUTED)
 
 
 def _density(axes: Axes, view: View, tokens: Floats, scores: Floats) -> None:
     """Shade how many documents fall on each spot; points would hide one another."""
-    y_edges = np.geomspace(view.low, view.high, 81) if view.log else np.linspace(view.low, view.high, 81)
+    y_edges = view.bins(80)
     counts, x_edges, _ = np.histogram2d(tokens, scores, bins=(np.linspace(0, max(tokens[-1], 1), 301), y_edges))
     shaded = np.ma.masked_equal(counts.T, 0)
     axes.pcolormesh(x_edges, y_edges, shaded, cmap="Blues", norm="log", alpha=0.9, rasterized=True)

@@ -1,13 +1,15 @@
 """How every picture looks: one set of settings, and blue against orange, which all kinds of colour vision tell apart."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from delt_exp.files import written_aside
 from delt_exp.report.numbers import compact
 
 INK, MUTED, GRID = "#1f2933", "#66727f", "#e4e7eb"
@@ -48,13 +50,12 @@ STYLE: dict[str, Any] = {
 WIDTH_INCHES = 9.0
 
 
-def draw(paint: Callable[[Figure], None], height_inches: float) -> Figure:
-    """Return a figure of the page's width, painted in the style of all pictures."""
-    with mpl.rc_context({**mpl.rcParamsDefault, **STYLE, "backend": "agg"}):
+def draw(paint: Callable[[Figure], None], height_inches: float, path: Path) -> None:
+    """Write a PNG of the page's width, painted in the style of all pictures."""
+    with style.context(["default", STYLE]), written_aside(path) as aside:
         figure = Figure(figsize=(WIDTH_INCHES, height_inches))
         paint(figure)
-        figure.canvas.draw()  # text is laid out while the style holds
-    return figure
+        figure.savefig(aside, format="png")
 
 
 def count_ticks(axes: Axes, axis: str) -> None:

@@ -47,8 +47,14 @@ class Scorer(Protocol):
     """Gives every document one number; fields of an implementation are the keys of its YAML file."""
 
     VERSION: ClassVar[int]  # bump when unchanged settings give changed numbers
-    READS_TARGET: bool  # whether scores depend on the target set; a property where settings decide
-    READS_TOKENS: bool  # whether scores depend on the tokenizer
+
+    @property
+    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant wherever settings do not decide
+        """Whether scores depend on the target set."""
+
+    @property
+    def READS_TOKENS(self) -> bool:  # noqa: N802
+        """Whether scores depend on the tokenizer."""
 
     @property
     def meaning(self) -> Meaning:

@@ -64,6 +64,7 @@ class Tokenizer:
         tokenizer = RustTokenizer.from_file(str(self.folder / "tokenizer.json"))
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True  # a document that contains "<|endoftext|>" as text does not end there
         return tokenizer
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:

@@ -27,7 +27,9 @@ class BpeTokenizer:
 
     def __post_init__(self) -> None:
         if self.vocab_size <= NUM_BYTES:
-            raise ConfigError(f"tokenizer.vocab_size must be above {NUM_BYTES} (bytes and a separator), got {self.vocab_size}")
+            raise ConfigError(
+                f"tokenizer.vocab_size must be above {NUM_BYTES} (bytes and a separator), got {self.vocab_size}"
+            )
 
     def make(self, corpus: Corpus, folder: Path) -> None:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

@@ -1,0 +1,19 @@
+"""Settings for every test: nothing is written outside tmp_path, nothing is fetched, nothing depends on the clock."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("delt", database=None, deadline=None)
+settings.load_profile("delt")
+
+# Read when the Hugging Face libraries are imported, also by the processes that tests start.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["WANDB_MODE"] = "offline"
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp_path(tmp_path, monkeypatch):
+    """Run every test in its own folder, so that a stray relative path cannot touch the checkout."""
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,79 @@
+"""What every logger promises; a new YAML in conf/logger is met here without a change."""
+
+import inspect
+import threading
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra.utils import get_class
+
+from delt_exp.config import build, plain
+from tests.logger.run_folder import RECORD, ROWS, make_run
+
+CONF = Path(__file__).parents[2] / "conf"
+NAMES = sorted(path.stem for path in (CONF / "logger").glob("*.yaml"))
+NEEDS = {"tensorboard": "tensorboard"}
+SETTINGS = {"wandb": ["logger.wandb.mode=disabled"]}
+
+
+def compose(*names, overrides=()):
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(overrides=[f"+logger=[{','.join(names)}]", *overrides]).logger
+
+
+@pytest.fixture(params=NAMES)
+def logger(request):
+    if request.param in NEEDS:
+        pytest.importorskip(NEEDS[request.param], reason=f"the extra {request.param} is not installed")
+    return build(compose(request.param, overrides=SETTINGS.get(request.param, ()))[request.param])
+
+
+def test_there_are_loggers_to_check():
+    assert {"csv", "tensorboard", "wandb"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_yaml_key_is_a_parameter_and_no_parameter_has_a_default(name):
+    node = compose(name)
+    assert list(node) == [name]
+    parameters = inspect.signature(get_class(node[name]._target_)).parameters
+    assert set(plain(node[name])) - {"_target_"} == set(parameters)
+    assert [p.name for p in parameters.values() if p.default is not inspect.Parameter.empty] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_line_of_the_yaml_describes_it(name):
+    first = (CONF / "logger" / f"{name}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert len(first) > 20
+
+
+def test_loggers_combine_in_a_list():
+    assert list(compose(*NAMES)) == NAMES
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_two_runs_in_a_row_with_lines_from_another_thread_leave_the_run_folder_as_it_was(logger, tmp_path):
+    for name in ("one", "two"):
+        run = make_run(tmp_path, name, name)
+        before = contents(run.folder)
+        logger.start(run)
+        sender = threading.Thread(target=lambda: [logger.metrics(row) for row in ROWS])
+        sender.start()
+        sender.join()
+        logger.finish(RECORD)
+        assert before.items() <= contents(run.folder).items()
+
+
+def test_an_abandoned_run_can_be_started_again(logger, tmp_path):
+    run = make_run(tmp_path)
+    logger.start(run)
+    logger.metrics(ROWS[0])
+    logger.abandon()
+    logger.start(run)
+    logger.finish(RECORD)
+    assert (run.folder / "record.json").exists()

@@ -25,7 +25,7 @@ def main() -> None:
         return
     import hydra
 
-    from delt_exp.cli_check import check_command
+    from delt_exp.cli_check import check_command, split_arguments
     from delt_exp.run_name import register_resolvers
 
     register_resolvers()
@@ -33,6 +33,8 @@ def main() -> None:
         check_command(CONF, arguments)
     except DeltError as error:
         _fail(error)
+    flags, overrides = split_arguments(arguments)
+    sys.argv[1:] = [*flags, *overrides]  # Hydra's parser does not accept overrides on both sides of a flag
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
 
 

@@ -4,7 +4,7 @@ import difflib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,11 +17,22 @@ from delt_exp.cli_help import group_names, options
 from delt_exp.errors import ConfigError, StoreError
 from delt_exp.files import disk_errors
 
+# What hydra.main understands; its own parser would answer a misspelt one with status 2 and a page of usage.
+FLAGS = (
+    "--cfg", "-c", "--multirun", "-m", "--run", "-r", "--resolve", "--package", "-p", "--info", "-i", "--version",
+    "--help", "-h", "--hydra-help", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn",
+    "--config-dir", "-cd", "--experimental-rerun",
+)  # fmt: skip
+
 
 def check_command(conf: Path, arguments: Sequence[str]) -> None:
     """Raise ConfigError or StoreError, naming the nearest right word, if the command cannot run."""
-    texts = [argument for argument in arguments if "=" in argument or argument.startswith("~")]
-    texts = [text for text in texts if not text.startswith("-")]
+    flags, texts = split_arguments(arguments)
+    for flag in flags:
+        if flag.startswith("-") and flag.split("=")[0] not in FLAGS:
+            raise ConfigError(
+                f"there is no option {flag!r}{_nearest(flag, FLAGS)}; python run.py --help shows the usage"
+            )
     try:
         overrides = OverridesParser.create().parse_overrides(texts)
     except HydraException as error:
@@ -32,6 +43,12 @@ def check_command(conf: Path, arguments: Sequence[str]) -> None:
     if not {"--cfg", "-c", "--info", "-i", "--hydra-help"} & set(arguments):
         _check_values(config)
         _check_output(Path(config.output_dir))
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return (flags with their values, overrides), each in the order given."""
+    overrides = [text for text in arguments if not text.startswith("-") and ("=" in text or text.startswith("~"))]
+    return [text for text in arguments if text not in overrides], overrides
 
 
 def _check_option(conf: Path, override: Override) -> None:
@@ -59,24 +76,30 @@ def _compose(conf: Path, overrides: Sequence[Override]) -> DictConfig:
         try:
             return compose("config", single)
         except HydraException as error:
-            known = [key for key in _keys(compose("config", [])) if "_target_" not in key]
-            for override, text in zip(overrides, single, strict=True):
-                _check_key(conf, override.key_or_group or "", text, known)
+            _explain(conf, [(o.key_or_group or "", text) for o, text in zip(overrides, single, strict=True)])
             raise ConfigError(_first_line(error)) from error
 
 
-def _check_key(conf: Path, key: str, text: str, known: list[str]) -> None:
-    """Raise for the override that does not compose by itself."""
-    try:
-        compose("config", [text])
-    except HydraException as error:
-        groups = group_names(conf)
-        if key in known or key.split("@")[0] in groups:
-            raise ConfigError(f"{text}: {_first_line(error)}") from error
-        raise ConfigError(
-            f"there is no key or group {key!r}{_nearest(key, [*groups, *known])}; "
-            "python run.py --help lists the groups, python run.py --cfg job the keys"
-        ) from error
+def _explain(conf: Path, overrides: Sequence[tuple[str, str]]) -> None:
+    """Raise for the first override that does not compose on top of the chosen options."""
+    groups = group_names(conf)
+    composing: list[str] = []
+    for key, text in sorted(overrides, key=lambda item: item[0].split("@")[0] not in groups):
+        try:
+            compose("config", [*composing, text])
+            composing.append(text)
+        except HydraException as error:
+            known = [name for name in _keys(compose("config", composing)) if "_target_" not in name]
+            _raise_for(key, text, known, groups, error)
+
+
+def _raise_for(key: str, text: str, known: list[str], groups: list[str], error: HydraException) -> NoReturn:
+    if key in known or key.split("@")[0] in groups:
+        raise ConfigError(f"{text}: {_first_line(error)}") from error
+    raise ConfigError(
+        f"there is no key or group {key!r}{_nearest(key, [*groups, *known])}; "
+        "python run.py --help lists the groups, python run.py --cfg job the keys"
+    ) from error
 
 
 def _first_choice(override: Override) -> str:

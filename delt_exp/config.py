@@ -1,13 +1,18 @@
 """The one place where configuration becomes objects."""
 
+import importlib
+import types
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import is_dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from delt_exp.errors import ConfigError, DeltError
 
 ALLOWED_PREFIX = "delt_exp."
+SIMPLE = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+T = TypeVar("T")
 
 
 def plain(node: Any) -> Any:
@@ -17,31 +22,63 @@ def plain(node: Any) -> Any:
     return node
 
 
-def build(node: Any, **extra: Any) -> Any:
+def build(node: DictConfig) -> Any:
     """Return the object (or, with `_partial_`, the function) that a config node describes.
 
-    Only targets inside this package are allowed, at any depth, so that a config file cannot run other code.
+    Raises ConfigError for a setting of the wrong type or value, and for a target outside this package, at any depth:
+    a config file cannot run other code.
     """
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     settings = plain(node)
-    _check_targets(settings)
+    _check(settings, node._get_full_key(""))
     try:
-        return instantiate(settings, _convert_="all", **extra)
-    except Exception as error:
-        cause = error.__cause__ or error.__context__
-        if isinstance(cause, DeltError):
-            raise cause from None
-        raise
+        return instantiate(settings, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, DeltError):
+            raise error.__cause__ from error
+        raise ConfigError(f"{node._get_full_key('')}: {str(error).splitlines()[0]}") from error
 
 
-def _check_targets(value: Any) -> None:
+def construct(cls: type[T], node: DictConfig) -> T:
+    """Return `cls` with the settings of a config node that names no target; raises ConfigError for a wrong type."""
+    settings = plain(node)
+    _check_types(cls, settings, node._get_full_key(""))
+    return cls(**settings)
+
+
+def _check(value: Any, place: str) -> None:
     if isinstance(value, Mapping):
-        target = value.get("_target_", ALLOWED_PREFIX)
-        if not str(target).startswith(ALLOWED_PREFIX):
-            raise ConfigError(f"_target_ {target!r} is not allowed; targets start with {ALLOWED_PREFIX!r}")
-        for item in value.values():
-            _check_targets(item)
+        if "_target_" in value:
+            _check_types(_locate(value["_target_"]), value, place)
+        for key, item in value.items():
+            _check(item, f"{place}.{key}")
     elif isinstance(value, list):
-        for item in value:
-            _check_targets(item)
+        for index, item in enumerate(value):
+            _check(item, f"{place}[{index}]")
+
+
+def _check_types(target: Any, settings: Mapping[str, Any], place: str) -> None:
+    """Compare settings with the annotations of a dataclass where these are simple types or unions of them."""
+    if not is_dataclass(target):
+        return
+    for name, hint in get_type_hints(target).items():
+        allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+        if name not in settings or not set(allowed) <= set(SIMPLE):
+            continue
+        value = settings[name]
+        fits = type(value) in allowed or (float in allowed and type(value) is int)
+        if not fits:
+            expected = " or ".join(SIMPLE[kind] for kind in allowed)
+            raise ConfigError(f"{place}.{name}={value!r} is not allowed; set it to {expected}")
+
+
+def _locate(target: str) -> Any:
+    if not str(target).startswith(ALLOWED_PREFIX):
+        raise ConfigError(f"_target_ {target!r} is not allowed; targets start with {ALLOWED_PREFIX!r}")
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"_target_ {target!r} cannot be imported: {error}") from error

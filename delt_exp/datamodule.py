@@ -1,7 +1,7 @@
 """Plays a plan: every global batch in order, each rank its share, from any step on.
 
-The micro-batch j of a step on rank r is the slice [(j*W + r)*b, +b) of the global batch, so that any number of ranks W and
-accumulation steps covers exactly the same items. Slots past the end of the batch are empty rows without targets.
+The micro-batch j of a step on rank r is the slice [(j*W + r)*b, +b) of the global batch, so that any number of ranks W
+and accumulation steps covers exactly the same items. Slots past the end of the batch are empty rows without targets.
 """
 
 from collections.abc import Iterator

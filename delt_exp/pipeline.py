@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from delt_exp.config import build, plain
+from delt_exp.config import build, construct, plain
 from delt_exp.dataset.base import Dataset
 from delt_exp.eval_dataset.base import EvalDataset, Measure, Subject
 from delt_exp.files import disk_errors
 from delt_exp.logger.base import RunInfo, RunLogger
 from delt_exp.model.recipe import Recipe
-from delt_exp.plan import Plan, make_plan
+from delt_exp.plan import Plan, PlanSettings
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Scorer, TokenizedCorpus
 from delt_exp.scorer.table import ScoreTable
@@ -48,6 +47,7 @@ class Components:
     selector: Choice
     orderer: Choice
     model: Recipe
+    training: PlanSettings
     trainer: TrainerSettings
     eval_dataset: Mapping[str, EvalDataset]
     logger: Mapping[str, RunLogger]
@@ -61,8 +61,14 @@ def build_components(cfg: DictConfig) -> Components:
     built = {group: build(cfg[group]) for group in groups}
     suite = {name: build(node) for name, node in (cfg.eval_dataset or {}).items()}
     loggers = {name: build(node) for name, node in cfg.logger.items()}
-    runtime, store = Runtime(**plain(cfg.runtime)), Store(**plain(cfg.store))
-    return Components(**built, eval_dataset=suite, logger=loggers, runtime=runtime, store=store)
+    return Components(
+        **built,
+        eval_dataset=suite,
+        logger=loggers,
+        training=construct(PlanSettings, cfg.training),
+        runtime=construct(Runtime, cfg.runtime),
+        store=Store(**plain(cfg.store)),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +127,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     corpus = corpus_stage(store, parts.train_dataset, **plain(cfg.corpus))
     tokenizer = tokenizer_stage(store, parts.tokenizer, corpus)
     candidates = tokens_stage(store, corpus, tokenizer)
-    rehearse(parts.selector, parts.orderer, corpus.ids)
+    rehearse(parts, candidates, tokenizer)
     target = _target(cfg, parts, tokenizer) if parts.scorer.READS_TARGET else None
     overlap = _overlap(parts, tokenizer, candidates, target)
 
@@ -129,13 +135,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     kept = parts.selector(table.ids, table.goodness)
     order = kept[parts.orderer(table.ids[kept], table.goodness[kept])]
 
-    plan = make_plan(
-        candidates.tokens,
-        order,
-        context_tokens=parts.model.context_tokens,
-        batch_items=parts.model.batch_items,
-        **plain(cfg.training),
-    )
+    plan = parts.model.plan(candidates.tokens, order, parts.training)
     job = TrainJob(parts.model, plan, tokenizer, parts.trainer, cfg.seed)
     model = training_stage(store, job, on_metrics)
     subject = Subject(model, tokenizer, parts.model.context_tokens)
@@ -150,15 +150,19 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     )
 
 
-def rehearse(selector: Choice, orderer: Choice, ids: NDArray[np.uint64]) -> None:
-    """Select and order by stand-in scores, so that a bad setting is found before anything is scored.
+def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> None:
+    """Select, order and plan by stand-in scores, so that a bad setting is found before anything is scored.
 
     The stand-ins are all different and one is as large as a number can be, so that no sound setting keeps nothing.
     """
+    ids = candidates.corpus.ids
     scores = np.arange(len(ids), dtype=np.float32)
     scores[-1] = np.finfo(np.float32).max
-    kept = selector(ids, scores)
-    orderer(ids[kept], scores[kept])
+    kept = parts.selector(ids, scores)
+    parts.orderer(ids[kept], scores[kept])
+    parts.model.check_context(tokenizer)
+    everything = parts.model.plan(candidates.tokens, np.arange(len(ids)), parts.training)
+    parts.model.schedule.warmup(everything.num_steps)
 
 
 def _target(cfg: DictConfig, parts: Components, tokenizer: Tokenizer) -> TokenizedCorpus:

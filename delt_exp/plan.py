@@ -2,17 +2,18 @@
 
 The ordered documents form one stream: an end-of-text token first, then each document followed by another. An item
 predicts the stream positions (start, stop]. Layout `packed`: item i is (i*L, (i+1)*L], so every token is predicted once
-and only the tail is shorter. Layout `padded`: an item stays inside one document; a document longer than L goes on in the
-next item, so nothing is cut off. Global batch t is items [t*B, (t+1)*B), however many processes share it.
+and only the tail is shorter. Layout `padded`: an item stays inside one document; a document longer than L goes on in
+the next item, so nothing is cut off. Global batch t is items [t*B, (t+1)*B), however many processes share it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.checks import check_choice, check_integer
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest
 from delt_exp.tokens import Tokens
@@ -126,45 +127,57 @@ def stream_ends(tokens: Tokens, order: Ints) -> Ints:
     return np.concatenate([[0], np.cumsum(tokens.lengths[order] + 1)])
 
 
-def make_plan(
-    tokens: Tokens,
-    order: NDArray[np.intp],
-    *,
-    layout: str,
-    context_tokens: int,
-    batch_items: int,
-    completion_only: bool,
-    epochs: int | None,
-    max_tokens: int | None,
-) -> Plan:
-    """Return the plan that trains `order` for whole epochs, or until a budget of predicted tokens is used up.
+@dataclass(frozen=True)
+class PlanSettings:
+    """How ordered documents become batches.
 
-    Give `epochs` or `max_tokens`, not both. Under a budget the order repeats as often as needed and training ends with
-    the last full batch inside the budget, so that arms of a comparison see equally many tokens.
-    Raises ConfigError for settings that cannot be, DataError when there is less than one batch.
+    layout: `packed` or `padded`. completion_only: prompts are read but not predicted. Give `epochs`, or `max_tokens`:
+    a budget of predicted tokens, for which the order repeats as often as needed and training ends with the last full
+    batch inside it, so that arms of a comparison see equally many tokens.
     """
-    _check(layout, context_tokens, batch_items, epochs, max_tokens)
+
+    layout: str
+    epochs: int | None
+    max_tokens: int | None
+    completion_only: bool
+
+    def __post_init__(self) -> None:
+        check_choice("training.layout", self.layout, LAYOUTS)
+        if (self.epochs is None) == (self.max_tokens is None):
+            raise ConfigError(
+                f"give training.epochs or training.max_tokens, not both: got {self.epochs}, {self.max_tokens}"
+            )
+        for name in ("epochs", "max_tokens"):
+            if getattr(self, name) is not None:
+                check_integer(f"training.{name}", getattr(self, name), at_least=1)
+
+
+def make_plan(
+    tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings, *, context_tokens: int, batch_items: int
+) -> Plan:
+    """Return the plan that trains `order`; raises DataError when there is less than one batch."""
     once = np.asarray(order, np.int64)
-    repeats = epochs or 1
-    if max_tokens is not None:
-        per_epoch = int(stream_ends(tokens, once)[-1])
-        if completion_only:
-            per_epoch -= int(tokens.prompt_tokens[once].sum(dtype=np.int64))
-        repeats = -(-max_tokens // max(per_epoch, 1))
-    whole = Plan(tokens, np.tile(once, repeats), layout, context_tokens, batch_items, completion_only, 0)
+    whole = Plan(
+        tokens, _repeated(tokens, once, settings), settings.layout, context_tokens, batch_items,
+        settings.completion_only, 0,
+    )  # fmt: skip
     num_items = _count_items(whole)
     if num_items < batch_items:
         raise DataError(
             f"{len(once)} documents make {num_items} training sequences, fewer than one batch of {batch_items}; "
             "lower model.batch_items, keep more documents (selector) or use a larger train_dataset"
         )
-    plan = _with_items(whole, num_items)
-    return plan if max_tokens is None else _with_items(plan, _items_within(plan, max_tokens))
+    plan = replace(whole, num_items=num_items)
+    return plan if settings.max_tokens is None else replace(plan, num_items=_items_within(plan, settings.max_tokens))
 
 
-def _with_items(plan: Plan, num_items: int) -> Plan:
-    settings = (plan.layout, plan.context_tokens, plan.batch_items, plan.completion_only)
-    return Plan(plan.tokens, plan.order, *settings, num_items)
+def _repeated(tokens: Tokens, once: Ints, settings: PlanSettings) -> Ints:
+    if settings.max_tokens is None:
+        return np.tile(once, settings.epochs or 1)
+    per_epoch = int(stream_ends(tokens, once)[-1])
+    if settings.completion_only:
+        per_epoch -= int(tokens.prompt_tokens[once].sum(dtype=np.int64))
+    return np.tile(once, -(-settings.max_tokens // max(per_epoch, 1)))
 
 
 def _count_items(plan: Plan) -> int:
@@ -173,20 +186,8 @@ def _count_items(plan: Plan) -> int:
 
 
 def _items_within(plan: Plan, max_tokens: int) -> int:
-    steps = int(np.searchsorted(np.cumsum(plan.targets_per_step()), max_tokens, side="right"))
+    targets = plan.targets_per_step()
+    steps = int(np.searchsorted(np.cumsum(targets), max_tokens, side="right"))
     if steps == 0:
-        raise ConfigError(
-            f"training.max_tokens is {max_tokens}, less than the {int(plan.targets_per_step()[0])} tokens of one batch"
-        )
+        raise ConfigError(f"training.max_tokens is {max_tokens}, less than the {int(targets[0])} tokens of one batch")
     return min(steps * plan.batch_items, plan.num_items)
-
-
-def _check(layout: str, context_tokens: int, batch_items: int, epochs: int | None, max_tokens: int | None) -> None:
-    if layout not in LAYOUTS:
-        raise ConfigError(f"training.layout is {layout!r}; allowed are {' and '.join(LAYOUTS)}")
-    if (epochs is None) == (max_tokens is None):
-        raise ConfigError(f"give training.epochs or training.max_tokens, not both: got {epochs} and {max_tokens}")
-    numbers = {"model.context_tokens": context_tokens, "model.batch_items": batch_items, "training.epochs": epochs}
-    for name, value in (numbers | {"training.max_tokens": max_tokens}).items():
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} must be at least 1, got {value}")

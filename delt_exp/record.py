@@ -81,7 +81,7 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
         "order_verified": training["order_verified"],
         "results": [asdict(measure) for measure in outcome.measures],
         "examples": _examples(outcome),
-        "stages": [{**asdict(use), "path": str(use.path)} for use in outcome.store.uses],
+        "stages": _stages(outcome),
         "versions": _versions(),
         "commit": _commit(),
         "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine()},
@@ -116,7 +116,7 @@ def _by_source(outcome: "Outcome") -> dict[str, dict[str, Any]]:
 
 
 def _write_order(path: Path, outcome: "Outcome") -> None:
-    """One row a kept document, in training order: id, corpus row, score, tokens, and the step that first predicts it."""
+    """One row a kept document, in training order: id, corpus row, score, tokens, the step that first predicts it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -179,6 +179,12 @@ def _example(outcome: "Outcome", row: int, kept: bool) -> dict[str, Any]:
         "text": document.text[:EXAMPLE_CHARS],
         "cut": max(len(document.text) - EXAMPLE_CHARS, 0),
     }
+
+
+def _stages(outcome: "Outcome") -> list[dict[str, Any]]:
+    """Return each stage once, as it was first obtained; asking again in the same run finds it."""
+    first = {(use.stage, use.key): use for use in reversed(outcome.store.uses)}
+    return [{**asdict(use), "path": str(use.path)} for use in reversed(first.values())]
 
 
 def _versions() -> dict[str, str | None]:

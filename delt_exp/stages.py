@@ -1,7 +1,7 @@
 """The stages of an experiment, each found in the store or computed once.
 
-Every stage is keyed by the content of what it reads, not by where that came from: the same documents under another path,
-or the same sequence chosen in another way, are the same stage.
+Every stage is keyed by the content of what it reads, not by where that came from: the same documents under another
+path, or the same sequence chosen in another way, are the same stage.
 """
 
 from dataclasses import dataclass

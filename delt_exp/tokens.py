@@ -1,15 +1,15 @@
 """A corpus as token ids in memory-mapped shards: encoded once, then read at any position.
 
 A tokens folder holds `tokens-00000.bin` ... (flat uint16, or uint32 for large vocabularies), `offsets.npy` [N+1] (where
-each document starts in the concatenation of all shards), `prompt_tokens.npy` and `ids.npy` [N], and `meta.json`. Documents carry no
-special tokens; whoever reads them adds separators. A document never spans two shards.
+each document starts in the concatenation of all shards), `prompt_tokens.npy` and `ids.npy` [N], and `meta.json`.
+Documents carry no special tokens; whoever reads them adds separators. A document never spans two shards.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from delt_exp.files import digest, read_json, write_json
 from delt_exp.progress import track
 from delt_exp.tokenizer.base import Tokenizer
 
-BATCH_DOCUMENTS = 1024
+BATCH_DOCUMENTS, BATCH_CHARS = 1024, 1 << 21  # whichever is reached first; an encoded batch takes about 25 bytes a char
 SHARD_TOKENS = 1 << 28
 
 
@@ -38,7 +38,7 @@ class _ShardWriter:
         prompt_lengths = np.fromiter((len(p) for p in prompts), np.int32) if prompts else np.zeros(len(texts), np.int32)
         parts = [ids for pair in zip(prompts, texts, strict=True) for ids in pair] if prompts else texts
         lengths = np.fromiter((len(t) for t in texts), np.int64, len(texts)) + prompt_lengths
-        flat = np.fromiter((i for ids in parts for i in ids), self.dtype, int(lengths.sum()))
+        flat = np.fromiter(chain.from_iterable(parts), self.dtype, int(lengths.sum()))
         if not self.shard_tokens or self.shard_tokens[-1] >= SHARD_TOKENS:
             self.shard_tokens.append(0)
         with (self.folder / f"tokens-{len(self.shard_tokens) - 1:05d}.bin").open("ab") as file:
@@ -84,7 +84,15 @@ def write_tokens(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def _batches(pairs: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    while batch := list(islice(pairs, BATCH_DOCUMENTS)):
+    batch: list[tuple[str, str]] = []
+    chars = 0
+    for prompt, text in pairs:
+        batch.append((prompt, text))
+        chars += len(prompt) + len(text)
+        if len(batch) == BATCH_DOCUMENTS or chars >= BATCH_CHARS:
+            yield batch
+            batch, chars = [], 0
+    if batch:
         yield batch
 
 

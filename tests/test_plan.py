@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.plan import IGNORED, Plan, make_plan
+from delt_exp.plan import IGNORED, Plan, PlanSettings, make_plan
 from delt_exp.verify import walk
 from tests.helpers import make_pool
 
@@ -20,12 +20,12 @@ def tokens(tmp_path_factory):
     return make_pool(tmp_path_factory.mktemp("plan"), texts).candidates.tokens
 
 
-def plan_of(tokens, **changes):
-    settings_ = {
-        "order": np.arange(len(tokens)), "layout": "packed", "context_tokens": 4, "batch_items": 2,
-        "completion_only": False, "epochs": 1, "max_tokens": None,
-    }  # fmt: skip
-    return make_plan(tokens, **(settings_ | changes))
+def plan_of(tokens, order=None, context_tokens=4, batch_items=2, **changes):
+    settings_ = PlanSettings(
+        **({"layout": "packed", "epochs": 1, "max_tokens": None, "completion_only": False} | changes)
+    )
+    order = np.arange(len(tokens)) if order is None else order
+    return make_plan(tokens, order, settings_, context_tokens=context_tokens, batch_items=batch_items)
 
 
 def decode(tokens, ids):
@@ -126,11 +126,10 @@ def test_less_than_one_batch_is_refused(tokens):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layout": "folded"}, "packed and padded"),
+        ({"layout": "folded"}, "packed, padded"),
         ({"epochs": 1, "max_tokens": 5}, "not both"),
         ({"epochs": None}, "not both"),
         ({"epochs": 0}, "at least 1"),
-        ({"context_tokens": 0}, "at least 1"),
         ({"epochs": None, "max_tokens": 3}, "less than the 8 tokens of one batch"),
     ],
 )

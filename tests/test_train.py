@@ -21,7 +21,7 @@ from delt_exp.files import read_json
 from delt_exp.metrics_file import MetricsFile
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.model.module import summed_loss
-from delt_exp.plan import make_plan
+from delt_exp.plan import PlanSettings
 from delt_exp.train import TrainJob, train, training_result
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
 
@@ -35,12 +35,10 @@ def pool(tmp_path_factory):
 def job_of(pool, *, layout="packed", completion_only=False, recipe=None, **trainer):
     recipe = recipe or tiny_recipe()
     order = np.random.default_rng(3).permutation(len(pool.candidates))
-    plan = make_plan(
-        pool.candidates.tokens, order, layout=layout, context_tokens=recipe.context_tokens,
-        batch_items=recipe.batch_items, completion_only=completion_only, epochs=1, max_tokens=None,
-    )  # fmt: skip
-    settings = replace(TRAINER, **({"micro_batch_items": 8, "log_steps": 1} | trainer))
-    return TrainJob(recipe, plan, pool.tokenizer, settings, seed=0)
+    settings = PlanSettings(layout=layout, epochs=1, max_tokens=None, completion_only=completion_only)
+    plan = recipe.plan(pool.candidates.tokens, order, settings)
+    trainer_settings = replace(TRAINER, **({"micro_batch_items": 8, "log_steps": 1} | trainer))
+    return TrainJob(recipe, plan, pool.tokenizer, trainer_settings, seed=0)
 
 
 def trained(tmp_path, job):

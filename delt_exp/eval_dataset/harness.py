@@ -17,7 +17,7 @@ from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from delt_exp.errors import ConfigError, DataError, DependencyError
+from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.eval_dataset.isolation import code_execution, quiet, seeded
 from delt_exp.eval_dataset.local_task import Example
 from delt_exp.progress import say, track
@@ -45,7 +45,7 @@ class Score:
 def local_tasks(definitions: dict[str, dict[str, Any]], examples: dict[str, list[Example]]) -> Tasks:
     """Return tasks over examples in memory: no dataset cache, no network."""
     manager = TaskManager(include_defaults=False)
-    with quiet():
+    with quiet(), seeded(SEED):
         tasks: Tasks = manager.load([_spec(name, definitions[name], examples[name]) for name in definitions])
     return tasks
 
@@ -103,7 +103,7 @@ def run_tasks(
     tasks: Tasks, network: Any, tokenizer: Any, *, name: str, context_tokens: int, batch_size: int,
     limit: int | None, allow_code_execution: bool,
 ) -> list[Score]:  # fmt: skip
-    """Return every metric of every task; raises DataError when an answer is longer than the context."""
+    """Return every metric of every task; a context that does not fit loses its beginning, which is counted."""
     with quiet(), seeded(SEED), code_execution(allow_code_execution):
         for task in tasks["tasks"].values():
             task.set_fewshot_seed(SEED)
@@ -160,16 +160,20 @@ class _Model(HFLM):  # type: ignore[misc]
             return super().loglikelihood_rolling(requests, disable_tqdm=True)
 
     def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None) -> Any:
-        longest = max(len(answer) for _, _, answer in requests)
-        if longest > self.max_length:
-            raise DataError(
-                f"{self.name}: an answer of {longest} tokens does not fit into the context of {self.max_length} "
-                "tokens. Leave the task out, or train with a larger model.context_tokens."
-            )
+        """Score answers longer than the context in consecutive windows; the harness alone refuses them."""
+        size, pieces, owners = self.max_length, [], []
+        for row, (text, context, answer) in enumerate(requests):
+            for start in range(0, max(len(answer), 1), size):
+                pieces.append((text, context + answer[:start], answer[start : start + size]))
+                owners.append(row)
         for asked, (_, context, answer) in zip(self._asked, requests, strict=False):
-            if len(context) + len(answer) > self.max_length + 1:
+            if len(context) + len(answer) > size + 1:
                 self.truncated.add((asked.task_name, asked.doc_id))
-        return super()._loglikelihood_tokens(requests, disable_tqdm=True, override_bs=override_bs)
+        results = [(0.0, True)] * len(requests)
+        found = super()._loglikelihood_tokens(pieces, disable_tqdm=True, override_bs=override_bs)
+        for row, (log_p, greedy) in zip(owners, found, strict=True):
+            results[row] = (results[row][0] + log_p, results[row][1] and greedy)
+        return results
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> Any:
         for asked in requests:

@@ -160,7 +160,7 @@ def reported(scores: Sequence["Score"]) -> list[TaskMeasure]:
     by_task: dict[str, list[Score]] = {}
     for score in scores:
         by_task.setdefault(score.task, []).append(score)
-    shown = {task: _without_acc(group) for task, group in by_task.items()}
+    shown = {task: _shown(group) for task, group in by_task.items()}
     measures = [
         TaskMeasure(s.task, s.metric, s.value, s.stderr, s.count, s.unit, s.better, s.truncated)  # type: ignore[arg-type]
         for group in shown.values()
@@ -170,9 +170,11 @@ def reported(scores: Sequence["Score"]) -> list[TaskMeasure]:
     return [*measures, _average(heads)] if len(heads) > 1 else measures
 
 
-def _without_acc(group: list["Score"]) -> list["Score"]:
+def _shown(group: list["Score"]) -> list["Score"]:
+    """Return the metrics to report, those that are better when higher first."""
     normed = any(score.metric == "acc_norm" for score in group)
-    return [score for score in group if not (normed and score.metric == "acc")]
+    shown = [score for score in group if not (normed and score.metric == "acc")]
+    return sorted(shown, key=lambda score: score.better != "higher")
 
 
 def _average(heads: Sequence["Score"]) -> TaskMeasure:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from delt_exp.gradients.elementwise import expanding_elementwise
-from delt_exp.gradients.flat import trainable_parameters, unflatten
+from delt_exp.gradients.flat import flatten, trainable_parameters, unflatten
 from delt_exp.gradients.loss import IGNORED, Batch, evaluating, sample_losses
 from delt_exp.gradients.reduction import Reduction
 from delt_exp.gradients.reference import sample_gradients
@@ -23,9 +23,9 @@ def per_sample_terms(
 ) -> tuple[Tensor, Tensor]:
     """<g_n, direction> and ||g_n|| of each sample, two float64 vectors of shape (B,).
 
-    g_n is the gradient of sample n's mean token loss, dropout off, with respect to the trainable parameters, in the
-    order of `trainable_parameters`; `direction` is a flat vector of that order. Parameters used in a way the kernel does
-    not know cost one extra forward and backward pass per sample and a warning that names them.
+    g_n is the gradient of sample n's mean token loss, dropout off, with respect to the trainable parameters;
+    `direction` is a flat vector in the order of `trainable_parameters`. Parameters used in a way the kernel does not
+    know cost one more forward and backward pass per sample, and a warning that names them.
     """
     parameters = trainable_parameters(model)
     pieces = unflatten(direction, list(parameters.values()))
@@ -53,35 +53,24 @@ def _terms(
         reduction = Reduction(tape, losses_B, list(parameters.values()), directions)
     dot_B, square_B = reduction.dot_B, reduction.square_B
     if reduction.left_out:
-        extra_dot_B, extra_square_B = _terms_one_by_one(
-            model, batch, parameters, reduction.left_out, directions, autocast_dtype
-        )
-        dot_B, square_B = dot_B + extra_dot_B, square_B + extra_square_B
+        _warn_of(model, parameters, reduction.left_out)
+        by_id = {} if directions is None else dict(zip(map(id, parameters.values()), directions, strict=True))
+        direction = flatten(by_id[id(p)] for p in reduction.left_out).double() if by_id else None
+        for n, gradient in enumerate(sample_gradients(model, batch, reduction.left_out, autocast_dtype)):
+            square_B[n] += gradient.double().square().sum()
+            if direction is not None:
+                dot_B[n] += gradient.double() @ direction
     return dot_B, square_B.clamp(min=0).sqrt()  # rounding can take a zero norm of tied weights below zero
 
 
-def _terms_one_by_one(
-    model: nn.Module,
-    batch: Batch,
-    parameters: dict[str, nn.Parameter],
-    left_out: list[nn.Parameter],
-    directions: Sequence[Tensor] | None,
-    autocast_dtype: torch.dtype | None,
-) -> tuple[Tensor, Tensor]:
+def _warn_of(model: nn.Module, parameters: dict[str, nn.Parameter], left_out: Sequence[nn.Parameter]) -> None:
     ids = {id(p) for p in left_out}
-    names = [name for name, p in parameters.items() if id(p) in ids]
+    names = ", ".join(name for name, p in parameters.items() if id(p) in ids)
     warnings.warn(
-        f"{type(model).__name__} uses {', '.join(names)} in a way the per-sample gradient kernel does not know; their "
-        "gradients are computed one sample at a time, which is exact and about twice as slow.",
+        f"{type(model).__name__} uses {names} in a way the per-sample gradient kernel does not know; their gradients "
+        "are computed one sample at a time, which is exact and about twice as slow.",
         stacklevel=4,
     )
-    pieces = None if directions is None else [d for d, p in zip(directions, parameters.values(), strict=True) if id(p) in ids]
-    flat = None if pieces is None else torch.cat([piece.reshape(-1) for piece in pieces]).double()
-    dots, squares = [], []
-    for gradient in sample_gradients(model, batch, left_out, autocast_dtype):
-        squares.append(gradient.double().square().sum())
-        dots.append(torch.zeros_like(squares[-1]) if flat is None else gradient.double() @ flat)
-    return torch.stack(dots), torch.stack(squares)
 
 
 def _without_square_shape(batch: Batch) -> Batch:

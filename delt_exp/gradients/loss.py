@@ -37,7 +37,7 @@ def sample_losses(model: nn.Module, batch: Batch, autocast_dtype: torch.dtype | 
 def autocasting(device: torch.device, dtype: torch.dtype | None) -> torch.autocast:
     """Context in which matrix products run in `dtype`, or as they are for None, whatever holds outside.
 
-    Casts are not cached: the cache would let two uses of a weight share one graph node, which hides uses from the kernel.
+    Casts are not cached: two uses of a weight would share one graph node, which hides uses from the kernel.
     """
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None, cache_enabled=False)
 

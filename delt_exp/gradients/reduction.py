@@ -5,6 +5,7 @@ Shapes: B samples, T and S positions, O outputs of a layer.
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,9 +42,7 @@ class Reduction:
                 lookup, delta_BSI = self._lookups[parameter_id], self._tied_deltas[parameter_id]
                 self.square_B += tied_cross_term(lookup, delta_BSI, head, rows_BTS)
 
-    def _find_left_out(
-        self, tape: Tape, losses_B: Tensor, parameters: Sequence[nn.Parameter]
-    ) -> list[nn.Parameter]:
+    def _find_left_out(self, tape: Tape, losses_B: Tensor, parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
         edges = _edges_by_parameter(losses_B)
         uses_by_id: dict[int, list[Use]] = defaultdict(list)
         for parameter_id, use in (pair for call in tape.calls for pair in call.uses):
@@ -68,14 +67,13 @@ class Reduction:
     def _run_backward(self, tape: Tape, losses_B: Tensor) -> None:
         for call in tape.calls:
             call.on_delta = self._reduce
-        leaves = [(parameter_id, leaf) for parameter_id, leaf in tape.leaves if parameter_id in self._reduced]
-        inputs = [*(leaf for _, leaf in leaves), *tape.roots, *self.left_out]
+        # Asking only for where gradients enter the model skips the weight gradients.
+        inputs: list[Any] = [*(leaf for _, leaf in tape.leaves), *tape.roots, *self.left_out]
         if not self._reduced or not inputs:
             return
-        # Asking only for where gradients enter the model skips the weight gradients.
         gradients = torch.autograd.grad(losses_B.sum(), inputs, allow_unused=True)
-        for (parameter_id, _), gradient in zip(leaves, gradients, strict=False):
-            if gradient is not None:
+        for (parameter_id, _), gradient in zip(tape.leaves, gradients, strict=False):
+            if gradient is not None and parameter_id in self._reduced:
                 self._collect_vector(parameter_id, gradient.flatten(1))
 
     def _reduce(self, call: Call, delta: Tensor) -> None:
@@ -121,8 +119,9 @@ def _edges_by_parameter(losses_B: Tensor) -> Counter[int]:
     while pending:
         node = pending.pop()
         for child, _ in node.next_functions if node is not None else ():
-            if hasattr(child, "variable"):
-                edges[id(child.variable)] += 1
+            variable = getattr(child, "variable", None)
+            if variable is not None:
+                edges[id(variable)] += 1
             elif child is not None and child not in seen:
                 seen.add(child)
                 pending.append(child)

@@ -1,7 +1,8 @@
 """The algebra of per-sample gradients: what one use of a parameter in a forward pass adds to a sample's gradient.
 
-Shapes: B samples, T positions (all dimensions between the first and the last, flattened), I inputs, O outputs, c samples
-of a chunk. delta is the gradient of the summed losses with respect to the output of the use.
+Shapes: B samples, T and S positions (all dimensions between the first and the last, flattened), I inputs, O outputs,
+V vocabulary, P elements of one parameter, c samples of a chunk. delta is the gradient of the summed losses with respect
+to the output of the use.
 """
 
 from collections.abc import Callable, Iterator
@@ -111,7 +112,7 @@ def tied_rows(lookup: LookupUse, delta_BTV: Tensor) -> Tensor:
 
 
 def tied_cross_term(lookup: LookupUse, delta_lookup_BSI: Tensor, head: MatrixUse, rows_BTS: Tensor) -> Tensor:
-    """2 <G_n of the lookup, G_n of the head>, shape (B,): what ||G_n||^2 of the shared weight adds to the two squares."""
+    """2 <G_n of the lookup, G_n of the head>, shape (B,): what the shared ||G_n||^2 has beyond the two squares."""
     products_BTS = torch.bmm(_accumulable(head.x_BTI), lookup.effective(delta_lookup_BSI).transpose(1, 2))
     return 2 * torch.linalg.vecdot(rows_BTS.flatten(1), products_BTS.flatten(1))
 

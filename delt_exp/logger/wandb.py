@@ -45,6 +45,7 @@ class WandbLogger:
 
     def start(self, run: RunInfo) -> None:
         """Open the run; a server that refuses or does not answer is an error in mode `online` only."""
+        import wandb
         from wandb.errors import AuthenticationError, CommError
 
         try:
@@ -54,6 +55,7 @@ class WandbLogger:
             if self.mode == "online":
                 raise DependencyError(f"{reason}; see to network and key, or use logger.wandb.mode=offline") from error
             say(f"{reason}; logging offline, `wandb sync` sends it later")
+            wandb.teardown()  # the failed attempt occupies the id
             self._run = self._init(run, "offline")
         self._info, self._tokens = run, 0
         self._first_step = self._run.step  # a resumed run has the lines before

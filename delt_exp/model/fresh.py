@@ -24,7 +24,16 @@ class FreshNetwork:
         Raises ConfigError for an unknown architecture or setting.
         """
         import torch
-        from transformers import AutoConfig, AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM
+
+        config = self.config_of(tokenizer)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return AutoModelForCausalLM.from_config(config)
+
+    def config_of(self, tokenizer: Tokenizer) -> Any:
+        """Return the `transformers` config with the tokenizer's vocabulary; raises ConfigError as `make` does."""
+        from transformers import AutoConfig
 
         special = {"bos_token_id": tokenizer.eos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": None}
         try:
@@ -32,9 +41,7 @@ class FreshNetwork:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"model.network.architecture={self.architecture!r}: {error}") from error
         self._refuse_unknown(config)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return AutoModelForCausalLM.from_config(config)
+        return config
 
     def _refuse_unknown(self, config: Any) -> None:
         """`transformers` swallows misspelt settings; a fresh default config knows the real ones."""

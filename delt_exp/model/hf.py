@@ -33,3 +33,9 @@ class PretrainedNetwork:
                 f"use its own: tokenizer=hf tokenizer.name={self.name}"
             )
         return network
+
+    def config_of(self, tokenizer: Tokenizer) -> Any:
+        """Return the `transformers` config of the pretrained model."""
+        from transformers import AutoConfig
+
+        return load_pretrained(AutoConfig, self.name, self.revision)

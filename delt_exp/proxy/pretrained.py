@@ -34,6 +34,6 @@ class PretrainedProxy:
         network = load_pretrained(AutoModelForCausalLM, self.name, self.revision, dtype=torch.float32).eval()
         tokenizer = tokenizer_stage(pool.store, HfTokenizer(self.name, self.revision), pool.candidates.corpus)
         candidates = tokens_stage(pool.store, pool.candidates.corpus, tokenizer)
-        limit = position_limit(network)
+        limit = position_limit(network.config)
         context = self.context_tokens if limit is None else min(self.context_tokens, limit)
         return ProxyModel(network, tokenizer, candidates.tokens, context)

@@ -8,7 +8,7 @@ import numpy as np
 from delt_exp.draws import uniform_per_id
 from delt_exp.errors import ConfigError
 from delt_exp.model.recipe import Recipe
-from delt_exp.plan import make_plan
+from delt_exp.plan import PlanSettings
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
@@ -46,16 +46,8 @@ class TrainedProxy:
         if text is None:
             raise ConfigError("proxy.train_on is target, but there is no target set; choose target_dataset=...")
         order = np.argsort(uniform_per_id(text.corpus.ids, self.seed), kind="stable")
-        plan = make_plan(
-            text.tokens,
-            order,
-            layout="packed",
-            context_tokens=self.recipe.context_tokens,
-            batch_items=self.recipe.batch_items,
-            completion_only=False,
-            epochs=None,
-            max_tokens=self.train_tokens,
-        )
+        settings = PlanSettings(layout="packed", epochs=None, max_tokens=self.train_tokens, completion_only=False)
+        plan = self.recipe.plan(text.tokens, order, settings)
         model = training_stage(pool.store, TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, self.seed))
         network = AutoModelForCausalLM.from_pretrained(model.pretrained).eval()
         return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, self.recipe.context_tokens)

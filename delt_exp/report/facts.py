@@ -7,6 +7,7 @@ from delt_exp.report.numbers import compact, count, seconds, share, value
 
 Record = Mapping[str, Any]
 NUM_HEADLINE_RESULTS = 3
+NUM_SOURCES = 20
 
 
 class Fact(NamedTuple):
@@ -26,7 +27,7 @@ class Step(NamedTuple):
     outcome: list[str]
 
 
-class Warning_(NamedTuple):  # noqa: N801 - Warning is a built-in exception
+class Caution(NamedTuple):
     """Something a reader must know before trusting the numbers; `serious` when a result may be wrong."""
 
     serious: bool
@@ -41,7 +42,8 @@ def headline(record: Record) -> str:
     if kept == every:
         done = f"All {every} documents of {choices['train_dataset']} were scored by {scorer}"
     else:
-        done = f"{kept} of {every} documents of {choices['train_dataset']} were kept by {choices['selector']} on {scorer} scores"
+        part = f"{kept} of {every} documents of {choices['train_dataset']}"
+        done = f"{part} were kept by {choices['selector']} on {scorer} scores"
     return f"{done} and trained in {orderer} order for {steps} steps; {_outcome(record['results'])}."
 
 
@@ -52,8 +54,10 @@ def _outcome(results: list[dict[str, Any]]) -> str:
     first = next((r for r in results if r["metric"] == "loss"), results[0])
     alike = [r for r in results if r["metric"] == first["metric"]]
     shown = [f"{value(r['value'], r['stderr'])} on {r['dataset']}" for r in alike[:NUM_HEADLINE_RESULTS]]
-    more = f" and on {len(alike) - len(shown)} more datasets below" if len(alike) > len(shown) else ""
-    return f"its {first['metric'].replace('_', ' ')} in {first['unit']} is {', '.join(shown)}{more}"
+    if len(alike) > len(shown):
+        shown.append(f"as below on {len(alike) - len(shown)} more")
+    listed = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    return f"the model's {first['metric'].replace('_', ' ')} ({first['unit']}) is {listed}"
 
 
 def key_facts(record: Record) -> list[Fact]:
@@ -76,18 +80,20 @@ def pipeline(record: Record) -> list[Step]:
     """Return the steps from documents to results, with the choices and the counts at each."""
     choices, config, training, meaning = record["choices"], record["config"], record["training"], record["score"]
     train, target = record["data"]["train"], record["data"]["target"]
-    against = [f"target: {choices['target_dataset']}, {count(target['documents'])} documents"] if target else []
-    kept, datasets = record["selection"]["kept_documents"], {r["dataset"] for r in record["results"]}
+    kept, measures = record["selection"]["kept_documents"], len(record["results"])
     size = [f"{count(train['documents'])} documents", f"{compact(train['tokens'])} tokens ({choices['tokenizer']})"]
-    trained = [f"{compact(training['parameters'])} parameters", f"{count(training['steps'])} steps on {training['device']}"]
     unit = f" [{meaning['unit']}]" if meaning["unit"] else ""
+    scored = [f"{meaning['name']}{unit}, {meaning['better']} is better"]
+    if target:
+        scored.append(f"by the target set {choices['target_dataset']} of {count(target['documents'])} documents")
+    steps = f"{count(training['steps'])} steps on {training['device']}"
     return [
         Step("dataset", choices["train_dataset"], [], size),
-        Step("scorer", choices["scorer"], against, [f"{meaning['name']}{unit}", f"{meaning['better']} is better"]),
+        Step("scorer", choices["scorer"], [], scored),
         Step("selector", choices["selector"], settings(config["selector"]), [f"{count(kept)} documents kept"]),
         Step("orderer", choices["orderer"], settings(config["orderer"]), [f"order {verdict(record)}"]),
-        Step("model", choices["model"], [], trained),
-        Step("evaluation", choices["eval_dataset"], [], [f"{len(datasets)} dataset{'s' * (len(datasets) != 1)}"]),
+        Step("model", choices["model"], [], [f"{compact(training['parameters'])} parameters", steps]),
+        Step("evaluation", choices["eval_dataset"], [], [f"{measures} measures" if measures else "none"]),
     ]
 
 
@@ -108,35 +114,46 @@ def _short(setting: Any) -> str:
     return str(setting).lower() if isinstance(setting, bool) else str(setting)
 
 
-def warnings(record: Record, not_reached: int) -> list[Warning_]:
+def cautions(record: Record, not_reached: int) -> list[Caution]:
     """Return what could mislead a reader; `not_reached` counts kept documents that no training step used."""
     found = []
     if not record["order_verified"]:
-        reason = record["training"]["order_mismatch"] or "no reason is recorded"
-        found.append(Warning_(True, f"The order of training is not verified: {reason}. Do not compare orders by this run."))
+        reason = record["training"]["order_mismatch"]
+        found.append(
+            Caution(True, f"The order of training is not verified ({reason}): do not compare orders by this run.")
+        )
     for name, shared in record["data"]["overlap"].items():
-        for key, place in (("in_train", "trained on"), ("in_target", "part of the target set that scores are based on")):
+        for key, place in (("in_train", "training set"), ("in_target", "target set, which the scores are based on")):
             if shared[key]:
                 part = f"{count(shared[key])} of {count(shared['documents'])} documents of {name}"
-                found.append(Warning_(True, f"{part} are also {place}: results on {name} flatter the model."))
-    for role in ("train", "target"):
-        if record["data"][role]:
-            found += _data_warnings(role, record["data"][role]["counts"])
+                found.append(Caution(True, f"{part} are also in the {place}: results on {name} may flatter the model."))
+    for role, data in (("training", record["data"]["train"]), ("target", record["data"]["target"])):
+        found += [Caution(False, text) for text in (_losses(role, data["counts"]) if data else [])]
+    for result in record["results"]:
+        if result.get("truncated"):
+            part = f"{count(result['truncated'])} of {count(result['count'])} questions of {result['dataset']}"
+            found.append(Caution(False, f"{part} lost their beginning to fit the context ({result['metric']})."))
     if not_reached:
-        kept = count(record["selection"]["kept_documents"])
-        found.append(Warning_(False, f"{count(not_reached)} of {kept} kept documents lie beyond the token budget: never trained."))
+        part = f"{count(not_reached)} of {count(record['selection']['kept_documents'])} kept documents"
+        found.append(Caution(False, f"{part} lie beyond the token budget and were never trained."))
     return found
 
 
-def _data_warnings(role: str, counts: Mapping[str, int]) -> list[Warning_]:
-    found = []
+def _losses(role: str, counts: Mapping[str, int]) -> list[str]:
+    """Return what is to be said of documents of a set that were skipped or occur twice."""
+    texts = []
     if counts["empty"]:
-        found.append(Warning_(False, f"{count(counts['empty'])} of {count(counts['read'])} {role} documents had no text and were skipped."))
+        part = f"{count(counts['empty'])} of {count(counts['read'])} {role} documents"
+        texts.append(f"{part} had no text and were skipped.")
     if counts["duplicates"]:
-        kept = counts["duplicates"] - counts["duplicates_dropped"]
-        fate = f"{count(kept)} of them stayed in" if kept else "all were dropped"
-        found.append(Warning_(False, f"{count(counts['duplicates'])} {role} documents were exact copies of others; {fate}."))
-    return found
+        fate = "dropped" if counts["duplicates_dropped"] else "kept"
+        texts.append(f"{count(counts['duplicates'])} {role} documents are exact copies of others; they were {fate}.")
+    return texts
+
+
+def largest_sources(by_source: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the sources with most documents, as many as fit a picture or a table."""
+    return sorted(by_source.items(), key=lambda item: -item[1]["documents"])[:NUM_SOURCES]
 
 
 def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
@@ -146,20 +163,41 @@ def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
     return [
         ("documents read", counts["read"]),
         ("without text, skipped", -counts["empty"]),
-        (f"more by cutting {count(counts['split'])} long documents", pieces),
+        (f"extra pieces of {count(counts['split'])} long documents that were cut", pieces),
         ("exact copies, dropped", -counts["duplicates_dropped"]),
         ("documents used", documents),
     ]
 
 
 def result_tables(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return tables of datasets by metrics; datasets that were measured alike share one."""
-    by_dataset: dict[str, dict[tuple[str, str, str], dict[str, Any]]] = {}
-    for r in results:
-        by_dataset.setdefault(r["dataset"], {})[r["metric"], r["unit"], r["better"]] = r
-    tables: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for name, row in by_dataset.items():
-        cells = [value(r["value"], r["stderr"]) for r in row.values()]
-        counts = " / ".join(count(n) for n in dict.fromkeys(r["count"] for r in row.values()))
-        tables.setdefault(tuple(row), []).append({"dataset": name, "cells": cells, "count": counts})
-    return [{"columns": columns, "rows": rows} for columns, rows in tables.items()]
+    """Return tables of datasets by kind of number; datasets that were measured in the same units share one.
+
+    columns: (metrics, unit, better). rows: dataset, count, and cells of (value, metric); the metric is empty where the
+    column has only one.
+    """
+    by_dataset: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        by_dataset.setdefault(result["dataset"], []).append(result)
+    alike: dict[tuple[tuple[str, str], ...], list[list[dict[str, Any]]]] = {}
+    for row in by_dataset.values():
+        alike.setdefault(tuple((r["unit"], r["better"]) for r in row), []).append(row)
+    return [_table(rows, kinds) for kinds, rows in alike.items()]
+
+
+def _table(rows: list[list[dict[str, Any]]], kinds: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    metrics = [list(dict.fromkeys(r["metric"].replace("_", " ") for r in column)) for column in zip(*rows, strict=True)]
+    several = [len(names) > 1 for names in metrics]
+    return {
+        "columns": [(", ".join(names), *kind) for names, kind in zip(metrics, kinds, strict=True)],
+        "rows": [
+            {
+                "dataset": row[0]["dataset"],
+                "cells": [
+                    (value(r["value"], r["stderr"]), r["metric"].replace("_", " ") if named else "")
+                    for r, named in zip(row, several, strict=True)
+                ],
+                "count": " / ".join(count(n) for n in dict.fromkeys(r["count"] for r in row)),
+            }
+            for row in rows
+        ],
+    }

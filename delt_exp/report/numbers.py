@@ -9,11 +9,12 @@ def count(value: int) -> str:
 
 
 def compact(value: float) -> str:
-    """Return a large number to three digits: 950, 12.3 k, 1.5 M; below 1000 as it is."""
-    for factor, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+    """Return a large number to three digits: 950, 12.3 k, 1.5 M."""
+    for factor, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 0.9995 * factor:
-            return f"{value / factor:.3g} {letter}" if abs(value) < 999.5 * factor else f"{value / factor:,.0f} {letter}"
-    return f"{value:.3g}" if value != int(value) else f"{value:.0f}"
+            scaled = value / factor
+            return f"{scaled:.3g} {letter}" if abs(scaled) < 999.5 else f"{scaled:,.0f} {letter}"
+    return f"{value:.3g}"
 
 
 def share(part: int, whole: int) -> str:
@@ -23,19 +24,22 @@ def share(part: int, whole: int) -> str:
         return "< 0.1 %"
     if 99.9 < percent < 100:
         return "> 99.9 %"
-    return f"{percent:.3g} %"
+    return f"{percent:.3g} %" if percent >= 10 else f"{percent:.2g} %"
 
 
 def value(number: float, stderr: float | None = None) -> str:
     """Return a measured number; a standard error has two significant digits and decides those of the number."""
     if stderr is None:
-        return f"{number:.4g}" if abs(number) < 10_000 else f"{number:,.0f}"
+        whole = number == int(number) or abs(number) >= 1000
+        return f"{number:,.0f}" if whole else f"{number:#.4g}"
     decimals = 3 if stderr == 0 else min(max(1 - math.floor(math.log10(stderr)), 0), 6)
-    return f"{number:,.{decimals}f} ± {stderr:,.{decimals}f}"
+    return f"{number:,.{decimals}f}\u00a0±\u00a0{stderr:,.{decimals}f}"  # never broken over two lines
 
 
 def seconds(duration: float) -> str:
     """Return a duration: 0.42 s, 12 s, 3 min 05 s, 2 h 10 min."""
+    if duration < 0.01:
+        return "< 0.01 s"
     if duration < 59.5:
         return f"{duration:.0f} s" if duration >= 9.95 else f"{duration:.2g} s"
     minutes, rest = divmod(round(duration), 60)

@@ -1,4 +1,105 @@
+"""The page of a run: one HTML file that explains it to someone who does not know this project."""
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from delt_exp.files import read_json, written_aside
+from delt_exp.report import facts, numbers
+from delt_exp.report.plots import write_plots
+
+CAPTIONS = {
+    "score_histogram": (
+        "Scores of all documents",
+        "How many documents got which score: blue ones were kept for training, grey ones dropped.",
+    ),
+    "score_by_source": (
+        "Scores by source",
+        "The box is the middle half of a source's scores, the bar their median, the line spans 5 % to 95 % of them; "
+        "where the boxes lie apart, choosing by score also chooses between the sources.",
+    ),
+    "score_along_order": (
+        "Scores along the training order",
+        "Left is trained first: the line follows the score of the documents as training went on, so every sweep of the "
+        "orderer over the scores is one stroke.",
+    ),
+    "loss_curve": (
+        "Training loss",
+        "How well the model predicts each batch just before it learns from it (lower is better), with the learning "
+        "rate below; it also rises and falls with the documents, so compare it with the order above.",
+    ),
+    "evaluation_bars": (
+        "Evaluation",
+        "The trained model on each evaluation set; the whiskers are one standard error over documents or questions.",
+    ),
+}
+STAGES = {
+    "corpus": "read documents",
+    "tokenizer": "make the tokenizer",
+    "tokens": "turn text into tokens",
+    "scores": "score every document",
+    "model": "train a model",
+    "evaluation": "evaluate",
+}
 
 
-def write_report(folder: Path) -> None: ...
+def write_report(folder: Path) -> Path:
+    """Write the pictures and `report.html` of a run folder, from its record, scores, order and metrics alone.
+
+    The page is one file without links to others; nothing in it can run or load anything.
+    """
+    record = read_json(folder / "record.json")
+    page = _render(record, write_plots(folder, record), _not_reached(folder / "order.parquet"))
+    path = folder / "report.html"
+    with written_aside(path) as aside:
+        aside.write_bytes(page.encode("utf-8", "replace"))  # a command line may hold bytes that are not text
+    return path
+
+
+def _not_reached(order: Path) -> int:
+    """Return how many kept documents no training step used."""
+    import pyarrow.parquet as pq
+
+    return int((pq.read_table(order, columns=["step"])["step"].to_numpy() < 0).sum())
+
+
+def _render(record: Mapping[str, Any], plots: Mapping[str, Path], not_reached: int) -> str:
+    environment = Environment(
+        loader=PackageLoader("delt_exp.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {name: getattr(numbers, name) for name in ("count", "share", "seconds", "size", "value")}
+    pictures = [(name, *CAPTIONS[name], _data_url(path)) for name, path in plots.items()]
+    return environment.get_template("run.html.j2").render(
+        run=record,
+        headline=facts.headline(record),
+        key_facts=facts.key_facts(record),
+        verdict=facts.verdict(record),
+        pipeline=facts.pipeline(record),
+        cautions=facts.cautions(record, not_reached),
+        pictures=pictures,
+        tables=facts.result_tables(record["results"]),
+        ledgers=_ledgers(record),
+        stage_names=STAGES,
+        sources=facts.largest_sources(record["score"]["by_source"]),
+        not_reached=not_reached,
+        started=datetime.fromisoformat(record["started"]),
+        config=yaml.safe_dump(record["config"], sort_keys=False, allow_unicode=True),
+    )
+
+
+def _ledgers(record: Mapping[str, Any]) -> dict[str, list[tuple[str, int]]]:
+    data = {"training": record["data"]["train"], "target": record["data"]["target"]}
+    return {role: facts.ledger(described) for role, described in data.items() if described}
+
+
+def _data_url(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

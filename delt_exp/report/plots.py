@@ -20,10 +20,10 @@ def write_plots(folder: Path, record: Mapping[str, Any]) -> dict[str, Path]:
     order = {name: _column(folder / "order.parquet", name) for name in ("row", "score", "tokens", "step")}
     rows = MetricsFile(folder / "metrics.csv").rows()
     meaning, families = record["score"], metric_families(record["results"])
-    sources = meaning["by_source"]
+    many, inches = len(meaning["by_source"]) > 1, by_source_inches(meaning["by_source"])
     pictures: dict[str, tuple[bool, float, Callable[[Figure], None]]] = {
         "score_histogram": (True, 3.3, lambda figure: histogram(figure, meaning, scores, order["row"])),
-        "score_by_source": (len(sources) > 1, by_source_inches(sources), lambda figure: by_source(figure, meaning, scores)),
+        "score_by_source": (many, inches, lambda figure: by_source(figure, meaning, scores)),
         "score_along_order": (True, 3.5, lambda figure: along_order(figure, meaning, order)),
         "loss_curve": (bool(rows), 4.0, lambda figure: _loss(figure, rows)),
         "evaluation_bars": (bool(families), sum(_heights(families)), lambda figure: _evaluation(figure, families)),

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from delt_exp.report import numbers
+from delt_exp.report.facts import largest_sources
 from delt_exp.report.style import DROPPED, INK, KEPT, LINE, MUTED, count_ticks
 
 Floats = NDArray[np.floating[Any]]
-NUM_BARS, NUM_POINTS, NUM_SOURCES = 60, 20_000, 20
+NUM_BARS, NUM_POINTS = 60, 20_000
 EDGE_SHARE = 0.001  # of the documents at either end may lie outside a picture, if they are far away
 
 
@@ -62,8 +63,10 @@ class View:
     def apply(self, axes: Axes, axis: str) -> None:
         """Scale and label the x or y axis of a picture as the score axis."""
         margin = 0.0 if self.log else 0.03 * (self.high - self.low)
-        low_high = (self.low - margin, self.high + margin)
-        axes.set(**{f"{axis}label": self.label, f"{axis}scale": "log" if self.log else "linear", f"{axis}lim": low_high})
+        limits, scale = (self.low - margin, self.high + margin), "log" if self.log else "linear"
+        axes.set(**{f"{axis}label": self.label, f"{axis}scale": scale, f"{axis}lim": limits})
+        if self.log:
+            count_ticks(axes, axis)
 
     def note(self, scores: Floats) -> str | None:
         """Return what is to be said of documents beyond the picture."""
@@ -71,15 +74,14 @@ class View:
         return f"{numbers.count(outside)} outside the picture" if outside else None
 
 
-def histogram(
-    figure: Figure, meaning: Mapping[str, Any], scores: Floats, kept_rows: NDArray[np.integer[Any]]
-) -> None:
+def histogram(figure: Figure, meaning: Mapping[str, Any], scores: Floats, kept_rows: NDArray[np.integer[Any]]) -> None:
     """Count all documents by score, the kept ones in front of the dropped ones."""
     axes, view = figure.subplots(), View.of(scores, meaning)
     edges = view.bars(scores)
     kept, every = (np.histogram(part, edges)[0] for part in (scores[kept_rows], scores))
     dropped = len(scores) - len(kept_rows)
-    axes.stairs(every, edges, fill=True, color=DROPPED, label=f"dropped ({numbers.count(dropped)})" if dropped else None)
+    label = f"dropped ({numbers.count(dropped)})" if dropped else None
+    axes.stairs(every, edges, fill=True, color=DROPPED, label=label)
     axes.stairs(kept, edges, fill=True, color=KEPT, label=f"kept ({numbers.count(len(kept_rows))})")
     view.apply(axes, "x")
     axes.set(ylabel="documents", ylim=(0, None))
@@ -92,31 +94,29 @@ def histogram(
 
 def by_source_inches(sources: Mapping[str, Any]) -> float:
     """Return the height of the picture of `by_source`."""
-    return 1.1 + 0.42 * min(len(sources), NUM_SOURCES)
+    return 1.1 + 0.42 * len(largest_sources(sources))
 
 
 def by_source(figure: Figure, meaning: Mapping[str, Any], scores: Floats) -> None:
     """Show 5, 25, 50, 75 and 95 % of the scores of each source, the largest first, and how many were kept."""
     sources = meaning["by_source"]
-    largest = sorted(sources.items(), key=lambda item: -item[1]["documents"])[:NUM_SOURCES]
-    axes = figure.subplots()
+    axes, largest = figure.subplots(), largest_sources(sources)
     for y, (_, source) in enumerate(largest):
         at = {level: float(value) for level, value in source["quantiles"].items()}
         axes.plot([at["0.05"], at["0.95"]], [y, y], color=MUTED, linewidth=1.2)
         axes.barh(y, at["0.75"] - at["0.25"], left=at["0.25"], height=0.5, color=KEPT, alpha=0.35)
         axes.plot([at["0.5"]] * 2, [y - 0.25, y + 0.25], color=KEPT, linewidth=2.4, solid_capstyle="butt")
-        kept = f"{numbers.count(source['kept'])} of {numbers.count(source['documents'])} kept"
-        axes.annotate(
-            f"{kept} ({numbers.share(source['kept'], source['documents'])})", (1.01, y), xycoords=("axes fraction", "data"),
-            va="center", fontsize=9, color=MUTED, annotation_clip=False,
-        )  # fmt: skip
+        share = numbers.share(source["kept"], source["documents"])
+        kept = f"{numbers.count(source['kept'])} of {numbers.count(source['documents'])} kept ({share})"
+        beside = axes.get_yaxis_transform()
+        axes.text(1.01, y, kept, transform=beside, va="center", fontsize=9, color=MUTED)
     axes.set_yticks(range(len(largest)), [name or "(no name)" for name, _ in largest], color=INK, fontsize=10)
     axes.set_ylim(len(largest) - 0.4, -0.6)
     View.of(scores, meaning).apply(axes, "x")
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
-    if len(sources) > NUM_SOURCES:
-        axes.set_title(f"the {NUM_SOURCES} largest of {len(sources)} sources")
+    if len(sources) > len(largest):
+        axes.set_title(f"the {len(largest)} largest of {numbers.count(len(sources))} sources")
 
 
 def along_order(figure: Figure, meaning: Mapping[str, Any], order: Mapping[str, NDArray[Any]]) -> None:
@@ -132,8 +132,9 @@ def along_order(figure: Figure, meaning: Mapping[str, Any], order: Mapping[str, 
     x, low, middle, high = _running(tokens, scores)
     axes.fill_between(x, low, high, color=LINE, alpha=0.16, linewidth=0, label="middle half of neighbours")
     axes.plot(x, middle, color=LINE, label="running median")
-    if (order["step"] < 0).any():
-        axes.axvspan(tokens[order["step"] < 0].min(), tokens[-1], color=DROPPED, alpha=0.4, linewidth=0, label="never reached")
+    unreached = tokens[order["step"] < 0]
+    if len(unreached):
+        axes.axvspan(unreached[0], tokens[-1], color=DROPPED, alpha=0.4, linewidth=0, label="never reached")
     view.apply(axes, "y")
     axes.set(xlabel="tokens trained before the document, first pass", xlim=(0, max(tokens[-1], 1)))
     count_ticks(axes, "x")
@@ -147,7 +148,8 @@ def _density(axes: Axes, view: View, tokens: Floats, scores: Floats) -> None:
     y_edges = view.bins(80)
     counts, x_edges, _ = np.histogram2d(tokens, scores, bins=(np.linspace(0, max(tokens[-1], 1), 301), y_edges))
     shaded = np.ma.masked_equal(counts.T, 0)
-    axes.pcolormesh(x_edges, y_edges, shaded, cmap="Blues", norm="log", alpha=0.9, rasterized=True)
+    axes.pcolormesh(x_edges, y_edges, shaded, cmap="Blues", norm="log", alpha=0.9)
+    axes.fill_between([], [], color=KEPT, alpha=0.6, linewidth=0, label="documents, darker where more")
 
 
 def _running(tokens: Floats, scores: Floats) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""How every picture looks: one set of settings, and blue against orange, which all kinds of colour vision tell apart."""
+"""How every picture looks: one set of settings, and blue against orange, which every colour vision tells apart."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -5,6 +5,7 @@ import logging
 import math
 import random
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from delt_exp.errors import ConfigError, DataError, DependencyError
 from delt_exp.eval_dataset.local_task import ChoiceTask, CompletionTask, ContextTask
-from delt_exp.eval_dataset.multiple_choice import HubTasks, LocalTasks, reported
+from delt_exp.eval_dataset.multiple_choice import HubTasks, LocalTasks
 from delt_exp.store import Store
 from tests.eval_dataset.subjects import VOCAB, make_subject
 from tests.helpers import RUNTIME
@@ -31,6 +32,8 @@ CONTEXTS = [
     {"contexts": ["Ann saw Bob because Ann", "Ann saw Bob because Bob"], "rest": "was tall.", "answer": 0},
     {"contexts": ["The cup or the pot: the cup", "The cup or the pot: the pot"], "rest": "broke.", "answer": 1},
     {"contexts": ["They met her and she", "They met her and they"], "rest": "left.", "answer": 1},
+    {"contexts": ["It rained so it", "It rained so the"], "rest": "poured.", "answer": 0},
+    {"contexts": ["It rained so it", "It rained so the"], "rest": "poured.", "answer": 1},  # one of the two is right
 ]
 COMPLETIONS = [{"story": "Once upon a", "word": "time"}, {"story": "He ran to the", "word": "door"}]
 
@@ -104,7 +107,8 @@ def test_accuracies_are_those_of_the_log_likelihoods(store, tmp_path):
         normed = [score / len(option) for score, option in zip(scores, record["options"], strict=True)]
         acc.append(float(np.argmax(scores) == record["answer"]))
         acc_norm.append(float(np.argmax(normed) == record["answer"]))
-    assert examples(store, "quiz", "acc") == acc and examples(store, "quiz", "acc_norm") == acc_norm
+    assert examples(store, "quiz", "acc") == acc
+    assert examples(store, "quiz", "acc_norm") == acc_norm
     assert len({tuple(acc), (0, 0, 0, 0), (1, 1, 1, 1)}) == 3  # the model is neither always right nor always wrong
 
 
@@ -116,8 +120,10 @@ def test_partial_scoring_compares_the_continuation_after_each_context(store, tmp
         float(np.argmax([log_p(context, f" {record['rest']}") for context in record["contexts"]]) == record["answer"])
         for record in CONTEXTS
     ]
-    assert acc.metric == "acc" and acc.value == pytest.approx(np.mean(right))
-    assert examples(store, "pronouns", "acc") == right and 0 < sum(right) < 3
+    assert acc.metric == "acc"
+    assert acc.value == pytest.approx(np.mean(right))
+    assert examples(store, "pronouns", "acc") == right
+    assert 0 < sum(right) < len(right)  # the model is neither always right nor always wrong
 
 
 def test_a_completion_is_right_where_greedy_decoding_finds_it(store, tmp_path):
@@ -126,21 +132,22 @@ def test_a_completion_is_right_where_greedy_decoding_finds_it(store, tmp_path):
     story = subject.tokenizer.encode(["Once upon a"])[0]
     greedy = model.generate(torch.tensor([story]), max_new_tokens=1, do_sample=False)[0, len(story) :].tolist()
     next_byte = subject.tokenizer.decode(greedy)
-    task = CompletionTask(
-        completion_task(tmp_path, [*COMPLETIONS, {"story": "", "word": "x"}]).path, "Once upon a", " {word}"
-    )
-    found = CompletionTask(task.path, "Once upon a", next_byte + "{story}")  # right where the story is empty
+    records = [{"story": "Once upon a", "word": word} for word in ("", "time", "door")]
+    path = completion_task(tmp_path, records).path
+    found = CompletionTask(path, "{story}", next_byte + "{word}")  # greedy where the word is empty
     acc, perplexity = evaluate(subject, store, words=found)
-    assert examples(store, "words", "acc") == [0, 0, 1] and acc.value == pytest.approx(1 / 3)
+    assert examples(store, "words", "acc") == [1, 0, 0]
+    assert acc.value == pytest.approx(1 / 3)
     log_p = LogLikelihood(subject)
-    log_probs = np.array([log_p("Once upon a", next_byte + text) for text in ("Once upon a", "He ran to the", "")])
+    log_probs = np.array([log_p("Once upon a", next_byte + record["word"]) for record in records])
     assert perplexity.value == pytest.approx(math.exp(-log_probs.mean()), rel=1e-4)
     delta = perplexity.value * log_probs.std(ddof=1) / math.sqrt(3)
-    assert perplexity.stderr == pytest.approx(delta, rel=1e-4) and perplexity.better == "lower"
+    assert perplexity.stderr == pytest.approx(delta, rel=1e-4)
+    assert perplexity.better == "lower"
 
 
 def test_the_perplexity_of_a_uniform_model_is_the_vocabulary_to_the_number_of_bytes(store, tmp_path):
-    acc, perplexity = evaluate(make_subject(tmp_path, 128, 0.0), store, words=completion_task(tmp_path))
+    _, perplexity = evaluate(make_subject(tmp_path, 128, 0.0), store, words=completion_task(tmp_path))
     assert perplexity.value == pytest.approx(VOCAB**5)  # " time" and " door"
     assert perplexity.stderr == pytest.approx(0, abs=VOCAB**5 * 1e-5)
 
@@ -156,7 +163,7 @@ def test_the_average_takes_the_first_metric_of_each_task_that_is_better_when_hig
     }
     assert average.value == pytest.approx(np.mean([head.value for head in heads]))
     assert average.stderr == pytest.approx(math.sqrt(sum(head.stderr**2 for head in heads)) / 3)
-    assert average.count == 4 + 3 + 2
+    assert average.count == 4 + 5 + 2
 
 
 def test_choices_can_be_templates(tmp_path):
@@ -166,14 +173,15 @@ def test_choices_can_be_templates(tmp_path):
 
 def test_the_limit_takes_the_first_examples(store, tmp_path):
     (acc_norm,) = evaluate(make_subject(tmp_path, 128, 0.0), store, limit=2, quiz=choice_task(tmp_path))
-    assert acc_norm.count == 2 and acc_norm.value == 0
+    assert (acc_norm.count, acc_norm.value) == (2, 0)
 
 
 def test_a_result_is_found_by_the_content_of_the_files(store, tmp_path):
     subject, task = make_subject(tmp_path, 128), choice_task(tmp_path)
     first = evaluate(subject, store, quiz=task)
     (tmp_path / "moved").mkdir()
-    assert evaluate(subject, store, quiz=choice_task(tmp_path / "moved")) == first and store.uses[-1].cached
+    assert evaluate(subject, store, quiz=choice_task(tmp_path / "moved")) == first
+    assert store.uses[-1].cached
     flipped = [{**record, "answer": 1 - record["answer"]} for record in CHOICES]
     evaluate(subject, store, quiz=choice_task(tmp_path, flipped))
     assert not store.uses[-1].cached
@@ -186,10 +194,14 @@ def test_contexts_that_do_not_fit_are_cut_on_the_left_and_counted(store, tmp_pat
     assert (acc_norm.truncated, acc_norm.count) == (1, 5)
 
 
-def test_an_answer_longer_than_the_context_is_a_data_error(store, tmp_path):
-    task = choice_task(tmp_path, [{"question": "?", "options": ["no", "x" * 200], "answer": 0}])
-    with pytest.raises(DataError, match=r"answer of 201 tokens .* context of 64"):
-        evaluate(make_subject(tmp_path, 64), store, quiz=task)
+def test_an_answer_longer_than_the_context_is_read_in_consecutive_windows(store, tmp_path):
+    subject = make_subject(tmp_path, 8)
+    task = completion_task(tmp_path, [{"story": "It was", "word": "a very dark"}])  # 12 bytes with the space
+    _, perplexity = evaluate(subject, store, words=task)
+    log_p = LogLikelihood(subject)
+    expected = log_p("s", " a very ") + log_p("very ", "dark")  # the model reads 8 bytes to predict the ninth
+    assert perplexity.value == pytest.approx(math.exp(-expected), rel=1e-4)
+    assert (perplexity.truncated, perplexity.stderr) == (1, None)
 
 
 def test_the_process_is_as_before_and_nothing_is_printed(store, tmp_path, capfd):
@@ -198,10 +210,12 @@ def test_the_process_is_as_before_and_nothing_is_printed(store, tmp_path, capfd)
     expected = random.random(), np.random.random(), torch.rand(1).item()  # noqa: NPY002
     random.seed(5), np.random.seed(5), torch.manual_seed(5)  # noqa: NPY002
     level = logging.getLogger("lm_eval").level
+    capfd.readouterr()
     evaluate(subject, store, quiz=choice_task(tmp_path))
     assert (random.random(), np.random.random(), torch.rand(1).item()) == expected  # noqa: NPY002
     assert logging.getLogger("lm_eval").level == level
-    assert "".join(capfd.readouterr()) == ""
+    printed = "".join(capfd.readouterr()).splitlines()
+    assert [line for line in printed if line and "Loading weights" not in line] == []  # transformers' own bar
 
 
 BAD = {
@@ -240,8 +254,6 @@ def test_without_the_harness_the_message_names_the_extra(store, tmp_path, monkey
 @pytest.fixture
 def small_index(monkeypatch):
     """The tasks of three folders instead of 14 000; and no network."""
-    from pathlib import Path
-
     import lm_eval.tasks
 
     from delt_exp.eval_dataset import harness
@@ -255,7 +267,7 @@ def small_index(monkeypatch):
 
 
 def test_an_unknown_task_names_the_nearest_ones(small_index, store):
-    with pytest.raises(ConfigError, match="'piqua'.*did you mean: piqa"):
+    with pytest.raises(ConfigError, match=r"'piqua'.*did you mean: piqa"):
         HubTasks(None, ["sciq", "piqua"], False).prepare(store, tokenizer=None)
 
 
@@ -286,6 +298,30 @@ def test_hub_tasks_run_on_their_own_definitions(small_index, store, tmp_path, mo
     assert examples(store, "piqa", "acc") == [1, 1]
 
 
+def test_generated_answers_end_after_half_the_context_and_the_user_is_told(store, tmp_path, monkeypatch, capfd):
+    import datasets
+    from lm_eval.tasks import TaskManager
+
+    from delt_exp.eval_dataset import harness
+
+    # A uniform model decodes the first token for ever: "!", the first printable byte.
+    rows = [{"question": "Repeat it", "gold": "!" * 16}, {"question": "Repeat " * 5, "gold": "no"}]
+    monkeypatch.setattr("datasets.load_dataset", lambda **_: {"test": datasets.Dataset.from_list(rows)})
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "echo.yaml").write_text(
+        "task: echo\ndataset_path: any\noutput_type: generate_until\ntest_split: test\n"
+        "doc_to_text: question\ndoc_to_target: gold\ngeneration_kwargs: {until: ['?'], max_gen_toks: 1000}\n"
+        "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
+    )
+    manager = TaskManager(include_path=tmp_path / "tasks", include_defaults=False)
+    monkeypatch.setattr(harness, "_index", lambda: manager)
+    subject = make_subject(tmp_path, 32, logit_scale=0.0)
+    (match,) = HubTasks(None, ["echo"], False).evaluate("suite", subject, store, RUNTIME)
+    assert examples(store, "echo", "exact_match") == [1, 0]
+    assert (match.metric, match.value, match.truncated) == ("exact_match", 0.5, 1)  # 35 bytes leave no room for 16
+    assert "answers end after half the context (16 tokens)" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("limit", [0, -1, 2.5, True])
 def test_the_limit_is_a_whole_number_of_at_least_one(limit):
     with pytest.raises(ConfigError, match="limit"):
@@ -295,7 +331,3 @@ def test_the_limit_is_a_whole_number_of_at_least_one(limit):
 def test_hub_tasks_need_a_name():
     with pytest.raises(ConfigError, match="tasks is empty"):
         HubTasks(None, [], False)
-
-
-def test_one_task_needs_no_average(tmp_path):
-    assert reported([]) == []

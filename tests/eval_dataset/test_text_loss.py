@@ -95,7 +95,8 @@ def test_a_uniform_model_needs_the_logarithm_of_the_vocabulary_for_every_token(s
 
 def test_a_finished_evaluation_is_found_again_and_another_model_is_measured_anew(subject, store, tmp_path):
     first, again = evaluate(subject, store), evaluate(subject, store)
-    assert first == again and store.uses[-1].cached
+    assert first == again
+    assert store.uses[-1].cached
     other = make_subject(tmp_path, CONTEXT, logit_scale=0.5)
     assert evaluate(other, store)[0].value != first[0].value
     shorter = Subject(subject.model, subject.tokenizer, CONTEXT // 2)
@@ -105,7 +106,8 @@ def test_a_finished_evaluation_is_found_again_and_another_model_is_measured_anew
 def test_the_same_result_is_found_under_another_name(subject, store):
     evaluate(subject, store)
     renamed = TextLoss(ListDataset(DOCUMENTS)).evaluate("another name", subject, store, RUNTIME)
-    assert store.uses[-1].cached and {m.dataset for m in renamed} == {"another name"}
+    assert store.uses[-1].cached
+    assert {m.dataset for m in renamed} == {"another name"}
 
 
 def test_prepare_returns_the_ids_of_all_documents_copies_included(subject, store):

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import wandb
 
-from delt_exp.errors import ConfigError, DependencyError
+from delt_exp.errors import ConfigError
 from delt_exp.logger.wandb import WandbLogger
 from tests.logger.run_folder import CHOICES, RECORD, ROWS, make_run
 from tests.logger.wandb_reader import read_offline_run
@@ -121,7 +121,7 @@ def test_curves_and_evaluations_are_drawn_against_trained_tokens(first):
 
 
 def test_the_summary_holds_the_smallest_loss_and_every_measure(first):
-    assert first.summary["train/loss"] == {"min": 1.0} or first.summary["train/loss.min"] == 1.0
+    assert first.summary["train/loss"] == {"min": 1.0}
     expected = {
         "eval/prose/loss": 3.5,
         "eval/prose/loss_stderr": 0.25,
@@ -258,7 +258,7 @@ logger.abandon()
             [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, timeout=60, check=False
         )
     assert done.returncode == 0, done.stderr.decode()
-    assert b"logging offline" in done.stdout + done.stderr
+    assert b"logging offline" in done.stderr
     assert read_offline_run(tmp_path / "night-01234567").exit_code == 1
 
 
@@ -297,10 +297,11 @@ def stand_in(tmp_path, monkeypatch):
     monkeypatch.setattr(wandb, "login", lambda **_: True)
     monkeypatch.setattr(wandb, "init", lambda **given: options.update(given) or run)
     logger = WandbLogger(**SETTINGS | {"log_model": False})
-    logger.start(make_run(tmp_path))
+    info = make_run(tmp_path)
+    logger.start(info)
     for row in ROWS:
         logger.metrics(row)
-    return SimpleNamespace(run=run, options=options, logger=logger)
+    return SimpleNamespace(run=run, options=options, logger=logger, info=info)
 
 
 def test_a_resumed_run_gets_only_the_lines_it_lacks(stand_in):
@@ -313,21 +314,20 @@ def test_an_online_run_consumes_what_its_model_was_made_from_and_survives_a_lost
     stand_in.logger.finish(RECORD)
     assert [artifact.type for artifact in stand_in.run.logged] == ["scores", "order", "model"]
     assert stand_in.run.consumed == ["scores"]
-    assert "order-stdlib-perplexity-top_r-folding is not shown as consumed: connection lost" in " ".join(
-        capsys.readouterr().out.split() + capsys.readouterr().err.split()
-    )
+    said = "order-stdlib-perplexity-top_r-folding is not shown as consumed: connection lost"
+    assert said in " ".join(capsys.readouterr().err.split())
     assert stand_in.run.exit_code == 0
 
 
 def test_a_model_that_is_not_uploaded_stays_in_the_lineage_as_a_reference(stand_in):
     stand_in.logger.finish(RECORD)
-    (entry,) = stand_in.run.logged[-1].manifest.entries.values()
-    assert entry.ref.startswith("file://")
-    assert entry.ref.endswith("/night-01234567/model")
+    references = [entry.ref for entry in stand_in.run.logged[-1].manifest.entries.values()]
+    folder = (stand_in.info.folder / "model").as_uri()
+    assert sorted(references) == [f"{folder}/config.json", f"{folder}/model.safetensors"]
 
 
 def test_a_run_that_cannot_be_completed_is_closed_as_failed(stand_in):
-    (stand_in.logger._info.folder / "order.parquet").unlink()
+    (stand_in.info.folder / "order.parquet").unlink()
     with pytest.raises(FileNotFoundError):
         stand_in.logger.finish(RECORD)
     assert stand_in.run.exit_code == 1

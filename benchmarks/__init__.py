@@ -1,0 +1,1 @@
+"""Speed and memory against their aims: `python -m benchmarks --help`."""

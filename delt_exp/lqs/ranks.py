@@ -1,0 +1,45 @@
+"""Sharing samples among the processes of one run: every process computes its share, sums put the shares together."""
+
+from typing import Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Ranks(Protocol):
+    """The processes that share one annotation; each holds the whole model and the same settings."""
+
+    rank: int
+    world_size: int
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum of `tensor` over all processes, the same bits on each; may be computed in place."""
+        ...
+
+
+class SingleProcess:
+    """One process that has everything."""
+
+    rank = 0
+    world_size = 1
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        return tensor
+
+
+class ProcessGroup:
+    """The default group of `torch.distributed`, also where Lightning Fabric set it up."""
+
+    def __init__(self) -> None:
+        self.rank = dist.get_rank()
+        self.world_size = dist.get_world_size()
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        dist.all_reduce(tensor)
+        return tensor
+
+
+def all_agree(ranks: Ranks, here: bool, device: torch.device) -> bool:
+    """Whether `here` is true on every process."""
+    return int(ranks.sum(torch.tensor(int(here), device=device))) == ranks.world_size

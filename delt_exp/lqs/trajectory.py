@@ -1,0 +1,56 @@
+"""The states theta_0 ... theta_T of a run of plain gradient descent, kept whole or as checkpoints with replay."""
+
+import math
+from collections.abc import Callable
+
+from torch import Tensor
+
+from delt_exp.errors import DataError
+from delt_exp.lqs.problem import Problem
+
+
+class Trajectory:
+    """Runs forward once; then gives back the states segment by segment.
+
+    A segment holds `stride` = floor(sqrt(T)) states, the last one perhaps fewer. Kept in host memory are all states
+    (`is_whole`) or the first of each segment, from which `segment` repeats the same updates to the bit.
+    """
+
+    def __init__(self, problem: Problem, lr: float, is_whole: bool) -> None:
+        self._problem, self._lr, self._is_whole = problem, lr, is_whole
+        self.stride = math.isqrt(problem.n_steps)
+        self.n_segments = math.ceil(problem.n_steps / self.stride)
+        self.kind = "whole" if is_whole else "checkpoints"
+        self._states: dict[int, Tensor] = {}
+
+    def run_forward(self, n_steps: int, on_step: Callable[[int, float], None]) -> None:
+        """Take the first `n_steps` updates from where the problem stands, and leave it at theta_`n_steps`.
+
+        `on_step` gets the index and the loss of each update. Raises DataError where the loss is not finite.
+        """
+        for step in range(n_steps):
+            if self._is_whole or step % self.stride == 0:
+                self._states[step] = self._problem.theta.cpu()
+            on_step(step, self._descend(step))
+
+    def segment(self, index: int) -> list[Tensor]:
+        """The states of segment `index`, earliest first; they are no longer kept here afterwards."""
+        start = index * self.stride
+        stop = min(start + self.stride, self._problem.n_steps)
+        if self._is_whole:
+            return [self._states.pop(step) for step in range(start, stop)]
+        states = [self._states.pop(start)]
+        self._problem.theta = states[0]
+        for step in range(start, stop - 1):
+            self._descend(step)
+            states.append(self._problem.theta.cpu())
+        return states
+
+    def _descend(self, step: int) -> float:
+        loss, gradient = self._problem.step_gradient(step)
+        if not math.isfinite(loss):
+            raise DataError(
+                f"the training loss of step {step} is {loss}: the run diverged at lr={self._lr}; use a smaller lr"
+            )
+        self._problem.theta = self._problem.theta.sub_(gradient, alpha=self._lr)
+        return loss

@@ -1,0 +1,28 @@
+"""`python -m delt_exp.report FOLDER`: draw the pictures and write the page of a run folder again."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from delt_exp.errors import DeltError
+from delt_exp.files import disk_errors
+
+
+def main() -> None:
+    """Run the command line; leaves with status 1 and one message where there is no run."""
+    parser = argparse.ArgumentParser(prog="python -m delt_exp.report", description="Write the page of a run again.")
+    parser.add_argument("folder", type=Path, help="folder of a finished run, the one with record.json")
+    folder: Path = parser.parse_args().folder
+    from delt_exp.report.page import write_report
+
+    try:
+        with disk_errors(folder):
+            print(write_report(folder))
+    except FileNotFoundError as error:
+        sys.exit(f"error: {error.filename} is missing: give the folder of a finished run, the one with record.json")
+    except DeltError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

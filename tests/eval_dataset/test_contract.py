@@ -1,0 +1,105 @@
+"""What every evaluation suite promises; a new YAML in conf/eval_dataset is met here without a change."""
+
+import dataclasses
+import os
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
+
+from delt_exp.config import build, plain
+from delt_exp.eval_dataset.multiple_choice import Benchmark, HubTasks
+from delt_exp.eval_dataset.text_loss import TextLoss
+from delt_exp.store import Store
+from tests.eval_dataset.subjects import make_subject
+from tests.helpers import RUNTIME
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("DELT_DATA_DIR", ROOT.parent / "shared" / "data"))
+SUITES = sorted(file.stem for file in (ROOT / "conf" / "eval_dataset").glob("*.yaml"))
+LIMITS = {"stdlib_prose": 3000, "stdlib_code": 3000, "stdlib_pairs": 3000}  # bytes, to stay quick
+
+
+def load(*suites):
+    """Return the nodes of suites chosen together, unresolved settings filled in."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("config", overrides=[f"eval_dataset=[{','.join(suites)}]", f"data_dir={DATA}"])
+    if "jsonl" in suites:
+        cfg.eval_dataset.jsonl.dataset.path = str(DATA / "drama_tinyshakespeare" / "validation.jsonl")
+    return plain(cfg.eval_dataset)
+
+
+def targets(node):
+    """Yield every part that names a class."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node
+        for value in node.values():
+            yield from targets(value)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_key_is_a_constructor_parameter_and_none_has_a_default(suite):
+    for name, node in load(suite).items():
+        assert "_target_" in node, name
+        for part in targets(node):
+            fields = dataclasses.fields(get_class(part["_target_"]))
+            assert set(part) - {"_target_"} == {field.name for field in fields}
+            assert all(field.default is dataclasses.MISSING for field in fields)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_first_line_describes_the_suite(suite):
+    first = (ROOT / "conf" / "eval_dataset" / f"{suite}.yaml").read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert len(first) > 10
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_text_suites_never_measure_what_a_model_is_trained_on(suite):
+    for node in load(suite).values():
+        assert node.get("dataset", {}).get("split") in ("validation", "test", None)
+
+
+def test_suites_combine_because_no_two_share_a_name():
+    names = {suite: set(load(suite)) for suite in SUITES}
+    assert all(not names[a] & names[b] for a, b in combinations(SUITES, 2))
+    assert set(load(*SUITES)) == set().union(*names.values())
+
+
+def test_the_general_suite_and_its_local_form_ask_the_same_eight_tasks():
+    hub, local = load("general")["general"]["tasks"], load("local_bench")["local_bench"]["tasks"]
+    assert sorted(hub) == sorted(local)
+    assert len(hub) == 8
+
+
+def test_generated_code_runs_only_where_the_user_says_so():
+    assert not any(node.get("allow_code_execution") for node in load(*SUITES).values())
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_offline_suite_measures_a_model(suite, tmp_path):
+    nodes = load(suite)
+    parts = {name: build(node) for name, node in nodes.items()}
+    if any(isinstance(part, HubTasks) for part in parts.values()):
+        pytest.skip("its data come from the Hub")
+    if suite != "stdlib" and parts and not DATA.is_dir():
+        pytest.skip(f"the local data folder is not at {DATA}")
+    if any(isinstance(part, Benchmark) for part in parts.values()):
+        pytest.importorskip("lm_eval", reason="the extra eval is not installed")
+    store, subject = Store(tmp_path / "store", verify="hash"), make_subject(tmp_path, 128, logit_scale=0.0)
+    for name, part in parts.items():
+        if isinstance(part, TextLoss):
+            limit = {"max_bytes": LIMITS[name]} if name in LIMITS else {"max_documents": 3}
+            part = TextLoss(dataclasses.replace(part.dataset, **limit))
+        else:
+            part = dataclasses.replace(part, limit=2)
+        ids = part.prepare(store, subject.tokenizer)
+        assert ids.dtype == np.uint64
+        measures = part.evaluate(name, subject, store, RUNTIME)
+        assert {measure.dataset.split("/")[0] for measure in measures} == {name}
+        assert all(np.isfinite(measure.value) and measure.count > 0 for measure in measures)
+        assert sum(measure.metric in ("bits_per_byte", "average") for measure in measures) == 1

@@ -1,0 +1,247 @@
+"""The page explains a run, hides nothing, and runs and loads nothing."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from delt_exp.report.facts import ledger
+from delt_exp.report.page import write_report
+from tests.report.conftest import EVIL
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None
+)
+HEADLINE = (
+    "30 of 40 documents of books were kept by top_k on length scores and trained in folding order for 1,234 steps; "
+    "the model's loss (nats/token) is 3.215 ± 0.021 on code."
+)
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the visible text, of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(html)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def page(folder):
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def test_the_headline_says_what_was_done_and_what_came_out(run_folder):
+    assert HEADLINE in page(run_folder()).text
+
+
+def test_a_run_that_keeps_everything_and_is_not_evaluated_says_so(run_folder):
+    def change(record):
+        record["selection"].update(kept_documents=40)
+        record["results"] = []
+
+    text = page(run_folder(change)).text
+    assert "All 40 documents of books were scored by length and trained in folding order" in text
+    assert "the model was not evaluated." in text
+    assert "Results" not in text
+
+
+def test_numbers_are_rounded_to_what_is_known(run_folder):
+    text = page(run_folder()).text
+    for expected in (
+        "3.215 ± 0.021",
+        "24.89 ± 0.53",
+        "0.2500",
+        "5.397",
+        "1.57 M",
+        "75 % of 40, 25 % of the tokens",
+        "3 min 05 s",
+    ):
+        assert expected in text
+    for raw in ("3.2145678", "0.0213456", "5.39701406", "24.8912"):
+        assert raw not in text
+
+
+def test_the_pipeline_shows_choices_settings_and_counts(run_folder):
+    text = page(run_folder()).text
+    assert "selector top_k k 30 30 documents kept" in text
+    assert "orderer folding num_layers 3 ascending true order verified" in text
+    assert "scorer length size [lines], lower is better by the target set poems of 9 documents" in text
+
+
+def test_html_in_documents_sources_names_and_command_is_shown_not_obeyed(run_folder):
+    def poison(record):
+        best = record["examples"]["best"][0]
+        best.update(text=EVIL, prompt=f"</pre>{EVIL}", source=f'"><img src=x onerror=alert(1)>{EVIL}')
+        record["command"] = f"python run.py name={EVIL}"
+        record["score"]["by_source"][EVIL] = record["score"]["by_source"]["poems"]
+        record["name"] = record["score"]["explanation"] = record["results"][0]["dataset"] = EVIL
+        record["config"]["name"] = EVIL
+
+    poisoned, clean = page(run_folder(poison)), page(run_folder())
+    assert "script" not in {tag for tag, _ in poisoned.tags}
+    assert not [name for _, attributes in poisoned.tags for name in attributes if name.startswith("on")]
+    assert poisoned.text.count(EVIL) >= 8
+    count = {tag: sum(t == tag for t, _ in clean.tags) for tag in ("img", "section", "pre")}
+    assert count == {**{tag: sum(t == tag for t, _ in poisoned.tags) for tag in count}, "pre": count["pre"]}
+
+
+def test_the_page_asks_for_nothing_outside_itself(run_folder):
+    found = page(run_folder())
+    addresses = [a[key] for _, a in found.tags for key in ("src", "href", "action", "data", "poster") if key in a]
+    assert addresses
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    html = (run_folder() / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"url\(|@import|<link|<iframe", html)
+    assert "default-src 'none'" in next(a["content"] for tag, a in found.tags if "http-equiv" in a)
+
+
+def test_every_picture_is_embedded_with_words_for_it(run_folder):
+    folder = run_folder()
+    images = [attributes for tag, attributes in page(folder).tags if tag == "img"]
+    assert len(images) == len(list((folder / "plots").glob("*.png"))) == 5
+    assert all(len(image["alt"]) > 20 for image in images)
+
+
+def test_a_sound_run_has_no_cautions(run_folder):
+    assert "Before you trust" not in page(run_folder()).text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda r: r.update(order_verified=False) or r["training"].update(order_mismatch="step 3 differs"),
+            "step 3 differs",
+        ),
+        (
+            lambda r: r["data"]["overlap"]["code"].update(in_train=5),
+            "5 of 57 documents of code are also in the training set",
+        ),
+        (
+            lambda r: r["data"]["overlap"]["code"].update(in_target=6),
+            "6 of 57 documents of code are also in the target set",
+        ),
+        (lambda r: r["data"]["train"]["counts"].update(empty=2), "2 of 40 training documents had no text"),
+        (
+            lambda r: r["data"]["target"]["counts"].update(duplicates=3),
+            "3 target documents are exact copies of others; they were kept",
+        ),
+        (lambda r: r["results"][2].update(truncated=4), "4 of 57 questions of quiz lost their beginning"),
+    ],
+    ids=["order", "train overlap", "target overlap", "empty", "duplicates", "truncated"],
+)
+def test_what_could_mislead_a_reader_is_said_at_the_top(run_folder, change, message):
+    text = page(run_folder(change)).text
+    assert text.index("Before you trust the numbers") < text.index(message) < text.index("What was done")
+
+
+def test_documents_beyond_the_token_budget_are_counted(run_folder):
+    import pyarrow.parquet as pq
+
+    folder = run_folder()
+    order = pq.read_table(folder / "order.parquet")
+    steps = order["step"].to_pylist()
+    pq.write_table(order.set_column(4, "step", [[*steps[:23], *[-1] * 7]]), folder / "order.parquet")
+    text = page(folder).text
+    assert "7 of 30 kept documents lie beyond the token budget" in text
+    assert "selected, but beyond the token budget −7 documents trained 23" in text
+
+
+def test_the_ledger_of_documents_adds_up():
+    counts = {"read": 50, "empty": 3, "split": 4, "duplicates": 6, "duplicates_dropped": 6}
+    lines = ledger({"documents": 52, "counts": counts})
+    # 50 read - 3 empty = 47; 4 of them cut into 11 more pieces make 58; 6 copies dropped leave 52
+    assert [number for _, number in lines] == [50, -3, 11, -6, 52]
+
+
+def test_documents_show_score_source_fate_and_what_is_cut(run_folder):
+    text = page(run_folder()).text
+    assert "20.50 kept books Where? 12 tokens Where? In the middle." in text
+    assert "39.50 dropped books" in text
+    assert "4,321 more characters are not shown" in text
+
+
+def test_costs_say_what_was_found_and_what_computed(run_folder):
+    text = page(run_folder()).text
+    assert "score every document scores/01234567 found 0.25 s 1 min 15 s 1.23 GB" in text
+    assert "train a model model/01234567 computed" in text
+    assert "peak on GPU" not in text
+
+
+def test_the_reproduction_names_command_commit_seed_and_versions(run_folder):
+    def change(record):
+        record["commit"]["changed_files"] = True
+
+    text = page(run_folder(change)).text
+    for expected in (
+        "python run.py scorer=length",
+        "8a" * 20 + " with local changes",
+        "seed 7",
+        "python 3.11.7",
+        "num_layers: 3",
+    ):
+        assert expected in text
+    assert "wandb" not in text
+
+
+def test_the_command_writes_a_damaged_page_again(run_folder):
+    folder = run_folder()
+    write_report(folder)
+    (folder / "report.html").write_text("gone")
+    done = subprocess.run([sys.executable, "-m", "delt_exp.report", folder], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(folder / "report.html")
+    assert "folding" in (folder / "report.html").read_text(encoding="utf-8")
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_the_command_names_the_missing_file_of_a_folder_that_is_no_run(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "delt_exp.report", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "record.json is missing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def browse(path, tmp_path):
+    """Open a page in a real browser; return its final DOM and the console lines."""
+    quiet = [
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", *quiet]
+    log = ["--enable-logging=stderr", "--v=0", "--dump-dom", f"file://{path}"]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [BROWSER, *flags, *log], capture_output=True, text=True, check=True, timeout=60, env=environment
+    )
+    return Page(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
+def test_a_real_browser_shows_the_page_without_a_complaint(run_folder, tmp_path):
+    path = write_report(run_folder(lambda record: record["examples"]["best"][0].update(text=EVIL)))
+    found, console = browse(path, tmp_path)
+    assert HEADLINE in found.text
+    assert EVIL in found.text
+    assert console == []
+    broken = path.with_name(
+        "broken.html"
+    )  # the same page with a script: the browser refuses it, and the log shows that
+    broken.write_text(path.read_text(encoding="utf-8").replace("<main>", f"<main>{EVIL}"), encoding="utf-8")
+    assert "Content Security Policy" in browse(broken, tmp_path)[1][0]

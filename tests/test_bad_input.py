@@ -1,0 +1,141 @@
+"""Every bad input ends in one message (what, where, the cure) and status 1; no stack trace, nothing half-written."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.runs import command, records, write_jsonl, write_texts
+
+
+def write(name, content):
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+TRAIN = "train_dataset.path="
+FINE = '{"text": "fine"}\n'
+
+BAD_FILES = {
+    "malformed JSON": (FINE + '{"text": "a"\n', ["train.jsonl", "2"]),
+    "missing field": (FINE + '{"body": "a"}\n', ["train.jsonl", "2", "text", "body"]),
+    "wrong type": (FINE + '{"text": 5}\n', ["train.jsonl", "2", "text"]),
+    "not an object": (FINE + "[1, 2]\n", ["train.jsonl", "2"]),
+    "not UTF-8": (FINE.encode() + b'{"text": "\xff"}\n', ["train.jsonl", "UTF-8"]),
+    "empty file": ("", ["train.jsonl", "empty"]),
+    "all documents empty": ('{"text": ""}\n{"text": "  "}\n', ["no document with text", "2 empty"]),
+    "fewer documents than a batch": (FINE, ["fewer than one batch of 8", "model.batch_items"]),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_bad_training_files(tmp_path, monkeypatch, capsys, kind):
+    content, words = BAD_FILES[kind]
+    write_texts(tmp_path)
+    write("train.jsonl", content)
+    fails(monkeypatch, capsys, words, "scorer=random")
+
+
+BAD_SETTINGS = {
+    "no file matches": (["train_dataset.path=nowhere/*.jsonl"], ["nowhere/*.jsonl"]),
+    "ratio of 0": (["selector.ratio=0"], ["selector.ratio=0", "(0, 1]"]),
+    "ratio above 1": (["selector.ratio=1.01"], ["selector.ratio=1.01", "(0, 1]"]),
+    "negative ratio": (["selector.ratio=-0.5"], ["(0, 1]"]),
+    "k above N": (["selector=top_k", "selector.k=81"], ["81", "80"]),
+    "k of 0": (["selector=top_k", "selector.k=0"], ["k"]),
+    "threshold that keeps nothing": (
+        ["selector=threshold", "selector.value=1e9", "selector.quantile=null"],
+        ["selector.value", "1000000000"],
+    ),
+    "context above the position limit": (["model.context_tokens=65"], ["65", "64 positions"]),
+    "warm-up beyond training": (["model.schedule.warmup_steps=99", "model.schedule.warmup_ratio=null"], ["99 warm-up"]),
+    "unknown layout": (["training.layout=folded"], ["packed, padded"]),
+    "wrong type of a setting": (["training.epochs=many"], ["training.epochs", "many"]),
+    "Hub tokenizer without network": (["tokenizer=hf", "tokenizer.name=nobody/nothing"], ["nobody/nothing", "HF_HOME"]),
+    "Hub model without network": (
+        ["proxy=pretrained", "proxy.name=nobody/nothing", "scorer=perplexity"],
+        ["nobody/nothing", "HF_HOME"],
+    ),
+    "Hub dataset without network": (["train_dataset=c4", "scorer=random"], ["allenai/c4", "network"]),
+    "missing KenLM file": (["scorer=kenlm", "scorer.model_path=no.arpa"], ["no.arpa"]),
+    "output folder is a file": (["output_dir=train.jsonl"], ["train.jsonl"]),
+    "no such device": (["runtime.device=tpu"], ["auto, cpu and cuda"]),
+    "code in a config": (["scorer._target_=os.system"], ["os.system", "delt_exp."]),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_SETTINGS)
+def test_bad_settings(tmp_path, monkeypatch, capsys, kind):
+    overrides, words = BAD_SETTINGS[kind]
+    write_texts(tmp_path)
+    chosen = {text.split("=")[0] for text in overrides}
+    scorer = [] if "scorer" in chosen else ["scorer=length"]
+    fails(monkeypatch, capsys, words, *scorer, *overrides)
+
+
+def test_bad_settings_are_found_before_anything_is_scored(tmp_path, monkeypatch, capsys):
+    write_texts(tmp_path)
+    for bad in ("selector.ratio=7", "orderer.num_layers=0", "training.layout=folded", "model.clip_norm=-1"):
+        fails(monkeypatch, capsys, [bad.split("=")[1]], bad)
+    assert not Path("outputs/store/scores").exists()
+
+
+def test_a_scorer_that_returns_nan_is_named(tmp_path, monkeypatch, capsys):
+    write_texts(tmp_path)
+
+    def broken(self, pool, runtime):
+        scores = np.zeros(len(pool.candidates), np.float32)
+        scores[3] = np.nan
+        return scores
+
+    monkeypatch.setattr("delt_exp.scorer.length.LengthScorer.score", broken)
+    fails(monkeypatch, capsys, ["1 of 80 scores", "row 3", "nan"], "scorer=length")
+
+
+@pytest.mark.parametrize("stage", ["corpus", "tokens", "scores", "model", "evaluation"])
+def test_a_full_disk_during_any_stage_keeps_what_was_finished(tmp_path, monkeypatch, capsys, stage):
+    """The disk fills up while one stage writes; with space again, the same command ends well."""
+    from delt_exp.store import Store
+
+    write_texts(tmp_path)
+    original = Store._build
+
+    def fill(self, name, inputs, build, path, resumable):
+        def out_of_space(folder):
+            build(folder)
+            if name == stage:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "data"))
+
+        original(self, name, inputs, out_of_space, path, resumable)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_build", fill)
+        fails(patch, capsys, ["disk is full", "finished stages are kept"], "scorer=length")
+    command(monkeypatch, "scorer=length")
+    assert records()[0]["order_verified"]
+
+
+def test_skipped_documents_are_counted(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    write_jsonl(tmp_path / "train.jsonl", [{"text": t} for t in ["", "same", "same", " ", *map(str, range(200))]])
+    command(monkeypatch, "scorer=random")
+    counts = records()[0]["data"]["train"]["counts"]
+    assert counts == {
+        "read": 204, "empty": 2, "split": 0, "blank_pieces": 0, "duplicates": 1, "duplicates_dropped": 1,
+    }  # fmt: skip
+
+
+def fails(monkeypatch, capsys, words, *overrides):
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as leave:
+        command(monkeypatch, *overrides)
+    message = capsys.readouterr().err
+    assert leave.value.code == 1
+    assert message.count("error:") == 1
+    assert "Traceback" not in message
+    for word in words:
+        assert word in message, message
+    assert not list(Path("outputs").glob("runs/*/record.json"))
+    finished = [folder for folder in Path("outputs/store").glob("*/*") if folder.is_dir() and folder.suffix != ".work"]
+    assert all((folder / "entry.json").exists() for folder in finished)

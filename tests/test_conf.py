@@ -1,0 +1,65 @@
+"""Every YAML of every group composes, and every key in it is a real parameter without a default of its own."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from delt_exp.cli import CONF
+from delt_exp.cli_help import description, group_names, options
+from delt_exp.run_name import register_resolvers
+
+ALL = [(group, option) for group in group_names(CONF) for option in options(CONF, group)]
+SPECIAL = {"_target_", "_partial_"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hydra():
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def targets(node):
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node
+        for value in node.values():
+            yield from targets(value)
+
+
+@pytest.mark.parametrize(("group", "option"), ALL)
+def test_every_option_composes_and_its_keys_are_parameters(group, option):
+    override = f"+{group}={option}" if group in ("experiment",) else f"{group}={option}"
+    config = OmegaConf.to_container(compose("config", [override.lstrip("+")]), resolve=False)
+    for node in targets(config):
+        module, _, name = node["_target_"].rpartition(".")
+        parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+        given = set(node) - SPECIAL
+        assert given <= set(parameters), f"{node['_target_']}: {given - set(parameters)} are no parameters"
+        left = set(parameters) - given - ({"ids", "scores"} if node.get("_partial_") else set())
+        assert not left, f"{node['_target_']}: {left} are not set by the YAML"
+        defaults = [n for n in given if parameters[n].default is not inspect.Parameter.empty]
+        assert not defaults, f"{node['_target_']}: {defaults} have a second default in code"
+
+
+@pytest.mark.parametrize(("group", "option"), ALL)
+def test_every_file_begins_with_a_line_for_the_help_page(group, option):
+    assert 10 <= len(description(CONF / group / f"{option}.yaml")) <= 120
+
+
+def test_every_scorer_selector_and_orderer_has_code_and_test_of_its_name():
+    root = CONF.parent
+    for group in ("scorer", "selector", "orderer"):
+        for option in options(CONF, group):
+            assert (root / "delt_exp" / group / f"{option}.py").exists()
+            assert (root / "tests" / group / f"test_{option}.py").exists()
+
+
+def test_the_configuration_names_no_absolute_path():
+    for file in Path(CONF).rglob("*.yaml"):
+        assert "/home/" not in file.read_text()
+        assert "/work/" not in file.read_text()

@@ -1,0 +1,185 @@
+"""The whole flow through the real command line: what it leaves, what it reuses, what it refuses."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from delt_exp.scorer.table import ScoreTable
+from tests.runs import FAST, arrays, command, records, write_jsonl, write_texts
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run of the default flow, shared by the tests that only look at what it left."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_texts(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        command(patch)
+        (record,) = records()
+    return folder / "outputs" / "runs" / record["name"], record
+
+
+def test_a_run_leaves_everything_it_promises(finished):
+    folder, _ = finished
+    names = {path.name for path in folder.iterdir()}
+    assert {"record.json", "scores.parquet", "order.parquet", "metrics.csv", "plots", "model", "report.html"} <= names
+    assert len(list((folder / "plots").glob("*.png"))) >= 4
+
+
+def test_the_record_tells_the_whole_story(finished):
+    _, record = finished
+    assert record["order_verified"] is True
+    assert record["choices"]["orderer"] == "folding"
+    assert record["config"]["seed"] == 0
+    assert {stage["stage"] for stage in record["stages"]} == {
+        "corpus", "tokenizer", "tokens", "scores", "model", "evaluation",
+    }  # fmt: skip
+    assert all(stage["cost"]["peak_bytes"] > 0 for stage in record["stages"])
+    assert record["data"]["train"]["counts"]["read"] == 80
+    assert record["score"]["better"] == "lower"
+    assert {row["metric"] for row in record["results"]} >= {"loss", "perplexity", "bits_per_byte"}
+    assert all(row["stderr"] > 0 for row in record["results"])
+    assert record["versions"]["torch"]
+
+
+def test_the_order_is_the_folding_of_the_scores(finished):
+    folder, _ = finished
+    table, order = ScoreTable.load(folder / "scores.parquet"), arrays(folder)
+    worst_first = np.lexsort((table.ids, table.goodness))
+    expected = np.concatenate([worst_first[k::3] for k in range(3)])
+    np.testing.assert_array_equal(order["row"], expected)
+    np.testing.assert_array_equal(order["id"], table.ids[expected])
+    assert (np.diff(order["step"]) >= 0).all()
+    assert order["step"][0] == 0
+
+
+def test_the_model_is_usable_by_anyone(finished):
+    folder, _ = finished
+    network, tokenizer = (kind.from_pretrained(folder / "model") for kind in (AutoModelForCausalLM, AutoTokenizer))
+    generated = network.generate(**tokenizer("fold", return_tensors="pt"), max_new_tokens=3, do_sample=False)
+    assert generated.shape[1] > 4
+
+
+def test_evaluation_of_training_text_is_reported_as_overlap(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    shutil.copy("train.jsonl", "eval.jsonl")
+    command(monkeypatch, "scorer=random")
+    (record,) = records()
+    assert record["data"]["overlap"]["jsonl"] == {"documents": 80, "in_train": 80, "in_target": 0}
+
+
+def test_a_second_run_computes_nothing_and_says_the_same(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch)
+    (first,) = records()
+    command(monkeypatch)
+    (second,) = records()
+    assert all(stage["cached"] for stage in second["stages"])
+    assert second["results"] == first["results"]
+    assert second["training"] == first["training"]
+
+
+def test_equal_sequences_share_one_training(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch, "scorer=random", "orderer=shuffle")
+    command(monkeypatch, "scorer=length", "orderer=shuffle")  # the shuffle of everything forgets the scores
+    first, second = records()
+    models = [[stage for stage in record["stages"] if stage["stage"] == "model"] for record in (first, second)]
+    assert models[0][0]["key"] == models[1][0]["key"]
+    assert models[1][0]["cached"]
+
+
+def test_speed_settings_reuse_everything(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch)
+    command(monkeypatch, "runtime.batch_tokens=100", "trainer.micro_batch_items=2", "trainer.checkpoint_steps=7")
+    (record,) = records()
+    assert all(stage["cached"] for stage in record["stages"])
+
+
+def test_warm_and_cold_stores_give_the_same_bits(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch, "orderer=sorting")  # warms corpus, tokens, proxy and scores
+    command(monkeypatch)
+    command(monkeypatch, "output_dir=cold")
+    warm = next(Path("outputs/runs").glob("*folding*")) / "model" / "model.safetensors"
+    cold = next(Path("cold/runs").glob("*")) / "model" / "model.safetensors"
+    assert warm.read_bytes() == cold.read_bytes()
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_pairs_train_on_the_completion_alone_when_asked(tmp_path, monkeypatch, layout):
+    write_texts(tmp_path)
+    rows = [{"q": f"question {i} " * 3, "a": f"answer {i}"} for i in range(60)]
+    write_jsonl(tmp_path / "train.jsonl", rows)
+    fields = ["train_dataset.prompt={q}", "train_dataset.text={a}", f"training.layout={layout}"]
+    command(monkeypatch, "scorer=length", *[field.replace("{", "'{").replace("}", "}'") for field in fields])
+    command(
+        monkeypatch, "scorer=length", "training.completion_only=true",
+        *[field.replace("{", "'{").replace("}", "}'") for field in fields],
+    )  # fmt: skip
+    whole, completion = (record["training"]["tokens"] for record in records())
+    assert completion == sum(len(row["a"]) + 1 for row in rows)
+    assert whole == completion + sum(len(row["q"]) for row in rows)
+
+
+def test_a_sweep_runs_every_combination_and_survives_a_failing_job(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    with pytest.raises(SystemExit) as leave:
+        command(monkeypatch, "-m", "scorer=length", "seed=0,1", "selector=top_k", "selector.k=40,9999")
+    assert leave.value.code == 1
+    done = records()
+    assert [record["config"]["seed"] for record in done] == [0, 1]
+    assert len({record["name"] for record in done}) == 2
+
+
+def test_a_killed_run_is_finished_by_the_same_command_with_the_same_bits(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    slow = ["model.batch_items=1", "trainer.checkpoint_steps=10"]
+    arguments = [sys.executable, str(ROOT / "run.py"), *FAST, *slow]
+    process = subprocess.Popen(arguments, stdout=-1, stderr=-1)
+    while not list(Path("outputs/store/model").glob("*.work/checkpoints/step-*.ckpt")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert records() == []
+    subprocess.run(arguments, check=True, capture_output=True)
+    (record,) = records()
+    assert record["order_verified"] is True
+    command(monkeypatch, *slow, "output_dir=undisturbed")
+    weights = [
+        load_file(next(Path(p).glob("runs/*")) / "model" / "model.safetensors") for p in ("outputs", "undisturbed")
+    ]
+    assert all((weights[0][name] == weights[1][name]).all() for name in weights[1])
+
+
+def test_secrets_of_the_environment_reach_no_file(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    monkeypatch.setenv("WANDB_API_KEY", "secret" + "0" * 34)
+    monkeypatch.setenv("HF_TOKEN", "hf_secretsecret")
+    command(monkeypatch, "scorer=length")
+    files = [f for f in Path("outputs").rglob("*") if f.is_file()]
+    assert files
+    assert not [f for f in files if b"secret000" in f.read_bytes() or b"hf_secretsecret" in f.read_bytes()]
+
+
+def test_the_store_and_the_runs_hold_no_pickle(finished):
+    folder, _ = finished
+    suffixes = {f.suffix for f in folder.parents[1].rglob("*") if f.is_file()}
+    assert not suffixes & {".pkl", ".pickle", ".pt", ".ckpt"}
+    assert json.loads((folder / "record.json").read_text())
+    assert os.access(folder / "report.html", os.R_OK)

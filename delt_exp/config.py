@@ -22,29 +22,29 @@ def plain(node: Any) -> Any:
     return node
 
 
-def build(node: DictConfig) -> Any:
+def build(node: Any, place: str = "") -> Any:
     """Return the object (or, with `_partial_`, the function) that a config node describes.
 
-    Raises ConfigError for a setting of the wrong type or value, and for a target outside this package, at any depth:
+    place: the node's key, for messages. Raises ConfigError for a setting of the wrong type or value, and for a target outside this package, at any depth:
     a config file cannot run other code.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     settings = plain(node)
-    _check(settings, node._get_full_key(""))
+    _check(settings, place)
     try:
         return instantiate(settings, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, DeltError):
             raise error.__cause__ from error
-        raise ConfigError(f"{node._get_full_key('')}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{place}: {str(error).splitlines()[0]}") from error
 
 
-def construct(cls: type[T], node: DictConfig) -> T:
+def construct(cls: type[T], node: Any, place: str) -> T:
     """Return `cls` with the settings of a config node that names no target; raises ConfigError for a wrong type."""
     settings = plain(node)
-    _check_types(cls, settings, node._get_full_key(""))
+    _check_types(cls, settings, place)
     return cls(**settings)
 
 
@@ -53,7 +53,7 @@ def _check(value: Any, place: str) -> None:
         if "_target_" in value:
             _check_types(_locate(value["_target_"]), value, place)
         for key, item in value.items():
-            _check(item, f"{place}.{key}")
+            _check(item, f"{place}.{key}".lstrip("."))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _check(item, f"{place}[{index}]")
@@ -71,7 +71,7 @@ def _check_types(target: Any, settings: Mapping[str, Any], place: str) -> None:
         fits = type(value) in allowed or (float in allowed and type(value) is int)
         if not fits:
             expected = " or ".join(SIMPLE[kind] for kind in allowed)
-            raise ConfigError(f"{place}.{name}={value!r} is not allowed; set it to {expected}")
+            raise ConfigError(f"{place}.{name}={value!r} is not allowed; set it to {expected}".lstrip("."))
 
 
 def _locate(target: str) -> Any:

@@ -58,15 +58,15 @@ class Components:
 def build_components(cfg: DictConfig) -> Components:
     """Build every component of a configuration; raises ConfigError for a value that is not allowed."""
     groups = ("train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "trainer")
-    built = {group: build(cfg[group]) for group in groups}
-    suite = {name: build(node) for name, node in (cfg.eval_dataset or {}).items()}
-    loggers = {name: build(node) for name, node in cfg.logger.items()}
+    built = {group: build(cfg[group], group) for group in groups}
+    suite = {name: build(node, f"eval_dataset.{name}") for name, node in (cfg.eval_dataset or {}).items()}
+    loggers = {name: build(node, f"logger.{name}") for name, node in cfg.logger.items()}
     return Components(
         **built,
         eval_dataset=suite,
         logger=loggers,
-        training=construct(PlanSettings, cfg.training),
-        runtime=construct(Runtime, cfg.runtime),
+        training=construct(PlanSettings, cfg.training, "training"),
+        runtime=construct(Runtime, cfg.runtime, "runtime"),
         store=Store(**plain(cfg.store)),
     )
 

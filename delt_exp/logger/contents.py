@@ -6,6 +6,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+HISTOGRAM_BINS = 64
+
 
 def eval_scalars(record: Mapping[str, Any]) -> dict[str, float]:
     """Return `eval/<dataset>/<metric>` -> value, and `..._stderr` -> standard error where there is one."""

@@ -4,16 +4,13 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from delt_exp.errors import DependencyError
 from delt_exp.logger.base import RunInfo
-from delt_exp.logger.contents import eval_scalars, pictures, read_scores
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from delt_exp.logger.contents import HISTOGRAM_BINS, eval_scalars, pictures, read_scores
 
 
 @dataclass
@@ -24,7 +21,7 @@ class TensorBoardLogger:
     """
 
     _run: RunInfo = field(init=False, repr=False)
-    _writer: "SummaryWriter | None" = field(init=False, repr=False, default=None)
+    _writer: Any = field(init=False, repr=False, default=None)
     _tokens: int = field(init=False, repr=False, default=0)
 
     def start(self, run: RunInfo) -> None:
@@ -44,7 +41,6 @@ class TensorBoardLogger:
 
     def metrics(self, row: Mapping[str, float]) -> None:
         """Add the `train/...` values of one line at its number of trained tokens."""
-        assert self._writer is not None
         self._tokens = int(row["tokens"])
         for name, value in row.items():
             if name.startswith("train/"):
@@ -54,11 +50,10 @@ class TensorBoardLogger:
         """Add what is known at the end, at the last number of tokens, and close."""
         from PIL import Image
 
-        assert self._writer is not None
         for name, value in eval_scalars(record).items():
             self._writer.add_scalar(name, value, self._tokens)
         self._writer.add_scalar("order_verified", float(record["order_verified"]), self._tokens)
-        self._writer.add_histogram("score", read_scores(self._run.folder), self._tokens, bins="auto")
+        self._writer.add_histogram("score", read_scores(self._run.folder), self._tokens, bins=HISTOGRAM_BINS)
         for name, path in pictures(self._run.folder).items():
             with Image.open(path) as image:
                 self._writer.add_image(name, np.asarray(image.convert("RGB")), self._tokens, dataformats="HWC")

@@ -35,7 +35,7 @@ class WandbLogger:
     start_timeout_seconds: int
     finish_timeout_seconds: int
     _info: RunInfo = field(init=False, repr=False)
-    _run: "wandb.Run | None" = field(init=False, repr=False, default=None)
+    _run: Any = field(init=False, repr=False, default=None)
     _first_step: int = field(init=False, repr=False, default=0)
     _tokens: int = field(init=False, repr=False, default=0)
 
@@ -51,11 +51,11 @@ class WandbLogger:
         try:
             self._run = self._init(run, self._resolved_mode())
         except (AuthenticationError, CommError) as error:
+            wandb.teardown()  # else the failed attempt occupies the id
             reason = f"logger=wandb cannot log online (waited at most {self.start_timeout_seconds} s): {error}"
             if self.mode == "online":
                 raise DependencyError(f"{reason}; see to network and key, or use logger.wandb.mode=offline") from error
             say(f"{reason}; logging offline, `wandb sync` sends it later")
-            wandb.teardown()  # the failed attempt occupies the id
             self._run = self._init(run, "offline")
         self._info, self._tokens = run, 0
         self._first_step = self._run.step  # a resumed run has the lines before
@@ -106,7 +106,6 @@ class WandbLogger:
 
     def metrics(self, row: Mapping[str, float]) -> None:
         """Log one line of training at its step; `train/tokens` is the axis of the curves."""
-        assert self._run is not None
         self._tokens = int(row["tokens"])
         if row["step"] < self._first_step:
             return
@@ -118,7 +117,6 @@ class WandbLogger:
         """Log results, tables, pictures and artifacts, and close the run."""
         from delt_exp.logger.wandb_contents import media, summary
 
-        assert self._run is not None
         folder = self._info.folder
         try:
             self._run.log({"train/tokens": self._tokens, **eval_scalars(record), **media(folder, record)})

@@ -9,9 +9,8 @@ import wandb
 
 from delt_exp.files import digest, file_sha256
 from delt_exp.logger.base import RunInfo
-from delt_exp.logger.contents import pictures, read_scores
+from delt_exp.logger.contents import HISTOGRAM_BINS, pictures, read_scores
 
-HISTOGRAM_BINS = 64
 DOCUMENTS = ("group", "score", "kept", "tokens", "source", "prompt", "text", "id")
 RESULTS = ("dataset", "metric", "value", "stderr", "count", "unit", "better")
 STAGES = ("stage", "cached", "seconds", "build_seconds", "peak_bytes", "cuda_peak_bytes", "key")

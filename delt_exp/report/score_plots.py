@@ -58,7 +58,7 @@ class View:
         if self.log or not np.array_equal(scores, np.round(scores)):
             return self.bins(NUM_BARS)
         step = max(1.0, np.ceil((self.high - self.low) / NUM_BARS))
-        return np.arange(np.floor(self.low), self.high + step, step) - 0.5
+        return np.arange(np.floor(self.low), self.high + 1 + step, step) - 0.5
 
     def apply(self, axes: Axes, axis: str) -> None:
         """Scale and label the x or y axis of a picture as the score axis."""

@@ -56,6 +56,8 @@ def test_the_histogram_counts_every_score(events):
     histogram = event.histogram_value
     assert (histogram.min, histogram.max, histogram.num) == (0.0, 4.0, len(SCORES))
     assert histogram.sum == 6.0
+    filled = {edge: count for edge, count in zip(histogram.bucket_limit, histogram.bucket, strict=True) if count}
+    assert filled == {0.0625: 1, 1.0625: 2, 4.0: 1}  # 64 bins of 1/16, named by their right edges
 
 
 def test_the_picture_keeps_its_size(events):

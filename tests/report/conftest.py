@@ -13,7 +13,6 @@ import pytest
 from delt_exp.files import write_json
 from delt_exp.metrics_file import MetricsFile
 
-EVIL = "<script>alert(1)</script>"
 LEVELS = ("0.0", "0.05", "0.25", "0.5", "0.75", "0.95", "1.0")
 
 
@@ -53,8 +52,8 @@ RECORD: dict[str, Any] = {
     "id": "fedcba9876543210",
     "group": None,
     "choices": {
-        "train_dataset": "books", "target_dataset": "poems", "tokenizer": "bpe", "scorer": "length", "selector": "top_k",
-        "orderer": "folding", "model": "tiny", "eval_dataset": "suite",
+        "train_dataset": "books", "target_dataset": "poems", "tokenizer": "bpe", "scorer": "length",
+        "selector": "top_k", "orderer": "folding", "model": "tiny", "eval_dataset": "suite",
     },
     "config": {
         "seed": 7,

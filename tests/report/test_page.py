@@ -6,13 +6,16 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from delt_exp.report.facts import ledger
 from delt_exp.report.page import write_report
-from tests.report.conftest import EVIL
+from delt_exp.report.style import STYLE
 
+REPOSITORY = Path(__file__).parents[2]
+EVIL = "<script>alert(1)</script>"
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None
 )
@@ -20,6 +23,11 @@ HEADLINE = (
     "30 of 40 documents of books were kept by top_k on length scores and trained in folding order for 1,234 steps; "
     "the model's loss (nats/token) is 3.215 ± 0.021 on code."
 )
+
+
+@pytest.fixture(autouse=True)
+def _coarse_pictures(monkeypatch):
+    monkeypatch.setitem(STYLE, "figure.dpi", 30)  # faster; how they look is not tested here
 
 
 class Page(HTMLParser):
@@ -196,22 +204,25 @@ def test_the_reproduction_names_command_commit_seed_and_versions(run_folder):
     assert "wandb" not in text
 
 
+def rewrite(folder):
+    """Run the command on a folder."""
+    command = [sys.executable, "-m", "delt_exp.report", folder]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+
+
 def test_the_command_writes_a_damaged_page_again(run_folder):
     folder = run_folder()
-    write_report(folder)
     (folder / "report.html").write_text("gone")
-    done = subprocess.run([sys.executable, "-m", "delt_exp.report", folder], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(folder / "report.html")
-    assert "folding" in (folder / "report.html").read_text(encoding="utf-8")
+    done = rewrite(folder)
+    assert (done.returncode, done.stdout.strip()) == (0, str(folder / "report.html")), done.stderr
+    assert HEADLINE in Page((folder / "report.html").read_text(encoding="utf-8")).text
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
 def test_the_command_names_the_missing_file_of_a_folder_that_is_no_run(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "delt_exp.report", tmp_path], capture_output=True, text=True, check=False
-    )
+    done = rewrite(tmp_path)
     assert done.returncode == 1
-    assert "record.json is missing" in done.stderr
+    assert done.stderr.startswith(f"error: {tmp_path / 'record.json'} is missing")
     assert "Traceback" not in done.stderr
 
 

@@ -11,6 +11,7 @@ from delt_exp.errors import DeltError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from rich.table import Table
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -73,18 +74,27 @@ def _fail(error: DeltError) -> NoReturn:
 
 def _show(folder: Path) -> None:
     """Print the results of a finished run and where its page is."""
-    from rich.table import Table
-
     from delt_exp.files import read_json
     from delt_exp.progress import console
 
     record: dict[str, Any] = read_json(folder / "record.json")
-    table = Table("dataset", "metric", "value", "± s.e.", title=record["name"], title_justify="left")
-    for row in record["results"]:
-        error = "" if row["stderr"] is None else f"{row['stderr']:.4f}"
-        table.add_row(row["dataset"], row["metric"], f"{row['value']:.4f}", error)
-    console.print(table)
+    console.print(_results_table(record))
     reused = sum(stage["cached"] for stage in record["stages"])
     verdict = "verified" if record["order_verified"] else "NOT VERIFIED"
     console.print(f"{len(record['stages'])} stages, {reused} of them found; order {verdict}; {record['seconds']:.0f} s")
     console.print(f"report: {folder / 'report.html'}", markup=False)
+
+
+def _results_table(record: dict[str, Any]) -> "Table":
+    """One row a dataset, one column a metric, each value with its standard error."""
+    from rich.table import Table
+
+    cells: dict[str, dict[str, str]] = {}
+    for row in record["results"]:
+        error = "" if row["stderr"] is None else f" ± {row['stderr']:.2g}"
+        cells.setdefault(row["dataset"], {})[row["metric"]] = f"{row['value']:.4g}{error}"
+    metrics = list(dict.fromkeys(metric for values in cells.values() for metric in values))
+    table = Table("dataset", *metrics, title=record["name"], title_justify="left")
+    for dataset, values in cells.items():
+        table.add_row(dataset, *(values.get(metric, "") for metric in metrics))
+    return table

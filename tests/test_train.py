@@ -122,6 +122,11 @@ def test_reader_processes_change_nothing(pool, tmp_path):
     ).read_bytes()
 
 
+def test_recomputing_activations_changes_nothing(pool, tmp_path):
+    kept, recomputed = (trained(tmp_path, job_of(pool, gradient_checkpointing=flag)) for flag in (False, True))
+    assert losses(kept) == losses(recomputed)
+
+
 def test_the_model_loads_with_transformers_and_speaks_its_tokenizer(pool, tmp_path):
     folder = trained(tmp_path, job_of(pool))
     network = AutoModelForCausalLM.from_pretrained(folder / "model")

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -11,26 +10,35 @@ from delt_exp.lqs.annotate import annotate
 from delt_exp.lqs.ranks import ProcessGroup
 from tests.lqs.tiny import tiny_model, tiny_run, tiny_settings
 
+WORLD_SIZES = (1, 2, 3)
 
-def run_rank(rank: int, world_size: int, folder: str) -> None:
+
+def run_rank(rank: int, folder: Path) -> None:
+    """Process `rank` takes part in every group large enough to have it."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size)
-    ranks = ProcessGroup()
-    result = annotate(
-        tiny_model(), **tiny_run(5, 4), settings=tiny_settings(trajectory="auto"), ranks=ranks, state_dir=Path(folder)
-    )
-    torch.save([result.scores_N, result.dot_SN, result.norm_SN, result.train_loss_T], f"{folder}/rank{rank}.pt")
-    dist.destroy_process_group()
+    for world_size in WORLD_SIZES:
+        if rank < world_size:
+            meet = f"file://{folder}/meet{world_size}"
+            dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=world_size)
+            state_dir = folder / f"state{world_size}"
+            settings = tiny_settings(trajectory="auto")
+            result = annotate(
+                tiny_model(), **tiny_run(5, 4), settings=settings, ranks=ProcessGroup(), state_dir=state_dir
+            )
+            terms = [result.scores_N, result.dot_SN, result.norm_SN, result.train_loss_T, result.target_loss_T]
+            torch.save(terms, folder / f"{rank} of {world_size}.pt")
+            dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_any_number_of_processes_gives_the_scores_of_one(world_size: int, tmp_path: Path) -> None:
+def test_any_number_of_processes_gives_the_scores_of_one(tmp_path: Path) -> None:
     """Five samples a batch, six target samples and four proxies do not divide by two or three; one share is short."""
-    mp.spawn(run_rank, (world_size, str(tmp_path)), nprocs=world_size)
+    mp.spawn(run_rank, (tmp_path,), nprocs=max(WORLD_SIZES))
     alone = annotate(tiny_model(), **tiny_run(5, 4), settings=tiny_settings())
-    expected = [alone.scores_N, alone.dot_SN, alone.norm_SN, alone.train_loss_T]
-    results = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(world_size)]
-    for result in results:
-        for found, of_one, of_first in zip(result, expected, results[0], strict=True):
-            assert torch.allclose(found, of_one, rtol=1e-4, atol=1e-7)
-            assert torch.equal(found, of_first)
+    expected = [alone.scores_N, alone.dot_SN, alone.norm_SN, alone.train_loss_T, alone.target_loss_T]
+    for world_size in WORLD_SIZES:
+        paths = [tmp_path / f"{rank} of {world_size}.pt" for rank in range(world_size)]
+        results = [torch.load(path, weights_only=True) for path in paths]
+        for result in results:
+            assert all(map(torch.equal, result, results[0]))
+            for found, of_one in zip(result, expected, strict=True):
+                assert torch.allclose(found, of_one, rtol=1e-4, atol=1e-7)

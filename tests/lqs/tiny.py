@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from delt_exp.lqs.problem import OnProxies
 from delt_exp.lqs.samples import Sample, next_token_sample
@@ -17,6 +17,15 @@ def tiny_settings(**changes: Any) -> AnnotationSettings:
     values: dict[str, Any] = {"score": "lqs", "lr": 0.05, "interval": 2, "init_norm": "terminal"}
     values |= {"trajectory": "whole", "gradient_samples": 4, "hvp_samples": 2, "precision": "fp32"}
     return AnnotationSettings(**values | changes)
+
+
+def tiny_gpt2() -> Any:
+    """Double precision throughout, which the norms of Llama are not."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = {"n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 16, "bos_token_id": 0, "eos_token_id": 0}
+        config = GPT2Config(vocab_size=VOCAB, initializer_range=0.3, **sizes)
+        return GPT2LMHeadModel(config).double().eval()
 
 
 def tiny_model(dtype: torch.dtype = torch.float32) -> Any:
@@ -55,8 +64,16 @@ class ScalarProblem:
 
     def __init__(self, n_steps: int, proxies_a: list[float]) -> None:
         self.n_steps, self.n_proxies = n_steps, len(proxies_a)
-        self.theta = torch.zeros(1, dtype=torch.float64)
+        self._theta = torch.zeros(1, dtype=torch.float64)
         self._a_N = torch.tensor(proxies_a, dtype=torch.float64)
+
+    @property
+    def theta(self) -> Tensor:
+        return self._theta.clone()
+
+    @theta.setter
+    def theta(self, value: Tensor) -> None:
+        self._theta.copy_(value)
 
     def step_gradient(self, step: int) -> tuple[float, Tensor]:
         return (self.theta - 1).square().item() / 2, self.theta - 1

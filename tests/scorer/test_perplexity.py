@@ -22,7 +22,9 @@ def pool(tmp_path):
 
 
 def trained(**changes):
-    return TrainedProxy(**({"recipe": tiny_recipe(), "train_on": "target", "train_tokens": 20_000, "seed": 0} | changes))
+    return TrainedProxy(
+        **({"recipe": tiny_recipe(), "train_on": "target", "train_tokens": 20_000, "seed": 0} | changes)
+    )
 
 
 def save_pretrained(pool, folder):
@@ -62,7 +64,8 @@ def test_windows_predict_every_token_of_the_text_once(pool, context):
 def test_batch_size_changes_nothing_beyond_rounding(pool):
     network = tiny_recipe().make_network(pool.tokenizer, seed=0)
     one, many = (
-        token_loss(network, pool.candidates.tokens, 16, Runtime("cpu", size), "scoring").sum_nats for size in (1, 10_000)
+        token_loss(network, pool.candidates.tokens, 16, Runtime("cpu", size), "scoring").sum_nats
+        for size in (1, 10_000)
     )
     np.testing.assert_allclose(one, many, rtol=1e-5)
 

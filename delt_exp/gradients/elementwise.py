@@ -12,12 +12,11 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
-from transformers.pytorch_utils import Conv1D
 
 from delt_exp.gradients.tape import has_sample_shape
 
 # These call one function with their weights; the tape records that call. Expanded weights would not fit it.
-_RECORDED_BY_FUNCTION = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.RMSNorm, Conv1D)
+_RECORDED_BY_FUNCTION = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
 _checked: "WeakSet[nn.Module]" = WeakSet()
 
 OnExpanded = Callable[[nn.Parameter, Tensor], None]

@@ -16,8 +16,8 @@ from tests.gradients.tiny import FAMILIES, draw_batch, draw_direction, tiny_mode
 def plain_loss(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     """Mean over samples of the mean over their labels, by the book."""
     logits_BTV = model(input_ids=batch["input_ids"]).logits
-    losses = [F.cross_entropy(z, y) if (y >= 0).any() else z.sum() * 0 for z, y in zip(logits_BTV, batch["labels"])]
-    return torch.stack(losses).mean()
+    pairs = zip(logits_BTV, batch["labels"], strict=True)
+    return torch.stack([F.cross_entropy(z, y) if (y >= 0).any() else z.sum() * 0 for z, y in pairs]).mean()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,0 +1,264 @@
+"""Cost of an LQS annotation against the recipe of the published code, and of its parts against a training step.
+
+    python benchmarks/lqs.py [--quick]
+
+Prints CPU seconds (on a CUDA device: seconds) and peak memory. Both annotations run in this process one after the other
+on the same model and samples, and must agree. Parts alternate with a plain forward and backward pass of the same batch;
+medians of the paired ratios are shown. Peaks are taken in a fresh process each, from before the model was made. With a
+CUDA device the sizes are those of the 160M model at length 1024.
+"""
+
+import argparse
+import math
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call, grad, jvp, vmap
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from delt_exp.gradients.flat import flatten, unflatten
+from delt_exp.gradients.kernel import per_sample_terms
+from delt_exp.gradients.products import hvp
+from delt_exp.lqs.annotate import annotate
+from delt_exp.lqs.samples import next_token_sample
+from delt_exp.lqs.settings import AnnotationSettings
+from delt_exp.runtime import PeakMemory
+
+IS_CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if IS_CUDA else "cpu")
+LR = 0.05
+Parameters = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A model, a training run and how often the parts are repeated."""
+
+    layers: int = 4
+    hidden: int = 256
+    intermediate: int = 1024
+    heads: int = 4
+    vocab: int = 4096
+    length: int = 128
+    steps: int = 12
+    interval: int = 3
+    micro_batch: int = 8
+    accumulation: int = 2
+    proxies: int = 128
+    target: int = 32
+    repeats: int = 9
+
+
+FULL = Sizes()
+QUICK = Sizes(layers=2, hidden=128, intermediate=512, length=64, steps=5, proxies=16, target=8, repeats=5)
+CUDA = Sizes(12, 768, 3072, 12, 32000, 1024, steps=4, interval=2, proxies=64, target=8, repeats=5)
+
+
+def make_model(sizes: Sizes, attention: str) -> Any:
+    """A random Llama, the same for equal sizes."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=sizes.vocab,
+        hidden_size=sizes.hidden,
+        intermediate_size=sizes.intermediate,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        max_position_embeddings=sizes.length,
+        attn_implementation=attention,
+    )
+    return LlamaForCausalLM(config).to(DEVICE).eval()
+
+
+def draw_ids(sizes: Sizes, count: int, seed: int) -> Tensor:
+    """Random documents of length + 1 tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(sizes.vocab, (count, sizes.length + 1), generator=generator).to(DEVICE)
+
+
+class PublishedRecipe:
+    """Per-sample gradients by vmap, forward-over-reverse Hessian products in pairs, replay, target gradient each step.
+
+    The published code's one defect is repaired: each sample is divided by its own norm.
+    """
+
+    def __init__(self, sizes: Sizes, model: Any, train: Tensor, target: Tensor, proxies: Tensor) -> None:
+        self.sizes, self.model = sizes, model
+        self.train, self.target, self.proxies = train, target, proxies
+        self.per_sample_gradients = vmap(grad(self.loss_of_one), in_dims=(None, 0))
+
+    def loss(self, parameters: Parameters, ids_BT: Tensor) -> Tensor:
+        inputs = {"input_ids": ids_BT[:, :-1], "use_cache": False}
+        logits_BTV = functional_call(self.model, parameters, (), inputs).logits
+        return F.cross_entropy(logits_BTV.flatten(0, 1), ids_BT[:, 1:].flatten())
+
+    def loss_of_one(self, parameters: Parameters, ids_T: Tensor) -> Tensor:
+        return self.loss(parameters, ids_T[None])
+
+    def gradient(self, parameters: Parameters, ids_NT: Tensor) -> Tensor:
+        leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+        parts = ids_NT.split(self.sizes.micro_batch)
+        for part in parts:
+            (self.loss(leaves, part) / len(parts)).backward()  # type: ignore[no-untyped-call]
+        return flatten(p.grad for p in leaves.values() if p.grad is not None)
+
+    def hvp(self, parameters: Parameters, ids_NT: Tensor, direction: Tensor) -> Tensor:
+        tangent = dict(zip(parameters, unflatten(direction, list(parameters.values())), strict=True))
+        parts, total = ids_NT.split(2), torch.zeros_like(direction)
+        for part in parts:
+
+            def loss(p: Parameters, part: Tensor = part) -> Tensor:
+                return self.loss(p, part)
+
+            _, product = jvp(grad(loss), (parameters,), (tangent,))
+            total += flatten(product.values()) / len(parts)
+        return total
+
+    def terms(self, parameters: Parameters, direction: Tensor) -> Tensor:
+        columns = []
+        for part in self.proxies.split(self.sizes.micro_batch):
+            gradients = self.per_sample_gradients(parameters, part)
+            gradient_BP = torch.cat([g.flatten(1) for g in gradients.values()], dim=1)
+            columns.append(torch.stack([gradient_BP @ direction, gradient_BP.norm(dim=1)]))
+        return torch.cat(columns, dim=1)
+
+    def annotate(self) -> Tensor:
+        """Dot products and norms of the scored steps, latest first, shape (S, 2, N)."""
+        sizes, theta = self.sizes, dict(self.model.named_parameters())
+        theta = {name: p.detach().clone() for name, p in theta.items()}
+        stride, checkpoints = math.isqrt(sizes.steps), {}
+        for step in range(sizes.steps):
+            if step % stride == 0:
+                checkpoints[step] = theta
+            theta = self._descend(theta, step)
+        costate = self.gradient(theta, self.target)
+        rows = []
+        for step, state in self._states_backwards(checkpoints, stride):
+            target_gradient = self.gradient(state, self.target)
+            if step % sizes.interval == 0:
+                rows.append(self.terms(state, costate))
+            costate = costate + target_gradient - LR * self.hvp(state, self._batch(step), costate)
+        return torch.stack(rows)
+
+    def _states_backwards(self, checkpoints: dict[int, Parameters], stride: int) -> Iterator[tuple[int, Parameters]]:
+        for start in sorted(checkpoints, reverse=True):
+            states = [checkpoints[start]]
+            for step in range(start, min(start + stride, self.sizes.steps) - 1):
+                states.append(self._descend(states[-1], step))
+            yield from zip(range(start + len(states) - 1, start - 1, -1), reversed(states), strict=True)
+
+    def _batch(self, step: int) -> Tensor:
+        size = self.sizes.micro_batch * self.sizes.accumulation
+        return self.train[step * size : (step + 1) * size]
+
+    def _descend(self, theta: Parameters, step: int) -> Parameters:
+        moves = unflatten(self.gradient(theta, self._batch(step)), list(theta.values()))
+        return {name: p - LR * move for (name, p), move in zip(theta.items(), moves, strict=True)}
+
+
+def seconds(function: Callable[[], Any]) -> tuple[float, Any]:
+    """CPU seconds of all threads, or elapsed seconds of the device; and the result."""
+    if IS_CUDA:
+        torch.cuda.synchronize()
+    clock = time.perf_counter if IS_CUDA else time.process_time
+    start = clock()
+    result = function()
+    if IS_CUDA:
+        torch.cuda.synchronize()
+    return clock() - start, result
+
+
+def compare_annotations(sizes: Sizes) -> None:
+    """Both annotations on the same run; they must agree."""
+    counts = sizes.steps * sizes.micro_batch * sizes.accumulation, sizes.target, sizes.proxies
+    train, target, proxies = (draw_ids(sizes, count, seed) for seed, count in enumerate(counts))
+    samples = [[next_token_sample(ids) for ids in part.tolist()] for part in (train, target, proxies)]
+    size = sizes.micro_batch * sizes.accumulation
+    batches = [samples[0][start : start + size] for start in range(0, len(train), size)]
+    settings = AnnotationSettings("lqs", LR, sizes.interval, "terminal", "auto", sizes.micro_batch, 4, "fp32")
+    model = make_model(sizes, "sdpa")
+    ours, result = seconds(lambda: annotate(model, batches, samples[1], samples[2], settings))
+    recipe = PublishedRecipe(sizes, make_model(sizes, "eager"), train, target, proxies)
+    theirs, terms_S2N = seconds(recipe.annotate)
+    difference = (result.norm_SN - terms_S2N[:, 1].cpu()).abs().max() / result.norm_SN.max()
+    dots = torch.stack([result.dot_SN.flatten(), terms_S2N[:, 0].flatten().cpu().double()])
+    print(f"| annotation, {sizes.proxies} proxies | {ours / theirs:.2f} | {ours:.1f} s against {theirs:.1f} s |")
+    print(
+        f"| largest difference of a norm; correlation of dots | {difference:.1e} | {torch.corrcoef(dots)[0, 1]:.6f} |"
+    )
+
+
+def plain_pass(model: Any, ids_BT: Tensor) -> None:
+    """One forward and backward pass that fills every gradient."""
+    logits_BTV = model(input_ids=ids_BT[:, :-1], use_cache=False).logits
+    F.cross_entropy(logits_BTV.flatten(0, 1), ids_BT[:, 1:].flatten()).backward()  # type: ignore[no-untyped-call]
+
+
+def training_step(model: Any, ids_BT: Tensor) -> None:
+    """A plain pass and the update."""
+    plain_pass(model, ids_BT)
+    torch.optim.SGD(model.parameters(), LR).step()
+
+
+def terms_pass(model: Any, ids_BT: Tensor) -> None:
+    """Per-sample dot products and norms of the batch."""
+    direction = torch.ones(sum(p.numel() for p in model.parameters()), device=DEVICE)
+    per_sample_terms(model, {"input_ids": ids_BT[:, :-1], "labels": ids_BT[:, 1:]}, direction)
+
+
+def hvp_pass(model: Any, ids_BT: Tensor) -> None:
+    """A Hessian-vector product of the batch."""
+    direction = torch.ones(sum(p.numel() for p in model.parameters()), device=DEVICE)
+    hvp(model, {"input_ids": ids_BT[:, :-1], "labels": ids_BT[:, 1:]}, direction, 4)
+
+
+def compare_parts(sizes: Sizes) -> None:
+    """Each part against a plain pass, alternating."""
+    model, ids_BT = make_model(sizes, "sdpa"), draw_ids(sizes, sizes.micro_batch, 3)
+    for name, part in (("per-sample terms", terms_pass), ("Hessian-vector product", hvp_pass)):
+        ratios = []
+        for _ in range(sizes.repeats + 1):
+            plain, _ = seconds(lambda: plain_pass(model, ids_BT))
+            model.zero_grad()
+            cost, _ = seconds(lambda part=part: part(model, ids_BT))
+            ratios.append(cost / plain)
+        spread = f"{min(ratios[1:]):.2f} to {max(ratios[1:]):.2f}"
+        print(f"| {name} / forward + backward | {statistics.median(ratios[1:]):.2f} | {spread} |")
+
+
+def peak_bytes(sizes: Sizes, part: Callable[[Any, Tensor], None]) -> int:
+    """Memory that model and part need at most; call it in a fresh process."""
+    draw_ids(sizes, 1, 0)
+    with PeakMemory().measure() as before:
+        pass
+    with PeakMemory().measure() as after:
+        model = make_model(sizes, "sdpa")
+        part(model, draw_ids(sizes, sizes.micro_batch, 3))
+    return after.cuda_bytes if IS_CUDA else after.resident_bytes - before.resident_bytes
+
+
+def compare_memory(sizes: Sizes) -> None:
+    """Peaks of the parts against a training step."""
+    context = multiprocessing.get_context("spawn")
+    peaks = []
+    for part in (training_step, terms_pass, hvp_pass):
+        with context.Pool(1) as pool:
+            peaks.append(pool.apply(peak_bytes, (sizes, part)) / 1e6)
+    for name, peak in zip(("per-sample terms", "Hessian-vector product"), peaks[1:], strict=True):
+        print(f"| peak memory of {name} / training step | {peak / peaks[0]:.2f} | {peak:.0f} and {peaks[0]:.0f} MB |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a small model and a short run")
+    chosen = QUICK if parser.parse_args().quick else CUDA if IS_CUDA else FULL
+    print("| what | ratio | detail |\n| --- | ---: | --- |")
+    compare_parts(chosen)
+    compare_memory(chosen)
+    compare_annotations(chosen)

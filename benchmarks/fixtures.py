@@ -1,7 +1,7 @@
 """What the benchmarks measure on: real text, and the components that the default configuration describes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from delt_exp.cli import CONF
-from delt_exp.config import build, construct, plain
+from delt_exp.config import build, plain
 from delt_exp.dataset.base import Dataset, Document
 from delt_exp.dataset.mixture import size_bytes
 from delt_exp.dataset.stdlib import SPLITS, StdlibCode, StdlibProse
@@ -64,5 +64,5 @@ def train_job(cfg: DictConfig, folder: Path, num_steps: int) -> TrainJob:
     candidates, tokenizer = tokenized(cfg, build(cfg.train_dataset), Store(folder, "size"))
     recipe, order = build(cfg.model), np.random.default_rng(0).permutation(len(candidates))
     max_tokens = num_steps * recipe.batch_items * recipe.context_tokens
-    settings = replace(construct(PlanSettings, cfg.training), epochs=None, max_tokens=max_tokens)
+    settings = PlanSettings(**{**plain(cfg.training), "epochs": None, "max_tokens": max_tokens})
     return TrainJob(recipe, recipe.plan(candidates.tokens, order, settings), tokenizer, build(cfg.trainer), cfg.seed)

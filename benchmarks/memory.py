@@ -16,19 +16,18 @@ def measure(quick: bool) -> list[Row]:
     total_bytes = 100_000_000 if quick else 2_000_000_000
     with TemporaryDirectory() as name:
         file = Path(name) / "corpus.jsonl"
-        num_documents = _write(file, total_bytes)
+        _write(file, total_bytes)
         peaks = in_new_process(_peaks, file, Path(name) / "store")
     stages = ", ".join(f"{stage} {peak / 1e9:.2f}" for stage, peak in peaks.items())
-    detail = f"{num_documents:,} documents in one file, largest VmHWM of a stage [GB]: {stages}"
+    detail = f"one JSONL file of numbered standard library, largest VmHWM of each stage [GB]: {stages}"
     what = f"resident memory, {total_bytes / 1e9:g} GB corpus"
     return [Row(what, "-", max(peaks.values()) / 1e9, "GB", detail, below=1.0)]
 
 
-def _write(file: Path, total_bytes: int) -> int:
+def _write(file: Path, total_bytes: int) -> None:
     with file.open("w", encoding="utf-8") as out:
-        for number, document in enumerate(NumberedStdlib(total_bytes).documents(), start=1):
+        for document in NumberedStdlib(total_bytes).documents():
             out.write(json.dumps({"text": document.text}) + "\n")
-    return number
 
 
 def _peaks(file: Path, root: Path) -> dict[str, int]:

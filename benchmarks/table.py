@@ -10,7 +10,7 @@ from typing import Any
 class Row:
     """One measured number beside its aim.
 
-    against: what the number is compared with. at_least, below: the aim, one of them or none. detail: how it was measured.
+    against: what the number is compared with. detail: how it was measured. at_least, below: the aim, or neither.
     """
 
     what: str

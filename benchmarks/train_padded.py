@@ -5,9 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from benchmarks.fixtures import config, train_job
 from benchmarks.steady import StopWatch, run_ours
@@ -47,25 +48,24 @@ class PaddedRows(Dataset[dict[str, torch.Tensor]]):
     """Documents in training order between end-of-text tokens, one a row, cut or padded to CONTEXT_TOKENS."""
 
     def __init__(self, job: TrainJob) -> None:
-        self.plan, self.eos_id = job.plan, job.plan.tokens.eos_id
-        self.num_steps, self.batch_items = job.plan.num_steps, job.recipe.batch_items
-        lengths = [min(int(job.plan.tokens.lengths[row]) + 1, CONTEXT_TOKENS - 1) for row in job.plan.order[: len(self)]]
-        starts = range(0, len(lengths), self.batch_items)
-        self.targets = [sum(lengths[start : start + self.batch_items]) for start in starts]
-        self.share = sum(lengths) / (len(lengths) * CONTEXT_TOKENS)
+        self.tokens, self.num_steps, self.batch_items = job.plan.tokens, job.plan.num_steps, job.recipe.batch_items
+        self.order = job.plan.order[: self.num_steps * self.batch_items]
+        lengths = np.minimum(self.tokens.lengths[self.order] + 1, CONTEXT_TOKENS - 1)
+        self.targets = lengths.reshape(self.num_steps, self.batch_items).sum(1).tolist()
+        self.share = lengths.mean() / CONTEXT_TOKENS
 
     def __len__(self) -> int:
-        return self.num_steps * self.batch_items
+        return len(self.order)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        ids = torch.full((CONTEXT_TOKENS,), self.eos_id)
-        body = torch.from_numpy(self.plan.tokens.document(int(self.plan.order[index]))[: CONTEXT_TOKENS - 1].astype(int))
-        ids[1 : 1 + len(body)] = body
+        body = self.tokens.document(int(self.order[index]), 0, CONTEXT_TOKENS - 1).astype(np.int64)
+        ids = torch.full((CONTEXT_TOKENS,), self.tokens.eos_id)
+        ids[1 : 1 + len(body)] = torch.from_numpy(body)
         used = torch.arange(CONTEXT_TOKENS) < len(body) + 2
         return {"input_ids": ids, "attention_mask": used.long(), "labels": ids.where(used, IGNORED)}
 
 
-class _Watch(TrainerCallback):
+class _Watch(TrainerCallback):  # type: ignore[misc]
     def __init__(self) -> None:
         self.watch = StopWatch()
 
@@ -78,11 +78,13 @@ def run_padded(job: TrainJob, rows: PaddedRows) -> float:
     recipe, watch = job.recipe, _Watch()
     with TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            folder, per_device_train_batch_size=rows.batch_items, max_steps=rows.num_steps, use_cpu=True, report_to="none",
+            folder, max_steps=rows.num_steps, per_device_train_batch_size=rows.batch_items, use_cpu=True,
             learning_rate=recipe.optimizer.lr, weight_decay=recipe.optimizer.weight_decay, optim="adamw_torch_fused",
-            lr_scheduler_type="cosine", max_grad_norm=recipe.clip_norm, logging_strategy="no", save_strategy="no",
-            disable_tqdm=True, train_sampling_strategy="sequential",
+            lr_scheduler_type="cosine", max_grad_norm=recipe.clip_norm, train_sampling_strategy="sequential",
+            logging_strategy="no", save_strategy="no", report_to="none", disable_tqdm=True,
         )  # fmt: skip
         network = recipe.make_network(job.tokenizer, job.seed)
-        Trainer(network, arguments, train_dataset=rows, callbacks=[watch]).train()
+        trainer = Trainer(network, arguments, train_dataset=rows, callbacks=[watch])
+        trainer.remove_callback(PrinterCallback)  # it prints into the table
+        trainer.train()
     return watch.watch.rate(rows.targets)

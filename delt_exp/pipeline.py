@@ -102,9 +102,9 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
     with disk_errors(info.folder):
         info.folder.mkdir(parents=True, exist_ok=True)
         loggers = list(parts.logger.values())
-        for logger in loggers:
-            logger.start(info)
         try:
+            for logger in loggers:
+                logger.start(info)
             outcome = experiment(cfg, parts, partial(_to_all, loggers))
             record = write_run(info, outcome)
         except BaseException:

@@ -21,7 +21,7 @@ from delt_exp.files import digest, read_json, write_json
 from delt_exp.progress import track
 from delt_exp.tokenizer.base import Tokenizer
 
-BATCH_DOCUMENTS, BATCH_CHARS = 1024, 1 << 21  # whichever is reached first; an encoded batch takes about 25 bytes a char
+BATCH_DOCUMENTS, BATCH_CHARS = 1024, 1 << 21  # whichever is reached first; an encoded batch takes about 30 bytes a char
 SHARD_TOKENS = 1 << 28
 
 

@@ -6,18 +6,25 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
-from delt_exp.cli import main
+from delt_exp.cli import CONF, main
+from delt_exp.cli_check import check_command
+from delt_exp.run_name import register_resolvers
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LOCAL_DATA = ROOT.parent / "shared" / "data"
 # What makes a documented run small; everything the command itself says stays as it is written.
 SMALL = {
-    "train_dataset.max_bytes": "60_000",
-    "proxy.train_tokens": "4_096",
+    "proxy.train_tokens": "2_048",
     "training.epochs": "null",
     "training.max_tokens": "4_096",
+    "model.network.config.hidden_size": "16",
+    "model.network.config.intermediate_size": "32",
+    "proxy.recipe.network.config.hidden_size": "16",
+    "proxy.recipe.network.config.intermediate_size": "32",
 }
 NEEDS_MORE = re.compile(r"mistral|gpt2|c4|trainer=gpu|trainer=ddp|kenlm|FILE|general|PATH")
 
@@ -30,26 +37,42 @@ def blocks(language):
 
 def commands(prefix):
     lines = (line.strip() for _, block in blocks("bash") for line in block.replace("\\\n", " ").splitlines())
-    return sorted({line.split("  #")[0].strip() for line in lines if line.startswith(prefix)})
+    return sorted({line.split(" #")[0].strip() for line in lines if line.startswith(prefix)})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One store for all commands, so that what they share is computed once."""
+    return tmp_path_factory.mktemp("store")
 
 
 @pytest.mark.parametrize("command", commands("python run.py"))
-def test_documented_runs_work(command, tmp_path, monkeypatch):
+def test_documented_runs_work(command, tmp_path, monkeypatch, store):
     words = shlex.split(command)[2:]
-    if any(word in command for word in ("news_agnews", "local_", "lima", "patents")) and not LOCAL_DATA.exists():
-        pytest.skip("needs the local data folder")
     if "--help" in words or "--cfg" in words or NEEDS_MORE.search(command):
-        from delt_exp.cli import CONF
-        from delt_exp.cli_check import check_command
-
         check_command(CONF, [w for w in words if w != "--help"])
         return
-    extra = [f"{k}={v}" for k, v in SMALL.items() if not any(w.startswith(f"{k}=") for w in words)]
-    if any(w.startswith("train_dataset=") and not w.startswith("train_dataset=stdlib") for w in words):
-        extra = ["train_dataset.max_documents=60" if e.startswith("train_dataset.max") else e for e in extra]
-    monkeypatch.setattr(sys, "argv", ["run.py", *words, *extra, f"data_dir={LOCAL_DATA}"])
+    overrides = small(words)
+    monkeypatch.setattr(sys, "argv", ["run.py", *words, *overrides, f"data_dir={LOCAL_DATA}", f"store.root={store}"])
     main()
     assert list(tmp_path.glob("outputs/runs/*/report.html"))
+
+
+def small(words):
+    """Return overrides that make a run small, where its command does not say otherwise."""
+    first = [re.sub(r"(orderer|seed)=(\w+),.*", r"\1=\2", word) for word in words if word != "-m"]
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", first)
+    if "${data_dir}" in OmegaConf.to_yaml(config) and not LOCAL_DATA.exists():
+        pytest.skip("needs the local data folder")
+    datasets = {"train_dataset": config.train_dataset, "target_dataset": config.target_dataset}
+    datasets |= {f"eval_dataset.{name}.dataset": node.dataset for name, node in config.eval_dataset.items()}
+    limits = {}
+    for place, node in datasets.items():
+        limits |= {f"{place}.max_bytes": "40_000"} if "max_bytes" in node else {f"{place}.max_documents": "60"}
+    said = {word.split("=")[0] for word in words}
+    return [f"{key}={value}" for key, value in (SMALL | limits).items() if key not in said]
 
 
 @pytest.mark.parametrize("command", commands("python -m delt_exp"))

@@ -3,7 +3,9 @@
 Shapes: B samples; flat vectors follow `trainable_parameters`.
 """
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,8 @@ from delt_exp.gradients.flat import accumulating_into, trainable_parameters, unf
 from delt_exp.gradients.loss import Batch, autocasting, evaluating, sample_losses
 
 _TWICE_DIFFERENTIABLE_ATTENTION = ("eager", "sdpa", None)
+# Options that make the output depend on the weight in another way, or hide rows of it from the gradient.
+_NOT_LINEAR = ("padding_idx", "max_norm", "scale_grad_by_freq", "sparse", "alpha", "beta")
 
 
 def add_gradient(
@@ -60,58 +64,70 @@ def add_hvp(
     with torch.enable_grad(), evaluating(model), sdpa_kernel(SDPBackend.MATH):
         with _LinearsApart(parameters) as linears:
             loss = sample_losses(model, batch, autocast_dtype).sum() / divisor
-        first = _first_derivatives(loss, linears, parameters, directions, autocast_dtype)
+        first = _first_derivatives(loss, linears.calls, parameters, directions, autocast_dtype)
         outputs, weights = zip(*first, strict=True)
-        leaves = [leaf for _, _, leaf, _ in linears.calls]
+        leaves = [call.leaf for call in linears.calls]
         second = torch.autograd.grad(outputs, [*leaves, *parameters], weights, allow_unused=True)
     views = dict(zip(map(id, parameters), unflatten(total, parameters), strict=True))
-    owners = [id(weight) for _, weight, _, _ in linears.calls] + list(views)
+    owners = [call.weight_id for call in linears.calls] + list(views)
     for owner, product in zip(owners, second, strict=True):
         if product is not None:
             views[owner] += product
 
 
+class _LinearCall(NamedTuple):
+    """y = apply(weight) + a bias, linear in the weight; `leaf` stood in for the weight."""
+
+    apply: Callable[[Tensor], Tensor]
+    weight_id: int
+    leaf: Tensor
+    y: Tensor
+
+
 def _first_derivatives(
     loss: Tensor,
-    linears: "_LinearsApart",
+    calls: list[_LinearCall],
     parameters: list[nn.Parameter],
     directions: list[Tensor],
     autocast_dtype: torch.dtype | None,
 ) -> list[tuple[Tensor, Tensor]]:
     """Pairs (a, b) of tensors such that the differential of <gradient, direction> is the sum of <da, b>."""
-    outputs = [y for _, _, _, y in linears.calls]
-    deltas = torch.autograd.grad(loss, [*outputs, *parameters], create_graph=True, allow_unused=True)
-    pairs = [(g, v) for g, v in zip(deltas[len(outputs) :], directions, strict=True) if g is not None]
+    deltas = torch.autograd.grad(loss, [*(c.y for c in calls), *parameters], create_graph=True, allow_unused=True)
+    pairs = [(g, v) for g, v in zip(deltas[len(calls) :], directions, strict=True) if g is not None]
     by_id = dict(zip(map(id, parameters), directions, strict=True))
     with autocasting(loss.device, autocast_dtype):
-        for (x, weight, _, _), delta in zip(linears.calls, deltas, strict=False):
+        for call, delta in zip(calls, deltas, strict=False):
             if delta is not None:
-                moved = F.linear(x, by_id[id(weight)])
-                pairs += [(delta, moved.detach())] + ([(moved, delta.detach())] if moved.requires_grad else [])
+                moved = call.apply(by_id[call.weight_id])
+                pairs += [(delta, moved.detach()), (moved, delta.detach())]
     return [(a, b) for a, b in pairs if a.requires_grad]
 
 
 class _LinearsApart(TorchFunctionMode):
-    """While active, each linear layer reads a leaf of its own instead of its weight, and SiLU has a short Hessian.
+    """While active, layers linear in their weight read a leaf of their own instead, and SiLU has a short Hessian.
 
-    `calls` holds (input, weight, leaf, output) of each linear layer's call with a weight in `parameters`.
+    `calls` holds each such call with a weight among `parameters`.
     """
 
     def __init__(self, parameters: list[nn.Parameter]) -> None:
         super().__init__()
-        self.calls: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self.calls: list[_LinearCall] = []
         self._ids = {id(p) for p in parameters}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        place = {F.linear: 1, F.embedding: 1, torch.addmm: 2}.get(func, len(args))
+        options = [kwargs.get(name) for name in _NOT_LINEAR]
+        is_linear = all(option is None or option is False for option in options)  # a padding row of 0 is an option
         if func is F.silu and not kwargs.get("inplace"):
             return _SiLU.apply(args[0])
-        if func is F.linear and len(args) > 1 and id(args[1]) in self._ids:
-            leaf = args[1].detach().requires_grad_()
-            y = func(args[0], leaf, *args[2:], **kwargs)
-            self.calls.append((args[0], args[1], leaf, y))
-            return y
-        return func(*args, **kwargs)
+        if place >= len(args) or id(args[place]) not in self._ids or not is_linear:
+            return func(*args, **kwargs)
+        weight, leaf = args[place], args[place].detach().requires_grad_()
+        y = func(*args[:place], leaf, *args[place + 1 :], **kwargs)
+        apply = partial(torch.mm, args[1]) if func is torch.addmm else partial(func, args[0])
+        self.calls.append(_LinearCall(apply, id(weight), leaf, y))
+        return y
 
 
 class _SiLU(torch.autograd.Function):

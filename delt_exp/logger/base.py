@@ -34,4 +34,4 @@ class RunLogger(Protocol):
         """Take the finished record; the run folder is complete. Closes the run."""
 
     def abandon(self) -> None:
-        """Close the run after an error."""
+        """Close the run after an error; may come before `start`, when another logger failed to start."""

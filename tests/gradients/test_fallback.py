@@ -66,6 +66,15 @@ class PositionsFirst(nn.Linear):
         return super().forward(x.transpose(0, 1)).transpose(0, 1)
 
 
+class PositionsFirstInMemory(nn.Linear):
+    """Flattens a tensor of shape (B, T, ...) whose memory, and so its flat view, has the positions first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = torch.relu(x.transpose(0, 1).contiguous().transpose(0, 1))
+        rows = super().forward(whole.transpose(0, 1).reshape(-1, WIDTH))
+        return rows.reshape(x.shape[1], x.shape[0], WIDTH).transpose(0, 1)
+
+
 class Flattened(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.view(-1, WIDTH)).view(x.shape)
@@ -95,9 +104,10 @@ class InPlace(nn.Linear):
         return y
 
 
-def terms_and_reference(middle: nn.Module, shape: list[int]) -> tuple[Any, Any]:
+def terms_and_reference(middle: nn.Module, shape: list[int], trains_embedding: bool = True) -> tuple[Any, Any]:
     torch.manual_seed(0)
     net = Net(middle).double()
+    net.embed.requires_grad_(trains_embedding)
     batch, direction = draw_batch(shape), draw_direction(net)
     return per_sample_terms(net, batch, direction), per_sample_terms_reference(net, batch, direction)
 
@@ -122,6 +132,17 @@ def assert_same(pair: tuple[Any, Any]) -> None:
 def test_unknown_uses_are_named_and_right(middle: nn.Module, name: str, shape: list[int]) -> None:
     with pytest.warns(UserWarning, match=f"uses {name} in a way"):
         assert_same(terms_and_reference(middle, shape))
+
+
+def test_layers_reached_through_unknown_ones_alone_are_not_forgotten() -> None:
+    layers = nn.Sequential(Bilinear(), nn.Linear(WIDTH, WIDTH))
+    with pytest.warns(UserWarning, match="uses middle.0.core in a way"):
+        assert_same(terms_and_reference(layers, [4, 2, 3], trains_embedding=False))
+
+
+def test_a_flat_view_of_another_order_is_not_taken_for_the_order_of_samples() -> None:
+    with pytest.warns(UserWarning, match="uses middle.weight, middle.bias in a way"):
+        assert_same(terms_and_reference(PositionsFirstInMemory(WIDTH, WIDTH), [4, 2, 3]))
 
 
 @pytest.mark.parametrize("middle", [Flattened(WIDTH, WIDTH), SharedScale(), nn.LayerNorm(WIDTH), nn.RMSNorm(WIDTH)])

@@ -31,7 +31,7 @@ def _gpt2() -> nn.Module:
 FAMILIES: dict[str, Callable[[], Any]] = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**_SIZES)),
     "llama tied, padding row": lambda: LlamaForCausalLM(
-        LlamaConfig(**_SIZES, tie_word_embeddings=True, pad_token_id=3)
+        LlamaConfig(**_SIZES, tie_word_embeddings=True, pad_token_id=0)
     ),
     "llama with biases": lambda: LlamaForCausalLM(LlamaConfig(**_SIZES, attention_bias=True, mlp_bias=True)),
     "mistral": lambda: MistralForCausalLM(MistralConfig(**_SIZES, sliding_window=3)),
@@ -57,6 +57,7 @@ def draw_batch(lengths: list[int], seed: int = 0) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shape = len(lengths), max(1, *lengths)
     input_ids_BT, labels_BT = (torch.randint(VOCAB, shape, generator=generator) for _ in range(2))
+    input_ids_BT[:, ::3] = 0  # repeated, and the padding row of one family
     is_padding_BT = torch.arange(shape[1])[None] >= torch.tensor(lengths)[:, None]
     is_left_out_BT = torch.rand(shape, generator=generator) < 0.2
     return {"input_ids": input_ids_BT, "labels": labels_BT.masked_fill(is_padding_BT | is_left_out_BT, -100)}

@@ -1,0 +1,54 @@
+"""The annotated documents in training and validation batches."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from delt_exp.data_scorer.annotated import Annotated
+from delt_exp.data_scorer.model import Part
+from delt_exp.data_scorer.windows import buckets, windows_of
+
+
+class AnnotatedDocuments(pl.LightningDataModule):
+    """Every batch is a list of parts: `batch_documents` documents in passes of at most `batch_tokens` padded tokens.
+
+    A document is never divided among passes, because its windows are pooled. The Trainer must reload the loaders every
+    epoch, each of which has a random order of its own.
+    """
+
+    def __init__(
+        self, annotated: Annotated, context_tokens: int, batch_documents: int, batch_tokens: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.annotated, self.context_tokens = annotated, context_tokens
+        self.batch_documents, self.batch_tokens, self.seed = batch_documents, batch_tokens, seed
+
+    def train_dataloader(self) -> DataLoader[list[Part]]:
+        epoch = 0 if self.trainer is None else self.trainer.current_epoch
+        rng = np.random.default_rng([self.seed, epoch])
+        return self._loader(rng.permutation(np.flatnonzero(~self.annotated.is_validation)))
+
+    def val_dataloader(self) -> DataLoader[list[Part]]:
+        return self._loader(np.flatnonzero(self.annotated.is_validation))
+
+    def _loader(self, order: NDArray[np.intp]) -> DataLoader[list[Part]]:
+        batches: Sequence[NDArray[np.intp]] = [
+            order[first : first + self.batch_documents] for first in range(0, len(order), self.batch_documents)
+        ]
+        return DataLoader(batches, batch_size=None, collate_fn=self._parts)  # type: ignore[arg-type]
+
+    def _parts(self, chosen: NDArray[np.intp]) -> list[Part]:
+        totals = windows_of(self.annotated.tokens, self.annotated.rows[chosen], self.context_tokens).totals_D
+        return [self._part(chosen[bucket]) for bucket in buckets(totals, self.context_tokens, self.batch_tokens)]
+
+    def _part(self, chosen: NDArray[np.intp]) -> Part:
+        windows = windows_of(self.annotated.tokens, self.annotated.rows[chosen], self.context_tokens)
+        return Part(
+            windows.batch(np.arange(len(windows.document_W))),
+            torch.from_numpy(self.annotated.targets[chosen]),
+            torch.from_numpy(self.annotated.labels[chosen]),
+        )

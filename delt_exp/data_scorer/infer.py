@@ -1,0 +1,107 @@
+"""Scores for a whole corpus: batches of similar length, shard by shard, shared by any number of processes."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from delt_exp.data_scorer.fitted import FittedScorer
+from delt_exp.data_scorer.windows import buckets, windows_of
+from delt_exp.errors import ConfigError, StoreError
+from delt_exp.files import read_json, write_json, written_aside
+from delt_exp.progress import say, track
+from delt_exp.runtime import Runtime
+from delt_exp.tokens import Tokens
+
+SHARD_DOCUMENTS = 4096
+
+
+class Ranks(Protocol):
+    """The processes that share the work; each holds the whole model."""
+
+    rank: int
+    world_size: int
+
+    def barrier(self) -> None:
+        """Return when every process has called it."""
+
+
+def predict(
+    fitted: FittedScorer, tokens: Tokens, runtime: Runtime, folder: Path, ranks: Ranks | None = None
+) -> NDArray[np.float32]:
+    """Return a score [N] in annotated units for every document of `tokens`; the same for any number of ranks.
+
+    Finished shards are kept in `folder`, which all ranks must see; a repeated call computes only what is missing.
+    Raises StoreError when the folder holds shards of another scorer or corpus, ConfigError for another tokenizer.
+    """
+    if tokens.meta["tokenizer"] != fitted.reading.tokenizer:
+        raise ConfigError(
+            f"{tokens.folder} was encoded by tokenizer {tokens.meta['tokenizer']}, the data scorer reads "
+            f"{fitted.reading.tokenizer}; encode the corpus with the tokenizer of the annotated documents"
+        )
+    rank, world_size = (ranks.rank, ranks.world_size) if ranks is not None else (0, 1)
+    if rank == 0:
+        _claim(folder, {"scorer": fitted.digest, "tokens": tokens.digest, "shard_documents": SHARD_DOCUMENTS})
+    if ranks is not None:
+        ranks.barrier()
+    paths = [folder / f"scores-{i:05d}.npy" for i in range(-(-len(tokens) // SHARD_DOCUMENTS))]
+    missing = [shard for shard in range(rank, len(paths), world_size) if not paths[shard].exists()]
+    _predict_shards(fitted, tokens, runtime, paths, missing, is_shown=rank == 0)
+    if ranks is not None:
+        ranks.barrier()
+    return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+
+
+def predict_rows(
+    fitted: FittedScorer, tokens: Tokens, rows: NDArray[np.intp], runtime: Runtime,
+    advance: Callable[[int], None] = lambda num_documents: None,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Return scores in annotated units for the documents `rows`, whatever they share a batch with up to rounding.
+
+    Batches hold at most runtime.batch_tokens padded tokens.
+    """
+    device, reading = torch.device(runtime.torch_device()), fitted.reading
+    regressor = fitted.regressor.to(device).eval()
+    windows, dots_D = windows_of(tokens, rows, reading.context_tokens), np.zeros(len(rows))
+    in_bf16 = torch.autocast(device.type, torch.bfloat16, enabled=reading.precision == "bf16-mixed")
+    with torch.inference_mode(), in_bf16:
+        for chosen in buckets(windows.lengths_W, reading.context_tokens, runtime.batch_tokens):
+            batch = windows.batch(chosen)
+            dots_W = regressor(batch.ids_WT.to(device), batch.lengths_W.to(device))
+            np.add.at(dots_D, windows.document_W[chosen], dots_W.double().cpu().numpy())
+            advance(int(np.count_nonzero(windows.starts_W[chosen] == 0)))
+    standardised_D = dots_D / windows.totals_D + float(regressor.head.bias)
+    return (reading.label_mean + reading.label_std * standardised_D).astype(np.float32)
+
+
+def _predict_shards(
+    fitted: FittedScorer, tokens: Tokens, runtime: Runtime, paths: list[Path], missing: list[int], is_shown: bool
+) -> None:
+    """Write the missing shards; documents are counted when their first window is done."""
+    rows = {shard: _rows(shard, len(tokens)) for shard in missing}
+    total = sum(map(len, rows.values()))
+    if is_shown and any(path.exists() for path in paths):
+        say(f"scoring continues: {sum(path.exists() for path in paths)} of {len(paths)} shards are there")
+    with track("scoring the corpus", total, "documents") if is_shown else nullcontext() as task:
+        for shard in missing:
+            advance = task.advance if task is not None else lambda num_documents: None
+            scores = predict_rows(fitted, tokens, rows[shard], runtime, advance)
+            with written_aside(paths[shard]) as aside, aside.open("wb") as file:
+                np.save(file, scores, allow_pickle=False)
+
+
+def _rows(shard: int, num_documents: int) -> NDArray[np.intp]:
+    return np.arange(shard * SHARD_DOCUMENTS, min((shard + 1) * SHARD_DOCUMENTS, num_documents))
+
+
+def _claim(folder: Path, source: dict[str, str | int]) -> None:
+    """Say in `folder` whose shards it holds."""
+    path = folder / "source.json"
+    if path.exists() and read_json(path) != source:
+        raise StoreError(f"{folder} holds scores of another data scorer or corpus; delete it or choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, source)

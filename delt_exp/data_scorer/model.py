@@ -1,0 +1,172 @@
+"""The regression model of the data scorer, and how it is trained (DELT, arXiv 2506.21545).
+
+W windows, T positions, C channels, D documents.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from delt_exp.data_scorer.windows import Batch
+from delt_exp.errors import DataError
+from delt_exp.model.optimizer import AdamW
+from delt_exp.model.schedule import WarmupCosine
+
+
+class Regressor(nn.Module):
+    """The body of a causal LM, mean pooling over all positions of a document, and a linear head with bias.
+
+    The head starts at zero, so that the first prediction is the mean score.
+    """
+
+    def __init__(self, body: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.body = body
+        self.head = nn.Linear(channels, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @classmethod
+    def of_causal_lm(cls, network: Any) -> "Regressor":
+        """Return a regressor on a float32 copy of the body of a `transformers` causal LM, which stays as it is."""
+        body = copy.deepcopy(network.base_model).float().requires_grad_(True)
+        return cls(body, network.get_output_embeddings().weight.shape[1])
+
+    def forward(self, ids_WT: Tensor, lengths_W: Tensor) -> Tensor:
+        """Return, for each window, the sum over its positions of head weight times last hidden state, in float32.
+
+        Divided by the positions of a document, and with the bias added, the sums of its windows are its prediction.
+        Windows are padded on the right and attention is causal, so that padding needs no mask.
+        """
+        hidden_WTC = self.body(input_ids=ids_WT, use_cache=False).last_hidden_state.float()
+        is_padding_WT = torch.arange(ids_WT.shape[1], device=ids_WT.device) >= lengths_W[:, None]
+        sum_WC = hidden_WTC.masked_fill(is_padding_WT[..., None], 0.0).sum(1)
+        return (sum_WC * self.head.weight).sum(1)  # no matmul: autocast would make it bf16
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Return [D] predictions for a batch that holds every window of its documents 0 .. D-1."""
+        num_documents = int(batch.document_W[-1]) + 1
+        zeros_D = torch.zeros(num_documents, device=batch.ids_WT.device)
+        dots_D = zeros_D.index_add(0, batch.document_W, self(batch.ids_WT, batch.lengths_W))
+        return dots_D / zeros_D.index_add(0, batch.document_W, batch.lengths_W.float()) + self.head.bias
+
+
+class Part(NamedTuple):
+    """Documents of one forward pass with their standardised targets and their labels as annotated."""
+
+    batch: Batch
+    target_D: Tensor
+    label_D: Tensor
+
+
+class RegressionModule(pl.LightningModule):
+    """Trains a regressor on the mean squared error of each batch of documents, given as a list of parts.
+
+    `curve` holds one row of numbers an epoch; `best_state` the weights of the epoch with the highest validation
+    Spearman, the first of equals; it stays None while no epoch has one.
+    """
+
+    def __init__(
+        self, regressor: Regressor, optimizer: AdamW, schedule: WarmupCosine, clip_norm: float | None,
+        num_steps: int, seed: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.automatic_optimization = False
+        self.regressor = regressor
+        self.optimizer, self.schedule, self.clip_norm = optimizer, schedule, clip_norm
+        self.num_steps, self.seed = num_steps, seed
+        self.curve: list[dict[str, float | int | None]] = []
+        self.best_epoch: int | None = None
+        self.best_state: dict[str, Tensor] | None = None
+        self._train_errors: list[Tensor] = []
+        self._validation: list[tuple[Tensor, Part]] = []
+        self._started = time.monotonic()
+
+    def training_step(self, parts: Sequence[Part], batch_idx: int) -> None:
+        torch.manual_seed(self.seed + self.global_step)  # of dropout, where the body has it
+        optimizer: Any = self.optimizers()
+        optimizer.zero_grad()
+        num_documents = sum(len(part.target_D) for part in parts)
+        for part in parts:
+            error_D = (self.regressor.predict(part.batch) - part.target_D).square()
+            self.manual_backward(error_D.sum() / num_documents)
+            self._train_errors.append(error_D.detach())
+        largest = math.inf if self.clip_norm is None else self.clip_norm
+        nn.utils.clip_grad_norm_(self.regressor.parameters(), largest)
+        optimizer.step()
+        schedule: Any = self.lr_schedulers()
+        schedule.step()
+
+    def validation_step(self, parts: Sequence[Part], batch_idx: int) -> None:
+        self._validation += [(self.regressor.predict(part.batch), part) for part in parts]
+
+    def on_validation_epoch_end(self) -> None:
+        predicted = torch.cat([predicted_D for predicted_D, _ in self._validation])
+        target = torch.cat([part.target_D for _, part in self._validation])
+        label = torch.cat([part.label_D for _, part in self._validation])
+        self.curve.append({
+            "epoch": len(self.curve) + 1,
+            "train_loss": _number(torch.cat(self._train_errors).mean()),
+            "validation_loss": _number((predicted - target).square().mean()),
+            "validation_spearman": spearman(label.cpu(), predicted.cpu()),
+            "seconds": time.monotonic() - self._started,
+        })  # fmt: skip
+        self._train_errors, self._validation = [], []
+        self._keep_if_best()
+
+    def _keep_if_best(self) -> None:
+        newest = self.curve[-1]["validation_spearman"]
+        best = None if self.best_epoch is None else self.curve[self.best_epoch - 1]["validation_spearman"]
+        if newest is not None and (best is None or newest > best):
+            self.best_epoch = len(self.curve)
+            self.best_state = {
+                name: value.detach().cpu().clone() for name, value in self.regressor.state_dict().items()
+            }
+
+    def restore_best(self) -> None:
+        """Give the regressor the weights of the best epoch; raises DataError when no epoch has a Spearman."""
+        if self.best_state is None:
+            raise DataError(
+                f"after each of {len(self.curve)} epochs the data scorer predicts the same number, or none, for all "
+                f"validation documents; use a data_scorer.optimizer.lr below {self.optimizer.lr} or more epochs"
+            )
+        self.regressor.load_state_dict(self.best_state)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer.make(self.regressor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self.schedule.factor(min(step, self.num_steps - 1), self.num_steps)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+
+def spearman(a: ArrayLike, b: ArrayLike) -> float | None:
+    """Return Spearman's rank correlation in [-1, 1], ties sharing their mean rank; None where one side has no order."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(a, b).statistic) if _has_order(a) and _has_order(b) else None
+
+
+def pearson(a: ArrayLike, b: ArrayLike) -> float | None:
+    """Return the linear correlation in [-1, 1]; None where one side is constant or not finite."""
+    from scipy.stats import pearsonr
+
+    return float(pearsonr(a, b).statistic) if _has_order(a) and _has_order(b) else None
+
+
+def _has_order(values: ArrayLike) -> bool:
+    """Whether the values are finite and not all equal."""
+    array = np.asarray(values)
+    return bool(np.isfinite(array).all() and (array != array[0]).any())
+
+
+def _number(value: Tensor) -> float | None:
+    return float(value) if torch.isfinite(value) else None

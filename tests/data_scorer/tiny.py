@@ -1,0 +1,48 @@
+"""A tiny proxy over byte tokens and a data scorer that learns how often a letter occurs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from delt_exp.data_scorer.fit import DataScorer
+from delt_exp.model.optimizer import AdamW
+from delt_exp.model.schedule import WarmupCosine
+from delt_exp.proxy.base import ProxyModel
+from tests.helpers import make_pool, tiny_recipe
+
+SCORER = DataScorer(
+    body=None,
+    epochs=4,
+    batch_documents=16,
+    validation_ratio=0.2,
+    clip_sigma=3.0,
+    clip_norm=1.0,
+    seed=0,
+    optimizer=AdamW(lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
+    schedule=WarmupCosine(warmup_steps=5, warmup_ratio=None, min_ratio=1e-3),
+)
+
+
+def letters(count: int, seed: int = 0) -> list[str]:
+    """Documents of 1 to 40 letters, in which `a` is anything from rare to common."""
+    rng = np.random.default_rng(seed)
+    shares = rng.random(count)
+    return [
+        "".join(np.where(rng.random(length) < share, "a", rng.choice(list("bcdef"), length)))
+        for share, length in zip(shares, rng.integers(1, 41, count), strict=True)
+    ]
+
+
+def share_of_a(texts: Sequence[str]) -> np.ndarray:
+    return np.array([text.count("a") / len(text) for text in texts])
+
+
+def make_proxy(tmp_path: Path, texts: Sequence[str], context_tokens: int = 64, **config: Any) -> ProxyModel:
+    """An untrained Llama of 2 x 16 over `texts`, or of another architecture."""
+    pool = make_pool(tmp_path, texts)
+    recipe = tiny_recipe(context_tokens=context_tokens)
+    network = replace(recipe.network, **config).make(pool.tokenizer, 0).eval()
+    return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, context_tokens)

@@ -119,7 +119,7 @@ class TestCounts:
 class TestSplit:
     @given(
         text=st.text(alphabet=st.sampled_from("ab. \n") | st.characters(codec="utf-8"), max_size=60),
-        max_chars=st.integers(1, 20),
+        max_chars=st.integers(2, 20),
     )
     @example("aaaa\n\n" * 5, 7)
     @example("\n" * 30, 4)

@@ -15,11 +15,13 @@ from delt_exp.data_scorer.annotated import Annotated, prepare
 from delt_exp.data_scorer.documents import AnnotatedDocuments
 from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
 from delt_exp.data_scorer.infer import predict_rows
-from delt_exp.data_scorer.model import RegressionModule, Regressor, pearson, spearman
+from delt_exp.data_scorer.model import RegressionModule, pearson, spearman
+from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.errors import ConfigError
 from delt_exp.files import write_json, written_aside
 from delt_exp.model.optimizer import AdamW
-from delt_exp.model.recipe import Network, position_limit
+from delt_exp.model.pretrained import position_limit
+from delt_exp.model.recipe import Network
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.progress import Task, track
 from delt_exp.proxy.base import ProxyModel

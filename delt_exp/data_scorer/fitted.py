@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from delt_exp.data_scorer.model import Regressor
+from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.files import digest, file_sha256, read_json, written_aside
 
 

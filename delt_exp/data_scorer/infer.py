@@ -74,7 +74,7 @@ def predict_rows(
             dots_W = regressor(batch.ids_WT.to(device), batch.lengths_W.to(device))
             np.add.at(dots_D, windows.document_W[chosen], dots_W.double().cpu().numpy())
             advance(int(np.count_nonzero(windows.starts_W[chosen] == 0)))
-    standardised_D = dots_D / windows.totals_D + float(regressor.head.bias)
+    standardised_D = dots_D / windows.totals_D + regressor.head.bias.item()
     return (reading.label_mean + reading.label_std * standardised_D).astype(np.float32)
 
 

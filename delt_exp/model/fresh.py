@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from delt_exp.errors import ConfigError
+from delt_exp.model.pretrained import POSITION_SETTINGS, position_limit
 from delt_exp.tokenizer.base import Tokenizer
 
 
@@ -26,13 +27,18 @@ class FreshNetwork:
         import torch
         from transformers import AutoModelForCausalLM
 
-        config = self.config_of(tokenizer)
+        config = self._config(tokenizer)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return AutoModelForCausalLM.from_config(config)
 
-    def config_of(self, tokenizer: Tokenizer) -> Any:
-        """Return the `transformers` config with the tokenizer's vocabulary; raises ConfigError as `make` does."""
+    def position_limit(self, tokenizer: Tokenizer) -> int | None:
+        """Return how many positions the network takes, None for no limit; raises ConfigError as `make` does."""
+        said = [self.config[name] for name in POSITION_SETTINGS if name in self.config]
+        # What the settings say saves the import of `transformers`, several seconds of a run that computes nothing.
+        return said[0] if said else position_limit(self._config(tokenizer))
+
+    def _config(self, tokenizer: Tokenizer) -> Any:
         from transformers import AutoConfig
 
         special = {"bos_token_id": tokenizer.eos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": None}

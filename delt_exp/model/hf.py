@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from delt_exp.errors import ConfigError
-from delt_exp.model.pretrained import load_pretrained, pretrained_fingerprint
+from delt_exp.model.pretrained import load_pretrained, position_limit, pretrained_fingerprint
 from delt_exp.tokenizer.base import Tokenizer
 
 
@@ -34,8 +34,8 @@ class PretrainedNetwork:
             )
         return network
 
-    def config_of(self, tokenizer: Tokenizer) -> Any:
-        """Return the `transformers` config of the pretrained model."""
+    def position_limit(self, tokenizer: Tokenizer) -> int | None:
+        """Return how many positions the pretrained model takes, None for no limit."""
         from transformers import AutoConfig
 
-        return load_pretrained(AutoConfig, self.name, self.revision)
+        return position_limit(load_pretrained(AutoConfig, self.name, self.revision))

@@ -28,6 +28,15 @@ def load_pretrained(auto_class: Any, name: str, revision: str | None, **options:
         ) from error
 
 
+POSITION_SETTINGS = ("max_position_embeddings", "n_positions", "max_seq_len")
+
+
+def position_limit(config: Any) -> int | None:
+    """Return how many positions a network of this `transformers` config can take, or None when it has no limit."""
+    limits = (getattr(config, name, None) for name in POSITION_SETTINGS)
+    return next((limit for limit in limits if isinstance(limit, int)), None)
+
+
 def hub_reachable() -> bool:
     """Return whether the Hugging Face Hub answers; asked once before a long series of retries would.
 

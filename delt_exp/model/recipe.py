@@ -22,8 +22,8 @@ class Network(Protocol):
     def make(self, tokenizer: Tokenizer, seed: int) -> Any:
         """Return a `transformers` causal LM in float32 on the CPU."""
 
-    def config_of(self, tokenizer: Tokenizer) -> Any:
-        """Return its `transformers` config without building weights."""
+    def position_limit(self, tokenizer: Tokenizer) -> int | None:
+        """Return how many positions it can take, None when it has no limit; builds no weights."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Recipe:
 
     def check_context(self, tokenizer: Tokenizer) -> None:
         """Raise ConfigError when `context_tokens` is beyond the network's positions; builds no weights."""
-        limit = position_limit(self.network.config_of(tokenizer))
+        limit = self.network.position_limit(tokenizer)
         if limit is not None and self.context_tokens > limit:
             raise ConfigError(
                 f"model.context_tokens is {self.context_tokens}, but this model has {limit} positions; "
@@ -64,15 +64,6 @@ class Recipe:
     def plan(self, tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings) -> Plan:
         """Return the batches in which this recipe trains `order`; raises DataError for less than one batch."""
         return make_plan(tokens, order, settings, context_tokens=self.context_tokens, batch_items=self.batch_items)
-
-
-def position_limit(config: Any) -> int | None:
-    """Return how many positions a network of this `transformers` config can take, or None when it has no limit."""
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
-        limit = getattr(config, name, None)
-        if isinstance(limit, int):
-            return limit
-    return None
 
 
 def num_parameters(parameters: Iterable[Any]) -> int:

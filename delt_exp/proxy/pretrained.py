@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from delt_exp.model.pretrained import load_pretrained, pretrained_fingerprint
-from delt_exp.model.recipe import position_limit
+from delt_exp.model.pretrained import load_pretrained, position_limit, pretrained_fingerprint
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool

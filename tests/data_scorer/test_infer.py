@@ -1,12 +1,10 @@
 """Inference: what a prediction is, and that nothing about batches, shards, ranks or kills changes it."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,11 +12,11 @@ from hypothesis import strategies as st
 from delt_exp.data_scorer import infer
 from delt_exp.data_scorer.fitted import FittedScorer, Reading
 from delt_exp.data_scorer.infer import predict, predict_rows
-from delt_exp.data_scorer.model import Regressor
+from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.data_scorer.windows import buckets, windows_of
 from delt_exp.errors import ConfigError, StoreError
 from delt_exp.runtime import Runtime
-from delt_exp.tokens import Tokens
+from tests.data_scorer.ranks import run_rank
 from tests.data_scorer.tiny import letters, make_proxy
 from tests.helpers import RUNTIME
 
@@ -133,27 +131,6 @@ def test_shards_of_another_scorer_and_tokens_of_another_tokenizer_are_refused(fi
     foreign = replace(fitted, reading=replace(fitted.reading, tokenizer="0123"))
     with pytest.raises(ConfigError, match="0123"):
         predict(foreign, proxy.candidates, RUNTIME, tmp_path / "other")
-
-
-class Gloo:
-    def __init__(self) -> None:
-        self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
-
-    def barrier(self) -> None:
-        dist.barrier()
-
-
-def run_rank(rank: int, fitted: FittedScorer, tokens_folder: Path, folder: Path) -> None:
-    """Process `rank` takes part in every group large enough to have it."""
-    torch.set_num_threads(1)
-    infer.SHARD_DOCUMENTS = 4  # 25 documents: 7 shards, which neither 2 nor 3 divide
-    for world_size in (1, 2, 3):
-        if rank < world_size:
-            meet = f"file://{folder}/meet{world_size}"
-            dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=world_size)
-            scores = predict(fitted, Tokens(tokens_folder), RUNTIME, folder / f"of{world_size}", Gloo())
-            np.save(folder / f"{rank}-of-{world_size}.npy", scores)
-            dist.destroy_process_group()
 
 
 def test_any_number_of_processes_gives_the_same_bits(fitted, proxy, tmp_path):

@@ -49,7 +49,7 @@ class Stdlib:
 
     def fingerprint(self) -> str:
         """Return a hash of the names and contents of all files that the three corpora are made of."""
-        return _content_digest()
+        return digest([(name, hashlib.sha256(content).hexdigest()) for name, content in _read()])
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,3 @@ def _extract() -> dict[str, list[tuple[str, str, str]]]:
         found["stdlib_code"] += [(name, "", text) for text in module.code()]
         found["stdlib_pairs"] += [(name, *pair) for pair in module.pairs()]
     return found
-
-
-@cache
-def _content_digest() -> str:
-    """Hash the library once in a process: its files do not change under a running Python."""
-    return digest([(name, hashlib.sha256(content).hexdigest()) for name, content in _read()])

@@ -11,7 +11,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from delt_exp.cli import CONF
-from delt_exp.config import build, plain
+from delt_exp.config import build, construct, plain
+from delt_exp.corpus import CorpusSettings
 from delt_exp.dataset.base import Dataset, Document
 from delt_exp.dataset.mixture import size_bytes
 from delt_exp.dataset.stdlib import SPLITS, StdlibCode, StdlibProse
@@ -54,7 +55,7 @@ def config(*overrides: str) -> DictConfig:
 
 def tokenized(cfg: DictConfig, dataset: Dataset, store: Store) -> tuple[TokenizedCorpus, Tokenizer]:
     """Return a dataset read and encoded as a run would do it."""
-    corpus = corpus_stage(store, dataset, **plain(cfg.corpus))
+    corpus = corpus_stage(store, dataset, construct(CorpusSettings, cfg.corpus, "corpus"))
     tokenizer = tokenizer_stage(store, build(cfg.tokenizer), corpus)
     return tokens_stage(store, corpus, tokenizer), tokenizer
 

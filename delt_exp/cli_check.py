@@ -4,11 +4,11 @@ import difflib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -64,6 +64,8 @@ def _check_option(conf: Path, override: Override) -> None:
 
 
 def _values(override: Override) -> Iterable[Any]:
+    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        return []
     if override.is_sweep_override():
         return [text.strip("'\"") for text in override.sweep_string_iterator()]
     value = override.value()
@@ -71,7 +73,7 @@ def _values(override: Override) -> Iterable[Any]:
 
 
 def _compose(conf: Path, overrides: Sequence[Override]) -> DictConfig:
-    single = [_first_choice(override) for override in overrides]
+    single = [_first_choice(conf, override) for override in overrides]
     with initialize_config_dir(str(conf), version_base="1.3"):
         try:
             return compose("config", single)
@@ -102,9 +104,14 @@ def _raise_for(key: str, text: str, known: list[str], groups: list[str], error: 
     ) from error
 
 
-def _first_choice(override: Override) -> str:
+def _first_choice(conf: Path, override: Override) -> str:
     if not override.is_sweep_override():
         return str(override.input_line)
+    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        found = cast(Glob, override.value()).filter(options(conf, override.key_or_group or ""))
+        if not found:
+            raise ConfigError(f"{override.input_line} matches no option of {override.key_or_group}")
+        return f"{override.key_or_group}={found[0]}"
     return f"{(override.input_line or '').split('=')[0]}={next(iter(override.sweep_string_iterator()))}"
 
 
@@ -122,8 +129,8 @@ def _check_output(folder: Path) -> None:
     with disk_errors(folder):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise StoreError(f"output_dir {folder} is a file; give a folder: output_dir=FOLDER") from error
+        except (FileExistsError, FileNotFoundError) as error:
+            raise StoreError(f"output_dir {folder} cannot be made a folder; give another: output_dir=FOLDER") from error
         if not os.access(folder, os.W_OK):
             raise StoreError(f"output_dir {folder} is not writable; give another folder: output_dir=FOLDER")
 

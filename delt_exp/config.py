@@ -3,7 +3,7 @@
 import importlib
 import types
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -25,8 +25,8 @@ def plain(node: Any) -> Any:
 def build(node: Any, place: str = "") -> Any:
     """Return the object (or, with `_partial_`, the function) that a config node describes.
 
-    place: the node's key, for messages. Raises ConfigError for a setting of the wrong type or value, and for a target outside this package, at any depth:
-    a config file cannot run other code.
+    place: the node's key, for messages. Raises ConfigError for a setting of the wrong type or value, and for a target
+    outside this package, at any depth: a config file cannot run other code.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
@@ -38,12 +38,18 @@ def build(node: Any, place: str = "") -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, DeltError):
             raise error.__cause__ from error
-        raise ConfigError(f"{place}: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{place}: {error.__cause__ or error}") from error
 
 
 def construct(cls: type[T], node: Any, place: str) -> T:
     """Return `cls` with the settings of a config node that names no target; raises ConfigError for a wrong type."""
     settings = plain(node)
+    known = {field.name for field in fields(cls) if field.init}  # type: ignore[arg-type]
+    if set(settings) != known:
+        wrong = sorted(set(settings) ^ known)[0]
+        raise ConfigError(
+            f"{place}.{wrong} is {'unknown' if wrong in settings else 'missing'}; keys: {', '.join(known)}"
+        )
     _check_types(cls, settings, place)
     return cls(**settings)
 

@@ -15,14 +15,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.checks import check_integer
 from delt_exp.dataset.base import Dataset, Document
-from delt_exp.errors import ConfigError, DataError
+from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.progress import track
 
 Ids = NDArray[np.uint64]
-# One row a document; typed arrays, so that a hundred million documents cost 26 bytes each and not Python objects.
+FORMAT = 1  # bump when the same documents are written differently
+# One row a document; typed arrays, so that a hundred million documents cost 28 bytes each and not Python objects.
 COLUMNS = {"ids": "Q", "offsets": "q", "prompt_bytes": "i", "text_bytes": "i", "sources": "I"}
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """max_document_chars: longer documents are split, null keeps them whole. drop_duplicates: exact ones go."""
+
+    max_document_chars: int | None
+    drop_duplicates: bool
+
+    def __post_init__(self) -> None:
+        if self.max_document_chars is not None:
+            check_integer("corpus.max_document_chars", self.max_document_chars, at_least=2)
 
 
 def document_id(document: Document) -> int:
@@ -38,10 +52,6 @@ def split_document(document: Document, max_chars: int | None) -> Iterator[Docume
 
     The pieces joined are the document. A prompt/completion pair stays whole: its parts mean little apart.
     """
-    if max_chars is not None and max_chars < 2:
-        raise ConfigError(
-            f"corpus.max_document_chars must be at least 2, or null to keep documents whole, got {max_chars}"
-        )
     text = document.text
     if max_chars is None or len(text) <= max_chars or document.prompt:
         yield document
@@ -64,7 +74,7 @@ def _last_break(text: str, start: int, end: int) -> int:
     return end
 
 
-def write_corpus(dataset: Dataset, folder: Path, *, max_document_chars: int | None, drop_duplicates: bool) -> None:
+def write_corpus(dataset: Dataset, settings: CorpusSettings, folder: Path) -> None:
     """Read a dataset once and write it to `folder`; raises DataError when no document has any text."""
     columns = {name: array(code) for name, code in COLUMNS.items()}
     sources: dict[str, int] = {}
@@ -77,7 +87,7 @@ def write_corpus(dataset: Dataset, folder: Path, *, max_document_chars: int | No
             if not whole.text.strip():
                 counts["empty"] += 1
                 continue
-            pieces = list(split_document(whole, max_document_chars))
+            pieces = list(split_document(whole, settings.max_document_chars))
             counts["split"] += len(pieces) > 1
             counts["blank_pieces"] += sum(not piece.text.strip() for piece in pieces)
             for document in (piece for piece in pieces if piece.text.strip()):
@@ -92,7 +102,7 @@ def write_corpus(dataset: Dataset, folder: Path, *, max_document_chars: int | No
             f"no document with text: {counts['read']} read, {counts['empty']} empty; check the `text` template "
             f"and the path of {dataset!r}"
         )
-    _finish(folder, columns, list(sources), counts, drop_duplicates)
+    _finish(folder, columns, list(sources), counts, settings.drop_duplicates)
 
 
 def _finish(
@@ -151,7 +161,7 @@ class Corpus:
         return self._column("prompt_bytes")
 
     @cached_property
-    def source_codes(self) -> NDArray[np.uint16]:
+    def source_codes(self) -> NDArray[np.uint32]:
         """[N] position in `meta["sources"]` of the corpus that each document came from."""
         return self._column("sources")
 

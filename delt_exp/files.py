@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from delt_exp.errors import StoreError
+from filelock import FileLock, Timeout
+
+from delt_exp.errors import DeltError, StoreError
+from delt_exp.progress import say
 
 
 def digest(*parts: Any) -> str:
@@ -57,20 +60,45 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def disk_errors(place: Path) -> Iterator[None]:
-    """Turn a full disk or a missing permission under `place` into one clear StoreError."""
+def locked(path: Path, waiting: str) -> Iterator[None]:
+    """Hold the lock file beside `path`; say `waiting` when another process has it."""
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(waiting)
+        lock.acquire()
     try:
         yield
-    except OSError as error:
+    finally:
+        lock.release()
+
+
+@contextmanager
+def disk_errors(place: Path) -> Iterator[None]:
+    """Turn a full disk or a missing permission under `place` into one clear StoreError."""
+    full = "the disk is full: free space (python -m delt_exp.store free --help) and repeat the command"
+    try:
+        yield
+    except DeltError:
+        raise
+    except Exception as error:
         cures = {
-            errno.ENOSPC: "the disk is full: free space (python -m delt_exp.store free --help) and repeat the command",
+            errno.ENOSPC: full,
             errno.EDQUOT: "the disk quota is used up: free space and repeat the command",
             errno.EACCES: "no permission to write there: choose another folder",
             errno.EPERM: "no permission to write there: choose another folder",
             errno.EROFS: "the file system is read-only: choose another folder",
             errno.ENOTDIR: "a file is in the way of the folder: choose another one",
         }
-        if error.errno not in cures:
+        cure = full if _tells_of_full_disk(error) else cures.get(getattr(error, "errno", None) or 0)
+        if cure is None:
             raise
-        where = error.filename or place
-        raise StoreError(f"cannot write {where}: {cures[error.errno]}; finished stages are kept") from error
+        where = getattr(error, "filename", None) or place
+        raise StoreError(f"cannot write {where}: {cure}; finished stages are kept") from error
+
+
+def _tells_of_full_disk(error: Exception) -> bool:
+    """Safetensors and numpy report a full disk in words instead of by number."""
+    text = str(error)
+    return "No space left on device" in text or "os error 28" in text or ("requested and" in text and "written" in text)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -18,4 +19,8 @@ def identity(component: Any) -> Any:
         return {str(key): identity(value) for key, value in component.items()}
     if isinstance(component, list | tuple):
         return [identity(value) for value in component]
-    return component if isinstance(component, str | int | float | bool | None) else str(component)
+    if isinstance(component, str | int | float | bool | None):
+        return component
+    if isinstance(component, Path):
+        return str(component)
+    raise TypeError(f"{component!r} has no identity; components are dataclasses of plain values")

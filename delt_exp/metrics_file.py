@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from delt_exp.files import written_aside
+
 POLL_SECONDS = 0.5
 
 
@@ -37,15 +39,18 @@ class MetricsFile:
         """Add one line, and the header before the first."""
         new = not self.path.exists()
         with self.path.open("a", encoding="utf-8") as file:
-            line = ",".join(repr(row[name]) for name in self.FIELDS) + "\n"
-            file.write(",".join(self.FIELDS) + "\n" + line if new else line)
+            header = ",".join(self.FIELDS) + "\n" if new else ""
+            file.write(header + self._line(row) + "\n")
+
+    def _line(self, row: Mapping[str, float]) -> str:
+        return ",".join(repr(row[name]) for name in self.FIELDS)
 
     def keep_up_to(self, step: int) -> None:
         """Drop the lines after `step`, which a restart writes again."""
         kept = [row for row in self.rows() if row["step"] <= step]
-        self.path.unlink(missing_ok=True)
-        for row in kept:
-            self.append(row)
+        with written_aside(self.path) as aside:
+            lines = [",".join(self.FIELDS), *(self._line(row) for row in kept)]
+            aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @contextmanager

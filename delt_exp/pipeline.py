@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from delt_exp.config import build, construct, plain
+from delt_exp.checks import check_integer
+from delt_exp.config import build, construct
+from delt_exp.corpus import CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.eval_dataset.base import EvalDataset, Measure, Subject
-from delt_exp.files import disk_errors
+from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunInfo, RunLogger
 from delt_exp.model.recipe import Recipe
 from delt_exp.plan import Plan, PlanSettings
@@ -47,6 +49,7 @@ class Components:
     selector: Choice
     orderer: Choice
     model: Recipe
+    corpus: CorpusSettings
     training: PlanSettings
     trainer: TrainerSettings
     eval_dataset: Mapping[str, EvalDataset]
@@ -57,6 +60,7 @@ class Components:
 
 def build_components(cfg: DictConfig) -> Components:
     """Build every component of a configuration; raises ConfigError for a value that is not allowed."""
+    check_integer("seed", cfg.seed, at_least=0)
     groups = ("train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "trainer")
     built = {group: build(cfg[group], group) for group in groups}
     suite = {name: build(node, f"eval_dataset.{name}") for name, node in (cfg.eval_dataset or {}).items()}
@@ -67,7 +71,8 @@ def build_components(cfg: DictConfig) -> Components:
         logger=loggers,
         training=construct(PlanSettings, cfg.training, "training"),
         runtime=construct(Runtime, cfg.runtime, "runtime"),
-        store=Store(**plain(cfg.store)),
+        store=construct(Store, cfg.store, "store"),
+        corpus=construct(CorpusSettings, cfg.corpus, "corpus"),
     )
 
 
@@ -106,7 +111,8 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
             for logger in loggers:
                 logger.start(info)
             outcome = experiment(cfg, parts, partial(_to_all, loggers))
-            record = write_run(info, outcome)
+            with locked(info.folder, f"another process writes {info.folder}; waiting for it"):
+                record = write_run(info, outcome)
         except BaseException:
             for logger in loggers:
                 logger.abandon()
@@ -124,11 +130,11 @@ def _to_all(loggers: list[RunLogger], row: Mapping[str, float]) -> None:
 def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Outcome:
     """Score, select, order, train and evaluate, stage by stage."""
     started, clock, store = datetime.now(UTC), time.monotonic(), parts.store
-    corpus = corpus_stage(store, parts.train_dataset, **plain(cfg.corpus))
+    corpus = corpus_stage(store, parts.train_dataset, parts.corpus)
     tokenizer = tokenizer_stage(store, parts.tokenizer, corpus)
     candidates = tokens_stage(store, corpus, tokenizer)
     rehearse(parts, candidates, tokenizer)
-    target = _target(cfg, parts, tokenizer) if parts.scorer.READS_TARGET else None
+    target = _target(parts, tokenizer) if parts.scorer.READS_TARGET else None
     overlap = _overlap(parts, tokenizer, candidates, target)
 
     table = scores_stage(store, parts.scorer, candidates, target, tokenizer, parts.trainer, parts.runtime)
@@ -155,19 +161,21 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
 
     The stand-ins are all different and one is as large as a number can be, so that no sound setting keeps nothing.
     """
+    parts.trainer.check_available()
+    parts.runtime.check_available()
     ids = candidates.corpus.ids
     scores = np.arange(len(ids), dtype=np.float32)
     scores[-1] = np.finfo(np.float32).max
     kept = parts.selector(ids, scores)
     parts.orderer(ids[kept], scores[kept])
-    parts.model.check_context(tokenizer)
+    parts.model.check(tokenizer)
     everything = parts.model.plan(candidates.tokens, np.arange(len(ids)), parts.training)
     parts.model.schedule.warmup(everything.num_steps)
 
 
-def _target(cfg: DictConfig, parts: Components, tokenizer: Tokenizer) -> TokenizedCorpus:
-    settings = {**plain(cfg.corpus), "drop_duplicates": False}
-    return tokens_stage(parts.store, corpus_stage(parts.store, parts.target_dataset, **settings), tokenizer)
+def _target(parts: Components, tokenizer: Tokenizer) -> TokenizedCorpus:
+    settings = replace(parts.corpus, drop_duplicates=False)
+    return tokens_stage(parts.store, corpus_stage(parts.store, parts.target_dataset, settings), tokenizer)
 
 
 def _overlap(

@@ -145,7 +145,7 @@ class PlanSettings:
         check_choice("training.layout", self.layout, LAYOUTS)
         if (self.epochs is None) == (self.max_tokens is None):
             raise ConfigError(
-                f"give training.epochs or training.max_tokens, not both: got {self.epochs}, {self.max_tokens}"
+                f"give training.epochs or training.max_tokens, one of them: got {self.epochs}, {self.max_tokens}"
             )
         for name in ("epochs", "max_tokens"):
             if getattr(self, name) is not None:
@@ -168,7 +168,20 @@ def make_plan(
             "lower model.batch_items, keep more documents (selector) or use a larger train_dataset"
         )
     plan = replace(whole, num_items=num_items)
-    return plan if settings.max_tokens is None else replace(plan, num_items=_items_within(plan, settings.max_tokens))
+    if settings.max_tokens is not None:
+        plan = replace(plan, num_items=_items_within(plan, settings.max_tokens))
+    _refuse_empty_batches(plan)
+    return plan
+
+
+def _refuse_empty_batches(plan: Plan) -> None:
+    empty = np.flatnonzero(plan.targets_per_step() == 0)
+    if len(empty):
+        document = plan.item(int(empty[0]) * plan.batch_items).first
+        raise DataError(
+            f"batch {empty[0]} has nothing to predict: the prompt of document {int(plan.order[document])} fills it; "
+            "raise model.batch_items or model.context_tokens, shorten prompts, or use training.completion_only=false"
+        )
 
 
 def _repeated(tokens: Tokens, once: Ints, settings: PlanSettings) -> Ints:

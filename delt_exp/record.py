@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.files import write_json, written_aside
+from delt_exp.files import read_json, write_json, written_aside
 from delt_exp.logger.base import RunInfo
 from delt_exp.scorer.base import TokenizedCorpus
 from delt_exp.train import training_result
@@ -38,6 +38,8 @@ def write_run(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
     shutil.copyfile(
         outcome.store.root / "scores" / _key(outcome, "scores") / "scores.parquet", folder / "scores.parquet"
     )
+    if (_evidence(outcome) / "fit.parquet").exists():
+        shutil.copyfile(_evidence(outcome) / "fit.parquet", folder / "fit.parquet")
     shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
     _write_order(folder / "order.parquet", outcome)
     _link_model(folder / "model", outcome.model.pretrained)
@@ -57,6 +59,7 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
         "group": info.group,
         "choices": dict(info.choices),
         "config": dict(info.config),
+        "seed": info.config["seed"],
         "command": shlex.join(["python", *sys.argv]),
         "started": outcome.started.isoformat(timespec="seconds"),
         "seconds": outcome.seconds,
@@ -68,6 +71,8 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
         "score": {
             **asdict(outcome.table.meaning),
             "digest": outcome.table.digest,
+            "fit": _evidence_json(outcome, "fit.json"),
+            "phases": _evidence_json(outcome, "phases.json"),
             "quantiles": _quantiles(outcome.table.scores),
             "by_source": _by_source(outcome),
         },
@@ -86,6 +91,16 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
         "commit": _commit(),
         "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine()},
     }
+
+
+def _evidence(outcome: "Outcome") -> Path:
+    """Return the folder of what the scorer wants shown of its work."""
+    return outcome.store.root / "scores" / _key(outcome, "scores") / "evidence"
+
+
+def _evidence_json(outcome: "Outcome", name: str) -> Any:
+    path = _evidence(outcome) / name
+    return read_json(path) if path.exists() else None
 
 
 def _key(outcome: "Outcome", stage: str) -> str:
@@ -142,8 +157,10 @@ def _link_model(folder: Path, model: Path) -> None:
 
     def link(source: str, target: str) -> str:
         try:
+            if not source.endswith(".safetensors"):  # a small file may be edited; the store's must not be
+                raise OSError
             os.link(source, target)
-        except OSError:  # another file system
+        except OSError:  # or another file system
             shutil.copy2(source, target)
         return target
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from delt_exp.errors import ConfigError
 
@@ -27,6 +28,11 @@ class Runtime:
         if self.batch_tokens < 1:
             raise ConfigError(f"runtime.batch_tokens must be at least 1, got {self.batch_tokens}")
 
+    def check_available(self) -> None:
+        """Raise ConfigError when CUDA is asked for and absent."""
+        if self.device == "cuda":
+            self.torch_device()
+
     def torch_device(self) -> str:
         """Return `cpu` or `cuda`; raises ConfigError when CUDA is asked for and absent."""
         import torch
@@ -37,21 +43,32 @@ class Runtime:
 
 
 class PeakMemory:
-    """Largest resident memory of this process inside `measure()`, in bytes; CUDA memory beside it."""
+    """Largest resident memory of this process inside `measure()`, in bytes; CUDA memory beside it. Blocks may nest."""
 
-    resident_bytes: int = 0
-    cuda_bytes: int = 0
+    _open: ClassVar[list["PeakMemory"]] = []
+
+    def __init__(self) -> None:
+        self.resident_bytes = self.cuda_bytes = 0
 
     @contextmanager
     def measure(self) -> Iterator["PeakMemory"]:
+        _note_peak(self._open)
+        self._open.append(self)
         _forget_peak()
         try:
             yield self
         finally:
-            self.resident_bytes = _resident_peak()
-            torch = sys.modules.get("torch")
-            if torch is not None and torch.cuda.is_available():
-                self.cuda_bytes = int(torch.cuda.max_memory_allocated())
+            _note_peak(self._open)
+            self._open.remove(self)
+
+
+def _note_peak(blocks: list[PeakMemory]) -> None:
+    """Tell all open blocks the high-water mark since it was last forgotten."""
+    torch = sys.modules.get("torch")
+    cuda = int(torch.cuda.max_memory_allocated()) if torch is not None and torch.cuda.is_available() else 0
+    resident = _resident_peak()
+    for block in blocks:
+        block.resident_bytes, block.cuda_bytes = max(block.resident_bytes, resident), max(block.cuda_bytes, cuda)
 
 
 def _forget_peak() -> None:

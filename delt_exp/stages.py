@@ -1,14 +1,17 @@
 """The stages of an experiment, each found in the store or computed once.
 
-Every stage is keyed by the content of what it reads, not by where that came from: the same documents under another
-path, or the same sequence chosen in another way, are the same stage.
+A corpus is keyed by its dataset's settings and files; everything after it by content alone: the same documents under
+another path, or the same sequence chosen in another way, are the same stage.
 """
 
-from dataclasses import dataclass
+import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from delt_exp.corpus import Corpus, write_corpus
+from delt_exp import corpus as corpus_module
+from delt_exp import tokens as tokens_module
+from delt_exp import train as train_module
+from delt_exp.corpus import Corpus, CorpusSettings, write_corpus
 from delt_exp.dataset.base import Dataset
 from delt_exp.identity import identity
 from delt_exp.metrics_file import MetricsFile
@@ -21,11 +24,10 @@ from delt_exp.tokens import Tokens, write_tokens
 from delt_exp.train import OnMetrics, TrainerSettings, TrainJob, train
 
 
-def corpus_stage(store: Store, dataset: Dataset, *, max_document_chars: int | None, drop_duplicates: bool) -> Corpus:
+def corpus_stage(store: Store, dataset: Dataset, settings: CorpusSettings) -> Corpus:
     """Return the documents of a dataset on disk; raises DataError when there are none."""
-    settings: dict[str, Any] = {"max_document_chars": max_document_chars, "drop_duplicates": drop_duplicates}
-    inputs = {"dataset": identity(dataset), **settings}
-    use = store.get("corpus", inputs, lambda folder: write_corpus(dataset, folder, **settings))
+    inputs = {"dataset": identity(dataset), "format": corpus_module.FORMAT, **asdict(settings)}
+    use = store.get("corpus", inputs, lambda folder: write_corpus(dataset, settings, folder))
     return Corpus(use.path)
 
 
@@ -37,7 +39,7 @@ def tokenizer_stage(store: Store, maker: TokenizerMaker, corpus: Corpus) -> Toke
 
 def tokens_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> TokenizedCorpus:
     """Return a corpus together with its token ids."""
-    inputs = {"corpus": corpus.digest, "tokenizer": tokenizer.digest}
+    inputs = {"corpus": corpus.digest, "tokenizer": tokenizer.digest, "format": tokens_module.FORMAT}
     use = store.get("tokens", inputs, lambda folder: write_tokens(corpus, tokenizer, folder))
     return TokenizedCorpus(corpus, Tokens(use.path))
 
@@ -57,11 +59,14 @@ def scores_stage(
     }
 
     def build(folder: Path) -> None:
-        work = folder / "work"
+        work, evidence = folder / "work", folder / "evidence"
         work.mkdir(exist_ok=True)
-        pool = Pool(candidates, target if scorer.READS_TARGET else None, tokenizer, store, trainer, work)
+        evidence.mkdir(exist_ok=True)
+        read_target = target if scorer.READS_TARGET else None
+        pool = Pool(candidates, read_target, tokenizer, store, trainer, work, evidence)
         table = ScoreTable(candidates.corpus.ids, scorer.score(pool, runtime), scorer.meaning)
         table.save(folder / "scores.parquet")
+        shutil.rmtree(work)
 
     return ScoreTable.load(store.get("scores", inputs, build, resumable=True).path / "scores.parquet")
 
@@ -88,6 +93,7 @@ def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = N
         "recipe": identity(job.recipe),
         "plan": job.plan.digest,
         "seed": job.seed,
+        "format": train_module.FORMAT,
         "precision": job.trainer.resolved_precision(),
     }
     use = store.get("model", inputs, lambda folder: train(job, folder, on_metrics), resumable=True)

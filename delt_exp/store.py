@@ -9,16 +9,14 @@ that need the same stage share one computation.
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from delt_exp.errors import ConfigError
-from delt_exp.files import digest, disk_errors, file_sha256, read_json, write_json
+from delt_exp.files import digest, disk_errors, file_sha256, locked, read_json, write_json
 from delt_exp.progress import say
 from delt_exp.runtime import PeakMemory
 
@@ -47,7 +45,7 @@ class Store:
 
     root: Path
     verify: str
-    uses: list[StageUse] = field(default_factory=list)
+    uses: list[StageUse] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         if self.verify not in ("hash", "size"):
@@ -67,15 +65,19 @@ class Store:
         path = self.root / stage / key
         with disk_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-            cached = self._is_sound(path)
+            cached = path.exists() and not self.damage(path)
             if not cached:
-                with _lock(path):
+                with locked(path, f"store: another process computes {stage}/{key}; waiting for it"):
                     cached = self._is_sound(path)  # another process may have finished it meanwhile
                     if not cached:
                         self._build(stage, inputs, build, path, resumable)
-        entry = read_json(path / ENTRY)
-        os.utime(path / ENTRY)  # the time of last use decides what `free` removes first
-        use = StageUse(stage, key, path, cached, time.monotonic() - started, entry["cost"])
+        try:
+            cost = read_json(path / ENTRY)["cost"]
+        except FileNotFoundError:  # freed by another process a moment ago
+            return self.get(stage, inputs, build, resumable=resumable)
+        with suppress(OSError):  # a store that may only be read
+            os.utime(path / ENTRY)  # the time of last use decides what `free` removes first
+        use = StageUse(stage, key, path, cached, time.monotonic() - started, cost)
         self.uses.append(use)
         return use
 
@@ -104,6 +106,7 @@ class Store:
         work.rename(path)
 
     def _is_sound(self, path: Path) -> bool:
+        """Whether a stage is there and undamaged; what is damaged is reported and removed. Call with its lock held."""
         if not path.exists():
             return False
         damage = self.damage(path)
@@ -133,21 +136,6 @@ class Store:
 def stage_key(stage: str, inputs: Mapping[str, Any]) -> str:
     """Return the 16 hex digits that name a stage with these inputs."""
     return digest(stage, inputs)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold the lock of one stage; say so when another process has it."""
-    lock = FileLock(path.with_name(f"{path.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"store: another process computes {path.parent.name}/{path.name}; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _files(folder: Path) -> list[Path]:

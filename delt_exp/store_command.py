@@ -14,15 +14,18 @@ from filelock import FileLock, Timeout
 
 from delt_exp.errors import ConfigError, DeltError
 from delt_exp.files import read_json
+from delt_exp.store import ENTRY
 
-ENTRY = "entry.json"
 UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One finished stage; `used` is when a run last needed it, in seconds since the epoch."""
+    """One stage; `used` is when a run last needed it, in seconds since the epoch.
+
+    A key that ends in `.work` is unfinished, one that ends in `.damaged` has no readable entry.json.
+    """
 
     stage: str
     key: str
@@ -34,17 +37,20 @@ class Entry:
 
 
 def entries(root: Path) -> list[Entry]:
-    """Return all finished stages under a store's root, least recently used first."""
-    found = [_entry(file) for file in root.glob(f"*/*/{ENTRY}") if not file.parent.name.endswith(".work")]
-    return sorted(found, key=lambda entry: entry.used)
+    """Return all stages under a store's root, least recently used first."""
+    return sorted((_entry(folder) for folder in root.glob("*/*/")), key=lambda entry: entry.used)
 
 
-def _entry(file: Path) -> Entry:
-    value = read_json(file)
-    num_bytes = sum(size for size, _ in value["files"].values())
-    path = file.parent
-    seconds = value["cost"]["build_seconds"]
-    return Entry(value["stage"], path.name, path, value["inputs"], num_bytes, seconds, file.stat().st_mtime)
+def _entry(path: Path) -> Entry:
+    num_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and file.name != ENTRY)
+    if path.suffix == ".work":
+        return Entry(path.parent.name, path.name, path, {}, num_bytes, 0.0, path.stat().st_mtime)
+    try:
+        value = read_json(path / ENTRY)
+        seconds, inputs = value["cost"]["build_seconds"], value["inputs"]
+    except (OSError, ValueError, KeyError):
+        return Entry(path.parent.name, f"{path.name}.damaged", path, {}, num_bytes, 0.0, path.stat().st_mtime)
+    return Entry(value["stage"], path.name, path, inputs, num_bytes, seconds, (path / ENTRY).stat().st_mtime)
 
 
 def flat(inputs: Any, prefix: str = "") -> dict[str, Any]:
@@ -82,7 +88,7 @@ def explain(root: Path, key: str) -> str:
 def free(root: Path, *, unused_days: float | None, max_bytes: float | None) -> list[Entry]:
     """Remove stages not used for `unused_days`, then the least recently used until the rest fits `max_bytes`.
 
-    Returns what was removed; a stage that a process is working on stays.
+    Returns what was removed; a stage that a process is computing stays.
     """
     everything = entries(root)
     oldest = time.time() - unused_days * DAY_SECONDS if unused_days is not None else float("-inf")
@@ -98,8 +104,10 @@ def free(root: Path, *, unused_days: float | None, max_bytes: float | None) -> l
 
 def _remove(path: Path) -> bool:
     try:
-        with FileLock(path.with_name(f"{path.name}.lock"), timeout=0):
-            shutil.rmtree(path)
+        with FileLock(path.with_name(f"{path.name.removesuffix('.work')}.lock"), timeout=0):
+            trash = path.with_name(f"{path.name}.trash")
+            path.rename(trash)  # gone in one step for everyone who looks
+            shutil.rmtree(trash)
     except Timeout:
         return False
     return True
@@ -120,11 +128,11 @@ def show_bytes(num_bytes: float) -> str:
 
 
 def _table(listed: Sequence[Entry]) -> str:
-    lines = [f"{'stage':<11}{'key':<18}{'size':>10}{'computed in':>13}{'last used':>13}"]
+    lines = [f"{'stage':<11}{'key':<26}{'size':>10}{'computed in':>13}{'last used':>13}"]
     for e in listed:
         days = (time.time() - e.used) / DAY_SECONDS
         lines.append(
-            f"{e.stage:<11}{e.key:<18}{show_bytes(e.num_bytes):>10}{e.build_seconds:>11.1f} s{days:>8.1f} d ago"
+            f"{e.stage:<11}{e.key:<26}{show_bytes(e.num_bytes):>10}{e.build_seconds:>11.1f} s{days:>8.1f} d ago"
         )
     return "\n".join([*lines, f"{len(listed)} stages, {show_bytes(sum(e.num_bytes for e in listed))}"])
 

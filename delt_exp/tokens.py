@@ -22,6 +22,7 @@ from delt_exp.progress import track
 from delt_exp.tokenizer.base import Tokenizer
 
 BATCH_DOCUMENTS, BATCH_CHARS = 1024, 1 << 21  # whichever is reached first; an encoded batch takes about 30 bytes a char
+FORMAT = 1  # bump when the same corpus and tokenizer are written differently
 SHARD_TOKENS = 1 << 28
 
 

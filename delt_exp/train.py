@@ -5,17 +5,22 @@ consumed), `model/` (Hugging Face format, with tokenizer) and `result.json`.
 """
 
 import shutil
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from delt_exp.errors import ConfigError, DeltError
-from delt_exp.files import read_json, write_json
+from delt_exp.checks import check_choice, check_integer
+from delt_exp.errors import ConfigError
+from delt_exp.files import file_sha256, read_json, write_json
 from delt_exp.metrics_file import MetricsFile, follow
 from delt_exp.model.recipe import Recipe, num_parameters
 from delt_exp.plan import Plan
+from delt_exp.processes import run_in_processes, share_threads
 from delt_exp.progress import say
 from delt_exp.runtime import quiet
 from delt_exp.tokenizer.base import Tokenizer
@@ -24,12 +29,16 @@ from delt_exp.tokens import Tokens
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
+FORMAT = 1  # bump when the same job trains another model
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 OnMetrics = Callable[[Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
 class TrainerSettings:
     """Where and how fast a training runs; only `precision` can change its result beyond rounding.
+
+    (In a network with dropout the masks follow the micro-batches, so there `devices` and `micro_batch_items` do too.)
 
     accelerator: `auto`, `cpu` or `gpu`. strategy: `single`, or `ddp` over `devices` processes of this machine.
     precision: `auto` (bf16 autocast on a GPU that has it, else float32) or a Lightning precision such as `bf16-mixed`.
@@ -49,13 +58,26 @@ class TrainerSettings:
     checkpoint_steps: int
 
     def __post_init__(self) -> None:
-        if self.strategy not in ("single", "ddp"):
-            raise ConfigError(f"trainer.strategy is {self.strategy!r}; allowed are single and ddp")
+        check_choice("trainer.strategy", self.strategy, ("single", "ddp"))
+        check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
+        check_choice("trainer.precision", self.precision, PRECISIONS)
+        check_integer("trainer.num_workers", self.num_workers, at_least=0)
         if self.strategy == "single" and self.devices != 1:
             raise ConfigError(f"trainer.devices is {self.devices}; several devices need trainer=ddp")
         for name in ("devices", "micro_batch_items", "log_steps", "checkpoint_steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
+            check_integer(f"trainer.{name}", getattr(self, name), at_least=1)
+
+    def check_available(self) -> None:
+        """Raise ConfigError when there are not as many GPUs as asked for."""
+        if self.accelerator != "gpu":
+            return
+        import torch
+
+        if torch.cuda.device_count() < self.devices:
+            raise ConfigError(
+                f"trainer.accelerator=gpu with trainer.devices={self.devices}, but {torch.cuda.device_count()} GPUs "
+                "are visible; use trainer=cpu, or trainer.devices=... of them"
+            )
 
     def resolved_precision(self) -> str:
         """Return the Lightning precision that `auto` stands for on this machine."""
@@ -84,6 +106,9 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> N
     on_metrics gets every line of metrics.csv as it is written, those before a restart included. Raises ConfigError
     for a schedule or context that does not fit, before any step.
     """
+    if (folder / "result.json").exists():  # killed between the last step and the renaming of the folder
+        _clean_up(folder)
+        return
     job.recipe.schedule.warmup(job.plan.num_steps)
     start = _step_of(_latest_checkpoint(folder))
     if start:
@@ -93,36 +118,24 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> N
         if job.trainer.strategy == "single":
             _train_rank(job, folder)
         else:
-            _train_processes(job, folder)
+            without_maps = replace(job, plan=replace(job.plan, tokens=Tokens(job.plan.tokens.folder)))
+            run_in_processes(_train_rank, (without_maps, folder), job.trainer.devices)
+    _clean_up(folder)
 
 
-def _train_processes(job: TrainJob, folder: Path) -> None:
-    """Run one process per device with torchrun's engine: own port, and one failing rank ends all."""
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    plain = replace(job, plan=replace(job.plan, tokens=Tokens(job.plan.tokens.folder)))  # no memory maps inside
-    config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=job.trainer.devices, rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0", run_id="delt-exp", max_restarts=0, monitor_interval=0.2,
-    )  # fmt: skip
-    try:
-        elastic_launch(config, _train_rank)(plain, folder)
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        raise DeltError(f"training process {rank} failed: {failure.message}") from error
+def _clean_up(folder: Path) -> None:
+    """Remove what only a restart needed."""
+    for name in ("checkpoints", "consumed"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _train_rank(job: TrainJob, folder: Path) -> None:
     """Train one rank; every rank of a job runs this with the same arguments."""
-    import torch
-
     from delt_exp.datamodule import OrderedDataModule
     from delt_exp.model.module import LMModule
 
     quiet()
-    if job.trainer.devices > 1 and not torch.cuda.is_available():
-        torch.set_num_threads(max(1, torch.get_num_threads() // job.trainer.devices))
+    share_threads(job.trainer.devices)
     network = job.recipe.make_network(job.tokenizer, job.seed)
     if job.trainer.gradient_checkpointing:
         network.gradient_checkpointing_enable()
@@ -133,7 +146,8 @@ def _train_rank(job: TrainJob, folder: Path) -> None:
     data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers)
     trainer, started = _make_trainer(job, folder), time.monotonic()
     checkpoint = _latest_checkpoint(folder)
-    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    with _interrupts_come_through():
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     state = trainer.strategy.lightning_module_state_dict()
     if trainer.is_global_zero:
         _finish(job, folder, network, state, time.monotonic() - started, trainer)
@@ -173,8 +187,9 @@ def _finish(
 
     weights = {name.removeprefix("network."): value.cpu() for name, value in state.items()}
     network.cpu().save_pretrained(folder / "model", state_dict=weights)
-    for file in job.tokenizer.folder.glob("*token*"):
-        shutil.copy(file, folder / "model")
+    for file in job.tokenizer.folder.iterdir():
+        if file.name not in ("entry.json", "meta.json"):
+            shutil.copy(file, folder / "model")
     consumed = merge_consumed(folder / "consumed")
     np.save(folder / "consumed.npy", consumed)
     mismatch = order_mismatch(job.plan, consumed)
@@ -189,15 +204,22 @@ def _finish(
         "tokens": tokens,
         "parameters": parameters,
         "flops": 6 * parameters * tokens,  # Kaplan et al. 2020, without attention
-        "last_train_loss": rows[-1]["train/loss"] if rows else None,
+        "final_train_loss": _final_loss(rows),
         "seconds_since_restart": seconds,
         "precision": job.trainer.resolved_precision(),
         "world_size": trainer.world_size,
         "device": trainer.strategy.root_device.type,
     }
     write_json(folder / "result.json", result)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    shutil.rmtree(folder / "consumed", ignore_errors=True)
+
+
+def _final_loss(rows: list[dict[str, float]]) -> float:
+    """Return the mean training loss over the last tenth of the tokens; a single batch says little."""
+    before = [0.0, *(row["tokens"] for row in rows[:-1])]
+    sizes = [row["tokens"] - earlier for row, earlier in zip(rows, before, strict=True)]
+    is_late = [row["tokens"] > 0.9 * rows[-1]["tokens"] for row in rows]
+    late = [(n, row["train/loss"]) for n, row, late in zip(sizes, rows, is_late, strict=True) if late]
+    return sum(n * loss for n, loss in late) / sum(n for n, _ in late)
 
 
 def training_result(folder: Path) -> dict[str, Any]:
@@ -207,8 +229,29 @@ def training_result(folder: Path) -> dict[str, Any]:
 
 
 def _latest_checkpoint(folder: Path) -> Path | None:
-    found = sorted((folder / "checkpoints").glob("step-*.ckpt"), key=_step_of)
-    return found[-1] if found else None
+    """Return the newest checkpoint whose content is what was written; damaged ones are reported and removed."""
+    for path in sorted((folder / "checkpoints").glob("step-*.ckpt"), key=_step_of, reverse=True):
+        sealed = path.with_suffix(".sha256")
+        if sealed.exists() and sealed.read_text() == file_sha256(path):
+            return path
+        say(f"{path.name} is damaged and not used")
+        path.unlink()
+    return None
+
+
+@contextmanager
+def _interrupts_come_through() -> Iterator[None]:
+    """Lightning turns Ctrl-C into SystemExit and then ignores the signal; here it stays an interrupt."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as leave:
+        if isinstance(leave.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def _step_of(checkpoint: Path | None) -> int:

@@ -1,5 +1,6 @@
 """What a training writes down while it runs: metrics, consumed sequences and checkpoints; all Lightning callbacks."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 
+from delt_exp.files import file_sha256
 from delt_exp.metrics_file import MetricsFile
 from delt_exp.progress import Task, track
 from delt_exp.verify import CONSUMED, multipliers
@@ -147,7 +149,10 @@ class Checkpoints(pl.Callback):
         aside = self.folder / f".step-{step}.ckpt"
         trainer.save_checkpoint(aside)
         if trainer.is_global_zero:
-            older = list(self.folder.glob("step-*.ckpt"))
+            older = list(self.folder.glob("step-*"))
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
+            (self.folder / f"step-{step}.sha256").write_text(file_sha256(aside))
             aside.rename(self.folder / f"step-{step}.ckpt")
             for path in older:
                 path.unlink()

@@ -1,7 +1,7 @@
 """Proof that the planned order reached the optimizer.
 
 Training records for every sequence it consumed a digest of the very tensors given to the model. Here the same digests
-are computed a second time, from the corpus alone, by walking the planned documents one after the other.
+are computed a second time, from the stored tokens alone, by walking the planned documents one after the other.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """Settings for every test: nothing is written outside tmp_path, nothing is fetched, nothing depends on the clock."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,7 @@ settings.load_profile("delt")
 # Read when the Hugging Face libraries are imported, also by the processes that tests start.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
+os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from delt_exp.corpus import Corpus, write_corpus
+from delt_exp.corpus import Corpus, CorpusSettings, write_corpus
 from delt_exp.dataset.base import Document
 from delt_exp.files import digest
 from delt_exp.model.fresh import FreshNetwork
@@ -87,12 +87,7 @@ def make_corpus(
     drop_duplicates: bool = False,
 ) -> Corpus:
     folder = new_folder(tmp_path)
-    write_corpus(
-        ListDataset(items),
-        folder,
-        max_document_chars=max_document_chars,
-        drop_duplicates=drop_duplicates,
-    )
+    write_corpus(ListDataset(items), CorpusSettings(max_document_chars, drop_duplicates), folder)
     return Corpus(folder)
 
 
@@ -133,6 +128,7 @@ def make_pool(
         store=Store(new_folder(tmp_path), verify="hash"),
         trainer=TRAINER,
         work_dir=new_folder(tmp_path),
+        evidence_dir=new_folder(tmp_path),
     )
 
 

@@ -61,6 +61,17 @@ BAD_SETTINGS = {
     "missing KenLM file": (["scorer=kenlm", "scorer.model_path=no.arpa"], ["no.arpa"]),
     "output folder is a file": (["output_dir=train.jsonl"], ["train.jsonl"]),
     "no such device": (["runtime.device=tpu"], ["auto, cpu and cuda"]),
+    "unknown precision": (["trainer.precision=fp8"], ["trainer.precision='fp8'", "bf16-mixed"]),
+    "no GPU": (["trainer=gpu"], ["trainer.accelerator=gpu", "0 GPUs", "trainer=cpu"]),
+    "negative workers": (["trainer.num_workers=-1"], ["trainer.num_workers=-1"]),
+    "seed that is no number": (["seed=abc"], ["seed='abc'"]),
+    "betas out of range": (["model.optimizer.betas=[2,3]"], ["model.optimizer.betas=2", "[0, 1)"]),
+    "CUDA that is not there": (["runtime.device=cuda"], ["runtime.device", "cuda"]),
+    "text for true or false": (
+        ["corpus.drop_duplicates=perhaps"],
+        ["corpus.drop_duplicates='perhaps'", "true or false"],
+    ),
+    "unknown key": (["+corpus.foo=1"], ["corpus.foo is unknown", "drop_duplicates"]),
     "code in a config": (["scorer._target_=os.system"], ["os.system", "delt_exp."]),
 }
 

@@ -69,6 +69,7 @@ def test_a_wrong_word_names_the_nearest_right_one(argument, message):
         ["eval_dataset=[stdlib,local_bench]", "logger=[csv,wandb]"],
         ["orderer=jitter", "orderer.window=8", "orderer@orderer.base=folding"],
         ["experiment=smoke"],
+        ["-m", "scorer=glob(l*)"],
         ["proxy=sample", "train_dataset=patents", "target_dataset=lima"],
     ],
 )

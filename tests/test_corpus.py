@@ -7,11 +7,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from delt_exp.corpus import Corpus, document_id, split_document, write_corpus
+from delt_exp.corpus import Corpus, CorpusSettings, document_id, split_document, write_corpus
 from delt_exp.dataset.base import Document
 from delt_exp.errors import DataError
 from tests.helpers import ListDataset, make_corpus, new_folder
 
+WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=False)
 TEXTS = ["first", "zwei: é€𝄞", "third\nwith lines\n"]
 
 documents = st.builds(
@@ -167,7 +168,7 @@ class TestStream:
                     yield document
 
         folder = new_folder(tmp_path)
-        write_corpus(Watched(TEXTS), folder, max_document_chars=None, drop_duplicates=False)
+        write_corpus(Watched(TEXTS), WHOLE, folder)
         assert seen == TEXTS
         assert [text for _, text in Corpus(folder).read()] == TEXTS
 
@@ -178,7 +179,7 @@ class TestStream:
 
         folder = new_folder(tmp_path)
         tracemalloc.start()
-        write_corpus(Large([]), folder, max_document_chars=None, drop_duplicates=False)
+        write_corpus(Large([]), WHOLE, folder)
         _, peak_bytes = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert len(Corpus(folder)) == 300
@@ -191,4 +192,4 @@ class TestStream:
                 raise DataError("file.jsonl, line 2: no field 'text'")
 
         with pytest.raises(DataError, match="line 2"):
-            write_corpus(Broken([]), new_folder(tmp_path), max_document_chars=None, drop_duplicates=False)
+            write_corpus(Broken([]), WHOLE, new_folder(tmp_path))

@@ -127,8 +127,8 @@ def test_less_than_one_batch_is_refused(tokens):
     ("changes", "message"),
     [
         ({"layout": "folded"}, "packed, padded"),
-        ({"epochs": 1, "max_tokens": 5}, "not both"),
-        ({"epochs": None}, "not both"),
+        ({"epochs": 1, "max_tokens": 5}, "one of them"),
+        ({"epochs": None}, "one of them"),
         ({"epochs": 0}, "at least 1"),
         ({"epochs": None, "max_tokens": 3}, "less than the 8 tokens of one batch"),
     ],

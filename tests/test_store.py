@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -103,6 +104,37 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
     assert not list((tmp_path / "s").glob("*.work"))
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("100000 requested and 12784 written"),  # numpy
+        RuntimeError("I/O error: No space left on device (os error 28)"),  # safetensors
+    ],
+)
+def test_a_full_disk_told_in_words_is_understood(tmp_path, error):
+    def build(folder):
+        raise error
+
+    with pytest.raises(StoreError, match="disk is full"):
+        Store(tmp_path, "hash").get("s", {}, build)
+
+
+def test_a_stage_freed_while_it_is_found_is_built_again(tmp_path, monkeypatch):
+    store, calls = Store(tmp_path, "hash"), []
+    path = store.get("s", {}, writer("x", calls)).path
+    original = Store.damage
+
+    def free_then_say_sound(self, found):
+        damage = original(self, found)
+        monkeypatch.setattr(Store, "damage", original)
+        shutil.rmtree(path)
+        return damage
+
+    monkeypatch.setattr(Store, "damage", free_then_say_sound)
+    assert store.get("s", {}, writer("x", calls)).cached is False
+    assert len(calls) == 2
+
+
 def test_a_file_in_the_way_of_the_store_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="choose another"):
@@ -141,6 +173,7 @@ def test_a_killed_build_leaves_no_entry_and_the_next_process_builds_it(tmp_path)
     command = [sys.executable, "-c", BUILDER, str(tmp_path)]
     process = subprocess.Popen(command)
     while not (tmp_path / "builds").exists():
+        assert process.poll() is None
         time.sleep(0.02)
     process.kill()
     process.wait()

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from delt_exp.dataset.base import Document
-from delt_exp.errors import ConfigError
+from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.files import read_json
 from delt_exp.metrics_file import MetricsFile
 from delt_exp.model.fresh import FreshNetwork
@@ -189,16 +188,72 @@ def test_resuming_gives_the_same_bits(pool, tmp_path, monkeypatch, step):
         pool, recipe=tiny_recipe(network=FreshNetwork("gpt2", config)), checkpoint_steps=4, micro_batch_items=3
     )
     undisturbed, folder = trained(tmp_path, job), new_folder(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr("delt_exp.training_log.StepLog.on_train_batch_start", interrupt_at(step), raising=False)
-        with pytest.raises(KilledError):
-            train(job, folder)
+    interrupted(job, folder, monkeypatch, step)
     train(job, folder)
     assert (folder / "model" / "model.safetensors").read_bytes() == (
         undisturbed / "model" / "model.safetensors"
     ).read_bytes()
     assert losses(folder) == losses(undisturbed)
     assert training_result(folder)["order_verified"] is True
+
+
+def interrupted(job, folder, monkeypatch, step):
+    with monkeypatch.context() as patch:
+        patch.setattr("delt_exp.training_log.StepLog.on_train_batch_start", interrupt_at(step), raising=False)
+        with pytest.raises(KilledError):
+            train(job, folder)
+
+
+@pytest.mark.parametrize(("before", "after"), [(8, 3), (3, 4), (2, 8), (8, 1)])
+def test_resuming_with_another_micro_batch_plays_the_same_plan(pool, tmp_path, monkeypatch, before, after):
+    folder = new_folder(tmp_path)
+    interrupted(job_of(pool, checkpoint_steps=3, micro_batch_items=before), folder, monkeypatch, 7)
+    train(job_of(pool, checkpoint_steps=3, micro_batch_items=after), folder)
+    assert training_result(folder)["order_verified"] is True
+    np.testing.assert_allclose(losses(folder), losses(trained(tmp_path, job_of(pool))), rtol=1e-4)
+
+
+def test_resuming_on_another_number_of_processes_plays_the_same_plan(pool, tmp_path, monkeypatch):
+    folder = new_folder(tmp_path)
+    interrupted(job_of(pool, checkpoint_steps=3), folder, monkeypatch, 7)
+    train(job_of(pool, checkpoint_steps=3, strategy="ddp", devices=2, micro_batch_items=2), folder)
+    assert training_result(folder)["order_verified"] is True
+    np.testing.assert_allclose(losses(folder), losses(trained(tmp_path, job_of(pool))), rtol=1e-4)
+
+
+def test_a_damaged_checkpoint_is_reported_and_not_used(pool, tmp_path, monkeypatch, capsys):
+    folder, job = new_folder(tmp_path), job_of(pool, checkpoint_steps=3)
+    interrupted(job, folder, monkeypatch, 7)
+    (checkpoint,) = (folder / "checkpoints").glob("*.ckpt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    train(job, folder)
+    assert "step-6.ckpt is damaged" in capsys.readouterr().err
+    assert losses(folder) == losses(trained(tmp_path, job))
+
+
+def test_a_kill_after_the_last_step_loses_nothing(pool, tmp_path, monkeypatch):
+    folder, job = new_folder(tmp_path), job_of(pool, checkpoint_steps=3)
+    with monkeypatch.context() as patch:
+        patch.setattr("delt_exp.train._clean_up", lambda folder: (_ for _ in ()).throw(KilledError))
+        with pytest.raises(KilledError):
+            train(job, folder)
+    monkeypatch.setattr("delt_exp.train._train_rank", lambda *_: pytest.fail("trained again"))
+    train(job, folder)
+    assert not (folder / "checkpoints").exists()
+    assert training_result(folder)["order_verified"] is True
+
+
+def test_a_failing_process_ends_all_with_its_message(pool, tmp_path):
+    recipe = tiny_recipe(network=FreshNetwork("llama", {"hiden_size": 8, "max_position_embeddings": 64}))
+    with pytest.raises(DeltError, match=r"process \d of 2 failed: ConfigError: .*hiden_size is not a setting"):
+        train(job_of(pool, recipe=recipe, strategy="ddp", devices=2), new_folder(tmp_path))
+
+
+def test_a_batch_with_nothing_to_predict_is_refused(tmp_path):
+    pool = make_pool(tmp_path, [Document("answer", prompt="q" * 400), *words(20)])
+    recipe, settings = tiny_recipe(), PlanSettings("packed", epochs=1, max_tokens=None, completion_only=True)
+    with pytest.raises(DataError, match="batch 0 has nothing to predict: the prompt of document 0 fills it"):
+        recipe.plan(pool.candidates.tokens, np.arange(21), settings)
 
 
 RUN = """
@@ -220,15 +275,14 @@ def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path, devices)
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     folder = new_folder(tmp_path)
     command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "job"), str(folder)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    process = subprocess.Popen(command, start_new_session=True, env=environment)
+    process = subprocess.Popen(command, start_new_session=True)
     while not list((folder / "checkpoints").glob("step-*.ckpt")):
         assert process.poll() is None
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (folder / "result.json").exists()
-    subprocess.run(command, check=True, env=environment)
+    subprocess.run(command, check=True)
     undisturbed = trained(tmp_path, job)
     assert (folder / "model" / "model.safetensors").read_bytes() == (
         undisturbed / "model" / "model.safetensors"

@@ -1,28 +1,26 @@
 """Fits a data scorer to annotated documents."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import ArrayLike
 
-from delt_exp.checks import check_choice, check_integer, check_number
+from delt_exp.checks import check_choice
 from delt_exp.data_scorer.annotated import Annotated, prepare
 from delt_exp.data_scorer.documents import AnnotatedDocuments
 from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
 from delt_exp.data_scorer.infer import predict_rows
 from delt_exp.data_scorer.model import RegressionModule, pearson, spearman
 from delt_exp.data_scorer.regressor import Regressor
+from delt_exp.data_scorer.settings import DataScorer
 from delt_exp.errors import ConfigError
 from delt_exp.files import write_json, written_aside
-from delt_exp.model.optimizer import AdamW
 from delt_exp.model.pretrained import position_limit
-from delt_exp.model.recipe import Network
-from delt_exp.model.schedule import WarmupCosine
 from delt_exp.progress import Task, track
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime, quiet
@@ -30,81 +28,59 @@ from delt_exp.runtime import Runtime, quiet
 PRECISIONS = ("32-true", "bf16-mixed")
 
 
-@dataclass(frozen=True)
-class DataScorer:
-    """How a regression model learns the scores of annotated documents (DELT, arXiv 2506.21545).
+def fit(
+    settings: DataScorer, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime,
+    precision: str,
+) -> FittedScorer:  # fmt: skip
+    """Return a scorer that predicts `labels` [D] of the documents `rows` [D] of `proxy.candidates`, on one device.
 
-    body: the causal LM it stands on, fresh or pretrained; null starts from the weights of the proxy model.
-    batch_documents: documents of one optimizer step. validation_ratio: share held out, drawn at random; the epoch with
-    the highest Spearman on it is kept. clip_sigma: targets are standardised over all annotated documents and clipped to
-    this many standard deviations. clip_norm: largest gradient norm, null for no clipping. seed: of split, order, head
-    and dropout; dropout is what the body's config says.
+    It is written to `folder`, with correlations and curve in fit.json and every document in fit.parquet. Documents
+    longer than the proxy's context are read in windows. precision: `32-true` or `bf16-mixed`, also of inference.
+    Raises DataError for labels that cannot be learnt, ConfigError for settings that do not fit, before any step.
+    Among several processes one fits, the others load.
     """
+    check_choice("trainer.precision", precision, PRECISIONS)
+    started = time.monotonic()
+    annotated = prepare(
+        proxy.candidates,
+        np.asarray(rows),
+        np.asarray(labels),
+        settings.clip_sigma,
+        settings.validation_ratio,
+        settings.seed,
+    )
+    data = AnnotatedDocuments(
+        annotated, proxy.context_tokens, settings.batch_documents, runtime.batch_tokens, settings.seed
+    )
+    num_steps = settings.epochs * len(data.train_dataloader())
+    settings.schedule.warmup(num_steps)
+    regressor = _regressor(settings, proxy)
+    module = RegressionModule(
+        regressor, settings.optimizer, settings.schedule, settings.clip_norm, num_steps, settings.seed
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "fit.json").unlink(missing_ok=True)  # of an earlier fit, whose weights are about to go
+    _train(module, data, settings.epochs, runtime, precision, folder)
+    module.restore_best()
+    weights = save_weights(regressor, folder)
+    tokenizer, context_tokens = proxy.candidates.meta["tokenizer"], proxy.context_tokens
+    reading = Reading(annotated.mean, annotated.std, context_tokens, precision, tokenizer, weights)
+    fitted = FittedScorer(regressor, reading)
+    curve = {"best_epoch": module.best_epoch, "epochs": module.curve, "steps": num_steps}
+    _write_fit(annotated, fitted, curve, started, runtime, folder)
+    return fitted
 
-    VERSION: ClassVar[int] = 1
-    body: Network | None
-    epochs: int
-    batch_documents: int
-    validation_ratio: float
-    clip_sigma: float
-    clip_norm: float | None
-    seed: int
-    optimizer: AdamW
-    schedule: WarmupCosine
 
-    def __post_init__(self) -> None:
-        check_integer("data_scorer.epochs", self.epochs, at_least=1)
-        check_integer("data_scorer.batch_documents", self.batch_documents, at_least=1)
-        check_number("data_scorer.validation_ratio", self.validation_ratio, "(0, 1)")
-        check_number("data_scorer.clip_sigma", self.clip_sigma, "(0, inf)")
-        if self.clip_norm is not None:
-            check_number("data_scorer.clip_norm", self.clip_norm, "(0, inf)")
-        check_integer("data_scorer.seed", self.seed, at_least=0)
-
-    def fit(
-        self, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime, precision: str
-    ) -> FittedScorer:
-        """Return a scorer that predicts `labels` [D] of the documents `rows` [D] of `proxy.candidates`, on one device.
-
-        It is written to `folder`, with correlations and curve in fit.json and every document in fit.parquet. Documents
-        longer than the proxy's context are read in windows. precision: `32-true` or `bf16-mixed`, also of inference.
-        Raises DataError for labels that cannot be learnt, ConfigError for settings that do not fit, before any step.
-        Among several processes one fits, the others load.
-        """
-        check_choice("trainer.precision", precision, PRECISIONS)
-        started = time.monotonic()
-        annotated = prepare(
-            proxy.candidates, np.asarray(rows), np.asarray(labels), self.clip_sigma, self.validation_ratio, self.seed
+def _regressor(settings: DataScorer, proxy: ProxyModel) -> Regressor:
+    """Return the untrained regressor; raises ConfigError when the context is too long for its body."""
+    network = proxy.network if settings.body is None else settings.body.make(proxy.tokenizer, settings.seed)
+    limit = position_limit(network.config)
+    if limit is not None and proxy.context_tokens > limit:
+        raise ConfigError(
+            f"data_scorer.body has {limit} positions, but documents are read in windows of {proxy.context_tokens} "
+            "tokens; choose a body with more positions or a proxy with a shorter context"
         )
-        data = AnnotatedDocuments(
-            annotated, proxy.context_tokens, self.batch_documents, runtime.batch_tokens, self.seed
-        )
-        num_steps = self.epochs * len(data.train_dataloader())
-        self.schedule.warmup(num_steps)
-        regressor = self._regressor(proxy)
-        module = RegressionModule(regressor, self.optimizer, self.schedule, self.clip_norm, num_steps, self.seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "fit.json").unlink(missing_ok=True)  # of an earlier fit, whose weights are about to go
-        _train(module, data, self.epochs, runtime, precision, folder)
-        module.restore_best()
-        weights = save_weights(regressor, folder)
-        tokenizer, context_tokens = proxy.candidates.meta["tokenizer"], proxy.context_tokens
-        reading = Reading(annotated.mean, annotated.std, context_tokens, precision, tokenizer, weights)
-        fitted = FittedScorer(regressor, reading)
-        curve = {"best_epoch": module.best_epoch, "epochs": module.curve, "steps": num_steps}
-        _write_fit(annotated, fitted, curve, started, runtime, folder)
-        return fitted
-
-    def _regressor(self, proxy: ProxyModel) -> Regressor:
-        """Return the untrained regressor; raises ConfigError when the context is too long for its body."""
-        network = proxy.network if self.body is None else self.body.make(proxy.tokenizer, self.seed)
-        limit = position_limit(network.config)
-        if limit is not None and proxy.context_tokens > limit:
-            raise ConfigError(
-                f"data_scorer.body has {limit} positions, but documents are read in windows of {proxy.context_tokens} "
-                "tokens; choose a body with more positions or a proxy with a shorter context"
-            )
-        return Regressor.of_causal_lm(network)
+    return Regressor.of_causal_lm(network)
 
 
 class _Progress(pl.Callback):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.corpus import CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import Measure, Subject
@@ -57,7 +58,8 @@ class TextLoss:
         return [TextMeasure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
 
     def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
-        corpus = corpus_stage(store, self.dataset, max_document_chars=None, drop_duplicates=False)
+        whole = CorpusSettings(max_document_chars=None, drop_duplicates=False)
+        corpus = corpus_stage(store, self.dataset, whole)
         return tokens_stage(store, corpus, tokenizer)
 
 

@@ -35,6 +35,10 @@ class Reduction:
         self.left_out = self._find_left_out(tape, losses_B, parameters)
         self._reduced = {id(p) for p in parameters} - {id(p) for p in self.left_out}
         self._run_backward(tape, losses_B)
+        with torch.no_grad():  # layer inputs hang on the graph of the batch; the sums must not keep it alive
+            self._add_what_was_collected()
+
+    def _add_what_was_collected(self) -> None:
         for parameter_id, gradient_BP in self._vectors.items():
             self._add_vector(parameter_id, gradient_BP)
         for parameter_id, (head, rows_BTS) in self._tied_heads.items():

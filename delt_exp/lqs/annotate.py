@@ -8,14 +8,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from delt_exp.errors import DataError
+from delt_exp.lqs.annotation import Annotation
 from delt_exp.lqs.problem import LanguageModelProblem, Problem
 from delt_exp.lqs.ranks import Ranks, SingleProcess, all_agree
 from delt_exp.lqs.reverse import Progress, ReverseLoop
 from delt_exp.lqs.samples import Sample
-from delt_exp.lqs.settings import PRECISIONS, Annotation, AnnotationSettings
+from delt_exp.lqs.settings import AnnotationSettings
 from delt_exp.lqs.trajectory import Trajectory
 
 logger = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ def annotate(
     if empty is not None:
         raise DataError(f"train_batches[{empty}] has no samples; every update needs at least one")
     ranks = ranks or SingleProcess()
-    dtype = PRECISIONS[settings.precision]
+    dtype = torch.bfloat16 if settings.precision == "bf16" else None
     sizes = settings.gradient_samples, settings.hvp_samples
     problem = LanguageModelProblem(model, train_batches, target, proxies, ranks, *sizes, dtype)
     return annotate_problem(problem, settings, ranks=ranks, state_dir=state_dir, progress=progress)

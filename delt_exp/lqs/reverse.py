@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from delt_exp.files import digest
+from delt_exp.lqs.annotation import Annotation, check_finite, contributions
 from delt_exp.lqs.problem import Problem
 from delt_exp.lqs.ranks import Ranks
-from delt_exp.lqs.settings import Annotation, AnnotationSettings, check_finite, contributions
+from delt_exp.lqs.settings import AnnotationSettings
 from delt_exp.lqs.state import ReverseState, load_state
 from delt_exp.lqs.trajectory import Trajectory
 

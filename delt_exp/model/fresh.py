@@ -32,6 +32,9 @@ class FreshNetwork:
             torch.manual_seed(seed)
             return AutoModelForCausalLM.from_config(config)
 
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Accept any tokenizer: the vocabulary is made to fit."""
+
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         """Return how many positions the network takes, None for no limit; raises ConfigError as `make` does."""
         said = [self.config[name] for name in POSITION_SETTINGS if name in self.config]

@@ -21,18 +21,23 @@ class PretrainedNetwork:
         return pretrained_fingerprint(self.name, self.revision)
 
     def make(self, tokenizer: Tokenizer, seed: int) -> Any:
-        """Return the network in float32; raises ConfigError when the tokenizer has more ids than it has embeddings."""
+        """Return the network in float32; raises ConfigError when the tokenizer is not the one it was trained with."""
         import torch
         from transformers import AutoModelForCausalLM
 
-        network = load_pretrained(AutoModelForCausalLM, self.name, self.revision, dtype=torch.float32)
-        size = network.get_input_embeddings().num_embeddings
-        if tokenizer.vocab_size > size:
+        return load_pretrained(AutoModelForCausalLM, self.name, self.revision, dtype=torch.float32)
+
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Raise ConfigError for another tokenizer: its ids mean nothing to the model."""
+        from transformers import AutoTokenizer
+
+        own = load_pretrained(AutoTokenizer, self.name, self.revision).get_vocab()
+        vocabulary = tokenizer.vocabulary()
+        if any(own.get(token) != index for token, index in vocabulary.items()):
             raise ConfigError(
-                f"the tokenizer has {tokenizer.vocab_size} ids but {self.name!r} embeds {size}; "
+                f"the tokenizer gives other ids than {self.name!r} was trained with; "
                 f"use its own: tokenizer=hf tokenizer.name={self.name}"
             )
-        return network
 
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         """Return how many positions the pretrained model takes, None for no limit."""

@@ -48,6 +48,13 @@ class LMModule(pl.LightningModule):
         self.loss_sum = self.loss_sum.to(loss.device) + loss.detach().double()
         return loss * (self.trainer.world_size * self.trainer.accumulate_grad_batches / batch["targets"])
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count the batches of the checkpoint in today's micro-batches: devices and their size may have changed."""
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        batches = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
+        for counters in (progress["current"], progress["total"]):
+            counters.update(dict.fromkeys(("ready", "started", "processed", "completed"), batches))
+
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         limit = self.recipe.clip_norm
         largest = float("inf") if limit is None else limit

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from delt_exp.checks import check_number
 from delt_exp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class AdamW:
     weight_decay: float
 
     def __post_init__(self) -> None:
+        for beta in self.betas:
+            check_number("model.optimizer.betas", beta, "[0, 1)")
         if self.lr <= 0 or self.eps <= 0 or self.weight_decay < 0:
             raise ConfigError(f"model.optimizer: lr and eps must be above 0, weight_decay at least 0, got {self}")
 

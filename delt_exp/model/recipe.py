@@ -22,6 +22,9 @@ class Network(Protocol):
     def make(self, tokenizer: Tokenizer, seed: int) -> Any:
         """Return a `transformers` causal LM in float32 on the CPU."""
 
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Raise ConfigError when the network cannot read this tokenizer's ids."""
+
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         """Return how many positions it can take, None when it has no limit; builds no weights."""
 
@@ -49,11 +52,12 @@ class Recipe:
 
     def make_network(self, tokenizer: Tokenizer, seed: int) -> Any:
         """Return the network with its initial weights; raises ConfigError when the context is too long for it."""
-        self.check_context(tokenizer)
+        self.check(tokenizer)
         return self.network.make(tokenizer, seed)
 
-    def check_context(self, tokenizer: Tokenizer) -> None:
-        """Raise ConfigError when `context_tokens` is beyond the network's positions; builds no weights."""
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Raise ConfigError when the network does not go with the tokenizer or the context; builds no weights."""
+        self.network.check(tokenizer)
         limit = self.network.position_limit(tokenizer)
         if limit is not None and self.context_tokens > limit:
             raise ConfigError(

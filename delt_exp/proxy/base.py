@@ -11,11 +11,12 @@ from delt_exp.tokens import Tokens
 
 @dataclass(frozen=True, eq=False)
 class ProxyModel:
-    """A causal LM ready to look at the candidates, with their token ids under its own tokenizer."""
+    """A causal LM ready to look at documents, with candidates and target (if any) under its own tokenizer."""
 
     network: Any
     tokenizer: Tokenizer
     candidates: Tokens
+    target: Tokens | None
     context_tokens: int
 
 

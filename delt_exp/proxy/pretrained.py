@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from delt_exp.errors import ConfigError
 from delt_exp.model.pretrained import load_pretrained, position_limit, pretrained_fingerprint
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
@@ -12,7 +13,7 @@ from delt_exp.tokenizer.hf import HfTokenizer
 
 @dataclass(frozen=True)
 class PretrainedProxy:
-    """`name` is a Hub name or a folder; documents are read in windows of `context_tokens`, or of its position limit."""
+    """`name` is a Hub name or a folder; documents are read in windows of `context_tokens`."""
 
     VERSION: ClassVar[int] = 1
     READS_TARGET: ClassVar[bool] = False
@@ -32,7 +33,12 @@ class PretrainedProxy:
 
         network = load_pretrained(AutoModelForCausalLM, self.name, self.revision, dtype=torch.float32).eval()
         tokenizer = tokenizer_stage(pool.store, HfTokenizer(self.name, self.revision), pool.candidates.corpus)
-        candidates = tokens_stage(pool.store, pool.candidates.corpus, tokenizer)
+        candidates = tokens_stage(pool.store, pool.candidates.corpus, tokenizer).tokens
+        target = None if pool.target is None else tokens_stage(pool.store, pool.target.corpus, tokenizer).tokens
         limit = position_limit(network.config)
-        context = self.context_tokens if limit is None else min(self.context_tokens, limit)
-        return ProxyModel(network, tokenizer, candidates.tokens, context)
+        if limit is not None and self.context_tokens > limit:
+            raise ConfigError(
+                f"proxy.context_tokens is {self.context_tokens}, but {self.name!r} has {limit} positions; "
+                f"use proxy.context_tokens={limit}"
+            )
+        return ProxyModel(network, tokenizer, candidates, target, self.context_tokens)

@@ -50,4 +50,5 @@ class TrainedProxy:
         plan = self.recipe.plan(text.tokens, order, settings)
         model = training_stage(pool.store, TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, self.seed))
         network = AutoModelForCausalLM.from_pretrained(model.pretrained).eval()
-        return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, self.recipe.context_tokens)
+        target = None if pool.target is None else pool.target.tokens
+        return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target, self.recipe.context_tokens)

@@ -34,7 +34,7 @@ class Caution(NamedTuple):
     text: str
 
 
-def headline(record: Record) -> str:
+def headline(record: Record, not_reached: int) -> str:
     """Return one sentence: what was done, and what came out."""
     choices, selection, steps = record["choices"], record["selection"], count(record["training"]["steps"])
     kept, every = count(selection["kept_documents"]), count(selection["of_documents"])
@@ -44,7 +44,8 @@ def headline(record: Record) -> str:
     else:
         part = f"{kept} of {every} documents of {choices['train_dataset']}"
         done = f"{part} were kept by {choices['selector']} on {scorer} scores"
-    return f"{done} and trained in {orderer} order for {steps} steps; {_outcome(record['results'])}."
+    trained = f"{count(selection['kept_documents'] - not_reached)} of them trained" if not_reached else "trained"
+    return f"{done} and {trained} in {orderer} order for {steps} steps; {_outcome(record['results'])}."
 
 
 def _outcome(results: list[dict[str, Any]]) -> str:
@@ -66,12 +67,12 @@ def key_facts(record: Record) -> list[Fact]:
     kept, every = selection["kept_documents"], selection["of_documents"]
     token_share = share(selection["kept_tokens"], selection["of_tokens"])
     found = sum(stage["cached"] for stage in stages)
-    loss = training["last_train_loss"]
+    loss = training["final_train_loss"]
     return [
         Fact("documents kept", count(kept), f"{share(kept, every)} of {count(every)}, {token_share} of the tokens"),
         Fact("tokens trained", compact(training["tokens"]), f"in {count(training['steps'])} steps"),
         Fact("model", compact(training["parameters"]), f"parameters ({record['choices']['model']})"),
-        Fact("last training loss", "–" if loss is None else value(loss), "nats/token, one batch"),
+        Fact("training loss", value(loss), "nats/token, mean of the last tenth"),
         Fact("time", seconds(record["seconds"]), f"{found} of {len(stages)} stages found, not computed"),
     ]
 

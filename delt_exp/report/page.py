@@ -23,6 +23,11 @@ CAPTIONS = {
         "The box is the middle half of a source's scores, the bar their median, the line spans 5 % to 95 % of them; "
         "where the boxes lie apart, choosing by score also chooses between the sources.",
     ),
+    "scorer_fit": (
+        "What the data scorer learned",
+        "Each point is a document whose score was computed exactly (across) and predicted by the data scorer (up); the "
+        "blue ones were held out. All other documents have only the prediction.",
+    ),
     "score_along_order": (
         "Scores along the training order",
         "Left is trained first: the line follows the score of the documents as training went on, so every sweep of the "
@@ -80,7 +85,7 @@ def _render(record: Mapping[str, Any], plots: Mapping[str, Path], not_reached: i
     pictures = [(name, *CAPTIONS[name], _data_url(path)) for name, path in plots.items()]
     return environment.get_template("run.html.j2").render(
         run=record,
-        headline=facts.headline(record),
+        headline=facts.headline(record, not_reached),
         key_facts=facts.key_facts(record),
         verdict=facts.verdict(record),
         pipeline=facts.pipeline(record),

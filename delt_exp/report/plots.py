@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from delt_exp.metrics_file import MetricsFile
 from delt_exp.report import numbers
+from delt_exp.report.fit_plot import fit
 from delt_exp.report.score_plots import Floats, along_order, by_source, by_source_inches, histogram
 from delt_exp.report.style import INK, KEPT, LINE, count_ticks, draw
 
@@ -24,8 +25,9 @@ def write_plots(folder: Path, record: Mapping[str, Any]) -> dict[str, Path]:
     pictures: dict[str, tuple[bool, float, Callable[[Figure], None]]] = {
         "score_histogram": (True, 3.3, lambda figure: histogram(figure, meaning, scores, order["row"])),
         "score_by_source": (many, inches, lambda figure: by_source(figure, meaning, scores)),
+        "scorer_fit": (meaning["fit"] is not None, 3.8, lambda figure: fit(figure, folder, meaning)),
         "score_along_order": (True, 3.5, lambda figure: along_order(figure, meaning, order)),
-        "loss_curve": (bool(rows), 4.0, lambda figure: _loss(figure, rows)),
+        "loss_curve": (bool(rows), 4.0, lambda figure: _loss(figure, _whole_batches(rows))),
         "evaluation_bars": (bool(families), sum(_heights(families)), lambda figure: _evaluation(figure, families)),
     }
     (folder / "plots").mkdir(exist_ok=True)
@@ -56,6 +58,12 @@ def _loss(figure: Figure, rows: list[dict[str, float]]) -> None:
     count_ticks(bottom, "x")
     top.legend()
     figure.align_ylabels()
+
+
+def _whole_batches(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Leave out the last batch when it is less than half as large as the one before: its loss says little."""
+    sizes = np.diff([0.0, *(row["tokens"] for row in rows)])
+    return rows[:-1] if len(rows) > 2 and sizes[-1] < sizes[-2] / 2 else rows
 
 
 def smooth(values: Floats) -> Floats:

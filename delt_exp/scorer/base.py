@@ -33,6 +33,7 @@ class Pool:
 
     candidates: the documents to score. target: text the data should serve, None unless the scorer's READS_TARGET.
     store, trainer: where and how models are trained on the way. work_dir: survives a kill, for scorers that continue.
+    evidence_dir: what a scorer leaves here goes to the record and the page: `fit.parquet`, `fit.json`, `phases.json`.
     """
 
     candidates: TokenizedCorpus
@@ -41,6 +42,7 @@ class Pool:
     store: Store
     trainer: TrainerSettings
     work_dir: Path
+    evidence_dir: Path
 
 
 class Scorer(Protocol):

@@ -71,6 +71,10 @@ class Tokenizer:
         """Return the token ids of each text; uses every core."""
         return [encoding.ids for encoding in self._rust.encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    def vocabulary(self) -> dict[str, int]:
+        """Return every token with its id, special tokens included."""
+        return dict(self._rust.get_vocab(with_added_tokens=True))
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids, special tokens shown."""
         return str(self._rust.decode(list(ids), skip_special_tokens=False))

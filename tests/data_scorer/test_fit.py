@@ -124,7 +124,7 @@ def test_bf16_differs_only_in_rounding(fit):
 
 
 def test_standardised_labels_worked_by_hand():
-    # Mean 2, population variance ((-2)^2 * 2 + 0 + 4^2 + 0) / 5 ... of 0, 0, 2, 6, 2: (4 + 4 + 0 + 16 + 0) / 5 = 4.8.
+    # Deviations -2, -2, 0, 4, 0 from the mean 2: population variance (4 + 4 + 0 + 16 + 0) / 5 = 4.8.
     targets, mean, std = standardise(np.array([0.0, 0, 2, 6, 2]), clip_sigma=1.5)
     assert mean == 2
     assert std == pytest.approx(4.8**0.5)

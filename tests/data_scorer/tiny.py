@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from delt_exp.data_scorer.fit import DataScorer
+from delt_exp.data_scorer.settings import DataScorer
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.proxy.base import ProxyModel
@@ -45,4 +45,4 @@ def make_proxy(tmp_path: Path, texts: Sequence[str], context_tokens: int = 64, *
     pool = make_pool(tmp_path, texts)
     recipe = tiny_recipe(context_tokens=context_tokens)
     network = replace(recipe.network, **config).make(pool.tokenizer, 0).eval()
-    return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, context_tokens)
+    return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target=None, context_tokens=context_tokens)

@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM
 from delt_exp.errors import ConfigError, DataError, StoreError
 from delt_exp.gradients.loss import IGNORED
 from delt_exp.lqs.annotate import annotate
+from delt_exp.lqs.annotation import Annotation
 from delt_exp.lqs.problem import LanguageModelProblem
 from delt_exp.lqs.ranks import SingleProcess
 from delt_exp.lqs.samples import Sample, next_token_sample
-from delt_exp.lqs.settings import Annotation
 from delt_exp.lqs.trajectory import Trajectory
 from tests.lqs.tiny import draw_samples, tiny_model, tiny_run, tiny_settings
 

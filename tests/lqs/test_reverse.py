@@ -6,9 +6,10 @@ import torch
 from delt_exp.errors import DataError
 from delt_exp.gradients.loss import sample_losses
 from delt_exp.lqs.annotate import annotate, annotate_problem
+from delt_exp.lqs.annotation import Annotation, check_finite, contributions
 from delt_exp.lqs.ranks import SingleProcess
 from delt_exp.lqs.samples import micro_batches
-from delt_exp.lqs.settings import Annotation, AnnotationSettings, check_finite, contributions
+from delt_exp.lqs.settings import AnnotationSettings
 from tests.lqs.tiny import ScalarProblem, tiny_gpt2, tiny_model, tiny_run, tiny_settings
 
 

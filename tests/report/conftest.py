@@ -69,6 +69,8 @@ RECORD: dict[str, Any] = {
         "overlap": {"code": {"documents": 57, "in_train": 0, "in_target": 0}},
     },
     "score": {
+        "fit": None,
+        "phases": None,
         "name": "size", "unit": "lines", "better": "lower", "explanation": "How long it is.", "digest": "abc",
         "quantiles": source(0, 0, (0.5, 2.45, 10.25, 20.0, 29.75, 37.55, 39.5))["quantiles"],
         "by_source": {
@@ -79,7 +81,7 @@ RECORD: dict[str, Any] = {
     "selection": {"kept_documents": 30, "of_documents": 40, "kept_tokens": 500, "of_tokens": 2000},
     "training": {
         "order_verified": True, "order_mismatch": "", "steps": 1234, "tokens": 1_572_864, "parameters": 1_574_016,
-        "last_train_loss": 5.39701406, "precision": "32-true", "world_size": 1, "device": "cpu",
+        "final_train_loss": 5.39701406, "precision": "32-true", "world_size": 1, "device": "cpu",
     },
     "order_verified": True,
     "results": [

@@ -1,0 +1,57 @@
+"""How a data scorer is fitted; imports no torch, so that settings are checked at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from numpy.typing import ArrayLike
+
+from delt_exp.checks import check_integer, check_number
+from delt_exp.model.optimizer import AdamW
+from delt_exp.model.recipe import Network
+from delt_exp.model.schedule import WarmupCosine
+from delt_exp.proxy.base import ProxyModel
+from delt_exp.runtime import Runtime
+
+if TYPE_CHECKING:
+    from delt_exp.data_scorer.fitted import FittedScorer
+
+
+@dataclass(frozen=True)
+class DataScorer:
+    """How a regression model learns the scores of annotated documents (DELT, arXiv 2506.21545).
+
+    body: the causal LM it stands on, fresh or pretrained; null starts from the weights of the proxy model.
+    batch_documents: documents of one optimizer step. validation_ratio: share held out, drawn at random; the epoch with
+    the highest Spearman on it is kept. clip_sigma: targets are standardised over all annotated documents and clipped to
+    this many standard deviations. clip_norm: largest gradient norm, null for no clipping. seed: of split, order, head
+    and dropout; dropout is what the body's config says.
+    """
+
+    VERSION: ClassVar[int] = 1
+    body: Network | None
+    epochs: int
+    batch_documents: int
+    validation_ratio: float
+    clip_sigma: float
+    clip_norm: float | None
+    seed: int
+    optimizer: AdamW
+    schedule: WarmupCosine
+
+    def __post_init__(self) -> None:
+        check_integer("data_scorer.epochs", self.epochs, at_least=1)
+        check_integer("data_scorer.batch_documents", self.batch_documents, at_least=1)
+        check_number("data_scorer.validation_ratio", self.validation_ratio, "(0, 1)")
+        check_number("data_scorer.clip_sigma", self.clip_sigma, "(0, inf)")
+        if self.clip_norm is not None:
+            check_number("data_scorer.clip_norm", self.clip_norm, "(0, inf)")
+        check_integer("data_scorer.seed", self.seed, at_least=0)
+
+    def fit(
+        self, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime, precision: str
+    ) -> "FittedScorer":
+        """Return a scorer that predicts `labels` [D] of the documents `rows` [D] of `proxy.candidates`: see `fit`."""
+        from delt_exp.data_scorer.fit import fit
+
+        return fit(self, proxy, rows, labels, folder, runtime, precision)

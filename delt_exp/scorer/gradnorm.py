@@ -1,0 +1,62 @@
+"""Norm of a document's gradient under a proxy model."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.checks import check_integer
+from delt_exp.proxy.base import Proxy
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Pool
+from delt_exp.scorer.table import Meaning
+
+
+@dataclass(frozen=True)
+class GradnormScorer:
+    """||grad of the mean token loss|| of each document, from its beginning up to `context_tokens` predictions.
+
+    A cheap relative of GraNd (Paul et al. 2021, arXiv 2107.07075) at one state of one model. Small is better: what a
+    model cannot make sense of pulls hardest on it.
+    """
+
+    VERSION: ClassVar[int] = 1
+    READS_TOKENS: ClassVar[bool] = True
+    proxy: Proxy
+    context_tokens: int
+
+    def __post_init__(self) -> None:
+        check_integer("scorer.context_tokens", self.context_tokens, at_least=1)
+
+    @property
+    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant of the other scorers
+        return self.proxy.READS_TARGET
+
+    @property
+    def meaning(self) -> Meaning:
+        return Meaning(
+            "gradient norm", "nats", "lower", "How hard a document pulls on the parameters of the proxy model."
+        )
+
+    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+        import torch
+
+        from delt_exp.gradients.kernel import per_sample_norms
+        from delt_exp.lqs.documents import document_samples
+        from delt_exp.lqs.samples import micro_batches
+        from delt_exp.progress import track
+
+        proxy = self.proxy.prepare(pool, runtime)
+        device = torch.device(runtime.torch_device())
+        network, size = proxy.network.to(device), max(1, runtime.batch_tokens // self.context_tokens)
+        longest_first = np.argsort(-proxy.candidates.lengths, kind="stable")
+        norms = np.zeros(len(longest_first), np.float32)
+        with track("scoring", len(norms), "documents") as task:
+            for start in range(0, len(norms), size):
+                rows = longest_first[start : start + size]
+                samples = document_samples(proxy.candidates, rows, self.context_tokens)
+                ((_, batch),) = micro_batches(samples, range(len(samples)), size, device)
+                norms[rows] = per_sample_norms(network, batch).cpu().numpy()
+                task.advance(len(rows))
+        return norms

@@ -1,0 +1,101 @@
+"""The LQS family through the scorer: annotation of every document, or of proxies and a regression model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from delt_exp.data_scorer.settings import DataScorer
+from delt_exp.errors import ConfigError
+from delt_exp.files import read_json
+from delt_exp.model.optimizer import AdamW
+from delt_exp.model.schedule import WarmupCosine
+from delt_exp.proxy.trained import TrainedProxy
+from delt_exp.scorer.lqs import LqsScorer
+from tests.helpers import RUNTIME, TRAINER, make_pool, tiny_recipe, words
+
+DISTIL = DataScorer(
+    body=None, epochs=2, batch_documents=4, validation_ratio=0.25, clip_sigma=3.0, clip_norm=1.0, seed=0,
+    optimizer=AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
+    schedule=WarmupCosine(warmup_steps=1, warmup_ratio=None, min_ratio=0.0),
+)  # fmt: skip
+
+
+def scorer(**changes):
+    settings = {
+        "score_name": "lqs", "warm_start": TrainedProxy(tiny_recipe(), "sample", 2_000, 0), "num_steps": 4,
+        "batch_documents": 3, "num_proxies": None, "num_target": None, "context_tokens": 16, "lr": 0.05, "interval": 2,
+        "init_norm": "terminal", "precision": "fp32", "seed": 0, "data_scorer": None,
+    }  # fmt: skip
+    return LqsScorer(**(settings | changes))
+
+
+@pytest.fixture
+def pool(tmp_path):
+    return make_pool(tmp_path, words(24), target_texts=words(6, seed=8))
+
+
+@pytest.mark.parametrize("name", ["lqs", "pds", "learnability", "quality"])
+def test_every_relative_scores_every_document(pool, name):
+    scores = scorer(score_name=name).score(pool, RUNTIME)
+    assert scores.shape == (24,)
+    assert np.isfinite(scores).all()
+    assert len(np.unique(scores)) == 24
+    assert name.lower() in scorer(score_name=name).meaning.name.lower() or name == "lqs"
+
+
+def test_several_processes_give_the_same_scores(pool, tmp_path):
+    alone = scorer().score(pool, RUNTIME)
+    work, evidence = tmp_path / "work", tmp_path / "evidence"
+    work.mkdir()
+    evidence.mkdir()
+    pool = replace(pool, trainer=replace(TRAINER, strategy="ddp", devices=2), work_dir=work, evidence_dir=evidence)
+    together = scorer().score(pool, RUNTIME)
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-7)
+
+
+def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool):
+    scores = scorer(num_proxies=16, data_scorer=DISTIL).score(pool, RUNTIME)
+    assert scores.shape == (24,)
+    fit = read_json(pool.evidence_dir / "fit.json")
+    assert fit["train"]["documents"] + fit["validation"]["documents"] == 16
+    assert set(read_json(pool.evidence_dir / "phases.json")) == {
+        "warm start", "annotation", "data scorer", "inference",
+    }  # fmt: skip
+
+
+def test_an_interrupted_annotation_continues_to_the_same_scores(pool, monkeypatch):
+    from delt_exp.lqs.processes import _Shown
+
+    undisturbed = scorer().score(pool, RUNTIME)
+    for file in pool.work_dir.iterdir():
+        file.unlink()
+    original = _Shown.__call__
+
+    def interrupt(self, phase, done, total):
+        original(self, phase, done, total)
+        if phase == "reverse" and done >= 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Shown, "__call__", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            scorer().score(pool, RUNTIME)
+    np.testing.assert_array_equal(scorer().score(pool, RUNTIME), undisturbed)
+
+
+def test_annotating_everything_and_a_data_scorer_exclude_each_other():
+    with pytest.raises(ConfigError, match="num_proxies=null annotates every document"):
+        scorer(num_proxies=None, data_scorer=DISTIL)
+
+
+def test_more_proxies_than_documents_are_refused(pool):
+    with pytest.raises(ConfigError, match=r"scorer\.num_proxies=99 is more than the 24 documents"):
+        scorer(num_proxies=99, data_scorer=DISTIL).score(pool, RUNTIME)
+
+
+def test_wrong_settings_are_refused_at_once():
+    with pytest.raises(ConfigError, match="init_norm"):
+        scorer(init_norm="two")
+    with pytest.raises(ConfigError, match="score"):
+        scorer(score_name="lsq")

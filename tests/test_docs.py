@@ -26,6 +26,11 @@ SMALL = {
     "proxy.recipe.network.config.hidden_size": "16",
     "proxy.recipe.network.config.intermediate_size": "32",
 }
+SMALL_WARM_START = {
+    "scorer.warm_start.train_tokens": "2_048",
+    "scorer.warm_start.recipe.network.config.hidden_size": "16",
+    "scorer.warm_start.recipe.network.config.intermediate_size": "32",
+}
 NEEDS_MORE = re.compile(r"mistral|gpt2|c4|trainer=gpu|trainer=ddp|kenlm|FILE|general|PATH")
 
 
@@ -71,6 +76,7 @@ def small(words):
     limits = {}
     for place, node in datasets.items():
         limits |= {f"{place}.max_bytes": "40_000"} if "max_bytes" in node else {f"{place}.max_documents": "60"}
+    limits |= SMALL_WARM_START if "warm_start" in config.scorer else {}
     said = {word.split("=")[0] for word in words}
     return [f"{key}={value}" for key, value in (SMALL | limits).items() if key not in said]
 

@@ -34,7 +34,7 @@ def test_bad_training_files(tmp_path, monkeypatch, capsys, kind):
     content, words = BAD_FILES[kind]
     write_texts(tmp_path)
     write("train.jsonl", content)
-    fails(monkeypatch, capsys, words, "scorer=random")
+    check_fails(monkeypatch, capsys, words, "scorer=random")
 
 
 BAD_SETTINGS = {
@@ -82,13 +82,13 @@ def test_bad_settings(tmp_path, monkeypatch, capsys, kind):
     write_texts(tmp_path)
     chosen = {text.split("=")[0] for text in overrides}
     scorer = [] if "scorer" in chosen else ["scorer=length"]
-    fails(monkeypatch, capsys, words, *scorer, *overrides)
+    check_fails(monkeypatch, capsys, words, *scorer, *overrides)
 
 
 def test_bad_settings_are_found_before_anything_is_scored(tmp_path, monkeypatch, capsys):
     write_texts(tmp_path)
     for bad in ("selector.ratio=7", "orderer.num_layers=0", "training.layout=folded", "model.clip_norm=-1"):
-        fails(monkeypatch, capsys, [bad.split("=")[1]], bad)
+        check_fails(monkeypatch, capsys, [bad.split("=")[1]], bad)
     assert not Path("outputs/store/scores").exists()
 
 
@@ -101,7 +101,7 @@ def test_a_scorer_that_returns_nan_is_named(tmp_path, monkeypatch, capsys):
         return scores
 
     monkeypatch.setattr("delt_exp.scorer.length.LengthScorer.score", broken)
-    fails(monkeypatch, capsys, ["1 of 80 scores", "row 3", "nan"], "scorer=length")
+    check_fails(monkeypatch, capsys, ["1 of 80 scores", "row 3", "nan"], "scorer=length")
 
 
 @pytest.mark.parametrize("stage", ["corpus", "tokens", "scores", "model", "evaluation"])
@@ -122,7 +122,7 @@ def test_a_full_disk_during_any_stage_keeps_what_was_finished(tmp_path, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "_build", fill)
-        fails(patch, capsys, ["disk is full", "finished stages are kept"], "scorer=length")
+        check_fails(patch, capsys, ["disk is full", "finished stages are kept"], "scorer=length")
     command(monkeypatch, "scorer=length")
     assert records()[0]["order_verified"]
 
@@ -137,7 +137,7 @@ def test_skipped_documents_are_counted(tmp_path, monkeypatch):
     }  # fmt: skip
 
 
-def fails(monkeypatch, capsys, words, *overrides):
+def check_fails(monkeypatch, capsys, words, *overrides):
     capsys.readouterr()
     with pytest.raises(SystemExit) as leave:
         command(monkeypatch, *overrides)

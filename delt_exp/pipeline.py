@@ -111,7 +111,7 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
             for logger in loggers:
                 logger.start(info)
             outcome = experiment(cfg, parts, partial(_to_all, loggers))
-            with locked(info.folder, f"another process writes {info.folder}; waiting for it"):
+            with locked(info.folder / "record.json", f"another process writes {info.folder}; waiting for it"):
                 record = write_run(info, outcome)
         except BaseException:
             for logger in loggers:

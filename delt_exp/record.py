@@ -35,9 +35,7 @@ def write_run(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
     from delt_exp.report.page import write_report
 
     folder = info.folder
-    shutil.copyfile(
-        outcome.store.root / "scores" / _key(outcome, "scores") / "scores.parquet", folder / "scores.parquet"
-    )
+    shutil.copyfile(_scores_folder(outcome) / "scores.parquet", folder / "scores.parquet")
     if (_evidence(outcome) / "fit.parquet").exists():
         shutil.copyfile(_evidence(outcome) / "fit.parquet", folder / "fit.parquet")
     shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
@@ -95,7 +93,7 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
 
 def _evidence(outcome: "Outcome") -> Path:
     """Return the folder of what the scorer wants shown of its work."""
-    return outcome.store.root / "scores" / _key(outcome, "scores") / "evidence"
+    return _scores_folder(outcome) / "evidence"
 
 
 def _evidence_json(outcome: "Outcome", name: str) -> Any:
@@ -103,8 +101,8 @@ def _evidence_json(outcome: "Outcome", name: str) -> Any:
     return read_json(path) if path.exists() else None
 
 
-def _key(outcome: "Outcome", stage: str) -> str:
-    return next(use.key for use in reversed(outcome.store.uses) if use.stage == stage)
+def _scores_folder(outcome: "Outcome") -> Path:
+    return next(use.path for use in reversed(outcome.store.uses) if use.stage == "scores")
 
 
 def _describe(text: TokenizedCorpus) -> dict[str, Any]:

@@ -110,16 +110,17 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> N
         _clean_up(folder)
         return
     job.recipe.schedule.warmup(job.plan.num_steps)
-    start = _step_of(_latest_checkpoint(folder))
+    checkpoint = _latest_checkpoint(folder)
+    start = _step_of(checkpoint)
     if start:
         say(f"training continues from step {start}")
     MetricsFile(folder / "metrics.csv").keep_up_to(start)
     with follow(folder / "metrics.csv", on_metrics):
         if job.trainer.strategy == "single":
-            _train_rank(job, folder)
+            _train_rank(job, folder, checkpoint)
         else:
             without_maps = replace(job, plan=replace(job.plan, tokens=Tokens(job.plan.tokens.folder)))
-            run_in_processes(_train_rank, (without_maps, folder), job.trainer.devices)
+            run_in_processes(_train_rank, (without_maps, folder, checkpoint), job.trainer.devices)
     _clean_up(folder)
 
 
@@ -129,7 +130,7 @@ def _clean_up(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _train_rank(job: TrainJob, folder: Path) -> None:
+def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None) -> None:
     """Train one rank; every rank of a job runs this with the same arguments."""
     from delt_exp.datamodule import OrderedDataModule
     from delt_exp.model.module import LMModule
@@ -145,7 +146,6 @@ def _train_rank(job: TrainJob, folder: Path) -> None:
     module = LMModule(network, job.recipe, job.plan.num_steps, job.seed)
     data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers)
     trainer, started = _make_trainer(job, folder), time.monotonic()
-    checkpoint = _latest_checkpoint(folder)
     with _interrupts_come_through():
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     state = trainer.strategy.lightning_module_state_dict()

@@ -136,6 +136,32 @@ def test_pairs_train_on_the_completion_alone_when_asked(tmp_path, monkeypatch, l
     assert whole == completion + sum(len(row["q"]) for row in rows)
 
 
+def continue_from(model: Path) -> list[str]:
+    return [
+        "model=hf", f"model.network.name={model}", "model.context_tokens=32", "model.batch_items=8", "proxy=sample",
+        "scorer=length",
+    ]  # fmt: skip
+
+
+def test_training_continues_from_a_pretrained_model_with_its_tokenizer(finished, tmp_path, monkeypatch):
+    model = finished[0] / "model"
+    write_texts(tmp_path)
+    command(monkeypatch, *continue_from(model), "tokenizer=hf", f"tokenizer.name={model}")
+    (record,) = records()
+    before = next(row["value"] for row in finished[1]["results"] if row["metric"] == "loss")
+    after = next(row["value"] for row in record["results"] if row["metric"] == "loss")
+    assert record["order_verified"] is True
+    assert after < before
+
+
+def test_a_pretrained_model_refuses_a_tokenizer_it_was_not_trained_with(finished, tmp_path, monkeypatch, capsys):
+    write_texts(tmp_path)
+    with pytest.raises(SystemExit):
+        command(monkeypatch, *continue_from(finished[0] / "model"), "tokenizer=bpe", "tokenizer.vocab_size=300")
+    assert "use its own: tokenizer=hf" in capsys.readouterr().err
+    assert not Path("outputs/store/scores").exists()
+
+
 def test_a_sweep_runs_every_combination_and_survives_a_failing_job(tmp_path, monkeypatch):
     write_texts(tmp_path)
     with pytest.raises(SystemExit) as leave:

@@ -37,6 +37,13 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def tree_digest(path: Path) -> str:
+    """Return 16 hex digits that identify the names and contents of a file, or of all files under a folder."""
+    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    base = path if path.is_dir() else path.parent
+    return digest([[str(f.relative_to(base)), file_sha256(f)] for f in files])
+
+
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Give a temporary path; when the block ends well, it becomes `path` in one step."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import wandb
 
-from delt_exp.files import digest, file_sha256
+from delt_exp.files import tree_digest
 from delt_exp.logger.base import RunInfo
 from delt_exp.logger.contents import HISTOGRAM_BINS, pictures, read_scores
 
@@ -60,7 +60,7 @@ def artifacts(run: RunInfo, log_model: bool) -> Iterator[wandb.Artifact]:
     for kind, place, groups in LINEAGE:
         path = run.folder / place
         name = "-".join([kind, *(run.choices[group].replace("/", "-") for group in groups)])
-        content = _content_digest(path)
+        content = tree_digest(path)
         metadata = {"digest": content, "made_from": made_from, "run": run.name}
         artifact = wandb.Artifact(name, type=kind, metadata=metadata)
         if kind == "model" and not log_model:
@@ -71,8 +71,3 @@ def artifacts(run: RunInfo, log_model: bool) -> Iterator[wandb.Artifact]:
             artifact.add_file(str(path), policy="immutable", skip_cache=True)
         yield artifact
         made_from = {kind: content}
-
-
-def _content_digest(path: Path) -> str:
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    return digest([[file.name, file_sha256(file)] for file in files])

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from delt_exp.errors import DependencyError
-from delt_exp.files import digest, file_sha256
+from delt_exp.files import tree_digest
 
 
 def load_pretrained(auto_class: Any, name: str, revision: str | None, **options: Any) -> Any:
@@ -56,9 +56,5 @@ def hub_reachable() -> bool:
 
 
 def pretrained_fingerprint(name: str, revision: str | None) -> str:
-    """Return a hash of the files of a local folder, or the name and revision that the Hub resolves."""
-    folder = Path(name)
-    if not folder.is_dir():
-        return f"{name}@{revision}"
-    files = sorted(f for f in folder.rglob("*") if f.is_file())
-    return digest([[str(f.relative_to(folder)), file_sha256(f)] for f in files])
+    """Return a hash of the files of a local folder, or the name and revision as they were given."""
+    return tree_digest(Path(name)) if Path(name).is_dir() else f"{name}@{revision}"

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.table import Table
 
+    from delt_exp.cost import PhaseCost
+
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
@@ -48,9 +50,12 @@ def _job(cfg: "DictConfig") -> None:
 
     hydra_config = HydraConfig.get()
     try:
-        from delt_exp.pipeline import run
+        from delt_exp.pipeline import forecast, run
 
-        _show(run(cfg, run_info(cfg, hydra_config)))
+        if cfg.dry_run:
+            _show_forecast(forecast(cfg))
+        else:
+            _show(run(cfg, run_info(cfg, hydra_config)))
     except KeyboardInterrupt:
         print("interrupted; the same command continues where this one stopped", file=sys.stderr)
         raise SystemExit(130) from None
@@ -83,6 +88,23 @@ def _show(folder: Path) -> None:
     verdict = "verified" if record["order_verified"] else "NOT VERIFIED"
     console.print(f"{len(record['stages'])} stages, {reused} of them found; order {verdict}; {record['seconds']:.0f} s")
     console.print(f"report: {folder / 'report.html'}", markup=False)
+
+
+def _show_forecast(costs: "list[PhaseCost]") -> None:
+    """Print what each phase will cost."""
+    from rich.table import Table
+
+    from delt_exp.cost import total
+    from delt_exp.progress import console
+
+    table = Table("phase", title="What this would cost, if nothing of it is in the store", title_justify="left")
+    for name in ("passes", "FLOPs", "memory"):
+        table.add_column(name, justify="right")
+    for cost in [*costs, total(costs)]:
+        table.add_row(cost.phase, f"{cost.passes:,}", f"{cost.flops:.2g}", f"{cost.peak_bytes / 1e9:.2f} GB")
+    console.print(table)
+    console.print("estimated from sizes; memory without that of Python and its libraries, about 0.5 GB a process;")
+    console.print("what a selector keeps is counted with stand-in scores")
 
 
 def _results_table(record: dict[str, Any]) -> "Table":

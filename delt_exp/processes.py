@@ -39,6 +39,17 @@ def run_in_processes(function: Callable[..., Any], arguments: tuple[Any, ...], n
                 signal.signal(number, handler)
 
 
+def join_group(device: str, num_processes: int) -> bool:
+    """Make this process a rank of the default group, with its share of the machine; return whether it is rank 0."""
+    from lightning_fabric import Fabric
+
+    share_threads(num_processes)
+    quiet()
+    fabric = Fabric(accelerator=device, devices=num_processes, strategy="ddp")
+    fabric.launch()
+    return fabric.is_global_zero
+
+
 def share_threads(num_processes: int) -> None:
     """Give this process its share of the cores when several compute on the CPU."""
     import torch

@@ -76,6 +76,7 @@ class ListDataset:
 
 def new_folder(tmp_path: Path) -> Path:
     """Return a new empty folder under `tmp_path`."""
+    tmp_path.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=tmp_path))
 
 

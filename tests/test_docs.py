@@ -26,10 +26,11 @@ SMALL = {
     "proxy.recipe.network.config.hidden_size": "16",
     "proxy.recipe.network.config.intermediate_size": "32",
 }
-SMALL_WARM_START = {
-    "scorer.warm_start.train_tokens": "2_048",
-    "scorer.warm_start.recipe.network.config.hidden_size": "16",
-    "scorer.warm_start.recipe.network.config.intermediate_size": "32",
+SMALL_ANNOTATION = {
+    "scorer.num_steps": "2",
+    "scorer.num_proxies": "12",
+    "scorer.num_target": "4",
+    "scorer.data_scorer.epochs": "1",
 }
 NEEDS_MORE = re.compile(r"mistral|gpt2|c4|trainer=gpu|trainer=ddp|kenlm|FILE|general|PATH")
 
@@ -76,7 +77,7 @@ def small(words):
     limits = {}
     for place, node in datasets.items():
         limits |= {f"{place}.max_bytes": "40_000"} if "max_bytes" in node else {f"{place}.max_documents": "60"}
-    limits |= SMALL_WARM_START if "warm_start" in config.scorer else {}
+    limits |= SMALL_ANNOTATION if config.scorer.get("data_scorer") else {}
     said = {word.split("=")[0] for word in words}
     return [f"{key}={value}" for key, value in (SMALL | limits).items() if key not in said]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -45,11 +46,11 @@ def test_the_record_tells_the_whole_story(finished):
     assert record["choices"]["orderer"] == "folding"
     assert record["config"]["seed"] == 0
     assert {stage["stage"] for stage in record["stages"]} == {
-        "corpus", "tokenizer", "tokens", "scores", "model", "evaluation",
+        "corpus", "tokenizer", "tokens", "annotation", "scores", "model", "evaluation",
     }  # fmt: skip
     assert all(stage["cost"]["peak_bytes"] > 0 for stage in record["stages"])
     assert record["data"]["train"]["counts"]["read"] == 80
-    assert record["score"]["better"] == "lower"
+    assert record["score"]["better"] == "higher"
     assert {row["metric"] for row in record["results"]} >= {"loss", "perplexity", "bits_per_byte"}
     assert all(row["stderr"] > 0 for row in record["results"])
     assert record["versions"]["torch"]
@@ -209,3 +210,24 @@ def test_the_store_and_the_runs_hold_no_pickle(finished):
     assert not suffixes & {".pkl", ".pickle", ".pt", ".ckpt"}
     assert json.loads((folder / "record.json").read_text())
     assert os.access(folder / "report.html", os.R_OK)
+
+
+def test_a_dry_run_forecasts_every_phase_and_computes_none(tmp_path, monkeypatch, capsys):
+    write_texts(tmp_path)
+    command(monkeypatch, "dry_run=true")
+    shown = capsys.readouterr().err
+    for phase in ("warm start", "annotation: HVP", "annotation: proxies", "training", "total"):
+        assert phase in shown
+    assert not list(tmp_path.glob("outputs/runs/*/*"))
+    assert sorted(path.name for path in tmp_path.glob("outputs/store/*")) == ["corpus", "tokenizer", "tokens"]
+
+
+def test_the_forecast_of_training_is_what_the_record_counts(finished, monkeypatch):
+    """Same tokens but for the end-of-text tokens and the incomplete last batch."""
+    from delt_exp.pipeline import forecast
+
+    folder, record = finished
+    monkeypatch.chdir(folder.parents[2])
+    costs = forecast(OmegaConf.create(record["config"]))
+    (training,) = (cost for cost in costs if cost.phase == "training")
+    assert training.flops == pytest.approx(record["training"]["flops"], rel=0.1)

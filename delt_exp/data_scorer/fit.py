@@ -50,7 +50,7 @@ def fit(
         settings.seed,
     )
     data = AnnotatedDocuments(
-        annotated, proxy.context_tokens, settings.batch_documents, runtime.batch_tokens, settings.seed
+        annotated, proxy.context_tokens, settings.batch_documents, runtime.tokens_per_pass(), settings.seed
     )
     num_steps = settings.epochs * len(data.train_dataloader())
     settings.schedule.warmup(num_steps)

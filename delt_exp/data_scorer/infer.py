@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,22 +12,12 @@ from delt_exp.data_scorer.fitted import FittedScorer
 from delt_exp.data_scorer.windows import buckets, windows_of
 from delt_exp.errors import ConfigError, StoreError
 from delt_exp.files import read_json, write_json, written_aside
+from delt_exp.lqs.ranks import Ranks, SingleProcess
 from delt_exp.progress import say, track
 from delt_exp.runtime import Runtime
 from delt_exp.tokens import Tokens
 
 SHARD_DOCUMENTS = 4096
-CPU_BATCH_TOKENS = 2048  # more falls out of the cache: 8192 is 1.2 to 1.5 times slower on two cores
-
-
-class Ranks(Protocol):
-    """The processes that share the work; each holds the whole model."""
-
-    rank: int
-    world_size: int
-
-    def barrier(self) -> None:
-        """Return when every process has called it."""
 
 
 def predict(
@@ -44,16 +33,14 @@ def predict(
             f"{tokens.folder} was encoded by tokenizer {tokens.meta['tokenizer']}, the data scorer reads "
             f"{fitted.reading.tokenizer}; encode the corpus with the tokenizer of the annotated documents"
         )
-    rank, world_size = (ranks.rank, ranks.world_size) if ranks is not None else (0, 1)
-    if rank == 0:
+    ranks = ranks or SingleProcess()
+    if ranks.rank == 0:
         _claim(folder, {"scorer": fitted.digest, "tokens": tokens.digest, "shard_documents": SHARD_DOCUMENTS})
-    if ranks is not None:
-        ranks.barrier()
+    ranks.barrier()
     paths = [folder / f"scores-{i:05d}.npy" for i in range(-(-len(tokens) // SHARD_DOCUMENTS))]
-    missing = [shard for shard in range(rank, len(paths), world_size) if not paths[shard].exists()]
-    _predict_shards(fitted, tokens, runtime, paths, missing, is_shown=rank == 0)
-    if ranks is not None:
-        ranks.barrier()
+    missing = [shard for shard in range(ranks.rank, len(paths), ranks.world_size) if not paths[shard].exists()]
+    _predict_shards(fitted, tokens, runtime, paths, missing, is_shown=ranks.rank == 0)
+    ranks.barrier()
     return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
 
 
@@ -63,15 +50,14 @@ def predict_rows(
 ) -> NDArray[np.float32]:  # fmt: skip
     """Return scores in annotated units for the documents `rows`, whatever they share a batch with up to rounding.
 
-    Batches hold at most runtime.batch_tokens padded tokens, on a CPU at most CPU_BATCH_TOKENS.
+    Batches hold at most `runtime.tokens_per_pass()` padded tokens.
     """
     device, reading = torch.device(runtime.torch_device()), fitted.reading
     regressor = fitted.regressor.to(device).eval()
     windows, dots_D = windows_of(tokens, rows, reading.context_tokens), np.zeros(len(rows))
-    batch_tokens = min(runtime.batch_tokens, CPU_BATCH_TOKENS) if device.type == "cpu" else runtime.batch_tokens
     in_bf16 = torch.autocast(device.type, torch.bfloat16, enabled=reading.precision == "bf16-mixed")
     with torch.inference_mode(), in_bf16:
-        for chosen in buckets(windows.lengths_W, reading.context_tokens, batch_tokens):
+        for chosen in buckets(windows.lengths_W, reading.context_tokens, runtime.tokens_per_pass()):
             batch = windows.batch(chosen)
             dots_W = regressor(batch.ids_WT.to(device), batch.lengths_W.to(device))
             np.add.at(dots_D, windows.document_W[chosen], dots_W.double().cpu().numpy())

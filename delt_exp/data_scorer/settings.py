@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 from numpy.typing import ArrayLike
 
 from delt_exp.checks import check_integer, check_number
+from delt_exp.cost import ModelSize, PhaseCost, forward_cost, training_cost
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.recipe import Network
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
+from delt_exp.tokens import Tokens
 
 if TYPE_CHECKING:
     from delt_exp.data_scorer.fitted import FittedScorer
@@ -55,3 +57,16 @@ class DataScorer:
         from delt_exp.data_scorer.fit import fit
 
         return fit(self, proxy, rows, labels, folder, runtime, precision)
+
+    def forecast(self, size: ModelSize, corpus: Tokens, num_annotated: int, batch_tokens: int) -> list[PhaseCost]:
+        """Return what fitting on `num_annotated` average documents and reading the whole corpus cost.
+
+        size: of the proxy, which also stands for a body of another size.
+        """
+        mean_tokens = int(corpus.lengths.sum()) / len(corpus)
+        epoch_tokens = int(num_annotated * mean_tokens)
+        held = min(batch_tokens, int(self.batch_documents * mean_tokens))
+        return [
+            training_cost("data scorer", size, self.epochs * epoch_tokens, max(1, int(mean_tokens)), held),
+            forward_cost("inference", size, len(corpus), int(corpus.lengths.sum()), batch_tokens),
+        ]

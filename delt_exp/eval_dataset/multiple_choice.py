@@ -91,7 +91,7 @@ class Benchmark(ABC):
                 subject.tokenizer.pretrained(),
                 name=name,
                 context_tokens=subject.context_tokens,
-                batch_size=max(1, runtime.batch_tokens // subject.context_tokens),
+                batch_size=max(1, runtime.tokens_per_pass() // subject.context_tokens),
                 limit=self.limit,
                 allow_code_execution=getattr(self, "allow_code_execution", False),
             )

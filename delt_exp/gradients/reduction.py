@@ -76,6 +76,8 @@ class Reduction:
         if not self._reduced or not inputs:
             return
         gradients = torch.autograd.grad(losses_B.sum(), inputs, allow_unused=True)
+        for call in tape.calls:
+            call.on_delta = None  # the graph holds the calls; they must not hold what was made of it
         for (parameter_id, _), gradient in zip(tape.leaves, gradients, strict=False):
             if gradient is not None and parameter_id in self._reduced:
                 self._collect_vector(parameter_id, gradient.flatten(1))

@@ -114,7 +114,8 @@ class Tape(TorchFunctionMode):
         x_BTI = self._by_sample(x)
         if x_BTI is not None:
             shift = [] if bias is None else [(bias, VectorUse(None, bias.shape))]
-            self._note(y, x, [(weight, MatrixUse(x_BTI, is_transposed)), *shift])
+            # With its history, the input would tie the whole graph to the hooks in it, a cycle nobody can collect.
+            self._note(y, x, [(weight, MatrixUse(x_BTI.detach(), is_transposed)), *shift])
         return y
 
     def _note_norm(self, y: Tensor, x: Tensor, weight: Any, bias: Any, normalise: Callable[[Tensor], Tensor]) -> None:

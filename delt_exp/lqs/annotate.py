@@ -74,8 +74,13 @@ def _keeps_whole(choice: str, theta: Tensor, n_steps: int, ranks: Ranks) -> bool
     """Whether the states of a run fit the memory that is free; decided alike on all processes of a machine."""
     if choice != "auto":
         return choice == "whole"
-    needed_bytes = n_steps * theta.numel() * theta.element_size() * ranks.world_size
-    return all_agree(ranks, needed_bytes <= _MEMORY_SHARE * _free_bytes(), theta.device)
+    fits = fits_whole(n_steps, theta.numel() * theta.element_size(), ranks.world_size)
+    return all_agree(ranks, fits, theta.device)
+
+
+def fits_whole(n_steps: int, state_bytes: int, num_processes: int) -> bool:
+    """Whether `auto` would keep every state of a run in the memory that is free now."""
+    return n_steps * state_bytes * num_processes <= _MEMORY_SHARE * _free_bytes()
 
 
 def _free_bytes() -> int:

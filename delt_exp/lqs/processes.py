@@ -14,9 +14,8 @@ from delt_exp.lqs.annotation import Annotation
 from delt_exp.lqs.documents import document_samples
 from delt_exp.lqs.ranks import ProcessGroup
 from delt_exp.lqs.settings import AnnotationSettings
-from delt_exp.processes import run_in_processes, share_threads
+from delt_exp.processes import join_group, run_in_processes
 from delt_exp.progress import Task, track
-from delt_exp.runtime import quiet
 from delt_exp.tokens import Tokens
 
 
@@ -44,16 +43,11 @@ def run_annotation(job: AnnotationJob, state_dir: Path, num_processes: int) -> A
 
 
 def _annotate_rank(job: AnnotationJob, state_dir: Path, num_processes: int) -> Annotation | None:
-    from lightning_fabric import Fabric
-
-    share_threads(num_processes)
-    quiet()
-    fabric = Fabric(accelerator=job.device, devices=num_processes, strategy="ddp")
-    fabric.launch()
+    is_first = join_group(job.device, num_processes)
     # Tensors reach other processes through shared memory; every rank moves its own parameters.
     own = replace(job, network=copy.deepcopy(job.network))
     annotation = _annotate(own, state_dir, ProcessGroup())
-    return annotation if fabric.is_global_zero else None
+    return annotation if is_first else None
 
 
 def _annotate(job: AnnotationJob, state_dir: Path, ranks: ProcessGroup | None) -> Annotation:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Ranks(Protocol):
-    """The processes that share one annotation; each holds the whole model and the same settings."""
+    """The processes that share one piece of work; each holds the whole model and the same settings."""
 
     rank: int
     world_size: int
@@ -16,6 +16,9 @@ class Ranks(Protocol):
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of `tensor` over all processes, the same bits on each; may be computed in place."""
         ...
+
+    def barrier(self) -> None:
+        """Return when every process has called it."""
 
 
 class SingleProcess:
@@ -26,6 +29,9 @@ class SingleProcess:
 
     def sum(self, tensor: Tensor) -> Tensor:
         return tensor
+
+    def barrier(self) -> None:
+        """Nobody to wait for."""
 
 
 class ProcessGroup:
@@ -38,6 +44,9 @@ class ProcessGroup:
     def sum(self, tensor: Tensor) -> Tensor:
         dist.all_reduce(tensor)
         return tensor
+
+    def barrier(self) -> None:
+        dist.barrier()
 
 
 def all_agree(ranks: Ranks, here: bool, device: torch.device) -> bool:

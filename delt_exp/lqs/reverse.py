@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from delt_exp.files import digest
-from delt_exp.lqs.annotation import Annotation, check_finite, contributions
+from delt_exp.lqs.annotation import Annotation
 from delt_exp.lqs.problem import Problem
 from delt_exp.lqs.ranks import Ranks
 from delt_exp.lqs.settings import AnnotationSettings
@@ -38,6 +38,7 @@ class ReverseLoop:
         progress: Progress,
     ) -> None:
         self._problem, self._settings, self._trajectory = problem, settings, trajectory
+        self._needs_terminal_norms = settings.init_norm == "terminal"
         self._progress, self._proxy_passes = progress, 0
         self._state_dir, self._is_writer = state_dir, ranks.rank == 0
         self._fingerprint = "" if state_dir is None else digest(asdict(settings), problem.fingerprint())
@@ -49,7 +50,7 @@ class ReverseLoop:
         if state is None:
             state = self._start()
         else:
-            self._proxy_passes = len(state.steps_S) + self._settings.needs_terminal_norms
+            self._proxy_passes = len(state.steps_S) + self._needs_terminal_norms
             self._run_forward(state.segment * self._trajectory.stride, torch.zeros_like(state.train_loss_T))
         for segment in reversed(range(state.segment)):
             self._reverse_segment(segment, state)
@@ -64,7 +65,7 @@ class ReverseLoop:
         self._run_forward(n_steps, train_loss_T)
         target_loss_T[-1], costate = self._problem.target_gradient()
         norm_N = torch.ones(n_proxies, dtype=torch.float64)
-        if self._settings.needs_terminal_norms:
+        if self._needs_terminal_norms:
             _, norm_N = self._proxy_terms(None)
         state = ReverseState(self._trajectory.n_segments, costate, norm_N, train_loss_T, target_loss_T, [], [], [], [])
         self._save(state)
@@ -101,7 +102,7 @@ class ReverseLoop:
 
     def _proxy_terms(self, direction: Tensor | None) -> tuple[Tensor, Tensor]:
         scored_steps = -(-self._problem.n_steps // self._settings.interval)
-        passes = scored_steps + self._settings.needs_terminal_norms
+        passes = scored_steps + self._needs_terminal_norms
 
         def on_proxies(done: int, share: int) -> None:
             self._progress("proxies", self._proxy_passes * share + done, passes * share)
@@ -116,10 +117,14 @@ class ReverseLoop:
 
     def _result(self, state: ReverseState) -> Annotation:
         dot_SN, norm_SN = torch.stack(state.dot_SN), torch.stack(state.norm_SN)
-        later_norm_SN = torch.cat([state.first_norm_N[None], norm_SN[:-1]])
-        costate_norm_S = torch.tensor(state.costate_norm_S, dtype=torch.float64)
-        terms = dot_SN, norm_SN, later_norm_SN, costate_norm_S
-        contribution_SN = contributions(self._settings.score, self._settings.lr, *terms)
-        check_finite(contribution_SN, state.steps_S)
-        losses_and_kind = state.train_loss_T, state.target_loss_T, self._trajectory.kind
-        return Annotation(contribution_SN.sum(0), state.steps_S, *terms, contribution_SN, *losses_and_kind)
+        return Annotation(
+            lr=self._settings.lr,
+            steps_S=torch.tensor(state.steps_S),
+            dot_SN=dot_SN,
+            norm_SN=norm_SN,
+            later_norm_SN=torch.cat([state.first_norm_N[None], norm_SN[:-1]]),
+            costate_norm_S=torch.tensor(state.costate_norm_S, dtype=torch.float64),
+            train_loss_T=state.train_loss_T,
+            target_loss_T=state.target_loss_T,
+            trajectory=self._trajectory.kind,
+        )

@@ -10,15 +10,14 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class AnnotationSettings:
-    """score: what is summed over the scored steps, see `contributions`. lr: of the plain gradient descent.
+    """lr: of the plain gradient descent. interval: every how many updates proxies are scored.
 
-    interval: every how many updates proxies are scored. init_norm: by what the first scored step divides, the gradient
-    norms after the last update ("terminal", the paper) or 1 ("one", the published code). trajectory: "whole",
-    "checkpoints" or "auto", whichever fits the memory. gradient_samples, hvp_samples: samples per pass of one process.
-    precision: "fp32" or "bf16", of the forward pass; sums are float32 either way.
+    init_norm: by what the first scored step divides, the gradient norms after the last update ("terminal", the paper)
+    or 1 ("one", the published code). trajectory: "whole", "checkpoints" or "auto", whichever fits the memory.
+    gradient_samples, hvp_samples: samples per pass of one process. precision: "fp32" or "bf16", of the forward pass;
+    sums are float32 either way.
     """
 
-    score: str
     lr: float
     interval: int
     init_norm: str
@@ -28,7 +27,6 @@ class AnnotationSettings:
     precision: str
 
     def __post_init__(self) -> None:
-        check_choice("score", self.score, SCORES)
         check_number("lr", self.lr, "(0, inf)")
         check_integer("interval", self.interval, at_least=1)
         check_choice("init_norm", self.init_norm, ("terminal", "one"))
@@ -36,8 +34,3 @@ class AnnotationSettings:
         check_integer("gradient_samples", self.gradient_samples, at_least=1)
         check_integer("hvp_samples", self.hvp_samples, at_least=1)
         check_choice("precision", self.precision, PRECISIONS)
-
-    @property
-    def needs_terminal_norms(self) -> bool:
-        """Whether the score divides by gradient norms of the last state."""
-        return self.init_norm == "terminal" and self.score in ("lqs", "learnability")

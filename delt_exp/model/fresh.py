@@ -27,7 +27,7 @@ class FreshNetwork:
         import torch
         from transformers import AutoModelForCausalLM
 
-        config = self._config(tokenizer)
+        config = self.transformers_config(tokenizer)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return AutoModelForCausalLM.from_config(config)
@@ -39,9 +39,10 @@ class FreshNetwork:
         """Return how many positions the network takes, None for no limit; raises ConfigError as `make` does."""
         said = [self.config[name] for name in POSITION_SETTINGS if name in self.config]
         # What the settings say saves the import of `transformers`, several seconds of a run that computes nothing.
-        return said[0] if said else position_limit(self._config(tokenizer))
+        return said[0] if said else position_limit(self.transformers_config(tokenizer))
 
-    def _config(self, tokenizer: Tokenizer) -> Any:
+    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+        """Return the configuration; raises ConfigError for an unknown architecture or setting."""
         from transformers import AutoConfig
 
         special = {"bos_token_id": tokenizer.eos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": None}

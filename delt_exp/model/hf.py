@@ -41,6 +41,10 @@ class PretrainedNetwork:
 
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         """Return how many positions the pretrained model takes, None for no limit."""
+        return position_limit(self.transformers_config(tokenizer))
+
+    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+        """Return the configuration stored with the model."""
         from transformers import AutoConfig
 
-        return position_limit(load_pretrained(AutoConfig, self.name, self.revision))
+        return load_pretrained(AutoConfig, self.name, self.revision)

@@ -28,6 +28,9 @@ class Network(Protocol):
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         """Return how many positions it can take, None when it has no limit; builds no weights."""
 
+    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+        """Return its `transformers` configuration; builds no weights."""
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -36,15 +36,15 @@ class TokenLoss:
 def token_loss(network: Any, tokens: Tokens, context_tokens: int, runtime: Runtime, name: str) -> TokenLoss:
     """Return the loss of every document of `tokens` under `network`, in evaluation mode and float32.
 
-    Windows of similar length share a batch of at most runtime.batch_tokens padded tokens; the result does not depend on
-    which, beyond rounding.
+    Windows of similar length share a batch of at most `runtime.tokens_per_pass()` padded tokens; the result does not
+    depend on which, beyond rounding.
     """
     device = torch.device(runtime.torch_device())
     network = network.to(device).eval()
     sums = np.zeros(len(tokens), np.float64)
     rows, starts = _windows(tokens, context_tokens)
     with torch.inference_mode(), track(name, len(rows), "windows") as task:
-        for chosen in _batches(tokens, rows, starts, context_tokens, runtime.batch_tokens):
+        for chosen in _batches(tokens, rows, starts, context_tokens, runtime.tokens_per_pass()):
             inputs_WT, labels_WT = _pad([_window(tokens, rows[i], starts[i], context_tokens) for i in chosen])
             losses = _summed_losses(network, inputs_WT.to(device), labels_WT.to(device))
             np.add.at(sums, rows[chosen], losses.double().cpu().numpy())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from delt_exp.cost import ModelSize, PhaseCost
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.tokenizer.base import Tokenizer
@@ -31,3 +32,9 @@ class Proxy(Protocol):
 
     def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
         """Return the model in evaluation mode, trained or loaded as its settings say."""
+
+    def size(self, pool: Pool, sample_tokens: int) -> ModelSize:
+        """Return how large the model is when it reads sequences of `sample_tokens`; loads no weights."""
+
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
+        """Return what `prepare` costs the first time."""

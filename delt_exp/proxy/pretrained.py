@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from delt_exp.cost import ModelSize, PhaseCost, model_size
 from delt_exp.errors import ConfigError
 from delt_exp.model.pretrained import load_pretrained, position_limit, pretrained_fingerprint
 from delt_exp.proxy.base import ProxyModel
@@ -42,3 +43,13 @@ class PretrainedProxy:
                 f"use proxy.context_tokens={limit}"
             )
         return ProxyModel(network, tokenizer, candidates, target, self.context_tokens)
+
+    def size(self, pool: Pool, sample_tokens: int) -> ModelSize:
+        """Return the size of the model behind `name`."""
+        from transformers import AutoConfig
+
+        return model_size(load_pretrained(AutoConfig, self.name, self.revision), sample_tokens)
+
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
+        """Return nothing: it was trained elsewhere."""
+        return []

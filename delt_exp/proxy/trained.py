@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from delt_exp.cost import ModelSize, PhaseCost, model_size, training_cost
 from delt_exp.draws import uniform_per_id
 from delt_exp.errors import ConfigError
 from delt_exp.model.recipe import Recipe
@@ -52,3 +53,13 @@ class TrainedProxy:
         network = AutoModelForCausalLM.from_pretrained(model.pretrained).eval()
         target = None if pool.target is None else pool.target.tokens
         return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target, self.recipe.context_tokens)
+
+    def size(self, pool: Pool, sample_tokens: int) -> ModelSize:
+        """Return the size of the network with the vocabulary of the run's tokenizer."""
+        return model_size(self.recipe.network.transformers_config(pool.tokenizer), sample_tokens)
+
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
+        """Return the cost of the training."""
+        context = self.recipe.context_tokens
+        held = min(self.recipe.batch_items, pool.trainer.micro_batch_items) * context
+        return [training_cost("warm start", self.size(pool, context), self.train_tokens, context, held)]

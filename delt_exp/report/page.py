@@ -47,6 +47,7 @@ STAGES = {
     "corpus": "read documents",
     "tokenizer": "make the tokenizer",
     "tokens": "turn text into tokens",
+    "annotation": "annotate proxies by their gradients",
     "scores": "score every document",
     "model": "train a model",
     "evaluation": "evaluate",

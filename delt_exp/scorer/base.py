@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus import Corpus
+from delt_exp.cost import PhaseCost
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.table import Meaning
 from delt_exp.store import Store
@@ -64,3 +65,11 @@ class Scorer(Protocol):
 
     def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
         """Return scores [N], finite; row i belongs to `pool.candidates.corpus.ids[i]`."""
+
+
+@runtime_checkable
+class Forecasting(Protocol):
+    """A scorer that can tell what it will cost; the others cost next to nothing."""
+
+    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+        """Return the cost of every phase, from sizes alone."""

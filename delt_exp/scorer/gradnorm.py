@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.checks import check_integer
+from delt_exp.cost import FORWARD_BACKWARD, PhaseCost
 from delt_exp.proxy.base import Proxy
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
@@ -49,7 +50,7 @@ class GradnormScorer:
 
         proxy = self.proxy.prepare(pool, runtime)
         device = torch.device(runtime.torch_device())
-        network, size = proxy.network.to(device), max(1, runtime.batch_tokens // self.context_tokens)
+        network, size = proxy.network.to(device), max(1, runtime.tokens_per_pass() // self.context_tokens)
         longest_first = np.argsort(-proxy.candidates.lengths, kind="stable")
         norms = np.zeros(len(longest_first), np.float32)
         with track("scoring", len(norms), "documents") as task:
@@ -60,3 +61,11 @@ class GradnormScorer:
                 norms[rows] = per_sample_norms(network, batch).cpu().numpy()
                 task.advance(len(rows))
         return norms
+
+    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+        """Return the cost of the proxy and of one forward and backward pass over the beginning of every candidate."""
+        size, per_pass = self.proxy.size(pool, self.context_tokens), runtime.tokens_per_pass()
+        num_tokens = int(np.minimum(pool.candidates.tokens.lengths + 1, self.context_tokens).sum())
+        held = size.parameter_bytes + per_pass * size.activation_bytes_per_token
+        flops = float(FORWARD_BACKWARD) * size.parameters * num_tokens
+        return [*self.proxy.forecast(pool), PhaseCost("scoring", len(pool.candidates), flops, held)]

@@ -4,27 +4,33 @@ A sample of the candidates is annotated exactly (`delt_exp.lqs`); a regression m
 the corpus (`delt_exp.data_scorer`). Sources: DELT (arXiv 2506.21545), PDS (arXiv 2410.07064).
 """
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_integer
+from delt_exp.checks import check_choice, check_integer
+from delt_exp.cost import PhaseCost
 from delt_exp.data_scorer.settings import DataScorer
 from delt_exp.draws import uniform_per_id
 from delt_exp.errors import ConfigError
 from delt_exp.files import write_json
-from delt_exp.lqs.settings import AnnotationSettings
+from delt_exp.identity import identity
+from delt_exp.lqs.settings import SCORES, AnnotationSettings
 from delt_exp.progress import say
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.runtime import PeakMemory, Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.table import Meaning
 from delt_exp.tokens import Tokens
+
+if TYPE_CHECKING:
+    from delt_exp.lqs.processes import AnnotationJob
 
 NAMES = {
     "lqs": ("learnability-quality", "How well the gradient of a document serves the target, more so if it is learnt."),
@@ -38,7 +44,7 @@ NAMES = {
 class LqsScorer:
     """Annotates `num_proxies` random candidates (null: all of them) and lets `data_scorer` score the corpus.
 
-    score_name: `lqs`, `pds`, `learnability` or `quality`. warm_start: the model the short run starts from. num_steps
+    score_name: `lqs`, `pds`, `learnability` or `quality`. proxy: the model the short run starts from. num_steps
     (T): updates of plain gradient descent on `batch_documents` random candidates each, all once before any twice (the
     paper takes them in corpus order). lr, interval, init_norm, precision: see `AnnotationSettings`. num_target: random
     target documents, null for all. context_tokens: how much of a document its gradient sees.
@@ -48,7 +54,7 @@ class LqsScorer:
     READS_TARGET: ClassVar[bool] = True
     READS_TOKENS: ClassVar[bool] = True
     score_name: str
-    warm_start: Proxy
+    proxy: Proxy
     num_steps: int
     batch_documents: int
     num_proxies: int | None
@@ -62,7 +68,8 @@ class LqsScorer:
     data_scorer: DataScorer | None
 
     def __post_init__(self) -> None:
-        self._settings(1)
+        check_choice("score", self.score_name, SCORES)
+        self._settings(Runtime("cpu", 1))  # raises for what an annotation cannot be told
         for name in ("num_steps", "batch_documents", "context_tokens", "num_proxies", "num_target"):
             if getattr(self, name) is not None:
                 check_integer(f"scorer.{name}", getattr(self, name), at_least=1)
@@ -80,65 +87,99 @@ class LqsScorer:
     def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
         phases: dict[str, Any] = {}
         with _timed(phases, "warm start"):
-            proxy = self.warm_start.prepare(pool, runtime)
+            proxy = self.proxy.prepare(pool, runtime)
         rows = self._proxy_rows(pool.candidates.corpus.ids)
-        with _timed(phases, "annotation"):
-            labels = self._annotate(pool, proxy, rows, runtime, phases)
+        labels = self._annotate(pool, proxy, rows, runtime, phases)
         if self.data_scorer is None:
-            write_json(pool.evidence_dir / "phases.json", phases)
-            return labels.astype(np.float32)
-        return self._distil(self.data_scorer, pool, proxy, rows, labels, runtime, phases)
+            scores = labels.astype(np.float32)
+        else:
+            scores = self._distil(self.data_scorer, pool, proxy, rows, labels, runtime, phases)
+        _add_flops(phases, self.forecast(pool, runtime))
+        write_json(pool.evidence_dir / "phases.json", phases)
+        return scores
+
+    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+        """Return what every phase will cost, from sizes alone; a document counts with all `context_tokens`."""
+        from delt_exp.lqs.annotate import fits_whole
+        from delt_exp.lqs.forecast import Workload, forecast
+
+        size = self.proxy.size(pool, self.context_tokens)
+        num_candidates, settings = len(pool.candidates), self._settings(runtime)
+        num_target = self.num_target or len(pool.target or [])
+        is_whole = fits_whole(self.num_steps, size.parameter_bytes, pool.trainer.devices)
+        num_proxies, needs_norms = self.num_proxies or num_candidates, self.init_norm == "terminal"
+        work = Workload(
+            self.num_steps, self.interval, num_proxies, num_target, self.batch_documents, settings.gradient_samples,
+            settings.hvp_samples, self.context_tokens, is_whole, needs_norms,
+        )  # fmt: skip
+        costs = [*self.proxy.forecast(pool), *forecast(work, size)]
+        if self.data_scorer is not None and self.num_proxies is not None:
+            costs += self.data_scorer.forecast(
+                size, pool.candidates.tokens, self.num_proxies, runtime.tokens_per_pass()
+            )
+        return costs
 
     def _annotate(
         self, pool: Pool, proxy: ProxyModel, rows: NDArray[np.intp], runtime: Runtime, phases: dict[str, Any]
     ) -> NDArray[np.float64]:
         from delt_exp.lqs.documents import num_beyond
-        from delt_exp.lqs.processes import AnnotationJob, run_annotation
+        from delt_exp.lqs.stage import annotation_stage
 
-        target = proxy.target
-        if target is None:
-            raise ConfigError(f"scorer={self.score_name} needs a target set; choose target_dataset=...")
-        stream = np.argsort(uniform_per_id(proxy.candidates.ids, self.seed), kind="stable")
-        batches = np.resize(stream, (self.num_steps, self.batch_documents))
-        job = AnnotationJob(
-            proxy.network, Tokens(proxy.candidates.folder), Tokens(target.folder), batches, self._target_rows(target),
-            rows, self.context_tokens, self._settings(max(1, runtime.batch_tokens // self.context_tokens)),
-            runtime.torch_device(),
-        )  # fmt: skip
+        job = self._job(proxy, rows, runtime)
         beyond = num_beyond(proxy.candidates, rows, self.context_tokens)
         if beyond:
             say(f"{beyond} of {len(rows)} proxies are longer than {self.context_tokens} tokens: their beginning counts")
-        annotation = run_annotation(job, pool.work_dir, pool.trainer.devices)
-        phases["annotation"] |= {
-            "proxies": len(rows), "longer_than_context": beyond, "trajectory": annotation.trajectory,
-            "target_loss": annotation.target_loss_T.tolist(), "train_loss": annotation.train_loss_T.tolist(),
+        annotation, cost = annotation_stage(pool.store, self._inputs(pool), job, pool.trainer.devices)
+        phases["annotation"] = {
+            "seconds": cost["build_seconds"], "peak_bytes": cost["peak_bytes"],
+            "cuda_peak_bytes": cost["cuda_peak_bytes"], "proxies": len(rows), "longer_than_context": beyond,
+            "trajectory": annotation.trajectory, "target_loss": annotation.target_loss_T.tolist(),
+            "train_loss": annotation.train_loss_T.tolist(),
         }  # fmt: skip
-        return np.asarray(annotation.scores_N.numpy())
+        return np.asarray(annotation.scores(self.score_name).numpy())
+
+    def _inputs(self, pool: Pool) -> dict[str, Any]:
+        """Return what decides the annotation: everything but which score is made of it, and how it is spread."""
+        assert pool.target is not None
+        settings = {key: value for key, value in identity(self).items() if key not in ("score_name", "data_scorer")}
+        parts = {"candidates": pool.candidates, "target": pool.target}
+        digests = {name: [part.corpus.digest, part.tokens.digest] for name, part in parts.items()}
+        return {"annotator": settings, "precision": pool.trainer.resolved_precision(), **digests}
+
+    def _job(self, proxy: ProxyModel, rows: NDArray[np.intp], runtime: Runtime) -> "AnnotationJob":
+        from delt_exp.lqs.processes import AnnotationJob
+
+        if proxy.target is None:
+            raise ConfigError(f"scorer={self.score_name} needs a target set; choose target_dataset=...")
+        stream = np.argsort(uniform_per_id(proxy.candidates.ids, self.seed), kind="stable")
+        batches = np.resize(stream, (self.num_steps, self.batch_documents))
+        target_rows, settings = self._target_rows(proxy.target), self._settings(runtime)
+        return AnnotationJob(
+            proxy.network, Tokens(proxy.candidates.folder), Tokens(proxy.target.folder), batches, target_rows, rows,
+            self.context_tokens, settings, runtime.torch_device(),
+        )  # fmt: skip
 
     def _distil(
         self, data_scorer: DataScorer, pool: Pool, proxy: ProxyModel, rows: NDArray[np.intp],
         labels: NDArray[np.float64], runtime: Runtime, phases: dict[str, Any],
     ) -> NDArray[np.float32]:  # fmt: skip
-        import shutil
+        from delt_exp.data_scorer.processes import run_inference
 
-        from delt_exp.data_scorer.fitted import FittedScorer
-        from delt_exp.data_scorer.infer import predict
-
-        folder = pool.work_dir / "data_scorer"
+        folder, shards = pool.work_dir / "data_scorer", pool.work_dir / "shards"
         with _timed(phases, "data scorer"):
             if not (folder / "fit.json").exists():
                 data_scorer.fit(proxy, rows, labels, folder, runtime, pool.trainer.resolved_precision())
         with _timed(phases, "inference"):
-            scores = predict(FittedScorer.load(folder), proxy.candidates, runtime, pool.work_dir / "shards")
+            scores = run_inference(folder, proxy.candidates, runtime, shards, pool.trainer.devices)
         for name in ("fit.json", "fit.parquet"):
             shutil.copyfile(folder / name, pool.evidence_dir / name)
-        write_json(pool.evidence_dir / "phases.json", phases)
         return scores
 
-    def _settings(self, batch_samples: int) -> AnnotationSettings:
+    def _settings(self, runtime: Runtime) -> AnnotationSettings:
+        gradient_samples = max(1, runtime.tokens_per_pass() // self.context_tokens)
         return AnnotationSettings(
-            score=self.score_name, lr=self.lr, interval=self.interval, init_norm=self.init_norm, trajectory="auto",
-            gradient_samples=batch_samples, hvp_samples=max(1, batch_samples // 4), precision=self.precision,
+            lr=self.lr, interval=self.interval, init_norm=self.init_norm, trajectory="auto",
+            gradient_samples=gradient_samples, hvp_samples=max(1, gradient_samples // 4), precision=self.precision,
         )  # fmt: skip
 
     def _proxy_rows(self, ids: NDArray[np.uint64]) -> NDArray[np.intp]:
@@ -170,3 +211,9 @@ def _timed(phases: dict[str, Any], name: str) -> Iterator[None]:
         "peak_bytes": peak.resident_bytes,
         "cuda_peak_bytes": peak.cuda_bytes,
     }
+
+
+def _add_flops(phases: dict[str, Any], costs: list[PhaseCost]) -> None:
+    """Add the estimated operations of each phase; costs are named `phase` or `phase: part`."""
+    for name, phase in phases.items():
+        phase["flops"] = sum(cost.flops for cost in costs if cost.phase.split(":")[0] == name)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.cost import PhaseCost, forward_cost
 from delt_exp.proxy.base import Proxy
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
@@ -39,3 +40,9 @@ class PerplexityScorer:
         proxy = self.proxy.prepare(pool, runtime)
         losses = token_loss(proxy.network, proxy.candidates, proxy.context_tokens, runtime, "scoring")
         return losses.mean_nats.astype(np.float32)
+
+    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+        """Return the cost of the proxy and of reading every candidate once."""
+        per_pass = runtime.tokens_per_pass()
+        size, num_tokens = self.proxy.size(pool, per_pass), int(pool.candidates.tokens.lengths.sum())
+        return [*self.proxy.forecast(pool), forward_cost("scoring", size, len(pool.candidates), num_tokens, per_pass)]

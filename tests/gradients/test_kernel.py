@@ -1,5 +1,6 @@
 """Per-sample terms of the kernel against one gradient per sample, and by hand."""
 
+import gc
 import warnings
 from collections.abc import Iterator
 
@@ -119,6 +120,23 @@ def test_the_model_is_left_as_it_was() -> None:
     per_sample_terms(model, draw_batch([3]), draw_direction(model))
     assert [(module.training, "forward" in module.__dict__) for module in model.modules()] == before
     assert all(isinstance(p, nn.Parameter) and p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_of_a_batch_stays_in_memory(family: str) -> None:
+    """Autograd's part of a cycle is invisible to the collector, so that a cycle would stay for good."""
+    model = tiny_model(family)
+    direction, batch = draw_direction(model), draw_batch([5, 3])
+    per_sample_terms(model, batch, direction)
+    before = live_tensors()
+    for _ in range(4):
+        per_sample_terms(model, batch, direction)
+    assert live_tensors() <= before + 2
+
+
+def live_tensors() -> int:
+    gc.collect()
+    return sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
 
 
 class OneLayer(nn.Module):

@@ -25,7 +25,7 @@ def run_rank(rank: int, folder: Path) -> None:
             result = annotate(
                 tiny_model(), **tiny_run(5, 4), settings=settings, ranks=ProcessGroup(), state_dir=state_dir
             )
-            terms = [result.scores_N, result.dot_SN, result.norm_SN, result.train_loss_T, result.target_loss_T]
+            terms = [result.scores("lqs"), result.dot_SN, result.norm_SN, result.train_loss_T, result.target_loss_T]
             torch.save(terms, folder / f"{rank} of {world_size}.pt")
             dist.destroy_process_group()
 
@@ -34,7 +34,7 @@ def test_any_number_of_processes_gives_the_scores_of_one(tmp_path: Path) -> None
     """Five samples a batch, six target samples and four proxies do not divide by two or three; one share is short."""
     mp.spawn(run_rank, (tmp_path,), nprocs=max(WORLD_SIZES))
     alone = annotate(tiny_model(), **tiny_run(5, 4), settings=tiny_settings())
-    expected = [alone.scores_N, alone.dot_SN, alone.norm_SN, alone.train_loss_T, alone.target_loss_T]
+    expected = [alone.scores("lqs"), alone.dot_SN, alone.norm_SN, alone.train_loss_T, alone.target_loss_T]
     for world_size in WORLD_SIZES:
         paths = [tmp_path / f"{rank} of {world_size}.pt" for rank in range(world_size)]
         results = [torch.load(path, weights_only=True) for path in paths]

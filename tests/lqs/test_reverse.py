@@ -1,12 +1,14 @@
 """The reverse loop: values worked by hand, and derivatives taken by finite differences."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.gradients.loss import sample_losses
 from delt_exp.lqs.annotate import annotate, annotate_problem
-from delt_exp.lqs.annotation import Annotation, check_finite, contributions
+from delt_exp.lqs.annotation import Annotation
 from delt_exp.lqs.ranks import SingleProcess
 from delt_exp.lqs.samples import micro_batches
 from delt_exp.lqs.settings import AnnotationSettings
@@ -36,8 +38,8 @@ def annotate_scalar(n_steps: int = 3, proxies_a: tuple[float, ...] = (3, -1), **
 )
 @pytest.mark.parametrize("trajectory", ["whole", "checkpoints"])
 def test_scalar_values_known_by_hand(score: str, init_norm: str, expected: list[float], trajectory: str) -> None:
-    result = annotate_scalar(score=score, init_norm=init_norm, trajectory=trajectory)
-    assert result.scores_N.tolist() == pytest.approx(expected, rel=1e-6)
+    result = annotate_scalar(init_norm=init_norm, trajectory=trajectory)
+    assert result.scores(score).tolist() == pytest.approx(expected, rel=1e-6)
     assert result.costate_norm_S.tolist() == pytest.approx([1.729, 3.3661, 4.92949], rel=1e-9)
     assert result.target_loss_T.tolist() == pytest.approx([1.9**2 / 2, 1.81**2 / 2, 1.729**2 / 2], rel=1e-9)
 
@@ -49,25 +51,43 @@ def test_numbers_of_steps_that_are_no_squares_agree_with_the_closed_form(n_steps
     costate = [sum(0.9 ** (s - t) * (theta[s] - 2) for s in range(t, n_steps + 1)) for t in range(n_steps + 1)]
     expected = sum(0.1 * costate[t + 1] * (theta[t] - 3) for t in range(n_steps))
     for trajectory in ("whole", "checkpoints"):
-        result = annotate_scalar(n_steps, (3,), score="pds", trajectory=trajectory)
-        assert result.scores_N.item() == pytest.approx(expected, rel=1e-10)
-        assert result.steps_S == list(reversed(range(n_steps)))
+        result = annotate_scalar(n_steps, (3,), trajectory=trajectory)
+        assert result.scores("pds").item() == pytest.approx(expected, rel=1e-10)
+        assert result.steps_S.tolist() == list(reversed(range(n_steps)))
 
 
 def test_an_interval_of_all_steps_leaves_one_term() -> None:
-    result = annotate_scalar(interval=3, score="pds")
-    assert result.steps_S == [0]
-    assert result.scores_N.tolist() == pytest.approx([0.1 * 4.92949 * 3, -0.1 * 4.92949], rel=1e-9)
+    result = annotate_scalar(interval=3)
+    assert result.steps_S.tolist() == [0]
+    assert result.scores("pds").tolist() == pytest.approx([0.1 * 4.92949 * 3, -0.1 * 4.92949], rel=1e-9)
 
 
 def test_a_proxy_without_gradient_scores_zero_and_one_that_loses_it_is_an_error() -> None:
+    zeros, ones = torch.zeros(1, 2), torch.ones(1, 2)
     for score in ("lqs", "pds", "learnability", "quality"):
-        zeros, one = torch.zeros(2, 1), torch.ones(2)
-        assert contributions(score, 0.1, zeros, zeros, zeros, one).tolist() == [[0], [0]]
-    ones, later_norm_SN = torch.ones(1, 2), torch.tensor([[1.0, 0.0]])
-    lost_SN = contributions("lqs", 0.1, ones, ones, later_norm_SN, torch.ones(1))
+        assert terms(zeros, zeros, zeros).scores(score).tolist() == [0, 0]
     with pytest.raises(DataError, match="proxy 1 has the contribution inf at step 2: its gradient vanished"):
-        check_finite(lost_SN, [2])
+        terms(ones, ones, torch.tensor([[1.0, 0.0]])).scores("lqs")
+
+
+def test_an_annotation_on_disk_is_the_one_that_was_written(tmp_path: Path) -> None:
+    written = annotate_scalar()
+    written.save(tmp_path / "annotation.safetensors")
+    found = Annotation.load(tmp_path / "annotation.safetensors")
+    assert (found.lr, found.trajectory) == (0.1, "whole")
+    for score in ("lqs", "pds", "learnability", "quality"):
+        assert torch.equal(found.contributions(score), written.contributions(score))
+
+
+def test_a_score_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match="score='sum'"):
+        annotate_scalar().scores("sum")
+
+
+def terms(dot_SN: torch.Tensor, norm_SN: torch.Tensor, later_norm_SN: torch.Tensor) -> Annotation:
+    """One scored step, the third."""
+    one, step = torch.ones(1), torch.tensor([2])
+    return Annotation(0.1, step, dot_SN, norm_SN, later_norm_SN, one, one, one, "whole")
 
 
 def test_a_run_that_diverges_is_an_error() -> None:
@@ -98,8 +118,8 @@ def summed_target_loss(settings: AnnotationSettings, extra: int | None, epsilon:
 
 
 def test_pds_is_the_derivative_of_the_summed_target_loss() -> None:
-    settings = tiny_settings(score="pds", interval=1, lr=0.2)
-    scores_N = annotate(tiny_gpt2(), **tiny_run(), settings=settings).scores_N
+    settings = tiny_settings(interval=1, lr=0.2)
+    scores_N = annotate(tiny_gpt2(), **tiny_run(), settings=settings).scores("pds")
     step = 1e-5
     differences_N = [
         (summed_target_loss(settings, n, -step) - summed_target_loss(settings, n, step)) / (2 * step)

@@ -43,7 +43,7 @@ def kenlm_settings(folder: Path) -> list[str]:
 
 ANNOTATE_ALL = [
     "scorer.num_proxies=null", "scorer.data_scorer=null", "scorer.num_target=null", "scorer.num_steps=2",
-    "scorer.warm_start.train_tokens=4096", "scorer.interval=1", "scorer.batch_documents=4",
+    "proxy.train_tokens=4096", "scorer.interval=1", "scorer.batch_documents=4",
 ]  # fmt: skip
 
 # What a YAML needs to run here: files made for it, or smaller numbers.

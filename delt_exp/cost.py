@@ -1,0 +1,71 @@
+"""What work costs before it is done: passes, floating point operations and memory, estimated from sizes alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+FORWARD = 2  # floating point operations per parameter and token (Kaplan et al. 2020, without attention)
+FORWARD_BACKWARD = 6
+ADAMW_STATES = 4  # parameters, gradient and two moments
+
+
+@dataclass(frozen=True)
+class PhaseCost:
+    """One phase of a stage. passes: sequences sent through the network; peak_bytes: of weights and activations."""
+
+    phase: str
+    passes: int
+    flops: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """parameters: shared ones once. activation_bytes_per_token: what a forward pass keeps for its backward pass."""
+
+    parameters: int
+    activation_bytes_per_token: int
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Size of a float32 vector as long as the parameters."""
+        return 4 * self.parameters
+
+
+def model_size(config: Any, sample_tokens: int) -> ModelSize:
+    """Return the size of the network a `transformers` configuration describes; allocates no weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(config)
+    inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * config.hidden_size
+    sizes = config.hidden_size, inner, config.num_hidden_layers, config.num_attention_heads, config.vocab_size
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return ModelSize(parameters, activation_bytes_per_token(*sizes, sample_tokens))
+
+
+def activation_bytes_per_token(
+    hidden: int, intermediate: int, layers: int, heads: int, vocab: int, sample_tokens: int
+) -> int:
+    """About what a Llama-like model with unfused attention keeps per token: 16 d + 4 d_ff + 2 heads T a layer, 3 V."""
+    per_layer = 16 * hidden + 4 * intermediate + 2 * heads * sample_tokens
+    return (layers * per_layer + 3 * vocab) * 4
+
+
+def training_cost(phase: str, size: ModelSize, tokens: int, sequence_tokens: int, batch_tokens: int) -> PhaseCost:
+    """Return what training on `tokens` costs with AdamW, `batch_tokens` of them in one pass."""
+    held = ADAMW_STATES * size.parameter_bytes + batch_tokens * size.activation_bytes_per_token
+    return PhaseCost(phase, -(-tokens // sequence_tokens), float(FORWARD_BACKWARD) * size.parameters * tokens, held)
+
+
+def forward_cost(phase: str, size: ModelSize, passes: int, tokens: int, batch_tokens: int) -> PhaseCost:
+    """Return what reading `tokens` without gradients costs; the logits of a batch are held twice."""
+    held = size.parameter_bytes + batch_tokens * size.activation_bytes_per_token
+    return PhaseCost(phase, passes, float(FORWARD) * size.parameters * tokens, held)
+
+
+def total(costs: Sequence[PhaseCost]) -> PhaseCost:
+    """Return the sum of the work and the largest of the memories."""
+    peak_bytes = max((cost.peak_bytes for cost in costs), default=0)
+    return PhaseCost("total", sum(cost.passes for cost in costs), sum(cost.flops for cost in costs), peak_bytes)

@@ -19,6 +19,8 @@ BENCHMARKS = {
     "train_padded": "training packed against padded rows in transformers.Trainer (needs the local data folder)",
     "selection": "selecting and ordering 1e8 scores, and 1e6 against sorted Python records",
     "memory": "resident memory while a 2 GB corpus is tokenised (writes about 6 GB to the temporary folder)",
+    "lqs": "an LQS annotation against the published recipe, its parts against a training step",
+    "data_scorer": "data-scorer inference against padded documents (partly needs the local data folder)",
     "second_run": "the second identical run against the first",
 }
 

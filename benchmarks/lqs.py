@@ -1,17 +1,12 @@
 """Cost of an LQS annotation against the recipe of the published code, and of its parts against a training step.
 
-    python benchmarks/lqs.py [--quick]
-
-Prints CPU seconds (on a CUDA device: seconds) and peak memory. Both annotations run in this process one after the other
-on the same model and samples, and must agree. Parts alternate with a plain forward and backward pass of the same batch;
-medians of the paired ratios are shown. Peaks are taken in a fresh process each, from before the model was made. With a
-CUDA device the sizes are those of the 160M model at length 1024.
+CPU seconds (on a CUDA device: seconds) of one thread, so that threads that wait for each other do not count. Both
+annotations run in this process one after the other on the same model and samples, and must agree. Parts alternate with
+a plain forward and backward pass of the same batch. Peaks are taken in a fresh process each, from before the model was
+made. With a CUDA device the sizes are those of the 160M model at length 1024.
 """
 
-import argparse
 import math
-import multiprocessing
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +19,8 @@ from torch import Tensor
 from torch.func import functional_call, grad, jvp, vmap
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from benchmarks.process import in_new_process
+from benchmarks.table import Row, alternate, median_ratio, spread
 from delt_exp.gradients.flat import flatten, unflatten
 from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.products import hvp
@@ -175,7 +172,7 @@ def seconds(function: Callable[[], Any]) -> tuple[float, Any]:
     return clock() - start, result
 
 
-def compare_annotations(sizes: Sizes) -> None:
+def compare_annotations(sizes: Sizes) -> Row:
     """Both annotations on the same run; they must agree."""
     counts = sizes.steps * sizes.micro_batch * sizes.accumulation, sizes.target, sizes.proxies
     train, target, proxies = (draw_ids(sizes, count, seed) for seed, count in enumerate(counts))
@@ -187,11 +184,11 @@ def compare_annotations(sizes: Sizes) -> None:
     ours, result = seconds(lambda: annotate(model, batches, samples[1], samples[2], settings))
     recipe = PublishedRecipe(sizes, make_model(sizes, "eager"), train, target, proxies)
     theirs, terms_S2N = seconds(recipe.annotate)
-    difference = ((result.norm_SN - terms_S2N[:, 1].cpu()) / result.norm_SN).abs().max()
-    dots = torch.stack([result.dot_SN.flatten(), terms_S2N[:, 0].flatten().cpu().double()])
-    print(f"| annotation, {sizes.proxies} proxies | {ours / theirs:.2f} | {ours:.1f} s against {theirs:.1f} s |")
-    correlation = torch.corrcoef(dots)[0, 1].item()
-    print(f"| agreement: largest difference of a norm | {difference:.0e} | correlation of dots {correlation:.5f} |")
+    norms = (result.norm_SN - terms_S2N[:, 1].cpu()).abs() / result.norm_SN
+    if norms.max() > 1e-2:
+        raise AssertionError(f"the two annotations disagree: a norm differs by {norms.max():.1%}")
+    detail = f"{sizes.proxies} proxies, {ours:.1f} s and {theirs:.1f} s; norms agree to {norms.max():.0e}"
+    return Row("LQS annotation", "published recipe, rebuilt", ours / theirs, "x time", detail, below=0.25)
 
 
 def plain_pass(model: Any, ids_BT: Tensor) -> None:
@@ -218,18 +215,22 @@ def hvp_pass(model: Any, ids_BT: Tensor) -> None:
     hvp(model, {"input_ids": ids_BT[:, :-1], "labels": ids_BT[:, 1:]}, direction, 4)
 
 
-def compare_parts(sizes: Sizes) -> None:
+def compare_parts(sizes: Sizes) -> list[Row]:
     """Each part against a plain pass, alternating."""
     model, ids_BT = make_model(sizes, "sdpa"), draw_ids(sizes, sizes.micro_batch, 3)
-    for name, part in (("per-sample terms", terms_pass), ("Hessian-vector product", hvp_pass)):
-        ratios = []
-        for _ in range(sizes.repeats + 1):
-            plain, _ = seconds(lambda: plain_pass(model, ids_BT))
-            model.zero_grad()
-            cost, _ = seconds(partial(part, model, ids_BT))
-            ratios.append(cost / plain)
-        spread = f"{min(ratios[1:]):.2f} to {max(ratios[1:]):.2f}"
-        print(f"| {name} / forward + backward | {statistics.median(ratios[1:]):.2f} | {spread} |")
+
+    def cost(part: Callable[[Any, Tensor], None]) -> float:
+        model.zero_grad()
+        return seconds(partial(part, model, ids_BT))[0]
+
+    parts = (("per-sample dot products and norms", terms_pass, 1.3), ("Hessian-vector product", hvp_pass, 3.0))
+    rows = []
+    for what, part, aim in parts:
+        cost(part)
+        ours, plain = alternate(sizes.repeats, partial(cost, part), partial(cost, plain_pass))
+        ratio, detail = median_ratio(ours, plain), spread(ours, plain)
+        rows.append(Row(what, "forward + backward", ratio, "x time", detail, below=aim))
+    return rows
 
 
 def peak_bytes(sizes: Sizes, part: Callable[[Any, Tensor], None]) -> int:
@@ -243,23 +244,15 @@ def peak_bytes(sizes: Sizes, part: Callable[[Any, Tensor], None]) -> int:
     return after.cuda_bytes if IS_CUDA else after.resident_bytes - before.resident_bytes
 
 
-def compare_memory(sizes: Sizes) -> None:
-    """Peaks of the parts against a training step."""
-    context = multiprocessing.get_context("spawn")
-    peaks = []
-    for part in (training_step, terms_pass, hvp_pass):
-        with context.Pool(1) as pool:
-            peaks.append(pool.apply(peak_bytes, (sizes, part)) / 1e6)
-    for name, peak in zip(("per-sample terms", "Hessian-vector product"), peaks[1:], strict=True):
-        print(f"| peak memory of {name} / training step | {peak / peaks[0]:.2f} | {peak:.0f} and {peaks[0]:.0f} MB |")
+def compare_memory(sizes: Sizes) -> Row:
+    """Peak of the per-sample terms against a training step."""
+    ours, theirs = (in_new_process(peak_bytes, sizes, part) / 1e6 for part in (terms_pass, training_step))
+    detail = f"{ours:.0f} MB and {theirs:.0f} MB"
+    return Row("per-sample dot products and norms", "training step", ours / theirs, "x peak memory", detail, below=1.25)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a small model and a short run")
-    torch.set_num_threads(1)  # threads that wait for each other would count as CPU seconds
-    chosen = QUICK if parser.parse_args().quick else CUDA if IS_CUDA else FULL
-    print("| what | ratio | detail |\n| --- | ---: | --- |")
-    compare_parts(chosen)
-    compare_memory(chosen)
-    compare_annotations(chosen)
+def measure(quick: bool) -> list[Row]:
+    """Return the rows for the machine at hand."""
+    torch.set_num_threads(1)
+    sizes = QUICK if quick else CUDA if IS_CUDA else FULL
+    return [*compare_parts(sizes), compare_memory(sizes), compare_annotations(sizes)]

@@ -35,7 +35,7 @@ def main() -> None:
     try:
         check_command(CONF, arguments)
     except DeltError as error:
-        _fail(error)
+        fail(error)
     flags, overrides = split_arguments(arguments)
     sys.argv[1:] = [*flags, *overrides]  # Hydra's parser does not accept overrides on both sides of a flag
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
@@ -64,10 +64,10 @@ def _job(cfg: "DictConfig") -> None:
             from hydra.errors import HydraException
 
             raise HydraException(str(error)) from error
-        _fail(error)
+        fail(error)
 
 
-def _fail(error: DeltError) -> NoReturn:
+def fail(error: DeltError) -> NoReturn:
     """Show one message and leave with status 1; HYDRA_FULL_ERROR=1 shows where it came from."""
     import os
 

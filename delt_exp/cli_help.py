@@ -30,7 +30,9 @@ def group_names(conf: Path) -> list[str]:
     """Return the config groups in the order of the data flow."""
     config = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
     listed = [key for entry in config["defaults"] if isinstance(entry, dict) for key in entry]
-    return listed + sorted({folder.name for folder in conf.iterdir() if folder.is_dir()} - set(listed))
+    return listed + sorted(
+        {folder.name for folder in conf.iterdir() if folder.is_dir() and folder.name != "hydra"} - set(listed)
+    )
 
 
 def options(conf: Path, group: str) -> list[str]:

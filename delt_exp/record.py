@@ -35,7 +35,7 @@ def write_run(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
     from delt_exp.report.page import write_report
 
     folder = info.folder
-    shutil.copyfile(_scores_folder(outcome) / "scores.parquet", folder / "scores.parquet")
+    _write_scores(folder / "scores.parquet", outcome)
     if (_evidence(outcome) / "fit.parquet").exists():
         shutil.copyfile(_evidence(outcome) / "fit.parquet", folder / "fit.parquet")
     shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
@@ -126,6 +126,18 @@ def _by_source(outcome: "Outcome") -> dict[str, dict[str, Any]]:
         for i, name in enumerate(names)
         if documents[i]  # a source can lose all its documents to duplicates in others
     }
+
+
+def _write_scores(path: Path, outcome: "Outcome") -> None:
+    """One row a candidate: the score table, and what a score is compared with: source and tokens."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    corpus, table = outcome.candidates.corpus, pq.read_table(_scores_folder(outcome) / "scores.parquet")
+    sources = pa.DictionaryArray.from_arrays(np.asarray(corpus.source_codes, np.int32), corpus.meta["sources"])
+    table = table.append_column("source", sources)
+    with written_aside(path) as aside:
+        pq.write_table(table.append_column("tokens", pa.array(outcome.candidates.tokens.lengths)), aside)
 
 
 def _write_order(path: Path, outcome: "Outcome") -> None:

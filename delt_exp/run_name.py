@@ -10,7 +10,7 @@ from delt_exp.files import digest
 from delt_exp.logger.base import RunInfo
 
 # Where results go, how fast they come and who watches: no part of what a run is.
-NOT_SCIENCE = ("hydra", "name", "dry_run", "output_dir", "store", "runtime", "logger", "trainer")
+NOT_SCIENCE = ("hydra", "name", "dry_run", "study", "output_dir", "store", "runtime", "logger", "trainer")
 NAMED_GROUPS = ("train_dataset", "scorer", "selector", "orderer", "model")
 
 

@@ -1,0 +1,85 @@
+"""A dataset with planted bad documents, to see whether a score finds them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import ClassVar
+
+import numpy as np
+
+from delt_exp.checks import check_integer, check_number
+from delt_exp.dataset.base import Dataset, Document
+from delt_exp.errors import DataError
+from delt_exp.files import digest
+
+GARBLED_SHARE = 0.4
+SNIPPET_CHARS = 60
+LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz    "))
+CLEAN = "clean"
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """`dataset` with round(ratio N) documents spoiled, in equal parts by four ways; `source` says which, or `clean`.
+
+    `shuffled`: words in random order; `garbled`: 40 % of the characters replaced by random letters; `repeated`: one
+    snippet again and again; `other domain`: a document of `other`. No spoiled text is longer than what it replaces, so
+    that length gives nothing away but where the other domain's documents are short. max_documents: of `dataset`.
+    """
+
+    VERSION: ClassVar[int] = 1
+    dataset: Dataset
+    other: Dataset
+    ratio: float
+    max_documents: int | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_number("train_dataset.ratio", self.ratio, "[0, 1]")
+        check_integer("train_dataset.seed", self.seed, at_least=0)
+        if self.max_documents is not None:
+            check_integer("train_dataset.max_documents", self.max_documents, at_least=1)
+
+    def fingerprint(self) -> str:
+        """Return a hash of both datasets' fingerprints."""
+        return digest(self.dataset.fingerprint(), self.other.fingerprint())
+
+    def documents(self) -> Iterator[Document]:
+        """Yield all documents in the order of `dataset`; raises DataError when `other` has too few."""
+        documents = _first(self.dataset, self.max_documents)
+        rng = np.random.default_rng(self.seed)
+        chosen = rng.permutation(len(documents))[: round(self.ratio * len(documents))]
+        parts = dict(zip(("shuffled", "garbled", "repeated", "other domain"), np.array_split(chosen, 4), strict=True))
+        foreign = self._foreign(len(parts["other domain"]))
+        snippet = " ".join(documents[rng.integers(len(documents))].text.split())[:SNIPPET_CHARS] + " "
+        ways: dict[str, Callable[[str], str]] = {
+            "shuffled": lambda text: " ".join(rng.permutation(text.split())),
+            "garbled": lambda text: _garbled(text, rng),
+            "repeated": lambda text: (snippet * (len(text) // len(snippet) + 1))[: len(text)],
+            "other domain": lambda text: next(foreign)[: len(text)],
+        }
+        kinds = {int(row): kind for kind, rows in parts.items() for row in rows}
+        for row, document in enumerate(documents):
+            kind = kinds.get(row, CLEAN)
+            text = document.text if kind == CLEAN else ways[kind](document.text)
+            yield replace(document, text=text, source=kind)
+
+    def _foreign(self, count: int) -> Iterator[str]:
+        texts = [document.text for document in _first(self.other, count)]
+        if len(texts) < count:
+            raise DataError(
+                f"the other domain has {len(texts)} documents, but {count} are to replace some; "
+                "use a larger train_dataset.other or a smaller train_dataset.ratio"
+            )
+        return iter(texts)
+
+
+def _first(dataset: Dataset, count: int | None) -> list[Document]:
+    return list(islice(dataset.documents(), count))
+
+
+def _garbled(text: str, rng: np.random.Generator) -> str:
+    characters = np.array(list(text))
+    is_hit = rng.random(len(characters)) < GARBLED_SHARE
+    characters[is_hit] = rng.choice(LETTERS, int(is_hit.sum()))
+    return "".join(characters)

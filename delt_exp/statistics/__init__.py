@@ -1,0 +1,1 @@
+"""What a study may claim: comparisons of arms, relations over corpora, diagnostics of scores."""

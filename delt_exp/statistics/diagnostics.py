@@ -1,0 +1,71 @@
+"""What a score is made of: agreement with other scores, length, source, and whether it finds planted documents.
+
+Shape suffixes: K scores, N documents. For AUCs over seeds, make a `paired.MetricArm` of each score (one AUC a seed):
+`families.leaderboard` gives means with t-intervals, `families.all_pairs` the paired differences after Holm.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from delt_exp.errors import DataError
+from delt_exp.ranking import best_rows, floor_share
+from delt_exp.statistics.inputs import check_lengths, check_varies, finite
+
+
+def rank_agreement(scores_KN: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return Spearman's correlation [K, K] of each two scores, ties at their mean rank."""
+    scores_KN = finite("scores", scores_KN, 2)
+    for k, scores_N in enumerate(scores_KN):
+        check_varies(f"scores[{k}]", scores_N)
+    return np.atleast_2d(np.corrcoef(rankdata(scores_KN, axis=1)))
+
+
+def top_overlap(ids_N: NDArray[np.uint64], goodness_KN: NDArray[np.float32], ratio: float) -> NDArray[np.float64]:
+    """Return the share [K, K] of the best floor(ratio * N) documents of one score that are among those of another.
+
+    Of equal goodness the higher ids are in, as in the selectors. Raises DataError for a ratio that keeps none or
+    more than all.
+    """
+    check_lengths(ids=ids_N, goodness=finite("goodness", goodness_KN, 2).T)
+    num_kept = floor_share(ratio, len(ids_N))
+    if not 1 <= num_kept <= len(ids_N):
+        raise DataError(
+            f"ratio={ratio} keeps {num_kept} of {len(ids_N)} documents; it must keep at least 1, at most all"
+        )
+    kept_KN = np.zeros(goodness_KN.shape)
+    for k, goodness_N in enumerate(goodness_KN):
+        kept_KN[k, best_rows(ids_N, goodness_N, num_kept)] = 1
+    return kept_KN @ kept_KN.T / num_kept
+
+
+def length_correlation(scores_N: NDArray[np.floating], lengths_N: NDArray[np.integer]) -> float:
+    """Return Spearman's correlation of a score with the length of the documents, in any unit."""
+    check_lengths(scores=scores_N, lengths=lengths_N)
+    return float(rank_agreement(np.stack([finite("scores", scores_N), finite("lengths", lengths_N)]))[0, 1])
+
+
+def source_share(scores_N: NDArray[np.floating], source_N: NDArray[Any]) -> float:
+    """Return eta squared of the ranks in [0, 1]: the share of their variance that lies between sources.
+
+    Kruskal and Wallis 1952: H / (N - 1). Of no relation expect (sources - 1) / (N - 1), not 0.
+    """
+    ranks_N = rankdata(finite("scores", scores_N))
+    check_lengths(scores=ranks_N, source=source_N)
+    check_varies("scores", ranks_N)
+    _, group_N, counts = np.unique(source_N, return_inverse=True, return_counts=True)
+    means = np.bincount(group_N, ranks_N) / counts
+    return float((counts * np.square(means - ranks_N.mean())).sum() / np.square(ranks_N - ranks_N.mean()).sum())
+
+
+def auc(scores_N: NDArray[np.floating], planted_N: NDArray[np.bool_]) -> float:
+    """Return P(a planted document scores higher than another), ties counting half (Mann and Whitney 1947)."""
+    ranks_N = rankdata(finite("scores", scores_N))
+    check_lengths(scores=ranks_N, planted=planted_N)
+    planted_N = np.asarray(planted_N, np.bool_)
+    check_varies("planted", planted_N)
+    num_planted = int(planted_N.sum())
+    above = ranks_N[planted_N].sum() - num_planted * (num_planted + 1) / 2
+    return float(above / (num_planted * (len(ranks_N) - num_planted)))

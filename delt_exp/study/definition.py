@@ -1,0 +1,72 @@
+"""What a study asks, and the runs that answer it."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from delt_exp.checks import check_integer
+from delt_exp.errors import ConfigError
+from delt_exp.study.report import StudyReport
+
+Choice = Any
+"""An option of a config group, or the value of a key; or {label: [override, ...]}, several overrides under one name."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run. arm: what was varied, by its label; overrides: of the command line; slices: which parts asked for it."""
+
+    arm: Mapping[str, str]
+    seed: int
+    overrides: tuple[str, ...]
+    slices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs every combination of each slice, over `seeds`; a run that several slices ask for is one run.
+
+    slices: name -> {dimension: choices}; a dimension is the group or key that is varied, or any name where each choice
+    is a label with overrides of its own.
+    """
+
+    question: str
+    seeds: Sequence[int]
+    slices: Mapping[str, Mapping[str, Sequence[Choice]]]
+    report: StudyReport
+
+    def __post_init__(self) -> None:
+        for seed in self.seeds:
+            check_integer("study.seeds", seed, at_least=0)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"study.seeds is {list(self.seeds)}; give at least one seed, each once")
+        if not self.slices:
+            raise ConfigError("study.slices is empty; a study needs at least one slice of runs")
+        for name, dimensions in self.slices.items():
+            for dimension, choices in dimensions.items():
+                if not choices:
+                    raise ConfigError(f"study.slices.{name}.{dimension} has no choices; give at least one")
+
+    def jobs(self) -> list[Job]:
+        """Return the runs, seed after seed, so that an unfinished study has whole comparisons."""
+        found: dict[tuple[str, ...], Job] = {}
+        for seed, (name, dimensions) in itertools.product(self.seeds, self.slices.items()):
+            for choices in itertools.product(*(_choices(*item) for item in dimensions.items())):
+                arm = {dimension: label for dimension, (label, _) in zip(dimensions, choices, strict=True)}
+                overrides = (*(text for _, texts in choices for text in texts), f"seed={seed}")
+                earlier = found.get(overrides)
+                slices = (*earlier.slices, name) if earlier else (name,)
+                found[overrides] = Job({**earlier.arm, **arm} if earlier else arm, seed, overrides, slices)
+        return list(found.values())
+
+
+def _choices(dimension: str, choices: Sequence[Choice]) -> list[tuple[str, list[str]]]:
+    """Return (label, overrides) for each choice."""
+    pairs: list[tuple[str, list[str]]] = []
+    for choice in choices:
+        if isinstance(choice, Mapping):
+            pairs += [(str(label), list(texts)) for label, texts in choice.items()]
+        else:
+            pairs.append((str(choice), [f"{dimension}={choice}"]))
+    return pairs

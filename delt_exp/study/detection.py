@@ -1,0 +1,146 @@
+"""Do scores find planted bad documents? The area under the ROC curve of every scorer, over seeds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from delt_exp.checks import check_number
+from delt_exp.dataset.spoiled import CLEAN
+from delt_exp.errors import DataError
+from delt_exp.scorer.table import ScoreTable
+from delt_exp.statistics.diagnostics import auc
+from delt_exp.statistics.families import Comparison, against, holm
+from delt_exp.statistics.paired import MetricArm
+from delt_exp.study.record import PlannedRun, StudyRecord
+from delt_exp.study.report import Figure, Findings, Table
+
+ALL_KINDS = "all"
+Values = Mapping[tuple[str, str, str], Mapping[int, float]]
+"""AUC by (panel, scorer, kind of spoiling) and seed."""
+
+
+@dataclass(frozen=True)
+class DetectionReport:
+    """AUC = P(a planted document scores worse than a clean one), 0.5 for a score that knows nothing.
+
+    Runs need a dataset whose `source` says which documents are clean. panel: the dimension that makes separate tables
+    (a corpus each). Intervals are t over seeds at level `alpha`; every scorer is compared with `baseline` in its panel,
+    Holm over all of these comparisons of the study.
+    """
+
+    panel: str
+    baseline: str
+    alpha: float
+
+    def __post_init__(self) -> None:
+        check_number("study.report.alpha", self.alpha, "(0, 1)")
+
+    def findings(self, study: StudyRecord) -> Findings:
+        """Return the figure and the table; raises DataError when fewer than two seeds are finished."""
+        values = self._values(study)
+        panels = list(dict.fromkeys(panel for panel, _, _ in values))
+        arms = {key: _arm(key, by_seed) for key, by_seed in values.items() if len(by_seed) >= 2}
+        if not arms:
+            raise DataError(f"{study.folder}: no scorer is finished with two seeds yet; repeat the study's command")
+        compared = self._compared(arms)
+        rows = [self._row(key, arm, compared.get(key)) for key, arm in arms.items()]
+        columns = [
+            self.panel,
+            "scorer",
+            "spoiled by",
+            "AUC",
+            "low",
+            "high",
+            "seeds",
+            f"minus {self.baseline}",
+            "verdict",
+        ]
+        note = (
+            f"AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds; difference from {self.baseline}, all "
+            f"kinds together; verdict after Holm's correction over {len(compared)} comparisons."
+        )
+        table = Table("detection", "Area under the ROC curve", note, columns, rows)
+        return Findings(self._answer(arms, compared, panels), [_figure(arms, panels)], [table])
+
+    def _values(self, study: StudyRecord) -> Values:
+        values: dict[tuple[str, str, str], dict[int, float]] = {}
+        for run in study.finished():
+            for kind, value in _aucs(run).items():
+                values.setdefault((run.arm[self.panel], run.arm["scorer"], kind), {})[run.seed] = value
+        return values
+
+    def _compared(self, arms: Mapping[tuple[str, str, str], MetricArm]) -> dict[tuple[str, str, str], Comparison]:
+        """Return every scorer against the baseline of its panel, all kinds together, as one family."""
+        found: dict[tuple[str, str, str], Comparison] = {}
+        for key, arm in arms.items():
+            base = arms.get((key[0], self.baseline, ALL_KINDS))
+            if key[2] == ALL_KINDS and key[1] != self.baseline and base is not None and base.seeds_S == arm.seeds_S:
+                found[key] = against(base, [arm], self.alpha)[0]
+        return dict(zip(found, holm(list(found.values())), strict=True)) if found else {}
+
+    def _row(self, key: tuple[str, str, str], arm: MetricArm, compared: Comparison | None) -> list[Any]:
+        low, high = arm.estimate.interval(self.alpha)
+        difference = [None, ""] if compared is None else [compared.estimate.value, compared.verdict]
+        return [*key, arm.estimate.value, low, high, len(arm.seeds_S), *difference]
+
+    def _answer(
+        self, arms: Mapping[tuple[str, str, str], MetricArm], compared: Mapping[Any, Comparison], panels: list[str]
+    ) -> str:
+        sentences = []
+        for panel in panels:
+            board = {key[1]: arm.estimate.value for key, arm in arms.items() if key[0] == panel and key[2] == ALL_KINDS}
+            best = sorted(board, key=lambda name: -board[name])
+            sentences.append(f"On {panel}, {best[0]} finds planted documents best (AUC {board[best[0]]:.3f})")
+            if self.baseline in board and best[0] != self.baseline:
+                sentences[-1] += f"; {self.baseline} reaches {board[self.baseline]:.3f}"
+        worse = sum(one.verdict == "better" for one in compared.values())
+        sentences.append(f"{worse} of {len(compared)} comparisons find a scorer better than {self.baseline}")
+        return ". ".join(sentences) + "."
+
+
+def _arm(key: tuple[str, str, str], by_seed: Mapping[int, float]) -> MetricArm:
+    seeds = tuple(sorted(by_seed))
+    return MetricArm(key[1], seeds, np.array([by_seed[seed] for seed in seeds]), "higher", "AUC")
+
+
+def _aucs(run: PlannedRun) -> dict[str, float]:
+    """Return the AUC of all planted documents, and of each kind against the clean ones."""
+    path = Path(run.folder) / "scores.parquet"
+    goodness = ScoreTable.load(path).goodness
+    source = np.asarray(pq.read_table(path, columns=["source"])["source"].to_pylist())
+    kinds = sorted(set(source) - {CLEAN})
+    if not kinds:
+        raise DataError(f"{path} has no planted documents; the study needs train_dataset=spoiled")
+    values = {ALL_KINDS: auc(-goodness, source != CLEAN)}
+    for kind in kinds:
+        chosen = (source == CLEAN) | (source == kind)
+        values[kind] = auc(-goodness[chosen], source[chosen] == kind)
+    return values
+
+
+def _figure(arms: Mapping[tuple[str, str, str], MetricArm], panels: list[str]) -> Figure:
+    """One group of points a scorer, one colour a panel, all kinds together."""
+    data = []
+    scorers = list(dict.fromkeys(scorer for _, scorer, _ in arms))
+    for panel in panels:
+        shown = [(s, arms[panel, s, ALL_KINDS]) for s in scorers if (panel, s, ALL_KINDS) in arms]
+        ends = [arm.estimate.interval(0.05) for _, arm in shown]
+        values = [arm.estimate.value for _, arm in shown]
+        error = {
+            "type": "data", "symmetric": False,
+            "array": [high - value for (_, high), value in zip(ends, values, strict=True)],
+            "arrayminus": [value - low for (low, _), value in zip(ends, values, strict=True)],
+        }  # fmt: skip
+        data.append({"type": "scatter", "mode": "markers", "name": panel, "x": [s for s, _ in shown], "y": values,
+                     "error_y": error, "marker": {"size": 9}})  # fmt: skip
+    layout = {
+        "scattermode": "group", "yaxis": {"title": {"text": "AUC"}, "range": [0, 1.02]}, "height": 440,
+        "shapes": [{"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": 0.5, "y1": 0.5, "line": {"dash": "dot"}}],
+        "legend": {"orientation": "h", "y": 1.12}, "margin": {"t": 30},
+    }  # fmt: skip
+    note = "Each point is the mean over seeds with its 95 % t-interval; the dotted line is a score that knows nothing."
+    return Figure("detection", "Which scores find the planted documents", note, {"data": data, "layout": layout})

@@ -1,0 +1,124 @@
+"""The page of a study: one HTML file, its tables also as CSV, Markdown and LaTeX."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from delt_exp.config import build
+from delt_exp.errors import DataError
+from delt_exp.files import written_aside
+from delt_exp.study.record import StudyRecord, read_study
+from delt_exp.study.report import Cell, Findings, StudyReport, Table
+
+
+def write_page(folder: Path) -> Path:
+    """Write `report.html` and the tables of the study in `folder`, from the records of its finished runs.
+
+    Works for an unfinished study. Raises DataError where no run is finished, or too few to say anything.
+    """
+    study, config = read_study(folder)
+    if not study.finished():
+        raise DataError(f"{folder}: no run of this study is finished; repeat the command that started it")
+    report: StudyReport = build(config["report"], "study.report")
+    findings = report.findings(study)
+    for table in findings.tables:
+        for suffix, text in (("csv", as_csv(table)), ("md", as_markdown(table)), ("tex", as_latex(table))):
+            _write(folder / "tables" / f"{table.name}.{suffix}", text)
+    page = folder / "report.html"
+    _write(page, _render(study, findings))
+    return page
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as aside:
+        aside.write_bytes(text.encode("utf-8", "replace"))
+
+
+def _render(study: StudyRecord, findings: Findings) -> str:
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        loader=PackageLoader("delt_exp", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["shown"] = shown
+    figures = {figure.name: figure.spec for figure in findings.figures}
+    return environment.get_template("study/study.html.j2").render(
+        study=study,
+        findings=findings,
+        runs=_runs(study),
+        finished=len(study.finished()),
+        failed=study.failed(),
+        figures_json=json.dumps(figures).replace("<", "\\u003c"),
+        plotly_js=get_plotlyjs(),
+        written=datetime.now(UTC),
+    )
+
+
+def _runs(study: StudyRecord) -> list[dict[str, Any]]:
+    """Return the rows of the table of runs, with a link to each page that exists."""
+    rows = []
+    for run in study.runs:
+        page = Path(run.folder) / "report.html"
+        link = os.path.relpath(page, study.folder) if page.exists() else None
+        state = "failed" if run.error else "finished" if run.record() else "missing"
+        rows.append(
+            {"arm": run.arm, "seed": run.seed, "overrides": " ".join(run.overrides), "state": state, "link": link}
+        )
+    return rows
+
+
+def shown(cell: Cell) -> str:
+    """Return a cell as the page shows it: numbers with four significant digits, nothing for None."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 1e4 else f"{cell:.4g}"
+    return f"{cell:,}" if isinstance(cell, int) else cell
+
+
+def as_csv(table: Table) -> str:
+    """Return the table with full precision."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([table.columns, *table.rows])
+    return text.getvalue()
+
+
+def as_markdown(table: Table) -> str:
+    """Return the table for a Markdown page."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    rows = [line([shown(cell) for cell in row]) for row in table.rows]
+    return "\n".join([line(table.columns), "|" + "---|" * len(table.columns), *rows]) + "\n"
+
+
+_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+}
+
+
+def as_latex(table: Table) -> str:
+    """Return a `tabular` with the rules of booktabs."""
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join("".join(_LATEX.get(c, c) for c in cell) for cell in cells) + r" \\"
+
+    kinds = "".join(
+        "r" if all(isinstance(row[i], int | float) for row in table.rows) else "l" for i in range(len(table.columns))
+    )
+    rows = [line([shown(cell) for cell in row]) for row in table.rows]
+    head = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", line(table.columns), r"\midrule"]
+    return "\n".join([*head, *rows, r"\bottomrule", r"\end{tabular}"]) + "\n"

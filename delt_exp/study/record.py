@@ -1,0 +1,80 @@
+"""A study on disk: `study.json` lists its runs; each run's folder has its own record."""
+
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from delt_exp.config import plain
+from delt_exp.errors import DataError
+from delt_exp.files import disk_errors, read_json, write_json
+
+FILE = "study.json"
+
+
+@dataclass
+class PlannedRun:
+    """One run of a study. folder: absolute; error: why it failed, None while it has not."""
+
+    arm: dict[str, str]
+    seed: int
+    overrides: list[str]
+    slices: list[str]
+    folder: str
+    error: str | None
+
+    def record(self) -> dict[str, Any] | None:
+        """Return the record of the run, None while it is not finished."""
+        return _read_record(Path(self.folder) / "record.json")
+
+
+@dataclass
+class StudyRecord:
+    """A study and its runs, finished or not."""
+
+    folder: Path
+    name: str
+    question: str
+    runs: list[PlannedRun]
+
+    def finished(self) -> list[PlannedRun]:
+        """Return the runs that have a record."""
+        return [run for run in self.runs if run.record() is not None]
+
+    def failed(self) -> list[PlannedRun]:
+        """Return the runs that ended with an error."""
+        return [run for run in self.runs if run.error is not None]
+
+    def note_failures(self, errors: list[str | None]) -> None:
+        """Keep the error of each run, in the order of `runs`."""
+        for run, error in zip(self.runs, errors, strict=True):
+            run.error = error
+
+    def write(self, config: Any) -> None:
+        """Write study.json; `config`: the study's node of the configuration."""
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            content = {"name": self.name, "question": self.question, "study": plain(config)}
+            write_json(self.folder / FILE, {**content, "runs": [asdict(run) for run in self.runs]})
+
+
+def read_study(folder: Path) -> tuple[StudyRecord, Any]:
+    """Return the study in `folder` and its node of the configuration; raises DataError where there is none."""
+    if not (folder / FILE).exists():
+        raise DataError(f"{folder} has no {FILE}; give the folder of a study, such as outputs/detection")
+    content = read_json(folder / FILE)
+    runs = [PlannedRun(**run) for run in content["runs"]]
+    return StudyRecord(folder, content["name"], content["question"], runs), content["study"]
+
+
+@cache
+def _cached(path: Path, modified_ns: int) -> dict[str, Any]:
+    record: dict[str, Any] = read_json(path)
+    return record
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    try:
+        return _cached(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None

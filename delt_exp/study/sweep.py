@@ -1,0 +1,70 @@
+"""Runs a study: the jobs it asks for, through a Hydra launcher, and its page at the end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, open_dict
+
+from delt_exp.config import build
+from delt_exp.errors import ConfigError
+from delt_exp.progress import say
+from delt_exp.study.definition import Job, Study
+from delt_exp.study.page import write_page
+from delt_exp.study.record import PlannedRun, StudyRecord
+
+
+def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str]) -> list[JobReturn]:
+    """Launch every job of `cfg.study`, list those that failed, write the page; return what the launcher returned.
+
+    arguments: overrides of the command line, common to all jobs. A failed job does not stop the others. Raises
+    ConfigError when the command sets what the study varies.
+    """
+    study: Study = build(cfg.study, "study")
+    jobs = study.jobs()
+    _check_arguments(arguments, jobs)
+    name = str(cfg.name or cfg.hydra.runtime.choices["study"])
+    runs = [_planned(cfg, loader, arguments, job) for job in jobs]
+    record = StudyRecord(Path(cfg.output_dir) / name, name, study.question, runs)
+    record.write(cfg.study)
+    _announce(record)
+    returns = list(launcher.launch([[*arguments, *job.overrides] for job in jobs], initial_job_idx=0))
+    record.note_failures([_failure(result) for result in returns])
+    record.write(cfg.study)
+    for run in record.failed():
+        say(f"failed: {' '.join(run.overrides)}\n  {run.error}")
+    if record.finished():
+        say(f"study: {write_page(record.folder)}")
+    if record.failed():
+        raise SystemExit(1)
+    return returns
+
+
+def _planned(cfg: DictConfig, loader: ConfigLoader, arguments: Sequence[str], job: Job) -> PlannedRun:
+    """Return where the run of a job will be."""
+    composed = loader.load_sweep_config(cfg, [*arguments, *job.overrides])
+    with open_dict(composed):
+        composed.hydra.job.num = 0
+        folder = Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)
+    return PlannedRun(dict(job.arm), job.seed, list(job.overrides), list(job.slices), str(folder.absolute()), None)
+
+
+def _check_arguments(arguments: Sequence[str], jobs: Sequence[Job]) -> None:
+    varied = {text.split("=")[0].lstrip("+") for job in jobs for text in job.overrides}
+    for argument in arguments:
+        key = argument.split("=")[0].lstrip("+")
+        if key in varied:
+            cure = "study.seeds=[...]" if key == "seed" else "study.slices"
+            raise ConfigError(f"{argument}: {key} is what this study varies; narrow it with {cure}")
+
+
+def _announce(record: StudyRecord) -> None:
+    done, total = len(record.finished()), len(record.runs)
+    arms = len({tuple(sorted(run.arm.items())) for run in record.runs})
+    say(f"{record.name}: {total} runs ({arms} arms), {done} finished before; what runs have in common is computed once")
+
+
+def _failure(result: JobReturn) -> str | None:
+    return str(result._return_value) if result.status != JobStatus.COMPLETED else None

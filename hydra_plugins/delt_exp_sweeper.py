@@ -1,0 +1,32 @@
+"""Hydra looks for plugins in this package only; everything happens in `delt_exp.study.sweep`."""
+
+from typing import Any
+
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class StudySweeper(Sweeper):
+    """Runs the jobs of `cfg.study` through whichever launcher is configured, then writes the page of the study."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hydra.core.plugins import Plugins
+
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from delt_exp.cli import fail
+        from delt_exp.errors import DeltError
+        from delt_exp.study.sweep import sweep
+
+        assert self.config is not None  # Hydra calls `setup` first
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        try:
+            return sweep(self.config, self.hydra_context.config_loader, self.launcher, arguments)
+        except DeltError as error:
+            fail(error)

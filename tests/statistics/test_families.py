@@ -1,0 +1,121 @@
+"""Holm by hand and against statsmodels; error rates and power of whole simulated studies; the leaderboard."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from delt_exp.errors import DataError
+from delt_exp.statistics.families import against, all_pairs, compare, holm_p, leaderboard
+from delt_exp.statistics.paired import Estimate, MetricArm
+from tests.statistics.studies import loss_arm, simulated_arms
+
+NOISE = {"arm_seed_sd": 0.05, "arm_document_sd": 0.1, "rest_sd": 0.2}
+
+
+def test_holm_worked_by_hand():
+    # 0.005 * 4, 0.01 * 3, 0.03 * 2, then 0.04 * 1, which may not be below 0.06.
+    assert holm_p(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm_p(np.array([0.7, 0.6])).tolist() == [1, 1]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_that_of_statsmodels(p):
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    assert holm_p(np.array(p)) == pytest.approx(multitest.multipletests(p, method="holm")[1])
+
+
+def test_a_study_without_effects_claims_one_in_at_most_5_of_100():
+    random = np.random.default_rng(0)
+    claims = sum(
+        any(one.verdict != "not distinguishable" for one in all_pairs(simulated_arms(random, [0] * 4, **NOISE), 0.05))
+        for _ in range(1000)
+    )
+    assert claims / 1000 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 1000)
+
+
+def test_without_the_correction_the_same_study_would_claim_too_often():
+    random = np.random.default_rng(0)
+    claims = sum(
+        any(one.p < 0.05 for one in all_pairs(simulated_arms(random, [0] * 4, **NOISE), 0.05)) for _ in range(300)
+    )
+    assert claims / 300 > 0.1
+
+
+def test_a_planted_effect_of_the_forecast_size_is_found_as_often_as_forecast_and_no_other():
+    # Two arms with noise of their own; lengths of sigma 0.7 leave 100 / exp(0.49) effective documents.
+    effective = 100 / math.exp(0.7**2)
+    over_seeds = 2 * (NOISE["arm_seed_sd"] ** 2 / 5 + NOISE["rest_sd"] ** 2 / 500)
+    over_documents = 2 * NOISE["arm_document_sd"] ** 2 / effective
+    truth = Estimate(0.0, (over_seeds, over_documents), (4, effective - 1), 1.0, "seeds and documents")
+    effect = truth.detectable(0.05 / 3)
+    random, found, opposite, forecasts = np.random.default_rng(1), 0, 0, []
+    for _ in range(1000):
+        arms = simulated_arms(random, [0, effect, effect, effect], **NOISE)
+        comparisons = against(arms[0], arms[1:], 0.05)
+        found += comparisons[0].p < 0.05 / 3  # Holm's strictest level, that of the forecast
+        opposite += any(one.verdict == "better" for one in comparisons)
+        forecasts.append(comparisons[0].estimate.stderr)
+    assert found / 1000 == pytest.approx(0.8, abs=0.05)
+    assert np.sqrt(np.mean(np.square(forecasts))) == pytest.approx(truth.stderr, rel=0.05)
+    assert opposite == 0
+
+
+def test_verdicts_of_a_clear_study():
+    random = np.random.default_rng(3)
+    good, base, placebo = simulated_arms(random, [-1.0, 0.0, 0.0], **NOISE)
+    first, second, third = all_pairs([good, base, placebo], 0.05)
+    assert [one.verdict for one in (first, second, third)] == ["better", "better", "not distinguishable"]
+    assert compare(base, good, 0.05).verdict == "worse"
+    assert first.p_holm == pytest.approx(max(3 * min(first.p, second.p), 2 * first.p))
+    assert "arm 0 is better than arm 1" in first.sentence
+    assert "over seeds and documents" in first.sentence
+    assert "Holm, 3 comparisons" in first.sentence
+
+
+def test_higher_is_better_where_the_metric_says_so():
+    low, high = (
+        MetricArm(n, (0, 1, 2), np.array([v, v, v + 0.01]), "higher", "share") for n, v in (("l", 0), ("h", 1))
+    )
+    assert compare(high, MetricArm("l", (0, 1, 2), np.array([0.01, 0, 0]), "higher", "share"), 0.05).verdict == "better"
+    assert [standing.name for standing in leaderboard([low, high], 0.05)] == ["h", "l"]
+
+
+def test_a_study_of_one_seed_marks_every_verdict_and_says_why():
+    comparison = compare(loss_arm([1, 2, 3], name="a"), loss_arm([5.1, 6, 7], name="b"), 0.05)
+    assert comparison.verdict == "better (one seed)"
+    assert comparison.sentence.endswith("Seeds were not varied: this says nothing about training the arms again.")
+    assert "over documents, p" in comparison.sentence
+
+
+def test_the_effect_size_counts_standard_deviations_of_one_difference():
+    # Differences 1, 2, 3 of one seed: mean 2, standard deviation 1.
+    comparison = compare(loss_arm([2, 4, 6], name="a"), loss_arm([1, 2, 3], name="b"), 0.05)
+    assert comparison.effect_size == pytest.approx(2)
+    assert compare(loss_arm([1, 2], name="a"), loss_arm([1, 2], name="b"), 0.05).effect_size == 0
+
+
+def test_the_leaderboard_ranks_by_mean_and_says_what_is_behind_the_first():
+    random = np.random.default_rng(4)
+    arms = simulated_arms(random, [2.0, 0.0, 1.0], **NOISE)
+    board = leaderboard(arms, 0.05)
+    assert [(one.rank, one.name) for one in board] == [(1, "arm 1"), (2, "arm 2"), (3, "arm 0")]
+    assert [one.verdict for one in board] == [None, "worse", "worse"]
+    for one in board:
+        arm = next(arm for arm in arms if arm.name == one.name)
+        assert one.value == pytest.approx(arm.sum_nats_SD.sum() / (5 * arm.num_tokens_D.sum()))
+        assert one.low < one.value < one.high
+    assert leaderboard(arms[::-1], 0.05) == board
+
+
+def test_arms_that_cannot_be_told_apart_are_refused():
+    arm = loss_arm([1, 2])
+    with pytest.raises(DataError, match="each with a name of its own"):
+        all_pairs([arm, arm], 0.05)
+    with pytest.raises(DataError, match="at least 2"):
+        leaderboard([arm], 0.05)
+    metric = MetricArm("m", (0, 1), np.array([0.1, 0.2]), "lower", "nats/token")
+    with pytest.raises(DataError, match="not paired"):
+        compare(arm, metric, 0.05)

@@ -1,0 +1,164 @@
+"""The published points, lines worked by hand, planted relations, placebos, and coverage of the intervals."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from delt_exp.errors import DataError
+from delt_exp.statistics.points import Points
+from delt_exp.statistics.relation import relate
+from tests.statistics.studies import grid_points, simulated_points
+
+OPTIONS = {"alpha": 0.05, "resamples": 500, "seed": 0}
+# Published alignments and cross-entropies of models trained on USPTO, PubMed and both (in this order of rows).
+SETS = ["USPTO", "PubMed", "OWT2", "NIH ExPorter", "HackerNews", "OpenSubtitles", "WikiText-103", "TinyStories"]
+ALIGNMENT = [
+    [0.7123, 0.5840, 0.5267, 0.5879, 0.5234, 0.4917, 0.5311, 0.5107],
+    [0.5805, 0.6939, 0.5268, 0.6622, 0.5114, 0.4817, 0.5212, 0.4868],
+    [0.6687, 0.6526, 0.5332, 0.6331, 0.5215, 0.4871, 0.5347, 0.5042],
+]
+LOSS = [
+    [3.05, 4.40, 6.4414, 4.53, 6.21, 7.15, 6.69, 5.78],
+    [4.25, 3.21, 6.4204, 3.83, 6.83, 5.93, 6.61, 5.87],
+    [3.07, 3.59, 6.1815, 4.05, 6.07, 6.05, 6.34, 5.47],
+]
+
+
+@pytest.fixture(scope="module")
+def published():
+    train, evaluation = np.repeat(["USPTO", "PubMed", "both"], 8), np.tile(SETS, 3)
+    same = (train == evaluation) | ((train == "both") & np.isin(evaluation, ["USPTO", "PubMed"]))
+    return relate(Points(train, evaluation, np.ravel(ALIGNMENT), np.ravel(LOSS), same), **OPTIONS)
+
+
+def test_the_published_fit_is_found(published):
+    assert published.line.num_pairs == 24
+    assert published.r2 == pytest.approx(0.837, abs=1e-3)
+    assert published.line.r == pytest.approx(-0.915, abs=1e-3)
+    assert published.line.slope == pytest.approx(-16.98, abs=5e-3)
+    assert published.intercept == pytest.approx(14.86, abs=5e-3)
+    assert published.p < 1e-9
+
+
+def test_the_published_points_are_called_weak_evidence(published):
+    assert published.sentence.startswith("r = -0.92, 95 % interval over corpora [-0.9")
+    assert (
+        "(training corpora: 3, evaluation sets: 8, pairs: 24): the evidence is weak (training corpora: 3)"
+        in published.sentence
+    )
+    assert "it is not shown between different domains" in published.sentence
+    assert published.different_domains.num_pairs == 20
+
+
+def test_a_line_worked_by_hand():
+    # x 0 1 2, y 3 1 2: slope -1/2, intercept 2.5, r -1/2, ranks 3 1 2 against 1 2 3: 1 - 6 * 6 / (3 * 8) = -1/2.
+    relation = relate(grid_points([[0, 1, 2]], [[3, 1, 2]]), **OPTIONS)
+    assert (relation.line.slope, relation.intercept) == pytest.approx((-0.5, 2.5))
+    assert (relation.line.r, relation.r2, relation.spearman) == pytest.approx((-0.5, 0.25, -0.5))
+    # Two points define a line, and there are three ways to leave one out; one training corpus cannot be left out.
+    assert [(left.corpus, left.r, left.slope) for left in relation.left_out] == [
+        ("e0", pytest.approx(1), pytest.approx(1)),
+        ("e1", pytest.approx(-1), pytest.approx(-0.5)),
+        ("e2", pytest.approx(-1), pytest.approx(-2)),
+    ]
+    # A ninth of the resamples of three sets draws only one of them, and then any r is possible.
+    assert (relation.line.r_interval.low, relation.line.r_interval.high) == (-1, 1)
+    assert relation.within is None
+    assert relation.within_r == {}
+
+
+def test_within_evaluation_sets_only_the_differences_inside_a_set_count():
+    # Inside each set r is 1; the sets' own means run the other way.
+    x = [[0, 10, 20], [1, 11, 21], [2, 12, 22]]
+    y = [[20, 10, 0], [21, 11, 1], [22, 12, 2]]
+    relation = relate(grid_points(x, y), **OPTIONS)
+    assert relation.line.r < -0.9
+    assert (relation.within.r, relation.within.slope, relation.within_mean) == pytest.approx((1, 1, 1))
+    assert relation.within_r == pytest.approx({"e0": 1, "e1": 1, "e2": 1})
+    assert "it is not shown within evaluation sets (r = 1.00" in relation.sentence
+
+
+def test_leaving_out_a_corpus_is_the_relation_without_its_rows():
+    points = simulated_points(np.random.default_rng(0), -10.0, num_train=3, num_evaluation=4)
+    left = {one.corpus: one for one in relate(points, **OPTIONS).left_out}
+    assert sorted(left) == ["e0", "e1", "e2", "e3", "t0", "t1", "t2"]
+    for corpus in ("t1", "e3"):
+        again = relate(points.rows((points.train_N != corpus) & (points.evaluation_N != corpus)), **OPTIONS)
+        assert (left[corpus].r, left[corpus].slope) == pytest.approx((again.line.r, again.line.slope))
+
+
+def test_different_domains_leave_out_the_diagonal():
+    points = simulated_points(np.random.default_rng(0), -10.0, num_train=4, num_evaluation=5)
+    apart = points.train_N != np.char.replace(points.evaluation_N, "e", "t")
+    relation = relate(points, **OPTIONS).different_domains
+    assert relation.num_pairs == 16
+    assert relation.r == pytest.approx(np.corrcoef(points.x_N[apart], points.y_N[apart])[0, 1])
+
+
+def test_the_partial_correlation_is_that_of_what_the_covariate_leaves():
+    random = np.random.default_rng(1)
+    points = simulated_points(random, -10.0)
+    covariate = points.x_N + random.normal(0, 0.05, 49)
+    relation = relate(replace(points, covariate_N=covariate), **OPTIONS)
+    rest = [v - np.polyval(np.polyfit(covariate, v, 1), covariate) for v in (points.x_N, points.y_N)]
+    assert relation.partial_r == pytest.approx(np.corrcoef(rest)[0, 1])
+    assert relation.partial_interval.low < relation.partial_r < relation.partial_interval.high < 0
+
+
+def test_what_the_covariate_explains_is_not_claimed_for_x():
+    random = np.random.default_rng(2)
+    points = simulated_points(random, -30.0)
+    noisy = points.x_N + random.normal(0, 0.03, 49)
+    relation = relate(replace(points, x_N=noisy, covariate_N=points.x_N), **OPTIONS)
+    assert relation.line.r < -0.7
+    assert "it is not shown beyond the covariate" in relation.sentence
+
+
+def test_a_planted_relation_is_found_without_caveats():
+    relation = relate(simulated_points(np.random.default_rng(3), -30.0, num_train=8, num_evaluation=8), **OPTIONS)
+    assert relation.caveats == []
+    assert relation.sentence.endswith(
+        "it holds between different domains, within evaluation sets and without any one corpus."
+    )
+    assert relation.band.low_G[0] < relation.band.y_G[0] < relation.band.high_G[0]
+    assert relation.band.y_G == pytest.approx(relation.intercept + relation.line.slope * relation.band.x_G)
+
+
+@pytest.mark.parametrize("slope", [0.0, -17.0])
+def test_intervals_over_corpora_cover_the_truth_of_a_placebo_and_of_a_relation(slope):
+    variance_x, variance_y = 0.03**2 + 0.05**2 + 0.03**2, 0.3**2 + 0.5**2 + 0.3**2
+    true_r = slope * np.sqrt(variance_x / (slope**2 * variance_x + variance_y))
+    random, covers = np.random.default_rng(4), []
+    for _ in range(150):
+        relation = relate(simulated_points(random, slope), **{**OPTIONS, "resamples": 300})
+        r, slopes, mixed = relation.line.r_interval, relation.line.slope_interval, relation.mixed
+        at = int(np.argmin(abs(relation.band.x_G - 0.5)))
+        height = 15 + slope * relation.band.x_G[at]
+        covers.append(
+            [
+                r.low <= true_r <= r.high,
+                slopes.low <= slope <= slopes.high,
+                mixed.low <= slope <= mixed.high,
+                relation.band.low_G[at] <= height <= relation.band.high_G[at],
+            ]
+        )
+    assert (np.mean(covers, axis=0) >= 0.89).all()  # 0.95 less more than three Monte-Carlo errors of 0.018
+
+
+def test_the_same_seed_gives_the_same_relation():
+    points = simulated_points(np.random.default_rng(5), -10.0)
+    first, again, other = (relate(points, **{**OPTIONS, "seed": seed}) for seed in (1, 1, 2))
+    assert first.line == again.line
+    assert first.line.r_interval != other.line.r_interval
+
+
+def test_points_without_a_line_are_refused():
+    with pytest.raises(DataError, match=r"2 pairs .* at least 3"):
+        relate(grid_points([[1, 2]], [[3, 4]]), **OPTIONS)
+    with pytest.raises(DataError, match=r"x is 1\.0 in all 3 rows"):
+        relate(grid_points([[1, 1, 1]], [[3, 4, 5]]), **OPTIONS)
+    with pytest.raises(DataError, match=r"y is 3\.0 in all 3 rows"):
+        relate(grid_points([[1, 2, 3]], [[3, 3, 3]]), **OPTIONS)
+    with pytest.raises(DataError, match="covariate determines x or y"):
+        relate(grid_points([[1, 2, 4]], [[3, 4, 6]], covariate_N=[[2, 4, 8]]), **OPTIONS)

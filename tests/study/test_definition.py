@@ -1,0 +1,55 @@
+"""Which runs a study asks for."""
+
+import pytest
+
+from delt_exp.errors import ConfigError
+from delt_exp.study.definition import Study
+
+
+class NoReport:
+    def findings(self, study):
+        raise NotImplementedError
+
+
+def study(slices, seeds=(0, 1)):
+    return Study("Why?", seeds, slices, NoReport())
+
+
+def test_a_slice_is_every_combination_of_its_choices_seed_by_seed():
+    jobs = study({"all": {"scorer": ["random", "length"], "orderer": ["folding"]}}).jobs()
+    assert [job.overrides for job in jobs] == [
+        ("scorer=random", "orderer=folding", "seed=0"),
+        ("scorer=length", "orderer=folding", "seed=0"),
+        ("scorer=random", "orderer=folding", "seed=1"),
+        ("scorer=length", "orderer=folding", "seed=1"),
+    ]
+    assert jobs[1].arm == {"scorer": "length", "orderer": "folding"}
+
+
+def test_a_label_stands_for_several_overrides():
+    (job,) = study({"all": {"how": [{"short first": ["scorer=length", "scorer.longer=false"]}]}}, seeds=[3]).jobs()
+    assert job.arm == {"how": "short first"}
+    assert job.overrides == ("scorer=length", "scorer.longer=false", "seed=3")
+
+
+def test_a_run_that_two_slices_ask_for_is_one_run():
+    jobs = study({"a": {"scorer": ["random", "length"]}, "b": {"scorer": ["length"]}}, seeds=[0]).jobs()
+    assert [(job.overrides[0], job.slices) for job in jobs] == [
+        ("scorer=random", ("a",)),
+        ("scorer=length", ("a", "b")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("slices", "seeds", "message"),
+    [
+        ({}, [0], "study.slices is empty"),
+        ({"a": {"scorer": []}}, [0], "study.slices.a.scorer has no choices"),
+        ({"a": {"scorer": ["random"]}}, [], "at least one seed"),
+        ({"a": {"scorer": ["random"]}}, [1, 1], "each once"),
+        ({"a": {"scorer": ["random"]}}, [-1], "study.seeds"),
+    ],
+)
+def test_a_study_without_runs_is_refused(slices, seeds, message):
+    with pytest.raises(ConfigError, match=message):
+        study(slices, seeds)

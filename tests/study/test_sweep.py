@@ -1,0 +1,97 @@
+"""A whole study through the real command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from delt_exp.errors import DataError
+from delt_exp.study.page import write_page
+from delt_exp.study.record import read_study
+from tests.helpers import words
+from tests.runs import FAST, write_jsonl, write_texts
+
+DETECTION = (
+    "study=detection",
+    "train_dataset@train_dataset.dataset=jsonl", "train_dataset@train_dataset.other=jsonl",
+    "train_dataset.dataset.path=train.jsonl", "train_dataset.other.path=other.jsonl", "train_dataset.max_documents=40",
+    "training.max_tokens=256", "study.seeds=[0,1]", "study.report.baseline=length",
+    *(text for text in FAST if not text.startswith(("train_dataset", "eval_dataset", "scorer."))),
+)  # fmt: skip
+
+
+def run_study(monkeypatch, scorers, *overrides):
+    """Run the detection study with other scorers on small texts; returns its folder."""
+    import sys
+
+    from delt_exp.cli import main
+
+    slices = f"study.slices.detection={{corpus: [{{words: []}}], scorer: {scorers}}}"
+    monkeypatch.setattr(sys, "argv", ["run.py", *DETECTION, slices, *overrides])
+    main()
+    return Path("outputs/detection")
+
+
+@pytest.fixture
+def texts(tmp_path):
+    write_texts(tmp_path)
+    write_jsonl(tmp_path / "other.jsonl", [{"text": f"other {text} " * 9} for text in words(20, 7)])
+
+
+def test_a_study_runs_its_jobs_and_writes_its_page(texts, monkeypatch):
+    folder = run_study(monkeypatch, "[random, length]")
+    study, _ = read_study(folder)
+    assert [(run.arm["scorer"], run.seed) for run in study.runs] == [
+        ("random", 0), ("length", 0), ("random", 1), ("length", 1),
+    ]  # fmt: skip
+    assert study.finished() == study.runs
+    page = (folder / "report.html").read_text()
+    assert "Do scores find planted bad documents" in page
+    assert all(f'href="../runs/{Path(run.folder).name}/report.html"' in page for run in study.runs)
+    table = (folder / "tables" / "detection.csv").read_text().splitlines()
+    assert table[0].startswith("corpus,scorer,spoiled by,AUC,low,high,seeds")
+    assert len(table) == 1 + 2 * 5  # two scorers, four ways and all together
+    assert {file.suffix for file in (folder / "tables").iterdir()} == {".csv", ".md", ".tex"}
+
+
+def test_a_repeated_study_computes_nothing(texts, monkeypatch):
+    folder = run_study(monkeypatch, "[random, length]")
+    run_study(monkeypatch, "[random, length]")
+    study, _ = read_study(folder)
+    stages = [stage for run in study.finished() for stage in run.record()["stages"]]
+    assert all(stage["cached"] for stage in stages)
+
+
+def test_a_failed_job_does_not_stop_the_others_and_is_listed(texts, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as status:
+        run_study(monkeypatch, "[length, {broken: ['scorer=kenlm', 'scorer.model_path=nowhere.arpa']}, random]")
+    assert status.value.code == 1
+    study, _ = read_study(Path("outputs/detection"))
+    assert [run.arm["scorer"] for run in study.failed()] == ["broken", "broken"]
+    assert len(study.finished()) == 4
+    assert "nowhere.arpa" in capsys.readouterr().err
+    page = Path("outputs/detection/report.html").read_text()
+    assert "4 of 6 runs finished" in page
+    assert "nowhere.arpa" in page
+
+
+def test_the_page_of_an_unfinished_study_can_be_written_at_any_time(texts, monkeypatch):
+    folder = run_study(monkeypatch, "[random, length]")
+    study, _ = read_study(folder)
+    (Path(study.runs[1].folder) / "record.json").unlink()  # length with seed 0: one seed of it is left
+    page = write_page(folder).read_text()
+    assert "3 of 4 runs finished" in page
+    assert "1 runs are missing" in page
+
+
+def test_setting_what_a_study_varies_is_refused(texts, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run_study(monkeypatch, "[random, length]", "seed=3")
+    shown = capsys.readouterr().err
+    assert "error: seed=3: seed is what this study varies; narrow it with study.seeds" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"has no study\.json"):
+        write_page(tmp_path)

@@ -105,6 +105,12 @@ class Plan:
         skipped = int(self.tokens.prompt_tokens[row]) if self.completion_only else 0
         return ids, np.arange(low, high) >= skipped
 
+    @property
+    def trained_rows(self) -> Ints:
+        """Corpus rows of the documents of which any token is predicted, each once, ascending."""
+        _, stop = self.bounds(np.asarray(self.num_items - 1))
+        return np.unique(self.order[: int(np.searchsorted(self.ends[1:], stop)) + 1])
+
     def targets_per_step(self) -> Ints:
         """[num_steps] predicted tokens of each global batch: the denominator of its token-weighted loss."""
         start, stop = self.bounds(np.arange(self.num_items))

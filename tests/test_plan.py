@@ -78,6 +78,8 @@ def test_every_item_equals_the_slow_definition(tokens, order, layout, context, b
     counts = [int((labels != IGNORED).sum()) for _, labels in slow[:num_items]]
     by_step = [sum(counts[i : i + batch]) for i in range(0, num_items, batch)]
     assert plan.targets_per_step().tolist() == by_step
+    spans = [range(plan.item(i).first, plan.item(i).last + 1) for i in range(num_items)]
+    assert plan.trained_rows.tolist() == sorted({order[k] for span in spans for k in span})
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

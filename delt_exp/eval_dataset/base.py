@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.corpus import Corpus
 from delt_exp.runtime import Runtime
 from delt_exp.stages import TrainedModel
 from delt_exp.store import Store
@@ -44,6 +45,9 @@ class EvalDataset(Protocol):
 
     def prepare(self, store: Store, tokenizer: Tokenizer) -> NDArray[np.uint64]:
         """Read the data, so that bad input is found before anything is trained; return content ids, if it has any."""
+
+    def text(self, store: Store) -> Corpus | None:
+        """Return what a model that knows everything would write, for alignment; None where the text is not at hand."""
 
     def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> list[Measure]:
         """Return all measures, labelled `name`; a finished evaluation of the same model is found in the store."""

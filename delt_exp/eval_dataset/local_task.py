@@ -30,6 +30,10 @@ class LocalTask(ABC):
     def example(self, record: Mapping[str, Any], place: str) -> Example:
         """Return the fields that HARNESS names; raises DataError at `place` where the record lacks something."""
 
+    @abstractmethod
+    def answer(self, example: Example) -> tuple[str, str]:
+        """Return what is asked and the right way to go on."""
+
     def examples(self, limit: int | None) -> list[Example]:
         """Return the first `limit` examples (None: all); raises DataError (file, line, field) for bad input."""
         found = [self.example(record, place) for record, place in islice(_records(Path(self.path)), limit)]
@@ -67,6 +71,10 @@ class ChoiceTask(LocalTask):
             choices = [Template("choices", choice).render(record, place) for choice in self.choices]
         return {"context": context, "choices": choices, "gold": _index(record, self.gold, len(choices), place)}
 
+    def answer(self, example: Example) -> tuple[str, str]:
+        """Return the context, and the right choice behind a space."""
+        return example["context"], " " + example["choices"][example["gold"]]
+
 
 @dataclass(frozen=True)
 class ContextTask(LocalTask):
@@ -94,6 +102,10 @@ class ContextTask(LocalTask):
         gold = _index(record, self.gold, len(contexts), place)
         return {"contexts": contexts, "continuation": continuation, "gold": gold}
 
+    def answer(self, example: Example) -> tuple[str, str]:
+        """Return the right context, and the continuation behind a space."""
+        return example["contexts"][example["gold"]], " " + example["continuation"]
+
 
 @dataclass(frozen=True)
 class CompletionTask(LocalTask):
@@ -119,6 +131,10 @@ class CompletionTask(LocalTask):
         """Return context and continuation."""
         context = Template("context", self.context).render(record, place)
         return {"context": context, "continuation": Template("continuation", self.continuation).render(record, place)}
+
+    def answer(self, example: Example) -> tuple[str, str]:
+        """Return context and continuation as they are."""
+        return example["context"], example["continuation"]
 
 
 def _records(file: Path) -> Iterator[tuple[Mapping[str, Any], str]]:

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.checks import check_flag, check_integer
+from delt_exp.corpus import Corpus
+from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.eval_dataset.base import Measure, Subject
 from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
 from delt_exp.eval_dataset.local_task import Example, LocalTask
+from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.files import digest, read_json
 from delt_exp.runtime import Runtime
+from delt_exp.stages import corpus_stage
 from delt_exp.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 
@@ -63,6 +67,10 @@ class Benchmark(ABC):
         """Read all data; returns no ids, because examples are not documents."""
         self.load(load_harness())
         return np.empty(0, np.uint64)
+
+    def text(self, store: Store) -> Corpus | None:
+        """Return None: the texts of these tasks are not at hand."""
+        return None
 
     def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> list[Measure]:
         """Return one measure per task and metric, labelled `name/task`, and the average, labelled `name`."""
@@ -138,8 +146,30 @@ class LocalTasks(Benchmark):
         examples = self._examples()
         return {name: [dict(task.HARNESS), digest(examples[name])] for name, task in self.tasks.items()}
 
+    def text(self, store: Store) -> Corpus:
+        """Return the right answers of all tasks, each with its question as prompt."""
+        return corpus_stage(store, _Answers(self.tasks, self.limit), WHOLE)
+
     def _examples(self) -> dict[str, list[Example]]:
         return {name: task.examples(self.limit) for name, task in self.tasks.items()}
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The tasks as a dataset of right answers."""
+
+    VERSION: ClassVar[int] = 1
+    tasks: Mapping[str, LocalTask]
+    limit: int | None
+
+    def documents(self) -> Iterator[Document]:
+        for name, task in self.tasks.items():
+            for example in task.examples(self.limit):
+                prompt, text = task.answer(example)
+                yield Document(text, prompt, name)
+
+    def fingerprint(self) -> str:
+        return digest({name: digest(task.examples(self.limit)) for name, task in self.tasks.items()})
 
 
 def load_harness() -> ModuleType:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus import CorpusSettings
+from delt_exp.corpus import Corpus, CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import Measure, Subject
@@ -19,6 +19,8 @@ from delt_exp.scorer.base import TokenizedCorpus
 from delt_exp.stages import corpus_stage, tokens_stage
 from delt_exp.store import Store
 from delt_exp.tokenizer.base import Tokenizer
+
+WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=False)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class TextLoss:
         """Read and tokenise the dataset; return the content ids of its documents."""
         return self._read(store, tokenizer).corpus.ids
 
+    def text(self, store: Store) -> Corpus:
+        """Return the documents of the dataset."""
+        return corpus_stage(store, self.dataset, WHOLE)
+
     def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> list[Measure]:
         """Return loss, perplexity and bits per byte; raises DataError when the model gives no finite loss."""
         data = self._read(store, subject.tokenizer)
@@ -58,9 +64,7 @@ class TextLoss:
         return [TextMeasure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
 
     def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
-        whole = CorpusSettings(max_document_chars=None, drop_duplicates=False)
-        corpus = corpus_stage(store, self.dataset, whole)
-        return tokens_stage(store, corpus, tokenizer)
+        return tokens_stage(store, self.text(store), tokenizer)
 
 
 def ratio_stderr(numerators: NDArray[Any], denominators: NDArray[Any]) -> float | None:

@@ -24,7 +24,10 @@ class TokenizerMaker(Protocol):
     """Makes a tokenizer folder; fields of an implementation are the keys of its YAML file."""
 
     VERSION: ClassVar[int]
-    READS_CORPUS: ClassVar[bool]  # whether the result depends on the training corpus
+
+    @property
+    def READS_CORPUS(self) -> bool:  # noqa: N802 - a constant wherever settings do not decide
+        """Whether the result depends on the training corpus."""
 
     def make(self, corpus: Corpus, folder: Path) -> None:
         """Write the tokenizer to `folder` through `save_tokenizer`."""

@@ -1,4 +1,4 @@
-"""Byte-level BPE trained on the training corpus."""
+"""Byte-level BPE trained on the training corpus, or on a dataset that several runs share."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from delt_exp.corpus import Corpus
+from delt_exp.dataset.base import Dataset, Document
 from delt_exp.errors import ConfigError
 from delt_exp.tokenizer.base import END_OF_TEXT, save_tokenizer, wrap
 
@@ -17,19 +18,24 @@ class BpeTokenizer:
     """Byte-level BPE (Sennrich et al. 2016, GPT-2's pre-tokenisation): lossless on any text.
 
     vocab_size: ids in all, the 256 bytes and the end-of-text token included; a corpus too small to fill it gives fewer.
-    train_bytes: how much of the corpus the merges are learned from, from its start; null reads all of it.
+    train_bytes: how much of the text the merges are learned from, from its start; null reads all of it. dataset: null is
+    the training corpus; runs whose losses per token are to be compared need one dataset for all of them.
     """
 
     VERSION: ClassVar[int] = 1
-    READS_CORPUS: ClassVar[bool] = True
     vocab_size: int
     train_bytes: int | None
+    dataset: Dataset | None
 
     def __post_init__(self) -> None:
         if self.vocab_size <= NUM_BYTES:
             raise ConfigError(
                 f"tokenizer.vocab_size must be above {NUM_BYTES} (bytes and a separator), got {self.vocab_size}"
             )
+
+    @property
+    def READS_CORPUS(self) -> bool:  # noqa: N802 - a constant of the other tokenizers
+        return self.dataset is None
 
     def make(self, corpus: Corpus, folder: Path) -> None:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -48,9 +54,13 @@ class BpeTokenizer:
 
     def _texts(self, corpus: Corpus) -> Iterator[str]:
         left = self.train_bytes
-        for text in corpus.texts():
+        for text in corpus.texts() if self.dataset is None else map(_whole, self.dataset.documents()):
             yield text
             if left is not None:
                 left -= len(text.encode())
                 if left <= 0:
                     return
+
+
+def _whole(document: Document) -> str:
+    return document.prompt + document.text

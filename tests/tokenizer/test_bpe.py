@@ -2,6 +2,7 @@
 
 import pytest
 
+from delt_exp.dataset.stdlib import StdlibProse
 from delt_exp.errors import ConfigError
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.tokenizer.bpe import BpeTokenizer
@@ -12,7 +13,7 @@ from tests.helpers import make_corpus, new_folder
 def make(tmp_path):
     def make(texts, vocab_size, train_bytes=None):
         tokenizer = Tokenizer(new_folder(tmp_path))
-        BpeTokenizer(vocab_size, train_bytes).make(make_corpus(tmp_path, texts), tokenizer.folder)
+        BpeTokenizer(vocab_size, train_bytes, None).make(make_corpus(tmp_path, texts), tokenizer.folder)
         return tokenizer
 
     return make
@@ -50,7 +51,18 @@ def test_a_corpus_of_other_text_gives_another_digest(make):
     assert make(["ab ab"], 258).digest == make(["ab ab"], 258).digest != make(["cd cd"], 258).digest
 
 
+def test_runs_on_two_corpora_share_the_merges_of_a_third(tmp_path):
+    shared = BpeTokenizer(300, None, StdlibProse(split="train", max_bytes=5_000))
+    digests = set()
+    for texts in (["ab ab ab"], ["cd cd cd"]):
+        tokenizer = Tokenizer(new_folder(tmp_path))
+        shared.make(make_corpus(tmp_path, texts), tokenizer.folder)
+        digests.add(tokenizer.digest)
+    assert len(digests) == 1
+    assert not shared.READS_CORPUS
+
+
 @pytest.mark.parametrize("size", [0, 255, 256])
 def test_a_vocabulary_smaller_than_the_bytes_is_refused(size):
     with pytest.raises(ConfigError, match=f"tokenizer.vocab_size.*{size}"):
-        BpeTokenizer(size, None)
+        BpeTokenizer(size, None, None)

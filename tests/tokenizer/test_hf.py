@@ -14,7 +14,7 @@ TEXTS = ["the cat sat on the mat " * 5, "naïve café\n\n"]
 @pytest.fixture
 def original(tmp_path):
     tokenizer = Tokenizer(new_folder(tmp_path))
-    BpeTokenizer(280, None).make(make_corpus(tmp_path, TEXTS), tokenizer.folder)
+    BpeTokenizer(280, None, None).make(make_corpus(tmp_path, TEXTS), tokenizer.folder)
     return tokenizer
 
 

@@ -84,6 +84,7 @@ RECORD: dict[str, Any] = {
         "final_train_loss": 5.39701406, "precision": "32-true", "world_size": 1, "device": "cpu",
     },
     "order_verified": True,
+    "alignment": [],
     "results": [
         measure("code", "loss", 3.2145678, 0.0213456, "nats/token", "lower"),
         measure("code", "perplexity", 24.8912, 0.5312, "per token", "lower"),

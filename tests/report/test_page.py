@@ -65,6 +65,19 @@ def test_a_run_that_keeps_everything_and_is_not_evaluated_says_so(run_folder):
     assert "Results" not in text
 
 
+def test_alignment_is_shown_before_and_after_selection(run_folder):
+    assert "Alignment" not in page(run_folder()).text
+
+    def measured(record):
+        sides = {"before": (0.51234, 0.4, 0.6), "trained": (0.71234, None, None)}
+        found = {side: dict(zip(("value", "low", "high"), numbers, strict=True)) for side, numbers in sides.items()}
+        record["alignment"] = [{"metric": "ncd", "evaluation": "quiz", "unit": "none", "name": "NCD alignment", **found}]
+
+    text = page(run_folder(measured)).text
+    assert "0.5123 0.4000 to 0.6000" in text
+    assert "0.7123" in text
+
+
 def test_numbers_are_rounded_to_what_is_known(run_folder):
     text = page(run_folder()).text
     for expected in (

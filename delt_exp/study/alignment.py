@@ -1,0 +1,183 @@
+"""Does alignment predict loss? Every metric against the loss on every evaluation set, with uncertainty over corpora.
+
+Source: arXiv 2501.08496. Alignment is that of the documents a run trained on with the evaluation set.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from delt_exp.checks import check_choice, check_integer, check_number
+from delt_exp.errors import DataError
+from delt_exp.statistics.points import Points
+from delt_exp.statistics.relation import CorpusLine, Relation, relate
+from delt_exp.study.record import StudyRecord
+from delt_exp.study.report import Cell, Figure, Findings, Table
+from delt_exp.study.scatter import scatter
+
+BASELINE = "unigram"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One run on one evaluation set. alignment: coefficient by metric; seconds: what describing its corpus took."""
+
+    train: str
+    evaluation: str
+    seed: int
+    tokens: int
+    loss: float
+    alignment: Mapping[str, float]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class AlignmentReport:
+    """Relates each alignment metric to the loss.
+
+    Corpora of a mixture are named `a + b`; a pair is on the diagonal where the evaluation set is one of them.
+
+    corpus: the dimension of the study that names the training corpus. primary: the metric of the first sentence.
+    """
+
+    corpus: str
+    primary: str
+    alpha: float
+    resamples: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_number("study.report.alpha", self.alpha, "(0, 1)")
+        check_integer("study.report.resamples", self.resamples, at_least=100)
+        check_integer("study.report.seed", self.seed, at_least=0)
+
+    def findings(self, study: StudyRecord) -> Findings:
+        """Return scatter, metrics side by side, sensitivity and the points; raises DataError for too few points."""
+        pairs = pairs_of(study, self.corpus)
+        metrics = list(dict.fromkeys(metric for pair in pairs for metric in pair.alignment))
+        check_choice("study.report.primary", self.primary, tuple(metrics))
+        relations = {metric: self._relate(pairs, metric) for metric in metrics}
+        note = (
+            "Each point is one model on one evaluation set, coloured by training corpus, shaped by evaluation set. "
+            f"The band is the {100 * (1 - self.alpha):g} % interval of the line over corpora. Hover for names; the "
+            "buttons choose the metric."
+        )
+        figure = Figure("alignment", "Loss against alignment", note, scatter(pairs, relations, self.primary))
+        tables = [
+            self._side_by_side(pairs, relations),
+            _within(relations),
+            _left_out(relations),
+            _points(pairs, metrics),
+        ]
+        return Findings(self._answer(relations), [figure], tables)
+
+    def _relate(self, pairs: Sequence[Pair], metric: str) -> Relation:
+        covariate = None
+        if metric != BASELINE and all(BASELINE in pair.alignment for pair in pairs):
+            covariate = np.array([pair.alignment[BASELINE] for pair in pairs])
+        points = Points(
+            train_N=np.array([pair.train for pair in pairs]),
+            evaluation_N=np.array([pair.evaluation for pair in pairs]),
+            x_N=np.array([pair.alignment[metric] for pair in pairs]),
+            y_N=np.array([pair.loss for pair in pairs]),
+            same_domain_N=np.array([is_diagonal(pair) for pair in pairs]),
+            covariate_N=covariate,
+            seed_N=np.array([pair.seed for pair in pairs]),
+        )
+        return relate(points, alpha=self.alpha, resamples=self.resamples, seed=self.seed)
+
+    def _answer(self, relations: Mapping[str, Relation]) -> str:
+        best = max(relations, key=lambda metric: relations[metric].r2)
+        text = f"{self.primary}: {relations[self.primary].sentence}"
+        if best != self.primary:
+            line = relations[best].line
+            text += f" {best} predicts the loss better here (r = {line.r:.2f}, r² = {relations[best].r2:.2f})."
+        elif BASELINE in relations and best != BASELINE:
+            cheap, own = relations[BASELINE].r2, relations[best].r2
+            text += f" The cheap baseline {BASELINE} reaches r² = {cheap:.2f}, {best} {own:.2f}."
+        return text
+
+    def _side_by_side(self, pairs: Sequence[Pair], relations: Mapping[str, Relation]) -> Table:
+        columns = [
+            "metric", "r", "low", "high", "r²", "slope", "p (pairs independent)", "pairs", "Spearman",
+            "r off the diagonal", "low (off)", "high (off)", "mean r within a set", f"partial r given {BASELINE}",
+            "low (partial)", "high (partial)", "mixed-effects slope", "low (mixed)", "high (mixed)",
+            "seconds per corpus",
+        ]  # fmt: skip
+        rows = [[metric, *_numbers(relation), _seconds(pairs, metric)] for metric, relation in relations.items()]
+        note = (
+            "Negative r: more alignment, less loss. Intervals resample training corpora and evaluation sets, not "
+            "points; p takes the pairs for independent, which they are not, and is shown to compare with papers."
+        )
+        return Table("metrics", "Metrics side by side", note, columns, rows)
+
+
+def pairs_of(study: StudyRecord, corpus: str) -> list[Pair]:
+    """Return every finished run with every evaluation set that has a loss and an alignment."""
+    pairs = []
+    for run in study.finished():
+        record = run.record()
+        assert record is not None
+        losses = {row["dataset"]: row["value"] for row in record["results"] if row["metric"] == "loss"}
+        for name, loss in losses.items():
+            rows = [row for row in record["alignment"] or [] if row["evaluation"] == name]
+            alignment = {row["metric"]: row["trained"]["value"] for row in rows}
+            seconds = {row["metric"]: row["trained"]["train_seconds"] for row in rows}
+            if alignment:
+                tokens = record["training"]["tokens"]
+                pairs.append(Pair(run.arm[corpus], name, run.seed, tokens, loss, alignment, seconds))
+    if not pairs:
+        raise DataError(f"{study.folder}: no finished run has both a loss and an alignment; choose alignment=...")
+    return pairs
+
+
+def is_diagonal(pair: Pair) -> bool:
+    """Whether the evaluation set is of a domain that was trained on."""
+    return pair.evaluation in pair.train.split(" + ")
+
+
+def _numbers(relation: Relation) -> list[Cell]:
+    line, off, mixed, partial = relation.line, relation.different_domains, relation.mixed, relation.partial_interval
+    return [
+        line.r, line.r_interval.low, line.r_interval.high, relation.r2, line.slope, relation.p, line.num_pairs,
+        relation.spearman, *_with_interval(off), relation.within_mean, relation.partial_r,
+        *((partial.low, partial.high) if partial else (None, None)),
+        *((mixed.slope, mixed.low, mixed.high) if mixed and mixed.converged else (None, None, None)),
+    ]  # fmt: skip
+
+
+def _with_interval(line: CorpusLine | None) -> tuple[Cell, Cell, Cell]:
+    return (line.r, line.r_interval.low, line.r_interval.high) if line else (None, None, None)
+
+
+def _seconds(pairs: Sequence[Pair], metric: str) -> float:
+    by_corpus = {(pair.train, pair.seed): pair.seconds[metric] for pair in pairs}
+    return float(np.mean(list(by_corpus.values())))
+
+
+def _within(relations: Mapping[str, Relation]) -> Table:
+    sets = list(dict.fromkeys(name for relation in relations.values() for name in relation.within_r))
+    rows: list[list[Any]] = [[name, *(relation.within_r.get(name) for relation in relations.values())] for name in sets]
+    note = "Correlation over training corpora on one evaluation set at a time: which corpus is best for this set?"
+    return Table("within", "Within an evaluation set", note, ["evaluation set", *relations], rows)
+
+
+def _left_out(relations: Mapping[str, Relation]) -> Table:
+    rows: list[list[Any]] = [
+        [metric, left.factor, left.corpus, left.r, left.slope]
+        for metric, relation in relations.items()
+        for left in relation.left_out
+    ]
+    note = "The relation without one training corpus or one evaluation set; a finding should not hang on one of them."
+    return Table("left_out", "Leaving one corpus out", note, ["metric", "without the", "named", "r", "slope"], rows)
+
+
+def _points(pairs: Sequence[Pair], metrics: Sequence[str]) -> Table:
+    rows: list[list[Any]] = [
+        [p.train, p.evaluation, p.seed, p.tokens, p.loss, *(p.alignment.get(metric) for metric in metrics)]
+        for p in pairs
+    ]
+    columns = ["trained on", "evaluation set", "seed", "tokens", "loss [nats/token]", *metrics]
+    return Table("points", "Every point", "One row a model and evaluation set.", columns, rows)

@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
+from delt_exp.alignment.base import Alignment, Resources
+from delt_exp.alignment.run import run_alignment
 from delt_exp.checks import check_integer
 from delt_exp.config import build, construct
 from delt_exp.corpus import CorpusSettings
@@ -54,6 +57,7 @@ class Components:
     training: PlanSettings
     trainer: TrainerSettings
     eval_dataset: Mapping[str, EvalDataset]
+    alignment: Mapping[str, Alignment]
     logger: Mapping[str, RunLogger]
     runtime: Runtime
     store: Store
@@ -65,10 +69,12 @@ def build_components(cfg: DictConfig) -> Components:
     groups = ("train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "trainer")
     built = {group: build(cfg[group], group) for group in groups}
     suite = {name: build(node, f"eval_dataset.{name}") for name, node in (cfg.eval_dataset or {}).items()}
+    metrics = {name: build(node, f"alignment.{name}") for name, node in cfg.alignment.items()}
     loggers = {name: build(node, f"logger.{name}") for name, node in cfg.logger.items()}
     return Components(
         **built,
         eval_dataset=suite,
+        alignment=metrics,
         logger=loggers,
         training=construct(PlanSettings, cfg.training, "training"),
         runtime=construct(Runtime, cfg.runtime, "runtime"),
@@ -96,6 +102,7 @@ class Outcome:
     plan: Plan
     model: TrainedModel
     measures: list[Measure]
+    alignment: list[dict[str, Any]]
     overlap: dict[str, dict[str, int]]
     store: Store
 
@@ -164,6 +171,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     order = kept[parts.orderer(table.ids[kept], table.goodness[kept])]
 
     plan = parts.model.plan(candidates.tokens, order, parts.training)
+    alignment = _alignment(parts, tokenizer, candidates, plan)
     job = TrainJob(parts.model, plan, tokenizer, parts.trainer, cfg.seed)
     model = training_stage(store, job, on_metrics)
     subject = Subject(model, tokenizer, parts.model.context_tokens)
@@ -174,8 +182,9 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     ]
     seconds = time.monotonic() - clock
     return Outcome(
-        started, seconds, candidates, target, tokenizer, table, kept, order, plan, model, measures, overlap, store
-    )
+        started, seconds, candidates, target, tokenizer, table, kept, order, plan, model, measures, alignment, overlap,
+        store,
+    )  # fmt: skip
 
 
 def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> float:
@@ -201,6 +210,18 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
 def _target(parts: Components, tokenizer: Tokenizer) -> TokenizedCorpus:
     settings = replace(parts.corpus, drop_duplicates=False)
     return tokens_stage(parts.store, corpus_stage(parts.store, parts.target_dataset, settings), tokenizer)
+
+
+def _alignment(
+    parts: Components, tokenizer: Tokenizer, candidates: TokenizedCorpus, plan: Plan
+) -> list[dict[str, Any]]:
+    """Measure alignment before training: whether it says what training will give is the question."""
+    texts = {name: dataset.text(parts.store) for name, dataset in parts.eval_dataset.items()}
+    evaluation = {name: text for name, text in texts.items() if text is not None}
+    if not parts.alignment or not evaluation:
+        return []
+    resources = Resources(parts.store, tokenizer, parts.trainer, parts.runtime)
+    return run_alignment(parts.alignment, candidates.corpus, plan.trained_rows, evaluation, resources)
 
 
 def _overlap(

@@ -82,6 +82,7 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
         },
         "training": training,
         "order_verified": training["order_verified"],
+        "alignment": outcome.alignment,
         "results": [asdict(measure) for measure in outcome.measures],
         "examples": _examples(outcome),
         "stages": _stages(outcome),

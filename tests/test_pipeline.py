@@ -231,3 +231,18 @@ def test_the_forecast_of_training_is_what_the_record_counts(finished, monkeypatc
     costs = forecast(OmegaConf.create(record["config"]))
     (training,) = (cost for cost in costs if cost.phase == "training")
     assert training.flops == pytest.approx(record["training"]["flops"], rel=0.1)
+
+
+def test_alignment_is_measured_before_and_after_selection(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch, "alignment=[unigram,ncd]", "scorer=length", "selector.ratio=0.3")
+    (record,) = records()
+    assert [(row["metric"], row["evaluation"]) for row in record["alignment"]] == [
+        ("unigram", "jsonl"),
+        ("ncd", "jsonl"),
+    ]
+    for row in record["alignment"]:
+        assert row["before"]["value"] != row["trained"]["value"]
+        assert row["trained"]["low"] < row["trained"]["value"] < row["trained"]["high"]
+    page = next(Path("outputs/runs").glob("*/report.html")).read_text()
+    assert "after selection" in page

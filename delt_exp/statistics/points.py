@@ -98,7 +98,7 @@ class Interval:
 
     def shows(self, sign: float) -> bool:
         """Whether all of the interval lies on the side of `sign`; never for a sign of 0."""
-        return sign > 0 and self.low > 0 or sign < 0 and self.high < 0
+        return (sign > 0 and self.low > 0) or (sign < 0 and self.high < 0)
 
 
 def resampled_weights(

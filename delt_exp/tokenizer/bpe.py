@@ -18,8 +18,8 @@ class BpeTokenizer:
     """Byte-level BPE (Sennrich et al. 2016, GPT-2's pre-tokenisation): lossless on any text.
 
     vocab_size: ids in all, the 256 bytes and the end-of-text token included; a corpus too small to fill it gives fewer.
-    train_bytes: how much of the text the merges are learned from, from its start; null reads all of it. dataset: null is
-    the training corpus; runs whose losses per token are to be compared need one dataset for all of them.
+    train_bytes: how much of the text the merges are learned from, from its start; null reads all of it. dataset: null
+    is the training corpus; runs whose losses per token are to be compared need one dataset for all of them.
     """
 
     VERSION: ClassVar[int] = 1

@@ -71,7 +71,9 @@ def test_alignment_is_shown_before_and_after_selection(run_folder):
     def measured(record):
         sides = {"before": (0.51234, 0.4, 0.6), "trained": (0.71234, None, None)}
         found = {side: dict(zip(("value", "low", "high"), numbers, strict=True)) for side, numbers in sides.items()}
-        record["alignment"] = [{"metric": "ncd", "evaluation": "quiz", "unit": "none", "name": "NCD alignment", **found}]
+        record["alignment"] = [
+            {"metric": "ncd", "evaluation": "quiz", "unit": "none", "name": "NCD alignment", **found}
+        ]
 
     text = page(run_folder(measured)).text
     assert "0.5123 0.4000 to 0.6000" in text

@@ -97,6 +97,14 @@ def test_the_effect_size_counts_standard_deviations_of_one_difference():
     assert compare(loss_arm([1, 2], name="a"), loss_arm([1, 2], name="b"), 0.05).effect_size == 0
 
 
+def test_more_comparisons_leave_larger_differences_in_reach():
+    arms = simulated_arms(np.random.default_rng(5), [0, 0, 0, 0], **NOISE)
+    one, in_family = compare(arms[0], arms[1], 0.05), all_pairs(arms, 0.05)[0]
+    assert one.detectable == pytest.approx(one.estimate.detectable(0.05))
+    assert in_family.detectable == pytest.approx(one.estimate.detectable(0.05 / 6))
+    assert in_family.detectable > one.detectable
+
+
 def test_the_leaderboard_ranks_by_mean_and_says_what_is_behind_the_first():
     random = np.random.default_rng(4)
     arms = simulated_arms(random, [2.0, 0.0, 1.0], **NOISE)

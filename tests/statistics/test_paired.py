@@ -40,6 +40,14 @@ def test_an_effect_of_the_seed_on_every_token_gives_the_error_over_seeds_alone()
     assert estimate.dfs == pytest.approx((2, 12**2 / 74 - 1))
 
 
+def test_effects_of_seeds_and_of_documents_are_taken_apart_where_lengths_differ():
+    # Beside +-1 on each token of a seed, the documents of 1 and 3 tokens have 2 and -2 nats: nothing is left as rest.
+    # Without one document the mean difference is -2/3 or 2, with both it is 0; the jackknife takes 1/2 of the squares.
+    estimate = loss_arm(np.outer([-1, 1], [1, 3]) + np.array([2, -2]), [1, 3]).estimate
+    assert estimate.value == pytest.approx(0)
+    assert estimate.variances == pytest.approx((1, (4 / 9 + 4) / 2))
+
+
 def test_documents_that_differ_less_than_the_rest_do_not_lower_the_error_below_that_of_the_seeds():
     # Seeds -1, 1 and the rest +-1 without an effect of documents: MS_S = 2 * 2 = 4, MS_D = 0, MS_R = 4.
     estimate = loss_arm([[0, -2], [0, 2]]).estimate

@@ -79,6 +79,12 @@ def test_within_evaluation_sets_only_the_differences_inside_a_set_count():
     assert "it is not shown within evaluation sets (r = 1.00" in relation.sentence
 
 
+def test_two_training_corpora_give_no_correlation_within_a_set():
+    relation = relate(grid_points([[0, 1, 2], [1, 3, 4]], [[0, 2, 1], [3, 3, 5]]), **OPTIONS)
+    assert relation.within_r == {}
+    assert relation.within_mean is None
+
+
 def test_leaving_out_a_corpus_is_the_relation_without_its_rows():
     points = simulated_points(np.random.default_rng(0), -10.0, num_train=3, num_evaluation=4)
     left = {one.corpus: one for one in relate(points, **OPTIONS).left_out}

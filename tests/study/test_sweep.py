@@ -1,6 +1,5 @@
 """A whole study through the real command line."""
 
-import json
 from pathlib import Path
 
 import pytest

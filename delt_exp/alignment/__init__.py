@@ -1,0 +1,1 @@
+"""How well training data and evaluation data fit together, measured before anything is trained."""

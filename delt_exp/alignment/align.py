@@ -1,0 +1,88 @@
+"""Alignment of texts at hand: one function call, with the defaults of the configuration files."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from omegaconf import DictConfig
+
+from delt_exp.alignment.base import Alignment, Coefficient, Resources, Text
+from delt_exp.alignment.table import coefficients
+from delt_exp.cli import CONF
+from delt_exp.config import build, construct
+from delt_exp.corpus import CorpusSettings
+from delt_exp.dataset.base import Dataset, Document
+from delt_exp.dataset.mixture import Mixture
+from delt_exp.errors import ConfigError
+from delt_exp.files import digest
+from delt_exp.runtime import Runtime
+from delt_exp.store import Store
+
+DEFAULT = "alignment=task2vec"
+
+
+def align(train: Iterable[str], evaluation: Iterable[str], *overrides: str) -> Coefficient:
+    """Return how well training texts fit evaluation texts, by Task2Vec or what the overrides say, as "alignment=ncd".
+
+    Raises ConfigError or DataError as the command does. Works under `outputs/store` unless an override says otherwise.
+    """
+    cfg = composed(overrides)
+    session = open_session(cfg, {"train": _Texts(tuple(train)), "evaluation": _Texts(tuple(evaluation))})
+    (train_side, evaluation_side) = ({name: text} for name, text in session.texts.items())
+    (row,) = coefficients(session.alignment, train_side, evaluation_side, session.resources)
+    return Coefficient(row.value, row.low, row.high)
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """What a comparison needs: metric, texts by name, and what the metric may use."""
+
+    alignment: Alignment
+    texts: Mapping[str, Text]
+    resources: Resources
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """Return the configuration of `python run.py` with these overrides, and DEFAULT where they choose no metric."""
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", with_default(overrides))
+
+
+def with_default(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides, after DEFAULT where they choose no metric."""
+    is_chosen = any(text.startswith("alignment=") for text in overrides)
+    return [*overrides] if is_chosen else [DEFAULT, *overrides]
+
+
+def open_session(cfg: DictConfig, datasets: Mapping[str, Dataset]) -> Session:
+    """Read the datasets; a metric of tokens gets a tokenizer made on all of them."""
+    from delt_exp.stages import corpus_stage, tokenizer_stage
+
+    if len(cfg.alignment) != 1:
+        raise ConfigError(f"{len(cfg.alignment)} alignment metrics are chosen; choose one, such as alignment=task2vec")
+    ((name, node),) = cfg.alignment.items()
+    alignment: Any = build(node, f"alignment.{name}")
+    store, settings = construct(Store, cfg.store, "store"), construct(CorpusSettings, cfg.corpus, "corpus")
+    trainer, runtime = build(cfg.trainer, "trainer"), construct(Runtime, cfg.runtime, "runtime")
+    maker, tokenizer = build(cfg.tokenizer, "tokenizer"), None
+    texts = {name: Text(corpus_stage(store, dataset, settings)) for name, dataset in datasets.items()}
+    if alignment.READS_TOKENS:
+        everything = Mixture(datasets, weights=None, unit="bytes", stop="all", max_documents=None, max_bytes=None)
+        tokenizer = tokenizer_stage(store, maker, corpus_stage(store, everything, settings))
+    return Session(alignment, texts, Resources(store, tokenizer, trainer, runtime))
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """A dataset held in memory."""
+
+    VERSION: ClassVar[int] = 1
+    texts: tuple[str, ...]
+
+    def documents(self) -> Iterator[Document]:
+        return (Document(text) for text in self.texts)
+
+    def fingerprint(self) -> str:
+        return digest(list(self.texts))

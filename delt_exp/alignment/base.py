@@ -1,0 +1,94 @@
+"""What an alignment metric promises: it describes a corpus once, and compares descriptions."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.corpus import Corpus
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.table import Meaning
+from delt_exp.store import Store
+from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.train import TrainerSettings
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """Documents of a corpus: those of `rows`, or all for None. A document is its prompt and its text."""
+
+    corpus: Corpus
+    rows: NDArray[np.intp] | None = None
+
+    @property
+    def ids(self) -> NDArray[np.uint64]:
+        """[D] content hashes of the documents."""
+        return np.asarray(self.corpus.ids if self.rows is None else self.corpus.ids[self.rows])
+
+    def corpus_rows(self, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the corpus rows of the documents at these positions of `ids`."""
+        return chosen if self.rows is None else self.rows[chosen]
+
+    def read(self, chosen: NDArray[np.intp]) -> list[str]:
+        """Return the documents at these positions of `ids`."""
+        return [prompt + text for prompt, text in self.corpus.read(self.corpus_rows(chosen))]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What metrics may use. tokenizer: needed by metrics of tokens. store, trainer, runtime: for models on the way."""
+
+    store: Store
+    tokenizer: Tokenizer | None
+    trainer: TrainerSettings
+    runtime: Runtime
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """What a metric keeps of one text. key: equal for equal documents and settings. seconds: what it took to compute.
+
+    settings: everything besides the documents that decides `arrays`; only descriptions of equal settings compare.
+    """
+
+    key: str
+    settings: Mapping[str, Any]
+    arrays: Arrays
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """How aligned two texts are, higher meaning more, with its 95 % bootstrap interval; None where there is none."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class Alignment(Protocol):
+    """Measures how well a training text fits an evaluation text; fields are the keys of its YAML file."""
+
+    VERSION: ClassVar[int]  # bump when unchanged settings give changed numbers
+    READS_TOKENS: ClassVar[bool]  # whether it needs `Resources.tokenizer`
+    COMPARED: ClassVar[tuple[str, ...]]  # fields that only `compare` reads: they do not decide a description
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the number is and its unit; higher is better."""
+
+    def inputs(self, resources: Resources) -> dict[str, Any]:
+        """Return what besides fields and documents decides a description, as JSON-like values."""
+
+    def describer(self, resources: Resources) -> Callable[[Text], Arrays]:
+        """Return the function that describes a text; loads or trains the models it needs.
+
+        The function raises ConfigError or DataError for a text it cannot describe.
+        """
+
+    def compare(self, train: Description, evaluation: Description) -> Coefficient:
+        """Return the coefficient of two descriptions of equal settings."""

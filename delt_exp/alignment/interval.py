@@ -1,0 +1,77 @@
+"""Bootstrap intervals (95 %, percentile) of means over pairs and of ratios over documents.
+
+Pairs that share a member are not independent, so members are resampled, not pairs. R resamples; M, N members; D width.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.alignment.base import Coefficient
+from delt_exp.errors import DataError
+
+RESAMPLES = 2000
+Floats = NDArray[np.float64]
+
+
+def pair_mean(similarity_MN: Floats, *, is_same: bool, seed: int) -> Coefficient:
+    """Return the mean similarity of a train and an evaluation member, resampled on each side.
+
+    is_same: both sides are the same members, so that a member with itself does not count and both sides are resampled
+    together. A side of one member is not resampled; without any resampling, or with 2 members of the same, there is no
+    interval.
+    """
+    rng = np.random.default_rng(seed)
+    rows_RM = _resample(rng, similarity_MN.shape[0])
+    columns_RN = rows_RM if is_same else _resample(rng, similarity_MN.shape[1])
+    value, resampled_R = _pair_means(similarity_MN, rows_RM, columns_RN, is_same=is_same)
+    has_interval = max(similarity_MN.shape) > (2 if is_same else 1)
+    return _interval(value, resampled_R) if has_interval else Coefficient(value, None, None)
+
+
+def mean_cosine(left_MD: Floats, right_ND: Floats, seed: int) -> Coefficient:
+    """Return the cosine of the means that two samples of unit vectors come from, at least 2 of each.
+
+    s_lr / sqrt(s_ll s_rr), where s is the mean product of two different members: the spread of a small sample does not
+    lower it, and it can exceed 1 by chance. Raises DataError where the members of a side have no direction in common.
+    """
+    rng = np.random.default_rng(seed)
+    rows_RM, columns_RN = _resample(rng, len(left_MD)), _resample(rng, len(right_ND))
+    cross, cross_R = _pair_means(left_MD @ right_ND.T, rows_RM, columns_RN, is_same=False)
+    left, left_R = _pair_means(left_MD @ left_MD.T, rows_RM, rows_RM, is_same=True)
+    right, right_R = _pair_means(right_ND @ right_ND.T, columns_RN, columns_RN, is_same=True)
+    if left <= 0 or right <= 0:
+        raise DataError("the embeddings of a text point nowhere on average; use more documents or another encoder")
+    is_sound_R = (left_R > 0) & (right_R > 0)
+    return _interval(cross / np.sqrt(left * right), cross_R[is_sound_R] / np.sqrt((left_R * right_R)[is_sound_R]))
+
+
+def ratio(numerators_N: Floats, denominators_N: Floats, seed: int) -> Coefficient:
+    """Return sum of numerators / sum of denominators over documents, which are resampled."""
+    value = float(numerators_N.sum() / denominators_N.sum())
+    if len(numerators_N) == 1:
+        return Coefficient(value, None, None)
+    counts_RN = _resample(np.random.default_rng(seed), len(numerators_N))
+    return _interval(value, (counts_RN @ numerators_N) / (counts_RN @ denominators_N))
+
+
+def _pair_means(similarity_MN: Floats, rows_RM: Floats, columns_RN: Floats, *, is_same: bool) -> tuple[float, Floats]:
+    """Return the mean over pairs, of different members where both sides are the same, and that of each resample.
+
+    A resample without any such pair gives NaN.
+    """
+    is_counted_MN = 1.0 - np.eye(len(similarity_MN)) if is_same else np.ones_like(similarity_MN)
+    counted_MN = np.where(is_counted_MN > 0, similarity_MN, 0.0)
+    sums_R = ((rows_RM @ counted_MN) * columns_RN).sum(1)
+    sizes_R = ((rows_RM @ is_counted_MN) * columns_RN).sum(1)
+    means_R = np.divide(sums_R, sizes_R, out=np.full_like(sums_R, np.nan), where=sizes_R > 0)
+    return float(counted_MN.sum() / is_counted_MN.sum()), means_R
+
+
+def _resample(rng: np.random.Generator, members: int) -> Floats:
+    """How often each member is drawn, one row a resample."""
+    return rng.multinomial(members, np.full(members, 1 / members), size=RESAMPLES).astype(np.float64)
+
+
+def _interval(value: float, resampled_R: Floats) -> Coefficient:
+    low, high = np.nanquantile(resampled_R, [0.025, 0.975])
+    return Coefficient(float(value), float(low), float(high))

@@ -1,0 +1,89 @@
+"""Alignment by token counts: no model, seconds for millions of tokens."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from delt_exp.alignment.base import Arrays, Coefficient, Description, Resources, Text
+from delt_exp.alignment.counts import count_tables, hellinger, log_probabilities
+from delt_exp.alignment.documents import drawn
+from delt_exp.alignment.interval import ratio
+from delt_exp.checks import check_choice, check_integer, check_number
+from delt_exp.errors import ConfigError
+from delt_exp.scorer.table import Meaning
+from delt_exp.tokenizer.base import Tokenizer
+
+
+@dataclass(frozen=True)
+class NgramAlignment:
+    """How well n-gram counts of the training text fit the evaluation text.
+
+    `cross_entropy`: -sum log p(w | h) / tokens over the evaluation text, negated, in nats per token, where
+    p(w | h) = (c(h w) + smoothing p(w | h')) / (c(h) + smoothing), h' is h without its first token and p(w) without any
+    context falls back on 1 / V (a hierarchical Dirichlet prior; MacKay and Peto 1995). The interval resamples the
+    evaluation documents. `hellinger`: sum sqrt(p q) over n-grams, p and q their shares in the two texts; it grows with
+    the size of the texts and has no interval. A document is read after end-of-text tokens, which are not predicted.
+    """
+
+    VERSION: ClassVar[int] = 1
+    READS_TOKENS: ClassVar[bool] = True
+    COMPARED: ClassVar[tuple[str, ...]] = ("measure", "smoothing")
+    order: int
+    measure: str
+    smoothing: float
+    max_documents: int | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_integer("alignment.ngram.order", self.order, at_least=1)
+        check_integer("alignment.ngram.seed", self.seed, at_least=0)
+        check_choice("alignment.ngram.measure", self.measure, ("cross_entropy", "hellinger"))
+        check_number("alignment.ngram.smoothing", self.smoothing, "(0, inf)")
+        if self.max_documents is not None:
+            check_integer("alignment.ngram.max_documents", self.max_documents, at_least=1)
+
+    @property
+    def meaning(self) -> Meaning:
+        kind = "unigram" if self.order == 1 else f"{self.order}-gram"
+        if self.measure == "hellinger":
+            return Meaning(f"{kind} overlap", "none", "higher", f"How much the {kind} frequencies have in common.")
+        explanation = f"How well {kind} counts of the training text predict the evaluation text."
+        return Meaning(f"{kind} log-likelihood", "nats/token", "higher", explanation)
+
+    def inputs(self, resources: Resources) -> dict[str, Any]:
+        return {"tokenizer": _tokenizer(resources).digest}
+
+    def describer(self, resources: Resources) -> Callable[[Text], Arrays]:
+        from delt_exp.stages import tokens_stage
+
+        tokenizer = _tokenizer(resources)
+
+        def describe(text: Text) -> Arrays:
+            tokens = tokens_stage(resources.store, text.corpus, tokenizer).tokens
+            rows = text.corpus_rows(drawn(text.ids, self.max_documents, self.seed))
+            start = np.full(self.order - 1, tokens.eos_id)
+            stream = np.concatenate([part for row in rows for part in (start, tokens.document(row))]).astype(np.int64)
+            lengths = tokens.lengths[rows]
+            kinds = np.stack([np.full_like(lengths, self.order - 1), lengths], axis=1)
+            is_predicted = np.repeat(np.tile([False, True], len(rows)), kinds.ravel())
+            tables = count_tables(stream, is_predicted, self.order, tokenizer.vocab_size)
+            return {"stream": stream, "is_predicted": is_predicted, "lengths": lengths, **tables}
+
+        return describe
+
+    def compare(self, train: Description, evaluation: Description) -> Coefficient:
+        if self.measure == "hellinger":
+            return Coefficient(hellinger(train.arrays, evaluation.arrays), None, None)
+        text = evaluation.arrays
+        log_p = log_probabilities(train.arrays, text["stream"], self.smoothing)[text["is_predicted"]]
+        lengths = text["lengths"]
+        sums = np.add.reduceat(log_p, np.cumsum(lengths) - lengths)
+        return ratio(sums, lengths.astype(np.float64), self.seed)
+
+
+def _tokenizer(resources: Resources) -> Tokenizer:
+    if resources.tokenizer is None:
+        raise ConfigError("n-gram alignment counts tokens; give a tokenizer")
+    return resources.tokenizer

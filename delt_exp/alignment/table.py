@@ -1,0 +1,111 @@
+"""Alignment through the store: every text is described once, every pair compared once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from delt_exp.alignment.base import Alignment, Arrays, Coefficient, Description, Resources, Text
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.files import digest, read_json, write_json
+from delt_exp.identity import identity
+from delt_exp.store import Store
+from delt_exp.store_command import flat
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One pair. The seconds are those of the computations, whenever they happened; a text is described once."""
+
+    train: str
+    evaluation: str
+    value: float
+    low: float | None
+    high: float | None
+    train_seconds: float
+    evaluation_seconds: float
+
+
+class Describer:
+    """Describes texts under one metric; what the metric needs is loaded when the first text is not in the store yet."""
+
+    def __init__(self, alignment: Alignment, resources: Resources) -> None:
+        self._alignment, self._resources = alignment, resources
+        fields = {key: v for key, v in identity(alignment).items() if key not in alignment.COMPARED}
+        self.settings: dict[str, Any] = {**fields, "inputs": alignment.inputs(resources)}
+
+    @cached_property
+    def _describe(self) -> Callable[[Text], Arrays]:
+        return self._alignment.describer(self._resources)
+
+    def describe(self, text: Text) -> Description:
+        """Return the description of a text; raises DataError for one without documents."""
+        if not len(text.ids):
+            raise DataError("alignment: a text has no documents; select at least one")
+        return self.stored(digest(np.ascontiguousarray(text.ids)), lambda: self._describe(text))
+
+    def stored(self, content: str, compute: Callable[[], Arrays]) -> Description:
+        """Return a description found by settings and `content`, or computed."""
+
+        def build(folder: Path) -> None:
+            arrays = {name: np.ascontiguousarray(array) for name, array in compute().items()}
+            save_file(arrays, folder / "description.safetensors")
+
+        inputs = {"settings": self.settings, "documents": content}
+        use = self._resources.store.get("description", inputs, build)
+        arrays = load_file(use.path / "description.safetensors")
+        return Description(use.key, self.settings, arrays, float(use.cost["build_seconds"]))
+
+
+def compare(alignment: Alignment, train: Description, evaluation: Description, store: Store) -> Coefficient:
+    """Return the coefficient of two descriptions; raises ConfigError when they were made in different ways."""
+    here, there = flat(train.settings), flat(evaluation.settings)
+    names = [name for name in {**here, **there} if here.get(name) != there.get(name)]
+    if names:
+        raise ConfigError(
+            f"descriptions of different {names[0]} do not compare: {here.get(names[0])} and {there.get(names[0])}; "
+            "describe both texts with the same settings"
+        )
+    inputs = {"alignment": identity(alignment), "train": train.key, "evaluation": evaluation.key}
+
+    def build(folder: Path) -> None:
+        write_json(folder / "coefficient.json", asdict(alignment.compare(train, evaluation)))
+
+    return Coefficient(**read_json(store.get("alignment", inputs, build).path / "coefficient.json"))
+
+
+def coefficients(
+    alignment: Alignment, trained: Mapping[str, Text], evaluation: Mapping[str, Text], resources: Resources
+) -> list[TableRow]:
+    """Return one row for every training text with every evaluation text, row by row of the table.
+
+    N + M descriptions serve the N x M table. Raises ConfigError or DataError for a text that cannot be described,
+    naming it.
+    """
+    describer = Describer(alignment, resources)
+    described = {name: _named(describer, name, text) for name, text in trained.items()}
+    against = {name: _named(describer, name, text) for name, text in evaluation.items()}
+    pairs = [(t, e) for t in described for e in against]
+    found = [compare(alignment, described[t], against[e], resources.store) for t, e in pairs]
+    return [
+        TableRow(t, e, c.value, c.low, c.high, described[t].seconds, against[e].seconds)
+        for (t, e), c in zip(pairs, found, strict=True)
+    ]
+
+
+def _named(describer: Describer, name: str, text: Text) -> Description:
+    try:
+        return describer.describe(text)
+    except (ConfigError, DataError) as error:
+        raise type(error)(f"{name}: {error}") from error
+
+
+def matrix(rows: Sequence[TableRow]) -> tuple[list[str], list[str], np.ndarray]:
+    """Return (training texts, evaluation texts, values [N, M]) of a table."""
+    trained = list(dict.fromkeys(row.train for row in rows))
+    evaluation = list(dict.fromkeys(row.evaluation for row in rows))
+    return trained, evaluation, np.array([row.value for row in rows]).reshape(len(trained), len(evaluation))

@@ -1,0 +1,1 @@
+"""The fixed models that alignment metrics look at data with."""

@@ -1,0 +1,59 @@
+"""A probe trained here, on a dataset of its own that does not depend on the texts it will compare."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from delt_exp.checks import check_integer
+from delt_exp.corpus import CorpusSettings
+from delt_exp.dataset.base import Dataset
+from delt_exp.draws import uniform_per_id
+from delt_exp.model.recipe import Recipe
+from delt_exp.plan import PlanSettings
+from delt_exp.probe.base import ProbeModel
+from delt_exp.tokenizer.base import TokenizerMaker
+
+if TYPE_CHECKING:
+    from delt_exp.alignment.base import Resources
+
+
+@dataclass(frozen=True)
+class TrainedProbe:
+    """Trains `recipe` on the shuffled documents of `dataset` until `train_tokens` tokens were predicted.
+
+    A training found in the store is used again. tokenizer: trained on the same dataset where it is one that is trained.
+    """
+
+    VERSION: ClassVar[int] = 1
+    dataset: Dataset
+    tokenizer: TokenizerMaker
+    recipe: Recipe
+    train_tokens: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_integer("probe.train_tokens", self.train_tokens, at_least=1)
+        check_integer("probe.seed", self.seed, at_least=0)
+
+    def inputs(self, resources: "Resources") -> dict[str, Any]:
+        return {"probe_precision": resources.trainer.resolved_precision()}
+
+    def prepare(self, resources: "Resources") -> ProbeModel:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        from delt_exp.stages import corpus_stage, tokenizer_stage, tokens_stage, training_stage
+        from delt_exp.train import TrainJob
+
+        store = resources.store
+        corpus = corpus_stage(store, self.dataset, CorpusSettings(max_document_chars=None, drop_duplicates=True))
+        tokenizer = tokenizer_stage(store, self.tokenizer, corpus)
+        tokens = tokens_stage(store, corpus, tokenizer).tokens
+        order = np.argsort(uniform_per_id(corpus.ids, self.seed), kind="stable")
+        settings = PlanSettings(layout="packed", epochs=None, max_tokens=self.train_tokens, completion_only=False)
+        plan = self.recipe.plan(tokens, order, settings)
+        model = training_stage(store, TrainJob(self.recipe, plan, tokenizer, resources.trainer, self.seed))
+        network = AutoModelForCausalLM.from_pretrained(model.pretrained, dtype=torch.float32).eval()
+        limit = self.recipe.network.position_limit(tokenizer)
+        return ProbeModel(network.to(resources.runtime.torch_device()), tokenizer, limit)

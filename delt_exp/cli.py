@@ -20,7 +20,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 
 def main() -> None:
     """Run the command line of `run.py`."""
-    arguments = sys.argv[1:]
+    arguments = at_scale(sys.argv[1:])
     if {"--help", "-h"} & set(arguments):
         from delt_exp.cli_help import help_text
 
@@ -39,6 +39,15 @@ def main() -> None:
     flags, overrides = split_arguments(arguments)
     sys.argv[1:] = [*flags, *overrides]  # Hydra's parser does not accept overrides on both sides of a flag
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
+
+
+def at_scale(arguments: list[str]) -> list[str]:
+    """Return the arguments with `study=NAME scale=SCALE` as the option it stands for: `study=NAME/SCALE`."""
+    scales = [text.removeprefix("scale=") for text in arguments if text.startswith("scale=")]
+    if not scales or scales[-1] == "laptop":
+        return [text for text in arguments if not text.startswith("scale=")]
+    rest = [text for text in arguments if not text.startswith("scale=")]
+    return [f"{text}/{scales[-1]}" if text.startswith("study=") else text for text in rest]
 
 
 def _job(cfg: "DictConfig") -> None:

@@ -7,6 +7,7 @@ import yaml
 USAGE = """\
 python run.py [GROUP=OPTION ...] [KEY=VALUE ...]       one run
 python run.py -m GROUP=OPTION,OPTION KEY=VALUE,VALUE   a sweep over all combinations
+python run.py study=NAME [scale=paper] [...]           many runs that answer one question, and one page about them
 python run.py --cfg job [...]                          show the configuration and stop
 """
 
@@ -36,8 +37,9 @@ def group_names(conf: Path) -> list[str]:
 
 
 def options(conf: Path, group: str) -> list[str]:
-    """Return the options of a config group."""
-    return sorted(file.stem for file in (conf / group).glob("*.yaml"))
+    """Return the options of a config group; `study` has some in folders, `name/scale`."""
+    files = (conf / group).rglob("*.yaml")
+    return sorted(file.relative_to(conf / group).with_suffix("").as_posix() for file in files)
 
 
 def description(file: Path) -> str:

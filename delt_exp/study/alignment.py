@@ -14,7 +14,7 @@ from delt_exp.errors import DataError
 from delt_exp.statistics.points import Points
 from delt_exp.statistics.relation import CorpusLine, Relation, relate
 from delt_exp.study.record import StudyRecord
-from delt_exp.study.report import Cell, Figure, Findings, Table
+from delt_exp.study.report import Cell, Figure, Findings, Ranged, Table
 from delt_exp.study.scatter import scatter
 
 BASELINE = "unigram"
@@ -68,8 +68,8 @@ class AlignmentReport:
         tables = [
             self._side_by_side(pairs, relations),
             _within(relations),
+            points_table(pairs, metrics),
             _left_out(relations),
-            _points(pairs, metrics),
         ]
         return Findings(self._answer(relations), [figure], tables)
 
@@ -101,12 +101,10 @@ class AlignmentReport:
 
     def _side_by_side(self, pairs: Sequence[Pair], relations: Mapping[str, Relation]) -> Table:
         columns = [
-            "metric", "r", "low", "high", "r²", "slope", "p (pairs independent)", "pairs", "Spearman",
-            "r off the diagonal", "low (off)", "high (off)", "mean r within a set", f"partial r given {BASELINE}",
-            "low (partial)", "high (partial)", "mixed-effects slope", "low (mixed)", "high (mixed)",
-            "seconds per corpus",
+            "metric", "r", "r²", "r off the diagonal", "mean r within a set", f"partial r given {BASELINE}",
+            "seconds per corpus", "slope", "mixed-effects slope", "Spearman", "pairs", "p (pairs independent)",
         ]  # fmt: skip
-        rows = [[metric, *_numbers(relation), _seconds(pairs, metric)] for metric, relation in relations.items()]
+        rows = [[metric, *_numbers(relation, _seconds(pairs, metric))] for metric, relation in relations.items()]
         note = (
             "Negative r: more alignment, less loss. Intervals resample training corpora and evaluation sets, not "
             "points; p takes the pairs for independent, which they are not, and is shown to compare with papers."
@@ -138,18 +136,19 @@ def is_diagonal(pair: Pair) -> bool:
     return pair.evaluation in pair.train.split(" + ")
 
 
-def _numbers(relation: Relation) -> list[Cell]:
-    line, off, mixed, partial = relation.line, relation.different_domains, relation.mixed, relation.partial_interval
+def _numbers(relation: Relation, seconds: float) -> list[Cell]:
+    line, mixed, partial = relation.line, relation.mixed, relation.partial_interval
     return [
-        line.r, line.r_interval.low, line.r_interval.high, relation.r2, line.slope, relation.p, line.num_pairs,
-        relation.spearman, *_with_interval(off), relation.within_mean, relation.partial_r,
-        *((partial.low, partial.high) if partial else (None, None)),
-        *((mixed.slope, mixed.low, mixed.high) if mixed and mixed.converged else (None, None, None)),
+        _ranged(line), relation.r2, _ranged(relation.different_domains), relation.within_mean,
+        Ranged(relation.partial_r, partial.low, partial.high) if partial and relation.partial_r is not None else None,
+        seconds, Ranged(line.slope, line.slope_interval.low, line.slope_interval.high),
+        Ranged(mixed.slope, mixed.low, mixed.high) if mixed and mixed.converged else None,
+        relation.spearman, line.num_pairs, relation.p,
     ]  # fmt: skip
 
 
-def _with_interval(line: CorpusLine | None) -> tuple[Cell, Cell, Cell]:
-    return (line.r, line.r_interval.low, line.r_interval.high) if line else (None, None, None)
+def _ranged(line: CorpusLine | None) -> Ranged | None:
+    return Ranged(line.r, line.r_interval.low, line.r_interval.high) if line else None
 
 
 def _seconds(pairs: Sequence[Pair], metric: str) -> float:
@@ -174,7 +173,8 @@ def _left_out(relations: Mapping[str, Relation]) -> Table:
     return Table("left_out", "Leaving one corpus out", note, ["metric", "without the", "named", "r", "slope"], rows)
 
 
-def _points(pairs: Sequence[Pair], metrics: Sequence[str]) -> Table:
+def points_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> Table:
+    """Return every model and evaluation set with its loss and its alignments."""
     rows: list[list[Any]] = [
         [p.train, p.evaluation, p.seed, p.tokens, p.loss, *(p.alignment.get(metric) for metric in metrics)]
         for p in pairs

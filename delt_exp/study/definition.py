@@ -28,11 +28,13 @@ class Study:
     """Runs every combination of each slice, over `seeds`; a run that several slices ask for is one run.
 
     slices: name -> {dimension: choices}; a dimension is the group or key that is varied, or any name where each choice
-    is a label with overrides of its own.
+    is a label with overrides of its own. base: overrides of a run that comes first, null for none; `{base}` in any
+    override stands for its folder.
     """
 
     question: str
     seeds: Sequence[int]
+    base: Sequence[str] | None
     slices: Mapping[str, Mapping[str, Sequence[Choice]]]
     report: StudyReport
 

@@ -16,7 +16,7 @@ from delt_exp.statistics.diagnostics import auc
 from delt_exp.statistics.families import Comparison, against, holm
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.record import PlannedRun, StudyRecord
-from delt_exp.study.report import Figure, Findings, Table
+from delt_exp.study.report import Figure, Findings, Ranged, Table
 
 ALL_KINDS = "all"
 Values = Mapping[tuple[str, str, str], Mapping[int, float]]
@@ -53,8 +53,6 @@ class DetectionReport:
             "scorer",
             "spoiled by",
             "AUC",
-            "low",
-            "high",
             "seeds",
             f"minus {self.baseline}",
             "verdict",
@@ -84,8 +82,10 @@ class DetectionReport:
 
     def _row(self, key: tuple[str, str, str], arm: MetricArm, compared: Comparison | None) -> list[Any]:
         low, high = arm.estimate.interval(self.alpha)
-        difference = [None, ""] if compared is None else [compared.estimate.value, compared.verdict]
-        return [*key, arm.estimate.value, low, high, len(arm.seeds_S), *difference]
+        difference = (
+            [None, ""] if compared is None else [Ranged(compared.estimate.value, *compared.interval), compared.verdict]
+        )
+        return [*key, Ranged(arm.estimate.value, low, high), len(arm.seeds_S), *difference]
 
     def _answer(
         self, arms: Mapping[tuple[str, str, str], MetricArm], compared: Mapping[Any, Comparison], panels: list[str]

@@ -15,7 +15,7 @@ from delt_exp.config import build
 from delt_exp.errors import DataError
 from delt_exp.files import written_aside
 from delt_exp.study.record import StudyRecord, read_study
-from delt_exp.study.report import Cell, Findings, StudyReport, Table
+from delt_exp.study.report import Cell, Findings, Ranged, StudyReport, Table
 
 
 def write_page(folder: Path) -> Path:
@@ -49,7 +49,7 @@ def _render(study: StudyRecord, findings: Findings) -> str:
         loader=PackageLoader("delt_exp", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["shown"] = shown
+    environment.filters |= {"shown": shown, "sort_value": sort_value}
     figures = {figure.name: figure.spec for figure in findings.figures}
     return environment.get_template("study/study.html.j2").render(
         study=study,
@@ -77,20 +77,44 @@ def _runs(study: StudyRecord) -> list[dict[str, Any]]:
 
 
 def shown(cell: Cell) -> str:
-    """Return a cell as the page shows it: numbers with four significant digits, nothing for None."""
+    """Return a cell as the page shows it: numbers with three significant digits, nothing for None."""
     if cell is None:
         return ""
+    if isinstance(cell, Ranged):
+        return f"{shown(cell.value)} [{shown(cell.low)}, {shown(cell.high)}]"
     if isinstance(cell, float):
-        return f"{cell:,.0f}" if abs(cell) >= 1e4 else f"{cell:.4g}"
+        return f"{cell:,.0f}" if 1e4 <= abs(cell) < 1e15 else f"{cell:.3g}"
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 
+def sort_value(cell: Cell) -> float | int | None:
+    """Return the number a cell is sorted by, None for text and nothing."""
+    if isinstance(cell, Ranged):
+        return cell.value
+    return cell if isinstance(cell, int | float) else None
+
+
 def as_csv(table: Table) -> str:
-    """Return the table with full precision."""
+    """Return the table with full precision; a number with an interval takes three columns."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([table.columns, *table.rows])
+    is_ranged = [any(isinstance(row[i], Ranged) for row in table.rows) for i in range(len(table.columns))]
+    writer.writerow(
+        [name for column, ranged in zip(table.columns, is_ranged, strict=True) for name in _names(column, ranged)]
+    )
+    for row in table.rows:
+        writer.writerow([value for cell, ranged in zip(row, is_ranged, strict=True) for value in _values(cell, ranged)])
     return text.getvalue()
+
+
+def _names(column: str, is_ranged: bool) -> list[str]:
+    return [column, f"{column} low", f"{column} high"] if is_ranged else [column]
+
+
+def _values(cell: Cell, is_ranged: bool) -> list[Cell]:
+    if isinstance(cell, Ranged):
+        return [cell.value, cell.low, cell.high]
+    return [cell, None, None] if is_ranged else [cell]
 
 
 def as_markdown(table: Table) -> str:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from delt_exp.study.record import StudyRecord
 
-Cell = str | float | int | None
+
+@dataclass(frozen=True)
+class Ranged:
+    """A number with its interval: one cell on the page, three columns in a CSV file."""
+
+    value: float
+    low: float
+    high: float
+
+
+Cell = str | float | int | Ranged | None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict
 
 from delt_exp.config import build
-from delt_exp.errors import ConfigError
+from delt_exp.errors import ConfigError, DeltError
 from delt_exp.progress import say
 from delt_exp.study.definition import Job, Study
 from delt_exp.study.page import write_page
@@ -20,17 +20,19 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     """Launch every job of `cfg.study`, list those that failed, write the page; return what the launcher returned.
 
     arguments: overrides of the command line, common to all jobs. A failed job does not stop the others. Raises
-    ConfigError when the command sets what the study varies.
+    ConfigError when the command sets what the study varies, DeltError when the run that the others start from fails.
     """
     study: Study = build(cfg.study, "study")
     jobs = study.jobs()
     _check_arguments(arguments, jobs)
-    name = str(cfg.name or cfg.hydra.runtime.choices["study"])
-    runs = [_planned(cfg, loader, arguments, job) for job in jobs]
+    base = _base(cfg, loader, launcher, study.base, arguments)
+    commands = [[text.replace("{base}", base) for text in (*arguments, *job.overrides)] for job in jobs]
+    name = str(cfg.name or cfg.hydra.runtime.choices["study"].replace("/", "-"))
+    runs = [_planned(cfg, loader, job, command) for job, command in zip(jobs, commands, strict=True)]
     record = StudyRecord(Path(cfg.output_dir) / name, name, study.question, runs)
     record.write(cfg.study)
     _announce(record)
-    returns = list(launcher.launch([[*arguments, *job.overrides] for job in jobs], initial_job_idx=0))
+    returns = list(launcher.launch(commands, initial_job_idx=0))
     record.note_failures([_failure(result) for result in returns])
     record.write(cfg.study)
     for run in record.failed():
@@ -42,22 +44,45 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     return returns
 
 
-def _planned(cfg: DictConfig, loader: ConfigLoader, arguments: Sequence[str], job: Job) -> PlannedRun:
-    """Return where the run of a job will be."""
-    composed = loader.load_sweep_config(cfg, [*arguments, *job.overrides])
+def _base(
+    cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, overrides: Sequence[str] | None, arguments: Sequence[str]
+) -> str:
+    """Launch the run that the others start from and return its folder; an empty text where there is none."""
+    if overrides is None:
+        return ""
+    given = {_key(text) for text in overrides}
+    command = [*(text for text in arguments if _key(text) not in given), *overrides]
+    (result,) = launcher.launch([command], initial_job_idx=0)
+    error = _failure(result)
+    if error is not None:
+        raise DeltError(f"the run that the others start from failed: {error}")
+    return _folder(cfg, loader, command)
+
+
+def _folder(cfg: DictConfig, loader: ConfigLoader, command: Sequence[str]) -> str:
+    """Return where the run of a command will be."""
+    composed = loader.load_sweep_config(cfg, list(command))
     with open_dict(composed):
         composed.hydra.job.num = 0
-        folder = Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)
-    return PlannedRun(dict(job.arm), job.seed, list(job.overrides), list(job.slices), str(folder.absolute()), None)
+        return str((Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)).absolute())
+
+
+def _planned(cfg: DictConfig, loader: ConfigLoader, job: Job, command: Sequence[str]) -> PlannedRun:
+    folder = _folder(cfg, loader, command)
+    return PlannedRun(dict(job.arm), job.seed, list(job.overrides), list(job.slices), folder, None)
 
 
 def _check_arguments(arguments: Sequence[str], jobs: Sequence[Job]) -> None:
-    varied = {text.split("=")[0].lstrip("+") for job in jobs for text in job.overrides}
+    varied = {_key(text) for job in jobs for text in job.overrides}
     for argument in arguments:
-        key = argument.split("=")[0].lstrip("+")
+        key = _key(argument)
         if key in varied:
             cure = "study.seeds=[...]" if key == "seed" else "study.slices"
             raise ConfigError(f"{argument}: {key} is what this study varies; narrow it with {cure}")
+
+
+def _key(override: str) -> str:
+    return override.split("=")[0].lstrip("+~")
 
 
 def _announce(record: StudyRecord) -> None:

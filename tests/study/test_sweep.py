@@ -48,7 +48,7 @@ def test_a_study_runs_its_jobs_and_writes_its_page(texts, monkeypatch):
     assert "Do scores find planted bad documents" in page
     assert all(f'href="../runs/{Path(run.folder).name}/report.html"' in page for run in study.runs)
     table = (folder / "tables" / "detection.csv").read_text().splitlines()
-    assert table[0].startswith("corpus,scorer,spoiled by,AUC,low,high,seeds")
+    assert table[0].startswith("corpus,scorer,spoiled by,AUC,AUC low,AUC high,seeds")
     assert len(table) == 1 + 2 * 5  # two scorers, four ways and all together
     assert {file.suffix for file in (folder / "tables").iterdir()} == {".csv", ".md", ".tex"}
 

@@ -36,8 +36,9 @@ def write_run(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
 
     folder = info.folder
     _write_scores(folder / "scores.parquet", outcome)
-    if (_evidence(outcome) / "fit.parquet").exists():
-        shutil.copyfile(_evidence(outcome) / "fit.parquet", folder / "fit.parquet")
+    for name in ("annotated.parquet", "fit.parquet"):
+        if (_evidence(outcome) / name).exists():
+            shutil.copyfile(_evidence(outcome) / name, folder / name)
     shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
     _write_order(folder / "order.parquet", outcome)
     _link_model(folder / "model", outcome.model.pretrained)

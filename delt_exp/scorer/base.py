@@ -34,7 +34,8 @@ class Pool:
 
     candidates: the documents to score. target: text the data should serve, None unless the scorer's READS_TARGET.
     store, trainer: where and how models are trained on the way. work_dir: survives a kill, for scorers that continue.
-    evidence_dir: what a scorer leaves here goes to the record and the page: `fit.parquet`, `fit.json`, `phases.json`.
+    evidence_dir: what a scorer leaves here goes to the record and the page: `annotated.parquet`, `fit.parquet`,
+    `fit.json`, `phases.json`.
     """
 
     candidates: TokenizedCorpus

@@ -7,8 +7,9 @@ the corpus (`delt_exp.data_scorer`). Sources: DELT (arXiv 2506.21545), PDS (arXi
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,8 +19,8 @@ from delt_exp.checks import check_choice, check_integer
 from delt_exp.cost import PhaseCost
 from delt_exp.data_scorer.settings import DataScorer
 from delt_exp.draws import uniform_per_id
-from delt_exp.errors import ConfigError
-from delt_exp.files import write_json
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.files import write_json, written_aside
 from delt_exp.identity import identity
 from delt_exp.lqs.settings import SCORES, AnnotationSettings
 from delt_exp.progress import say
@@ -30,6 +31,7 @@ from delt_exp.scorer.table import Meaning
 from delt_exp.tokens import Tokens
 
 if TYPE_CHECKING:
+    from delt_exp.lqs.annotation import Annotation
     from delt_exp.lqs.processes import AnnotationJob
 
 NAMES = {
@@ -136,6 +138,7 @@ class LqsScorer:
             "trajectory": annotation.trajectory, "target_loss": annotation.target_loss_T.tolist(),
             "train_loss": annotation.train_loss_T.tolist(),
         }  # fmt: skip
+        _write_annotated(pool.evidence_dir / "annotated.parquet", proxy.candidates.ids[rows], annotation)
         return np.asarray(annotation.scores(self.score_name).numpy())
 
     def _inputs(self, pool: Pool) -> dict[str, Any]:
@@ -197,6 +200,19 @@ def _drawn(ids: NDArray[np.uint64], count: int, seed: int, name: str) -> NDArray
             f"{name}={count} is more than the {len(ids)} documents there are; use a smaller number or null"
         )
     return np.sort(np.argsort(uniform_per_id(ids, seed), kind="stable")[:count])
+
+
+def _write_annotated(path: Path, ids: NDArray[np.uint64], annotation: "Annotation") -> None:
+    """Write what the annotation says of every proxy under each of the four scores that are numbers for all of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {"id": np.asarray(ids)}
+    for score in SCORES:
+        with suppress(DataError):  # that of the run itself is raised where it is used
+            columns[score] = annotation.scores(score).numpy()
+    with written_aside(path) as aside:
+        pq.write_table(pa.table(columns), aside)
 
 
 @contextmanager

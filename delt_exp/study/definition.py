@@ -29,12 +29,13 @@ class Study:
 
     slices: name -> {dimension: choices}; a dimension is the group or key that is varied, or any name where each choice
     is a label with overrides of its own. base: overrides of a run that comes first, null for none; `{base}` in any
-    override stands for its folder.
+    override of the others stands for its folder. common: overrides of all runs but the base.
     """
 
     question: str
     seeds: Sequence[int]
     base: Sequence[str] | None
+    common: Sequence[str]
     slices: Mapping[str, Mapping[str, Sequence[Choice]]]
     report: StudyReport
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from delt_exp.checks import check_number
 from delt_exp.dataset.spoiled import CLEAN
@@ -67,8 +68,8 @@ class DetectionReport:
     def _values(self, study: StudyRecord) -> Values:
         values: dict[tuple[str, str, str], dict[int, float]] = {}
         for run in study.finished():
-            for kind, value in _aucs(run).items():
-                values.setdefault((run.arm[self.panel], run.arm["scorer"], kind), {})[run.seed] = value
+            for (scorer, kind), value in _aucs(run).items():
+                values.setdefault((run.arm[self.panel], scorer, kind), {})[run.seed] = value
         return values
 
     def _compared(self, arms: Mapping[tuple[str, str, str], MetricArm]) -> dict[tuple[str, str, str], Comparison]:
@@ -107,16 +108,31 @@ def _arm(key: tuple[str, str, str], by_seed: Mapping[int, float]) -> MetricArm:
     return MetricArm(key[1], seeds, np.array([by_seed[seed] for seed in seeds]), "higher", "AUC")
 
 
-def _aucs(run: PlannedRun) -> dict[str, float]:
-    """Return the AUC of all planted documents, and of each kind against the clean ones."""
+def _aucs(run: PlannedRun) -> dict[tuple[str, str], float]:
+    """Return the AUC by scorer and kind: all planted documents, and each kind against the clean ones.
+
+    A run that annotated proxies also has the four scores of its annotation, on the proxies alone.
+    """
     path = Path(run.folder) / "scores.parquet"
-    goodness = ScoreTable.load(path).goodness
-    source = np.asarray(pq.read_table(path, columns=["source"])["source"].to_pylist())
-    kinds = sorted(set(source) - {CLEAN})
-    if not kinds:
+    table, goodness = pq.read_table(path, columns=["id", "source"]), ScoreTable.load(path).goodness
+    source = np.asarray(table["source"].to_pylist())
+    if (source == CLEAN).all():
         raise DataError(f"{path} has no planted documents; the study needs train_dataset=spoiled")
+    found = {(run.arm["scorer"], kind): value for kind, value in _by_kind(goodness, source).items()}
+    annotated = path.with_name("annotated.parquet")
+    if annotated.exists():
+        proxies = pq.read_table(annotated)
+        row = {int(i): n for n, i in enumerate(table["id"].to_numpy())}
+        own = source[[row[int(i)] for i in proxies["id"].to_numpy()]]
+        for score in proxies.column_names[1:]:
+            values = _by_kind(proxies[score].to_numpy(), own)
+            found |= {(f"{score}, annotated", kind): value for kind, value in values.items()}
+    return found
+
+
+def _by_kind(goodness: NDArray[np.floating], source: NDArray[np.str_]) -> dict[str, float]:
     values = {ALL_KINDS: auc(-goodness, source != CLEAN)}
-    for kind in kinds:
+    for kind in sorted(set(source) - {CLEAN}):
         chosen = (source == CLEAN) | (source == kind)
         values[kind] = auc(-goodness[chosen], source[chosen] == kind)
     return values

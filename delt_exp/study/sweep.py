@@ -24,9 +24,9 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     """
     study: Study = build(cfg.study, "study")
     jobs = study.jobs()
-    _check_arguments(arguments, jobs)
+    _check_arguments(arguments, study, jobs)
     base = _base(cfg, loader, launcher, study.base, arguments)
-    commands = [[text.replace("{base}", base) for text in (*arguments, *job.overrides)] for job in jobs]
+    commands = [[text.replace("{base}", base) for text in (*study.common, *arguments, *job.overrides)] for job in jobs]
     name = str(cfg.name or cfg.hydra.runtime.choices["study"].replace("/", "-"))
     runs = [_planned(cfg, loader, job, command) for job, command in zip(jobs, commands, strict=True)]
     record = StudyRecord(Path(cfg.output_dir) / name, name, study.question, runs)
@@ -72,13 +72,13 @@ def _planned(cfg: DictConfig, loader: ConfigLoader, job: Job, command: Sequence[
     return PlannedRun(dict(job.arm), job.seed, list(job.overrides), list(job.slices), folder, None)
 
 
-def _check_arguments(arguments: Sequence[str], jobs: Sequence[Job]) -> None:
-    varied = {_key(text) for job in jobs for text in job.overrides}
+def _check_arguments(arguments: Sequence[str], study: Study, jobs: Sequence[Job]) -> None:
+    varied = {_key(text) for texts in (study.common, *(job.overrides for job in jobs)) for text in texts}
     for argument in arguments:
         key = _key(argument)
         if key in varied:
-            cure = "study.seeds=[...]" if key == "seed" else "study.slices"
-            raise ConfigError(f"{argument}: {key} is what this study varies; narrow it with {cure}")
+            cure = "study.seeds=[...]" if key == "seed" else "study.slices or study.common"
+            raise ConfigError(f"{argument}: {key} is what this study sets; change it with {cure}")
 
 
 def _key(override: str) -> str:

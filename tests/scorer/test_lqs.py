@@ -121,3 +121,13 @@ def test_wrong_settings_are_refused_at_once():
         scorer(init_norm="two")
     with pytest.raises(ConfigError, match="score"):
         scorer(score_name="lsq")
+
+
+def test_what_was_annotated_is_left_as_evidence_under_every_score(pool):
+    import pyarrow.parquet as pq
+
+    scores = scorer(score_name="pds").score(pool, RUNTIME)
+    table = pq.read_table(pool.evidence_dir / "annotated.parquet")
+    assert table.column_names == ["id", "lqs", "pds", "learnability", "quality"]
+    np.testing.assert_array_equal(table["id"].to_numpy(), pool.candidates.corpus.ids)
+    np.testing.assert_allclose(table["pds"].to_numpy(), scores, rtol=1e-6)

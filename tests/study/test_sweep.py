@@ -1,5 +1,6 @@
 """A whole study through the real command line."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -87,10 +88,23 @@ def test_setting_what_a_study_varies_is_refused(texts, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run_study(monkeypatch, "[random, length]", "seed=3")
     shown = capsys.readouterr().err
-    assert "error: seed=3: seed is what this study varies; narrow it with study.seeds" in shown
+    assert "error: seed=3: seed is what this study sets; change it with study.seeds" in shown
     assert "Traceback" not in shown
 
 
 def test_a_folder_without_a_study_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"has no study\.json"):
         write_page(tmp_path)
+
+
+def test_runs_can_start_from_the_model_of_a_run_that_comes_first(texts, monkeypatch):
+    small = "'model.context_tokens=32', 'model.batch_items=8'"
+    base = f"study.base=['scorer=random', 'seed=9', 'model.network.config.hidden_size=16', {small}]"
+    from_base = "'model=hf', 'model.network.name={base}/model', 'tokenizer=hf', 'tokenizer.name={base}/model'"
+    kept = [text for text in DETECTION if not text.startswith(("model.", "tokenizer", "proxy.recipe.network"))]
+    monkeypatch.setattr("tests.study.test_sweep.DETECTION", tuple(kept))
+    study, _ = read_study(run_study(monkeypatch, "[length]", base, f"study.common=[{from_base}, {small}]"))
+    networks = [run.record()["config"]["model"]["network"]["name"] for run in study.finished()]
+    assert len(networks) == 2
+    assert len(set(networks)) == 1
+    assert json.loads((Path(networks[0]) / "config.json").read_text())["hidden_size"] == 16

@@ -36,5 +36,6 @@ def run_info(cfg: DictConfig, hydra_config: Any) -> RunInfo:
     """Return who is running, for loggers and the record."""
     folder = Path(hydra_config.runtime.output_dir)
     choices = {str(k): str(v) for k, v in hydra_config.runtime.choices.items() if not str(k).startswith("hydra/")}
-    group = str(cfg.name or "sweep") if hydra_config.mode.name == "MULTIRUN" else None
+    sweep = cfg.name or hydra_config.runtime.choices.get("study") or "sweep"
+    group = str(sweep) if hydra_config.mode.name == "MULTIRUN" else None
     return RunInfo(folder.name, run_id(cfg), folder, plain(cfg), choices, group)

@@ -108,3 +108,8 @@ def test_runs_can_start_from_the_model_of_a_run_that_comes_first(texts, monkeypa
     assert len(networks) == 2
     assert len(set(networks)) == 1
     assert json.loads((Path(networks[0]) / "config.json").read_text())["hidden_size"] == 16
+
+
+def test_the_runs_of_a_study_are_one_group(texts, monkeypatch):
+    study, _ = read_study(run_study(monkeypatch, "[length]"))
+    assert {run.record()["group"] for run in study.finished()} == {"detection"}

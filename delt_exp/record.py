@@ -41,6 +41,7 @@ def write_run(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
             shutil.copyfile(_evidence(outcome) / name, folder / name)
     shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
     _write_order(folder / "order.parquet", outcome)
+    _write_losses(folder / "losses.parquet", outcome)
     _link_model(folder / "model", outcome.model.pretrained)
     record = make_record(info, outcome)
     write_json(folder / "record.json", record)
@@ -162,6 +163,22 @@ def _write_order(path: Path, outcome: "Outcome") -> None:
     }
     with written_aside(path) as aside:
         pq.write_table(pa.table(columns), aside)
+
+
+def _write_losses(path: Path, outcome: "Outcome") -> None:
+    """One row a document of the text evaluations: dataset, id, sum_nats, num_tokens; no file without any."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from delt_exp.eval_dataset.text_loss import TextMeasure
+
+    names = [m.dataset for m in outcome.measures if isinstance(m, TextMeasure) and m.metric == "loss"]
+    files = [use.path / "documents.parquet" for use in outcome.store.uses if use.stage == "evaluation"]
+    tables = [pq.read_table(file, columns=["id", "sum_nats", "num_tokens"]) for file in files if file.exists()]
+    parts = [t.add_column(0, "dataset", pa.repeat(n, len(t))) for n, t in zip(names, tables, strict=True)]
+    if parts:
+        with written_aside(path) as aside:
+            pq.write_table(pa.concat_tables(parts), aside)
 
 
 def _link_model(folder: Path, model: Path) -> None:

@@ -17,6 +17,8 @@ from delt_exp.files import written_aside
 from delt_exp.study.record import StudyRecord, read_study
 from delt_exp.study.report import Cell, Findings, Ranged, StudyReport, Table
 
+PAGE_ROWS = 300  # of a table; more make a page slow to open, and the files have them all
+
 
 def write_page(folder: Path) -> Path:
     """Write `report.html` and the tables of the study in `folder`, from the records of its finished runs.
@@ -59,6 +61,7 @@ def _render(study: StudyRecord, findings: Findings) -> str:
         failed=study.failed(),
         figures_json=json.dumps(figures).replace("<", "\\u003c"),
         plotly_js=get_plotlyjs(),
+        page_rows=PAGE_ROWS,
         written=datetime.now(UTC),
     )
 

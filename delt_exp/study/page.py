@@ -29,7 +29,13 @@ def write_page(folder: Path) -> Path:
     if not study.finished():
         raise DataError(f"{folder}: no run of this study is finished; repeat the command that started it")
     report: StudyReport = build(config["report"], "study.report")
-    findings = report.findings(study)
+    try:
+        findings = report.findings(study)
+    except KeyError as error:
+        raise DataError(
+            f"{folder}: a record of this study has no {error}: it was written by another version of this code; repeat "
+            "the command that started the study, which finds what is finished and writes the records again"
+        ) from error
     for table in findings.tables:
         for suffix, text in (("csv", as_csv(table)), ("md", as_markdown(table)), ("tex", as_latex(table))):
             _write(folder / "tables" / f"{table.name}.{suffix}", text)

@@ -11,6 +11,7 @@ from delt_exp.study.page import write_page
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 DOMAINS = ("news", "novels", "code", "patents", "drama")
+SECONDS = {"train_seconds": 2.0, "pair_seconds": 0.5}
 REPORT = {"corpus": "train_dataset", "primary": "task2vec", "alpha": 0.05, "resamples": 200, "seed": 0}
 
 
@@ -27,7 +28,7 @@ def study(folder, loss, tokens=(1000,), trains=(*DOMAINS, "news + novels")):
                     {"dataset": name, "metric": "loss", "value": loss(value, budget)} for name, value in row.items()
                 ],
                 "alignment": [
-                    {"metric": metric, "evaluation": name, "trained": {"value": shown(value), "train_seconds": 2.0}}
+                    {"metric": metric, "evaluation": name, "trained": {"value": shown(value), **SECONDS}}
                     for name, value in row.items()
                     for metric, shown in (("task2vec", lambda v: v), ("unigram", lambda v: -1 / v))
                 ],
@@ -54,7 +55,7 @@ def test_a_loss_that_falls_with_alignment_is_found_with_its_slope(tmp_path):
     assert task2vec["slope"].value == pytest.approx(-2)
     assert task2vec["pairs"] == 6 * 5
     assert task2vec["r off the diagonal"].value == pytest.approx(-1)
-    assert task2vec["seconds per corpus"] == 2
+    assert (task2vec["seconds per corpus"], task2vec["seconds per pair"]) == (2, 0.5)
     assert -1 < unigram["r"].value < -0.8
     assert findings.answer.startswith("task2vec: r = -1.00")
 
@@ -122,3 +123,12 @@ def test_the_page_says_the_answer_and_keeps_the_numbers(tmp_path):
     points = (some.folder / "tables" / "points.csv").read_text().splitlines()
     assert len(points) == 1 + 30
     assert points[0] == "trained on,evaluation set,seed,tokens,loss [nats/token],task2vec,unigram"
+
+
+def test_a_record_of_another_version_is_an_error_with_its_cure(tmp_path):
+    some = study(tmp_path, lambda value, tokens: 6 - 2 * value)
+    some.write({"report": {"_target_": "delt_exp.study.alignment.AlignmentReport", **REPORT}})
+    path = tmp_path / "runs" / "news-1000" / "record.json"
+    path.write_text(path.read_text().replace("pair_seconds", "seconds"))
+    with pytest.raises(DataError, match=r"has no 'pair_seconds'.*repeat the command"):
+        write_page(some.folder)

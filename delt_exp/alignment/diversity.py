@@ -39,12 +39,12 @@ def diversity(alignment: Task2VecAlignment, text: Text, resources: Resources) ->
         raise ConfigError("diversity compares batches of one text; use alignment.task2vec.num_batches=2 or more")
     describer = Describer(alignment, resources)
     described = describer.describe(text)
-    coefficient = _distance(compare(alignment, described, described, resources.store))
+    coefficient = _distance(compare(alignment, described, described, resources.store)[0])
     values = []
     for name, draw in (("lower bound", _lower), ("upper bound", _upper)):
         compute = partial(_artificial, alignment, size, draw, resources)
         artificial = describer.stored(name, compute)
-        values.append(1 - compare(alignment, artificial, artificial, resources.store).value)
+        values.append(1 - compare(alignment, artificial, artificial, resources.store)[0].value)
     return Diversity(coefficient, *values)
 
 

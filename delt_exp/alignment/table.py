@@ -19,7 +19,10 @@ from delt_exp.store_command import flat
 
 @dataclass(frozen=True)
 class TableRow:
-    """One pair. The seconds are those of the computations, whenever they happened; a text is described once."""
+    """One pair. The seconds are those of the computations, whenever they happened; a text is described once.
+
+    train_seconds, evaluation_seconds: of describing the two texts; pair_seconds: of comparing the descriptions.
+    """
 
     train: str
     evaluation: str
@@ -28,6 +31,7 @@ class TableRow:
     high: float | None
     train_seconds: float
     evaluation_seconds: float
+    pair_seconds: float
 
 
 class Describer:
@@ -61,8 +65,13 @@ class Describer:
         return Description(use.key, self.settings, arrays, float(use.cost["build_seconds"]))
 
 
-def compare(alignment: Alignment, train: Description, evaluation: Description, store: Store) -> Coefficient:
-    """Return the coefficient of two descriptions; raises ConfigError when they were made in different ways."""
+def compare(
+    alignment: Alignment, train: Description, evaluation: Description, store: Store
+) -> tuple[Coefficient, float]:
+    """Return the coefficient of two descriptions, and the seconds it took.
+
+    Raises ConfigError when they were made in different ways.
+    """
     here, there = flat(train.settings), flat(evaluation.settings)
     names = [name for name in {**here, **there} if here.get(name) != there.get(name)]
     if names:
@@ -75,7 +84,8 @@ def compare(alignment: Alignment, train: Description, evaluation: Description, s
     def build(folder: Path) -> None:
         write_json(folder / "coefficient.json", asdict(alignment.compare(train, evaluation)))
 
-    return Coefficient(**read_json(store.get("alignment", inputs, build).path / "coefficient.json"))
+    use = store.get("alignment", inputs, build)
+    return Coefficient(**read_json(use.path / "coefficient.json")), float(use.cost["build_seconds"])
 
 
 def coefficients(
@@ -92,8 +102,8 @@ def coefficients(
     pairs = [(t, e) for t in described for e in against]
     found = [compare(alignment, described[t], against[e], resources.store) for t, e in pairs]
     return [
-        TableRow(t, e, c.value, c.low, c.high, described[t].seconds, against[e].seconds)
-        for (t, e), c in zip(pairs, found, strict=True)
+        TableRow(t, e, c.value, c.low, c.high, described[t].seconds, against[e].seconds, seconds)
+        for (t, e), (c, seconds) in zip(pairs, found, strict=True)
     ]
 
 

@@ -72,6 +72,7 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
             **asdict(outcome.table.meaning),
             "digest": outcome.table.digest,
             "fit": _evidence_json(outcome, "fit.json"),
+            "flops": _evidence_json(outcome, "flops.json"),
             "phases": _evidence_json(outcome, "phases.json"),
             "quantiles": _quantiles(outcome.table.scores),
             "by_source": _by_source(outcome),

@@ -13,10 +13,11 @@ from delt_exp import tokens as tokens_module
 from delt_exp import train as train_module
 from delt_exp.corpus import Corpus, CorpusSettings, write_corpus
 from delt_exp.dataset.base import Dataset
+from delt_exp.files import write_json
 from delt_exp.identity import identity
 from delt_exp.metrics_file import MetricsFile
 from delt_exp.runtime import Runtime
-from delt_exp.scorer.base import Pool, Scorer, TokenizedCorpus
+from delt_exp.scorer.base import Forecasting, Pool, Scorer, TokenizedCorpus
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
@@ -66,6 +67,8 @@ def scores_stage(
         pool = Pool(candidates, read_target, tokenizer, store, trainer, work, evidence)
         table = ScoreTable(candidates.corpus.ids, scorer.score(pool, runtime), scorer.meaning)
         table.save(folder / "scores.parquet")
+        costs = scorer.forecast(pool, runtime) if isinstance(scorer, Forecasting) else []
+        write_json(evidence / "flops.json", sum(cost.flops for cost in costs))
         shutil.rmtree(work)
 
     return ScoreTable.load(store.get("scores", inputs, build, resumable=True).path / "scores.parquet")

@@ -9,7 +9,7 @@ that need the same stage share one computation.
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,8 @@ class StageUse:
     path: Path
     cached: bool
     seconds: float  # spent by this process, waiting and checking included
-    cost: Mapping[str, Any]  # build_seconds, peak_bytes, cuda_peak_bytes of the computation, whenever it happened
+    # build_seconds, peak_bytes, cuda_peak_bytes of the computation, whenever it happened; `used`: see `_used`
+    cost: Mapping[str, Any]
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Store:
         if not resumable:
             shutil.rmtree(work, ignore_errors=True)
         work.mkdir(exist_ok=True)
-        started, peak = time.monotonic(), PeakMemory()
+        started, peak, before = time.monotonic(), PeakMemory(), len(self.uses)
         try:
             with peak.measure():
                 build(work)
@@ -96,11 +97,12 @@ class Store:
             if not resumable:
                 shutil.rmtree(work, ignore_errors=True)
             raise
-        cost = {
+        cost: dict[str, Any] = {
             "build_seconds": time.monotonic() - started,
             "peak_bytes": peak.resident_bytes,
             "cuda_peak_bytes": peak.cuda_bytes,
         }
+        cost["used"] = _used(f"{stage}/{path.name}", cost, self.uses[before:])
         files = {str(f.relative_to(work)): [f.stat().st_size, file_sha256(f)] for f in _files(work)}
         write_json(work / ENTRY, {"stage": stage, "inputs": inputs, "cost": cost, "files": files})
         work.rename(path)
@@ -136,6 +138,15 @@ class Store:
 def stage_key(stage: str, inputs: Mapping[str, Any]) -> str:
     """Return the 16 hex digits that name a stage with these inputs."""
     return digest(stage, inputs)
+
+
+def _used(name: str, cost: Mapping[str, Any], inner: Sequence[StageUse]) -> dict[str, Any]:
+    """Return what a stage and all stages behind it took, by name, each without those inside it."""
+    first = {f"{use.stage}/{use.key}": use for use in reversed(inner)}
+    behind = {part: use.cost.get("used", {part: use.cost}) for part, use in first.items()}
+    built = sum(behind[part][part]["build_seconds"] for part, use in first.items() if not use.cached)
+    own = {name: {**cost, "build_seconds": cost["build_seconds"] - built}}
+    return own | {part: spent for used in behind.values() for part, spent in used.items()}
 
 
 def _files(folder: Path) -> list[Path]:

@@ -189,3 +189,31 @@ def test_an_entry_says_what_it_was_made_from_and_what_it_cost(tmp_path):
     assert entry["inputs"] == {"lr": 0.1}
     assert entry["cost"]["peak_bytes"] > 1 << 20
     assert entry["files"]["data.txt"][0] == 1
+
+
+def test_a_stage_knows_what_everything_behind_it_took(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("delt_exp.store.time.monotonic", lambda: now[0])
+
+    def spend(seconds, *nested):
+        def build(folder):
+            now[0] += seconds
+            for stage in nested:
+                store.get(*stage)
+
+        return build
+
+    store = Store(tmp_path, "hash")
+    model = ("model", {}, spend(10))
+    notes = ("annotation", {}, spend(30, model))  # finds the model that it asks for
+    store.get(*model)
+    first = store.get("scores", {"n": 1}, spend(1, model, notes))
+    second = store.get("scores", {"n": 2}, spend(2, notes))  # finds the annotation, and so the model behind it
+
+    def own(use):
+        return {name.split("/")[0]: cost["build_seconds"] for name, cost in use.cost["used"].items()}
+
+    assert own(first) == {"scores": 1, "annotation": 30, "model": 10}
+    assert own(second) == {"scores": 2, "annotation": 30, "model": 10}
+    assert first.cost["build_seconds"] == 31  # the annotation was built inside, the model before
+    assert own(store.get("scores", {"n": 1}, spend(99))) == own(first)

@@ -1,0 +1,63 @@
+"""Another scorer's scores, dealt out to the documents at random: the placebo of that scorer."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.checks import check_integer
+from delt_exp.cost import PhaseCost
+from delt_exp.draws import uniform_per_id
+from delt_exp.ranking import rank_ids
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Forecasting, Pool, Scorer
+from delt_exp.scorer.table import Meaning
+
+# Sets these draws apart from those of a selector or scorer with the same seed.
+STREAM = np.uint64(int.from_bytes(b"scorer.p", "little"))
+
+
+@dataclass(frozen=True)
+class PermutedScorer:
+    """The scores of `base` in random order: their distribution without what they say.
+
+    The order is a function of the document ids and `seed`: the rows of the corpus do not matter. `base` is a stage of
+    its own, found again where a run has used the scorer itself.
+    """
+
+    VERSION: ClassVar[int] = 1
+    base: Scorer
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_integer("scorer.seed", self.seed, at_least=0)
+
+    @property
+    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant of the other scorers
+        return self.base.READS_TARGET
+
+    @property
+    def READS_TOKENS(self) -> bool:  # noqa: N802
+        return self.base.READS_TOKENS
+
+    @property
+    def meaning(self) -> Meaning:
+        base = self.base.meaning
+        explanation = f"A placebo: each document has the {base.name} of another one, drawn at random."
+        return Meaning(f"permuted {base.name}", base.unit, base.better, explanation)
+
+    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+        from delt_exp.stages import scores_stage
+
+        table = scores_stage(
+            pool.store, self.base, pool.candidates, pool.target, pool.tokenizer, pool.trainer, runtime
+        )  # fmt: skip
+        draws = uniform_per_id(table.ids ^ STREAM, self.seed)
+        scores = np.empty_like(table.scores)
+        scores[np.argsort(draws, kind="stable")] = table.scores[rank_ids(table.ids)]
+        return scores
+
+    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+        """Return the cost of `base`; dealing its scores out costs next to nothing."""
+        return self.base.forecast(pool, runtime) if isinstance(self.base, Forecasting) else []

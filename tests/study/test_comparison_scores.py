@@ -1,0 +1,71 @@
+"""What scores are made of: agreement, stability, length and source, by hand."""
+
+import numpy as np
+import pytest
+
+from tests.study.comparison_studies import BASE, NUM_CANDIDATES, Planted, arm, write_study
+from tests.study.test_comparison import figure, findings, rows
+
+UP = np.arange(NUM_CANDIDATES, dtype=np.float32)  # as the tokens of the helper, 1 to 40
+SOURCE = UP % 2  # the helper's sources alternate: books, news
+
+
+def study(tmp_path, **scores):
+    arms = [Planted(BASE), *(arm(name, "1.0", "folding", scores=score) for name, score in scores.items())]
+    return findings(write_study(tmp_path, arms))
+
+
+def table(found):
+    return {row["scorer"]: row for row in rows(found, "scorers")}
+
+
+def matrix(found, number):
+    trace = figure(found, "agreement")["data"][number]
+    return {
+        (y, x): z for y, row in zip(trace["y"], trace["z"], strict=True) for x, z in zip(trace["x"], row, strict=True)
+    }
+
+
+def test_agreement_of_equal_and_of_opposite_scores(tmp_path):
+    found = study(tmp_path, up=lambda seed: UP, same=lambda seed: 3 * UP + 1, down=lambda seed: -UP)
+    spearman, overlap = matrix(found, 0), matrix(found, 1)
+    assert spearman["up", "same"] == pytest.approx(1)
+    assert spearman["up", "down"] == spearman["down", "up"] == pytest.approx(-1)
+    assert (overlap["up", "same"], overlap["up", "down"]) == (1, 0)
+    # the two best quarters of 40: 20 documents each, random against up
+    assert 0 < overlap["random", "up"] < 1
+
+
+def test_stability_over_seeds(tmp_path):
+    turning = study(tmp_path, fixed=lambda seed: UP, turning=lambda seed: UP * (-1) ** seed)
+    found = table(turning)
+    assert found["fixed"]["Spearman between seeds"] == pytest.approx(1)
+    # 5 seeds: 3 even, 2 odd; of 10 pairs 3 + 1 agree fully and 6 are opposite: (4 - 6) / 10
+    assert found["turning"]["Spearman between seeds"] == pytest.approx(-0.2)
+    assert found["turning"]["overlap between seeds, best 50 %"] == pytest.approx(0.4)
+
+
+def test_length_and_source(tmp_path):
+    found = table(study(tmp_path, up=lambda seed: UP, down=lambda seed: -UP, source=lambda seed: SOURCE))
+    assert found["up"]["Spearman with length"] == pytest.approx(1)
+    assert found["down"]["Spearman with length"] == pytest.approx(-1)
+    assert found["source"]["share between sources"] == pytest.approx(1)
+    # ranks 1 to 40 in two interleaved groups: means 20 and 21; 40 * 0.25 of the total 40 * (40^2 - 1) / 12
+    assert found["up"]["share between sources"] == pytest.approx(10 / 5330)
+
+
+def test_a_score_that_is_the_same_everywhere_has_no_ranks_and_is_left_out(tmp_path):
+    found = study(tmp_path, up=lambda seed: UP, flat=lambda seed: 0 * UP)
+    assert "flat" not in table(found)
+    assert ("flat", "up") not in matrix(found, 0)
+
+
+def test_scores_of_other_corpora_are_not_compared(tmp_path):
+    found = study(tmp_path, up=lambda seed: UP, short=lambda seed: UP[: 10 + 2 * seed])
+    assert matrix(found, 0)["up", "short"] is None
+    assert table(found)["short"]["Spearman between seeds"] is None
+
+
+def test_one_seed_has_no_stability(tmp_path):
+    arms = [Planted(BASE, seeds=(0,)), arm("up", "1.0", "folding", seeds=(0,), scores=lambda seed: UP)]
+    assert table(findings(write_study(tmp_path, arms, seeds=[0])))["up"]["Spearman between seeds"] is None

@@ -118,3 +118,15 @@ def test_links_inside_the_documentation_point_to_files():
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_study_that_the_page_writes_composes(tmp_path):
+    from delt_exp.config import build
+
+    ((_, block),) = ((page, block) for page, block in blocks("yaml") if "# @package _global_" in block)
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "mine.yaml").write_text(block)
+    register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", ["study=mine", f"hydra.searchpath=[file://{tmp_path}]"])
+    assert len(build(config.study, "study").jobs()) == 2 * 2 * 5

@@ -83,7 +83,7 @@ def pipeline(record: Record) -> list[Step]:
     train, target = record["data"]["train"], record["data"]["target"]
     kept, measures = record["selection"]["kept_documents"], len(record["results"])
     size = [f"{count(train['documents'])} documents", f"{compact(train['tokens'])} tokens ({choices['tokenizer']})"]
-    unit = f" [{meaning['unit']}]" if meaning["unit"] else ""
+    unit = f" [{meaning['unit']}]" if meaning["unit"] != "none" else ""
     scored = [f"{meaning['name']}{unit}, {meaning['better']} is better"]
     if target:
         scored.append(f"by the target set {choices['target_dataset']} of {count(target['documents'])} documents")

@@ -20,7 +20,7 @@ EDGE_SHARE = 0.001  # of the documents at either end may lie outside a picture, 
 
 def score_label(meaning: Mapping[str, Any]) -> str:
     """Return the label of an axis of scores: name, unit, and where the better ones are."""
-    unit = f" [{meaning['unit']}]" if meaning["unit"] else ""
+    unit = f" [{meaning['unit']}]" if meaning["unit"] != "none" else ""
     # Text on a y axis runs upwards, so that the same arrows point to higher scores there.
     return f"{meaning['name']}{unit}   {'better →' if meaning['better'] == 'higher' else '← better'}"
 

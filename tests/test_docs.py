@@ -28,7 +28,7 @@ SMALL = {
 }
 SMALL_ANNOTATION = {
     "scorer.num_steps": "2",
-    "scorer.num_proxies": "12",
+    "scorer.num_proxies": "24",
     "scorer.num_target": "4",
     "scorer.data_scorer.epochs": "1",
 }
@@ -61,7 +61,8 @@ def test_documented_runs_work(command, tmp_path, monkeypatch, store):
     overrides = small(words)
     monkeypatch.setattr(sys, "argv", ["run.py", *words, *overrides, f"data_dir={LOCAL_DATA}", f"store.root={store}"])
     main()
-    assert list(tmp_path.glob("outputs/runs/*/report.html"))
+    if "dry_run=true" not in words:
+        assert list(tmp_path.glob("outputs/runs/*/report.html"))
 
 
 def small(words):

@@ -1,6 +1,7 @@
 """What every tokenizer promises; a new YAML in conf/tokenizer is met here without a change."""
 
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from delt_exp.tokenizer.base import END_OF_TEXT, Tokenizer
 from tests.helpers import make_byte_tokenizer, make_corpus, new_folder
 
 CONF = Path(__file__).parents[2] / "conf"
+DATA = Path(os.environ.get("DELT_DATA_DIR", CONF.parents[1] / "shared" / "data"))
 NAMES = sorted(path.stem for path in (CONF / "tokenizer").glob("*.yaml"))
 TEXTS = ["def merge(a, b):\n    return a + b\n", "Ein Überraschungsei kostet 2 €.", "the cat sat on the mat " * 20]
 
@@ -29,17 +31,20 @@ def saved_tokenizer(folder: Path) -> list[str]:
 SETTINGS: dict[str, Callable[[Path], list[str]]] = {
     "hf": saved_tokenizer,
     "bpe": lambda folder: ["tokenizer.vocab_size=300"],
+    "bpe_seven_domains": lambda folder: ["tokenizer.vocab_size=300", "tokenizer.dataset.max_bytes=20_000"],
 }
 
 
 def compose(name: str, overrides: list[str]) -> Any:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(overrides=["+seed=0", f"+tokenizer={name}", *overrides]).tokenizer
+        return hydra.compose(overrides=["+seed=0", f"+data_dir={DATA}", f"+tokenizer={name}", *overrides]).tokenizer
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def made(request, tmp_path_factory):
     """The same tokenizer made twice, with its maker."""
+    if request.param == "bpe_seven_domains" and not DATA.exists():
+        pytest.skip("needs the local data folder")
     folder = tmp_path_factory.mktemp(request.param)
     maker = build(compose(request.param, SETTINGS.get(request.param, lambda folder: [])(folder)))
     twice = []

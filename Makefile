@@ -28,7 +28,7 @@ $(VENV)/.run: requirements.lock pyproject.toml
 	touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[dev,eval,tensorboard,codecs,sentence]"
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[dev,eval,tensorboard,codecs,sentence,cluster,dashboard,docs]"
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[kenlm]" \
 	  || echo "kenlm was not built (it needs a C++ compiler); its tests will be skipped"
 	touch $@

@@ -4,10 +4,11 @@ Nothing here imports torch, Lightning or transformers: `--help` and `--cfg job` 
 """
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from delt_exp.errors import DeltError
+from delt_exp.errors import ConfigError, DeltError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -20,7 +21,10 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 
 def main() -> None:
     """Run the command line of `run.py`."""
-    arguments = at_scale(sys.argv[1:])
+    try:
+        arguments = at_scale(sys.argv[1:])
+    except ConfigError as error:
+        fail(error)
     if {"--help", "-h"} & set(arguments):
         from delt_exp.cli_help import help_text
 
@@ -42,16 +46,21 @@ def main() -> None:
 
 
 def at_scale(arguments: list[str]) -> list[str]:
-    """Return the arguments with `study=NAME scale=SCALE` as the option it stands for: `study=NAME/SCALE`."""
+    """Return the arguments with `study=NAME scale=SCALE` as the option it stands for: `study=NAME/SCALE`.
+
+    Raises ConfigError for a scale without a study.
+    """
     scales = [text.removeprefix("scale=") for text in arguments if text.startswith("scale=")]
-    if not scales or scales[-1] == "laptop":
-        return [text for text in arguments if not text.startswith("scale=")]
     rest = [text for text in arguments if not text.startswith("scale=")]
-    return [f"{text}/{scales[-1]}" if text.startswith("study=") else text for text in rest]
+    if scales and not any(text.startswith("study=") for text in rest):
+        raise ConfigError(f"scale={scales[-1]} belongs to a study; give study=NAME too, or leave it out")
+    suffix = f"/{scales[-1]}" if scales and scales[-1] != "laptop" else ""
+    return [f"{text}{suffix}" if text.startswith("study=") else text for text in rest]
 
 
-def _job(cfg: "DictConfig") -> None:
-    """Run one job; in a sweep an error is handed to Hydra, which goes on with the other jobs."""
+def _job(cfg: "DictConfig") -> float:
+    """Run one job and return its seconds; in a sweep an error is handed to Hydra, which goes on with the other jobs."""
+    started = time.monotonic()
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -74,6 +83,7 @@ def _job(cfg: "DictConfig") -> None:
 
             raise HydraException(str(error)) from error
         fail(error)
+    return time.monotonic() - started
 
 
 def fail(error: DeltError) -> NoReturn:
@@ -92,7 +102,8 @@ def _show(folder: Path) -> None:
     from delt_exp.progress import console
 
     record: dict[str, Any] = read_json(folder / "record.json")
-    console.print(_results_table(record))
+    if record["results"]:
+        console.print(_results_table(record))
     reused = sum(stage["cached"] for stage in record["stages"])
     verdict = "verified" if record["order_verified"] else "NOT VERIFIED"
     console.print(f"{len(record['stages'])} stages, {reused} of them found; order {verdict}; {record['seconds']:.0f} s")

@@ -8,6 +8,7 @@ from typing import Any
 from delt_exp.config import plain
 from delt_exp.errors import DataError
 from delt_exp.files import disk_errors, read_json, write_json
+from delt_exp.study.account import Account
 
 FILE = "study.json"
 
@@ -30,12 +31,13 @@ class PlannedRun:
 
 @dataclass
 class StudyRecord:
-    """A study and its runs, finished or not."""
+    """A study and its runs, finished or not. accounts: what each launch of its jobs cost, oldest first."""
 
     folder: Path
     name: str
     question: str
     runs: list[PlannedRun]
+    accounts: list[Account]
 
     def finished(self) -> list[PlannedRun]:
         """Return the runs that have a record."""
@@ -54,8 +56,10 @@ class StudyRecord:
         """Write study.json; `config`: the study's node of the configuration."""
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            content = {"name": self.name, "question": self.question, "study": plain(config)}
-            write_json(self.folder / FILE, {**content, "runs": [asdict(run) for run in self.runs]})
+            content: dict[str, Any] = {"name": self.name, "question": self.question, "study": plain(config)}
+            content["runs"] = [asdict(run) for run in self.runs]
+            content["accounts"] = [asdict(account) for account in self.accounts]
+            write_json(self.folder / FILE, content)
 
 
 def read_study(folder: Path) -> tuple[StudyRecord, Any]:
@@ -64,7 +68,8 @@ def read_study(folder: Path) -> tuple[StudyRecord, Any]:
         raise DataError(f"{folder} has no {FILE}; give the folder of a study, such as outputs/detection")
     content = read_json(folder / FILE)
     runs = [PlannedRun(**run) for run in content["runs"]]
-    return StudyRecord(folder, content["name"], content["question"], runs), content["study"]
+    accounts = [Account(**account) for account in content["accounts"]]
+    return StudyRecord(folder, content["name"], content["question"], runs, accounts), content["study"]
 
 
 @cache

@@ -1,5 +1,6 @@
 """Runs a study: the jobs it asks for, through a Hydra launcher, and its page at the end."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from omegaconf import DictConfig, open_dict
 from delt_exp.config import build
 from delt_exp.errors import ConfigError, DeltError
 from delt_exp.progress import say
+from delt_exp.study.account import Account, account
 from delt_exp.study.definition import Job, Study
 from delt_exp.study.page import write_page
-from delt_exp.study.record import PlannedRun, StudyRecord
+from delt_exp.study.record import FILE, PlannedRun, StudyRecord, read_study
 
 
 def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str]) -> list[JobReturn]:
@@ -29,12 +31,16 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     commands = [[text.replace("{base}", base) for text in (*study.common, *arguments, *job.overrides)] for job in jobs]
     name = str(cfg.name or cfg.hydra.runtime.choices["study"].replace("/", "-"))
     runs = [_planned(cfg, loader, job, command) for job, command in zip(jobs, commands, strict=True)]
-    record = StudyRecord(Path(cfg.output_dir) / name, name, study.question, runs)
+    folder = Path(cfg.output_dir) / name
+    record = StudyRecord(folder, name, study.question, runs, _earlier_accounts(folder))
     record.write(cfg.study)
     _announce(record)
+    started = time.monotonic()
     returns = list(launcher.launch(commands, initial_job_idx=0))
     record.note_failures([_failure(result) for result in returns])
+    record.accounts.append(_account(record, returns, time.monotonic() - started))
     record.write(cfg.study)
+    say(record.accounts[-1].summary())
     for run in record.failed():
         say(f"failed: {' '.join(run.overrides)}\n  {run.error}")
     if record.finished():
@@ -42,6 +48,15 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     if record.failed():
         raise SystemExit(1)
     return returns
+
+
+def _earlier_accounts(folder: Path) -> list[Account]:
+    return read_study(folder)[0].accounts if (folder / FILE).exists() else []
+
+
+def _account(record: StudyRecord, returns: Sequence[JobReturn], wall_seconds: float) -> Account:
+    done = [(run, result.return_value) for run, result in zip(record.runs, returns, strict=True) if run.error is None]
+    return account([run.record() or {} for run, _ in done], [seconds for _, seconds in done], wall_seconds)
 
 
 def _base(

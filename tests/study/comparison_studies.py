@@ -67,7 +67,7 @@ def write_study(
         planned += [PlannedRun(dict(labels), seed, [], ["all"], str(folder / "runs" / "none"), None) for seed in seeds]
     (folder / "study").mkdir(parents=True, exist_ok=True)
     content = {"name": "planted", "question": "Does folding help?", "study": {"report": {**REPORT, **report}}}
-    write_json(folder / "study" / "study.json", {**content, "runs": [asdict(run) for run in planned]})
+    write_json(folder / "study" / "study.json", {**content, "runs": [asdict(run) for run in planned], "accounts": []})
     return folder / "study"
 
 

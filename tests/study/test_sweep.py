@@ -60,6 +60,23 @@ def test_a_repeated_study_computes_nothing(texts, monkeypatch):
     study, _ = read_study(folder)
     stages = [stage for run in study.finished() for stage in run.record()["stages"]]
     assert all(stage["cached"] for stage in stages)
+    first, second = study.accounts
+    # Every seed spoils the corpus anew; documents are not reordered, so that both scorers train one sequence.
+    assert first.computed == {"corpus": 2, "tokenizer": 1, "tokens": 2, "scores": 4, "model": 2}
+    assert (second.computed, second.stage_seconds, second.overhead) == ({}, 0, None)
+    assert second.found == first.computed
+
+
+def test_an_account_is_of_distinct_stages_and_of_whole_jobs(texts, monkeypatch, capsys):
+    study, _ = read_study(run_study(monkeypatch, "[length, random]"))
+    (account,) = study.accounts
+    entries = [path for path in Path("outputs/store").rglob("entry.json")]
+    built = sum(json.loads(path.read_text())["cost"]["build_seconds"] for path in entries)
+    assert account.stage_seconds == pytest.approx(built)  # no stage of this study is inside another
+    assert account.stage_seconds < account.job_seconds < account.wall_seconds
+    assert account.overhead == pytest.approx(account.job_seconds / built)
+    assert "the distinct stages took" in capsys.readouterr().err
+    assert "the distinct stages took" in Path("outputs/detection/report.html").read_text()
 
 
 def test_a_failed_job_does_not_stop_the_others_and_is_listed(texts, monkeypatch, capsys):

@@ -1,0 +1,59 @@
+"""What a sweep cost, against what its distinct stages had to cost."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Account:
+    """One launch of a study's jobs.
+
+    wall_seconds: of the launch. job_seconds: sum over jobs, each from the start of its own code to its end.
+    stage_seconds: of the distinct stages that were computed, each without the stages inside it. computed, found:
+    stage -> how many different ones.
+    """
+
+    jobs: int
+    wall_seconds: float
+    job_seconds: float
+    stage_seconds: float
+    computed: Mapping[str, int]
+    found: Mapping[str, int]
+
+    @property
+    def overhead(self) -> float | None:
+        """What the jobs took as a multiple of their distinct stages; None where nothing was computed."""
+        return self.job_seconds / self.stage_seconds if self.stage_seconds else None
+
+    def summary(self) -> str:
+        """Return the account in words."""
+        text = f"{self.jobs} jobs in {self.wall_seconds:,.0f} s computed {_counted(self.computed)}"
+        text += f" and found {_counted(self.found)}"
+        if self.overhead is None:
+            return text
+        each = (self.job_seconds - self.stage_seconds) / self.jobs
+        return (
+            f"{text}; the distinct stages took {self.stage_seconds:,.0f} s, all jobs {self.overhead:.3f} x that "
+            f"({each:.2f} s more a job)"
+        )
+
+
+def account(records: Sequence[Mapping[str, Any]], job_seconds: Sequence[float], wall_seconds: float) -> Account:
+    """Return the account of jobs that have just finished, from their records and the seconds each took."""
+    uses = [stage for record in records for stage in record["stages"]]
+    built = {name(stage): stage for stage in uses if not stage["cached"]}
+    found = {name(stage): stage for stage in uses if stage["cached"] and name(stage) not in built}
+    own = sum(stage["cost"]["used"][key]["build_seconds"] for key, stage in built.items())
+    counts = [dict(Counter(stage["stage"] for stage in stages.values())) for stages in (built, found)]
+    return Account(len(job_seconds), wall_seconds, sum(job_seconds), own, *counts)
+
+
+def name(stage: Mapping[str, Any]) -> str:
+    """Return the name of a stage in the store."""
+    return f"{stage['stage']}/{stage['key']}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {stage}" for stage, count in sorted(counts.items())) or "nothing"

@@ -68,11 +68,13 @@ def _job(cfg: "DictConfig") -> float:
 
     hydra_config = HydraConfig.get()
     try:
-        from delt_exp.pipeline import forecast, run
-
         if cfg.dry_run:
+            from delt_exp.forecast import forecast
+
             _show_forecast(forecast(cfg))
         else:
+            from delt_exp.pipeline import run
+
             _show(run(cfg, run_info(cfg, hydra_config)))
     except KeyboardInterrupt:
         print("interrupted; the same command continues where this one stopped", file=sys.stderr)

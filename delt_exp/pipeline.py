@@ -17,7 +17,6 @@ from delt_exp.alignment.run import run_alignment
 from delt_exp.checks import check_integer
 from delt_exp.config import build, construct
 from delt_exp.corpus import CorpusSettings
-from delt_exp.cost import PhaseCost, model_size, training_cost
 from delt_exp.dataset.base import Dataset
 from delt_exp.eval_dataset.base import EvalDataset, Measure, Subject
 from delt_exp.files import disk_errors, locked
@@ -25,7 +24,7 @@ from delt_exp.logger.base import RunInfo, RunLogger
 from delt_exp.model.recipe import Recipe
 from delt_exp.plan import Plan, PlanSettings
 from delt_exp.runtime import Runtime
-from delt_exp.scorer.base import Forecasting, Pool, Scorer, TokenizedCorpus
+from delt_exp.scorer.base import Scorer, TokenizedCorpus
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.stages import (
     TrainedModel,
@@ -135,35 +134,11 @@ def _to_all(loggers: list[RunLogger], row: Mapping[str, float]) -> None:
         logger.metrics(row)
 
 
-def forecast(cfg: DictConfig) -> list[PhaseCost]:
-    """Return what scoring and training cost the first time; reads and tokenises the corpora, computes nothing else."""
-    parts = build_components(cfg)
-    corpus = corpus_stage(parts.store, parts.train_dataset, parts.corpus)
-    tokenizer = tokenizer_stage(parts.store, parts.tokenizer, corpus)
-    candidates = tokens_stage(parts.store, corpus, tokenizer)
-    kept_share = rehearse(parts, candidates, tokenizer)
-    costs = []
-    if isinstance(parts.scorer, Forecasting):
-        target = _target(parts, tokenizer) if parts.scorer.READS_TARGET else None
-        nowhere = Path()
-        pool = Pool(candidates, target, tokenizer, parts.store, parts.trainer, nowhere, nowhere)
-        costs += parts.scorer.forecast(pool, parts.runtime)
-    context = parts.model.context_tokens
-    size = model_size(parts.model.network.transformers_config(tokenizer), context)
-    batch_tokens = min(parts.model.batch_items, parts.trainer.micro_batch_items) * context
-    once = int(candidates.tokens.lengths.sum() * kept_share)
-    num_tokens = parts.training.max_tokens or int(once * (parts.training.epochs or 0))
-    return [*costs, training_cost("training", size, num_tokens, context, batch_tokens)]
-
-
 def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Outcome:
     """Score, select, order, train and evaluate, stage by stage."""
     started, clock, store = datetime.now(UTC), time.monotonic(), parts.store
-    corpus = corpus_stage(store, parts.train_dataset, parts.corpus)
-    tokenizer = tokenizer_stage(store, parts.tokenizer, corpus)
-    candidates = tokens_stage(store, corpus, tokenizer)
+    tokenizer, candidates, target = read(parts)
     rehearse(parts, candidates, tokenizer)
-    target = _target(parts, tokenizer) if parts.scorer.READS_TARGET else None
     overlap = _overlap(parts, tokenizer, candidates, target)
 
     table = scores_stage(store, parts.scorer, candidates, target, tokenizer, parts.trainer, parts.runtime)
@@ -187,29 +162,36 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     )  # fmt: skip
 
 
-def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> float:
-    """Select, order and plan by stand-in scores, so that a bad setting is found before anything is scored.
+def read(parts: Components) -> tuple[Tokenizer, TokenizedCorpus, TokenizedCorpus | None]:
+    """Return tokenizer, candidates and, for a scorer that reads it, the target set."""
+    corpus = corpus_stage(parts.store, parts.train_dataset, parts.corpus)
+    tokenizer = tokenizer_stage(parts.store, parts.tokenizer, corpus)
+    candidates = tokens_stage(parts.store, corpus, tokenizer)
+    if not parts.scorer.READS_TARGET:
+        return tokenizer, candidates, None
+    settings = replace(parts.corpus, drop_duplicates=False)
+    target = corpus_stage(parts.store, parts.target_dataset, settings)
+    return tokenizer, candidates, tokens_stage(parts.store, target, tokenizer)
 
-    Returns the share of the tokens that was kept.
 
-    The stand-ins are all different and one is as large as a number can be, so that no sound setting keeps nothing.
-    """
+def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> None:
+    """Select, order and plan by stand-in scores, so that a bad setting is found before anything is scored."""
     parts.trainer.check_available()
     parts.runtime.check_available()
     ids = candidates.corpus.ids
-    scores = np.arange(len(ids), dtype=np.float32)
-    scores[-1] = np.finfo(np.float32).max
+    scores = stand_in_scores(len(ids))
     kept = parts.selector(ids, scores)
     parts.orderer(ids[kept], scores[kept])
     parts.model.check(tokenizer)
     everything = parts.model.plan(candidates.tokens, np.arange(len(ids)), parts.training)
     parts.model.schedule.warmup(everything.num_steps)
-    return float(candidates.tokens.lengths[kept].sum() / candidates.tokens.lengths.sum())
 
 
-def _target(parts: Components, tokenizer: Tokenizer) -> TokenizedCorpus:
-    settings = replace(parts.corpus, drop_duplicates=False)
-    return tokens_stage(parts.store, corpus_stage(parts.store, parts.target_dataset, settings), tokenizer)
+def stand_in_scores(count: int) -> NDArray[np.float32]:
+    """Return scores that are all different, one as large as a number can be: no sound selection keeps nothing."""
+    scores = np.arange(count, dtype=np.float32)
+    scores[-1] = np.finfo(np.float32).max
+    return scores
 
 
 def _alignment(

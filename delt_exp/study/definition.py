@@ -7,6 +7,7 @@ from typing import Any
 
 from delt_exp.checks import check_integer
 from delt_exp.errors import ConfigError
+from delt_exp.study.forecast import Nominal
 from delt_exp.study.report import StudyReport
 
 Choice = Any
@@ -29,7 +30,8 @@ class Study:
 
     slices: name -> {dimension: choices}; a dimension is the group or key that is varied, or any name where each choice
     is a label with overrides of its own. base: overrides of a run that comes first, null for none; `{base}` in any
-    override of the others stands for its folder. common: overrides of all runs but the base.
+    override of the others stands for its folder. common: overrides of all runs but the base. forecast: sizes to tell
+    GPU-hours by before a sweep starts, null for no forecast.
     """
 
     question: str
@@ -38,6 +40,7 @@ class Study:
     common: Sequence[str]
     slices: Mapping[str, Mapping[str, Sequence[Choice]]]
     report: StudyReport
+    forecast: Nominal | None
 
     def __post_init__(self) -> None:
         for seed in self.seeds:

@@ -14,8 +14,11 @@ from delt_exp.errors import ConfigError, DeltError
 from delt_exp.progress import say
 from delt_exp.study.account import Account, account
 from delt_exp.study.definition import Job, Study
+from delt_exp.study.forecast import gpu_hours, outlook
 from delt_exp.study.page import write_page
 from delt_exp.study.record import FILE, PlannedRun, StudyRecord, read_study
+
+WORDS = {"scores": "scorings", "model": "trainings"}
 
 
 def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str]) -> list[JobReturn]:
@@ -23,6 +26,7 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
 
     arguments: overrides of the command line, common to all jobs. A failed job does not stop the others. Raises
     ConfigError when the command sets what the study varies, DeltError when the run that the others start from fails.
+    With dry_run=true the outlook is all.
     """
     study: Study = build(cfg.study, "study")
     jobs = study.jobs()
@@ -30,11 +34,14 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     base = _base(cfg, loader, launcher, study.base, arguments)
     commands = [[text.replace("{base}", base) for text in (*study.common, *arguments, *job.overrides)] for job in jobs]
     name = str(cfg.name or cfg.hydra.runtime.choices["study"].replace("/", "-"))
-    runs = [_planned(cfg, loader, job, command) for job, command in zip(jobs, commands, strict=True)]
+    configs = [_composed(cfg, loader, command) for command in commands]
+    runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
     folder = Path(cfg.output_dir) / name
     record = StudyRecord(folder, name, study.question, runs, _earlier_accounts(folder))
     record.write(cfg.study)
-    _announce(record)
+    _announce(record, study, configs)
+    if cfg.dry_run:
+        return []
     started = time.monotonic()
     returns = list(launcher.launch(commands, initial_job_idx=0))
     record.note_failures([_failure(result) for result in returns])
@@ -71,20 +78,23 @@ def _base(
     error = _failure(result)
     if error is not None:
         raise DeltError(f"the run that the others start from failed: {error}")
-    return _folder(cfg, loader, command)
+    return str(_folder(_composed(cfg, loader, command)))
 
 
-def _folder(cfg: DictConfig, loader: ConfigLoader, command: Sequence[str]) -> str:
-    """Return where the run of a command will be."""
+def _composed(cfg: DictConfig, loader: ConfigLoader, command: Sequence[str]) -> DictConfig:
     composed = loader.load_sweep_config(cfg, list(command))
     with open_dict(composed):
         composed.hydra.job.num = 0
-        return str((Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)).absolute())
+    return composed
 
 
-def _planned(cfg: DictConfig, loader: ConfigLoader, job: Job, command: Sequence[str]) -> PlannedRun:
-    folder = _folder(cfg, loader, command)
-    return PlannedRun(dict(job.arm), job.seed, list(job.overrides), list(job.slices), folder, None)
+def _folder(composed: DictConfig) -> Path:
+    """Return where the run of a configuration will be."""
+    return (Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)).absolute()
+
+
+def _planned(job: Job, composed: DictConfig) -> PlannedRun:
+    return PlannedRun(dict(job.arm), job.seed, list(job.overrides), list(job.slices), str(_folder(composed)), None)
 
 
 def _check_arguments(arguments: Sequence[str], study: Study, jobs: Sequence[Job]) -> None:
@@ -100,10 +110,19 @@ def _key(override: str) -> str:
     return override.split("=")[0].lstrip("+~")
 
 
-def _announce(record: StudyRecord) -> None:
+def _announce(record: StudyRecord, study: Study, configs: Sequence[DictConfig]) -> None:
+    """Say what is to be computed, at most, and what will be found."""
     done, total = len(record.finished()), len(record.runs)
     arms = len({tuple(sorted(run.arm.items())) for run in record.runs})
-    say(f"{record.name}: {total} runs ({arms} arms), {done} finished before; what runs have in common is computed once")
+    say(f"{record.name}: {total} runs ({arms} arms), {done} finished before")
+    needs = outlook(configs, Path(record.runs[0].folder).parent)
+    parts = [f"{len(need.missing)} {WORDS[kind]} to compute, {need.found} found" for kind, need in needs.items()]
+    say(f"distinct settings: {'; '.join(parts)}; of those that turn out equal, only one is computed")
+    if study.forecast is not None:
+        hours = gpu_hours(needs, study.forecast)
+        each = ", ".join(f"{WORDS[kind]} {value:,.0f}" for kind, value in hours.items())
+        tflops = study.forecast.gpu_tflops
+        say(f"forecast: {sum(hours.values()):,.0f} GPU-hours ({each}) at {tflops:g} TFLOP/s a GPU, without evaluation")
 
 
 def _failure(result: JobReturn) -> str | None:

@@ -70,7 +70,7 @@ def test_a_repeated_study_computes_nothing(texts, monkeypatch):
 def test_an_account_is_of_distinct_stages_and_of_whole_jobs(texts, monkeypatch, capsys):
     study, _ = read_study(run_study(monkeypatch, "[length, random]"))
     (account,) = study.accounts
-    entries = [path for path in Path("outputs/store").rglob("entry.json")]
+    entries = list(Path("outputs/store").rglob("entry.json"))
     built = sum(json.loads(path.read_text())["cost"]["build_seconds"] for path in entries)
     assert account.stage_seconds == pytest.approx(built)  # no stage of this study is inside another
     assert account.stage_seconds < account.job_seconds < account.wall_seconds

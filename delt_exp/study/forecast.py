@@ -1,0 +1,136 @@
+"""What a sweep will compute, told before it starts: how many stages, and at scale how many GPU-hours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from omegaconf import DictConfig
+
+from delt_exp.checks import check_integer, check_number
+from delt_exp.config import plain
+from delt_exp.cost import total
+from delt_exp.files import digest, read_json
+from delt_exp.scorer.base import TokenizedCorpus
+from delt_exp.tokenizer.base import Tokenizer
+
+# What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.
+SCORES = ("train_dataset", "corpus", "tokenizer", "target_dataset", "scorer", "precision")
+MODEL = (*SCORES, "selector", "orderer", "training", "model", "seed")
+KINDS = {"scores": SCORES, "model": MODEL}
+COSTLY = {"scores": ("scorer",), "model": ("selector", "training", "model")}  # what decides the cost at nominal sizes
+
+
+@dataclass(frozen=True)
+class Nominal:
+    """Sizes that stand in for corpora which a forecast does not read.
+
+    gpu_tflops: what one GPU sustains, 10^12 operations a second.
+    """
+
+    corpus_documents: int
+    document_tokens: int
+    target_documents: int
+    vocab_size: int
+    gpu_tflops: float
+
+    def __post_init__(self) -> None:
+        for name in ("corpus_documents", "document_tokens", "target_documents", "vocab_size"):
+            check_integer(f"study.forecast.{name}", getattr(self, name), at_least=1)
+        check_number("study.forecast.gpu_tflops", self.gpu_tflops, "(0, inf)")
+
+
+class Outlook(NamedTuple):
+    """Stages of one kind: those still to compute, with a configuration that asks for each, and how many were found."""
+
+    missing: Mapping[str, DictConfig]
+    found: int
+
+
+def outlook(configs: Sequence[DictConfig], runs_folder: Path) -> dict[str, Outlook]:
+    """Return what the jobs of a study need, by kind; a stage is found if a finished run of any study left it."""
+    sciences = [_science(cfg) for cfg in configs]
+    wanted = {
+        kind: {_name(science, kind): cfg for science, cfg in zip(sciences, configs, strict=True)} for kind in KINDS
+    }
+    known = _known(runs_folder)
+    return {
+        kind: Outlook({name: cfg for name, cfg in needs.items() if (kind, name) not in known},
+                      sum((kind, name) in known for name in needs))
+        for kind, needs in wanted.items()
+    }  # fmt: skip
+
+
+def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, float]:
+    """Return the GPU-hours of what is missing, by kind, evaluation not counted."""
+    from delt_exp.forecast import scoring_costs, training_costs
+    from delt_exp.pipeline import build_components
+
+    tokenizer = _NominalTokenizer(nominal.vocab_size)
+    candidates = _text(nominal.corpus_documents, nominal.document_tokens)
+    target = _text(nominal.target_documents, nominal.document_tokens)
+
+    def flops(kind: str, cfg: DictConfig) -> float:
+        parts = build_components(cfg)
+        if kind == "scores":
+            return total(scoring_costs(parts, candidates, target, tokenizer)).flops
+        return training_costs(parts, candidates, tokenizer).flops
+
+    hours = dict.fromkeys(KINDS, 0.0)
+    for kind, needs in outlooks.items():
+        alike: dict[str, list[DictConfig]] = {}
+        for cfg in needs.missing.values():
+            alike.setdefault(digest({key: plain(cfg[key]) for key in COSTLY[kind]}), []).append(cfg)
+        operations = sum(len(configs) * flops(kind, configs[0]) for configs in alike.values())
+        hours[kind] = operations / (nominal.gpu_tflops * 1e12 * 3600)
+    return hours
+
+
+def _science(cfg: DictConfig) -> dict[str, Any]:
+    """Return the nodes of a configuration that decide stages, resolved."""
+    nodes = {key: plain(cfg[key]) for key in MODEL if key != "precision"}
+    return {**nodes, "precision": cfg.trainer.precision}
+
+
+def _name(science: Mapping[str, Any], kind: str) -> str:
+    return digest({key: science[key] for key in KINDS[kind]})
+
+
+def _known(runs_folder: Path) -> set[tuple[str, str]]:
+    """Return (kind, name) of the stages behind finished runs that are still in the store."""
+    known: set[tuple[str, str]] = set()
+    for path in runs_folder.glob("*/record.json"):
+        record = read_json(path)
+        science = {**record["config"], "precision": record["config"]["trainer"]["precision"]}
+        for kind in KINDS:
+            stage = [stage for stage in record["stages"] if stage["stage"] == kind][-1]
+            if Path(stage["path"]).exists():
+                known.add((kind, _name(science, kind)))
+    return known
+
+
+class _NominalTokenizer(Tokenizer):
+    def __init__(self, vocab_size: int) -> None:
+        object.__setattr__(self, "_vocab_size", vocab_size)
+
+    @property
+    def meta(self) -> dict[str, Any]:  # type: ignore[override]
+        return {"vocab_size": self._vocab_size, "eos_id": 0}
+
+
+@dataclass(frozen=True, eq=False)
+class _NominalText:
+    lengths: Any
+
+    @property
+    def ids(self) -> Any:
+        return np.arange(len(self), dtype=np.uint64)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def _text(documents: int, tokens_each: int) -> TokenizedCorpus:
+    text = cast(Any, _NominalText(np.full(documents, tokens_each, np.int64)))
+    return TokenizedCorpus(text, text)

@@ -11,6 +11,7 @@ from delt_exp.errors import ConfigError, DataError
 from delt_exp.study.outcomes import LOSS, Measured, Outcome, common_sets, measured, outcome
 from delt_exp.study.record import PlannedRun, StudyRecord
 
+NAMED = 5  # arms in a remark; of more, their number is said
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -98,11 +99,7 @@ def _panel(
     seeds: Sequence[int],
 ) -> Panel:  # fmt: skip
     arms, remarks = _arms(name, groups, metric)
-    remarks += [
-        f"{arm.name} has {len(arm.runs)} of {len(seeds)} seeds; pairs are compared over those they share."
-        for arm in arms
-        if len(arm.runs) < len(seeds)
-    ]
+    remarks += _few_seeds([arm for arm in arms if len(arm.runs) < len(seeds)], len(seeds))
     base = next((arm for arm in arms if arm.labels == baseline), None)
     budget = base.tokens if base else min(arm.tokens for arm in arms)
     matched = [arm for arm in arms if abs(arm.tokens - budget) < arm.batch_tokens]
@@ -115,6 +112,14 @@ def _panel(
     if base is None:
         remarks.append(f"The baseline ({' · '.join(baseline.values())}) is not finished.")
     return Panel(name, base, matched, longer, remarks)
+
+
+def _few_seeds(arms: Sequence[Arm], wanted: int) -> list[str]:
+    if len(arms) > NAMED:
+        return [f"{len(arms)} arms have fewer than {wanted} seeds; pairs are compared over those they share."]
+    return [
+        f"{arm.name} has {len(arm.runs)} of {wanted} seeds; pairs are compared over those they share." for arm in arms
+    ]
 
 
 def _arms(panel: str, groups: Mapping[Labels, Mapping[int, PlannedRun]], metric: str) -> tuple[list[Arm], list[str]]:

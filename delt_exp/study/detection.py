@@ -14,7 +14,7 @@ from delt_exp.dataset.spoiled import CLEAN
 from delt_exp.errors import DataError
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import auc
-from delt_exp.statistics.families import Comparison, against, holm
+from delt_exp.statistics.families import Comparison, compare, holm
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.record import PlannedRun, StudyRecord
 from delt_exp.study.report import Figure, Findings, Ranged, Table
@@ -63,7 +63,7 @@ class DetectionReport:
             f"kinds together; verdict after Holm's correction over {len(compared)} comparisons."
         )
         table = Table("detection", "Area under the ROC curve", note, columns, rows)
-        return Findings(self._answer(arms, compared, panels), [_figure(arms, panels)], [table])
+        return Findings(self._answer(arms, compared, panels), [self._figure(arms, panels)], [table])
 
     def _values(self, study: StudyRecord) -> Values:
         values: dict[tuple[str, str, str], dict[int, float]] = {}
@@ -78,7 +78,7 @@ class DetectionReport:
         for key, arm in arms.items():
             base = arms.get((key[0], self.baseline, ALL_KINDS))
             if key[2] == ALL_KINDS and key[1] != self.baseline and base is not None and base.seeds_S == arm.seeds_S:
-                found[key] = against(base, [arm], self.alpha)[0]
+                found[key] = compare(arm, base, self.alpha)
         return dict(zip(found, holm(list(found.values())), strict=True)) if found else {}
 
     def _row(self, key: tuple[str, str, str], arm: MetricArm, compared: Comparison | None) -> list[Any]:
@@ -98,9 +98,35 @@ class DetectionReport:
             sentences.append(f"On {panel}, {best[0]} finds planted documents best (AUC {board[best[0]]:.3f})")
             if self.baseline in board and best[0] != self.baseline:
                 sentences[-1] += f"; {self.baseline} reaches {board[self.baseline]:.3f}"
-        worse = sum(one.verdict == "better" for one in compared.values())
-        sentences.append(f"{worse} of {len(compared)} comparisons find a scorer better than {self.baseline}")
+        better = sum(one.verdict == "better" for one in compared.values())
+        sentences.append(f"{better} of {len(compared)} comparisons find a scorer better than {self.baseline}")
         return ". ".join(sentences) + "."
+
+    def _figure(self, arms: Mapping[tuple[str, str, str], MetricArm], panels: list[str]) -> Figure:
+        """One group of points a scorer, one colour a panel, all kinds together."""
+        data = []
+        scorers = list(dict.fromkeys(scorer for _, scorer, _ in arms))
+        for panel in panels:
+            shown = [(s, arms[panel, s, ALL_KINDS]) for s in scorers if (panel, s, ALL_KINDS) in arms]
+            ends = [arm.estimate.interval(self.alpha) for _, arm in shown]
+            values = [arm.estimate.value for _, arm in shown]
+            error = {
+                "type": "data", "symmetric": False,
+                "array": [high - value for (_, high), value in zip(ends, values, strict=True)],
+                "arrayminus": [value - low for (low, _), value in zip(ends, values, strict=True)],
+            }  # fmt: skip
+            data.append({"type": "scatter", "mode": "markers", "name": panel, "x": [s for s, _ in shown], "y": values,
+                         "error_y": error, "marker": {"size": 9}})  # fmt: skip
+        layout = {
+            "scattermode": "group", "height": 440, "xaxis": {"automargin": True},
+            "yaxis": {"title": {"text": "AUC"}, "range": [0, 1.02]},
+            "shapes": [{"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": 0.5, "y1": 0.5,
+                        "line": {"dash": "dot"}}],
+            "legend": {"orientation": "h", "y": 1.12}, "margin": {"t": 30},
+        }  # fmt: skip
+        level = f"{100 * (1 - self.alpha):g} %"
+        note = f"Means over seeds with {level} t-intervals; the dotted line is a score that knows nothing."
+        return Figure("detection", "Which scores find the planted documents", note, {"data": data, "layout": layout})
 
 
 def _arm(key: tuple[str, str, str], by_seed: Mapping[int, float]) -> MetricArm:
@@ -136,27 +162,3 @@ def _by_kind(goodness: NDArray[np.floating], source: NDArray[np.str_]) -> dict[s
         chosen = (source == CLEAN) | (source == kind)
         values[kind] = auc(-goodness[chosen], source[chosen] == kind)
     return values
-
-
-def _figure(arms: Mapping[tuple[str, str, str], MetricArm], panels: list[str]) -> Figure:
-    """One group of points a scorer, one colour a panel, all kinds together."""
-    data = []
-    scorers = list(dict.fromkeys(scorer for _, scorer, _ in arms))
-    for panel in panels:
-        shown = [(s, arms[panel, s, ALL_KINDS]) for s in scorers if (panel, s, ALL_KINDS) in arms]
-        ends = [arm.estimate.interval(0.05) for _, arm in shown]
-        values = [arm.estimate.value for _, arm in shown]
-        error = {
-            "type": "data", "symmetric": False,
-            "array": [high - value for (_, high), value in zip(ends, values, strict=True)],
-            "arrayminus": [value - low for (low, _), value in zip(ends, values, strict=True)],
-        }  # fmt: skip
-        data.append({"type": "scatter", "mode": "markers", "name": panel, "x": [s for s, _ in shown], "y": values,
-                     "error_y": error, "marker": {"size": 9}})  # fmt: skip
-    layout = {
-        "scattermode": "group", "yaxis": {"title": {"text": "AUC"}, "range": [0, 1.02]}, "height": 440,
-        "shapes": [{"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": 0.5, "y1": 0.5, "line": {"dash": "dot"}}],
-        "legend": {"orientation": "h", "y": 1.12}, "margin": {"t": 30},
-    }  # fmt: skip
-    note = "Each point is the mean over seeds with its 95 % t-interval; the dotted line is a score that knows nothing."
-    return Figure("detection", "Which scores find the planted documents", note, {"data": data, "layout": layout})

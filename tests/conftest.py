@@ -12,6 +12,7 @@ settings.load_profile("delt")
 # Read when the Hugging Face libraries are imported, also by the processes that tests start.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and threads that wait for each other spin
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 
 

@@ -41,13 +41,14 @@ def read_scores(panel: Panel) -> ByScorer:
     for arm in panel.arms:
         for seed, run in arm.runs.items():
             if seed not in found.setdefault(arm.choice("scorer"), {}):
-                scores = _read(run)
+                scores = scores_of(run)
                 if np.ptp(scores.goodness_N) > 0:
                     found[arm.choice("scorer")][seed] = scores
     return {scorer: by_seed for scorer, by_seed in found.items() if by_seed}
 
 
-def _read(run: PlannedRun) -> Scores:
+def scores_of(run: PlannedRun) -> Scores:
+    """Return the scores of a finished run."""
     path = Path(run.folder) / "scores.parquet"
     table, more = ScoreTable.load(path), pq.read_table(path, columns=["source", "tokens"])
     sources = more["source"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
@@ -96,7 +97,7 @@ def agreement(scores: ByScorer, ratio: float) -> tuple[list[str], Matrix, Matrix
         pairs = [(one[seed], other[seed]) for seed in sorted(set(one) & set(other))]
         pairs = [(a, b) for a, b in pairs if np.array_equal(a.ids_N, b.ids_N)]
         if pairs:
-            found = [_agree(a, b, ratio) for a, b in pairs]
+            found = [agree(a, b, ratio) for a, b in pairs]
             for matrix_KK, value in zip((spearman_KK, overlap_KK), np.mean(found, axis=0), strict=True):
                 matrix_KK[first, second] = matrix_KK[second, first] = value
     np.fill_diagonal(spearman_KK, 1.0)
@@ -104,7 +105,8 @@ def agreement(scores: ByScorer, ratio: float) -> tuple[list[str], Matrix, Matrix
     return names, spearman_KK, overlap_KK
 
 
-def _agree(one: Scores, other: Scores, ratio: float) -> tuple[float, float]:
+def agree(one: Scores, other: Scores, ratio: float) -> tuple[float, float]:
+    """Return Spearman's correlation and the overlap of the best `ratio` of the documents, of scores of one corpus."""
     goodness_KN = np.stack([one.goodness_N, other.goodness_N])
     return float(rank_agreement(goodness_KN)[0, 1]), float(top_overlap(one.ids_N, goodness_KN, ratio)[0, 1])
 
@@ -112,7 +114,7 @@ def _agree(one: Scores, other: Scores, ratio: float) -> tuple[float, float]:
 def stability(by_seed: Mapping[int, Scores], ratio: float) -> tuple[float | None, float | None]:
     """Return the mean Spearman's correlation and top overlap over pairs of seeds; None for one seed or corpus each."""
     pairs = [
-        _agree(one, other, ratio)
+        agree(one, other, ratio)
         for one, other in combinations(by_seed.values(), 2)
         if np.array_equal(one.ids_N, other.ids_N)
     ]

@@ -67,7 +67,7 @@ def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, fl
     from delt_exp.forecast import scoring_costs, training_costs
     from delt_exp.pipeline import build_components
 
-    tokenizer = _NominalTokenizer(nominal.vocab_size)
+    tokenizer = _NominalTokenizer(Path(), nominal.vocab_size)
     candidates = _text(nominal.corpus_documents, nominal.document_tokens)
     target = _text(nominal.target_documents, nominal.document_tokens)
 
@@ -110,13 +110,13 @@ def _known(runs_folder: Path) -> set[tuple[str, str]]:
     return known
 
 
+@dataclass(frozen=True)
 class _NominalTokenizer(Tokenizer):
-    def __init__(self, vocab_size: int) -> None:
-        object.__setattr__(self, "_vocab_size", vocab_size)
+    size: int
 
     @property
     def meta(self) -> dict[str, Any]:  # type: ignore[override]
-        return {"vocab_size": self._vocab_size, "eos_id": 0}
+        return {"vocab_size": self.size, "eos_id": 0}
 
 
 @dataclass(frozen=True, eq=False)

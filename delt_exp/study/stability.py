@@ -1,0 +1,125 @@
+"""Does a score stay the same with another seed, proxy or target? Each scorer's agreement with itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from delt_exp.checks import check_number
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.statistics.paired import MetricArm
+from delt_exp.study.curves import BLUE_TO_RED
+from delt_exp.study.diagnosis import Scores, agree, scores_of
+from delt_exp.study.record import PlannedRun, StudyRecord
+from delt_exp.study.report import Cell, Figure, Findings, Ranged, Table
+
+SEED = "seed"
+Agreement = tuple[float, float]
+"""Spearman's correlation and the overlap of the best documents."""
+
+
+@dataclass(frozen=True)
+class StabilityReport:
+    """Agreement of scores between runs of one scorer that differ in exactly one of `dimensions`, or in the seed.
+
+    Scores are turned so that higher is better. Intervals are t over seeds at level `alpha`, where two have pairs;
+    pairs of seeds share seeds and get none. overlap_ratio: share of best documents that is compared.
+    """
+
+    dimensions: Sequence[str]
+    overlap_ratio: float
+    alpha: float
+
+    def __post_init__(self) -> None:
+        check_number("study.report.alpha", self.alpha, "(0, 1)")
+        check_number("study.report.overlap_ratio", self.overlap_ratio, "(0, 1]")
+
+    def findings(self, study: StudyRecord) -> Findings:
+        """Return figure and table; raises DataError while no two runs can be compared."""
+        scorers = self._by_scorer(study)
+        found = {name: self._agreements(runs) for name, runs in scorers.items()}
+        rows = [
+            [scorer, dimension, *self._cells(by_seed, dimension), sum(map(len, by_seed.values()))]
+            for scorer, dimensions in found.items()
+            for dimension, by_seed in dimensions.items()
+        ]
+        if not rows:
+            raise DataError(f"{study.folder}: no two runs of a scorer are finished; repeat the study's command")
+        best = f"overlap of the best {100 * self.overlap_ratio:g} %"
+        note = (
+            "Mean over pairs of runs that differ in nothing else, with the t-interval over seeds where there is one. "
+            f"By chance Spearman's correlation is 0 and the overlap {self.overlap_ratio:g}."
+        )
+        table = Table("stability", "Agreement of a score with itself", note,
+                      ["scorer", "what differs", "Spearman", best, "pairs"], rows)  # fmt: skip
+        return Findings(_answer(rows), [self._figure(rows)], [table])
+
+    def _by_scorer(self, study: StudyRecord) -> dict[str, list[tuple[PlannedRun, Scores]]]:
+        """Return runs with their scores; scores that are all equal say nothing and are left out."""
+        scorers: dict[str, list[tuple[PlannedRun, Scores]]] = {}
+        for run in study.finished():
+            unknown = [name for name in ("scorer", *self.dimensions) if name not in run.arm]
+            if unknown:
+                raise ConfigError(
+                    f"study.report.dimensions: {unknown[0]} is not varied in every slice: {list(run.arm)}"
+                )
+            scores = scores_of(run)
+            if np.ptp(scores.goodness_N) > 0:
+                scorers.setdefault(run.arm["scorer"], []).append((run, scores))
+        return scorers
+
+    def _agreements(self, runs: Sequence[tuple[PlannedRun, Scores]]) -> dict[str, dict[int, list[Agreement]]]:
+        """Return dimension -> seed (the first of the pair) -> agreements."""
+        found: dict[str, dict[int, list[Agreement]]] = {}
+        for (one, first), (other, second) in combinations(runs, 2):
+            differs = [name for name in self.dimensions if one.arm[name] != other.arm[name]]
+            differs += [SEED] if one.seed != other.seed else []
+            if len(differs) == 1 and np.array_equal(first.ids_N, second.ids_N):
+                pair = agree(first, second, self.overlap_ratio)
+                found.setdefault(differs[0], {}).setdefault(one.seed, []).append(pair)
+        order = [SEED, *self.dimensions]
+        return {name: found[name] for name in order if name in found}
+
+    def _cells(self, by_seed: Mapping[int, Sequence[Agreement]], dimension: str) -> list[Cell]:
+        return [self._cell({seed: [pair[k] for pair in pairs] for seed, pairs in by_seed.items()}, dimension)
+                for k in range(2)]  # fmt: skip
+
+    def _cell(self, by_seed: Mapping[int, Sequence[float]], dimension: str) -> float | Ranged:
+        if dimension == SEED or len(by_seed) < 2:
+            return float(np.mean([value for values in by_seed.values() for value in values]))
+        seeds = tuple(sorted(by_seed))
+        means = np.array([np.mean(by_seed[seed]) for seed in seeds])
+        estimate = MetricArm(dimension, seeds, means, "higher", "agreement").estimate
+        return Ranged(estimate.value, *estimate.interval(self.alpha))
+
+    def _figure(self, rows: Sequence[Sequence[Cell]]) -> Figure:
+        scorers, dimensions = (list(dict.fromkeys(str(row[k]) for row in rows)) for k in range(2))
+        values = {(row[0], row[1]): _value(row[2]) for row in rows}
+        data = [{
+            "type": "heatmap", "x": dimensions, "y": scorers, "zmin": -1, "zmax": 1, "colorscale": BLUE_TO_RED,
+            "reversescale": True, "z": [[values.get((s, d)) for d in dimensions] for s in scorers],
+            "texttemplate": "%{z:.2f}", "hovertemplate": "%{y}, other %{x}<br>%{z:.3f}<extra></extra>",
+            "colorbar": {"thickness": 12},
+        }]  # fmt: skip
+        layout = {
+            "height": 200 + 44 * len(scorers), "margin": {"t": 30, "l": 10},
+            "xaxis": {"type": "category", "title": {"text": "what differs"}},
+            "yaxis": {"type": "category", "automargin": True, "autorange": "reversed"},
+        }  # fmt: skip
+        note = "Spearman's correlation between the scores of two runs, mean over pairs; 1 means the same ranking."
+        return Figure("stability", "How far a score is the same again", note, {"data": data, "layout": layout})
+
+
+def _answer(rows: Sequence[Sequence[Cell]]) -> str:
+    """Return one sentence a scorer, its dimensions from the most to the least stable."""
+    sentences = []
+    for scorer in dict.fromkeys(row[0] for row in rows):
+        own = sorted((row for row in rows if row[0] == scorer), key=lambda row: -_value(row[2]))
+        parts = [f"{_value(row[2]):.2f} with another {row[1]}" for row in own]
+        sentences.append(f"{scorer}: {', '.join(parts)}.")
+    return f"Rank correlation of each score with itself. {' '.join(sentences)}"
+
+
+def _value(cell: Cell) -> float:
+    return cell.value if isinstance(cell, Ranged) else float(cell or 0)

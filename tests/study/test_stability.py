@@ -1,0 +1,78 @@
+"""A score's agreement with itself: which pairs of runs count, and what they say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.study.record import PlannedRun, StudyRecord
+from delt_exp.study.report import Ranged
+from delt_exp.study.stability import StabilityReport
+from tests.study.comparison_studies import Planted, write_run
+
+REPORT = StabilityReport(dimensions=["proxy", "target"], overlap_ratio=0.5, alpha=0.05)
+UP = np.arange(40.0)
+
+
+def study_of(folder, runs):
+    """runs: (scorer, proxy, target, seed) -> scores [40]."""
+    planned = []
+    for number, ((scorer, proxy, target, seed), scores) in enumerate(runs.items()):
+        labels = {"scorer": scorer, "proxy": proxy, "target": target}
+        write_run(folder / str(number), Planted(labels, scores=lambda _, s=scores: s), seed, 5)
+        planned.append(PlannedRun(labels, seed, [], ["all"], str(folder / str(number)), None))
+    return StudyRecord(folder, "stability", "Does it?", planned, [])
+
+
+def rows_of(study, report=REPORT):
+    return {(row[0], row[1]): row[2:] for row in report.findings(study).tables[0].rows}
+
+
+def test_runs_that_differ_in_one_thing_are_compared_and_no_others(tmp_path):
+    half = np.concatenate([UP[20:], UP[:20]])  # no document of the better half stays there
+    rows = rows_of(study_of(tmp_path, {
+        ("lqs", "young", "news", 0): UP,
+        ("lqs", "young", "news", 1): UP**3,  # the same ranks
+        ("lqs", "old", "news", 0): half,
+        ("lqs", "young", "law", 0): -UP,
+        ("lqs", "old", "law", 1): np.random.default_rng(0).random(40),  # differs from all in two things or more
+    }))  # fmt: skip
+    assert rows["lqs", "seed"] == [1.0, 1.0, 1]
+    assert rows["lqs", "target"] == [-1.0, 0.0, 1]
+    # sum of squared rank differences: 40 documents by 20 places each
+    assert rows["lqs", "proxy"] == [pytest.approx(1 - 6 * 40 * 20**2 / (40 * (40**2 - 1))), 0.0, 1]
+
+
+def test_several_seeds_give_an_interval_over_seeds(tmp_path):
+    runs = {}
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        runs["lqs", "young", "news", seed] = UP
+        runs["lqs", "old", "news", seed] = UP + rng.normal(0, 8, 40)
+    rows = rows_of(study_of(tmp_path, runs))
+    spearman, overlap, pairs = rows["lqs", "proxy"]
+    assert isinstance(spearman, Ranged)
+    assert isinstance(overlap, Ranged)
+    assert 0.5 < spearman.low < spearman.value < spearman.high
+    assert pairs == 4
+    assert isinstance(rows["lqs", "seed"][0], float)  # pairs of seeds are not independent: no interval
+
+
+def test_the_answer_says_what_changes_a_score_most_last(tmp_path):
+    study = study_of(tmp_path, {
+        ("lqs", "young", "news", 0): UP, ("lqs", "young", "news", 1): UP, ("lqs", "young", "law", 0): -UP,
+    })  # fmt: skip
+    assert REPORT.findings(study).answer.endswith("lqs: 1.00 with another seed, -1.00 with another target.")
+
+
+def test_scores_that_are_all_equal_say_nothing(tmp_path):
+    flat = np.ones(40)
+    with pytest.raises(DataError, match="no two runs"):
+        REPORT.findings(study_of(tmp_path, {("a", "y", "n", 0): flat, ("a", "y", "n", 1): flat}))
+
+
+def test_a_dimension_that_is_not_varied_is_refused(tmp_path):
+    study = study_of(tmp_path, {("lqs", "young", "news", 0): UP})
+    with pytest.raises(ConfigError, match="dimensions: corpus"):
+        replace(REPORT, dimensions=["corpus"]).findings(study)

@@ -63,13 +63,22 @@ class StudyRecord:
 
 
 def read_study(folder: Path) -> tuple[StudyRecord, Any]:
-    """Return the study in `folder` and its node of the configuration; raises DataError where there is none."""
+    """Return the study in `folder` and its node of the configuration.
+
+    Raises DataError where there is none, or one of another version.
+    """
     if not (folder / FILE).exists():
         raise DataError(f"{folder} has no {FILE}; give the folder of a study, such as outputs/detection")
     content = read_json(folder / FILE)
-    runs = [PlannedRun(**run) for run in content["runs"]]
-    accounts = [Account(**account) for account in content["accounts"]]
-    return StudyRecord(folder, content["name"], content["question"], runs, accounts), content["study"]
+    try:
+        runs = [PlannedRun(**run) for run in content["runs"]]
+        accounts = [Account(**account) for account in content["accounts"]]
+        return StudyRecord(folder, content["name"], content["question"], runs, accounts), content["study"]
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder / FILE} was written by another version of this code ({error}); remove this file and repeat the "
+            "study's command, which finds what is finished"
+        ) from error
 
 
 @cache

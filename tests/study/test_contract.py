@@ -34,6 +34,14 @@ def test_every_run_of_a_study_composes_and_no_two_are_the_same(name):
 
 
 @pytest.mark.parametrize("name", STUDIES)
+def test_every_seed_that_a_run_sets_is_its_own(name):
+    study = build(compose("config", [f"study={name}"]).study, "study")
+    for job in study.jobs():
+        seeds = [text.split("=")[1] for text in job.overrides if text.split("=")[0].endswith("seed")]
+        assert set(seeds) == {str(job.seed)}
+
+
+@pytest.mark.parametrize("name", STUDIES)
 def test_runs_of_a_study_learn_from_equally_many_tokens(name):
     config = compose("config", [f"study={name}"])
     assert config.training.epochs is None

@@ -12,7 +12,7 @@ class NoReport:
 
 
 def study(slices, seeds=(0, 1)):
-    return Study("Why?", seeds, None, [], slices, NoReport())
+    return Study("Why?", seeds, None, [], slices, NoReport(), None)
 
 
 def test_a_slice_is_every_combination_of_its_choices_seed_by_seed():

@@ -114,6 +114,12 @@ def test_a_folder_without_a_study_is_refused(tmp_path):
         write_page(tmp_path)
 
 
+def test_a_study_of_another_version_says_what_to_do(tmp_path):
+    (tmp_path / "study.json").write_text('{"name": "old", "question": "Why?", "study": {}, "runs": []}')
+    with pytest.raises(DataError, match="another version"):
+        read_study(tmp_path)
+
+
 def test_runs_can_start_from_the_model_of_a_run_that_comes_first(texts, monkeypatch):
     small = "'model.context_tokens=32', 'model.batch_items=8'"
     base = f"study.base=['scorer=random', 'seed=9', 'model.network.config.hidden_size=16', {small}]"

@@ -1,5 +1,7 @@
 """Names for runs: readable, and the same for the same science, so that a repeated command finds its folder."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from delt_exp.config import plain
 from delt_exp.files import digest
 from delt_exp.logger.base import RunInfo
+from delt_exp.study.record import FILE, read_study
 
 # Where results go, how fast they come and who watches: no part of what a run is.
 NOT_SCIENCE = ("hydra", "name", "dry_run", "study", "output_dir", "store", "runtime", "logger", "trainer")
@@ -32,10 +35,24 @@ def run_name(cfg: Any) -> str:
     return f"{readable}-{run_id(cfg)[:8]}"
 
 
+def group_name(name: str | None, choices: Mapping[str, Any]) -> str:
+    """Return what the runs of a sweep have in common: the name of its study, in W&B and as a folder."""
+    return name or str(choices.get("study") or "sweep").replace("/", "-")
+
+
 def run_info(cfg: DictConfig, hydra_config: Any) -> RunInfo:
     """Return who is running, for loggers and the record."""
     folder = Path(hydra_config.runtime.output_dir)
     choices = {str(k): str(v) for k, v in hydra_config.runtime.choices.items() if not str(k).startswith("hydra/")}
-    sweep = cfg.name or hydra_config.runtime.choices.get("study") or "sweep"
-    group = str(sweep) if hydra_config.mode.name == "MULTIRUN" else None
-    return RunInfo(folder.name, run_id(cfg), folder, plain(cfg), choices, group)
+    group = group_name(cfg.name, hydra_config.runtime.choices) if hydra_config.mode.name == "MULTIRUN" else None
+    arm = _arm(Path(cfg.output_dir) / group, folder) if group and cfg.study else {}
+    return RunInfo(folder.name, run_id(cfg), folder, plain(cfg), choices, group, arm)
+
+
+def _arm(study_folder: Path, folder: Path) -> dict[str, str]:
+    """Return the labels of a run in its study; none for the run that the others start from, which is not listed."""
+    if not (study_folder / FILE).exists():
+        return {}
+    study, _ = read_study(study_folder)
+    arms = [run.arm for run in study.runs if os.path.abspath(run.folder) == os.path.abspath(folder)]
+    return arms[0] if arms else {}

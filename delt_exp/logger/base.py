@@ -1,9 +1,12 @@
 """What a logger promises."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from delt_exp.study.report import Findings
 
 
 @dataclass(frozen=True)
@@ -11,6 +14,7 @@ class RunInfo:
     """Who is running: `name` is also the folder's name, `id` a hash of the resolved configuration.
 
     choices: option chosen in each config group. group: study or sweep the run belongs to, None for a single run.
+    arm: its label in each dimension that its study varies, empty outside a study.
     """
 
     name: str
@@ -19,6 +23,29 @@ class RunInfo:
     config: Mapping[str, Any]
     choices: Mapping[str, str]
     group: str | None
+    arm: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """What tells the run apart from others of its study; its name outside a study."""
+        return " · ".join([*self.arm.values(), f"s{self.config['seed']}"]) if self.arm else self.name
+
+
+@dataclass(frozen=True)
+class StudyInfo:
+    """A study whose page and tables are in `folder`.
+
+    id: the same when the study is repeated or extended. config: its node of the configuration. runs: the records of its
+    finished runs.
+    """
+
+    name: str
+    id: str
+    folder: Path
+    question: str
+    config: Mapping[str, Any]
+    findings: "Findings"
+    runs: Sequence[Mapping[str, Any]]
 
 
 class RunLogger(Protocol):
@@ -35,3 +62,11 @@ class RunLogger(Protocol):
 
     def abandon(self) -> None:
         """Close the run after an error; may come before `start`, when another logger failed to start."""
+
+
+@runtime_checkable
+class StudyLogger(Protocol):
+    """A logger that also receives studies; the folder of a study is complete without it."""
+
+    def log_study(self, study: StudyInfo) -> None:
+        """Take a study whose page is written; what was logged of it before is replaced."""

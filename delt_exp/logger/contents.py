@@ -9,15 +9,38 @@ from numpy.typing import NDArray
 HISTOGRAM_BINS = 64
 
 
+def scalars(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return what is known at the end of a run, by name.
+
+    `eval/<dataset>/<metric>` and, where there is one, its standard error `..._stderr`; `alignment/<dataset>/<metric>`
+    of the documents trained on; `cost/training_seconds` and, where it is known, `cost/scoring_seconds`.
+    """
+    return {**eval_scalars(record), **_alignment(record), **_cost(record)}
+
+
 def eval_scalars(record: Mapping[str, Any]) -> dict[str, float]:
     """Return `eval/<dataset>/<metric>` -> value, and `..._stderr` -> standard error where there is one."""
-    scalars = {}
+    values = {}
     for measure in record["results"]:
         name = f"eval/{measure['dataset']}/{measure['metric']}"
-        scalars[name] = measure["value"]
+        values[name] = measure["value"]
         if measure["stderr"] is not None:
-            scalars[f"{name}_stderr"] = measure["stderr"]
-    return scalars
+            values[f"{name}_stderr"] = measure["stderr"]
+    return values
+
+
+def _alignment(record: Mapping[str, Any]) -> dict[str, float]:
+    return {f"alignment/{row['evaluation']}/{row['metric']}": row["trained"]["value"] for row in record["alignment"]}
+
+
+def _cost(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the seconds of the computation, whenever and for whichever run it happened."""
+    costs = {stage["stage"]: stage["cost"] for stage in record["stages"]}  # the last model is the run's own
+    seconds = {"cost/training_seconds": costs["model"]["build_seconds"]}
+    used = costs["scores"].get("used")  # None: scored by an older version
+    if used is not None:
+        seconds["cost/scoring_seconds"] = sum(stage["build_seconds"] for stage in used.values())
+    return seconds
 
 
 def read_scores(folder: Path) -> NDArray[Any]:

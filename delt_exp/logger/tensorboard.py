@@ -1,23 +1,25 @@
-"""Writes a run as TensorBoard events to `<run>/tensorboard`."""
+"""Writes runs and studies as TensorBoard events to `tensorboard` in their folders."""
 
 import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from delt_exp.errors import DependencyError
-from delt_exp.logger.base import RunInfo
-from delt_exp.logger.contents import HISTOGRAM_BINS, eval_scalars, pictures, read_scores
+from delt_exp.logger.base import RunInfo, StudyInfo
+from delt_exp.logger.contents import HISTOGRAM_BINS, pictures, read_scores, scalars
+from delt_exp.study.tables import as_markdown
 
 
 @dataclass
 class TensorBoardLogger:
-    """Curves and evaluation against trained tokens, score histogram, pictures, configuration.
+    """Curves and evaluation against trained tokens, score histogram, pictures, configuration; tables of studies.
 
-    Raises DependencyError in `start` where the package tensorboard is missing.
+    Raises DependencyError in `start` and `log_study` where the package tensorboard is missing.
     """
 
     _run: RunInfo = field(init=False, repr=False)
@@ -26,16 +28,7 @@ class TensorBoardLogger:
 
     def start(self, run: RunInfo) -> None:
         """Open the run; events of an earlier attempt are removed, since every line comes again."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise DependencyError(
-                "logger=tensorboard needs the package tensorboard, which is not installed; run: "
-                'pip install "delt-exp[tensorboard]"'
-            ) from None
-        folder = run.folder / "tensorboard"
-        shutil.rmtree(folder, ignore_errors=True)
-        self._run, self._tokens, self._writer = run, 0, SummaryWriter(str(folder))
+        self._run, self._tokens, self._writer = run, 0, _new_writer(run.folder)
         config = json.dumps({"choices": dict(run.choices), **run.config}, indent=2)
         self._writer.add_text("config", f"```json\n{config}\n```")
 
@@ -50,7 +43,7 @@ class TensorBoardLogger:
         """Add what is known at the end, at the last number of tokens, and close."""
         from PIL import Image
 
-        for name, value in eval_scalars(record).items():
+        for name, value in scalars(record).items():
             self._writer.add_scalar(name, value, self._tokens)
         self._writer.add_scalar("order_verified", float(record["order_verified"]), self._tokens)
         self._writer.add_histogram("score", read_scores(self._run.folder), self._tokens, bins=HISTOGRAM_BINS)
@@ -64,3 +57,26 @@ class TensorBoardLogger:
         if self._writer is not None:
             self._writer.close()
         self._writer = None
+
+    def log_study(self, study: StudyInfo) -> None:
+        """Write question, answer and tables as text; events of an earlier time are removed."""
+        writer = _new_writer(study.folder)
+        writer.add_text("answer", f"**{study.question}**\n\n{study.findings.answer}")
+        for table in study.findings.tables:
+            text = f"**{table.title}**\n\n{as_markdown(table)}\n{table.note}"
+            writer.add_text(f"tables/{table.name}", text)
+        writer.close()
+
+
+def _new_writer(folder: Path) -> Any:
+    """Return a writer of events below `folder`, without those of an earlier time."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise DependencyError(
+            "logger=tensorboard needs the package tensorboard, which is not installed; run: "
+            'pip install "delt-exp[tensorboard]"'
+        ) from None
+    place = folder / "tensorboard"
+    shutil.rmtree(place, ignore_errors=True)
+    return SummaryWriter(str(place))

@@ -17,12 +17,12 @@ STAGES = ("stage", "cached", "seconds", "build_seconds", "peak_bytes", "cuda_pea
 
 _SCORED = ("train_dataset", "scorer")
 _ORDERED = (*_SCORED, "selector", "orderer")
-# Artifact type, its place in the run folder, and the choices that name it; each is made from the one before.
-LINEAGE = (
-    ("scores", "scores.parquet", _SCORED),
-    ("order", "order.parquet", _ORDERED),
-    ("model", "model", (*_ORDERED, "model")),
-)
+# By artifact type: its place in the run folder, and the choices that name it; each is made from the one before.
+LINEAGE = {
+    "scores": ("scores.parquet", _SCORED),
+    "order": ("order.parquet", _ORDERED),
+    "model": ("model", (*_ORDERED, "model")),
+}
 
 
 def media(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,12 +57,11 @@ def artifacts(run: RunInfo, log_model: bool) -> Iterator[wandb.Artifact]:
     is a reference to its folder.
     """
     made_from: dict[str, str] = {}
-    for kind, place, groups in LINEAGE:
+    for kind, (place, _) in LINEAGE.items():
         path = run.folder / place
-        name = "-".join([kind, *(run.choices[group].replace("/", "-") for group in groups)])
         content = tree_digest(path)
         metadata = {"digest": content, "made_from": made_from, "run": run.name}
-        artifact = wandb.Artifact(name, type=kind, metadata=metadata)
+        artifact = wandb.Artifact(artifact_name(kind, run.choices), type=kind, metadata=metadata)
         if kind == "model" and not log_model:
             artifact.add_reference(path.absolute().as_uri(), checksum=False)
         elif path.is_dir():
@@ -71,3 +70,8 @@ def artifacts(run: RunInfo, log_model: bool) -> Iterator[wandb.Artifact]:
             artifact.add_file(str(path), policy="immutable", skip_cache=True)
         yield artifact
         made_from = {kind: content}
+
+
+def artifact_name(kind: str, choices: Mapping[str, str]) -> str:
+    """Return the name of a run's artifact: what was chosen to make it."""
+    return "-".join([kind, *(choices[group].replace("/", "-") for group in LINEAGE[kind][1])])

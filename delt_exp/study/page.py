@@ -1,10 +1,7 @@
 """The page of a study: one HTML file, its tables also as CSV, Markdown and LaTeX."""
 
-import csv
-import io
 import json
 import os
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,8 @@ from delt_exp.config import build
 from delt_exp.errors import DataError
 from delt_exp.files import written_aside
 from delt_exp.study.record import StudyRecord, read_study
-from delt_exp.study.report import Cell, Findings, Ranged, StudyReport, Table
+from delt_exp.study.report import Findings, StudyReport
+from delt_exp.study.tables import as_csv, as_latex, as_markdown, shown, sort_value
 
 PAGE_ROWS = 300  # of a table; more make a page slow to open, and the files have them all
 
@@ -25,21 +23,30 @@ def write_page(folder: Path) -> Path:
 
     Works for an unfinished study. Raises DataError where no run is finished, or too few to say anything.
     """
+    return write_findings(*read_findings(folder))
+
+
+def read_findings(folder: Path) -> tuple[StudyRecord, Findings]:
+    """Return the study in `folder` and what its finished runs say; raises DataError as `write_page` does."""
     study, config = read_study(folder)
     if not study.finished():
         raise DataError(f"{folder}: no run of this study is finished; repeat the command that started it")
     report: StudyReport = build(config["report"], "study.report")
     try:
-        findings = report.findings(study)
+        return study, report.findings(study)
     except KeyError as error:
         raise DataError(
             f"{folder}: a record of this study has no {error}: it was written by another version of this code; repeat "
             "the command that started the study, which finds what is finished and writes the records again"
         ) from error
+
+
+def write_findings(study: StudyRecord, findings: Findings) -> Path:
+    """Write `report.html` and the tables to the study's folder and return the page."""
     for table in findings.tables:
         for suffix, text in (("csv", as_csv(table)), ("md", as_markdown(table)), ("tex", as_latex(table))):
-            _write(folder / "tables" / f"{table.name}.{suffix}", text)
-    page = folder / "report.html"
+            _write(study.folder / "tables" / f"{table.name}.{suffix}", text)
+    page = study.folder / "report.html"
     _write(page, _render(study, findings))
     return page
 
@@ -83,75 +90,3 @@ def _runs(study: StudyRecord) -> list[dict[str, Any]]:
             {"arm": run.arm, "seed": run.seed, "overrides": " ".join(run.overrides), "state": state, "link": link}
         )
     return rows
-
-
-def shown(cell: Cell) -> str:
-    """Return a cell as the page shows it: numbers with three significant digits, nothing for None."""
-    if cell is None:
-        return ""
-    if isinstance(cell, Ranged):
-        return f"{shown(cell.value)} [{shown(cell.low)}, {shown(cell.high)}]"
-    if isinstance(cell, float):
-        return f"{cell:,.0f}" if 1e4 <= abs(cell) < 1e15 else f"{cell:.3g}"
-    return f"{cell:,}" if isinstance(cell, int) else cell
-
-
-def sort_value(cell: Cell) -> float | int | None:
-    """Return the number a cell is sorted by, None for text and nothing."""
-    if isinstance(cell, Ranged):
-        return cell.value
-    return cell if isinstance(cell, int | float) else None
-
-
-def as_csv(table: Table) -> str:
-    """Return the table with full precision; a number with an interval takes three columns."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    is_ranged = [any(isinstance(row[i], Ranged) for row in table.rows) for i in range(len(table.columns))]
-    writer.writerow(
-        [name for column, ranged in zip(table.columns, is_ranged, strict=True) for name in _names(column, ranged)]
-    )
-    for row in table.rows:
-        writer.writerow([value for cell, ranged in zip(row, is_ranged, strict=True) for value in _values(cell, ranged)])
-    return text.getvalue()
-
-
-def _names(column: str, is_ranged: bool) -> list[str]:
-    return [column, f"{column} low", f"{column} high"] if is_ranged else [column]
-
-
-def _values(cell: Cell, is_ranged: bool) -> list[Cell]:
-    if isinstance(cell, Ranged):
-        return [cell.value, cell.low, cell.high]
-    return [cell, None, None] if is_ranged else [cell]
-
-
-def as_markdown(table: Table) -> str:
-    """Return the table for a Markdown page."""
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-    rows = [line([shown(cell) for cell in row]) for row in table.rows]
-    return "\n".join([line(table.columns), "|" + "---|" * len(table.columns), *rows]) + "\n"
-
-
-_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "\\": r"\textbackslash{}",
-}
-
-
-def as_latex(table: Table) -> str:
-    """Return a `tabular` with the rules of booktabs."""
-
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join("".join(_LATEX.get(c, c) for c in cell) for cell in cells) + r" \\"
-
-    kinds = "".join(
-        "r" if all(isinstance(row[i], int | float) for row in table.rows) else "l" for i in range(len(table.columns))
-    )
-    rows = [line([shown(cell) for cell in row]) for row in table.rows]
-    head = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", line(table.columns), r"\midrule"]
-    return "\n".join([*head, *rows, r"\bottomrule", r"\end{tabular}"]) + "\n"

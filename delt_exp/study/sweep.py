@@ -12,10 +12,12 @@ from omegaconf import DictConfig, open_dict
 from delt_exp.config import build
 from delt_exp.errors import ConfigError, DeltError
 from delt_exp.progress import say
+from delt_exp.run_name import group_name
 from delt_exp.study.account import Account, account
 from delt_exp.study.definition import Job, Study
 from delt_exp.study.forecast import gpu_hours, outlook
-from delt_exp.study.page import write_page
+from delt_exp.study.logged import log_study
+from delt_exp.study.page import read_findings, write_findings
 from delt_exp.study.record import FILE, PlannedRun, StudyRecord, read_study
 
 WORDS = {"scores": "scorings", "model": "trainings"}
@@ -33,7 +35,7 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     _check_arguments(arguments, study, jobs)
     base = _base(cfg, loader, launcher, study.base, arguments)
     commands = [[text.replace("{base}", base) for text in (*study.common, *arguments, *job.overrides)] for job in jobs]
-    name = str(cfg.name or cfg.hydra.runtime.choices["study"].replace("/", "-"))
+    name = group_name(cfg.name, cfg.hydra.runtime.choices)
     configs = [_composed(cfg, loader, command) for command in commands]
     runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
     folder = Path(cfg.output_dir) / name
@@ -51,7 +53,9 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     for run in record.failed():
         say(f"failed: {' '.join(run.overrides)}\n  {run.error}")
     if record.finished():
-        say(f"study: {write_page(record.folder)}")
+        study_record, findings = read_findings(record.folder)
+        say(f"study: {write_findings(study_record, findings)}")
+        log_study(cfg, study_record, findings)
     if record.failed():
         raise SystemExit(1)
     return returns

@@ -1,4 +1,4 @@
-"""A finished run, made by hand: what loggers receive and find."""
+"""A finished run and a finished study, made by hand: what loggers receive and find."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from delt_exp.logger.base import RunInfo
+from delt_exp.logger.base import RunInfo, StudyInfo
+from delt_exp.study.report import Figure, Findings, Ranged, Table
 
 SCORES = np.array([0.0, 1.0, 1.0, 4.0], np.float32)
 CHOICES = {
@@ -26,6 +27,8 @@ ROWS = [
 ]
 RECORD = {
     "name": "night-01234567",
+    "id": "0123456789abcdef",
+    "choices": CHOICES,
     "seconds": 12.5,
     "score": {"name": "loss", "unit": "nats", "better": "lower"},
     "selection": {"kept_documents": 3, "of_documents": 4, "kept_tokens": 30, "of_tokens": 44},
@@ -42,9 +45,18 @@ RECORD = {
                  "prompt": "", "text": f"<b>{group}</b> naïve", "cut": 0}]
         for number, group in enumerate(("best", "median", "worst"))
     },
+    "alignment": [
+        {"metric": "ncd", "evaluation": "prose", "unit": "", "name": "compression", "before": {"value": 0.5},
+         "trained": {"value": 0.625}},
+    ],
     "stages": [
+        {"stage": "model", "key": "bb", "path": "/store/bb", "cached": True, "seconds": 0.25,
+         "cost": {"build_seconds": 2.0, "peak_bytes": 512, "cuda_peak_bytes": 0}},  # of the proxy
         {"stage": "scores", "key": "aa", "path": "/store/aa", "cached": True, "seconds": 0.5,
-         "cost": {"build_seconds": 9.0, "peak_bytes": 1024, "cuda_peak_bytes": 0}},
+         "cost": {"build_seconds": 9.0, "peak_bytes": 1024, "cuda_peak_bytes": 0,
+                  "used": {"model/bb": {"build_seconds": 2.0}, "scores/aa": {"build_seconds": 7.0}}}},
+        {"stage": "model", "key": "cc", "path": "/store/cc", "cached": False, "seconds": 4.0,
+         "cost": {"build_seconds": 4.0, "peak_bytes": 2048, "cuda_peak_bytes": 0}},
     ],
 }  # fmt: skip
 
@@ -62,4 +74,16 @@ def make_run(tmp_path: Path, name: str = "night-01234567", run_id: str = "012345
     (folder / "report.html").write_text("<!doctype html><title>page</title>")
     (folder / "record.json").write_text(json.dumps(RECORD))
     config = {"seed": 3, "selector": {"ratio": 0.5}, "name": None}
-    return RunInfo(name, run_id, folder, config, CHOICES, group="study")
+    return RunInfo(name, run_id, folder, config, CHOICES, "study", {"scorer": "lqs", "selector.ratio": "0.5"})
+
+
+def make_study(tmp_path: Path) -> StudyInfo:
+    """Return a study of one run whose folder holds page and table."""
+    folder = tmp_path / "night"
+    (folder / "tables").mkdir(parents=True)
+    for name in ("study.json", "report.html", "tables/board.csv", "tables/board.md", "tables/board.tex"):
+        (folder / name).write_text(name)
+    table = Table("board", "Board", "Read it so.", ["arm", "loss"], [["lqs", Ranged(1.0, 0.5, 1.5)], ["random", None]])
+    figure = Figure("curve", "Curve", "", {"data": [{"type": "scatter", "x": [0, 1], "y": [2, 3]}], "layout": {}})
+    findings = Findings("Yes: it does.", [figure], [table])
+    return StudyInfo("night", "fedcba9876543210", folder, "Does it help?", {"seeds": [3]}, findings, [RECORD])

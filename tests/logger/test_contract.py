@@ -9,7 +9,8 @@ import pytest
 from hydra.utils import get_class
 
 from delt_exp.config import build, plain
-from tests.logger.run_folder import RECORD, ROWS, make_run
+from delt_exp.logger.base import StudyLogger
+from tests.logger.run_folder import RECORD, ROWS, make_run, make_study
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "logger").glob("*.yaml"))
@@ -67,6 +68,16 @@ def test_two_runs_in_a_row_with_lines_from_another_thread_leave_the_run_folder_a
         sender.join()
         logger.finish(RECORD)
         assert before.items() <= contents(run.folder).items()
+
+
+def test_a_logger_that_takes_studies_takes_one_twice_and_leaves_its_folder_as_it_was(logger, tmp_path):
+    if not isinstance(logger, StudyLogger):
+        pytest.skip("what it would write, the folder of a study has already")
+    study = make_study(tmp_path)
+    before = contents(study.folder)
+    for _ in range(2):
+        logger.log_study(study)
+        assert before.items() <= contents(study.folder).items()
 
 
 def test_an_abandoned_run_can_be_started_again(logger, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from delt_exp.errors import DependencyError
 from delt_exp.logger.tensorboard import TensorBoardLogger
-from tests.logger.run_folder import RECORD, ROWS, SCORES, make_run
+from tests.logger.run_folder import RECORD, ROWS, SCORES, make_run, make_study
 
 
 def read_events(folder):
@@ -44,8 +44,16 @@ def test_curves_are_drawn_once_against_trained_tokens(events, name, values):
     )
 
 
-def test_evaluation_and_verdict_stand_at_the_end(events):
-    expected = {"eval/prose/loss": 3.5, "eval/prose/loss_stderr": 0.25, "eval/quiz/acc": 0.75, "order_verified": 1.0}
+def test_evaluation_alignment_cost_and_verdict_stand_at_the_end(events):
+    expected = {
+        "eval/prose/loss": 3.5,
+        "eval/prose/loss_stderr": 0.25,
+        "eval/quiz/acc": 0.75,
+        "alignment/prose/ncd": 0.625,
+        "cost/scoring_seconds": 9.0,
+        "cost/training_seconds": 4.0,
+        "order_verified": 1.0,
+    }
     shown = {name: [(event.step, event.value) for event in events.Scalars(name)] for name in expected}
     assert shown == {name: [(1600, value)] for name, value in expected.items()}
     assert "eval/quiz/acc_stderr" not in events.Tags()["scalars"]
@@ -80,6 +88,21 @@ def test_what_an_abandoned_run_wrote_stays_readable(tmp_path):
     logger.metrics(ROWS[0])
     logger.abandon()
     assert [event.value for event in read_events(run.folder).Scalars("train/loss")] == [5.0]
+
+
+def test_a_study_is_readable_as_text(tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    study = make_study(tmp_path)
+    for _ in range(2):
+        TensorBoardLogger().log_study(study)
+    events = read_events(study.folder)
+    texts = {}
+    for name in ("answer", "tables/board"):
+        (event,) = events.Tensors(f"{name}/text_summary")
+        texts[name] = event.tensor_proto.string_val[0].decode()
+    assert texts["answer"] == "**Does it help?**\n\nYes: it does."
+    table = "| arm | loss |\n|---|---|\n| lqs | 1 [0.5, 1.5] |\n| random |  |\n"
+    assert texts["tables/board"] == f"**Board**\n\n{table}\nRead it so."
 
 
 def test_a_missing_package_is_named_with_the_cure(tmp_path, monkeypatch):

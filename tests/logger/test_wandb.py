@@ -14,7 +14,7 @@ import wandb
 
 from delt_exp.errors import ConfigError
 from delt_exp.logger.wandb import WandbLogger
-from tests.logger.run_folder import CHOICES, RECORD, ROWS, make_run
+from tests.logger.run_folder import CHOICES, RECORD, ROWS, make_run, make_study
 from tests.logger.wandb_reader import read_offline_run
 
 SECRET = "5ec2e7" * 7  # as long as a real key
@@ -76,7 +76,7 @@ def runs(tmp_path_factory):
         logger.finish(RECORD)
         patch.setenv("WANDB_API_KEY", SECRET)
         logger = WandbLogger(**SETTINGS | {"mode": "offline"})
-        logger.start(replace(second, config={"seed": 4}, group=None))
+        logger.start(replace(second, config={"seed": 4}, group=None, arm={}))
         logger.metrics(ROWS[0])
         logger.abandon()
         wandb.teardown()
@@ -90,15 +90,20 @@ def first(runs):
     return runs.first
 
 
-def test_the_run_is_named_after_the_science_and_tagged_with_the_choices(first):
+def test_a_run_of_a_study_is_named_by_what_differs_and_tagged_with_the_choices(first):
     run = first.run
-    assert (run.run_id, run.display_name, run.project) == ("0123456789abcdef", "night-01234567", "reading")
+    assert (run.run_id, run.display_name, run.project) == ("0123456789abcdef", "lqs · 0.5 · s3", "reading")
     assert (run.run_group, run.job_type) == ("study", "experiment")
     assert list(run.tags) == ["scorer=perplexity", "selector=top_r", "orderer=folding", "model=tiny", "night"]
 
 
-def test_the_configuration_is_complete(first):
+def test_a_run_outside_a_study_is_named_as_its_folder(runs):
+    assert runs.second.run.display_name == "day-89abcdef"
+
+
+def test_the_configuration_is_complete_and_can_be_grouped_by_arm(first):
     expected = {"seed": 3, "selector": {"ratio": 0.5}, "name": None, "choices": CHOICES}
+    expected |= {"arm": {"scorer": "lqs", "selector_ratio": "0.5"}, "folder": "night-01234567"}
     assert {key: value for key, value in first.config.items() if key != "_wandb"} == expected
 
 
@@ -129,6 +134,9 @@ def test_the_summary_holds_the_smallest_loss_and_every_measure(first):
         "eval/quiz/acc": 0.75,
         "eval/quiz/acc_count": 4,
         "order_verified": True,
+        "alignment/prose/ncd": 0.625,
+        "cost/scoring_seconds": 9.0,
+        "cost/training_seconds": 4.0,
         "selection/kept_documents": 3,
         "training/tokens": 1600,
         "seconds": 12.5,
@@ -165,7 +173,9 @@ def test_tables_hold_documents_results_and_costs(runs):
         ("quiz", 0.75, None),
     ]
     assert [(row["stage"], row["build_seconds"], row["peak_bytes"]) for row in table("stages")] == [
-        ("scores", 9.0, 1024)
+        ("model", 2.0, 512),
+        ("scores", 9.0, 1024),
+        ("model", 4.0, 2048),
     ]
 
 
@@ -201,6 +211,23 @@ def test_two_runs_of_one_process_do_not_mix(runs):
 
 def test_a_finished_run_ends_with_0_and_an_abandoned_one_with_1(runs):
     assert (runs.first.exit_code, runs.second.exit_code) == (0, 1)
+
+
+def test_a_finished_run_replaces_earlier_attempts_on_disk_but_none_that_may_still_be_written(tmp_path, monkeypatch):
+    isolate(monkeypatch, tmp_path)
+    logger, info = WandbLogger(**SETTINGS), make_run(tmp_path)
+    other = info.folder / "wandb" / f"offline-run-20260101_000000-{info.id}"
+    other.mkdir(parents=True)
+    for _ in range(2):
+        logger.start(info)
+        logger.metrics(ROWS[0])
+        logger.abandon()
+    logger.start(info)
+    logger.finish(RECORD)
+    wandb.teardown()
+    (file,) = info.folder.glob("wandb/offline-run-*/*.wandb")
+    assert read_offline_run(info.folder).exit_code == 0
+    assert set(info.folder.glob("wandb/offline-run-*")) == {other, file.parent}
 
 
 def files_with_the_key(folder):
@@ -270,10 +297,12 @@ logger.abandon()
 class StandIn:
     """Plays an online run that already has the lines before step 20."""
 
-    step, offline, disabled = 20, False, False
+    step, offline, disabled, id, dir = 20, False, False, "0123456789abcdef", "wandb/run-1/files"
 
     def __init__(self):
-        self.steps, self.logged, self.consumed, self.summary, self.exit_code = [], [], [], {}, None
+        Path(self.dir).mkdir(parents=True, exist_ok=True)
+        self.steps, self.logged, self.aliases, self.consumed, self.summary = [], [], [], [], {}
+        self.exit_code = None
 
     def define_metric(self, *_, **__): ...
 
@@ -282,14 +311,16 @@ class StandIn:
     def log(self, values, step=None):
         self.steps.append(step)
 
-    def log_artifact(self, artifact):
+    def log_artifact(self, artifact, aliases=("latest",)):
         self.logged.append(artifact)
+        self.aliases.append(list(aliases))
         return SimpleNamespace(name=artifact.name, wait=lambda timeout: artifact)
 
     def use_artifact(self, artifact):
-        if artifact.type == "order":
+        name = artifact if isinstance(artifact, str) else artifact.type
+        if "order" in name:
             raise wandb.errors.CommError("connection lost")
-        self.consumed.append(artifact.type)
+        self.consumed.append(name)
 
     def finish(self, exit_code=0):
         self.exit_code = exit_code
@@ -318,6 +349,7 @@ def test_a_resumed_run_gets_only_the_lines_it_lacks(stand_in):
 def test_an_online_run_consumes_what_its_model_was_made_from_and_survives_a_lost_connection(stand_in, capsys):
     stand_in.logger.finish(RECORD)
     assert [artifact.type for artifact in stand_in.run.logged] == ["scores", "order", "model"]
+    assert stand_in.run.aliases == [["latest", "0123456789abcdef"]] * 3  # by which a study finds them
     assert stand_in.run.consumed == ["scores"]
     said = "order-stdlib-perplexity-top_r-folding is not shown as consumed: connection lost"
     assert said in " ".join(capsys.readouterr().err.split())
@@ -336,3 +368,30 @@ def test_a_run_that_cannot_be_completed_is_closed_as_failed(stand_in):
     with pytest.raises(FileNotFoundError):
         stand_in.logger.finish(RECORD)
     assert stand_in.run.exit_code == 1
+
+
+def test_a_study_resumes_its_own_run_and_consumes_the_models_it_compares(stand_in, tmp_path):
+    study = make_study(tmp_path)
+    stand_in.logger.log_study(study)
+    expected = {"id": study.id, "name": "night", "group": "night", "job_type": "study", "resume": "allow"}
+    assert {key: stand_in.options[key] for key in expected} == expected
+    assert stand_in.run.consumed == ["model-stdlib-perplexity-top_r-folding-tiny:0123456789abcdef"]
+    assert stand_in.run.exit_code == 0
+
+
+def test_a_study_that_cannot_be_logged_whole_is_closed_as_failed(stand_in, tmp_path):
+    study = make_study(tmp_path)
+    (study.folder / "tables" / "board.csv").unlink()
+    with pytest.raises(ValueError, match=r"board\.csv"):
+        stand_in.logger.log_study(study)
+    assert stand_in.run.exit_code == 1
+
+
+def test_a_repeated_study_replaces_itself_on_disk(tmp_path, monkeypatch):
+    isolate(monkeypatch, tmp_path)
+    study = make_study(tmp_path)
+    for answer in ("Not yet.", "Yes."):
+        study = replace(study, findings=replace(study.findings, answer=answer))
+        WandbLogger(**SETTINGS).log_study(study)
+    wandb.teardown()
+    assert read_offline_run(study.folder).summary["answer"] == "Yes."

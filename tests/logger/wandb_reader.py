@@ -64,7 +64,11 @@ def values(items: Iterable[Any]) -> dict[str, Any]:
 
 
 def read_offline_run(run_folder: Path) -> OfflineRun:
-    """Read the only offline run below a run folder."""
+    """Read the only offline run below a run folder.
+
+    `wandb.teardown()` must come before where the run was logged by this process: `finish` returns before the file is
+    written to its end.
+    """
     (file,) = run_folder.glob("wandb/offline-run-*/*.wandb")
     result = OfflineRun()
     for record in records(file.read_bytes()):

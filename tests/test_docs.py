@@ -1,8 +1,12 @@
-"""Every command in the documentation is executed, and every Python block runs."""
+"""Every command in the documentation is executed, every Python block runs, every file that a page writes works."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,12 @@ from omegaconf import OmegaConf
 
 from delt_exp.cli import CONF, at_scale, main
 from delt_exp.cli_check import check_command
+from delt_exp.config import construct
+from delt_exp.plan import PlanSettings
+from delt_exp.report.style import STYLE
 from delt_exp.run_name import register_resolvers
+from tests.helpers import words as random_words
+from tests.runs import write_jsonl
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -26,24 +35,64 @@ SMALL = {
     "proxy.recipe.network.config.hidden_size": "16",
     "proxy.recipe.network.config.intermediate_size": "32",
 }
-SMALL_ANNOTATION = {
-    "scorer.num_steps": "2",
-    "scorer.num_proxies": "24",
-    "scorer.num_target": "4",
-    "scorer.data_scorer.epochs": "1",
+SMALL_PROBE = {
+    "probe.train_tokens": "2_048",
+    "probe.dataset.max_bytes": "40_000",
+    "probe.recipe.network.config.hidden_size": "16",
+    "probe.recipe.network.config.intermediate_size": "32",
 }
+SMALL_ANNOTATION = {"num_steps": "2", "num_proxies": "24", "num_target": "4", "data_scorer.epochs": "1"}
+READ_BY_SMALL = ("train_dataset", "target_dataset", "eval_dataset", "alignment", "scorer", "selector", "experiment")
 NEEDS_MORE = re.compile(r"study=|mistral|gpt2|c4|trainer=gpu|trainer=ddp|kenlm|FILE|general|PATH")
+# The files that pages read, one record a line with these fields.
+SAMPLES = {
+    "articles.jsonl": ("title", "body"),
+    "wanted.jsonl": ("text",),
+    "heldout.jsonl": ("text",),
+    "questions.jsonl": ("question", "answer"),
+}
+COMMANDS = ("python run.py", "python -m delt_exp", "python -m pytest")
 
 
-def blocks(language):
-    for page in PAGES:
+@pytest.fixture(autouse=True)
+def _surroundings(tmp_path, monkeypatch):
+    """The files that documented commands read, and coarse pictures, which are faster."""
+    monkeypatch.setitem(STYLE, "figure.dpi", 30)
+    monkeypatch.setitem(STYLE, "figure.constrained_layout.use", False)
+    for seed, (name, fields) in enumerate(SAMPLES.items()):
+        texts = random_words(60 * len(fields), seed)
+        rows = zip(*(texts[n :: len(fields)] for n in range(len(fields))), strict=True)
+        write_jsonl(tmp_path / name, [dict(zip(fields, row, strict=True)) for row in rows])
+
+
+def blocks(language, pages=PAGES):
+    for page in pages:
         for block in re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.M | re.S):
             yield page, block
 
 
+def written_files():
+    """Path and content of the files that pages tell a reader to write: blocks with a title."""
+    for page in PAGES:
+        for path, content in re.findall(r'^```\w+ title="(.+?)"\n(.*?)^```', page.read_text(), flags=re.M | re.S):
+            yield Path(path), content
+
+
+def lines_of_commands(pages=PAGES):
+    """Every line of the bash blocks, without comments."""
+    lines = (line.strip() for _, block in blocks("bash", pages) for line in re.sub(r"\\\n\s*", "", block).splitlines())
+    return {line.split(" #")[0].strip() for line in lines if line}
+
+
 def commands(prefix):
-    lines = (line.strip() for _, block in blocks("bash") for line in block.replace("\\\n", " ").splitlines())
-    return sorted({line.split(" #")[0].strip() for line in lines if line.startswith(prefix)})
+    return sorted(line for line in lines_of_commands() if line.startswith(prefix))
+
+
+def skip_what_is_still_to_be_written(command):
+    """A command that names an option written on a page is run where the page's files are: see the test of them."""
+    names = {path.stem for path, _ in written_files() if path.parts[0] == "conf" and not (ROOT / path).exists()}
+    if names & set(re.split(r"[=\s]", command)):
+        pytest.skip("names a file that a page writes")
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +101,18 @@ def store(tmp_path_factory):
     return tmp_path_factory.mktemp("store")
 
 
-@pytest.mark.parametrize("command", commands("python run.py"))
+@pytest.mark.parametrize("command", commands("python run.py"), ids=str)
 def test_documented_runs_work(command, tmp_path, monkeypatch, store):
+    skip_what_is_still_to_be_written(command)
     words = shlex.split(command)[2:]
     if "--help" in words or "--cfg" in words or NEEDS_MORE.search(command):
-        check_command(CONF, at_scale([w for w in words if w != "--help"]))
+        words = at_scale([word for word in words if word not in ("--help", "--cfg", "job")])
+        check_command(CONF, words)
+        construct(PlanSettings, composed(tuple(words)).training, "training")
         return
+    if is_about_a_method(command):  # the runs of other pages evaluate and draw
+        words.append("eval_dataset=none")
+        monkeypatch.setattr("delt_exp.report.page.write_plots", lambda folder, record: {})
     overrides = small(words)
     monkeypatch.setattr(sys, "argv", ["run.py", *words, *overrides, f"data_dir={LOCAL_DATA}", f"store.root={store}"])
     main()
@@ -65,41 +120,81 @@ def test_documented_runs_work(command, tmp_path, monkeypatch, store):
         assert list(tmp_path.glob("outputs/runs/*/report.html"))
 
 
-def small(words):
-    """Return overrides that make a run small, where its command does not say otherwise."""
-    first = [re.sub(r"(orderer|seed)=(\w+),.*", r"\1=\2", word) for word in words if word != "-m"]
+def is_about_a_method(command):
+    """Whether a command stands on pages of scorers, selectors and orderers alone."""
+    others = [page for page in PAGES if page.parts[-3] != "methods" or page.parent.name == "alignment"]
+    return command not in lines_of_commands(others)
+
+
+@cache
+def composed(words):
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", first)
+        return compose("config", list(words))
+
+
+def small(words):
+    """Return overrides that make a run small, where its command does not say otherwise."""
+    config = composed(tuple(word for word in words if re.split("[=@.]", word)[0] in READ_BY_SMALL))
     if "${data_dir}" in OmegaConf.to_yaml(config) and not LOCAL_DATA.exists():
         pytest.skip("needs the local data folder")
-    datasets = {"train_dataset": config.train_dataset, "target_dataset": config.target_dataset}
-    datasets |= {f"eval_dataset.{name}.dataset": node.dataset for name, node in config.eval_dataset.items()}
-    limits = {}
-    for place, node in datasets.items():
-        limits |= {f"{place}.max_bytes": "40_000"} if "max_bytes" in node else {f"{place}.max_documents": "60"}
-    limits |= SMALL_ANNOTATION if config.scorer.get("data_scorer") else {}
+    limits = SMALL | (SMALL_PROBE if any("probe" in node for node in config.alignment.values()) else {})
+    for name, node in config.eval_dataset.items():
+        limits |= at_most(f"eval_dataset.{name}.dataset", node.dataset, num_bytes="10_000", num_documents="20")
+    for place in ("train_dataset", "target_dataset"):
+        if place == "target_dataset" or "k" not in config.selector:
+            limits |= at_most(place, config[place], num_bytes="40_000", num_documents="60")
+    for place, node in {"scorer": config.scorer, "scorer.base": config.scorer.get("base", {})}.items():
+        if node.get("data_scorer"):
+            limits |= {f"{place}.{key}": value for key, value in SMALL_ANNOTATION.items()}
+    return unsaid(limits, words)
+
+
+def at_most(place, dataset, *, num_bytes, num_documents):
+    return {f"{place}.max_bytes": num_bytes} if "max_bytes" in dataset else {f"{place}.max_documents": num_documents}
+
+
+def unsaid(limits, words):
+    """Return the limits as overrides, without those that the command sets itself."""
     said = {word.split("=")[0] for word in words}
-    return [f"{key}={value}" for key, value in (SMALL | limits).items() if key not in said]
+    return [f"{key}={value}" for key, value in limits.items() if key not in said]
 
 
-@pytest.mark.parametrize("command", commands("python -m delt_exp"))
+@pytest.mark.parametrize("command", commands("python -m delt_exp"), ids=str)
 def test_documented_tools_work(command, tmp_path, monkeypatch, capsys):
     import runpy
 
+    skip_what_is_still_to_be_written(command)
     if re.search(r"RUN|KEY|FOLDER", command):
         pytest.skip("a form with a placeholder; its parts are tested with the tool")
     words = shlex.split(command)
-    monkeypatch.setattr(sys, "argv", words[2:])
+    monkeypatch.setattr(sys, "argv", [*words[2:], *small_texts(words[3:])])
     with pytest.raises(SystemExit) if "--help" in words else _nothing():
         runpy.run_module(words[2], run_name="__main__")
     assert capsys.readouterr().out
+
+
+def small_texts(words):
+    """Return overrides that make a comparison of texts small, where its command does not say otherwise."""
+    if "--help" in words or not any("alignment" in word for word in words):
+        return []
+    return unsaid(SMALL_PROBE | {f"corpora.{word}.max_bytes": "40_000" for word in words if "stdlib" in word}, words)
 
 
 def _nothing():
     from contextlib import nullcontext
 
     return nullcontext()
+
+
+def test_every_line_of_a_bash_block_is_a_command_that_is_run():
+    assert [line for line in lines_of_commands() if not line.startswith((*COMMANDS, "#"))] == []
+
+
+def test_no_command_hides_outside_the_bash_blocks():
+    for page in PAGES:
+        rest = re.sub(r"^```bash\n.*?^```", "", page.read_text(), flags=re.M | re.S)
+        assert not re.findall(rf"^\s*(?:{'|'.join(map(re.escape, COMMANDS))}).*", rest, flags=re.M), page.name
 
 
 @pytest.mark.parametrize("page", sorted({page for page, _ in blocks("python")}), ids=lambda page: page.name)
@@ -114,11 +209,31 @@ def test_python_blocks_of_a_page_run_in_order(page, capsys):
     assert "loss" in capsys.readouterr().out
 
 
-def test_links_inside_the_documentation_point_to_files():
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-            if not target.startswith("http"):
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+def test_every_python_block_is_run_or_written_to_a_file():
+    text = "".join(page.read_text() for page in PAGES)
+    written = [path for path, _ in written_files() if path.suffix == ".py"]
+    assert len(re.findall(r"^ *```py", text, flags=re.M)) == len(list(blocks("python"))) + len(written)
+
+
+def test_what_pages_tell_to_write_works_without_another_edit(tmp_path):
+    """In a copy of the checkout: the tests of the files, the contract tests, and the commands that use them."""
+    checkout = tmp_path / "checkout"
+    for name in ("conf", "delt_exp", "docs", "hydra_plugins", "tests"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("README.md", "pyproject.toml", "run.py"):
+        shutil.copyfile(ROOT / name, checkout / name)
+    for path, content in written_files():
+        assert not (checkout / path).exists()
+        (checkout / path).write_text(content)
+    names = {path.stem.removeprefix("test_") for path, _ in written_files()}
+    chosen = ["tests/scorer", "tests/test_conf.py", "tests/test_docs.py", "-k", " or ".join(sorted(names))]
+    command = [sys.executable, "-m", "pytest", *chosen, "-p", "no:cacheprovider", "-rA"]
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    for command in commands("python"):
+        if names & set(re.split(r"[=\s]", command)) and "pytest" not in command:
+            assert f"[{command}]" in done.stdout.replace("PASSED ", "")
 
 
 def test_the_study_that_the_page_writes_composes(tmp_path):

@@ -1,0 +1,147 @@
+"""The site builds strictly, its links lead somewhere, it asks no other host for anything; every method has its page."""
+
+import functools
+import http.server
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from typing import ClassVar
+
+import pytest
+
+from delt_exp.cli import CONF
+from delt_exp.cli_help import options
+from tests.report.test_page import BROWSER, Page
+from tests.test_docs import PAGES, ROOT
+
+METHODS = [
+    (group, option)
+    for group in ("scorer", "selector", "orderer", "alignment")
+    for option in options(CONF, group)
+    if option != "none"
+]
+SECTIONS = ["## When to use it", "## Deviations from the source", "## Settings"]
+# Attributes whose address a browser fetches by itself; a link to click on is none of them.
+FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "object": "data"}
+FETCHED_RELATIONS = {"stylesheet", "icon", "preload", "modulepreload", "manifest"}
+
+# Several pages in one window, which is faster than a browser for each; the console has the complaints of all.
+FRAMES = """<!doctype html><meta charset="utf-8"><p id="seen"></p><script>
+const frames = ["index", "concepts", "methods/scorer/lqs"].map((page) => {
+  const frame = Object.assign(document.createElement("iframe"), { src: `${page}.html` });
+  document.body.append(frame);
+  return frame;
+});
+onload = () => {
+  const asked = frames.flatMap((frame) => frame.contentWindow.performance.getEntriesByType("resource"));
+  const seen = {
+    titles: frames.map((frame) => frame.contentDocument.title),
+    here: asked.filter((entry) => entry.name.startsWith(location.origin)).length,
+    elsewhere: asked.map((entry) => entry.name).filter((name) => !/^(data:|blob:)/.test(name))
+      .filter((name) => !name.startsWith(location.origin)),
+  };
+  document.getElementById("seen").textContent = JSON.stringify(seen);
+};
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built as `make docs` builds it: a warning, such as a link or anchor without a place, ends the build."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    return {path: Page(path.read_text()) for path in sorted(site.rglob("*.html"))}
+
+
+def test_every_markdown_page_is_in_the_site(site):
+    written = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in PAGES if path.parent != ROOT}
+    assert {site / path for path in written} <= set(site.rglob("*.html"))
+
+
+def test_every_internal_link_and_anchor_leads_somewhere(pages):
+    anchors = {path: {attributes.get("id") for _, attributes in page.tags} for path, page in pages.items()}
+    for path, page in pages.items():
+        for target in (attributes.get("href", "") for _, attributes in page.tags):
+            address, _, anchor = (target or "").partition("#")
+            if re.match(r"[a-z]+:", address) or path.name == "404.html":
+                continue
+            place = (path.parent / address).resolve() if address else path
+            assert place.exists(), f"{path.name}: {target}"
+            assert not anchor or place.suffix != ".html" or anchor in anchors[place] | {"__top"}, (
+                f"{path.name}: {target}"
+            )
+
+
+def test_a_page_fetches_nothing_from_another_host(site, pages):
+    for path, page in pages.items():
+        fetched = [attributes.get(FETCHED[tag]) for tag, attributes in page.tags if tag in FETCHED]
+        links = [attributes for tag, attributes in page.tags if tag == "link"]
+        fetched += [link["href"] for link in links if FETCHED_RELATIONS & set(link["rel"].split())]
+        assert [address for address in fetched if address and re.match(r"([a-z]+:)?//", address)] == [], path.name
+    for path in site.rglob("*.css"):
+        assert not re.search(r"""(@import|url\()\s*["']?(https?:)?//""", path.read_text()), path.name
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
+def test_a_real_browser_shows_pages_without_a_complaint(site, tmp_path):
+    (site / "frames").write_text(FRAMES)
+    handler = functools.partial(_Silent, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found, console = browse(f"http://127.0.0.1:{server.server_port}/frames", tmp_path)
+        server.shutdown()
+    seen = json.loads(found.text.split("const frames")[0])
+    assert seen["titles"] == ["What it is - delt-exp", "Concepts - delt-exp", "lqs - delt-exp"]
+    assert seen["here"] > len(seen["titles"])
+    assert seen["elsewhere"] == []
+    assert console == []
+
+
+class _Silent(http.server.SimpleHTTPRequestHandler):
+    extensions_map: ClassVar = {**http.server.SimpleHTTPRequestHandler.extensions_map, "": "text/html"}
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+def browse(url, tmp_path):
+    """Open a page where no host but this machine can be reached; return its final DOM and the console lines."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    alone = ["--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", f"--user-data-dir={tmp_path / 'profile'}"]
+    log = ["--enable-logging=stderr", "--v=0", "--dump-dom", url]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [BROWSER, *flags, *alone, *log], capture_output=True, text=True, check=True, timeout=60, env=environment
+    )
+    return Page(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.parametrize(("group", "option"), METHODS)
+def test_every_method_has_its_page(group, option):
+    text = (ROOT / "docs" / "methods" / group / f"{option}.md").read_text()
+    assert text.startswith(f"# {option}\n")
+    assert re.findall("^## .*", text, flags=re.M)[-3:] == SECTIONS
+    assert "## Definition" in text
+    for fact in ("source", "cost", "code"):
+        assert re.search(rf"^\| {fact} \| .+ \|$", text, flags=re.M), fact
+    assert f'--8<-- "conf/{group}/{option}.yaml"' in text
+    assert re.search(rf"^python .*\b{group}[.=].*{option}", text, flags=re.M)
+    assert f"(methods/{group}/{option}.md)" in (ROOT / "docs" / "methods.md").read_text()
+
+
+def test_links_between_the_markdown_files_point_to_files():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"

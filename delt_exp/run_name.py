@@ -45,7 +45,7 @@ def run_info(cfg: DictConfig, hydra_config: Any) -> RunInfo:
     folder = Path(hydra_config.runtime.output_dir)
     choices = {str(k): str(v) for k, v in hydra_config.runtime.choices.items() if not str(k).startswith("hydra/")}
     group = group_name(cfg.name, hydra_config.runtime.choices) if hydra_config.mode.name == "MULTIRUN" else None
-    arm = _arm(Path(cfg.output_dir) / group, folder) if group and cfg.study else {}
+    arm = _arm(Path(cfg.output_dir) / group, folder) if group and cfg.get("study") else {}
     return RunInfo(folder.name, run_id(cfg), folder, plain(cfg), choices, group, arm)
 
 

@@ -5,15 +5,21 @@ Shape suffixes: S seeds, D documents.
 Seeds and documents are both draws from many more, so an error over one of them alone claims too much. Here both are
 random (Clark 1973). With w_d tokens in document d (mean W, share u_d = w_d / W), x_sd the difference of its sums of
 nats and m = sum x_sd / (S sum w_d) the difference of the token means, the ratio estimator is linear in
+
     z_sd = x_sd / W - m u_d = seed effect * u_d + document effect + rest,
+
 exactly over seeds and to first order over documents (Cochran 1977, section 6.4). Its variance is
+
     V = V_S + V_D,   V_S = MS_S / (S D),   V_D = max(MS_D - MS_R, 0) / (S D),
+
 from the mean squares of seeds, documents and rest (z_sd - z_.d - z_s. u_d: the effect of a seed is one of tokens, so it
 grows with the document). V_S holds the rest already, hence the subtraction; V is never below the variance over seeds.
 What departs from the textbook, and why (simulated below):
+
 - MS_D is that of the jackknife, z_.d / (1 - u_d / D), and has Kish's effective number of documents,
   (sum w)^2 / sum w^2, less 1 as degrees of freedom: few long documents are few documents. For equal lengths this is
   the classical mean square on D - 1.
+
 - The half width is sqrt(V_S t^2(S - 1) + V_D t^2(df_D)) (Banerjee 1961), not Satterthwaite's t(df) sqrt(V), whose df
   is overestimated just when V is underestimated: with 4 arms and 5 seeds Holm then made a false claim in 8 of 100
   studies. With one factor left, both are the t-test.

@@ -3,10 +3,12 @@
 import difflib
 import os
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.errors import HydraException
@@ -14,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from delt_exp.cli_help import group_names, options
-from delt_exp.errors import ConfigError, StoreError
+from delt_exp.errors import ConfigError, DependencyError, StoreError
 from delt_exp.files import disk_errors
 
 # What hydra.main understands; its own parser would answer a misspelt one with status 2 and a page of usage.
@@ -23,10 +25,12 @@ FLAGS = (
     "--help", "-h", "--hydra-help", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn",
     "--config-dir", "-cd", "--experimental-rerun",
 )  # fmt: skip
+LAUNCHER = "hydra/launcher"
+ENGINES = {"joblib": ("parallel", "joblib"), "submitit": ("slurm", "slurm_nodes", "submitit_local", "submitit_slurm")}
 
 
 def check_command(conf: Path, arguments: Sequence[str]) -> None:
-    """Raise ConfigError or StoreError, naming the nearest right word, if the command cannot run."""
+    """Raise ConfigError, DependencyError or StoreError, naming the nearest right word, if the command cannot run."""
     flags, texts = split_arguments(arguments)
     for flag in flags:
         if flag.startswith("-") and flag.split("=")[0] not in FLAGS:
@@ -41,6 +45,8 @@ def check_command(conf: Path, arguments: Sequence[str]) -> None:
         _check_option(conf, override)
     config = _compose(conf, overrides)
     if not {"--cfg", "-c", "--info", "-i", "--hydra-help"} & set(arguments):
+        if config.get("study") is None and not {"--multirun", "-m"} & set(flags):
+            _refuse_launcher(overrides)
         _check_values(config)
         _check_output(Path(config.output_dir))
 
@@ -55,12 +61,39 @@ def _check_option(conf: Path, override: Override) -> None:
     group = (override.key_or_group or "").split("@")[0]
     if not (conf / group).is_dir() or override.is_delete():
         return
-    known = options(conf, group)
+    known = _known(conf, group)
     for value in _values(override):
+        if group == LAUNCHER:
+            _check_engine(str(value))
         if value is not None and str(value) not in known:
             raise ConfigError(
                 f"{group} has no option {value!r}{_nearest(str(value), known)}; options: {', '.join(known)}"
             )
+
+
+def _known(conf: Path, group: str) -> list[str]:
+    """Return the options of a group; of Hydra's own groups also those that its plugins bring."""
+    if not group.startswith("hydra/"):
+        return options(conf, group)
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        return GlobalHydra.instance().config_loader().get_group_options(group)
+
+
+def _check_engine(launcher: str) -> None:
+    """Raise DependencyError when the package behind a launcher is not installed."""
+    for engine, launchers in ENGINES.items():
+        if launcher in launchers and find_spec(f"hydra_plugins.hydra_{engine}_launcher") is None:
+            raise DependencyError(
+                f"{LAUNCHER}={launcher} needs the package hydra-{engine}-launcher, which is not installed; run: "
+                'pip install "delt-exp[cluster]"'
+            )
+
+
+def _refuse_launcher(overrides: Sequence[Override]) -> None:
+    """Raise ConfigError for a launcher that Hydra would not ask, because there is only one run."""
+    for override in overrides:
+        if override.key_or_group == LAUNCHER:
+            raise ConfigError(f"{override.input_line} starts the runs of a sweep or a study; for one run, add -m")
 
 
 def _values(override: Override) -> Iterable[Any]:

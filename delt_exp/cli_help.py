@@ -8,6 +8,7 @@ USAGE = """\
 python run.py [GROUP=OPTION ...] [KEY=VALUE ...]       one run
 python run.py -m GROUP=OPTION,OPTION KEY=VALUE,VALUE   a sweep over all combinations
 python run.py study=NAME [scale=paper] [...]           many runs that answer one question, and one page about them
+python run.py -m [...] hydra/launcher=parallel         the runs of a sweep or study at once; without it one by one
 python run.py --cfg job [...]                          show the configuration and stop
 """
 
@@ -28,12 +29,12 @@ def help_text(conf: Path) -> str:
 
 
 def group_names(conf: Path) -> list[str]:
-    """Return the config groups in the order of the data flow."""
+    """Return the config groups in the order of the data flow, and where the runs of a sweep are computed."""
     config = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
-    listed = [key for entry in config["defaults"] if isinstance(entry, dict) for key in entry]
-    return listed + sorted(
-        {folder.name for folder in conf.iterdir() if folder.is_dir() and folder.name != "hydra"} - set(listed)
-    )
+    entries = [key for entry in config["defaults"] if isinstance(entry, dict) for key in entry]
+    listed = [key for key in entries if not key.startswith("override ")]
+    others = {folder.name for folder in conf.iterdir() if folder.is_dir() and folder.name != "hydra"} - set(listed)
+    return [*listed, *sorted(others), "hydra/launcher"]
 
 
 def options(conf: Path, group: str) -> list[str]:

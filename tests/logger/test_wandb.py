@@ -222,6 +222,7 @@ def test_a_finished_run_replaces_earlier_attempts_on_disk_but_none_that_may_stil
         logger.start(info)
         logger.metrics(ROWS[0])
         logger.abandon()
+        wandb.teardown()  # as at the end of a process: only then is the file whole
     logger.start(info)
     logger.finish(RECORD)
     wandb.teardown()

@@ -64,7 +64,8 @@ def load_state(folder: Path, fingerprint: str, device: torch.device) -> ReverseS
         )
     return ReverseState(
         segment=int(tensors["segment"]),
-        costate=tensors["costate"].to(device),
+        # A copy: memory mapped from the file is aligned otherwise, and then sums are taken in another order.
+        costate=tensors["costate"].to(device, copy=True),
         first_norm_N=tensors["first_norm_N"],
         train_loss_T=tensors["train_loss_T"],
         target_loss_T=tensors["target_loss_T"],

@@ -35,7 +35,7 @@ def test_the_runs_keep_what_the_page_needs_and_the_page_compares_them(study):
     assert study.finished() == study.runs
     for run in study.runs:
         losses = pq.read_table(Path(run.folder) / "losses.parquet")
-        assert set(losses["dataset"].to_pylist()) == {"news_agnews"}
+        assert set(losses["dataset"].to_pylist()) == {"agnews"}
         assert len(losses) == 12
         (loss,) = (row["value"] for row in run.record()["results"] if row["metric"] == "loss")
         mean = losses["sum_nats"].to_numpy().sum() / losses["num_tokens"].to_numpy().sum()

@@ -81,7 +81,7 @@ def test_every_run_is_complete_when_it_is_trained_and_when_it_is_found(logged):
         for run in runs:
             losses = [row["train/loss"] for row in run.history if "train/loss" in row]
             assert losses == [line["train/loss"] for line in lines]
-            assert "eval/news_agnews/loss" in run.summary
+            assert "eval/agnews/loss" in run.summary
 
 
 def test_the_study_shows_its_answer_tables_figures_and_page(logged):

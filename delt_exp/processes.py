@@ -1,57 +1,80 @@
-"""Runs one function in several processes of this machine, as ranks of one `torch.distributed` group to be."""
+"""Runs one function in several processes of one machine or of several nodes, as ranks of one `torch.distributed` group.
 
+The caller stays the only process of its run: ranks know nothing of pipelines and sweeps.
+"""
+
+import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from delt_exp.errors import DeltError
 from delt_exp.runtime import quiet
 
 
-def run_in_processes(function: Callable[..., Any], arguments: tuple[Any, ...], num_processes: int) -> Any:
-    """Call `function(*arguments)` once in each process, with torchrun's environment, and return what rank 0 returns.
+def run_in_processes(
+    function: Callable[..., Any], arguments: tuple[Any, ...], devices: int, num_nodes: int, shared: Path
+) -> Any:
+    """Call `function(*arguments)` in `devices` processes on each of `num_nodes` nodes; return what rank 0 returns.
 
-    Function and arguments travel by pickle within this machine. Every call has a port of its own. When one rank fails
-    the others are ended; raises DeltError with its message.
+    Processes have torchrun's environment. Function and arguments travel by pickle, over pipes and sockets. Every call
+    has a port of its own. When one rank fails the others are ended. shared: an existing folder that arguments refer
+    to. Raises DeltError with the message of the rank that failed, or for a node that does not see `shared`.
+    """
+    quiet()
+    if num_nodes > 1:
+        from delt_exp.nodes import run_on_nodes
+
+        return run_on_nodes(function, arguments, devices, num_nodes, shared)
+    return launch(function, arguments, devices, max_nodes=1, rdzv_endpoint="localhost:0")[0]
+
+
+def launch(
+    function: Callable[..., Any], arguments: tuple[Any, ...], devices: int, max_nodes: int, **rendezvous: Any
+) -> dict[int, Any]:
+    """Run the ranks of this machine and return what each returns; raises DeltError with the message of one that failed.
+
+    rendezvous: where the machines meet, as settings of torch's `LaunchConfig`.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=num_processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
-        run_id="delt-exp", max_restarts=0, monitor_interval=0.2,
+        min_nodes=max_nodes, max_nodes=max_nodes, nproc_per_node=devices, rdzv_backend="c10d", run_id="delt-exp",
+        max_restarts=0, monitor_interval=0.2, **rendezvous,
     )  # fmt: skip
-    quiet()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return elastic_launch(config, function)(*arguments)[0]
+        return elastic_launch(config, function)(*arguments)
     except SignalException as error:
         raise KeyboardInterrupt from error
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         message = failure.message["message"] if isinstance(failure.message, dict) else failure.message
-        raise DeltError(f"process {rank} of {num_processes} failed: {message}") from error
+        raise DeltError(f"process {rank} of {devices * max_nodes} failed: {message}") from error
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():  # the launcher leaves its own behind
                 signal.signal(number, handler)
 
 
-def join_group(device: str, num_processes: int) -> bool:
-    """Make this process a rank of the default group, with its share of the machine; return whether it is rank 0."""
+def join_group(device: str) -> bool:
+    """Make this process, started by `run_in_processes`, a rank of the default group; return whether it is rank 0."""
     from lightning_fabric import Fabric
 
-    share_threads(num_processes)
+    devices, world_size = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    share_threads(devices)
     quiet()
-    fabric = Fabric(accelerator=device, devices=num_processes, strategy="ddp")
+    fabric = Fabric(accelerator=device, devices=devices, num_nodes=world_size // devices, strategy="ddp")
     fabric.launch()
     return fabric.is_global_zero
 
 
 def share_threads(num_processes: int) -> None:
-    """Give this process its share of the cores when several compute on the CPU."""
+    """Give this process its share of the cores when several of a machine compute on the CPU."""
     import torch
 
     if num_processes > 1 and not torch.cuda.is_available():

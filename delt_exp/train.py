@@ -19,6 +19,7 @@ from delt_exp.errors import ConfigError
 from delt_exp.files import file_sha256, read_json, write_json
 from delt_exp.metrics_file import MetricsFile, follow
 from delt_exp.model.recipe import Recipe, num_parameters
+from delt_exp.nodes import check_nodes
 from delt_exp.plan import Plan
 from delt_exp.processes import run_in_processes, share_threads
 from delt_exp.progress import say
@@ -40,7 +41,8 @@ class TrainerSettings:
 
     (In a network with dropout the masks follow the micro-batches, so there `devices` and `micro_batch_items` do too.)
 
-    accelerator: `auto`, `cpu` or `gpu`. strategy: `single`, or `ddp` over `devices` processes of this machine.
+    accelerator: `auto`, `cpu` or `gpu`. strategy: `single`, or `ddp` or `fsdp` (parameters and optimizer state in
+    shards) over `devices` processes on each of `num_nodes` nodes of a Slurm allocation (1 needs no Slurm).
     precision: `auto` (bf16 autocast on a GPU that has it, else float32) or a Lightning precision such as `bf16-mixed`.
     micro_batch_items: sequences in one forward pass; gradients accumulate to model.batch_items.
     num_workers: reader processes of each rank. log_steps, checkpoint_steps: optimizer steps between lines and restarts.
@@ -48,6 +50,7 @@ class TrainerSettings:
 
     accelerator: str
     devices: int
+    num_nodes: int
     strategy: str
     precision: str
     micro_batch_items: int
@@ -58,17 +61,27 @@ class TrainerSettings:
     checkpoint_steps: int
 
     def __post_init__(self) -> None:
-        check_choice("trainer.strategy", self.strategy, ("single", "ddp"))
+        check_choice("trainer.strategy", self.strategy, ("single", "ddp", "fsdp"))
         check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
         check_choice("trainer.precision", self.precision, PRECISIONS)
         check_integer("trainer.num_workers", self.num_workers, at_least=0)
-        if self.strategy == "single" and self.devices != 1:
-            raise ConfigError(f"trainer.devices is {self.devices}; several devices need trainer=ddp")
-        for name in ("devices", "micro_batch_items", "log_steps", "checkpoint_steps"):
+        for name in ("devices", "num_nodes"):
+            if self.strategy == "single" and getattr(self, name) != 1:
+                raise ConfigError(f"trainer.{name} is {getattr(self, name)}; several need trainer=ddp or trainer=fsdp")
+        if self.strategy == "fsdp" and self.precision == "16-mixed":
+            raise ConfigError("trainer.precision=16-mixed does not go with trainer=fsdp; use bf16-mixed or 32-true")
+        for name in ("devices", "num_nodes", "micro_batch_items", "log_steps", "checkpoint_steps"):
             check_integer(f"trainer.{name}", getattr(self, name), at_least=1)
 
+    @property
+    def world_size(self) -> int:
+        """How many processes train together."""
+        return self.devices * self.num_nodes
+
     def check_available(self) -> None:
-        """Raise ConfigError when there are not as many GPUs as asked for."""
+        """Raise ConfigError when there are not as many GPUs or nodes as asked for."""
+        if self.num_nodes > 1:
+            check_nodes(self.num_nodes)
         if self.accelerator != "gpu":
             return
         import torch
@@ -120,7 +133,9 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> N
             _train_rank(job, folder, checkpoint)
         else:
             without_maps = replace(job, plan=replace(job.plan, tokens=Tokens(job.plan.tokens.folder)))
-            run_in_processes(_train_rank, (without_maps, folder, checkpoint), job.trainer.devices)
+            run_in_processes(
+                _train_rank, (without_maps, folder, checkpoint), job.trainer.devices, job.trainer.num_nodes, folder
+            )  # fmt: skip
     _clean_up(folder)
 
 
@@ -133,11 +148,13 @@ def _clean_up(folder: Path) -> None:
 def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None) -> None:
     """Train one rank; every rank of a job runs this with the same arguments."""
     from delt_exp.datamodule import OrderedDataModule
+    from delt_exp.fsdp import without_weights
     from delt_exp.model.module import LMModule
 
     quiet()
     share_threads(job.trainer.devices)
     network = job.recipe.make_network(job.tokenizer, job.seed)
+    shell = without_weights(network) if job.trainer.strategy == "fsdp" else network
     if job.trainer.gradient_checkpointing:
         network.gradient_checkpointing_enable()
     if job.trainer.compile:
@@ -150,17 +167,21 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None) -> None:
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     state = trainer.strategy.lightning_module_state_dict()
     if trainer.is_global_zero:
-        _finish(job, folder, network, state, time.monotonic() - started, trainer)
+        _finish(job, folder, shell, state, time.monotonic() - started, trainer)
 
 
 def _make_trainer(job: TrainJob, folder: Path) -> "pl.Trainer":
     import pytorch_lightning as pl
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     from delt_exp.datamodule import accumulation
+    from delt_exp.fsdp import ShardedStrategy
     from delt_exp.training_log import Checkpoints, ConsumedLog, StepLog
 
     settings = job.trainer
-    accumulate = accumulation(job.plan.batch_items, settings.devices, settings.micro_batch_items)
+    accumulate = accumulation(job.plan.batch_items, settings.world_size, settings.micro_batch_items)
+    strategies: dict[str, Any] = {"single": "auto", "ddp": "ddp", "fsdp": ShardedStrategy(settings.world_size)}
     consumed = ConsumedLog(folder / "consumed", job.plan.batch_items)
     callbacks = [
         consumed,
@@ -168,8 +189,10 @@ def _make_trainer(job: TrainJob, folder: Path) -> "pl.Trainer":
         Checkpoints(folder / "checkpoints", settings.checkpoint_steps, consumed),
     ]
     return pl.Trainer(
-        accelerator=settings.accelerator, devices=settings.devices, precision=cast(Any, settings.resolved_precision()),
-        strategy="auto" if settings.strategy == "single" else settings.strategy,
+        accelerator=settings.accelerator, devices=settings.devices, num_nodes=settings.num_nodes,
+        precision=cast(Any, settings.resolved_precision()), strategy=strategies[settings.strategy],
+        # Said, because Slurm's variables would pass for ranks that Slurm started.
+        plugins=LightningEnvironment() if settings.strategy == "single" else TorchElasticEnvironment(),
         max_epochs=1, accumulate_grad_batches=accumulate, use_distributed_sampler=False, callbacks=callbacks,
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         default_root_dir=folder, gradient_clip_val=1.0,  # the module clips by itself; Lightning only has to ask
@@ -177,7 +200,7 @@ def _make_trainer(job: TrainJob, folder: Path) -> "pl.Trainer":
 
 
 def _finish(
-    job: TrainJob, folder: Path, network: Any, state: Mapping[str, Any], seconds: float, trainer: "pl.Trainer"
+    job: TrainJob, folder: Path, shell: Any, state: Mapping[str, Any], seconds: float, trainer: "pl.Trainer"
 ) -> None:
     """Write model, proof of order and summary; remove what only a restart needed."""
     import numpy as np
@@ -186,7 +209,7 @@ def _finish(
     from delt_exp.verify import order_mismatch
 
     weights = {name.removeprefix("network."): value.cpu() for name, value in state.items()}
-    network.cpu().save_pretrained(folder / "model", state_dict=weights)
+    shell.save_pretrained(folder / "model", state_dict=weights)
     for file in job.tokenizer.folder.iterdir():
         if file.name not in ("entry.json", "meta.json"):
             shutil.copy(file, folder / "model")
@@ -195,7 +218,7 @@ def _finish(
     mismatch = order_mismatch(job.plan, consumed)
     if mismatch:
         say(f"order NOT verified: {mismatch}")
-    parameters, tokens = num_parameters(network.parameters()), int(job.plan.targets_per_step().sum())
+    parameters, tokens = num_parameters(shell.parameters()), int(job.plan.targets_per_step().sum())
     rows = MetricsFile(folder / "metrics.csv").rows()
     result = {
         "order_verified": not mismatch,

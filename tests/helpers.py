@@ -27,6 +27,7 @@ RUNTIME = Runtime(device="cpu", batch_tokens=4096)
 TRAINER = TrainerSettings(
     accelerator="cpu",
     devices=1,
+    num_nodes=1,
     strategy="single",
     precision="32-true",
     micro_batch_items=8,

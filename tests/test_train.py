@@ -266,9 +266,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("devices", [1, 2])
-def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path, devices):
-    strategy = "ddp" if devices > 1 else "single"
+@pytest.mark.parametrize(("strategy", "devices"), [("single", 1), ("ddp", 2), ("fsdp", 2)])
+def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path, strategy, devices):
     recipe = tiny_recipe(context_tokens=4)
     job = job_of(pool, recipe=recipe, checkpoint_steps=3, strategy=strategy, devices=devices, micro_batch_items=4)
     (tmp_path / "run.py").write_text(RUN)

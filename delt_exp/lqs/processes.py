@@ -1,4 +1,4 @@
-"""An annotation on several processes of this machine."""
+"""An annotation on several processes."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -34,16 +34,17 @@ class AnnotationJob:
     device: str
 
 
-def run_annotation(job: AnnotationJob, state_dir: Path, num_processes: int) -> Annotation:
-    """Annotate on one process or several, with the same scores; continues behind the last finished segment."""
-    if num_processes == 1:
+def run_annotation(job: AnnotationJob, state_dir: Path, devices: int, num_nodes: int) -> Annotation:
+    """Annotate on `devices` processes of each node, with the same scores; continues behind the last whole segment."""
+    if devices * num_nodes == 1:
         return _annotate(job, state_dir, None)
-    result: Annotation = run_in_processes(_annotate_rank, (job, state_dir, num_processes), num_processes)
+    shared = state_dir.parent
+    result: Annotation = run_in_processes(_annotate_rank, (job, state_dir), devices, num_nodes, shared)
     return result
 
 
-def _annotate_rank(job: AnnotationJob, state_dir: Path, num_processes: int) -> Annotation | None:
-    is_first = join_group(job.device, num_processes)
+def _annotate_rank(job: AnnotationJob, state_dir: Path) -> Annotation | None:
+    is_first = join_group(job.device)
     # Tensors reach other processes through shared memory; every rank moves its own parameters.
     own = replace(job, network=copy.deepcopy(job.network))
     annotation = _annotate(own, state_dir, ProcessGroup())

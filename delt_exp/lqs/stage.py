@@ -13,7 +13,7 @@ FILE = "annotation.safetensors"
 
 
 def annotation_stage(
-    store: Store, inputs: Mapping[str, Any], job: AnnotationJob, num_processes: int
+    store: Store, inputs: Mapping[str, Any], job: AnnotationJob, devices: int, num_nodes: int
 ) -> tuple[Annotation, Mapping[str, Any]]:
     """Return the annotation of `job`, which `inputs` decide, and what computing it took, whenever that was.
 
@@ -21,7 +21,7 @@ def annotation_stage(
     """
 
     def build(folder: Path) -> None:
-        run_annotation(job, folder / "state", num_processes).save(folder / FILE)
+        run_annotation(job, folder / "state", devices, num_nodes).save(folder / FILE)
         shutil.rmtree(folder / "state")
 
     use = store.get("annotation", inputs, build, resumable=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.nn.functional import cross_entropy
 
 from delt_exp.model.recipe import Recipe
@@ -39,6 +40,12 @@ class LMModule(pl.LightningModule):
         self.loss_sum = torch.zeros((), dtype=torch.float64)
         self.grad_norm = torch.zeros(())
 
+    def configure_model(self) -> None:
+        if self.device_mesh is not None:  # only trainer=fsdp sets one
+            from delt_exp.fsdp import shard
+
+            shard(self.network, self.device_mesh["data_parallel"])
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Each micro-batch seeds itself, so that dropout is the same after a resume.
         torch.manual_seed(hash((self.seed, batch_idx, self.global_rank)) % 2**63)
@@ -58,7 +65,8 @@ class LMModule(pl.LightningModule):
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         limit = self.recipe.clip_norm
         largest = float("inf") if limit is None else limit
-        self.grad_norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), largest)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), largest)
+        self.grad_norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def configure_optimizers(self) -> Any:
         optimizer = self.recipe.optimizer.make(self.network)

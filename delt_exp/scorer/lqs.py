@@ -131,7 +131,8 @@ class LqsScorer:
         beyond = num_beyond(proxy.candidates, rows, self.context_tokens)
         if beyond:
             say(f"{beyond} of {len(rows)} proxies are longer than {self.context_tokens} tokens: their beginning counts")
-        annotation, cost = annotation_stage(pool.store, self._inputs(pool), job, pool.trainer.devices)
+        trainer = pool.trainer
+        annotation, cost = annotation_stage(pool.store, self._inputs(pool), job, trainer.devices, trainer.num_nodes)
         phases["annotation"] = {
             "seconds": cost["build_seconds"], "peak_bytes": cost["peak_bytes"],
             "cuda_peak_bytes": cost["cuda_peak_bytes"], "proxies": len(rows), "longer_than_context": beyond,
@@ -173,7 +174,8 @@ class LqsScorer:
             if not (folder / "fit.json").exists():
                 data_scorer.fit(proxy, rows, labels, folder, runtime, pool.trainer.resolved_precision())
         with _timed(phases, "inference"):
-            scores = run_inference(folder, proxy.candidates, runtime, shards, pool.trainer.devices)
+            processes = pool.trainer.devices, pool.trainer.num_nodes
+            scores = run_inference(folder, proxy.candidates, runtime, shards, *processes)
         for name in ("fit.json", "fit.parquet"):
             shutil.copyfile(folder / name, pool.evidence_dir / name)
         return scores

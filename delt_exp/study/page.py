@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,19 @@ def _render(study: StudyRecord, findings: Findings) -> str:
         runs=_runs(study),
         finished=len(study.finished()),
         failed=study.failed(),
+        versions=_versions(study),
         figures_json=json.dumps(figures).replace("<", "\\u003c"),
         plotly_js=get_plotlyjs(),
         page_rows=PAGE_ROWS,
         written=datetime.now(UTC),
     )
+
+
+def _versions(study: StudyRecord) -> list[tuple[str, int]]:
+    """Return each version of the code that wrote records of this study, and how many, most first."""
+    commits = [(run.record() or {}).get("commit") for run in study.finished()]
+    names = [f"{c['sha'][:7]}{' with changed files' if c['changed_files'] else ''}" for c in commits if c]
+    return Counter(names).most_common()
 
 
 def _runs(study: StudyRecord) -> list[dict[str, Any]]:

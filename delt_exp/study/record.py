@@ -40,8 +40,8 @@ class StudyRecord:
     accounts: list[Account]
 
     def finished(self) -> list[PlannedRun]:
-        """Return the runs that have a record."""
-        return [run for run in self.runs if run.record() is not None]
+        """Return the runs that have a record, and did not fail since: another version may have written it."""
+        return [run for run in self.runs if run.error is None and run.record() is not None]
 
     def failed(self) -> list[PlannedRun]:
         """Return the runs that ended with an error."""

@@ -10,7 +10,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict
 
 from delt_exp.config import build
-from delt_exp.errors import ConfigError, DeltError
+from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.progress import say
 from delt_exp.run_name import group_name
 from delt_exp.study.account import Account, account
@@ -45,7 +45,7 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     if cfg.dry_run:
         return []
     started = time.monotonic()
-    returns = list(launcher.launch(commands, initial_job_idx=0))
+    returns = _launched(launcher, commands)
     record.note_failures([_failure(result) for result in returns])
     record.accounts.append(_account(record, returns, time.monotonic() - started))
     record.write(cfg.study)
@@ -53,12 +53,34 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     for run in record.failed():
         say(f"failed: {' '.join(run.overrides)}\n  {run.error}")
     if record.finished():
-        study_record, findings = read_findings(record.folder)
-        say(f"study: {write_findings(study_record, findings)}")
-        log_study(cfg, study_record, findings)
+        _publish(cfg, record)
     if record.failed():
         raise SystemExit(1)
     return returns
+
+
+def _launched(launcher: Launcher, commands: list[list[str]]) -> list[JobReturn]:
+    """Run the commands; raises DeltError when the launcher gives up because the process of a run is gone."""
+    try:
+        return list(launcher.launch(commands, initial_job_idx=0))
+    except Exception as error:  # jobs return their errors; what a lost process raises is up to the launcher
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        raise DeltError(
+            f"a run ended without a result ({reason}); repeat the command: finished runs are found, the others continue"
+        ) from error
+
+
+def _publish(cfg: DictConfig, record: StudyRecord) -> None:
+    """Write the page and log the study; where failed runs leave too little to compare, say so."""
+    try:
+        study, findings = read_findings(record.folder)
+    except DataError as error:
+        if not record.failed():
+            raise
+        say(f"no page yet: {error}")
+        return
+    say(f"study: {write_findings(study, findings)}")
+    log_study(cfg, study, findings)
 
 
 def _earlier_accounts(folder: Path) -> list[Account]:
@@ -78,7 +100,7 @@ def _base(
         return ""
     given = {_key(text) for text in overrides}
     command = [*(text for text in arguments if _key(text) not in given), *overrides]
-    (result,) = launcher.launch([command], initial_job_idx=0)
+    (result,) = _launched(launcher, [command])
     error = _failure(result)
     if error is not None:
         raise DeltError(f"the run that the others start from failed: {error}")

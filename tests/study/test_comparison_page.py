@@ -1,6 +1,7 @@
 """The page of a comparison in a real browser: it opens without a complaint, its tables sort and filter."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,15 @@ def test_a_long_table_is_cut_on_the_page_but_not_in_its_files(tmp_path):
     assert f"The first {PAGE_ROWS} of {pairs} rows." in html
     assert html.split('id="table-pairs"')[1].split("</table>")[0].count("<tr>") == PAGE_ROWS + 1
     assert len((folder / "tables" / "pairs.csv").read_text().splitlines()) == pairs + 1
+
+
+def test_records_of_several_versions_of_the_code_are_named(tmp_path):
+    old, new = ({"sha": letter * 40, "changed_files": letter == "b"} for letter in "ab")
+    arms = [replace(one, change=lambda record: record.update(commit=new)) for one in ARMS]
+    arms[0] = replace(ARMS[0], change=lambda record: record.update(commit=old))
+    found = Page(write_page(write_study(tmp_path / "two", arms)).read_text())
+    assert f"recorded by bbbbbbb with changed files ({5 * (len(ARMS) - 1)}), aaaaaaa (5). Repeat" in found.text
+    assert "Several versions" not in Page(write_page(write_study(tmp_path / "one", arms[1:])).read_text()).text
 
 
 @needs_browser

@@ -1,7 +1,7 @@
 """Runs a study: the jobs it asks for, through a Hydra launcher, and its page at the end."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
@@ -11,7 +11,7 @@ from omegaconf import DictConfig, open_dict
 
 from delt_exp.config import build
 from delt_exp.errors import ConfigError, DataError, DeltError
-from delt_exp.progress import say
+from delt_exp.progress import say, track
 from delt_exp.run_name import group_name
 from delt_exp.study.account import Account, account
 from delt_exp.study.definition import Job, Study
@@ -36,7 +36,7 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     base = _base(cfg, loader, launcher, study.base, arguments)
     commands = [[text.replace("{base}", base) for text in (*study.common, *arguments, *job.overrides)] for job in jobs]
     name = group_name(cfg.name, cfg.hydra.runtime.choices)
-    configs = [_composed(cfg, loader, command) for command in commands]
+    configs = list(_all_composed(cfg, loader, commands))
     runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
     folder = Path(cfg.output_dir) / name
     record = StudyRecord(folder, name, study.question, runs, _earlier_accounts(folder))
@@ -105,6 +105,13 @@ def _base(
     if error is not None:
         raise DeltError(f"the run that the others start from failed: {error}")
     return str(_folder(_composed(cfg, loader, command)))
+
+
+def _all_composed(cfg: DictConfig, loader: ConfigLoader, commands: Sequence[Sequence[str]]) -> Iterator[DictConfig]:
+    with track("composing", len(commands), "runs") as task:
+        for command in commands:
+            yield _composed(cfg, loader, command)
+            task.advance()
 
 
 def _composed(cfg: DictConfig, loader: ConfigLoader, command: Sequence[str]) -> DictConfig:

@@ -21,7 +21,9 @@ from delt_exp.metrics_file import MetricsFile
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.model.module import summed_loss
 from delt_exp.plan import PlanSettings
-from delt_exp.train import TrainJob, train, training_result
+from delt_exp.processes import run_in_processes
+from delt_exp.train import TrainJob, _latest_checkpoint, _train_rank, train, training_result
+from delt_exp.training_log import StepLog
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
 
 
@@ -101,17 +103,18 @@ def test_loss_does_not_depend_on_accumulation(pool, tmp_path, micro_batch_items)
     np.testing.assert_allclose(other, base, rtol=1e-5)
 
 
-@pytest.mark.parametrize("layout", ["packed", "padded"])
 @pytest.mark.parametrize("devices", [2, 4])
-def test_any_number_of_processes_consumes_the_plan_with_the_same_loss(pool, tmp_path, devices, layout):
-    single = trained(tmp_path, job_of(pool, layout=layout))
-    job = job_of(pool, layout=layout, strategy="ddp", devices=devices, micro_batch_items=1, num_workers=0)
-    several = trained(tmp_path, job)
-    result = training_result(several)
-    assert (result["world_size"], result["order_verified"]) == (devices, True)
-    np.testing.assert_allclose(losses(several), losses(single), rtol=1e-4)
-    for name, value in weights(single).items():
-        torch.testing.assert_close(weights(several)[name], value, rtol=1e-2, atol=1e-3)
+def test_any_number_of_processes_consumes_the_plan_with_the_same_loss(pool, tmp_path, devices):
+    folders = {layout: new_folder(tmp_path) for layout in ("packed", "padded")}
+    settings = {"strategy": "ddp", "devices": devices, "micro_batch_items": 1}
+    jobs = [(job_of(pool, layout=layout, **settings), folder, None) for layout, folder in folders.items()]
+    run_in_processes(train_ranks, (jobs,), devices, 1, tmp_path)
+    for layout, several in folders.items():
+        single, result = trained(tmp_path, job_of(pool, layout=layout)), training_result(several)
+        assert (result["world_size"], result["order_verified"]) == (devices, True)
+        np.testing.assert_allclose(losses(several), losses(single), rtol=1e-4)
+        for name, value in weights(single).items():
+            torch.testing.assert_close(weights(several)[name], value, rtol=1e-2, atol=1e-3)
 
 
 def test_reader_processes_change_nothing(pool, tmp_path):
@@ -178,6 +181,21 @@ def interrupt_at(step):
             raise KilledError
 
     return on_batch_end
+
+
+def train_ranks(jobs):
+    """What each of several processes does: train one job after the other, which saves starting them again.
+
+    jobs: (job, folder, step at which it is interrupted or None).
+    """
+    for job, folder, stop_step in jobs:
+        with pytest.MonkeyPatch.context() as patch:
+            if stop_step:
+                patch.setattr(StepLog, "on_train_batch_start", interrupt_at(stop_step), raising=False)
+            try:
+                _train_rank(job, folder, _latest_checkpoint(folder))
+            except KilledError:
+                assert stop_step
 
 
 @pytest.mark.parametrize("step", [1, 5, 7, 8, 12])
@@ -266,7 +284,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("strategy", "devices"), [("single", 1), ("ddp", 2), ("fsdp", 2)])
+@pytest.mark.parametrize(("strategy", "devices"), [("single", 1), ("ddp", 2)])
 def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path, strategy, devices):
     recipe = tiny_recipe(context_tokens=4)
     job = job_of(pool, recipe=recipe, checkpoint_steps=3, strategy=strategy, devices=devices, micro_batch_items=4)

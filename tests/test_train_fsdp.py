@@ -12,10 +12,9 @@ from delt_exp.fsdp import shard
 from delt_exp.metrics_file import MetricsFile
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.processes import run_in_processes
-from delt_exp.train import _latest_checkpoint, _train_rank, train, training_result
-from delt_exp.training_log import StepLog
+from delt_exp.train import _latest_checkpoint, train, training_result
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
-from tests.test_train import KilledError, interrupt_at, interrupted, job_of, losses, trained, weights
+from tests.test_train import interrupted, job_of, losses, train_ranks, trained, weights
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64}
 LLAMA_LIKE = SIZES | {"intermediate_size": 32, "num_key_value_heads": 2}
@@ -43,23 +42,12 @@ def case_of(pool, name, **trainer):
     return job_of(pool, recipe=tiny_recipe(network=network), **(SETTINGS.get(name, {}) | trainer))
 
 
-def train_ranks(jobs):
-    """What each of two processes does: train one job after the other, which saves starting them again."""
-    for job, folder, stop_step in jobs:
-        with pytest.MonkeyPatch.context() as patch:
-            if stop_step:
-                patch.setattr(StepLog, "on_train_batch_start", interrupt_at(stop_step), raising=False)
-            try:
-                _train_rank(job, folder, _latest_checkpoint(folder))
-            except KilledError:
-                assert stop_step
-
-
 @pytest.fixture(scope="module")
 def sharded(pool, tmp_path_factory):
-    """Folders of trainings on two processes: every case, one interrupted, one that continues a single process."""
+    """Folders of trainings on two processes: every case, interrupted and resumed ones, one that continues a single."""
     parent = tmp_path_factory.mktemp("folders")
-    folders = {name: new_folder(parent) for name in (*CASES, "bf16", "interrupted", "continued")}
+    others = ("bf16", "interrupted", "continued", "resumed")
+    folders = {name: new_folder(parent) for name in (*CASES, *others)}
     jobs = [(case_of(pool, name, **TWO), folders[name], None) for name in CASES]
     jobs.append((job_of(pool, **BF16, **TWO), folders["bf16"], None))
     with pytest.MonkeyPatch.context() as patch:
@@ -67,6 +55,8 @@ def sharded(pool, tmp_path_factory):
     MetricsFile(folders["continued"] / "metrics.csv").keep_up_to(2)
     restarting = job_of(pool, checkpoint_steps=2, **TWO)
     jobs += [(restarting, folders["interrupted"], 3), (restarting, folders["continued"], None)]
+    resuming = case_of(pool, "llama", checkpoint_steps=2, **TWO)
+    jobs += [(resuming, folders["resumed"], 3), (resuming, folders["resumed"], None)]
     run_in_processes(train_ranks, (jobs,), 2, 1, parent)
     return folders
 
@@ -117,10 +107,9 @@ def test_two_sharded_processes_continue_what_one_began(pool, sharded, tmp_path):
     check_same_training(sharded["continued"], trained(tmp_path, job_of(pool)))
 
 
-def test_four_processes_train_the_model_of_one(pool, tmp_path):
-    """One sequence a step for each of the four, in two steps of accumulation; parameters do not divide by four."""
-    job = job_of(pool, strategy="fsdp", devices=4, micro_batch_items=1)
-    check_same_training(trained(tmp_path, job), trained(tmp_path, job_of(pool)))
+def test_two_sharded_processes_that_were_interrupted_give_the_same_bits(sharded):
+    resumed, whole = ((sharded[name] / "model" / "model.safetensors").read_bytes() for name in ("resumed", "llama"))
+    assert resumed == whole
 
 
 def test_a_network_that_names_no_blocks_is_refused():

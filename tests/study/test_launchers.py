@@ -155,8 +155,9 @@ def test_a_study_of_runs_of_two_processes_is_one_sweep_and_trains_the_same_model
 
 @pytest.mark.parametrize(("launcher", "nodes"), [("slurm", 1), ("slurm_nodes", 2)])
 def test_each_run_is_one_process_of_a_slurm_job_with_the_gpus_of_its_training(launcher, nodes, slurm, tmp_path):
-    overrides = (f"hydra/launcher={launcher}", "trainer=ddp", "trainer.devices=4", f"output_dir={tmp_path}/out")
-    assert launch(seed, [["seed=5"], ["seed=6"]], *overrides, "hydra.launcher.partition=gpu") == [5, 6]
+    overrides = (f"hydra/launcher={launcher}", f"output_dir={tmp_path}/out", "hydra.launcher.partition=gpu")
+    trainer = ("trainer=ddp", "trainer.devices=4", f"trainer.num_nodes={nodes}")
+    assert launch(seed, [["seed=5"], ["seed=6"]], *overrides, *trainer) == [5, 6]
     script = (slurm / "submitted.sh").read_text()
     for line in (f"nodes={nodes}", "ntasks-per-node=1", "gpus-per-node=4", "array=0-1%2", "requeue", "partition=gpu"):
         assert f"#SBATCH --{line}\n" in script

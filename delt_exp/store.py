@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from delt_exp.attempt import Attempt
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest, disk_errors, file_sha256, locked, read_json, write_json
 from delt_exp.progress import say
@@ -32,7 +33,7 @@ class StageUse:
     path: Path
     cached: bool
     seconds: float  # spent by this process, waiting and checking included
-    # build_seconds, peak_bytes, cuda_peak_bytes of the computation, whenever it happened; `used`: see `_used`
+    # build_seconds (all attempts, stages inside included), peak_bytes, cuda_peak_bytes; `used`: see `_used`
     cost: Mapping[str, Any]
 
 
@@ -47,6 +48,7 @@ class Store:
     root: Path
     verify: str
     uses: list[StageUse] = field(default_factory=list, init=False)
+    _attempts: list[Attempt] = field(default_factory=list, init=False)  # under way, outermost first
 
     def __post_init__(self) -> None:
         if self.verify not in ("hash", "size"):
@@ -80,6 +82,8 @@ class Store:
             os.utime(path / ENTRY)  # the time of last use decides what `free` removes first
         use = StageUse(stage, key, path, cached, time.monotonic() - started, cost)
         self.uses.append(use)
+        if self._attempts:
+            self._attempts[-1].leave_out(use.seconds)
         return use
 
     def _build(
@@ -90,6 +94,8 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
         work.mkdir(exist_ok=True)
         started, peak, before = time.monotonic(), PeakMemory(), len(self.uses)
+        attempt = Attempt(work)
+        self._attempts.append(attempt)
         try:
             with peak.measure():
                 build(work)
@@ -97,12 +103,14 @@ class Store:
             if not resumable:
                 shutil.rmtree(work, ignore_errors=True)
             raise
+        finally:
+            self._attempts.pop()
         cost: dict[str, Any] = {
-            "build_seconds": time.monotonic() - started,
+            "build_seconds": attempt.earlier_seconds + time.monotonic() - started,
             "peak_bytes": peak.resident_bytes,
             "cuda_peak_bytes": peak.cuda_bytes,
         }
-        cost["used"] = _used(f"{stage}/{path.name}", cost, self.uses[before:])
+        cost["used"] = _used(f"{stage}/{path.name}", cost, attempt.finish(), self.uses[before:])
         files = {str(f.relative_to(work)): [f.stat().st_size, file_sha256(f)] for f in _files(work)}
         write_json(work / ENTRY, {"stage": stage, "inputs": inputs, "cost": cost, "files": files})
         work.rename(path)
@@ -140,13 +148,12 @@ def stage_key(stage: str, inputs: Mapping[str, Any]) -> str:
     return digest(stage, inputs)
 
 
-def _used(name: str, cost: Mapping[str, Any], inner: Sequence[StageUse]) -> dict[str, Any]:
+def _used(name: str, cost: Mapping[str, Any], own_seconds: float, inner: Sequence[StageUse]) -> dict[str, Any]:
     """Return what a stage and all stages behind it took, by name, each without those inside it."""
-    first = {f"{use.stage}/{use.key}": use for use in reversed(inner)}
-    behind = {part: use.cost.get("used", {part: use.cost}) for part, use in first.items()}
-    built = sum(behind[part][part]["build_seconds"] for part, use in first.items() if not use.cached)
-    own = {name: {**cost, "build_seconds": cost["build_seconds"] - built}}
-    return own | {part: spent for used in behind.values() for part, spent in used.items()}
+    used = {name: {**cost, "build_seconds": own_seconds}}
+    for use in inner:
+        used |= use.cost.get("used", {f"{use.stage}/{use.key}": use.cost})
+    return used
 
 
 def _files(folder: Path) -> list[Path]:

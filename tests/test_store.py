@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
+from delt_exp import attempt
 from delt_exp.errors import ConfigError, StoreError
 from delt_exp.files import digest, read_json
 from delt_exp.store import ENTRY, Store
@@ -82,7 +84,7 @@ def test_a_resumable_build_finds_what_an_interrupted_one_left(tmp_path):
     seen = []
 
     def build(folder):
-        seen.append(sorted(f.name for f in folder.iterdir()))
+        seen.append([f.name for f in folder.iterdir() if f.name != attempt.FILE])
         (folder / "part").write_text("x")
         if len(seen) == 1:
             raise KeyboardInterrupt
@@ -217,3 +219,51 @@ def test_a_stage_knows_what_everything_behind_it_took(tmp_path, monkeypatch):
     assert own(second) == {"scores": 2, "annotation": 30, "model": 10}
     assert first.cost["build_seconds"] == 31  # the annotation was built inside, the model before
     assert own(store.get("scores", {"n": 1}, spend(99))) == own(first)
+
+
+def test_waiting_for_another_process_is_no_cost_of_a_stage(tmp_path, monkeypatch):
+    now, model, others = [0.0], ("model", {}, writer("weights", [])), [Store(tmp_path, "hash")]
+    monkeypatch.setattr("delt_exp.store.time.monotonic", lambda: now[0])
+
+    @contextmanager
+    def while_another_builds_it(path, message):
+        if path.parent.name == "model" and others:
+            others.pop().get(*model)
+            now[0] += 100
+        yield
+
+    def build(folder):
+        now[0] += 2
+        store.get(*model)
+
+    store = Store(tmp_path, "hash")
+    monkeypatch.setattr("delt_exp.store.locked", while_another_builds_it)
+    cost = store.get("scores", {}, build).cost
+    assert [used["build_seconds"] for name, used in cost["used"].items() if name.startswith("scores")] == [2]
+
+
+def test_a_continued_stage_counts_every_attempt_up_to_its_last_file(tmp_path, monkeypatch):
+    now, stops = [1000.0], [True]
+    for clock in ("time", "monotonic"):
+        monkeypatch.setattr(f"delt_exp.attempt.time.{clock}", lambda: now[0])
+
+    def spend_ten(folder):
+        now[0] += 10
+
+    def build(folder):
+        store.get("model", {}, spend_ten)
+        now[0] += 20
+        (folder / "checkpoint").touch()
+        os.utime(folder / "checkpoint", (now[0], now[0]))
+        now[0] += 3  # lost with the process
+        if stops.pop():
+            raise KeyboardInterrupt
+
+    store = Store(tmp_path, "hash")
+    with pytest.raises(KeyboardInterrupt):
+        store.get("scores", {}, build, resumable=True)
+    now[0] += 5000
+    stops.append(False)
+    use = store.get("scores", {}, build, resumable=True)
+    assert use.cost["used"][f"scores/{use.key}"]["build_seconds"] == 20 + 23
+    assert sorted(path.name for path in use.path.iterdir()) == ["checkpoint", ENTRY]

@@ -1,0 +1,43 @@
+"""How long a stage was worked on, over all attempts at it and without the time spent in other stages."""
+
+import time
+from pathlib import Path
+
+from delt_exp.files import read_json, write_json
+
+FILE = "attempt.json"
+
+
+class Attempt:
+    """One attempt at the stage in `folder`, which may hold what killed attempts left.
+
+    Of a killed attempt counts the time up to the last file that it wrote: what it did later is done again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.earlier_seconds = _earlier_seconds(folder)
+        self._started, self._elsewhere = time.monotonic(), 0.0
+        self._note()
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count the last `seconds`, which went to another stage."""
+        self._elsewhere += seconds
+        self._note()
+
+    def finish(self) -> float:
+        """Return the seconds of all attempts; nothing of them stays in the folder."""
+        (self._folder / FILE).unlink()
+        return self.earlier_seconds + time.monotonic() - self._started - self._elsewhere
+
+    def _note(self) -> None:
+        counted = time.monotonic() - self._started - self._elsewhere
+        write_json(self._folder / FILE, {"earlier_seconds": self.earlier_seconds, "since": time.time() - counted})
+
+
+def _earlier_seconds(folder: Path) -> float:
+    if not (folder / FILE).exists():
+        return 0.0
+    earlier = read_json(folder / FILE)
+    written = (path.stat().st_mtime for path in folder.rglob("*") if path.is_file() and path.name != FILE)
+    return float(earlier["earlier_seconds"] + max(0.0, max(written, default=0.0) - earlier["since"]))

@@ -66,7 +66,7 @@ def run_on_nodes(
     check_nodes(num_nodes)
     key = secrets.token_hex(16)
     meeting = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
-    with _token(shared, key) as token, Listener(("", 0), backlog=num_nodes, authkey=key.encode()) as listener:
+    with _token(shared) as token, Listener(("", 0), backlog=num_nodes, authkey=key.encode()) as listener:
         work = Work(function, arguments, devices, num_nodes, meeting.port, token, PATIENCE_SECONDS)
         desk = _Desk(listener, pickle.dumps(work), num_nodes)
         status = _run_step(num_nodes, listener.address[1], key)
@@ -74,9 +74,9 @@ def run_on_nodes(
 
 
 @contextmanager
-def _token(shared: Path, key: str) -> Iterator[Path]:
+def _token(shared: Path) -> Iterator[Path]:
     """Leave a file in `shared` that other nodes can look for."""
-    path = shared / f".seen-{key[:8]}"
+    path = shared / f".seen-{secrets.token_hex(4)}"
     path.touch()
     try:
         yield path
@@ -115,7 +115,10 @@ class _Desk:
         errors = [answer.error for answer in self.answers if answer.error]
         if status:
             raise DeltError("; ".join(errors) or f"srun ended with status {status}; its messages stand above")
-        return next(answer.of_rank_0[0] for answer in self.answers if answer.of_rank_0)
+        results = [answer.of_rank_0[0] for answer in self.answers if answer.of_rank_0]
+        if not results:
+            raise DeltError("the job step ended well, but the answer of rank 0 did not arrive; repeat the command")
+        return results[0]
 
 
 def _run_step(num_nodes: int, port: int, key: str) -> int:

@@ -40,6 +40,12 @@ def group_name(name: str | None, choices: Mapping[str, Any]) -> str:
     return name or str(choices.get("study") or "sweep").replace("/", "-")
 
 
+def common_settings(cfg: DictConfig) -> dict[str, Any]:
+    """Return what the runs of a sweep have in common, as far as it decides what they are; references as they stand."""
+    settings: Any = OmegaConf.to_container(cfg)
+    return {key: settings[key] for key in settings if key not in NOT_SCIENCE} | {"precision": cfg.trainer.precision}
+
+
 def run_info(cfg: DictConfig, hydra_config: Any) -> RunInfo:
     """Return who is running, for loggers and the record."""
     folder = Path(hydra_config.runtime.output_dir)

@@ -60,9 +60,9 @@ def flat(inputs: Any, prefix: str = "") -> dict[str, Any]:
     return {prefix.rstrip("."): inputs}
 
 
-def differences(one: Entry, other: Entry) -> list[str]:
-    """Return `name: value here -> value there` for every input in which two stages differ."""
-    here, there = flat(one.inputs), flat(other.inputs)
+def differences(one: Any, other: Any) -> list[str]:
+    """Return `name: value here -> value there` for every input in which two stages, or two configurations, differ."""
+    here, there = flat(one), flat(other)
     names = [name for name in {**here, **there} if here.get(name, "absent") != there.get(name, "absent")]
     return [f"{name}: {here.get(name, 'absent')} -> {there.get(name, 'absent')}" for name in names]
 
@@ -77,11 +77,11 @@ def explain(root: Path, key: str) -> str:
     if len(chosen) != 1:
         raise ConfigError(f"{len(chosen)} stages begin with {key!r}; `python -m delt_exp.store list` shows the keys")
     relatives = [e for e in everything if e.stage == chosen[0].stage and e.key != chosen[0].key]
-    relatives.sort(key=lambda e: len(differences(e, chosen[0])))
+    relatives.sort(key=lambda e: len(differences(e.inputs, chosen[0].inputs)))
     lines = [f"{chosen[0].stage}/{chosen[0].key}"]
     for relative in relatives[:3]:
         lines.append(f"\nnot {relative.key}, because these inputs differ ({relative.key} -> {chosen[0].key}):")
-        lines += [f"  {line}" for line in differences(relative, chosen[0])]
+        lines += [f"  {line}" for line in differences(relative.inputs, chosen[0].inputs)]
     return "\n".join(lines if relatives else [*lines, f"there is no other {chosen[0].stage} stage"])
 
 

@@ -82,14 +82,17 @@ class TrainerSettings:
         """Raise ConfigError when there are not as many GPUs or nodes as asked for."""
         if self.num_nodes > 1:
             check_nodes(self.num_nodes)
-        if self.accelerator != "gpu":
+        if self.accelerator == "cpu":
             return
         import torch
 
-        if torch.cuda.device_count() < self.devices:
+        if self.accelerator == "auto" and not torch.cuda.is_available():
+            return
+        visible = torch.cuda.device_count()
+        if visible < self.devices:
             raise ConfigError(
-                f"trainer.accelerator=gpu with trainer.devices={self.devices}, but {torch.cuda.device_count()} GPUs "
-                "are visible; use trainer=cpu, or trainer.devices=... of them"
+                f"trainer.accelerator={self.accelerator} with trainer.devices={self.devices}, but {visible} GPUs are "
+                "visible; use trainer=cpu, or trainer.devices=... of them"
             )
 
     def resolved_precision(self) -> str:

@@ -86,7 +86,7 @@ def sent(tmp_path_factory):
             logger.metrics(ROWS[0])
             logger.finish(RECORD)
             runs.append(PlannedRun(dict(info.arm), 3, [], ["all"], str(info.folder), None))
-        study = StudyRecord(folder / "study", "study", "Why?", runs, [])
+        study = StudyRecord(folder / "study", "study", "Why?", {}, runs, [])
         study.write({"report": {}})
         write_findings(study, findings)
         logger.log_study(study_info(study, {}, findings))

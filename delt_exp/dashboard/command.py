@@ -57,7 +57,7 @@ def planned(folder: Path, project: str | None, entity: str | None) -> "ws.Worksp
 
 
 def _logger_of(study: StudyRecord) -> Mapping[str, Any]:
-    """Return the W&B settings of the newest finished run that had any."""
+    """Return the W&B settings of the last finished run in the plan that had any."""
     loggers = [(run.record() or {})["config"]["logger"] for run in study.finished()]
     settings = [nodes["wandb"] for nodes in loggers if "wandb" in nodes]
     if not settings:

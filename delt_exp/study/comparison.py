@@ -68,7 +68,7 @@ class ComparisonReport:
             tables += [_titled(table, panel) for table in self._tables(panel, pairs, equal, scores, suffix)]
         tables.append(pairs_table("planned", "Planned comparisons", pairs))
         tables.append(pairs_table("pairs", "Every pair", every_pair(panels, self.alpha)))
-        answers = [self._answer(panel, pairs, equal) for panel in panels]
+        answers = [self._answer(study, panel, pairs, equal) for panel in panels]
         return Findings(" ".join(answers), figures, tables)
 
     def _figures(self, panel: Panel, pairs: Pairs, scores: ByScorer, suffix: str) -> list[Figure]:
@@ -89,7 +89,7 @@ class ComparisonReport:
             scorers_table(panel, scores, self.overlap_ratio, suffix),
         ]
 
-    def _answer(self, panel: Panel, pairs: Pairs, equal: EqualCost) -> str:
+    def _answer(self, study: StudyRecord, panel: Panel, pairs: Pairs, equal: EqualCost) -> str:
         """Return two sentences on the best arm that the question is about."""
         start = f"On {panel.name}: " if panel.name else ""
         about, subject = [arm for arm in ranked(panel, pairs) if arm is not panel.baseline], _labels(self.subject)
@@ -104,7 +104,16 @@ class ComparisonReport:
             return f"{start}No answer yet: {best.name} has no seed in common with the baseline."
         controls = self._controls(panel, best, pairs)
         even = [name for name, one in controls.items() if not one.verdict.startswith("better")]
-        return f"{start}{_gain(best, pair, list(controls), even)} {_worth(panel, best, equal, even)}"
+        unfinished = self._unfinished(study, panel, best, controls)
+        gain = _gain(best, pair, list(controls), even, unfinished)
+        return f"{start}{gain} {_worth(panel, best, equal, even + unfinished)}"
+
+    def _unfinished(self, study: StudyRecord, panel: Panel, arm: Arm, controls: Mapping[str, Comparison]) -> list[str]:
+        """Return the placebos of an arm that the study plans but has not finished."""
+        planned = [{k: v for k, v in run.arm.items() if k != self.panel} for run in study.runs
+                   if self.panel is None or run.arm.get(self.panel) == panel.name]  # fmt: skip
+        names = {f"with {name} scores": {**arm.labels, "scorer": name} for name in self.placebos}
+        return [name for name, labels in names.items() if name not in controls and labels in planned]
 
     def _controls(self, panel: Panel, arm: Arm, pairs: Pairs) -> dict[str, Comparison]:
         """Return what else the arm must beat: placebos; for a question about orders, its selection in the usual one."""
@@ -118,8 +127,10 @@ class ComparisonReport:
         return controls
 
 
-def _gain(best: Arm, pair: Comparison, controls: Sequence[str], even: Sequence[str]) -> str:
-    """Say whether the best arm beats the baseline and its controls; `even`: those that it does not."""
+def _gain(
+    best: Arm, pair: Comparison, controls: Sequence[str], even: Sequence[str], unfinished: Sequence[str]
+) -> str:  # fmt: skip
+    """Say whether the best arm beats the baseline and its controls; `even`: those that it does not beat."""
     low, high = pair.interval
     numbers = f"{pair.estimate.value:+.3g} {pair.unit}, {100 * (1 - pair.alpha):g} % interval [{low:+.3g}, {high:+.3g}]"
     seeds = "" if pair.estimate.over != "documents" else " Only one seed is common, so this is about these models."
@@ -131,8 +142,10 @@ def _gain(best: Arm, pair: Comparison, controls: Sequence[str], even: Sequence[s
     text = f"{best.name} is better than {pair.second} ({numbers})"
     if even:
         return f"Not shown: {text}, but not than the same arm {' or '.join(even)}.{seeds}"
-    beaten = f"and than the same arm {', '.join(controls)}" if controls else "but no placebo of it is finished"
-    return f"Yes: {text}, {beaten}.{seeds}"
+    if unfinished:
+        return f"Not shown yet: {text}, but the same arm {' and '.join(unfinished)} is not finished.{seeds}"
+    beaten = f", and than the same arm {', '.join(controls)}" if controls else "; the study plans no placebo of it"
+    return f"Yes: {text}{beaten}.{seeds}"
 
 
 def _worth(panel: Panel, best: Arm, equal: EqualCost, even: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ def heat_map(panel: Panel, pairs: Pairs, suffix: str) -> Figure | None:
         return None
     data = [_grid(panel, grid, pairs) for grid in cells.values()]
     shown = max(range(len(data)), key=lambda i: len(list(cells.values())[i]))
-    bound = max(abs(z) for trace in data for row in trace["z"] for z in row if z is not None) or 1.0
+    bound = max((abs(z) for trace in data for row in trace["z"] for z in row if z is not None), default=0.0) or 1.0
     for number, trace in enumerate(data):
         trace |= {"visible": number == shown, "zmin": -bound, "zmax": bound}
     buttons = [

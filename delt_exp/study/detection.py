@@ -14,8 +14,9 @@ from delt_exp.dataset.spoiled import CLEAN
 from delt_exp.errors import DataError
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import auc
-from delt_exp.statistics.families import Comparison, compare, holm
+from delt_exp.statistics.families import Comparison, holm
 from delt_exp.statistics.paired import MetricArm
+from delt_exp.study.outcomes import compare_paired
 from delt_exp.study.record import PlannedRun, StudyRecord
 from delt_exp.study.report import Figure, Findings, Ranged, Table
 
@@ -29,8 +30,8 @@ class DetectionReport:
     """AUC = P(a planted document scores worse than a clean one), 0.5 for a score that knows nothing.
 
     Runs need a dataset whose `source` says which documents are clean. panel: the dimension that makes separate tables
-    (a corpus each). Intervals are t over seeds at level `alpha`; every scorer is compared with `baseline` in its panel,
-    Holm over all of these comparisons of the study.
+    (a corpus each). Intervals are t over seeds at level `alpha`; every scorer is compared with `baseline` in its panel
+    over the seeds that both have, Holm over all of these comparisons of the study.
     """
 
     panel: str
@@ -77,8 +78,9 @@ class DetectionReport:
         found: dict[tuple[str, str, str], Comparison] = {}
         for key, arm in arms.items():
             base = arms.get((key[0], self.baseline, ALL_KINDS))
-            if key[2] == ALL_KINDS and key[1] != self.baseline and base is not None and base.seeds_S == arm.seeds_S:
-                found[key] = compare(arm, base, self.alpha)
+            if key[2] == ALL_KINDS and key[1] != self.baseline and base is not None:
+                pair = compare_paired(arm, base, self.alpha)
+                found |= {key: pair} if pair else {}
         return dict(zip(found, holm(list(found.values())), strict=True)) if found else {}
 
     def _row(self, key: tuple[str, str, str], arm: MetricArm, compared: Comparison | None) -> list[Any]:
@@ -94,10 +96,15 @@ class DetectionReport:
         sentences = []
         for panel in panels:
             board = {key[1]: arm.estimate.value for key, arm in arms.items() if key[0] == panel and key[2] == ALL_KINDS}
-            best = sorted(board, key=lambda name: -board[name])
-            sentences.append(f"On {panel}, {best[0]} finds planted documents best (AUC {board[best[0]]:.3f})")
-            if self.baseline in board and best[0] != self.baseline:
-                sentences[-1] += f"; {self.baseline} reaches {board[self.baseline]:.3f}"
+            if not board:
+                sentences.append(f"On {panel}, no scorer is finished with two seeds yet")
+                continue
+            best = max(board, key=lambda name: board[name])
+            sentences.append(f"On {panel}, {best} has the highest AUC, {board[best]:.3f}")
+            pair = compared.get((panel, best, ALL_KINDS))
+            if pair is not None:
+                word = "from" if pair.verdict.startswith("not") else "than"
+                sentences[-1] += f", and is {pair.verdict} {word} {self.baseline} at {board[self.baseline]:.3f}"
         better = sum(one.verdict == "better" for one in compared.values())
         sentences.append(f"{better} of {len(compared)} comparisons find a scorer better than {self.baseline}")
         return ". ".join(sentences) + "."

@@ -1,6 +1,7 @@
 """What a sweep will compute, told before it starts: how many stages, and at scale how many GPU-hours."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -102,11 +103,12 @@ def _known(runs_folder: Path) -> set[tuple[str, str]]:
     known: set[tuple[str, str]] = set()
     for path in runs_folder.glob("*/record.json"):
         record = read_json(path)
-        science = {**record["config"], "precision": record["config"]["trainer"]["precision"]}
-        for kind in KINDS:
-            stage = [stage for stage in record["stages"] if stage["stage"] == kind][-1]
-            if Path(stage["path"]).exists():
-                known.add((kind, _name(science, kind)))
+        with suppress(KeyError, IndexError):  # of another version of this code, which says nothing about this one
+            science = {**record["config"], "precision": record["config"]["trainer"]["precision"]}
+            for kind in KINDS:
+                stage = [stage for stage in record["stages"] if stage["stage"] == kind][-1]
+                if Path(stage["path"]).exists():
+                    known.add((kind, _name(science, kind)))
     return known
 
 

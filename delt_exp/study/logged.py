@@ -21,6 +21,7 @@ def log_study(cfg: DictConfig, study: StudyRecord, findings: Findings) -> None:
 
 def study_info(study: StudyRecord, config: Any, findings: Findings) -> StudyInfo:
     """Return a study as loggers take it; `config`: its node of the configuration."""
-    records = [record for run in study.runs if (record := run.record()) is not None]
-    study_id = digest({"study": study.name, "question": study.question})
+    runs = {run.folder: run for run in study.finished()}  # one that is listed twice is one
+    records = [record for run in runs.values() if (record := run.record()) is not None]
+    study_id = digest({"study": study.name, "question": study.question, "settings": study.settings})
     return StudyInfo(study.name, study_id, study.folder, study.question, config, findings, records)

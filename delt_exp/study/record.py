@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from delt_exp.config import plain
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import disk_errors, read_json, write_json
+from delt_exp.store_command import differences
 from delt_exp.study.account import Account
 
 FILE = "study.json"
@@ -31,11 +32,16 @@ class PlannedRun:
 
 @dataclass
 class StudyRecord:
-    """A study and its runs, finished or not. accounts: what each launch of its jobs cost, oldest first."""
+    """A study and its runs, finished or not.
+
+    settings: what its runs have in common, without what a study may vary (see `delt_exp.run_name.NOT_SCIENCE`).
+    accounts: what each launch of its jobs cost, oldest first.
+    """
 
     folder: Path
     name: str
     question: str
+    settings: dict[str, Any]
     runs: list[PlannedRun]
     accounts: list[Account]
 
@@ -47,6 +53,22 @@ class StudyRecord:
         """Return the runs that ended with an error."""
         return [run for run in self.runs if run.error is not None]
 
+    def continue_from(self, earlier: "StudyRecord") -> None:
+        """Take over the accounts of earlier launches, and the errors of runs that this launch has yet to repeat.
+
+        Raises ConfigError where the earlier study has other settings: this one would replace its page.
+        """
+        changed = differences(earlier.settings, self.settings)
+        if changed:
+            raise ConfigError(
+                f"{self.folder} holds this study with other settings ({'; '.join(changed[:3])}); give this one a name "
+                f"of its own with name=..., or remove {self.folder / FILE}"
+            )
+        self.accounts = list(earlier.accounts)
+        errors = {run.folder: run.error for run in earlier.runs}
+        for run in self.runs:
+            run.error = errors.get(run.folder)
+
     def note_failures(self, errors: list[str | None]) -> None:
         """Keep the error of each run, in the order of `runs`."""
         for run, error in zip(self.runs, errors, strict=True):
@@ -57,6 +79,7 @@ class StudyRecord:
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             content: dict[str, Any] = {"name": self.name, "question": self.question, "study": plain(config)}
+            content["settings"] = self.settings
             content["runs"] = [asdict(run) for run in self.runs]
             content["accounts"] = [asdict(account) for account in self.accounts]
             write_json(self.folder / FILE, content)
@@ -73,7 +96,8 @@ def read_study(folder: Path) -> tuple[StudyRecord, Any]:
     try:
         runs = [PlannedRun(**run) for run in content["runs"]]
         accounts = [Account(**account) for account in content["accounts"]]
-        return StudyRecord(folder, content["name"], content["question"], runs, accounts), content["study"]
+        name, question, settings = (content[key] for key in ("name", "question", "settings"))
+        return StudyRecord(folder, name, question, settings, runs, accounts), content["study"]
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{folder / FILE} was written by another version of this code ({error}); remove this file and repeat the "

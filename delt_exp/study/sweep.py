@@ -12,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 from delt_exp.config import build
 from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.progress import say, track
-from delt_exp.run_name import group_name
+from delt_exp.run_name import common_settings, group_name
 from delt_exp.study.account import Account, account
 from delt_exp.study.definition import Job, Study
 from delt_exp.study.forecast import gpu_hours, outlook
@@ -39,11 +39,13 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     configs = list(_all_composed(cfg, loader, commands))
     runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
     folder = Path(cfg.output_dir) / name
-    record = StudyRecord(folder, name, study.question, runs, _earlier_accounts(folder))
-    record.write(cfg.study)
+    record = StudyRecord(folder, name, study.question, common_settings(cfg), runs, [])
+    if (folder / FILE).exists():
+        record.continue_from(read_study(folder)[0])
     _announce(record, study, configs)
     if cfg.dry_run:
         return []
+    record.write(cfg.study)
     started = time.monotonic()
     returns = _launched(launcher, commands)
     record.note_failures([_failure(result) for result in returns])
@@ -81,10 +83,6 @@ def _publish(cfg: DictConfig, record: StudyRecord) -> None:
         return
     say(f"study: {write_findings(study, findings)}")
     log_study(cfg, study, findings)
-
-
-def _earlier_accounts(folder: Path) -> list[Account]:
-    return read_study(folder)[0].accounts if (folder / FILE).exists() else []
 
 
 def _account(record: StudyRecord, returns: Sequence[JobReturn], wall_seconds: float) -> Account:

@@ -66,7 +66,12 @@ def write_study(
     for labels in missing:
         planned += [PlannedRun(dict(labels), seed, [], ["all"], str(folder / "runs" / "none"), None) for seed in seeds]
     (folder / "study").mkdir(parents=True, exist_ok=True)
-    content = {"name": "planted", "question": "Does folding help?", "study": {"report": {**REPORT, **report}}}
+    content = {
+        "name": "planted",
+        "question": "Does folding help?",
+        "study": {"report": {**REPORT, **report}},
+        "settings": {},
+    }
     write_json(folder / "study" / "study.json", {**content, "runs": [asdict(run) for run in planned], "accounts": []})
     return folder / "study"
 

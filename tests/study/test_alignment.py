@@ -35,7 +35,7 @@ def study(folder, loss, tokens=(1000,), trains=(*DOMAINS, "news + novels")):
             })  # fmt: skip
             arm = {"train_dataset": train, "training.max_tokens": str(budget)}
             runs.append(PlannedRun(arm, 0, [f"train_dataset={train}"], ["all"], str(run), None))
-    return StudyRecord(folder / "study", "pretrain", "Does it?", runs, [])
+    return StudyRecord(folder / "study", "pretrain", "Does it?", {}, runs, [])
 
 
 def write_json_in(path, content):

@@ -103,7 +103,18 @@ def test_a_gain_of_the_selection_is_not_one_of_the_order(tmp_path):
 
 def test_an_effect_without_a_placebo_is_said_to_be_untested(tmp_path):
     answer = findings(write_study(tmp_path, ARMS[:2])).answer
-    assert "but no placebo of it is finished" in answer
+    assert answer.startswith("Yes: ")
+    assert "; the study plans no placebo of it." in answer
+
+
+def test_an_effect_whose_placebo_is_still_to_be_run_is_not_shown_yet(tmp_path):
+    """A control of the order is no placebo of the score."""
+    arms = [BASELINE, arm("lqs", "0.5", "shuffle"), arm("lqs", "0.5", "folding", -0.2)]
+    planned = {"scorer": "permuted", "ratio": "0.5", "orderer": "folding"}
+    answer = findings(write_study(tmp_path, arms, missing=[planned])).answer
+    assert answer.startswith("Not shown yet: lqs · 0.5 · folding is better than")
+    assert "but the same arm with permuted scores is not finished." in answer
+    assert "it earns its cost" not in answer
 
 
 def test_the_heat_map_has_the_differences_where_there_are_arms(tmp_path):
@@ -153,6 +164,9 @@ def test_arms_without_a_common_seed_are_not_compared(tmp_path):
     found = findings(write_study(tmp_path, arms))
     assert rows(found, "pairs") == []
     assert "No answer yet: lqs · 1.0 · folding has no seed in common with the baseline." in found.answer
+    two = [*arms, arm("lqs", "1.0", "sorting", seeds=(2, 3))]
+    (grid,) = figure(findings(write_study(tmp_path / "two", two)), "heatmap")["data"]
+    assert grid["z"] == [[None, None]]
 
 
 def test_one_seed_is_enough_for_a_verdict_on_these_models_and_says_so(tmp_path):

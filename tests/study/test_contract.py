@@ -1,5 +1,7 @@
 """What every study in conf/study promises: its runs compose, and its report is one."""
 
+from functools import cache
+
 import pytest
 from hydra import compose, initialize_config_dir
 
@@ -7,6 +9,7 @@ from delt_exp.cli import CONF
 from delt_exp.cli_help import options
 from delt_exp.config import build
 from delt_exp.run_name import register_resolvers
+from delt_exp.study.alignment import Pair, is_diagonal
 
 STUDIES = options(CONF, "study")
 
@@ -18,6 +21,15 @@ def hydra():
         yield
 
 
+@cache
+def first_jobs(name):
+    """Return the jobs of a study for its first seed, and their configurations."""
+    study = build(compose("config", [f"study={name}"]).study, "study")
+    jobs = [job for job in study.jobs() if job.seed == study.seeds[0]]
+    common = [f"study={name}", *study.common]
+    return [(job, compose("config", [t.replace("{base}", "base") for t in (*common, *job.overrides)])) for job in jobs]
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_run_of_a_study_composes_and_no_two_are_the_same(name):
     study = build(compose("config", [f"study={name}"]).study, "study")
@@ -25,10 +37,7 @@ def test_every_run_of_a_study_composes_and_no_two_are_the_same(name):
     assert callable(study.report.findings)
     jobs = study.jobs()
     assert len({job.overrides for job in jobs}) == len(jobs)
-    for job in jobs:
-        if job.seed == study.seeds[0]:
-            texts = [text.replace("{base}", "base") for text in (*study.common, *job.overrides)]
-            assert compose("config", [f"study={name}", *texts]).seed == job.seed
+    assert all(config.seed == job.seed for job, config in first_jobs(name))
     if study.base is not None:
         compose("config", [f"study={name}", *study.base])
 
@@ -41,8 +50,23 @@ def test_every_seed_that_a_run_sets_is_its_own(name):
         assert set(seeds) == {str(job.seed)}
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_runs_of_a_study_learn_from_equally_many_tokens(name):
-    config = compose("config", [f"study={name}"])
-    assert config.training.epochs is None
-    assert config.training.max_tokens > 0
+@pytest.mark.parametrize("name", [name for name in STUDIES if not name.startswith("alignment_vs_size")])
+def test_runs_of_a_panel_learn_from_equally_many_tokens(name):
+    """But for those whose longer training is the point."""
+    panel = getattr(build(compose("config", [f"study={name}"]).study, "study").report, "panel", None)
+    budgets = {}
+    for job, config in first_jobs(name):
+        assert config.training.epochs is None or "longer" in job.slices
+        if "longer" not in job.slices:
+            budgets.setdefault(dict(job.arm).get(panel), set()).add(config.training.max_tokens)
+    assert all(len(tokens) == 1 and min(tokens) > 0 for tokens in budgets.values())
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name.startswith("alignment")])
+def test_a_study_of_alignment_evaluates_on_a_domain_that_it_trains_on_and_on_others(name):
+    pairs = []
+    for job, config in first_jobs(name):
+        corpus = dict(job.arm)["train_dataset"]
+        pairs += [is_diagonal(Pair(corpus, evaluation, 0, 0, 0.0, {}, {})) for evaluation in config.eval_dataset]
+    assert any(pairs)
+    assert not all(pairs)

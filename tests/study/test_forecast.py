@@ -42,6 +42,8 @@ def test_what_a_finished_run_left_is_found_by_a_study_until_it_is_freed(tmp_path
     arms = [composed("scorer=length", *fast, f"orderer={orderer}") for orderer in ("folding", "sorting")]
     needs = outlook(arms, runs)
     assert [(len(need.missing), need.found) for need in needs.values()] == [(0, 1), (1, 1)]
+    (runs / "of_another_version").mkdir()
+    (runs / "of_another_version" / "record.json").write_text('{"config": {"trainer": {"precision": "auto"}}}')
     for entry in Path("outputs/store/model").iterdir():
         entry.rename(tmp_path / entry.name)
     assert [(len(need.missing), need.found) for need in outlook(arms, runs).values()] == [(0, 1), (2, 0)]

@@ -22,7 +22,7 @@ def study_of(folder, runs):
         labels = {"scorer": scorer, "proxy": proxy, "target": target}
         write_run(folder / str(number), Planted(labels, scores=lambda _, s=scores: s), seed, 5)
         planned.append(PlannedRun(labels, seed, [], ["all"], str(folder / str(number)), None))
-    return StudyRecord(folder, "stability", "Does it?", planned, [])
+    return StudyRecord(folder, "stability", "Does it?", {}, planned, [])
 
 
 def rows_of(study, report=REPORT):

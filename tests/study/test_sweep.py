@@ -1,10 +1,12 @@
 """A whole study through the real command line."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from delt_exp.cli import main
 from delt_exp.errors import DataError
 from delt_exp.study.page import write_page
 from delt_exp.study.record import read_study
@@ -14,50 +16,70 @@ from tests.runs import FAST, write_jsonl, write_texts
 DETECTION = (
     "study=detection",
     "train_dataset@train_dataset.dataset=jsonl", "train_dataset@train_dataset.other=jsonl",
-    "train_dataset.dataset.path=train.jsonl", "train_dataset.other.path=other.jsonl", "train_dataset.max_documents=40",
+    "train_dataset.dataset.path=train.jsonl", "train_dataset.other.path=other.jsonl",
     "training.max_tokens=256", "study.seeds=[0,1]", "study.report.baseline=length",
     *(text for text in FAST if not text.startswith(("train_dataset", "eval_dataset", "scorer."))),
 )  # fmt: skip
+SMALL = "train_dataset.max_documents=40"
+BROKEN = "{broken: ['scorer=kenlm', 'scorer.model_path=nowhere.arpa']}"
 
 
-def run_study(monkeypatch, scorers, *overrides):
-    """Run the detection study with other scorers on small texts; returns its folder."""
-    import sys
-
-    from delt_exp.cli import main
-
-    slices = f"study.slices.detection={{corpus: [{{words: []}}], scorer: {scorers}}}"
-    monkeypatch.setattr(sys, "argv", ["run.py", *DETECTION, slices, *overrides])
-    main()
+def run_study(scorers, *overrides, command=DETECTION, corpora=f"{{words: ['{SMALL}']}}"):
+    """Run the detection study in this folder with other scorers on small texts; returns its folder."""
+    slices = f"study.slices.detection={{corpus: [{corpora}], scorer: {scorers}}}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["run.py", *command, slices, *overrides])
+        main()
     return Path("outputs/detection")
+
+
+def write_all_texts(folder):
+    write_texts(folder)
+    write_jsonl(folder / "other.jsonl", [{"text": f"other {text} " * 9} for text in words(20, 7)])
 
 
 @pytest.fixture
 def texts(tmp_path):
-    write_texts(tmp_path)
-    write_jsonl(tmp_path / "other.jsonl", [{"text": f"other {text} " * 9} for text in words(20, 7)])
+    write_all_texts(tmp_path)
 
 
-def test_a_study_runs_its_jobs_and_writes_its_page(texts, monkeypatch):
-    folder = run_study(monkeypatch, "[random, length]")
-    study, _ = read_study(folder)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """The folder in which a study of two scorers and two seeds was run twice."""
+    folder = tmp_path_factory.mktemp("study")
+    write_all_texts(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_study("[random, length]")
+        run_study("[random, length]")
+    return folder
+
+
+@pytest.fixture
+def finished(place, monkeypatch):
+    """The folder of that study; the test runs in its place."""
+    monkeypatch.chdir(place)
+    return Path("outputs/detection")
+
+
+def test_a_study_runs_its_jobs_and_writes_its_page(finished):
+    study, _ = read_study(finished)
     assert [(run.arm["scorer"], run.seed) for run in study.runs] == [
         ("random", 0), ("length", 0), ("random", 1), ("length", 1),
     ]  # fmt: skip
     assert study.finished() == study.runs
-    page = (folder / "report.html").read_text()
+    assert {run.record()["group"] for run in study.finished()} == {"detection"}
+    page = (finished / "report.html").read_text()
     assert "Do scores find planted bad documents" in page
     assert all(f'href="../runs/{Path(run.folder).name}/report.html"' in page for run in study.runs)
-    table = (folder / "tables" / "detection.csv").read_text().splitlines()
+    table = (finished / "tables" / "detection.csv").read_text().splitlines()
     assert table[0].startswith("corpus,scorer,spoiled by,AUC,AUC low,AUC high,seeds")
     assert len(table) == 1 + 2 * 5  # two scorers, four ways and all together
-    assert {file.suffix for file in (folder / "tables").iterdir()} == {".csv", ".md", ".tex"}
+    assert {file.suffix for file in (finished / "tables").iterdir()} == {".csv", ".md", ".tex"}
 
 
-def test_a_repeated_study_computes_nothing(texts, monkeypatch):
-    folder = run_study(monkeypatch, "[random, length]")
-    run_study(monkeypatch, "[random, length]")
-    study, _ = read_study(folder)
+def test_a_repeated_study_computes_nothing(finished):
+    study, _ = read_study(finished)
     stages = [stage for run in study.finished() for stage in run.record()["stages"]]
     assert all(stage["cached"] for stage in stages)
     first, second = study.accounts
@@ -67,21 +89,52 @@ def test_a_repeated_study_computes_nothing(texts, monkeypatch):
     assert second.found == first.computed
 
 
-def test_an_account_is_of_distinct_stages_and_of_whole_jobs(texts, monkeypatch, capsys):
-    study, _ = read_study(run_study(monkeypatch, "[length, random]"))
-    (account,) = study.accounts
-    entries = list(Path("outputs/store").rglob("entry.json"))
-    built = sum(json.loads(path.read_text())["cost"]["build_seconds"] for path in entries)
-    assert account.stage_seconds == pytest.approx(built)  # no stage of this study is inside another
+def test_an_account_is_of_distinct_stages_and_of_whole_jobs(finished):
+    account, _ = read_study(finished)[0].accounts
+    entries = [json.loads(path.read_text()) for path in Path("outputs/store").rglob("entry.json")]
+    own = sum(next(iter(entry["cost"]["used"].values()))["build_seconds"] for entry in entries)
+    assert account.stage_seconds == pytest.approx(own)
     assert account.stage_seconds < account.job_seconds < account.wall_seconds
-    assert account.overhead == pytest.approx(account.job_seconds / built)
-    assert "the distinct stages took" in capsys.readouterr().err
-    assert "the distinct stages took" in Path("outputs/detection/report.html").read_text()
+    assert account.overhead == pytest.approx(account.job_seconds / own)
+    assert "the distinct stages took" in (finished / "report.html").read_text()
 
 
-def test_a_failed_job_does_not_stop_the_others_and_is_listed(texts, monkeypatch, capsys):
+def test_the_page_of_an_unfinished_study_can_be_written_at_any_time(finished):
+    study, _ = read_study(finished)
+    record = Path(study.runs[1].folder) / "record.json"  # length with seed 0: one seed of it is left
+    aside = record.rename(record.with_suffix(".aside"))
+    page = write_page(finished).read_text()
+    aside.rename(record)
+    assert "3 of 4 runs finished" in page
+    assert "1 runs are missing" in page
+
+
+def test_a_dry_run_leaves_the_study_on_disk_as_it_is(finished):
+    before = (finished / "study.json").read_bytes()
+    run_study("[random]", "dry_run=true", "study.seeds=[5]")
+    assert (finished / "study.json").read_bytes() == before
+
+
+def test_other_settings_do_not_replace_a_study_unless_it_has_a_name_of_its_own(finished, capsys):
+    with pytest.raises(SystemExit):
+        run_study("[length]", "train_dataset.ratio=0.4", "study.seeds=[2,3]")
+    assert "other settings (train_dataset.ratio: 0.2 -> 0.4); give this one a name" in capsys.readouterr().err
+    assert {run.seed for run in read_study(finished)[0].runs} == {0, 1}
+    run_study("[length]", "train_dataset.ratio=0.4", "name=worse")
+    assert len(read_study(Path("outputs/worse"))[0].finished()) == 2
+
+
+def test_setting_what_a_study_varies_is_refused(finished, capsys):
+    with pytest.raises(SystemExit):
+        run_study("[random, length]", "seed=3")
+    shown = capsys.readouterr().err
+    assert "error: seed=3: seed is what this study sets; change it with study.seeds" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_failed_job_does_not_stop_the_others_and_its_error_stays_until_it_is_repeated(texts, monkeypatch, capsys):
     with pytest.raises(SystemExit) as status:
-        run_study(monkeypatch, "[length, {broken: ['scorer=kenlm', 'scorer.model_path=nowhere.arpa']}, random]")
+        run_study(f"[length, {BROKEN}, random]")
     assert status.value.code == 1
     study, _ = read_study(Path("outputs/detection"))
     assert [run.arm["scorer"] for run in study.failed()] == ["broken", "broken"]
@@ -91,22 +144,25 @@ def test_a_failed_job_does_not_stop_the_others_and_is_listed(texts, monkeypatch,
     assert "4 of 6 runs finished" in page
     assert "nowhere.arpa" in page
 
+    def die(*arguments, **settings):
+        raise KeyboardInterrupt
 
-def test_the_page_of_an_unfinished_study_can_be_written_at_any_time(texts, monkeypatch):
-    folder = run_study(monkeypatch, "[random, length]")
-    study, _ = read_study(folder)
-    (Path(study.runs[1].folder) / "record.json").unlink()  # length with seed 0: one seed of it is left
+    monkeypatch.setattr("delt_exp.study.sweep._launched", die)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(f"[length, {BROKEN}, random]")
+    again, _ = read_study(Path("outputs/detection"))
+    assert (again.failed(), again.accounts) == (study.failed(), study.accounts)
+
+
+def test_a_corpus_without_two_seeds_yet_does_not_keep_the_other_from_its_answer(texts):
+    folder = run_study("[length]", corpora="{news: ['train_dataset.max_documents=40']}, "
+                                           "{letters: ['train_dataset.max_documents=30']}")  # fmt: skip
+    for run in read_study(folder)[0].runs:
+        if (run.arm["corpus"], run.seed) == ("letters", 1):
+            (Path(run.folder) / "record.json").unlink()
     page = write_page(folder).read_text()
-    assert "3 of 4 runs finished" in page
-    assert "1 runs are missing" in page
-
-
-def test_setting_what_a_study_varies_is_refused(texts, monkeypatch, capsys):
-    with pytest.raises(SystemExit):
-        run_study(monkeypatch, "[random, length]", "seed=3")
-    shown = capsys.readouterr().err
-    assert "error: seed=3: seed is what this study sets; change it with study.seeds" in shown
-    assert "Traceback" not in shown
+    assert "On letters, no scorer is finished with two seeds yet." in page
+    assert "On news, length has the highest AUC" in page
 
 
 def test_a_folder_without_a_study_is_refused(tmp_path):
@@ -120,19 +176,13 @@ def test_a_study_of_another_version_says_what_to_do(tmp_path):
         read_study(tmp_path)
 
 
-def test_runs_can_start_from_the_model_of_a_run_that_comes_first(texts, monkeypatch):
+def test_runs_can_start_from_the_model_of_a_run_that_comes_first(texts):
     small = "'model.context_tokens=32', 'model.batch_items=8'"
-    base = f"study.base=['scorer=random', 'seed=9', 'model.network.config.hidden_size=16', {small}]"
+    base = f"study.base=['scorer=random', 'seed=9', '{SMALL}', 'model.network.config.hidden_size=16', {small}]"
     from_base = "'model=hf', 'model.network.name={base}/model', 'tokenizer=hf', 'tokenizer.name={base}/model'"
     kept = [text for text in DETECTION if not text.startswith(("model.", "tokenizer", "proxy.recipe.network"))]
-    monkeypatch.setattr("tests.study.test_sweep.DETECTION", tuple(kept))
-    study, _ = read_study(run_study(monkeypatch, "[length]", base, f"study.common=[{from_base}, {small}]"))
+    study, _ = read_study(run_study("[length]", base, f"study.common=[{from_base}, {small}]", command=kept))
     networks = [run.record()["config"]["model"]["network"]["name"] for run in study.finished()]
     assert len(networks) == 2
     assert len(set(networks)) == 1
     assert json.loads((Path(networks[0]) / "config.json").read_text())["hidden_size"] == 16
-
-
-def test_the_runs_of_a_study_are_one_group(texts, monkeypatch):
-    study, _ = read_study(run_study(monkeypatch, "[length]"))
-    assert {run.record()["group"] for run in study.finished()} == {"detection"}

@@ -305,3 +305,11 @@ def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path, strategy
         undisturbed / "model" / "model.safetensors"
     ).read_bytes()
     assert read_json(folder / "result.json")["order_verified"] is True
+
+
+def test_more_gpus_than_are_visible_are_refused_before_anything_is_scored(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    replace(TRAINER, accelerator="auto", strategy="ddp", devices=2).check_available()
+    with pytest.raises(ConfigError, match=r"accelerator=auto with trainer.devices=8, but 2 GPUs are visible"):
+        replace(TRAINER, accelerator="auto", strategy="ddp", devices=8).check_available()

@@ -2,9 +2,12 @@
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
+
+from filelock import FileLock, Timeout
 
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.progress import say
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["online", "offline", "disabled"]
 MODES = ("auto", "online", "offline", "disabled")
-CLOSED = "closed"  # file in a run's folder that no process writes to any more
+LOCK = "writing.lock"  # in a run's folder; held by the process that writes there
+_held: dict[Path, FileLock] = {}
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Connection:
             init_timeout=self.start_timeout_seconds,
             finish_timeout=self.finish_timeout_seconds,
         )
-        return wandb.init(
+        run = wandb.init(
             project=self.project,
             entity=self.entity,
             dir=str(folder),
@@ -84,6 +88,11 @@ class Connection:
             settings=settings,
             **identity,
         )
+        if not run.disabled:
+            own = Path(run.dir).parent
+            _held[own] = FileLock(own / LOCK)
+            _held[own].acquire()
+        return run
 
     def consume(self, run: "wandb.Run", artifact: "wandb.Artifact | str") -> None:
         """Say online that a run was made from an artifact that is logged; say so where that fails."""
@@ -106,6 +115,7 @@ def close(run: "wandb.Run", folder: Path, exit_code: int) -> None:
         return
     own = Path(run.dir).parent
     if exit_code == 0:
-        for earlier in list((folder / "wandb").glob(f"offline-run-*-{run.id}/{CLOSED}")):
-            shutil.rmtree(earlier.parent)
-    (own / CLOSED).touch()
+        for earlier in set((folder / "wandb").glob(f"offline-run-*-{run.id}")) - {own}:
+            with suppress(Timeout), FileLock(earlier / LOCK, timeout=0):  # held where another process writes
+                shutil.rmtree(earlier)
+    _held.pop(own).release()

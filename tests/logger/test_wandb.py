@@ -11,9 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 import wandb
+from filelock import FileLock
 
 from delt_exp.errors import ConfigError
 from delt_exp.logger.wandb import WandbLogger
+from delt_exp.logger.wandb_connection import LOCK
 from tests.logger.run_folder import CHOICES, RECORD, ROWS, make_run, make_study
 from tests.logger.wandb_reader import read_offline_run
 
@@ -216,8 +218,11 @@ def test_a_finished_run_ends_with_0_and_an_abandoned_one_with_1(runs):
 def test_a_finished_run_replaces_earlier_attempts_on_disk_but_none_that_may_still_be_written(tmp_path, monkeypatch):
     isolate(monkeypatch, tmp_path)
     logger, info = WandbLogger(**SETTINGS), make_run(tmp_path)
-    other = info.folder / "wandb" / f"offline-run-20260101_000000-{info.id}"
-    other.mkdir(parents=True)
+    other, killed = (info.folder / "wandb" / f"offline-run-2026010{day}_000000-{info.id}" for day in (1, 2))
+    for folder in (other, killed):
+        folder.mkdir(parents=True)
+    writing = FileLock(other / LOCK)
+    writing.acquire()
     for _ in range(2):
         logger.start(info)
         logger.metrics(ROWS[0])
@@ -229,6 +234,7 @@ def test_a_finished_run_replaces_earlier_attempts_on_disk_but_none_that_may_stil
     (file,) = info.folder.glob("wandb/offline-run-*/*.wandb")
     assert read_offline_run(info.folder).exit_code == 0
     assert set(info.folder.glob("wandb/offline-run-*")) == {other, file.parent}
+    writing.release()
 
 
 def files_with_the_key(folder):

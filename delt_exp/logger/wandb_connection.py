@@ -115,7 +115,7 @@ def close(run: "wandb.Run", folder: Path, exit_code: int) -> None:
         return
     own = Path(run.dir).parent
     if exit_code == 0:
-        for earlier in set((folder / "wandb").glob(f"offline-run-*-{run.id}")) - {own}:
+        for earlier in set((folder / "wandb").glob(f"offline-run-*-{run.id}*")) - {own}:  # -1: of the same second
             with suppress(Timeout), FileLock(earlier / LOCK, timeout=0):  # held where another process writes
                 shutil.rmtree(earlier)
     _held.pop(own).release()

@@ -1,7 +1,7 @@
 """What a score is made of: agreement with other scores, length, source, and whether it finds planted documents.
 
 Shape suffixes: K scores, N documents. For AUCs over seeds, make a `paired.MetricArm` of each score (one AUC a seed):
-`families.leaderboard` gives means with t-intervals, `families.all_pairs` the paired differences after Holm.
+its estimate has a t-interval, `families.compare` and `families.holm` give paired differences.
 """
 
 from typing import Any

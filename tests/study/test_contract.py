@@ -23,15 +23,19 @@ def hydra():
 
 @cache
 def first_jobs(name):
-    """Return the jobs of a study for its first seed, and their configurations."""
+    """Return jobs of a study for its first seed that have each of its choices once, and their configurations."""
     study = build(compose("config", [f"study={name}"]).study, "study")
-    jobs = [job for job in study.jobs() if job.seed == study.seeds[0]]
-    common = [f"study={name}", *study.common]
-    return [(job, compose("config", [t.replace("{base}", "base") for t in (*common, *job.overrides)])) for job in jobs]
+    common, seen, found = [f"study={name}", *study.common], set(), []
+    for job in study.jobs():
+        if job.seed == study.seeds[0] and not seen.issuperset(job.overrides):
+            seen.update(job.overrides)
+            texts = [text.replace("{base}", "base") for text in (*common, *job.overrides)]
+            found.append((job, compose("config", texts)))
+    return found
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_run_of_a_study_composes_and_no_two_are_the_same(name):
+def test_every_choice_of_a_study_composes_and_no_two_runs_are_the_same(name):
     study = build(compose("config", [f"study={name}"]).study, "study")
     assert study.question.endswith("?")
     assert callable(study.report.findings)

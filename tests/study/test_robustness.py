@@ -16,7 +16,7 @@ from delt_exp.store import Store
 from delt_exp.study.record import read_study
 from tests.study.small_study import result, run_study, times_computed, write_study_texts
 
-LONG = ("training.max_tokens=6_400", "trainer.checkpoint_steps=10")  # 100 steps
+LONG = ("training.max_tokens=2_560", "trainer.checkpoint_steps=5")  # 40 steps
 
 
 @pytest.fixture(scope="module")

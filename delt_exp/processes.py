@@ -3,6 +3,7 @@
 The caller stays the only process of its run: ranks know nothing of pipelines and sweeps.
 """
 
+import atexit
 import os
 import signal
 import threading
@@ -63,14 +64,16 @@ def launch(
 
 def join_group(device: str) -> bool:
     """Make this process, started by `run_in_processes`, a rank of the default group; return whether it is rank 0."""
-    from lightning_fabric import Fabric
+    import torch
+    from torch import distributed
 
-    devices, world_size = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-    share_threads(devices)
+    share_threads(int(os.environ["LOCAL_WORLD_SIZE"]))
     quiet()
-    fabric = Fabric(accelerator=device, devices=devices, num_nodes=world_size // devices, strategy="ddp")
-    fabric.launch()
-    return fabric.is_global_zero
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    atexit.register(distributed.destroy_process_group)
+    return distributed.get_rank() == 0
 
 
 def share_threads(num_processes: int) -> None:

@@ -5,8 +5,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats import multitest
 
 from delt_exp.errors import DataError
 from delt_exp.statistics.families import compare, holm, holm_p
@@ -26,9 +27,9 @@ def test_holm_worked_by_hand():
     assert holm_p(np.array([0.7, 0.6])).tolist() == [1, 1]
 
 
+@settings(max_examples=25)  # of 0.1 s
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels(p):
-    multitest = pytest.importorskip("statsmodels.stats.multitest")
     assert holm_p(np.array(p)) == pytest.approx(multitest.multipletests(p, method="holm")[1])
 
 

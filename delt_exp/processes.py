@@ -4,10 +4,12 @@ The caller stays the only process of its run: ranks know nothing of pipelines an
 """
 
 import atexit
+import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +45,15 @@ def launch(
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    # A server imports what every rank needs, once; ranks are forked from it, which has no threads and no CUDA context.
+    multiprocessing.set_forkserver_preload(["pytorch_lightning"])
     config = LaunchConfig(
         min_nodes=max_nodes, max_nodes=max_nodes, nproc_per_node=devices, rdzv_backend="c10d", run_id="delt-exp",
-        max_restarts=0, monitor_interval=0.2, **rendezvous,
+        max_restarts=0, monitor_interval=0.2, start_method="forkserver", **rendezvous,
     )  # fmt: skip
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return elastic_launch(config, function)(*arguments)
+        return elastic_launch(config, _rank)(_first_environment(), dict(os.environ), function, *arguments)
     except SignalException as error:
         raise KeyboardInterrupt from error
     except ChildFailedError as error:
@@ -60,6 +64,29 @@ def launch(
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():  # the launcher leaves its own behind
                 signal.signal(number, handler)
+
+
+@cache
+def _first_environment() -> dict[str, str]:
+    """Return the environment at the first launch, which is that of the server."""
+    return dict(os.environ)
+
+
+def _rank(server: dict[str, str], caller: dict[str, str], function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function in a rank, in the caller's environment; the rank ends when the caller does."""
+    for name in server.keys() | caller.keys():
+        if os.environ.get(name) == server.get(name):  # torch sets the others, those of this rank
+            os.environ.pop(name, None)
+            os.environ |= {name: caller[name]} if name in caller else {}
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    return function(*arguments)
 
 
 def join_group(device: str) -> bool:

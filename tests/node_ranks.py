@@ -19,6 +19,11 @@ def sum_of_ranks() -> tuple[int, int, bool]:
     return dist.get_world_size(), int(total), is_first
 
 
+def environment() -> tuple[str | None, str]:
+    """Return what the caller set, and what torch set."""
+    return os.environ.get("OF_THE_CALLER"), os.environ["RANK"]
+
+
 def fail_on_rank_1() -> None:
     if os.environ["RANK"] == "1":
         raise DeltError("no such luck")

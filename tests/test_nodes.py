@@ -22,7 +22,7 @@ from delt_exp.lqs import processes as lqs_processes
 from delt_exp.processes import run_in_processes
 from delt_exp.train import training_result
 from tests.helpers import RUNTIME, TRAINER, make_pool, new_folder, words
-from tests.node_ranks import fail_on_rank_1, sum_of_ranks
+from tests.node_ranks import environment, fail_on_rank_1, sum_of_ranks
 from tests.test_train import job_of, losses, trained, weights
 
 SRUN = """#!{python}
@@ -127,22 +127,35 @@ from pathlib import Path
 from delt_exp.processes import run_in_processes
 from tests.node_ranks import wait_for_ever
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    run_in_processes(wait_for_ever, (folder,), 1, 2, folder)
+    folder, devices, num_nodes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    run_in_processes(wait_for_ever, (folder,), devices, num_nodes, folder)
 """
 
 
-def test_nothing_runs_on_when_the_caller_is_killed(tmp_path, allocation):
+@pytest.mark.parametrize(("devices", "num_nodes"), [(2, 1), (1, 2)])
+def test_nothing_runs_on_when_the_caller_is_killed(tmp_path, allocation, devices, num_nodes):
     (tmp_path / "caller.py").write_text(CALLER)
-    process = subprocess.Popen([sys.executable, str(tmp_path / "caller.py"), str(tmp_path)])
+    command = [sys.executable, str(tmp_path / "caller.py"), str(tmp_path), str(devices), str(num_nodes)]
+    process = subprocess.Popen(command)
     while len(pids := list(tmp_path.glob("rank-*"))) < 2 or not all(path.read_text() for path in pids):
         assert process.poll() is None
         time.sleep(0.05)
-    running = [*allocation.read_text().split(), *(path.read_text() for path in pids)]
+    agents = allocation.read_text().split() if num_nodes > 1 else []
+    running = [*agents, *(path.read_text() for path in pids)]
     process.send_signal(signal.SIGKILL)
     process.wait()
     while any(Path(f"/proc/{pid}").exists() for pid in running):
         time.sleep(0.05)
+
+
+def test_ranks_have_the_environment_of_the_caller_at_every_launch(tmp_path, monkeypatch):
+    seen = []
+    for value in ("first", "second"):
+        monkeypatch.setenv("OF_THE_CALLER", value)
+        seen.append(run_in_processes(environment, (), 1, 1, tmp_path))
+    monkeypatch.delenv("OF_THE_CALLER")
+    seen.append(run_in_processes(environment, (), 1, 1, tmp_path))
+    assert seen == [("first", "0"), ("second", "0"), (None, "0")]
 
 
 def test_several_nodes_without_an_allocation_are_refused(monkeypatch):

@@ -20,3 +20,8 @@ os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 def _in_tmp_path(tmp_path, monkeypatch):
     """Run every test in its own folder, so that a stray relative path cannot touch the checkout."""
     monkeypatch.chdir(tmp_path)
+
+
+def pytest_collection_modifyitems(items):
+    """The files at the top start programs and take longest: first, so that tests run side by side end together."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)

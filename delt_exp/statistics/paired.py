@@ -46,7 +46,7 @@ from delt_exp.statistics.inputs import check_lengths, finite
 
 Over = Literal["seeds and documents", "seeds", "documents"]
 POWER = 0.8  # the usual chance that a study should have to see the effect it is made for
-_SMALLEST_P = 1e-300
+SMALLEST_P = 1e-300  # below it nothing is told: near the smallest float, levels lose their digits
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ class Estimate:
 
     @property
     def p(self) -> float:
-        """The level at which the interval ends at 0; 1 where nothing varied (to rounding), so nothing can be tested."""
+        """The level at which the interval ends at 0, at least SMALLEST_P; 1 where nothing varied (to rounding)."""
         if self.value == 0 or self.stderr <= 1e-12 * abs(self.value):
             return 1.0
         t = abs(self.value) / self.stderr
         # The levels of t on each of the degrees of freedom enclose that of their mixture; a little more for rounding.
         levels = 2 * stdtr(np.array(self.dfs), -t)
-        low, high = max(float(levels.min()) * (1 - 1e-9), _SMALLEST_P), min(float(levels.max()) * (1 + 1e-9), 1.0)
+        low, high = max(float(levels.min()) * (1 - 1e-9), SMALLEST_P), min(float(levels.max()) * (1 + 1e-9), 1.0)
         if self._critical(low) <= t:
             return low
         return math.exp(brentq(lambda log_p: self._critical(math.exp(log_p)) - t, math.log(low), math.log(high)))

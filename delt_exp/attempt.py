@@ -12,27 +12,31 @@ class Attempt:
     """One attempt at the stage in `folder`, which may hold what killed attempts left.
 
     Of a killed attempt counts the time up to the last file that it wrote: what it did later is done again.
+    `elsewhere_seconds` is what this attempt left out.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.earlier_seconds = _earlier_seconds(folder)
-        self._started, self._elsewhere = time.monotonic(), 0.0
+        self._earlier_seconds = _earlier_seconds(folder)
+        self.elsewhere_seconds, self._started = 0.0, time.monotonic()
         self._note()
 
     def leave_out(self, seconds: float) -> None:
         """Do not count the last `seconds`, which went to another stage."""
-        self._elsewhere += seconds
+        self.elsewhere_seconds += seconds
         self._note()
 
     def finish(self) -> float:
         """Return the seconds of all attempts; nothing of them stays in the folder."""
         (self._folder / FILE).unlink()
-        return self.earlier_seconds + time.monotonic() - self._started - self._elsewhere
+        return self._earlier_seconds + self._counted()
 
     def _note(self) -> None:
-        counted = time.monotonic() - self._started - self._elsewhere
-        write_json(self._folder / FILE, {"earlier_seconds": self.earlier_seconds, "since": time.time() - counted})
+        since = time.time() - self._counted()
+        write_json(self._folder / FILE, {"earlier_seconds": self._earlier_seconds, "since": since})
+
+    def _counted(self) -> float:
+        return time.monotonic() - self._started - self.elsewhere_seconds
 
 
 def _earlier_seconds(folder: Path) -> float:

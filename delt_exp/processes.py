@@ -45,7 +45,8 @@ def launch(
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # A server imports what every rank needs, once; ranks are forked from it, which has no threads and no CUDA context.
+    # A server imports what every rank needs, once, and computes nothing: ranks are forked before there are a CUDA context
+    # and OpenMP threads, which survive no fork. (OpenBLAS has threads by then, and handlers that start them again.)
     multiprocessing.set_forkserver_preload(["pytorch_lightning"])
     config = LaunchConfig(
         min_nodes=max_nodes, max_nodes=max_nodes, nproc_per_node=devices, rdzv_backend="c10d", run_id="delt-exp",
@@ -76,8 +77,10 @@ def _rank(server: dict[str, str], caller: dict[str, str], function: Callable[...
     """Call the function in a rank, in the caller's environment; the rank ends when the caller does."""
     for name in server.keys() | caller.keys():
         if os.environ.get(name) == server.get(name):  # torch sets the others, those of this rank
-            os.environ.pop(name, None)
-            os.environ |= {name: caller[name]} if name in caller else {}
+            if name in caller:
+                os.environ[name] = caller[name]
+            else:
+                os.environ.pop(name, None)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -93,8 +93,7 @@ class Store:
         if not resumable:
             shutil.rmtree(work, ignore_errors=True)
         work.mkdir(exist_ok=True)
-        started, peak, before = time.monotonic(), PeakMemory(), len(self.uses)
-        attempt = Attempt(work)
+        peak, before, attempt = PeakMemory(), len(self.uses), Attempt(work)
         self._attempts.append(attempt)
         try:
             with peak.measure():
@@ -105,12 +104,13 @@ class Store:
             raise
         finally:
             self._attempts.pop()
+        own_seconds = attempt.finish()
         cost: dict[str, Any] = {
-            "build_seconds": attempt.earlier_seconds + time.monotonic() - started,
+            "build_seconds": own_seconds + attempt.elsewhere_seconds,
             "peak_bytes": peak.resident_bytes,
             "cuda_peak_bytes": peak.cuda_bytes,
         }
-        cost["used"] = _used(f"{stage}/{path.name}", cost, attempt.finish(), self.uses[before:])
+        cost["used"] = _used(f"{stage}/{path.name}", cost, own_seconds, self.uses[before:])
         files = {str(f.relative_to(work)): [f.stat().st_size, file_sha256(f)] for f in _files(work)}
         write_json(work / ENTRY, {"stage": stage, "inputs": inputs, "cost": cost, "files": files})
         work.rename(path)

@@ -45,8 +45,8 @@ def launch(
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # A server imports what every rank needs, once, and computes nothing: ranks are forked before there are a CUDA context
-    # and OpenMP threads, which survive no fork. (OpenBLAS has threads by then, and handlers that start them again.)
+    # A server imports what every rank needs, once, and computes nothing: ranks are forked before there is a CUDA
+    # context or an OpenMP thread, which survive no fork. (OpenBLAS has threads by then, and handlers that start them.)
     multiprocessing.set_forkserver_preload(["pytorch_lightning"])
     config = LaunchConfig(
         min_nodes=max_nodes, max_nodes=max_nodes, nproc_per_node=devices, rdzv_backend="c10d", run_id="delt-exp",

@@ -3,11 +3,12 @@
 import base64
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from delt_exp.files import read_json, written_aside
 from delt_exp.report import facts, numbers
@@ -74,7 +75,9 @@ def _not_reached(order: Path) -> int:
     return int((pq.read_table(order, columns=["step"])["step"].to_numpy() < 0).sum())
 
 
-def _render(record: Mapping[str, Any], plots: Mapping[str, Path], not_reached: int) -> str:
+@cache
+def _template() -> Template:
+    """Compile the page once in a process, which may write those of many runs."""
     environment = Environment(
         loader=PackageLoader("delt_exp.report", ""),
         autoescape=True,
@@ -83,8 +86,12 @@ def _render(record: Mapping[str, Any], plots: Mapping[str, Path], not_reached: i
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(numbers, name) for name in ("count", "share", "seconds", "size", "value")}
+    return environment.get_template("run.html.j2")
+
+
+def _render(record: Mapping[str, Any], plots: Mapping[str, Path], not_reached: int) -> str:
     pictures = [(name, *CAPTIONS[name], _data_url(path)) for name, path in plots.items()]
-    return environment.get_template("run.html.j2").render(
+    return _template().render(
         run=record,
         headline=facts.headline(record, not_reached),
         key_facts=facts.key_facts(record),

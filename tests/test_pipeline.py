@@ -184,7 +184,7 @@ def test_a_killed_run_is_finished_by_the_same_command_with_the_same_bits(tmp_pat
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert records() == []
-    subprocess.run(arguments, check=True, capture_output=True)
+    command(monkeypatch, *slow)
     (record,) = records()
     assert record["order_verified"] is True
     command(monkeypatch, *slow, "output_dir=undisturbed")

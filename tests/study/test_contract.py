@@ -25,12 +25,13 @@ def hydra():
 def first_jobs(name):
     """Return jobs of a study for its first seed that have each of its choices once, and their configurations."""
     study = build(compose("config", [f"study={name}"]).study, "study")
-    common, seen, found = [f"study={name}", *study.common], set(), []
-    for job in study.jobs():
-        if job.seed == study.seeds[0] and not seen.issuperset(job.overrides):
-            seen.update(job.overrides)
-            texts = [text.replace("{base}", "base") for text in (*common, *job.overrides)]
-            found.append((job, compose("config", texts)))
+    jobs = [job for job in study.jobs() if job.seed == study.seeds[0]]
+    common, unseen, found = [f"study={name}", *study.common], {text for job in jobs for text in job.overrides}, []
+    while unseen:
+        job = max(jobs, key=lambda job: len(unseen.intersection(job.overrides)))
+        unseen.difference_update(job.overrides)
+        texts = [text.replace("{base}", "base") for text in (*common, *job.overrides)]
+        found.append((job, compose("config", texts)))
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,7 @@ def place(tmp_path_factory):
     """The folder in which a study of two scorers and two seeds was run twice."""
     folder = tmp_path_factory.mktemp("study")
     write_all_texts(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
+    with chdir(folder):
         run_study("[random, length]")
         run_study("[random, length]")
     return folder

@@ -5,12 +5,14 @@ import http.server
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import threading
 from typing import ClassVar
 
 import pytest
+from plotly.offline import get_plotlyjs
 
 from delt_exp.cli import CONF
 from delt_exp.cli_help import options
@@ -30,7 +32,7 @@ FETCHED_RELATIONS = {"stylesheet", "icon", "preload", "modulepreload", "manifest
 
 # Several pages in one window, which is faster than a browser for each; the console has the complaints of all.
 FRAMES = """<!doctype html><meta charset="utf-8"><p id="seen"></p><script>
-const frames = ["index", "concepts", "methods/scorer/lqs"].map((page) => {
+const frames = ["index", "concepts", "methods/scorer/lqs", "results/delt_ablation/report"].map((page) => {
   const frame = Object.assign(document.createElement("iframe"), { src: `${page}.html` });
   document.body.append(frame);
   return frame;
@@ -39,6 +41,7 @@ onload = () => {
   const asked = frames.flatMap((frame) => frame.contentWindow.performance.getEntriesByType("resource"));
   const seen = {
     titles: frames.map((frame) => frame.contentDocument.title),
+    plots: frames.map((frame) => frame.contentDocument.querySelectorAll(".js-plotly-plot").length),
     here: asked.filter((entry) => entry.name.startsWith(location.origin)).length,
     elsewhere: asked.map((entry) => entry.name).filter((name) => !/^(data:|blob:)/.test(name))
       .filter((name) => !name.startsWith(location.origin)),
@@ -102,7 +105,9 @@ def test_a_real_browser_shows_pages_without_a_complaint(site, tmp_path):
         found, console = browse(f"http://127.0.0.1:{server.server_port}/frames", tmp_path)
         server.shutdown()
     seen = json.loads(found.text.split("const frames")[0])
-    assert seen["titles"] == ["What it is - delt-exp", "Concepts - delt-exp", "lqs - delt-exp"]
+    assert seen["titles"] == ["What it is - delt-exp", "Concepts - delt-exp", "lqs - delt-exp", "delt_ablation"]
+    assert seen["plots"][:3] == [0, 0, 0]
+    assert seen["plots"][3] >= 4
     assert seen["here"] > len(seen["titles"])
     assert seen["elsewhere"] == []
     assert console == []
@@ -125,6 +130,19 @@ def browse(url, tmp_path):
         [BROWSER, *flags, *alone, *log], capture_output=True, text=True, check=True, timeout=60, env=environment
     )
     return Page(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def test_the_page_of_a_study_is_kept_without_plotly_and_whole_in_the_site(tmp_path):
+    names = runpy.run_path(str(ROOT / "docs" / "pages.py"))
+    study, script = tmp_path / "outputs" / "mine", f"<script>{get_plotlyjs()}</script>"
+    (study / "tables").mkdir(parents=True)
+    (study / "tables" / "pairs.csv").write_text("first,second")
+    (study / "report.html").write_text(f'<a href="../runs/a-b/report.html">a · b</a>{script}')
+    kept = names["keep"](study, tmp_path / "site" / "results")
+    assert (kept / "pairs.csv").read_text() == "first,second"
+    assert (kept / "report.html").stat().st_size < 100
+    names["on_post_build"]({"site_dir": tmp_path / "site"})
+    assert (kept / "report.html").read_text() == f"a · b{script}"
 
 
 @pytest.mark.parametrize(("group", "option"), METHODS)

@@ -1,9 +1,11 @@
 """Settings for every test: nothing is written outside tmp_path, nothing is fetched, nothing depends on the clock."""
 
+import gc
 import os
 from pathlib import Path
 
 import pytest
+from hydra._internal.hydra import Hydra
 from hypothesis import settings
 
 settings.register_profile("delt", database=None, deadline=None)
@@ -22,6 +24,36 @@ def _in_tmp_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _coarse_pictures(request, monkeypatch):
+    """Spare runs a third of their time, where pictures are not what is tested."""
+    if request.path.parent.name != "report":
+        from delt_exp.report.style import STYLE
+
+        monkeypatch.setitem(STYLE, "figure.dpi", 30)
+        monkeypatch.setitem(STYLE, "figure.constrained_layout.use", False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_loaded_stays():
+    """Spare the garbage collector a million objects of imported packages, which it would look at again and again."""
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mode_of_the_command_line():
+    """Spare commands one of three compositions: Hydra's to look for `hydra.mode`, which here only a study sets."""
+    original = Hydra.get_mode
+
+    def get_mode(self, config_name, overrides):
+        is_a_study = any(text.startswith("study=") for text in overrides)
+        return original(self, config_name, overrides) if is_a_study else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hydra, "get_mode", get_mode)
+        yield
+
+
 def pytest_collection_modifyitems(items):
-    """The files at the top start programs and take longest: first, so that tests run side by side end together."""
-    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+    """The longest files, which start programs, come first, so that tests run side by side end together."""
+    items.sort(key=lambda item: item.path.parent.name not in ("tests", "study"))

@@ -17,7 +17,6 @@ from delt_exp.cli import CONF, at_scale, main
 from delt_exp.cli_check import check_command
 from delt_exp.config import construct
 from delt_exp.plan import PlanSettings
-from delt_exp.report.style import STYLE
 from delt_exp.run_name import register_resolvers
 from tests.helpers import words as random_words
 from tests.runs import write_jsonl
@@ -55,10 +54,8 @@ COMMANDS = ("python run.py", "python -m delt_exp", "python -m pytest")
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(tmp_path, monkeypatch):
-    """The files that documented commands read, and coarse pictures, which are faster."""
-    monkeypatch.setitem(STYLE, "figure.dpi", 30)
-    monkeypatch.setitem(STYLE, "figure.constrained_layout.use", False)
+def _samples(tmp_path):
+    """The files that documented commands read."""
     for seed, (name, fields) in enumerate(SAMPLES.items()):
         texts = random_words(60 * len(fields), seed)
         rows = zip(*(texts[n :: len(fields)] for n in range(len(fields))), strict=True)

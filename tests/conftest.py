@@ -16,6 +16,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and threads that wait for each other spin
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+gc.set_threshold(100_000, 20, 100)  # composing configurations makes many objects and little garbage
 
 
 @pytest.fixture(autouse=True)
@@ -56,4 +57,4 @@ def _mode_of_the_command_line():
 
 def pytest_collection_modifyitems(items):
     """The longest files, which start programs, come first, so that tests run side by side end together."""
-    items.sort(key=lambda item: item.path.parent.name not in ("tests", "study"))
+    items.sort(key=lambda item: (item.path.name != "test_docs.py", item.path.parent.name not in ("tests", "study")))

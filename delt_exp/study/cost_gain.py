@@ -140,12 +140,20 @@ def cost_figure(panel: Panel, suffix: str) -> Figure | None:
         buttons.append({"label": unit, "method": "update", "args": [{"visible": visible}, {"xaxis.title.text": title}]})
     layout = {
         "height": 520, "margin": {"t": 60}, "hovermode": "closest", "yaxis": {"title": {"text": arms[0].outcome.unit}},
-        "xaxis": {"title": {"text": units["seconds"]}, "type": "log"},
+        "xaxis": {"title": {"text": units["seconds"]}, "type": "log", "tickformat": "~s",
+                  "tickvals": [tick for unit in units for tick in _ticks(arms, unit)]},
         "updatemenus": [{"type": "buttons", "direction": "right", "x": 0, "y": 1.12, "xanchor": "left",
                          "buttons": buttons}],
     }  # fmt: skip
     note = "The line is the baseline trained for longer: an arm earns the cost of its score where it is better than it."
     return Figure(f"cost{suffix}", "Cost and gain", note, {"data": data, "layout": layout})
+
+
+def _ticks(arms: Sequence[Arm], unit: str) -> list[float]:
+    """Return 1, 2 and 5 times the powers of ten around the costs; Plotly would write 20 as 2."""
+    costs = [math.log10(total) for arm in arms if (total := cost_of(arm).total(unit))]
+    decades = range(math.floor(min(costs, default=0)), math.ceil(max(costs, default=0)) + 1)
+    return [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
 
 
 def _traces(panel: Panel, arms: Sequence[Arm], unit: str) -> list[dict[str, Any]]:

@@ -97,6 +97,7 @@ def test_longer_baselines_are_drawn_but_not_ranked(tmp_path):
     assert (seconds[0]["x"], seconds[1]["x"]) == ([10.0, 40.0], [30.0])
     assert (flops[0]["x"], flops[1]["x"]) == ([6e5, 2.4e6], [1.2e6])
     assert [button["label"] for button in spec["layout"]["updatemenus"][0]["buttons"]] == ["seconds", "flops"]
+    assert [tick for tick in spec["layout"]["xaxis"]["tickvals"] if tick < 1e4] == [10, 20, 50, 100, 200, 500]
 
 
 def test_operations_are_drawn_only_where_all_are_known(tmp_path):

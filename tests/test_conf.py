@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from delt_exp.cli import CONF
 from delt_exp.cli_help import description, group_names, options
 from delt_exp.run_name import register_resolvers
 
-ALL = [(group, option) for group in group_names(CONF) for option in options(CONF, group)]
+OPTIONS = {group: options(CONF, group) for group in group_names(CONF)}
+ALL = [(group, option) for group, names in OPTIONS.items() for option in names]
+ALONE = ("experiment", "study")  # their options choose those of other groups
 UNUSED_BY_DEFAULT = ("data_scorer",)  # chosen inside a scorer
 SPECIAL = {"_target_", "_partial_"}
 
@@ -22,6 +25,17 @@ def hydra():
     register_resolvers()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
+
+
+def composed_with(group, option):
+    """Return a configuration with this option; one composition has an option of every group, for speed."""
+    return compose("config", [f"{group}={option}"]) if group in ALONE else together(OPTIONS[group].index(option))
+
+
+@cache
+def together(number):
+    chosen = {group: names[number % len(names)] for group, names in OPTIONS.items() if group not in ALONE}
+    return compose("config", [f"{'+' * (group in UNUSED_BY_DEFAULT)}{group}={name}" for group, name in chosen.items()])
 
 
 def targets(node):
@@ -34,9 +48,7 @@ def targets(node):
 
 @pytest.mark.parametrize(("group", "option"), ALL)
 def test_every_option_composes_and_its_keys_are_parameters(group, option):
-    override = f"+{group}={option}" if group in UNUSED_BY_DEFAULT else f"{group}={option}"
-    config = OmegaConf.to_container(compose("config", [override]), resolve=False)
-    for node in targets(config):
+    for node in targets(OmegaConf.to_container(composed_with(group, option), resolve=False)):
         module, _, name = node["_target_"].rpartition(".")
         parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
         given = set(node) - SPECIAL

@@ -41,17 +41,20 @@ def kenlm_settings(folder: Path) -> list[str]:
     return [f"scorer.model_path={write_arpa(folder)}"]
 
 
+SMALL_PROXY = [
+    "proxy.train_tokens=4096", "proxy.recipe.network.config.hidden_size=16",
+    "proxy.recipe.network.config.intermediate_size=32",
+]  # fmt: skip
 ANNOTATE_ALL = [
     "scorer.num_proxies=null", "scorer.data_scorer=null", "scorer.num_target=null", "scorer.num_steps=2",
-    "proxy.train_tokens=4096", "scorer.interval=1", "scorer.batch_documents=4",
+    "scorer.interval=1", "scorer.batch_documents=4",
 ]  # fmt: skip
 
 # What a YAML needs to run here: files made for it, or smaller numbers.
 SETTINGS: dict[str, Callable[[Path], list[str]]] = {
     "kenlm": kenlm_settings,
-    "perplexity": lambda folder: ["proxy.train_tokens=4096"],
-    "gradnorm": lambda folder: ["proxy.train_tokens=4096"],
-    **dict.fromkeys(("lqs", "pds", "learnability", "quality"), lambda folder: ANNOTATE_ALL),
+    **dict.fromkeys(("perplexity", "gradnorm"), lambda folder: SMALL_PROXY),
+    **dict.fromkeys(("lqs", "pds", "learnability", "quality"), lambda folder: [*SMALL_PROXY, *ANNOTATE_ALL]),
 }
 
 

@@ -22,9 +22,14 @@ def hydra():
 
 
 @cache
+def study_of(name):
+    return build(compose("config", [f"study={name}"]).study, "study")
+
+
+@cache
 def first_jobs(name):
     """Return jobs of a study for its first seed that have each of its choices once, and their configurations."""
-    study = build(compose("config", [f"study={name}"]).study, "study")
+    study = study_of(name)
     jobs = [job for job in study.jobs() if job.seed == study.seeds[0]]
     common, unseen, found = [f"study={name}", *study.common], {text for job in jobs for text in job.overrides}, []
     while unseen:
@@ -37,7 +42,7 @@ def first_jobs(name):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_choice_of_a_study_composes_and_no_two_runs_are_the_same(name):
-    study = build(compose("config", [f"study={name}"]).study, "study")
+    study = study_of(name)
     assert study.question.endswith("?")
     assert callable(study.report.findings)
     jobs = study.jobs()
@@ -49,8 +54,7 @@ def test_every_choice_of_a_study_composes_and_no_two_runs_are_the_same(name):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_seed_that_a_run_sets_is_its_own(name):
-    study = build(compose("config", [f"study={name}"]).study, "study")
-    for job in study.jobs():
+    for job in study_of(name).jobs():
         seeds = [text.split("=")[1] for text in job.overrides if text.split("=")[0].endswith("seed")]
         assert set(seeds) == {str(job.seed)}
 
@@ -58,7 +62,7 @@ def test_every_seed_that_a_run_sets_is_its_own(name):
 @pytest.mark.parametrize("name", [name for name in STUDIES if not name.startswith("alignment_vs_size")])
 def test_runs_of_a_panel_learn_from_equally_many_tokens(name):
     """But for those whose longer training is the point."""
-    panel = getattr(build(compose("config", [f"study={name}"]).study, "study").report, "panel", None)
+    panel = getattr(study_of(name).report, "panel", None)
     budgets = {}
     for job, config in first_jobs(name):
         assert config.training.epochs is None or "longer" in job.slices

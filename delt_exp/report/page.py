@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from delt_exp.files import read_json, written_aside
 from delt_exp.report import facts, numbers
 from delt_exp.report.plots import write_plots
+from delt_exp.report.template import compiled
 
 CAPTIONS = {
     "score_histogram": (
@@ -78,15 +79,8 @@ def _not_reached(order: Path) -> int:
 @cache
 def _template() -> Template:
     """Compile the page once in a process, which may write those of many runs."""
-    environment = Environment(
-        loader=PackageLoader("delt_exp.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {name: getattr(numbers, name) for name in ("count", "share", "seconds", "size", "value")}
-    return environment.get_template("run.html.j2")
+    names = ("count", "share", "seconds", "size", "value")
+    return compiled("report/run.html.j2", {name: getattr(numbers, name) for name in names})
 
 
 def _render(record: Mapping[str, Any], plots: Mapping[str, Path], not_reached: int) -> str:

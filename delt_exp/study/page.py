@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from delt_exp.config import build
 from delt_exp.errors import DataError
 from delt_exp.files import written_aside
+from delt_exp.report.template import compiled
 from delt_exp.study.record import StudyRecord, read_study
 from delt_exp.study.report import Findings, StudyReport
 from delt_exp.study.tables import as_csv, as_latex, as_markdown, shown, sort_value
@@ -61,13 +60,8 @@ def _write(path: Path, text: str) -> None:
 def _render(study: StudyRecord, findings: Findings) -> str:
     from plotly.offline import get_plotlyjs
 
-    environment = Environment(
-        loader=PackageLoader("delt_exp", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"shown": shown, "sort_value": sort_value}
     figures = {figure.name: figure.spec for figure in findings.figures}
-    return environment.get_template("study/study.html.j2").render(
+    return compiled("study/study.html.j2", {"shown": shown, "sort_value": sort_value}).render(
         study=study,
         findings=findings,
         runs=_runs(study),

@@ -5,6 +5,18 @@ import time
 from pathlib import Path
 
 from delt_exp.errors import DeltError
+from delt_exp.processes import join_group
+
+
+def sum_of_ranks() -> tuple[int, int, bool]:
+    """Join the group and return (world size, sum of 1 + rank over all ranks, whether this is rank 0)."""
+    import torch
+    import torch.distributed as dist
+
+    is_first = join_group("cpu")
+    total = torch.tensor(1 + dist.get_rank())
+    dist.all_reduce(total)
+    return dist.get_world_size(), int(total), is_first
 
 
 def environment() -> tuple[str | None, str]:

@@ -22,7 +22,7 @@ from delt_exp.lqs import processes as lqs_processes
 from delt_exp.processes import run_in_processes
 from delt_exp.train import training_result
 from tests.helpers import RUNTIME, TRAINER, make_pool, new_folder, words
-from tests.node_ranks import environment, fail_on_rank_1
+from tests.node_ranks import environment, fail_on_rank_1, sum_of_ranks
 from tests.test_train import job_of, losses, trained, weights
 
 SRUN = """#!{python}
@@ -75,15 +75,19 @@ def pool(tmp_path_factory):
     return make_pool(tmp_path_factory.mktemp("nodes"), words(20))
 
 
-def test_training_on_two_nodes_of_two_devices_is_the_training_of_one_process(pool, tmp_path, allocation):
+def test_training_on_two_nodes_is_the_training_of_one_process(pool, tmp_path, allocation):
     single = trained(tmp_path, job_of(pool))
-    several = trained(tmp_path, job_of(pool, strategy="fsdp", devices=2, num_nodes=2, micro_batch_items=1))
+    several = trained(tmp_path, job_of(pool, strategy="fsdp", devices=1, num_nodes=2, micro_batch_items=1))
     result = training_result(several)
-    assert (result["world_size"], result["order_verified"]) == (4, True)
+    assert (result["world_size"], result["order_verified"]) == (2, True)
     np.testing.assert_allclose(losses(several), losses(single), rtol=1e-5)
     for name, value in weights(single).items():
         np.testing.assert_allclose(weights(several)[name], value, rtol=1e-3, atol=1e-5)
     assert not list(several.glob(".*"))
+
+
+def test_the_ranks_of_all_nodes_are_one_group_and_rank_0_answers(tmp_path, allocation):
+    assert run_in_processes(sum_of_ranks, (), 2, 2, tmp_path) == (4, 1 + 2 + 3 + 4, True)
 
 
 def test_annotation_and_inference_run_on_every_node(tmp_path, monkeypatch):

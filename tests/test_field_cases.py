@@ -1,4 +1,4 @@
-"""Inputs from public bug reports: each runs to its end or stops with one message. Skipped where they are not at hand."""
+"""Inputs from public bug reports: each runs to its end or stops with one message. Skipped where they are missing."""
 
 import importlib
 import sys

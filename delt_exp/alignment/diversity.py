@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from delt_exp.alignment.base import Arrays, Coefficient, Resources, Text
 from delt_exp.alignment.table import Describer, compare
 from delt_exp.alignment.task2vec import Task2VecAlignment
+from delt_exp.draws import generator
 from delt_exp.errors import ConfigError
 from delt_exp.tokenizer.base import Tokenizer
 
@@ -53,7 +54,7 @@ def _distance(c: Coefficient) -> Coefficient:
 
 
 def _artificial(alignment: Task2VecAlignment, size: int, draw: Draw, resources: Resources) -> Arrays:
-    embed, rng = alignment.embedder(resources), np.random.default_rng(alignment.seed)
+    embed, rng = alignment.embedder(resources), generator(alignment.seed, "artificial texts")
     batches = draw(rng, (alignment.num_batches, size, alignment.context_tokens), embed.probe.tokenizer)
     return {"embeddings": np.stack([embed(list(ids), rng.random(size)) for ids in batches])}
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.alignment.base import Coefficient
+from delt_exp.draws import generator
 from delt_exp.errors import DataError
 
 RESAMPLES = 2000
@@ -20,7 +21,7 @@ def pair_mean(similarity_MN: Floats, *, is_same: bool, seed: int) -> Coefficient
     together. A side of one member is not resampled; without any resampling, or with 2 members of the same, there is no
     interval.
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "bootstrap of pairs")
     rows_RM = _resample(rng, similarity_MN.shape[0])
     columns_RN = rows_RM if is_same else _resample(rng, similarity_MN.shape[1])
     value, resampled_R = _pair_means(similarity_MN, rows_RM, columns_RN, is_same=is_same)
@@ -34,7 +35,7 @@ def mean_cosine(left_MD: Floats, right_ND: Floats, seed: int) -> Coefficient:
     s_lr / sqrt(s_ll s_rr), where s is the mean product of two different members: the spread of a small sample does not
     lower it, and it can exceed 1 by chance. Raises DataError where the members of a side have no direction in common.
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "bootstrap of embeddings")
     rows_RM, columns_RN = _resample(rng, len(left_MD)), _resample(rng, len(right_ND))
     cross, cross_R = _pair_means(left_MD @ right_ND.T, rows_RM, columns_RN, is_same=False)
     left, left_R = _pair_means(left_MD @ left_MD.T, rows_RM, rows_RM, is_same=True)
@@ -50,7 +51,7 @@ def ratio(numerators_N: Floats, denominators_N: Floats, seed: int) -> Coefficien
     value = float(numerators_N.sum() / denominators_N.sum())
     if len(numerators_N) == 1:
         return Coefficient(value, None, None)
-    counts_RN = _resample(np.random.default_rng(seed), len(numerators_N))
+    counts_RN = _resample(generator(seed, "bootstrap of documents"), len(numerators_N))
     return _interval(value, (counts_RN @ numerators_N) / (counts_RN @ denominators_N))
 
 

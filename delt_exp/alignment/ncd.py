@@ -36,7 +36,7 @@ class NcdAlignment:
     number depends on lengths: compare texts whose documents are about equally long.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     READS_TOKENS: ClassVar[bool] = False
     COMPARED: ClassVar[tuple[str, ...]] = ()
     codec: str

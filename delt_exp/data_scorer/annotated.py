@@ -88,6 +88,6 @@ def standardise(labels: NDArray[np.float64], clip_sigma: float) -> tuple[NDArray
 def split(ids: NDArray[np.uint64], validation_ratio: float, seed: int) -> NDArray[np.bool_]:
     """Return [D] which documents are for validation: floor(ratio * D) random ones, equal texts always on one side."""
     unique, inverse = np.unique(ids, return_inverse=True)
-    draws = uniform_per_id(unique, seed)[inverse]
+    draws = uniform_per_id(unique, seed, "validation of the data scorer")[inverse]
     count = floor_share(validation_ratio, len(ids))
     return draws <= np.sort(draws)[count - 1] if count else np.zeros(len(ids), np.bool_)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from delt_exp.data_scorer.annotated import Annotated
 from delt_exp.data_scorer.model import Part
 from delt_exp.data_scorer.windows import buckets, windows_of
+from delt_exp.draws import generator
 
 
 class AnnotatedDocuments(pl.LightningDataModule):
@@ -29,7 +30,7 @@ class AnnotatedDocuments(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[list[Part]]:
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        rng = np.random.default_rng([self.seed, epoch])
+        rng = generator(self.seed, "order of annotated documents", epoch)
         return self._loader(rng.permutation(np.flatnonzero(~self.annotated.is_validation)))
 
     def val_dataloader(self) -> DataLoader[list[Part]]:

@@ -18,6 +18,7 @@ from delt_exp.data_scorer.infer import predict_rows
 from delt_exp.data_scorer.model import RegressionModule, pearson, spearman
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.data_scorer.settings import DataScorer
+from delt_exp.draws import seed_for
 from delt_exp.errors import ConfigError
 from delt_exp.files import write_json, written_aside
 from delt_exp.model.pretrained import position_limit
@@ -73,7 +74,11 @@ def fit(
 
 def _regressor(settings: DataScorer, proxy: ProxyModel) -> Regressor:
     """Return the untrained regressor; raises ConfigError when the context is too long for its body."""
-    network = proxy.network if settings.body is None else settings.body.make(proxy.tokenizer, settings.seed)
+    network = (
+        proxy.network
+        if settings.body is None
+        else settings.body.make(proxy.tokenizer, seed_for(settings.seed, "weights of the data scorer"))
+    )
     limit = position_limit(network.config)
     if limit is not None and proxy.context_tokens > limit:
         raise ConfigError(

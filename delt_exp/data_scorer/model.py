@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.data_scorer.windows import Batch
+from delt_exp.draws import seed_for
 from delt_exp.errors import DataError
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
@@ -50,7 +51,7 @@ class RegressionModule(pl.LightningModule):
         self._started = time.monotonic()
 
     def training_step(self, parts: Sequence[Part], batch_idx: int) -> None:
-        torch.manual_seed(self.seed + self.global_step)  # of dropout, where the body has it
+        torch.manual_seed(seed_for(self.seed, "dropout of the data scorer", self.global_step))
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
         num_documents = sum(len(part.target_D) for part in parts)

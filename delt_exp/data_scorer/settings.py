@@ -30,7 +30,7 @@ class DataScorer:
     and dropout; dropout is what the body's config says.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     body: Network | None
     epochs: int
     batch_documents: int

@@ -9,6 +9,7 @@ import numpy as np
 
 from delt_exp.checks import check_integer, check_number
 from delt_exp.dataset.base import Dataset, Document
+from delt_exp.draws import generator
 from delt_exp.errors import DataError
 from delt_exp.files import digest
 
@@ -27,7 +28,7 @@ class Spoiled:
     that length gives nothing away but where the other domain's documents are short. max_documents: of `dataset`.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     dataset: Dataset
     other: Dataset
     ratio: float
@@ -47,7 +48,7 @@ class Spoiled:
     def documents(self) -> Iterator[Document]:
         """Yield all documents in the order of `dataset`; raises DataError when `other` has too few."""
         documents = _first(self.dataset, self.max_documents)
-        rng = np.random.default_rng(self.seed)
+        rng = generator(self.seed, "spoiled documents")
         chosen = rng.permutation(len(documents))[: round(self.ratio * len(documents))]
         parts = dict(zip(("shuffled", "garbled", "repeated", "other domain"), np.array_split(chosen, 4), strict=True))
         foreign = self._foreign(len(parts["other domain"]))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from delt_exp.draws import seed_for
 from delt_exp.errors import ConfigError
 from delt_exp.model.pretrained import POSITION_SETTINGS, position_limit
 from delt_exp.tokenizer.base import Tokenizer
@@ -15,7 +16,7 @@ class FreshNetwork:
     The vocabulary size comes from the tokenizer.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     architecture: str
     config: dict[str, Any]
 
@@ -29,7 +30,7 @@ class FreshNetwork:
 
         config = self.transformers_config(tokenizer)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seed_for(seed, "weights of a fresh network"))
             return AutoModelForCausalLM.from_config(config)
 
     def check(self, tokenizer: Tokenizer) -> None:

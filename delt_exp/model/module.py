@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.nn.functional import cross_entropy
 
+from delt_exp.draws import seed_for
 from delt_exp.model.recipe import Recipe
 from delt_exp.plan import IGNORED
 
@@ -48,7 +49,7 @@ class LMModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Each micro-batch seeds itself, so that dropout is the same after a resume.
-        torch.manual_seed(hash((self.seed, batch_idx, self.global_rank)) % 2**63)
+        torch.manual_seed(seed_for(self.seed, "dropout in training", batch_idx, self.global_rank))
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         loss = summed_loss(self.network, batch["inputs"], batch["labels"])

@@ -16,7 +16,7 @@ def jitter(
     The last run may be shorter. A window of 0 (or 1) changes nothing.
     """
     check_integer("orderer.window", window, at_least=0)
-    rng = generator(seed)
+    rng = generator(seed, "jitter of an order")
     rows = base(ids, scores)
     if window < 2:
         return rows

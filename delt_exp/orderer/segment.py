@@ -26,7 +26,7 @@ def segment(
     most 1; the released code shrinks a larger sum with a warning, here it is a ConfigError.
     """
     _check(front_ratio, back_ratio, front_end, back_end)
-    rng = generator(seed)
+    rng = generator(seed, "order inside segments")
     num_front, num_back = floor_share(front_ratio, len(ids)), floor_share(back_ratio, len(ids))
     num_low = num_front * (front_end == "low") + num_back * (back_end == "low")
     num_high = num_front + num_back - num_low

@@ -9,5 +9,5 @@ from delt_exp.ranking import rank_ids
 
 def shuffle(ids: NDArray[np.uint64], scores: NDArray[np.float32], *, seed: int) -> NDArray[np.intp]:
     """Return a uniformly random permutation, drawn over the documents sorted by id; scores are not read."""
-    positions = generator(seed).permutation(len(ids))
+    positions = generator(seed, "random order").permutation(len(ids))
     return rank_ids(ids)[positions]

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from delt_exp.checks import check_integer
 from delt_exp.corpus import CorpusSettings
 from delt_exp.dataset.base import Dataset
-from delt_exp.draws import uniform_per_id
+from delt_exp.draws import seed_for, shuffled_rows
 from delt_exp.model.recipe import Recipe
 from delt_exp.plan import PlanSettings
 from delt_exp.probe.base import ProbeModel
@@ -25,7 +23,7 @@ class TrainedProbe:
     A training found in the store is used again. tokenizer: trained on the same dataset where it is one that is trained.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     dataset: Dataset
     tokenizer: TokenizerMaker
     recipe: Recipe
@@ -50,10 +48,11 @@ class TrainedProbe:
         corpus = corpus_stage(store, self.dataset, CorpusSettings(max_document_chars=None, drop_duplicates=True))
         tokenizer = tokenizer_stage(store, self.tokenizer, corpus)
         tokens = tokens_stage(store, corpus, tokenizer).tokens
-        order = np.argsort(uniform_per_id(corpus.ids, self.seed), kind="stable")
+        order = shuffled_rows(corpus.ids, self.seed, "documents of the probe")
         settings = PlanSettings(layout="packed", epochs=None, max_tokens=self.train_tokens, completion_only=False)
         plan = self.recipe.plan(tokens, order, settings)
-        model = training_stage(store, TrainJob(self.recipe, plan, tokenizer, resources.trainer, self.seed))
+        seed = seed_for(self.seed, "training of the probe")
+        model = training_stage(store, TrainJob(self.recipe, plan, tokenizer, resources.trainer, seed))
         network = AutoModelForCausalLM.from_pretrained(model.pretrained, dtype=torch.float32).eval()
         limit = self.recipe.network.position_limit(tokenizer)
         return ProbeModel(network.to(resources.runtime.torch_device()), tokenizer, limit)

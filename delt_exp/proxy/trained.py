@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from delt_exp.cost import ModelSize, PhaseCost, model_size, training_cost
-from delt_exp.draws import uniform_per_id
+from delt_exp.draws import seed_for, shuffled_rows
 from delt_exp.errors import ConfigError
 from delt_exp.model.recipe import Recipe
 from delt_exp.plan import PlanSettings
@@ -23,7 +21,7 @@ class TrainedProxy:
     its loss says how hard a document is for a model of this corpus). Repeats the documents when they are too few.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     recipe: Recipe
     train_on: str
     train_tokens: int
@@ -46,10 +44,11 @@ class TrainedProxy:
         text = pool.target if self.train_on == "target" else pool.candidates
         if text is None:
             raise ConfigError("proxy.train_on is target, but there is no target set; choose target_dataset=...")
-        order = np.argsort(uniform_per_id(text.corpus.ids, self.seed), kind="stable")
+        order = shuffled_rows(text.corpus.ids, self.seed, "documents of the proxy")
         settings = PlanSettings(layout="packed", epochs=None, max_tokens=self.train_tokens, completion_only=False)
         plan = self.recipe.plan(text.tokens, order, settings)
-        model = training_stage(pool.store, TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, self.seed))
+        seed = seed_for(self.seed, "training of the proxy")
+        model = training_stage(pool.store, TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, seed))
         network = AutoModelForCausalLM.from_pretrained(model.pretrained).eval()
         target = None if pool.target is None else pool.target.tokens
         return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target, self.recipe.context_tokens)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from delt_exp.checks import check_choice, check_integer
 from delt_exp.cost import PhaseCost
 from delt_exp.data_scorer.settings import DataScorer
-from delt_exp.draws import uniform_per_id
+from delt_exp.draws import random_rows, shuffled_rows
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import write_json, written_aside
 from delt_exp.identity import identity
@@ -52,7 +52,7 @@ class LqsScorer:
     target documents, null for all. context_tokens: how much of a document its gradient sees.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     READS_TARGET: ClassVar[bool] = True
     READS_TOKENS: ClassVar[bool] = True
     score_name: str
@@ -155,7 +155,7 @@ class LqsScorer:
 
         if proxy.target is None:
             raise ConfigError(f"scorer={self.score_name} needs a target set; choose target_dataset=...")
-        stream = np.argsort(uniform_per_id(proxy.candidates.ids, self.seed), kind="stable")
+        stream = shuffled_rows(proxy.candidates.ids, self.seed, "short run of LQS")
         batches = np.resize(stream, (self.num_steps, self.batch_documents))
         target_rows, settings = self._target_rows(proxy.target), self._settings(runtime)
         return AnnotationJob(
@@ -188,20 +188,21 @@ class LqsScorer:
         )  # fmt: skip
 
     def _proxy_rows(self, ids: NDArray[np.uint64]) -> NDArray[np.intp]:
-        return _drawn(ids, len(ids) if self.num_proxies is None else self.num_proxies, self.seed, "scorer.num_proxies")
+        count = len(ids) if self.num_proxies is None else self.num_proxies
+        _check_count("num_proxies", count, len(ids))
+        return random_rows(ids, count, self.seed, "annotated documents of LQS")
 
     def _target_rows(self, target: Tokens) -> NDArray[np.intp]:
         count = len(target) if self.num_target is None else self.num_target
-        return _drawn(target.ids, count, self.seed, "scorer.num_target")
+        _check_count("num_target", count, len(target))
+        return random_rows(target.ids, count, self.seed, "target documents of LQS")
 
 
-def _drawn(ids: NDArray[np.uint64], count: int, seed: int, name: str) -> NDArray[np.intp]:
-    """Return `count` random rows in corpus order, a draw per id."""
-    if count > len(ids):
+def _check_count(name: str, count: int, available: int) -> None:
+    if count > available:
         raise ConfigError(
-            f"{name}={count} is more than the {len(ids)} documents there are; use a smaller number or null"
+            f"scorer.{name}={count} is more than the {available} documents there are; use a smaller number or null"
         )
-    return np.sort(np.argsort(uniform_per_id(ids, seed), kind="stable")[:count])
 
 
 def _write_annotated(path: Path, ids: NDArray[np.uint64], annotation: "Annotation") -> None:

@@ -8,14 +8,11 @@ from numpy.typing import NDArray
 
 from delt_exp.checks import check_integer
 from delt_exp.cost import PhaseCost
-from delt_exp.draws import uniform_per_id
+from delt_exp.draws import shuffled_rows
 from delt_exp.ranking import rank_ids
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
 from delt_exp.scorer.table import Meaning
-
-# Sets these draws apart from those of a selector or scorer with the same seed.
-STREAM = np.uint64(int.from_bytes(b"scorer.p", "little"))
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class PermutedScorer:
     its own, found again where a run has used the scorer itself.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     base: Scorer
     seed: int
 
@@ -53,9 +50,8 @@ class PermutedScorer:
         table = scores_stage(
             pool.store, self.base, pool.candidates, pool.target, pool.tokenizer, pool.trainer, runtime
         )  # fmt: skip
-        draws = uniform_per_id(table.ids ^ STREAM, self.seed)
         scores = np.empty_like(table.scores)
-        scores[np.argsort(draws, kind="stable")] = table.scores[rank_ids(table.ids)]
+        scores[shuffled_rows(table.ids, self.seed, "permuted scores")] = table.scores[rank_ids(table.ids)]
         return scores
 
     def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:

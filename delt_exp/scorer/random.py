@@ -12,8 +12,6 @@ from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.table import Meaning
 
-# Sets these draws apart from those of a selector with the same seed, which would otherwise keep the highest of them.
-STREAM = np.uint64(int.from_bytes(b"scorer.r", "little"))
 FLOAT32_BITS = 24
 
 
@@ -21,7 +19,7 @@ FLOAT32_BITS = 24
 class RandomScorer:
     """Uniform on [0, 1), a function of document id and `seed`: a document keeps its score in any other corpus."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     READS_TARGET: ClassVar[bool] = False
     READS_TOKENS: ClassVar[bool] = False
     seed: int
@@ -35,7 +33,7 @@ class RandomScorer:
         return Meaning("random score", "none", "higher", explanation)
 
     def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
-        draws = uniform_per_id(pool.candidates.corpus.ids ^ STREAM, self.seed)
+        draws = uniform_per_id(pool.candidates.corpus.ids, self.seed, "random scores")
         # Rounding to float32 could reach 1; keeping the upper bits cannot.
         scores: NDArray[np.float32] = np.ldexp(np.floor(np.ldexp(draws, FLOAT32_BITS)), -FLOAT32_BITS)
         return scores.astype(np.float32)

@@ -21,5 +21,5 @@ def gumbel_top_k(
     num_kept = count_of(ratio, len(ids))
     check_number("selector.temperature", temperature, "(0, inf)")
     check_table(ids, scores)
-    noise = -np.log(-np.log(uniform_per_id(ids, seed)))
+    noise = -np.log(-np.log(uniform_per_id(ids, seed, "Gumbel noise")))
     return best_rows(ids, scores + temperature * noise, num_kept)

@@ -13,4 +13,4 @@ def random_ratio(ids: NDArray[np.uint64], scores: NDArray[np.float32], *, ratio:
 
     The draw depends on id and seed alone, so that a larger ratio keeps all that a smaller one keeps.
     """
-    return best_rows(ids, uniform_per_id(ids, seed), count_of(ratio, len(ids)))
+    return best_rows(ids, uniform_per_id(ids, seed, "random selection"), count_of(ratio, len(ids)))

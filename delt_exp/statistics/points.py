@@ -105,7 +105,7 @@ def resampled_weights(
     train_N: NDArray[np.str_], evaluation_N: NDArray[np.str_], resamples: int, seed: int
 ) -> NDArray[np.float64]:
     """Return how often each point comes in each of `resamples` resamples of corpora, [B, N]."""
-    random = generator(seed)
+    random = generator(seed, "bootstrap of corpora and evaluation sets")
     weights_BN = np.ones((resamples, len(train_N)))
     for labels_N in (train_N, evaluation_N):
         levels, level_N = np.unique(labels_N, return_inverse=True)

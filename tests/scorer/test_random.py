@@ -28,7 +28,7 @@ def test_scores_are_uniform_on_the_unit_interval(pool):
 def test_draws_next_to_one_stay_below_one_in_float32(pool, monkeypatch):
     almost_one = np.full(NUM_DOCUMENTS, 1 - 2.0**-53)
     assert almost_one.astype(np.float32).max() == 1  # plain rounding would leave the interval
-    monkeypatch.setattr("delt_exp.scorer.random.uniform_per_id", lambda ids, seed: almost_one)
+    monkeypatch.setattr("delt_exp.scorer.random.uniform_per_id", lambda ids, seed, purpose: almost_one)
     assert RandomScorer(seed=0).score(pool, RUNTIME).max() == np.float32(1 - 2.0**-24)
 
 
@@ -39,7 +39,7 @@ def test_another_seed_gives_unrelated_scores(pool):
 
 def test_a_selector_of_the_same_seed_draws_unrelated_numbers(pool):
     scores = RandomScorer(seed=0).score(pool, RUNTIME)
-    draws = uniform_per_id(pool.candidates.corpus.ids, 0)
+    draws = uniform_per_id(pool.candidates.corpus.ids, 0, "random selection")
     assert abs(np.corrcoef(scores, draws)[0, 1]) < 4 / NUM_DOCUMENTS**0.5
 
 

@@ -130,6 +130,6 @@ def test_selections_keep_documents_whether_or_not_a_score_was_learnt_from_them()
     annotated = random_rows(ids, 600, 0, purpose)
     for kept in (
         random_ratio(ids, no_scores, ratio=0.4, seed=0),
-        gumbel_top_k(ids, no_scores, ratio=0.4, temperature=0.1, seed=0),
+        gumbel_top_k(ids, no_scores, ratio=0.4, temperature=0.1, standardise=True, seed=0),
     ):
         assert abs(np.isin(annotated, kept).mean() - 0.4) < 0.08

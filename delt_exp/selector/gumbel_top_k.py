@@ -3,23 +3,35 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_number
+from delt_exp.checks import check_flag, check_number
 from delt_exp.draws import uniform_per_id
 from delt_exp.ranking import best_rows, check_table
 from delt_exp.selector.top_r import count_of
 
 
 def gumbel_top_k(
-    ids: NDArray[np.uint64], scores: NDArray[np.float32], *, ratio: float, temperature: float, seed: int
+    ids: NDArray[np.uint64],
+    scores: NDArray[np.float32],
+    *,
+    ratio: float,
+    temperature: float,
+    standardise: bool,
+    seed: int,
 ) -> NDArray[np.intp]:
     """Return floor(ratio * N) rows drawn without replacement in proportion to exp(score / temperature), in row order.
 
-    Equivalent to the highest score / temperature + Gumbel noise (Kool et al. 2019, arXiv:1903.06059), computed as
-    score + temperature * noise, which cannot overflow. The noise depends on id and seed alone: a document keeps its
-    luck in another corpus. PDS (arXiv:2410.07064) takes ratio 0.4 and temperature 0.1 on scores of unit deviation.
+    standardise: the temperature counts in standard deviations of these scores, so that it means the same for every
+    score; otherwise in their unit. Equivalent to the highest score / temperature + Gumbel noise (Kool et al. 2019,
+    arXiv:1903.06059), computed as score + temperature * noise, which cannot overflow. The noise depends on id and seed
+    alone: a document keeps its luck in another corpus. PDS (arXiv:2410.07064) takes ratio 0.4 and temperature 0.1 on
+    standardised scores.
     """
     num_kept = count_of(ratio, len(ids))
     check_number("selector.temperature", temperature, "(0, inf)")
+    check_flag("selector.standardise", standardise)
     check_table(ids, scores)
+    if standardise:
+        # Scores that are all equal have no deviation; any temperature draws them with equal chances.
+        temperature *= float(np.std(scores, dtype=np.float64)) or 1.0
     noise = -np.log(-np.log(uniform_per_id(ids, seed, "Gumbel noise")))
     return best_rows(ids, scores + temperature * noise, num_kept)

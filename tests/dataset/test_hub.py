@@ -16,6 +16,8 @@ SETTINGS = {
     "streaming": True,
     "text": "{text}",
     "prompt": None,
+    "null_as_empty": False,
+    "numbers_as_text": False,
     "name": "mine",
     "max_documents": None,
 }

@@ -3,8 +3,12 @@
 Nothing here imports torch, Lightning or transformers: `--help` and `--cfg job` answer at once.
 """
 
+import os
+import re
 import sys
 import time
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,7 +26,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 def main() -> None:
     """Run the command line of `run.py`."""
     try:
-        arguments = at_scale(sys.argv[1:])
+        arguments = at_scale([at_home(text) for text in sys.argv[1:]])
     except ConfigError as error:
         fail(error)
     if {"--help", "-h"} & set(arguments):
@@ -43,6 +47,11 @@ def main() -> None:
     flags, overrides = split_arguments(arguments)
     sys.argv[1:] = [*flags, *overrides]  # Hydra's parser does not accept overrides on both sides of a flag
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
+
+
+def at_home(argument: str) -> str:
+    """Return an override with `~/` at the beginning of a value as the home folder; Hydra's parser refuses a tilde."""
+    return re.sub(r"""(?<=[=,\["'])~(?=/)""", lambda _: os.path.expanduser("~"), argument)
 
 
 def at_scale(arguments: list[str]) -> list[str]:
@@ -67,6 +76,7 @@ def _job(cfg: "DictConfig") -> float:
     from delt_exp.run_name import run_info
 
     hydra_config = HydraConfig.get()
+    _end_with_sweep()
     try:
         if cfg.dry_run:
             from delt_exp.forecast import forecast
@@ -85,13 +95,25 @@ def _job(cfg: "DictConfig") -> float:
 
             raise HydraException(str(error)) from error
         fail(error)
+    finally:
+        with suppress(OSError):  # Hydra makes the folder of a run that then has nothing to put there
+            Path(hydra_config.runtime.output_dir).rmdir()
     return time.monotonic() - started
+
+
+@cache
+def _end_with_sweep() -> None:
+    """Let a worker of joblib, which would wait for more work for minutes, end with the sweep that started it."""
+    import multiprocessing
+
+    if "loky" in type(multiprocessing.current_process()).__module__:
+        from delt_exp.processes import end_with_parent
+
+        end_with_parent()
 
 
 def fail(error: DeltError) -> NoReturn:
     """Show one message and leave with status 1; HYDRA_FULL_ERROR=1 shows where it came from."""
-    import os
-
     if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
         raise error
     print(f"error: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from delt_exp.cli_help import group_names, options
 from delt_exp.errors import ConfigError, DependencyError, StoreError
 from delt_exp.files import disk_errors
+from delt_exp.run_name import check_name
 
 # What hydra.main understands; its own parser would answer a misspelt one with status 2 and a page of usage.
 FLAGS = (
@@ -37,10 +39,7 @@ def check_command(conf: Path, arguments: Sequence[str]) -> None:
             raise ConfigError(
                 f"there is no option {flag!r}{_nearest(flag, FLAGS)}; python run.py --help shows the usage"
             )
-    try:
-        overrides = OverridesParser.create().parse_overrides(texts)
-    except HydraException as error:
-        raise ConfigError(f"cannot read the command line: {_first_line(error)}") from error
+    overrides = [_parsed(text) for text in texts]
     for override in overrides:
         _check_option(conf, override)
     config = _compose(conf, overrides)
@@ -48,13 +47,33 @@ def check_command(conf: Path, arguments: Sequence[str]) -> None:
         if config.get("study") is None and not {"--multirun", "-m"} & set(flags):
             _refuse_launcher(overrides)
         _check_values(config)
-        _check_output(Path(config.output_dir))
+        check_name(config.get("name"))
+        _check_output(Path(config.output_dir).expanduser())
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return (flags with their values, overrides), each in the order given."""
     overrides = [text for text in arguments if not text.startswith("-") and ("=" in text or text.startswith("~"))]
     return [text for text in arguments if text not in overrides], overrides
+
+
+def _parsed(text: str) -> Override:
+    """Return an override; raises ConfigError with the quotes that its value needs."""
+    parser = OverridesParser.create()
+    try:
+        return parser.parse_override(text)
+    except HydraException as error:
+        key, _, value = text.partition("=")
+        quoted = value.strip("\"'").replace("\\", "\\\\").replace('"', '\\"')
+        cure = f'{key}="{quoted}"'
+        try:
+            parser.parse_override(cure)
+        except HydraException:
+            raise ConfigError(f"cannot read the command line: {text!r}: {_first_line(error)}") from error
+        raise ConfigError(
+            f"cannot read the command line: {text!r}: characters such as spaces, brackets, braces and '=' end a value. "
+            f"Quote it twice, for the shell and for Hydra: {shlex.quote(cure)}"
+        ) from error
 
 
 def _check_option(conf: Path, override: Override) -> None:

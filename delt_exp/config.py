@@ -1,6 +1,8 @@
 """The one place where configuration becomes objects."""
 
 import importlib
+import inspect
+import os
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -16,10 +18,21 @@ T = TypeVar("T")
 
 
 def plain(node: Any) -> Any:
-    """Return a config node as resolved dicts and lists; raises on missing values."""
+    """Return a config node as resolved dicts and lists, `~/` at the beginning of a text as the home folder.
+
+    Raises on missing values.
+    """
     if isinstance(node, DictConfig | ListConfig):
-        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        return _at_home(OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
     return node
+
+
+def _at_home(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _at_home(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_at_home(item) for item in value]
+    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
 
 
 def build(node: Any, place: str = "") -> Any:
@@ -32,7 +45,7 @@ def build(node: Any, place: str = "") -> Any:
     from hydra.utils import instantiate
 
     settings = plain(node)
-    _check(settings, place)
+    check_keys(settings, place)
     try:
         return instantiate(settings, _convert_="all")
     except InstantiationException as error:
@@ -54,15 +67,31 @@ def construct(cls: type[T], node: Any, place: str) -> T:
     return cls(**settings)
 
 
-def _check(value: Any, place: str) -> None:
+def check_keys(value: Any, place: str) -> None:
+    """Raise ConfigError for a key that a component at any depth does not have, or a value of the wrong type."""
     if isinstance(value, Mapping):
         if "_target_" in value:
-            _check_types(_locate(value["_target_"]), value, place)
+            target = _locate(value["_target_"])
+            _check_keys(target, value, place)
+            _check_types(target, value, place)
         for key, item in value.items():
-            _check(item, f"{place}.{key}".lstrip("."))
+            check_keys(item, f"{place}.{key}".lstrip("."))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _check(item, f"{place}[{index}]")
+            check_keys(item, f"{place}[{index}]")
+
+
+def _check_keys(target: Any, settings: Mapping[str, Any], place: str) -> None:
+    """Raise for a key that the chosen component does not have, such as one that a preset sets for another."""
+    parameters = inspect.signature(target).parameters
+    known = [name for name, parameter in parameters.items() if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    unknown = [key for key in settings if key not in known and not key.startswith("_")]
+    if unknown and len(known) == len(parameters):
+        keys = [name for name in known if name in settings or parameters[name].default is inspect.Parameter.empty]
+        raise ConfigError(
+            f"{place}.{unknown[0]}={settings[unknown[0]]!r} does not fit {target.__name__}, whose keys are "
+            f"{', '.join(keys)}; leave it out, or choose the option of {place} that it belongs to"
+        )
 
 
 def _check_types(target: Any, settings: Mapping[str, Any], place: str) -> None:

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -84,12 +85,24 @@ def _rank(server: dict[str, str], caller: dict[str, str], function: Callable[...
     parent = multiprocessing.parent_process()
     assert parent is not None
 
-    def end_with_parent() -> None:
+    def end_with_caller() -> None:  # the server is its child, this rank is not
         parent.join()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_caller, daemon=True).start()
     return function(*arguments)
+
+
+def end_with_parent() -> None:
+    """End this process soon after the one that started it is gone, however that ended."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def join_group(device: str) -> bool:

@@ -1,4 +1,4 @@
-"""Hydra looks for plugins in this package only; everything happens in `delt_exp.study.sweep`."""
+"""Hydra looks for plugins in this package only; everything happens in `delt_exp.study.sweep` and `delt_exp.sweep`."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 
 class StudySweeper(Sweeper):
-    """Runs the jobs of `cfg.study` through whichever launcher is configured, then writes the page of the study."""
+    """Runs the jobs of `cfg.study`, or of a sweep without one, through whichever launcher is configured."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
@@ -22,11 +22,13 @@ class StudySweeper(Sweeper):
         from delt_exp.cli import fail
         from delt_exp.errors import DeltError
         from delt_exp.study.sweep import sweep
+        from delt_exp.sweep import sweep_runs
 
         assert self.config is not None  # Hydra calls `setup` first
         assert self.hydra_context is not None
         assert self.launcher is not None
         try:
-            return sweep(self.config, self.hydra_context.config_loader, self.launcher, arguments)
+            run = sweep_runs if self.config.get("study") is None else sweep
+            return run(self.config, self.hydra_context.config_loader, self.launcher, arguments)
         except DeltError as error:
             fail(error)

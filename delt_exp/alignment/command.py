@@ -58,7 +58,11 @@ def run(arguments: Sequence[str]) -> str:
     check_command(CONF, overrides)
     cfg = composed(overrides)
     session = open_session(cfg, {label: build(node, f"corpora.{label}") for label, node in cfg.corpora.items()})
-    return _show_diversity(session) if len(names) == 1 else _show_table(session, Path(cfg.output_dir) / "alignment")
+    return (
+        _show_diversity(session)
+        if len(names) == 1
+        else _show_table(session, Path(cfg.output_dir).expanduser() / "alignment")
+    )
 
 
 def _labels(names: Sequence[str]) -> dict[str, str]:

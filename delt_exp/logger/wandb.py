@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from delt_exp.logger.base import RunInfo, StudyInfo
 from delt_exp.logger.contents import scalars
 from delt_exp.logger.wandb_connection import Connection, close
+from delt_exp.logger.wandb_names import MAX_CHARS, MAX_TAG_CHARS, check_names, short
 
 if TYPE_CHECKING:
     import wandb
@@ -38,6 +39,7 @@ class WandbLogger:
     _tokens: int = field(init=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
+        check_names(self.project, self.entity, self.tags)
         timeouts = self.start_timeout_seconds, self.finish_timeout_seconds
         self._connection = Connection(self.project, self.entity, self.mode, *timeouts)
 
@@ -46,10 +48,10 @@ class WandbLogger:
         self._run = self._connection.open(
             run.folder,
             id=run.id,
-            name=run.title,
-            group=run.group,
+            name=short(run.title, MAX_CHARS),
+            group=None if run.group is None else short(run.group, MAX_CHARS),
             job_type="experiment",
-            tags=[*(f"{group}={run.choices[group]}" for group in TAGGED_GROUPS), *self.tags],
+            tags=[*(short(f"{group}={run.choices[group]}", MAX_TAG_CHARS) for group in TAGGED_GROUPS), *self.tags],
             config={**run.config, "choices": dict(run.choices), "arm": arm_config(run.arm), "folder": run.name},
         )
         self._info, self._tokens = run, 0
@@ -103,8 +105,8 @@ class WandbLogger:
         run = self._connection.open(
             study.folder,
             id=study.id,
-            name=study.name,
-            group=study.name,
+            name=short(study.name, MAX_CHARS),
+            group=short(study.name, MAX_CHARS),
             job_type="study",
             notes=f"{study.question}\n\n{study.findings.answer}",
             tags=self.tags,

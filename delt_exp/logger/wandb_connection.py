@@ -38,11 +38,11 @@ class Connection:
     def open(self, folder: Path, **identity: Any) -> "wandb.Run":
         """Return a new run with its files below `folder`; an online run of the same id is resumed.
 
-        identity: id, name, group and the like, for `wandb.init`. Raises ConfigError for `online` without an API key,
-        DependencyError where `online` cannot reach the server or is refused.
+        identity: id, name, group and the like, for `wandb.init`. Raises ConfigError for `online` without an API key or
+        a value that W&B refuses, DependencyError where `online` cannot reach the server or is refused.
         """
         import wandb
-        from wandb.errors import AuthenticationError, CommError
+        from wandb.errors import AuthenticationError, CommError, UsageError
 
         try:
             return self._init(folder, self._resolved_mode(), identity)
@@ -53,6 +53,11 @@ class Connection:
                 raise DependencyError(f"{reason}; see to network and key, or use logger.wandb.mode=offline") from error
             say(f"{reason}; logging offline, `wandb sync` sends it later")
             return self._init(folder, "offline", identity)
+        except (UsageError, ValueError) as error:  # its settings are checked by pydantic, whose errors are ValueErrors
+            reason = " ".join(str(error).split())
+            raise ConfigError(
+                f"logger=wandb: W&B refuses this run: {reason}; correct the keys of logger.wandb, or name"
+            ) from error
 
     def _resolved_mode(self) -> Mode:
         import wandb

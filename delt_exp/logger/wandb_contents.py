@@ -8,6 +8,7 @@ import numpy as np
 import wandb
 
 from delt_exp.files import tree_digest
+from delt_exp.logger import wandb_names
 from delt_exp.logger.base import RunInfo
 from delt_exp.logger.contents import HISTOGRAM_BINS, pictures, read_scores
 
@@ -74,4 +75,4 @@ def artifacts(run: RunInfo, log_model: bool) -> Iterator[wandb.Artifact]:
 
 def artifact_name(kind: str, choices: Mapping[str, str]) -> str:
     """Return the name of a run's artifact: what was chosen to make it."""
-    return "-".join([kind, *(choices[group].replace("/", "-") for group in LINEAGE[kind][1])])
+    return wandb_names.artifact_name(kind, *(choices[group] for group in LINEAGE[kind][1]))

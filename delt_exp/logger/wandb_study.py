@@ -1,12 +1,12 @@
 """A study in the types of Weights & Biases: tables, interactive figures, page and artifact."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import plotly.graph_objects as go
 import wandb
 
+from delt_exp.logger import wandb_names
 from delt_exp.logger.base import StudyInfo
 from delt_exp.logger.wandb_contents import artifact_name
 from delt_exp.study.tables import flat
@@ -26,7 +26,7 @@ def media(study: StudyInfo) -> dict[str, Any]:
 
 def artifact(study: StudyInfo) -> wandb.Artifact:
     """Return tables, page and study.json; metadata: ids of its runs, and the keys of their models in the store."""
-    name = re.sub(r"[^A-Za-z0-9_.-]", "-", f"study-{study.name}")
+    name = wandb_names.artifact_name("study", study.name)
     keys = [[stage["key"] for stage in record["stages"] if stage["stage"] == "model"][-1] for record in study.runs]
     metadata = {"question": study.question, "runs": [record["id"] for record in study.runs], "models": keys}
     result = wandb.Artifact(name, type="study", metadata=metadata)

@@ -36,9 +36,9 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     base = _base(cfg, loader, launcher, study.base, arguments)
     commands = [[text.replace("{base}", base) for text in (*study.common, *arguments, *job.overrides)] for job in jobs]
     name = group_name(cfg.name, cfg.hydra.runtime.choices)
-    configs = list(_all_composed(cfg, loader, commands))
+    configs = list(all_composed(cfg, loader, commands))
     runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
-    folder = Path(cfg.output_dir) / name
+    folder = Path(cfg.output_dir).expanduser() / name
     record = StudyRecord(folder, name, study.question, common_settings(cfg), runs, [])
     if (folder / FILE).exists():
         record.continue_from(read_study(folder)[0])
@@ -47,8 +47,8 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
         return []
     record.write(cfg.study)
     started = time.monotonic()
-    returns = _launched(launcher, commands)
-    record.note_failures([_failure(result) for result in returns])
+    returns = launched(launcher, commands)
+    record.note_failures([failure(result) for result in returns])
     record.accounts.append(_account(record, returns, time.monotonic() - started))
     record.write(cfg.study)
     say(record.accounts[-1].summary())
@@ -61,7 +61,7 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     return returns
 
 
-def _launched(launcher: Launcher, commands: list[list[str]]) -> list[JobReturn]:
+def launched(launcher: Launcher, commands: list[list[str]]) -> list[JobReturn]:
     """Run the commands; raises DeltError when the launcher gives up because the process of a run is gone."""
     try:
         return list(launcher.launch(commands, initial_job_idx=0))
@@ -98,14 +98,15 @@ def _base(
         return ""
     given = {_key(text) for text in overrides}
     command = [*(text for text in arguments if _key(text) not in given), *overrides]
-    (result,) = _launched(launcher, [command])
-    error = _failure(result)
+    (result,) = launched(launcher, [command])
+    error = failure(result)
     if error is not None:
         raise DeltError(f"the run that the others start from failed: {error}")
     return str(_folder(_composed(cfg, loader, command)))
 
 
-def _all_composed(cfg: DictConfig, loader: ConfigLoader, commands: Sequence[Sequence[str]]) -> Iterator[DictConfig]:
+def all_composed(cfg: DictConfig, loader: ConfigLoader, commands: Sequence[Sequence[str]]) -> Iterator[DictConfig]:
+    """Yield the configuration of every command, showing how far it is."""
     with track("composing", len(commands), "runs") as task:
         for command in commands:
             yield _composed(cfg, loader, command)
@@ -156,5 +157,6 @@ def _announce(record: StudyRecord, study: Study, configs: Sequence[DictConfig]) 
         say(f"forecast: {sum(hours.values()):,.0f} GPU-hours ({each}) at {tflops:g} TFLOP/s a GPU, without evaluation")
 
 
-def _failure(result: JobReturn) -> str | None:
+def failure(result: JobReturn) -> str | None:
+    """Return what a run failed with, None for one that did not."""
     return str(result._return_value) if result.status != JobStatus.COMPLETED else None

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from delt_exp.data_scorer.settings import DataScorer
+from delt_exp.data_scorer.regression import Regression
 from delt_exp.errors import ConfigError
 from delt_exp.files import read_json
 from delt_exp.model.optimizer import AdamW
@@ -14,8 +14,9 @@ from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.lqs import LqsScorer
 from tests.helpers import RUNTIME, TRAINER, make_pool, tiny_recipe, words
 
-DISTIL = DataScorer(
-    body=None, epochs=2, batch_documents=4, validation_ratio=0.25, clip_sigma=3.0, clip_norm=1.0, seed=0,
+DISTIL = Regression(
+    body=None, epochs=2, batch_documents=4, choice_ratio=0.25, validation_ratio=0.25, clip_sigma=3.0,
+    clip_norm=1.0, seed=0,
     optimizer=AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
     schedule=WarmupCosine(warmup_steps=1, warmup_ratio=None, min_ratio=0.0),
 )  # fmt: skip
@@ -61,7 +62,7 @@ def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool):
     scores = scorer(num_proxies=16, data_scorer=DISTIL).score(pool, RUNTIME)
     assert scores.shape == (24,)
     fit = read_json(pool.evidence_dir / "fit.json")
-    assert fit["train"]["documents"] + fit["validation"]["documents"] == 16
+    assert fit["validation"]["documents"] == 4
     assert set(read_json(pool.evidence_dir / "phases.json")) == {
         "warm start", "annotation", "data scorer", "inference",
     }  # fmt: skip

@@ -67,9 +67,9 @@ def test_every_file_begins_with_a_line_for_the_help_page(group, option):
 SAME_CODE = {"pds": "lqs", "learnability": "lqs", "quality": "lqs"}  # one implementation, four settings
 
 
-def test_every_scorer_selector_and_orderer_has_code_and_test_of_its_name():
+def test_every_scorer_selector_orderer_and_data_scorer_has_code_and_test_of_its_name():
     root = CONF.parent
-    for group in ("scorer", "selector", "orderer"):
+    for group in ("scorer", "selector", "orderer", "data_scorer"):
         for option in options(CONF, group):
             name = SAME_CODE.get(option, option)
             assert (root / "delt_exp" / group / f"{name}.py").exists()

@@ -13,7 +13,7 @@ from delt_exp.checks import check_choice, check_integer, check_number
 from delt_exp.cost import ModelSize, PhaseCost, forward_cost
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.proxy.base import ProxyModel
-from delt_exp.runtime import Runtime
+from delt_exp.runtime import Runtime, quiet
 from delt_exp.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Ridge:
 
         check_choice("trainer.precision", precision, PRECISIONS)
         started = time.monotonic()
+        quiet()
         annotated = prepare(proxy.candidates, np.asarray(rows), np.asarray(labels), self.clip_sigma)
         fold_D = folds_of(annotated.tokens.ids[annotated.rows], self.folds, self.seed)
         body, states_DC = _read(proxy, annotated, precision, runtime)

@@ -22,6 +22,7 @@ BENCHMARKS = {
     "lqs": "an LQS annotation against the published recipe, its parts against a training step",
     "data_scorer": "data-scorer inference against padded documents (partly needs the local data folder)",
     "alignment": "Task2Vec embeddings and an 8 x 8 alignment table against the published recipe",
+    "waiting": "training beside busy processes, with threads that sleep while they wait and threads that spin",
     "second_run": "the second identical run against the first",
 }
 

@@ -33,3 +33,8 @@ def fail_on_rank_1() -> None:
 def wait_for_ever(folder: Path) -> None:
     (folder / f"rank-{os.environ['RANK']}").write_text(str(os.getpid()))
     time.sleep(600)
+
+
+def how_threads_wait() -> str | None:
+    """Return what OpenMP was told before torch was loaded in this rank."""
+    return os.environ.get("OMP_WAIT_POLICY")

@@ -1,7 +1,10 @@
 """The page of a comparison in a real browser: it opens without a complaint, its tables sort and filter."""
 
 import json
+import threading
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -30,6 +33,47 @@ seen.plots = [...document.querySelectorAll(".plot")].map((plot) => plot.querySel
 document.getElementById("seen").textContent = JSON.stringify(seen);
 </script>
 """
+
+# Tries what could carry data away, and writes down what Plotly offers.
+LEAVE = """
+<iframe name="inner"></iframe>
+<form id="leave" target="inner" action="http://127.0.0.1:{port}/form" method="post"><input name="d"></form>
+<pre id="offers"></pre><script>
+const plots = [...document.querySelectorAll(".plot")];
+const offers = {
+  buttons: [...document.querySelectorAll(".modebar-btn")].map((button) => button.dataset.title || ""),
+  share: plots.map((plot) => plot._context.showSendToCloud),
+  server: plots.map((plot) => plot._context.plotlyServerURL),
+};
+document.getElementById("offers").textContent = JSON.stringify(offers);
+fetch("http://127.0.0.1:{port}/fetch").catch(() => {});
+new Image().src = "http://127.0.0.1:{port}/image";
+document.getElementById("leave").submit();
+</script>
+"""
+
+
+@contextmanager
+def listening():
+    """Yield (port, list that gets the path of every request)."""
+    paths = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            paths.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_OPTIONS = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1], paths
+        server.shutdown()
 
 
 def test_the_page_has_the_answer_every_figure_and_every_table(tmp_path):
@@ -88,3 +132,36 @@ def test_html_in_names_is_shown_not_obeyed(tmp_path):
     assert console == []
     assert f"</script>{EVIL}" in found.text
     assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
+
+
+@needs_browser
+def test_no_figure_offers_to_send_its_data_and_no_request_leaves_the_page(tmp_path):
+    page = write_page(write_study(tmp_path, ARMS))
+    driven = page.with_name("driven.html")
+    with listening() as (port, paths):
+        driven.write_text(page.read_text().replace("</body>", LEAVE.replace("{port}", str(port)) + "</body>"))
+        found, console = browse(driven, tmp_path)
+        assert paths == []
+        # Without the policy of the page the same script does reach the server.
+        unguarded = page.with_name("unguarded.html")
+        unguarded.write_text(driven.read_text().replace("Content-Security-Policy", "x"))
+        browse(unguarded, tmp_path)
+        assert paths
+    assert len([line for line in console if "Content Security Policy" in line]) >= 3
+    offers = json.loads(found.text.split('{"buttons"')[1].join(['{"buttons"', ""]).split("}")[0] + "}")
+    assert offers["buttons"]
+    assert not [
+        title for title in offers["buttons"] if any(word in title.lower() for word in ("share", "cloud", "edit"))
+    ]
+    assert offers["share"] == [False] * 5
+    assert offers["server"] == [""] * 5
+
+
+def test_every_plot_of_every_page_is_made_with_this_configuration():
+    from delt_exp.cli import CONF
+
+    templates = [path for path in (CONF.parent / "delt_exp").rglob("*.j2") if "newPlot" in path.read_text()]
+    assert templates
+    for path in templates:
+        calls = path.read_text().split("Plotly.newPlot(")[1:]
+        assert all(call.split(");")[0].endswith("config") for call in calls), path

@@ -76,6 +76,22 @@ def test_every_scorer_selector_orderer_and_data_scorer_has_code_and_test_of_its_
             assert (root / "tests" / group / f"test_{name}.py").exists()
 
 
+@pytest.mark.parametrize("option", options(CONF, "data_scorer"))
+@pytest.mark.parametrize(
+    ("scorer", "place"),
+    [
+        (["scorer=lqs"], "scorer"),
+        (["scorer=pds"], "scorer"),
+        (["scorer=permuted", "scorer@scorer.base=lqs"], "scorer.base"),
+    ],
+)
+def test_every_data_scorer_can_be_chosen_for_every_scorer_that_has_one(option, scorer, place):
+    config = compose("config", [*scorer, f"data_scorer@{place}.data_scorer={option}", f"{place}.data_scorer.seed=7"])
+    chosen = OmegaConf.select(config, f"{place}.data_scorer")
+    assert chosen["_target_"].startswith(f"delt_exp.data_scorer.{option}.")
+    assert set(chosen) == set(OmegaConf.load(CONF / "data_scorer" / f"{option}.yaml"))
+
+
 def test_the_configuration_names_no_absolute_path():
     for file in Path(CONF).rglob("*.yaml"):
         assert "/home/" not in file.read_text()

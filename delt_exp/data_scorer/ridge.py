@@ -100,8 +100,14 @@ class Ridge:
 def standardised(states_DC: Features) -> tuple[Features, NDArray[np.float64]]:
     """Return features of mean 0 and deviation 1, and by what [C] they were multiplied: 0 for those that do not vary.
 
-    Raises DataError where none varies.
+    Raises DataError where none varies, and for states that are not finite.
     """
+    if not np.isfinite(states_DC).all():
+        row = np.flatnonzero(~np.isfinite(states_DC).all(1))[0]
+        raise DataError(
+            f"the proxy's hidden states of annotated document {row} are not all finite: use another proxy, or "
+            "trainer.precision=32-true"
+        )
     deviation_C = states_DC.std(0)
     varies_C = deviation_C > CONSTANT * np.abs(states_DC).max(0)
     if not varies_C.any():

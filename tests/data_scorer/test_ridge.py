@@ -110,6 +110,32 @@ def test_features_that_do_not_vary_count_for_nothing():
         standardised(states[:, 1:])
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_proxy_whose_states_are_not_finite_is_named(bad):
+    states = np.arange(6.0).reshape(3, 2)
+    states[1, 0] = bad
+    with pytest.raises(DataError, match="annotated document 1 are not all finite"):
+        standardised(states)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "config"),
+    [
+        ("gpt2", {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}),
+        ("opt", {"hidden_size": 16, "ffn_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                 "word_embed_proj_dim": 8, "max_position_embeddings": 64}),
+        ("mamba", {"hidden_size": 16, "state_size": 4, "num_hidden_layers": 1}),
+    ],
+)  # fmt: skip
+def test_other_architectures_are_read_learnt_and_loaded_alike(tmp_path, architecture, config):
+    """OPT's first and last states differ in width."""
+    proxy = make_proxy(tmp_path, TEXTS[:40], architecture=architecture, config=config)
+    fitted = RIDGE.fit(proxy, np.arange(40), share_of_a(TEXTS[:40]), tmp_path / "fit", RUNTIME, "32-true")
+    before = fitted.predict_rows(proxy.candidates, np.arange(40), RUNTIME)
+    assert spearman(before, share_of_a(TEXTS[:40])) > 0.5
+    assert np.array_equal(RIDGE.load(tmp_path / "fit").predict_rows(proxy.candidates, np.arange(40), RUNTIME), before)
+
+
 def test_folds_are_random_of_equal_size_and_keep_equal_texts_together():
     ids = np.arange(23, dtype=np.uint64)
     fold = folds_of(ids, 5, 0)

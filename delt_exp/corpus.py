@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.checks import check_integer
-from delt_exp.dataset.base import Dataset, Document
+from delt_exp.dataset.base import Dataset, Document, EmptyFile
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.progress import track
 
 Ids = NDArray[np.uint64]
-FORMAT = 1  # bump when the same documents are written differently
+FORMAT = 2  # bump when the same documents are written differently
 # One row a document; typed arrays, so that a hundred million documents cost 28 bytes each and not Python objects.
 COLUMNS = {"ids": "Q", "offsets": "q", "prompt_bytes": "i", "text_bytes": "i", "sources": "I"}
 
@@ -78,10 +78,13 @@ def write_corpus(dataset: Dataset, settings: CorpusSettings, folder: Path) -> No
     """Read a dataset once and write it to `folder`; raises DataError when no document has any text."""
     columns = {name: array(code) for name, code in COLUMNS.items()}
     sources: dict[str, int] = {}
-    counts = {"read": 0, "empty": 0, "split": 0, "blank_pieces": 0, "duplicates": 0}
+    counts = {"empty_files": 0, "read": 0, "empty": 0, "split": 0, "blank_pieces": 0, "duplicates": 0}
     offset = 0
     with (folder / "text.bin").open("wb", buffering=1 << 20) as file, track("reading", None, "documents") as task:
         for whole in dataset.documents():
+            if isinstance(whole, EmptyFile):
+                counts["empty_files"] += 1
+                continue
             counts["read"] += 1
             task.advance()
             if not whole.text.strip():

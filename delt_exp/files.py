@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,13 @@ def tree_digest(path: Path) -> str:
     files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
     base = path if path.is_dir() else path.parent
     return digest([[str(f.relative_to(base)), file_sha256(f)] for f in files])
+
+
+def obey_umask(path: Path) -> None:
+    """Give a file the permissions of one that was just opened for writing, besides those that it has."""
+    umask = os.umask(0)  # there is no way to read it alone
+    os.umask(umask)
+    path.chmod(stat.S_IMODE(path.stat().st_mode) | (0o666 & ~umask))
 
 
 @contextmanager
@@ -101,7 +109,12 @@ def disk_errors(place: Path) -> Iterator[None]:
         cure = full if _tells_of_full_disk(error) else cures.get(getattr(error, "errno", None) or 0)
         if cure is None:
             raise
-        where = getattr(error, "filename", None) or place
+        where = Path(str(getattr(error, "filename", None) or place))
+        if where.is_file() and not os.access(where, os.R_OK):
+            raise StoreError(
+                f"cannot read {where}: no permission to read it; ask its owner ({where.owner()}) for 'chmod a+r', or "
+                "choose another folder"
+            ) from error
         raise StoreError(f"cannot write {where}: {cure}; finished stages are kept") from error
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from delt_exp.attempt import Attempt
 from delt_exp.errors import ConfigError
-from delt_exp.files import digest, disk_errors, file_sha256, locked, read_json, write_json
+from delt_exp.files import digest, disk_errors, file_sha256, locked, obey_umask, read_json, write_json
 from delt_exp.progress import say
 from delt_exp.runtime import PeakMemory
 
@@ -113,6 +113,8 @@ class Store:
         cost["used"] = _used(f"{stage}/{path.name}", cost, own_seconds, self.uses[before:])
         files = {str(f.relative_to(work)): [f.stat().st_size, file_sha256(f)] for f in _files(work)}
         write_json(work / ENTRY, {"stage": stage, "inputs": inputs, "cost": cost, "files": files})
+        for name in files:  # some libraries write files that only their owner may read
+            obey_umask(work / name)
         work.rename(path)
 
     def _is_sound(self, path: Path) -> bool:

@@ -85,6 +85,7 @@ class TestCounts:
         corpus = make_corpus(tmp_path, ["", "a", " \n\t", "b", "\u2003"])
         assert [d.text for d in read_all(corpus)] == ["a", "b"]
         assert corpus.meta["counts"] == {
+            "empty_files": 0,
             "read": 5,
             "empty": 3,
             "split": 0,

@@ -267,3 +267,36 @@ def test_a_continued_stage_counts_every_attempt_up_to_its_last_file(tmp_path, mo
     use = store.get("scores", {}, build, resumable=True)
     assert use.cost["used"][f"scores/{use.key}"]["build_seconds"] == 20 + 23
     assert sorted(path.name for path in use.path.iterdir()) == ["checkpoint", ENTRY]
+
+
+def test_what_a_library_wrote_for_its_owner_alone_obeys_the_umask(tmp_path):
+    """As safetensors does; others who share the store could not read the weights."""
+    before = os.umask(0o027)
+    try:
+        path = Store(tmp_path, "hash").get("s", {}, lambda folder: (folder / "weights").touch(0o600)).path
+    finally:
+        os.umask(before)
+    assert (path / "weights").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_trained_model_can_be_read_by_others(tmp_path, monkeypatch):
+    from tests.runs import command, write_texts
+
+    write_texts(tmp_path)
+    before = os.umask(0o022)
+    try:
+        command(monkeypatch, "scorer=random")
+    finally:
+        os.umask(before)
+    files = [file for file in (tmp_path / "outputs").rglob("*") if file.is_file() and file.suffix != ".lock"]
+    assert any(file.name == "model.safetensors" and "runs" in file.parts for file in files)
+    assert not [file for file in files if file.stat().st_mode & 0o044 != 0o044]
+
+
+def test_a_file_that_cannot_be_read_is_not_said_to_be_unwritable(tmp_path, monkeypatch):
+    from delt_exp.files import disk_errors
+
+    (tmp_path / "weights").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.R_OK)  # root may read anything
+    with pytest.raises(StoreError, match=r"cannot read .*weights: no permission to read it"), disk_errors(tmp_path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "weights"))

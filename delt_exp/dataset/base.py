@@ -18,13 +18,18 @@ class Document:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class EmptyFile(Document):
+    """Stands in the stream of documents for a file without a record, which is counted and is no document."""
+
+
 class Dataset(Protocol):
     """A re-readable stream of documents; fields of an implementation are the keys of its YAML file."""
 
     VERSION: ClassVar[int]  # bump when unchanged settings and unchanged files give other documents
 
     def documents(self) -> Iterator[Document]:
-        """Yield every document once, always in the same order; empty texts are yielded and counted later.
+        """Yield every document once, always in the same order; empty texts and files are yielded and counted later.
 
         Raises DataError (file, line, field and cure) at the first record that cannot be read.
         """

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from delt_exp.dataset.base import Document
-from delt_exp.dataset.files import check_limit, content_hash
-from delt_exp.dataset.template import DocumentTemplate
+from delt_exp.dataset.files import check_limit
+from delt_exp.dataset.template import DocumentTemplate, Values
 from delt_exp.errors import ConfigError, DataError, DeltError, DependencyError
-from delt_exp.files import digest
+from delt_exp.files import digest, tree_digest
 
 _TIMEOUT_SECONDS = 10.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -21,14 +21,15 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Hub:
-    """One split of a dataset repository `repo` (owner/name, or a local folder of data files).
+    """One split of a dataset repository `repo`: owner/name, a local folder of data files, or one of `save_to_disk`.
 
     `config` and `revision` None stand for the repository's default configuration and newest commit. With `streaming`
     nothing is downloaded ahead; without, `datasets` keeps a copy under HF_HOME. `text` and `prompt` are templates over
-    the fields, `name` labels the documents, `max_documents` None means no limit. Code in a repository is never run.
+    the fields, `name` labels the documents, `max_documents` None means no limit. With `null_as_empty` null counts as
+    empty text, with `numbers_as_text` a number as it is written in decimal. Code in a repository is never run.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     repo: str
     config: str | None
@@ -37,6 +38,8 @@ class Hub:
     streaming: bool
     text: str
     prompt: str | None
+    null_as_empty: bool
+    numbers_as_text: bool
     name: str
     max_documents: int | None
 
@@ -46,7 +49,7 @@ class Hub:
 
     @cached_property
     def _template(self) -> DocumentTemplate:
-        return DocumentTemplate(self.text, self.prompt)
+        return DocumentTemplate(self.text, self.prompt, Values(self.null_as_empty, self.numbers_as_text))
 
     def documents(self) -> Iterator[Document]:
         """Yield the rows as documents.
@@ -67,19 +70,39 @@ class Hub:
     def _rows(self) -> Iterator[Document]:
         from datasets import load_dataset  # seconds that only Hub users pay
 
-        row = 0
+        row, repo = 0, str(self._folder) if self._folder else self.repo
         with self._readable_errors():
-            rows = load_dataset(
-                self.repo, name=self.config, split=self.split, revision=self.revision, streaming=self.streaming
+            rows: Any = self._saved() or load_dataset(
+                repo, name=self.config, split=self.split, revision=self.revision, streaming=self.streaming
             )
             for row, record in enumerate(rows, start=1):
                 yield self._template.render(record, f"{self.repo} ({self.split}): row {row}", self.name)
         if row == 0:
             raise DataError(f"{self.repo} ({self.split}) holds no record. Choose another split or configuration.")
 
+    @property
+    def _folder(self) -> Path | None:
+        """The folder that `repo` names, if it names one."""
+        folder = Path(self.repo).expanduser()
+        return folder if folder.is_dir() else None
+
+    def _saved(self) -> Any:
+        """Return the rows of a folder that `save_to_disk` wrote, None for another; a single split has no name there."""
+        folder = self._folder
+        if folder is None or not any((folder / name).exists() for name in ("state.json", "dataset_dict.json")):
+            return None
+        from datasets import Dataset, load_from_disk
+
+        saved = load_from_disk(str(folder))
+        if isinstance(saved, Dataset):
+            return saved
+        if self.split not in saved:
+            raise ConfigError(f"{folder} has no split {self.split!r}; it has {', '.join(saved)}: set split to one")
+        return saved[self.split]
+
     def _commit(self) -> str:
-        if Path(self.repo).is_dir():
-            return content_hash(sorted(file for file in Path(self.repo).rglob("*") if file.is_file()))
+        if self._folder is not None:
+            return tree_digest(self._folder)
         if self.revision is not None and _COMMIT.fullmatch(self.revision):
             return self.revision
         from huggingface_hub import HfApi

@@ -1,27 +1,32 @@
-"""JSON Lines files, plain or gzipped."""
+"""JSON files, plain or compressed: one object a line, or one array of objects."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from delt_exp.dataset.base import Document
-from delt_exp.dataset.files import FileDataset, lines
-from delt_exp.dataset.template import DocumentTemplate
-from delt_exp.errors import DataError
+from delt_exp.dataset.files import FileDataset
+from delt_exp.dataset.json_records import json_records
+from delt_exp.dataset.template import DocumentTemplate, Values
 
 
 @dataclass(frozen=True)
 class Jsonl(FileDataset):
-    """One document per JSON object and line; blank lines are no records.
+    """One document per JSON object, which has a line or is an element of the one array; blank lines are no records.
 
-    `text` and `prompt` are templates over the object's fields. A field that equals `na_value` counts as empty text.
+    `text` and `prompt` are templates over the object's fields. A field that equals `na_value` counts as empty text,
+    and so does null with `null_as_empty`; with `numbers_as_text` a number is read as it is written in decimal.
     """
+
+    SUFFIXES: ClassVar[tuple[str, ...]] = (".jsonl", ".json", ".ndjson")
 
     text: str
     prompt: str | None
     na_value: str | None
+    null_as_empty: bool
+    numbers_as_text: bool
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -29,24 +34,11 @@ class Jsonl(FileDataset):
 
     @cached_property
     def _template(self) -> DocumentTemplate:
-        return DocumentTemplate(self.text, self.prompt)
+        return DocumentTemplate(self.text, self.prompt, Values(self.null_as_empty, self.numbers_as_text))
 
     def read(self, file: Path) -> Iterator[Document]:
         """Yield the documents of one file; raises DataError with line and column, or line and field."""
-        for number, line in lines(file):
-            if line.isspace():
-                continue
-            record = _parse(line, f"{file}:{number}")
+        for record, place in json_records(file):
             if self.na_value is not None:
                 record = {key: "" if value == self.na_value else value for key, value in record.items()}
-            yield self._template.render(record, f"{file}:{number}", self.name)
-
-
-def _parse(line: str, place: str) -> dict[str, object]:
-    try:
-        record = json.loads(line.rstrip("\r\n"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{place}:{error.colno}: not JSON: {error.msg}. Correct or remove the line.") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{place}: the line is a JSON {type(record).__name__}, not an object. Use {{...}} per line.")
-    return record
+            yield self._template.render(record, place, self.name)

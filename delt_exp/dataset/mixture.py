@@ -1,11 +1,11 @@
 """Weighted mixtures of datasets."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from delt_exp.checks import check_choice, check_number
-from delt_exp.dataset.base import Dataset, Document
+from delt_exp.dataset.base import Dataset, Document, EmptyFile
 from delt_exp.dataset.files import check_limit
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
@@ -50,7 +50,7 @@ class Mixture:
         """Yield the interleaved documents; raises what the parts raise."""
         count = total_bytes = 0
         for document in self._interleave():
-            count, total_bytes = count + 1, total_bytes + size_bytes(document)
+            count, total_bytes = count + (not isinstance(document, EmptyFile)), total_bytes + size_bytes(document)
             if _exceeds(count, self.max_documents) or _exceeds(total_bytes, self.max_bytes):
                 return
             yield document
@@ -71,8 +71,9 @@ class Mixture:
                     return
                 del streams[label]
                 continue
-            amounts[label] += size_bytes(document) if self.unit == "bytes" else 1
-            yield Document(document.text, document.prompt, label)
+            if not isinstance(document, EmptyFile):
+                amounts[label] += size_bytes(document) if self.unit == "bytes" else 1
+            yield replace(document, source=label)
 
     def _used_weights(self) -> dict[str, float]:
         given = dict.fromkeys(self.parts, 1.0) if self.weights is None else self.weights

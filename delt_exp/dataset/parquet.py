@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.files import FileDataset
-from delt_exp.dataset.template import DocumentTemplate
+from delt_exp.dataset.template import DocumentTemplate, Values
 from delt_exp.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,10 +19,17 @@ _BATCH_ROWS = 1024
 
 @dataclass(frozen=True)
 class Parquet(FileDataset):
-    """One document per row, read in batches of rows; only the columns of the templates `text` and `prompt` are read."""
+    """One document per row, read in batches of rows; only the columns of the templates `text` and `prompt` are read.
+
+    With `null_as_empty` null counts as empty text, with `numbers_as_text` a number as it is written in decimal.
+    """
+
+    SUFFIXES: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
 
     text: str
     prompt: str | None
+    null_as_empty: bool
+    numbers_as_text: bool
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -30,7 +37,7 @@ class Parquet(FileDataset):
 
     @cached_property
     def _template(self) -> DocumentTemplate:
-        return DocumentTemplate(self.text, self.prompt)
+        return DocumentTemplate(self.text, self.prompt, Values(self.null_as_empty, self.numbers_as_text))
 
     def read(self, file: Path) -> Iterator[Document]:
         """Yield the documents of one file; raises DataError with the row (from 1) or the missing column."""
@@ -54,5 +61,11 @@ class Parquet(FileDataset):
             raise DataError(
                 f"{file}: no column {missing[0]!r}, which text={self.text!r} or prompt={self.prompt!r} names. "
                 f"The columns are: {', '.join(present)}. Correct the template."
+            )
+        twice = sorted(name for name in self._template.fields if present.count(name) > 1)
+        if twice:
+            raise DataError(
+                f"{file}: {present.count(twice[0])} columns are named {twice[0]!r}, so that text={self.text!r} or "
+                f"prompt={self.prompt!r} could mean any of them. Write the file with different names."
             )
         return sorted(self._template.fields)

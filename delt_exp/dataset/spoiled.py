@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from delt_exp.checks import check_integer, check_number
-from delt_exp.dataset.base import Dataset, Document
+from delt_exp.dataset.base import Dataset, Document, EmptyFile
 from delt_exp.draws import generator
 from delt_exp.errors import DataError
 from delt_exp.files import digest
@@ -76,7 +76,7 @@ class Spoiled:
 
 
 def _first(dataset: Dataset, count: int | None) -> list[Document]:
-    return list(islice(dataset.documents(), count))
+    return list(islice((d for d in dataset.documents() if not isinstance(d, EmptyFile)), count))
 
 
 def _garbled(text: str, rng: np.random.Generator) -> str:

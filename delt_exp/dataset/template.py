@@ -1,29 +1,78 @@
 """Templates that turn one record of a structured corpus into a document."""
 
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from string import Formatter
 
+from delt_exp.checks import check_flag
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DataError
 
+_ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
 _FIELD = re.compile(r"([^\[\]]+)((?:\[[^\[\]]+\])*)")
+
+
+@dataclass(frozen=True)
+class Values:
+    """Which values besides texts a template takes: null as empty text, numbers as they are written in decimal."""
+
+    null_as_empty: bool
+    numbers_as_text: bool
+
+    def __post_init__(self) -> None:
+        check_flag("null_as_empty", self.null_as_empty)
+        check_flag("numbers_as_text", self.numbers_as_text)
+
+    def text(self, value: object) -> str | None:
+        """Return the text that a value stands for, None for one that is not taken."""
+        if isinstance(value, str):
+            return value
+        if value is None:
+            return "" if self.null_as_empty else None
+        return str(value) if self.numbers_as_text and _is_number(value) else None
+
+    def cures(self, value: object) -> str:
+        """Return what can be done about a value that is not taken."""
+        setting = ""
+        if value is None:
+            setting = "Set null_as_empty=true (beside text) to read null as empty text. Or c"
+        elif _is_number(value):
+            setting = "Set numbers_as_text=true (beside text) to read numbers as text. Or c"
+        return f"{setting or 'C'}orrect the record, or choose another field."
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None else type(value).__name__
+
+
+ONLY_TEXT = Values(null_as_empty=False, numbers_as_text=False)
 
 
 class Template:
     """A pattern like `"{instruction}\\n{output}"`; `{turns[0]}` and `{meta[title]}` reach into lists and objects.
 
-    `key` is the setting the pattern comes from and only serves messages. Raises ConfigError for a pattern that names
-    no field, has an open brace, or asks for a format or a conversion.
+    A backslash with n, t or r is a line end, a tab or a carriage return, as typed on a command line, and two of them
+    are one backslash. `key` is the setting the pattern comes from and only serves messages. `values` says which values
+    are text. Raises ConfigError for a pattern that names no field, has an open brace or another backslash, or asks for
+    a format or a conversion.
     """
 
-    def __init__(self, key: str, pattern: str) -> None:
-        self.setting = f"{key}={pattern!r}"
+    def __init__(self, key: str, pattern: str, values: Values = ONLY_TEXT) -> None:
+        self.setting, self._values = f"{key}={pattern!r}", values
         try:
             pieces = list(Formatter().parse(pattern))
         except ValueError as error:
             raise ConfigError(f"{self.setting}: {error}. Write a literal brace as '{{{{' or '}}}}'.") from error
-        self._pieces = [(literal, self._steps(field, spec, conv)) for literal, field, spec, conv in pieces]
+        self._pieces = [(self._plain(text), self._steps(field, spec, conv)) for text, field, spec, conv in pieces]
         if not self.fields:
             raise ConfigError(f"{self.setting} names no field of the records. Name one, for example '{{text}}'.")
 
@@ -47,6 +96,17 @@ class Template:
                 ) from error
         return text
 
+    def _plain(self, literal: str) -> str:
+        def character(match: re.Match[str]) -> str:
+            if match[0] not in _ESCAPES:
+                raise ConfigError(
+                    f"{self.setting}: {match[0]!r} means nothing here. Write a backslash as two; a line end is \\n, a "
+                    "tab \\t."
+                )
+            return _ESCAPES[match[0]]
+
+        return re.sub(r"\\.?", character, literal, flags=re.DOTALL)
+
     def _steps(self, field: str | None, spec: str | None, conversion: str | None) -> list[str]:
         if field is None:
             return []
@@ -68,20 +128,21 @@ class Template:
                     f"{place}: {self.setting} needs the field {'.'.join(steps)!r}, which is missing. "
                     f"The record has: {', '.join(record) or 'nothing'}. Correct the record or the template."
                 ) from error
-        if not isinstance(value, str):
+        text = self._values.text(value)
+        if text is None:
             raise DataError(
-                f"{place}: the field {'.'.join(steps)!r} of {self.setting} is {type(value).__name__}, not text. "
-                "Correct the record or choose another field."
+                f"{place}: the field {'.'.join(steps)!r} of {self.setting} is {_kind(value)}, not text. "
+                f"{self._values.cures(value)}"
             )
-        return value
+        return text
 
 
 class DocumentTemplate:
-    """The pair of templates behind a document: `text`, and `prompt` or None for documents without a prompt."""
+    """The templates of a document: `text`, and `prompt` or None for documents without a prompt."""
 
-    def __init__(self, text: str, prompt: str | None) -> None:
-        self._text = Template("text", text)
-        self._prompt = None if prompt is None else Template("prompt", prompt)
+    def __init__(self, text: str, prompt: str | None, values: Values = ONLY_TEXT) -> None:
+        self._text = Template("text", text, values)
+        self._prompt = None if prompt is None else Template("prompt", prompt, values)
         self.fields = self._text.fields | (self._prompt.fields if self._prompt else set())
 
     def render(self, record: Mapping[str, object], place: str, source: str) -> Document:

@@ -1,6 +1,5 @@
 """Benchmark tasks in JSON Lines files of one's own, in the three forms a causal LM is usually asked."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,18 +7,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from delt_exp.dataset.files import lines
-from delt_exp.dataset.template import Template
+from delt_exp.dataset.json_records import json_records
+from delt_exp.dataset.template import Template, Values
 from delt_exp.errors import DataError
 
 Example = dict[str, Any]
+VALUES = Values(null_as_empty=False, numbers_as_text=True)  # an answer of 4 is a text to be predicted
 
 
 @dataclass(frozen=True)
 class LocalTask(ABC):
-    """One example per line of `path` (also .gz); HARNESS says what lm-evaluation-harness does with the examples.
+    """One example per JSON object of `path`, read as `jsonl` does; HARNESS says what the harness does with it.
 
-    Templates such as "Question: {question}" read the fields of a line.
+    Templates such as "Question: {question}" read the fields of an object; numbers are read as text.
     """
 
     HARNESS: ClassVar[Mapping[str, Any]]
@@ -64,11 +64,11 @@ class ChoiceTask(LocalTask):
 
     def example(self, record: Mapping[str, Any], place: str) -> Example:
         """Return context, choices and gold."""
-        context = Template("context", self.context).render(record, place)
+        context = Template("context", self.context, VALUES).render(record, place)
         if isinstance(self.choices, str):
             choices = _texts(record, self.choices, place)
         else:
-            choices = [Template("choices", choice).render(record, place) for choice in self.choices]
+            choices = [Template("choices", choice, VALUES).render(record, place) for choice in self.choices]
         return {"context": context, "choices": choices, "gold": _index(record, self.gold, len(choices), place)}
 
     def answer(self, example: Example) -> tuple[str, str]:
@@ -98,7 +98,7 @@ class ContextTask(LocalTask):
     def example(self, record: Mapping[str, Any], place: str) -> Example:
         """Return contexts, continuation and gold."""
         contexts = _texts(record, self.contexts, place)
-        continuation = Template("continuation", self.continuation).render(record, place)
+        continuation = Template("continuation", self.continuation, VALUES).render(record, place)
         gold = _index(record, self.gold, len(contexts), place)
         return {"contexts": contexts, "continuation": continuation, "gold": gold}
 
@@ -129,8 +129,11 @@ class CompletionTask(LocalTask):
 
     def example(self, record: Mapping[str, Any], place: str) -> Example:
         """Return context and continuation."""
-        context = Template("context", self.context).render(record, place)
-        return {"context": context, "continuation": Template("continuation", self.continuation).render(record, place)}
+        context = Template("context", self.context, VALUES).render(record, place)
+        return {
+            "context": context,
+            "continuation": Template("continuation", self.continuation, VALUES).render(record, place),
+        }
 
     def answer(self, example: Example) -> tuple[str, str]:
         """Return context and continuation as they are."""
@@ -143,18 +146,7 @@ def _records(file: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
             f"no such file: {file} (working folder: {Path.cwd()}). Correct the path; the tasks of the local data "
             "folder need data_dir=FOLDER or the environment variable DELT_DATA_DIR."
         )
-    for number, line in lines(file):
-        place = f"{file}:{number}"
-        try:
-            record = json.loads(line) if not line.isspace() else None
-        except json.JSONDecodeError as error:
-            raise DataError(f"{place}:{error.colno}: not JSON: {error.msg}. Correct or remove the line.") from error
-        if isinstance(record, dict):
-            yield record, place
-        elif not line.isspace():
-            raise DataError(
-                f"{place}: the line is a JSON {type(record).__name__}, not an object. Use {{...}} per line."
-            )
+    yield from json_records(file)
 
 
 def _texts(record: Mapping[str, Any], field: str, place: str) -> list[str]:
@@ -166,6 +158,8 @@ def _texts(record: Mapping[str, Any], field: str, place: str) -> list[str]:
 
 def _index(record: Mapping[str, Any], field: str, count: int, place: str) -> int:
     index = record.get(field)
+    if isinstance(index, str) and index.isascii() and index.isdigit():  # as HellaSwag has it
+        index = int(index)
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < count:
         raise DataError(f"{place}: the field {field!r} must be a whole number from 0 to {count - 1}, got {index!r}.")
     return index

@@ -149,6 +149,8 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
 def _losses(role: str, counts: Mapping[str, int]) -> list[str]:
     """Return what is to be said of documents of a set that were skipped or occur twice."""
     texts = []
+    if counts["empty_files"]:
+        texts.append(f"{count(counts['empty_files'])} {role} files hold no record.")
     if counts["empty"]:
         part = f"{count(counts['empty'])} of {count(counts['read'])} {role} documents"
         texts.append(f"{part} had no text and were skipped.")

@@ -16,6 +16,8 @@ SETTINGS = {
     "streaming": True,
     "text": "{text}",
     "prompt": None,
+    "null_as_empty": False,
+    "numbers_as_text": False,
     "name": "mine",
     "max_documents": None,
 }
@@ -116,3 +118,23 @@ def test_a_split_without_rows_is_an_error(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: [])
     with pytest.raises(DataError, match=r"holds no record"):
         list(Hub(**SETTINGS).documents())
+
+
+def test_folders_of_save_to_disk_are_read(tmp_path):
+    one = datasets.Dataset.from_dict({"text": ["a", "b"], "q": [["1"], ["2"]]})
+    one.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"train": one, "test": one.select([1])}).save_to_disk(tmp_path / "several")
+    assert [document.text for document in local(tmp_path / "one").documents()] == ["a", "b"]
+    assert [document.text for document in local(tmp_path / "several", split="test").documents()] == ["b"]
+    with pytest.raises(ConfigError, match=r"no split 'dev'; it has train, test"):
+        list(local(tmp_path / "several", split="dev").documents())
+
+
+def test_renamed_folders_inside_a_local_repository_are_other_data(tmp_path):
+    for name in ("train", "test"):
+        (tmp_path / "repo" / name).mkdir(parents=True)
+        (tmp_path / "repo" / name / "0.jsonl").write_text(json.dumps({"text": name}) + "\n")
+    before = local(tmp_path / "repo").fingerprint()
+    (tmp_path / "repo" / "train").rename(tmp_path / "repo" / "validation")
+    (tmp_path / "repo" / "test").rename(tmp_path / "repo" / "train")
+    assert local(tmp_path / "repo").fingerprint() != before

@@ -8,7 +8,16 @@ from delt_exp.dataset.base import Document
 from delt_exp.dataset.jsonl import Jsonl
 from delt_exp.errors import ConfigError, DataError
 
-SETTINGS = {"split": None, "text": "{text}", "prompt": None, "na_value": None, "name": "mine", "max_documents": None}
+SETTINGS = {
+    "split": None,
+    "text": "{text}",
+    "prompt": None,
+    "null_as_empty": False,
+    "numbers_as_text": False,
+    "na_value": None,
+    "name": "mine",
+    "max_documents": None,
+}
 
 
 def dataset(path, **changes):
@@ -125,11 +134,6 @@ def test_no_match_names_the_glob_the_working_folder_and_the_cure(tmp_path, monke
         dataset("data/*.jsonl").fingerprint()
     for part in ("data/*.jsonl", str(tmp_path), "data_dir"):
         assert part in str(caught.value)
-
-
-def test_a_folder_is_not_a_file(tmp_path):
-    with pytest.raises(DataError, match=r"is a folder"):
-        dataset(tmp_path).documents()
 
 
 def test_a_damaged_gzip_file_is_an_error(tmp_path):

@@ -6,7 +6,15 @@ from delt_exp.dataset.base import Document
 from delt_exp.dataset.parquet import Parquet
 from delt_exp.errors import DataError
 
-SETTINGS = {"split": None, "text": "{text}", "prompt": None, "name": "mine", "max_documents": None}
+SETTINGS = {
+    "split": None,
+    "text": "{text}",
+    "prompt": None,
+    "null_as_empty": False,
+    "numbers_as_text": False,
+    "name": "mine",
+    "max_documents": None,
+}
 
 
 def write(path, columns):
@@ -33,7 +41,7 @@ def test_a_missing_column_names_the_file_and_the_columns(tmp_path):
         next(Parquet(**SETTINGS, path=path).documents())
 
 
-@pytest.mark.parametrize(("values", "kind"), [([1, 2], "int"), (["a", None], "NoneType")])
+@pytest.mark.parametrize(("values", "kind"), [([1, 2], "int"), (["a", None], "null")])
 def test_a_value_that_is_not_text_names_the_row(tmp_path, values, kind):
     path = write(tmp_path / "a.parquet", {"text": values})
     with pytest.raises(DataError, match=rf"a\.parquet: row [12]: .* {kind}, not text"):

@@ -48,7 +48,7 @@ def test_a_missing_field_names_the_place_the_field_and_the_fields_there(pattern)
 
 
 @pytest.mark.parametrize(
-    ("pattern", "kind"), [("{id}", "int"), ("{none}", "NoneType"), ("{turns}", "list"), ("{meta}", "dict")]
+    ("pattern", "kind"), [("{id}", "int"), ("{none}", "null"), ("{turns}", "list"), ("{meta}", "dict")]
 )
 def test_a_field_that_is_not_text_is_an_error(pattern, kind):
     with pytest.raises(DataError, match=rf"^f:3: .*{pattern.strip('{}')}.* is {kind}, not text"):
@@ -58,3 +58,21 @@ def test_a_field_that_is_not_text_is_an_error(pattern, kind):
 def test_half_a_surrogate_pair_is_an_error():
     with pytest.raises(DataError, match=r"^f:1: .*half a character"):
         Template("text", "{a}").render({"a": "\ud800"}, "f:1")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [(r"{answer}\n", "yes\n"), (r"a\t{answer}", "a\tyes"), (r"\\n{answer}", r"\nyes"), ("{answer}\n", "yes\n")],
+)
+def test_escapes_mean_what_is_typed_on_a_command_line(pattern, text):
+    assert Template("prompt", pattern).render({"answer": "yes"}, "f:1") == text
+
+
+@pytest.mark.parametrize("pattern", [r"\q{answer}", "{answer}\\"])
+def test_another_backslash_is_refused_with_a_cure(pattern):
+    with pytest.raises(ConfigError, match=r"means nothing here. Write a backslash as two"):
+        Template("prompt", pattern)
+
+
+def test_a_backslash_in_a_field_stays():
+    assert Template("text", r"{answer}\n").render({"answer": r"\n"}, "f:1") == "\\n\n"

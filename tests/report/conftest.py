@@ -43,7 +43,7 @@ def stage(name: str, cached: bool) -> dict[str, Any]:
 
 
 def described(documents: int) -> dict[str, Any]:
-    counts = {"read": documents, "empty": 0, "split": 0, "duplicates": 0, "duplicates_dropped": 0}
+    counts = {"empty_files": 0, "read": documents, "empty": 0, "split": 0, "duplicates": 0, "duplicates_dropped": 0}
     return {"documents": documents, "text_bytes": 9000, "sources": ["books"], "counts": counts, "tokens": 2000}
 
 

@@ -183,7 +183,7 @@ def test_documents_beyond_the_token_budget_are_counted(run_folder):
 
 
 def test_the_ledger_of_documents_adds_up():
-    counts = {"read": 50, "empty": 3, "split": 4, "duplicates": 6, "duplicates_dropped": 6}
+    counts = {"empty_files": 0, "read": 50, "empty": 3, "split": 4, "duplicates": 6, "duplicates_dropped": 6}
     lines = ledger({"documents": 52, "counts": counts})
     # 50 read - 3 empty = 47; 4 of them cut into 11 more pieces make 58; 6 copies dropped leave 52
     assert [number for _, number in lines] == [50, -3, 11, -6, 52]

@@ -90,7 +90,8 @@ def pipeline(record: Record) -> list[Step]:
         scored.append(f"by the target set {choices['target_dataset']} of {count(target['documents'])} documents")
     if record["score"]["fit"]:
         fit = record["score"]["fit"]["validation"]
-        scored.append(f"predicted by a data scorer: {in_words(fit)}, {fit['spread_ratio']:.2f} times their spread")
+        spread = f"predictions spread {fit['spread_ratio']:.2f} times as wide as annotations"
+        scored.append(f"by a data scorer: {in_words(fit)}; {spread}")
     steps = f"{count(training['steps'])} steps on {training['device']}"
     return [
         Step("dataset", choices["train_dataset"], [], size),

@@ -16,7 +16,6 @@ from benchmarks.fixtures import config, tokenized
 from benchmarks.table import Row, alternate, median_ratio, spread
 from delt_exp.config import build, construct
 from delt_exp.data_scorer.fitted import FittedScorer, Reading
-from delt_exp.data_scorer.infer import predict_rows
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.runtime import Runtime
 from delt_exp.store import Store
@@ -48,17 +47,17 @@ def _compare(cfg: Any, corpus: str, max_tokens: int, num_documents: int, num_rep
         tokens = candidates.tokens
         regressor = Regressor.of_causal_lm(build(cfg.model).make_network(tokenizer, 0)).eval()
         nn.init.normal_(regressor.head.weight, generator=torch.Generator().manual_seed(0))
-        fitted = FittedScorer(regressor, Reading(0.0, 1.0, max_tokens, "32-true", tokenizer.digest, []))
+        fitted = FittedScorer(regressor, Reading(0.0, 1.0, max_tokens, "32-true", tokenizer.digest, [], "last"))
         fitting = np.flatnonzero(tokens.lengths + 2 <= max_tokens)
         rows = np.random.default_rng(0).choice(fitting, min(num_documents, len(fitting)), replace=False)
         ours, padded = alternate(
             num_repeats,
-            lambda: _rate(lambda chosen: predict_rows(fitted, tokens, chosen, runtime), rows),
+            lambda: _rate(lambda chosen: fitted.predict_rows(tokens, chosen, runtime), rows),
             lambda: _rate(lambda chosen: one_by_one(regressor, tokens, chosen, max_tokens), rows[::EVERY]),
         )
         few = rows[:EVERY]
         np.testing.assert_allclose(
-            predict_rows(fitted, tokens, few, runtime), one_by_one(regressor, tokens, few, max_tokens), atol=1e-3
+            fitted.predict_rows(tokens, few, runtime), one_by_one(regressor, tokens, few, max_tokens), atol=1e-3
         )
     detail = f"Llama 4 x 256, documents of {tokens.lengths[rows].mean():.0f} tokens on average; {spread(ours, padded)}"
     against = f"one at a time, padded to {max_tokens}, {corpus}"

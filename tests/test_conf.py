@@ -67,13 +67,29 @@ def test_every_file_begins_with_a_line_for_the_help_page(group, option):
 SAME_CODE = {"pds": "lqs", "learnability": "lqs", "quality": "lqs"}  # one implementation, four settings
 
 
-def test_every_scorer_selector_and_orderer_has_code_and_test_of_its_name():
+def test_every_scorer_selector_orderer_and_data_scorer_has_code_and_test_of_its_name():
     root = CONF.parent
-    for group in ("scorer", "selector", "orderer"):
+    for group in ("scorer", "selector", "orderer", "data_scorer"):
         for option in options(CONF, group):
             name = SAME_CODE.get(option, option)
             assert (root / "delt_exp" / group / f"{name}.py").exists()
             assert (root / "tests" / group / f"test_{name}.py").exists()
+
+
+@pytest.mark.parametrize("option", options(CONF, "data_scorer"))
+@pytest.mark.parametrize(
+    ("scorer", "place"),
+    [
+        (["scorer=lqs"], "scorer"),
+        (["scorer=pds"], "scorer"),
+        (["scorer=permuted", "scorer@scorer.base=lqs"], "scorer.base"),
+    ],
+)
+def test_every_data_scorer_can_be_chosen_for_every_scorer_that_has_one(option, scorer, place):
+    config = compose("config", [*scorer, f"data_scorer@{place}.data_scorer={option}", f"{place}.data_scorer.seed=7"])
+    chosen = OmegaConf.select(config, f"{place}.data_scorer")
+    assert chosen["_target_"].startswith(f"delt_exp.data_scorer.{option}.")
+    assert set(chosen) == set(OmegaConf.load(CONF / "data_scorer" / f"{option}.yaml"))
 
 
 def test_the_configuration_names_no_absolute_path():

@@ -40,7 +40,7 @@ SMALL_PROBE = {
     "probe.recipe.network.config.hidden_size": "16",
     "probe.recipe.network.config.intermediate_size": "32",
 }
-SMALL_ANNOTATION = {"num_steps": "2", "num_proxies": "24", "num_target": "4", "data_scorer.epochs": "1"}
+SMALL_ANNOTATION = {"num_steps": "2", "num_proxies": "24", "num_target": "4"}
 READ_BY_SMALL = ("train_dataset", "target_dataset", "eval_dataset", "alignment", "scorer", "selector", "experiment")
 NEEDS_MORE = re.compile(r"study=|mistral|gpt2|c4|trainer=gpu|trainer=ddp|kenlm|FILE|general|PATH")
 # The files that pages read, one record a line with these fields.

@@ -97,7 +97,7 @@ def test_annotation_and_inference_run_on_every_node(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "run_in_processes", lambda *call: calls.append(call[2:4]))
     tokens, runtime = SimpleNamespace(folder=tmp_path), RUNTIME
     lqs_processes.run_annotation(None, tmp_path / "state", 1, 2)
-    data_scorer_processes.run_inference(tmp_path, tokens, runtime, tmp_path / "shards", 4, 3)
+    data_scorer_processes.run_inference(None, tmp_path, tokens, runtime, tmp_path / "shards", 4, 3)
     assert calls == [(1, 2), (4, 3)]
 
 

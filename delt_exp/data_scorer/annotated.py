@@ -1,4 +1,4 @@
-"""Annotated documents made ready to be learnt: checked, standardised and split. D documents."""
+"""Annotated documents made ready to be learnt: checked and standardised, and drawn for validation. D documents."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +11,12 @@ from delt_exp.errors import ConfigError, DataError
 from delt_exp.ranking import floor_share
 from delt_exp.tokens import Tokens
 
-MIN_ANNOTATED, MIN_VALIDATION = 10, 2  # fewer have no rank correlation worth the name
+MIN_ANNOTATED, MIN_HELD_OUT = 10, 2  # fewer have no rank correlation worth the name
 
 
 @dataclass(frozen=True, eq=False)
 class Annotated:
-    """Documents with their labels as annotated, standardised targets, and which of them are for validation; all [D].
+    """Documents with their labels as annotated and standardised targets, all [D].
 
     mean, std: of the labels, which standardised them. num_clipped: how many targets are clipped.
     """
@@ -25,15 +25,12 @@ class Annotated:
     rows: NDArray[np.intp]
     labels: NDArray[np.float64]
     targets: NDArray[np.float32]
-    is_validation: NDArray[np.bool_]
     mean: float
     std: float
     num_clipped: int
 
 
-def prepare(
-    tokens: Tokens, rows: NDArray[Any], labels: NDArray[Any], clip_sigma: float, validation_ratio: float, seed: int
-) -> Annotated:
+def prepare(tokens: Tokens, rows: NDArray[Any], labels: NDArray[Any], clip_sigma: float) -> Annotated:
     """Return the documents `rows` of `tokens` with their labels, ready to be learnt.
 
     Raises ConfigError for too few documents, DataError for rows and labels that do not fit or cannot be learnt.
@@ -47,25 +44,11 @@ def prepare(
     if len(rows) < MIN_ANNOTATED:
         raise ConfigError(
             f"{len(rows)} documents are annotated, a data scorer needs at least {MIN_ANNOTATED}; annotate more, or "
-            "use data_scorer=none to annotate the whole corpus"
+            "the whole corpus by scorer.num_proxies=null scorer.data_scorer=null"
         )
     labels = labels.astype(np.float64)
     targets, mean, std = standardise(labels, clip_sigma)
-    num_clipped = int((np.abs(labels - mean) > clip_sigma * std).sum())
-    is_validation = split(tokens.ids[rows], validation_ratio, seed)
-    num_validation = int(is_validation.sum())
-    if num_validation < MIN_VALIDATION or num_validation == len(rows):
-        raise ConfigError(
-            f"data_scorer.validation_ratio={validation_ratio} holds out {num_validation} of {len(rows)} "
-            f"annotated documents; at least {MIN_VALIDATION} are needed and some must be left to learn from: "
-            "change the ratio or annotate more"
-        )
-    if len(np.unique(labels[is_validation])) == 1:
-        raise DataError(
-            f"all {num_validation} validation documents have the same label, so that nothing tells a good data "
-            "scorer; annotate more documents or use another data_scorer.seed"
-        )
-    return Annotated(tokens, rows, labels, targets, is_validation, mean, std, num_clipped)
+    return Annotated(tokens, rows, labels, targets, mean, std, int((np.abs(labels - mean) > clip_sigma * std).sum()))
 
 
 def standardise(labels: NDArray[np.float64], clip_sigma: float) -> tuple[NDArray[np.float32], float, float]:
@@ -75,7 +58,7 @@ def standardise(labels: NDArray[np.float64], clip_sigma: float) -> tuple[NDArray
     """
     bad = np.flatnonzero(~np.isfinite(labels))
     if len(bad):
-        raise DataError(f"label {bad[0]} is {labels[bad[0]]}; annotated scores must be finite: mend the annotator")
+        raise DataError(f"label {bad[0]} is {labels[bad[0]]}; annotated scores must be finite: repair the annotator")
     mean, std = float(labels.mean()), float(labels.std())
     if labels.min() == labels.max() or not 0 < std < np.inf:
         raise DataError(
@@ -85,9 +68,56 @@ def standardise(labels: NDArray[np.float64], clip_sigma: float) -> tuple[NDArray
     return np.clip((labels - mean) / std, -clip_sigma, clip_sigma).astype(np.float32), mean, std
 
 
-def split(ids: NDArray[np.uint64], validation_ratio: float, seed: int) -> NDArray[np.bool_]:
-    """Return [D] which documents are for validation: floor(ratio * D) random ones, equal texts always on one side."""
+def split(
+    ids: NDArray[np.uint64], labels: NDArray[np.float64], choice_ratio: float, validation_ratio: float, seed: int
+) -> NDArray[np.str_]:
+    """Return [D] whether a document is for `train`, for the `choice` of the epoch or for `validation`.
+
+    floor(ratio * D) random documents each, equal texts always in one part. Raises ConfigError for a part that is too
+    small, DataError where all labels of a part that judges are equal.
+    """
     unique, inverse = np.unique(ids, return_inverse=True)
     draws = uniform_per_id(unique, seed, "validation of the data scorer")[inverse]
-    count = floor_share(validation_ratio, len(ids))
-    return draws <= np.sort(draws)[count - 1] if count else np.zeros(len(ids), np.bool_)
+    count, ordered = len(ids), np.sort(draws)
+    parts = np.full(count, "train", dtype="<U10")
+    ends = floor_share(validation_ratio, count), floor_share(validation_ratio, count) + floor_share(choice_ratio, count)
+    for end, name in ((ends[1], "choice"), (ends[0], "validation")):
+        if 0 < end <= count:
+            parts[draws <= ordered[end - 1]] = name
+    for name in ("choice", "validation"):
+        _check_part(labels[parts == name], name, count)
+    if not (parts == "train").any():
+        raise ConfigError(
+            f"data_scorer.validation_ratio={validation_ratio} and data_scorer.choice_ratio={choice_ratio} leave none "
+            f"of {count} annotated documents to learn from: lower them"
+        )
+    return parts
+
+
+def _check_part(labels: NDArray[np.float64], name: str, count: int) -> None:
+    if len(labels) < MIN_HELD_OUT:
+        raise ConfigError(
+            f"data_scorer.{name}_ratio holds out {len(labels)} of {count} annotated documents; at least {MIN_HELD_OUT} "
+            "are needed: raise the ratio or annotate more"
+        )
+    if len(np.unique(labels)) == 1:
+        raise DataError(
+            f"all {len(labels)} {name} documents have the same label, so that nothing tells a good data scorer; "
+            "annotate more documents or use another data_scorer.seed"
+        )
+
+
+def folds_of(ids: NDArray[np.uint64], count: int, seed: int) -> NDArray[np.intp]:
+    """Return [D] the random fold of each document, in 0 .. count - 1: of equal size up to one text.
+
+    Equal texts share a fold. Raises ConfigError for more folds than different texts.
+    """
+    unique, inverse = np.unique(ids, return_inverse=True)
+    if count > len(unique):
+        raise ConfigError(
+            f"data_scorer.folds={count} is more than the {len(unique)} different annotated documents; use fewer folds"
+        )
+    drawn = np.argsort(uniform_per_id(unique, seed, "folds of the data scorer"), kind="stable")
+    fold = np.empty(len(unique), np.intp)
+    fold[drawn] = np.arange(len(unique)) % count
+    return fold[inverse]

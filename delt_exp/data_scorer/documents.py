@@ -1,4 +1,4 @@
-"""The annotated documents in training and validation batches."""
+"""The annotated documents in batches: those to train on, and those that choose the epoch."""
 
 from collections.abc import Sequence
 
@@ -18,23 +18,24 @@ class AnnotatedDocuments(pl.LightningDataModule):
     """Every batch is a list of parts: `batch_documents` documents in passes of at most `batch_tokens` padded tokens.
 
     A document is never divided among passes, because its windows are pooled. The Trainer must reload the loaders every
-    epoch, each of which has a random order of its own.
+    epoch, each of which has a random order of its own. What Lightning calls validation are the documents of `choice`.
     """
 
     def __init__(
-        self, annotated: Annotated, context_tokens: int, batch_documents: int, batch_tokens: int, seed: int
-    ) -> None:
+        self, annotated: Annotated, parts: NDArray[np.str_], context_tokens: int, batch_documents: int,
+        batch_tokens: int, seed: int,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.annotated, self.context_tokens = annotated, context_tokens
+        self.annotated, self.parts, self.context_tokens = annotated, parts, context_tokens
         self.batch_documents, self.batch_tokens, self.seed = batch_documents, batch_tokens, seed
 
     def train_dataloader(self) -> DataLoader[list[Part]]:
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
         rng = generator(self.seed, "order of annotated documents", epoch)
-        return self._loader(rng.permutation(np.flatnonzero(~self.annotated.is_validation)))
+        return self._loader(rng.permutation(np.flatnonzero(self.parts == "train")))
 
     def val_dataloader(self) -> DataLoader[list[Part]]:
-        return self._loader(np.flatnonzero(self.annotated.is_validation))
+        return self._loader(np.flatnonzero(self.parts == "choice"))
 
     def _loader(self, order: NDArray[np.intp]) -> DataLoader[list[Part]]:
         batches: Sequence[NDArray[np.intp]] = [

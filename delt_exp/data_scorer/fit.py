@@ -1,4 +1,4 @@
-"""Fits a data scorer to annotated documents."""
+"""Trains the regression model of `data_scorer=regression` on annotated documents."""
 
 import time
 from dataclasses import asdict
@@ -8,50 +8,42 @@ from typing import Any, cast
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from delt_exp.checks import check_choice
-from delt_exp.data_scorer.annotated import Annotated, prepare
+from delt_exp.data_scorer.annotated import Annotated, prepare, split
 from delt_exp.data_scorer.documents import AnnotatedDocuments
-from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
-from delt_exp.data_scorer.infer import predict_rows
-from delt_exp.data_scorer.model import RegressionModule, pearson, spearman
+from delt_exp.data_scorer.evidence import write_evidence
+from delt_exp.data_scorer.fitted import PRECISIONS, FittedScorer, Reading, save_weights
+from delt_exp.data_scorer.model import RegressionModule
+from delt_exp.data_scorer.regression import Regression
 from delt_exp.data_scorer.regressor import Regressor
-from delt_exp.data_scorer.settings import DataScorer
 from delt_exp.draws import seed_for
 from delt_exp.errors import ConfigError
-from delt_exp.files import write_json, written_aside
 from delt_exp.model.pretrained import position_limit
 from delt_exp.progress import Task, track
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime, quiet
 
-PRECISIONS = ("32-true", "bf16-mixed")
-
 
 def fit(
-    settings: DataScorer, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime,
+    settings: Regression, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime,
     precision: str,
 ) -> FittedScorer:  # fmt: skip
     """Return a scorer that predicts `labels` [D] of the documents `rows` [D] of `proxy.candidates`, on one device.
 
-    It is written to `folder`, with correlations and curve in fit.json and every document in fit.parquet. Documents
+    It is written to `folder`, with its validation and curve in fit.json and every document in fit.parquet. Documents
     longer than the proxy's context are read in windows. precision: `32-true` or `bf16-mixed`, also of inference.
     Raises DataError for labels that cannot be learnt, ConfigError for settings that do not fit, before any step.
     Among several processes one fits, the others load.
     """
     check_choice("trainer.precision", precision, PRECISIONS)
     started = time.monotonic()
-    annotated = prepare(
-        proxy.candidates,
-        np.asarray(rows),
-        np.asarray(labels),
-        settings.clip_sigma,
-        settings.validation_ratio,
-        settings.seed,
-    )
+    annotated = prepare(proxy.candidates, np.asarray(rows), np.asarray(labels), settings.clip_sigma)
+    ids, ratios = annotated.tokens.ids[annotated.rows], (settings.choice_ratio, settings.validation_ratio)
+    parts = split(ids, annotated.labels, *ratios, settings.seed)
     data = AnnotatedDocuments(
-        annotated, proxy.context_tokens, settings.batch_documents, runtime.tokens_per_pass(), settings.seed
+        annotated, parts, proxy.context_tokens, settings.batch_documents, runtime.tokens_per_pass(), settings.seed
     )
     num_steps = settings.epochs * len(data.train_dataloader())
     settings.schedule.warmup(num_steps)
@@ -65,14 +57,14 @@ def fit(
     module.restore_best()
     weights = save_weights(regressor, folder)
     tokenizer, context_tokens = proxy.candidates.meta["tokenizer"], proxy.context_tokens
-    reading = Reading(annotated.mean, annotated.std, context_tokens, precision, tokenizer, weights)
+    reading = Reading(annotated.mean, annotated.std, context_tokens, precision, tokenizer, weights, regressor.layers)
     fitted = FittedScorer(regressor, reading)
     curve = {"best_epoch": module.best_epoch, "epochs": module.curve, "steps": num_steps}
-    _write_fit(annotated, fitted, curve, started, runtime, folder)
+    _write_fit(annotated, parts, fitted, curve, started, runtime, folder)
     return fitted
 
 
-def _regressor(settings: DataScorer, proxy: ProxyModel) -> Regressor:
+def _regressor(settings: Regression, proxy: ProxyModel) -> Regressor:
     """Return the untrained regressor; raises ConfigError when the context is too long for its body."""
     network = (
         proxy.network
@@ -93,8 +85,8 @@ class _Progress(pl.Callback):
         self.task, self.module = task, module
 
     def on_train_batch_end(self, *_: Any) -> None:
-        last = self.module.curve[-1]["validation_spearman"] if self.module.curve else None
-        self.task.advance(1, "" if last is None else f"validation Spearman {last:.3f}")
+        last = self.module.curve[-1]["choice_spearman"] if self.module.curve else None
+        self.task.advance(1, "" if last is None else f"Spearman {last:.3f}")
 
 
 def _train(
@@ -116,34 +108,10 @@ def _train(
 
 
 def _write_fit(
-    annotated: Annotated, fitted: FittedScorer, curve: dict[str, Any], started: float, runtime: Runtime, folder: Path
-) -> None:
+    annotated: Annotated, parts: NDArray[np.str_], fitted: FittedScorer, curve: dict[str, Any], started: float,
+    runtime: Runtime, folder: Path,
+) -> None:  # fmt: skip
     """Predict every annotated document with the kept weights; write fit.parquet and, last, fit.json."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    predicted = predict_rows(fitted, annotated.tokens, annotated.rows, runtime)
-    parts = {"train": ~annotated.is_validation, "validation": annotated.is_validation}
-    columns = {
-        "id": np.asarray(annotated.tokens.ids[annotated.rows]),
-        "annotated": annotated.labels,
-        "predicted": predicted,
-        "split": np.where(annotated.is_validation, "validation", "train"),
-    }
-    with written_aside(folder / "fit.parquet") as aside:
-        pq.write_table(pa.table(columns), aside)
-    correlations = {
-        name: {
-            "documents": int(part.sum()),
-            "spearman": spearman(annotated.labels[part], predicted[part]),
-            "pearson": pearson(annotated.labels[part], predicted[part]),
-        }
-        for name, part in parts.items()
-    }
-    write_json(folder / "fit.json", {
-        **correlations,
-        **curve,
-        "clipped_documents": annotated.num_clipped,
-        "seconds": time.monotonic() - started,
-        "reading": asdict(fitted.reading),
-    })  # fmt: skip
+    predicted = fitted.predict_rows(annotated.tokens, annotated.rows, runtime)
+    details = {**curve, "seconds": time.monotonic() - started, "reading": asdict(fitted.reading)}
+    write_evidence(folder, annotated, predicted, parts, "validation", details)

@@ -1,25 +1,34 @@
 """A fitted data scorer on disk and in memory.
 
-Its folder holds `body/` (Hugging Face format), `head.safetensors`, `fit.parquet` (id, annotated, predicted, split) and
-`fit.json`, which is written last: a folder that has it is complete.
+Its folder holds `body/` (Hugging Face format), `head.safetensors`, `fit.parquet` and `fit.json` (see `evidence.py`),
+which is written last: a folder that has it is complete.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from delt_exp.data_scorer.averages import average_over_positions
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.files import digest, file_sha256, read_json, written_aside
+from delt_exp.runtime import Runtime
+from delt_exp.tokens import Tokens
+
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
 class Reading:
     """How a regressor reads documents and what its output means: label_mean + label_std * output.
 
-    precision: of Lightning. tokenizer: digest of the tokenizer. weights: SHA-256 of every file of weights.
+    precision: of Lightning. tokenizer: digest of the tokenizer. weights: SHA-256 of every file of weights. layers: of
+    the regressor.
     """
 
     label_mean: float
@@ -28,6 +37,7 @@ class Reading:
     precision: str
     tokenizer: str
     weights: list[str]
+    layers: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +52,37 @@ class FittedScorer:
         """Hash of weights and reading: equal digests mean equal predictions."""
         return digest(asdict(self.reading))
 
+    @property
+    def tokenizer(self) -> str:
+        """Digest of the tokenizer whose tokens it reads."""
+        return self.reading.tokenizer
+
+    def predict_rows(
+        self, tokens: Tokens, rows: NDArray[np.intp], runtime: Runtime,
+        advance: Callable[[int], None] = lambda num_documents: None,
+    ) -> NDArray[np.float32]:  # fmt: skip
+        """Return scores in annotated units for the documents `rows`, whatever they share a batch with, up to rounding.
+
+        `advance` is told how many documents were begun.
+        """
+        reading, regressor = self.reading, self.regressor.to(runtime.torch_device()).eval()
+        dots_D = average_over_positions(
+            regressor, tokens, rows, reading.context_tokens, reading.precision, runtime, advance
+        )
+        standardised_D = dots_D + regressor.head.bias.item()
+        return (reading.label_mean + reading.label_std * standardised_D).astype(np.float32)
+
     @classmethod
     def load(cls, folder: Path) -> "FittedScorer":
-        """Read what `DataScorer.fit` wrote, in evaluation mode on the CPU."""
+        """Read what a data scorer's `fit` wrote, in evaluation mode on the CPU."""
         from transformers import AutoModel
 
+        reading = Reading(**read_json(folder / "fit.json")["reading"])
         body = AutoModel.from_pretrained(folder / "body", local_files_only=True, dtype=torch.float32)
         head = load_file(folder / "head.safetensors")
-        regressor = Regressor(body, head["weight"].shape[1])
+        regressor = Regressor(body, head["weight"].shape[1], reading.layers)
         regressor.head.load_state_dict(head)
-        return cls(regressor.eval(), Reading(**read_json(folder / "fit.json")["reading"]))
+        return cls(regressor.eval(), reading)
 
 
 def save_weights(regressor: Regressor, folder: Path) -> list[str]:

@@ -1,15 +1,12 @@
 """Scores for a whole corpus: batches of similar length, shard by shard, shared by any number of processes."""
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from delt_exp.data_scorer.fitted import FittedScorer
-from delt_exp.data_scorer.windows import buckets, windows_of
+from delt_exp.data_scorer.base import Fitted
 from delt_exp.errors import ConfigError, StoreError
 from delt_exp.files import read_json, write_json, written_aside
 from delt_exp.lqs.ranks import Ranks, SingleProcess
@@ -21,17 +18,17 @@ SHARD_DOCUMENTS = 4096
 
 
 def predict(
-    fitted: FittedScorer, tokens: Tokens, runtime: Runtime, folder: Path, ranks: Ranks | None = None
+    fitted: Fitted, tokens: Tokens, runtime: Runtime, folder: Path, ranks: Ranks | None = None
 ) -> NDArray[np.float32]:
     """Return a score [N] in annotated units for every document of `tokens`; the same for any number of ranks.
 
     Finished shards are kept in `folder`, which all ranks must see; a repeated call computes only what is missing.
     Raises StoreError when the folder holds shards of another scorer or corpus, ConfigError for another tokenizer.
     """
-    if tokens.meta["tokenizer"] != fitted.reading.tokenizer:
+    if tokens.meta["tokenizer"] != fitted.tokenizer:
         raise ConfigError(
             f"{tokens.folder} was encoded by tokenizer {tokens.meta['tokenizer']}, the data scorer reads "
-            f"{fitted.reading.tokenizer}; encode the corpus with the tokenizer of the annotated documents"
+            f"{fitted.tokenizer}; encode the corpus with the tokenizer of the annotated documents"
         )
     ranks = ranks or SingleProcess()
     if ranks.rank == 0:
@@ -44,30 +41,8 @@ def predict(
     return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
 
 
-def predict_rows(
-    fitted: FittedScorer, tokens: Tokens, rows: NDArray[np.intp], runtime: Runtime,
-    advance: Callable[[int], None] = lambda num_documents: None,
-) -> NDArray[np.float32]:  # fmt: skip
-    """Return scores in annotated units for the documents `rows`, whatever they share a batch with up to rounding.
-
-    Batches hold at most `runtime.tokens_per_pass()` padded tokens.
-    """
-    device, reading = torch.device(runtime.torch_device()), fitted.reading
-    regressor = fitted.regressor.to(device).eval()
-    windows, dots_D = windows_of(tokens, rows, reading.context_tokens), np.zeros(len(rows))
-    in_bf16 = torch.autocast(device.type, torch.bfloat16, enabled=reading.precision == "bf16-mixed")
-    with torch.inference_mode(), in_bf16:
-        for chosen in buckets(windows.lengths_W, reading.context_tokens, runtime.tokens_per_pass()):
-            batch = windows.batch(chosen)
-            dots_W = regressor(batch.ids_WT.to(device), batch.lengths_W.to(device))
-            np.add.at(dots_D, windows.document_W[chosen], dots_W.double().cpu().numpy())
-            advance(int(np.count_nonzero(windows.starts_W[chosen] == 0)))
-    standardised_D = dots_D / windows.totals_D + regressor.head.bias.item()
-    return (reading.label_mean + reading.label_std * standardised_D).astype(np.float32)
-
-
 def _predict_shards(
-    fitted: FittedScorer, tokens: Tokens, runtime: Runtime, paths: list[Path], missing: list[int], is_shown: bool
+    fitted: Fitted, tokens: Tokens, runtime: Runtime, paths: list[Path], missing: list[int], is_shown: bool
 ) -> None:
     """Write the missing shards; documents are counted when their first window is done."""
     rows = {shard: _rows(shard, len(tokens)) for shard in missing}
@@ -77,7 +52,7 @@ def _predict_shards(
     with track("scoring the corpus", total, "documents") if is_shown else nullcontext() as task:
         for shard in missing:
             advance = task.advance if task is not None else lambda num_documents: None
-            scores = predict_rows(fitted, tokens, rows[shard], runtime, advance)
+            scores = fitted.predict_rows(tokens, rows[shard], runtime, advance)
             with written_aside(paths[shard]) as aside, aside.open("wb") as file:
                 np.save(file, scores, allow_pickle=False)
 

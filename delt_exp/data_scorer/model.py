@@ -5,13 +5,12 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from delt_exp.data_scorer.regressor import Regressor
+from delt_exp.data_scorer.validation import spearman
 from delt_exp.data_scorer.windows import Batch
 from delt_exp.draws import seed_for
 from delt_exp.errors import DataError
@@ -30,8 +29,8 @@ class Part(NamedTuple):
 class RegressionModule(pl.LightningModule):
     """Trains a regressor on the mean squared error of each batch of documents, given as a list of parts.
 
-    `curve` holds one row of numbers an epoch; `best_state` the weights of the epoch with the highest validation
-    Spearman, the first of equals; it stays None while no epoch has one.
+    `curve` holds one row of numbers an epoch; `best_state` the weights of the epoch with the highest Spearman on the
+    documents that choose it, the first of equals; it stays None while no epoch has one.
     """
 
     def __init__(
@@ -75,16 +74,16 @@ class RegressionModule(pl.LightningModule):
         self.curve.append({
             "epoch": len(self.curve) + 1,
             "train_loss": _number(torch.cat(self._train_errors).mean()),
-            "validation_loss": _number((predicted - target).square().mean()),
-            "validation_spearman": spearman(label.cpu(), predicted.cpu()),
+            "choice_loss": _number((predicted - target).square().mean()),
+            "choice_spearman": spearman(label.cpu(), predicted.cpu()),
             "seconds": time.monotonic() - self._started,
         })  # fmt: skip
         self._train_errors, self._validation = [], []
         self._keep_if_best()
 
     def _keep_if_best(self) -> None:
-        newest = self.curve[-1]["validation_spearman"]
-        best = None if self.best_epoch is None else self.curve[self.best_epoch - 1]["validation_spearman"]
+        newest = self.curve[-1]["choice_spearman"]
+        best = None if self.best_epoch is None else self.curve[self.best_epoch - 1]["choice_spearman"]
         if newest is not None and (best is None or newest > best):
             self.best_epoch = len(self.curve)
             self.best_state = {
@@ -96,7 +95,8 @@ class RegressionModule(pl.LightningModule):
         if self.best_state is None:
             raise DataError(
                 f"after each of {len(self.curve)} epochs the data scorer predicts the same number, or none, for all "
-                f"validation documents; use a data_scorer.optimizer.lr below {self.optimizer.lr} or more epochs"
+                f"documents that choose the epoch; use a data_scorer.optimizer.lr below {self.optimizer.lr} or more "
+                "epochs"
             )
         self.regressor.load_state_dict(self.best_state)
 
@@ -106,26 +106,6 @@ class RegressionModule(pl.LightningModule):
             optimizer, lambda step: self.schedule.factor(min(step, self.num_steps - 1), self.num_steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-
-def spearman(a: ArrayLike, b: ArrayLike) -> float | None:
-    """Return Spearman's rank correlation in [-1, 1], ties sharing their mean rank; None where one side has no order."""
-    from scipy.stats import spearmanr
-
-    return float(spearmanr(a, b).statistic) if _has_order(a) and _has_order(b) else None
-
-
-def pearson(a: ArrayLike, b: ArrayLike) -> float | None:
-    """Return the linear correlation in [-1, 1]; None where one side is constant or not finite."""
-    from scipy.stats import pearsonr
-
-    return float(pearsonr(a, b).statistic) if _has_order(a) and _has_order(b) else None
-
-
-def _has_order(values: ArrayLike) -> bool:
-    """Whether the values are finite and not all equal."""
-    array = np.asarray(values)
-    return bool(np.isfinite(array).all() and (array != array[0]).any())
 
 
 def _number(value: Tensor) -> float | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from delt_exp.data_scorer.validation import doubt, in_words
 from delt_exp.report.numbers import compact, count, seconds, share, value
 
 Record = Mapping[str, Any]
@@ -87,6 +88,10 @@ def pipeline(record: Record) -> list[Step]:
     scored = [f"{meaning['name']}{unit}, {meaning['better']} is better"]
     if target:
         scored.append(f"by the target set {choices['target_dataset']} of {count(target['documents'])} documents")
+    if record["score"]["fit"]:
+        fit = record["score"]["fit"]["validation"]
+        spread = f"predictions spread {fit['spread_ratio']:.2f} times as wide as annotations"
+        scored.append(f"by a data scorer: {in_words(fit)}; {spread}")
     steps = f"{count(training['steps'])} steps on {training['device']}"
     return [
         Step("dataset", choices["train_dataset"], [], size),
@@ -123,6 +128,8 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
         found.append(
             Caution(True, f"The order of training is not verified ({reason}): do not compare orders by this run.")
         )
+    if record["score"]["fit"] and (text := doubt(record["score"]["fit"]["validation"])):
+        found.append(Caution(True, text))
     for name, shared in record["data"]["overlap"].items():
         for key, place in (("in_train", "training set"), ("in_target", "target set, which the scores are based on")):
             if shared[key]:

@@ -27,8 +27,10 @@ CAPTIONS = {
     ),
     "scorer_fit": (
         "What the data scorer learned",
-        "Each point is a document whose score was computed exactly (across) and predicted by the data scorer (up); the "
-        "blue ones were held out. All other documents have only the prediction.",
+        "Each point is a document whose score was computed exactly (across) and predicted by the data scorer (up), a "
+        "blue one without having learnt from it. All other documents have only the prediction. Predictions lie closer "
+        "together than exact scores, so trust their ranks, which selectors by share or number use, and not their size, "
+        "which a threshold uses.",
     ),
     "score_along_order": (
         "Scores along the training order",

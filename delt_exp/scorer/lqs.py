@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from delt_exp.checks import check_choice, check_integer
 from delt_exp.cost import PhaseCost
-from delt_exp.data_scorer.settings import DataScorer
+from delt_exp.data_scorer.base import DataScorer
 from delt_exp.draws import random_rows, shuffled_rows
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import write_json, written_aside
@@ -175,7 +175,7 @@ class LqsScorer:
                 data_scorer.fit(proxy, rows, labels, folder, runtime, pool.trainer.resolved_precision())
         with _timed(phases, "inference"):
             processes = pool.trainer.devices, pool.trainer.num_nodes
-            scores = run_inference(folder, proxy.candidates, runtime, shards, *processes)
+            scores = run_inference(data_scorer, folder, proxy.candidates, runtime, shards, *processes)
         for name in ("fit.json", "fit.parquet"):
             shutil.copyfile(folder / name, pool.evidence_dir / name)
         return scores

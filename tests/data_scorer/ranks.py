@@ -32,9 +32,9 @@ def scorer(tokenizer: str) -> FittedScorer:
     """The same random scorer in every process."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        regressor = Regressor(Body(), 16)
+        regressor = Regressor(Body(), 16, "last")
         nn.init.normal_(regressor.head.weight)
-    return FittedScorer(regressor, Reading(100.0, 5.0, 16, "32-true", tokenizer, ["weights"]))
+    return FittedScorer(regressor, Reading(100.0, 5.0, 16, "32-true", tokenizer, ["weights"], "last"))
 
 
 class Gloo:

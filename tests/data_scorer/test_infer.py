@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from delt_exp.data_scorer import infer
 from delt_exp.data_scorer.fitted import FittedScorer, Reading
-from delt_exp.data_scorer.infer import predict, predict_rows
+from delt_exp.data_scorer.infer import predict
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.data_scorer.windows import buckets, windows_of
 from delt_exp.errors import ConfigError, StoreError
@@ -31,7 +31,7 @@ def fitted_on(proxy):
     torch.nn.init.normal_(regressor.head.weight, generator=torch.Generator().manual_seed(0))
     torch.nn.init.constant_(regressor.head.bias, 0.25)
     tokenizer = proxy.candidates.meta["tokenizer"]
-    return FittedScorer(regressor.eval(), Reading(100.0, 5.0, CONTEXT, "32-true", tokenizer, ["weights"]))
+    return FittedScorer(regressor.eval(), Reading(100.0, 5.0, CONTEXT, "32-true", tokenizer, ["weights"], "last"))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def by_hand(fitted, proxy, row):
 
 
 def test_a_prediction_is_the_head_on_the_mean_hidden_state_of_all_windows(fitted, proxy):
-    predicted = predict_rows(fitted, proxy.candidates, np.arange(len(TEXTS)), RUNTIME)
+    predicted = fitted.predict_rows(proxy.candidates, np.arange(len(TEXTS)), RUNTIME)
     for row in range(len(TEXTS)):
         assert predicted[row] == pytest.approx(by_hand(fitted, proxy, row), abs=1e-4)
 
@@ -68,14 +68,14 @@ def test_architectures_without_llamas_names_are_read_alike(tmp_path):
     config = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 32}
     proxy = make_proxy(tmp_path, TEXTS, CONTEXT, architecture="gpt2", config=config)
     fitted = fitted_on(proxy)
-    predicted = predict_rows(fitted, proxy.candidates, np.array([4]), RUNTIME)
+    predicted = fitted.predict_rows(proxy.candidates, np.array([4]), RUNTIME)
     assert predicted[0] == pytest.approx(by_hand(fitted, proxy, 4), abs=1e-4)
 
 
 @given(rows=st.lists(st.integers(0, len(TEXTS) - 1), min_size=1, max_size=8), batch_tokens=st.integers(1, 200))
 def test_batch_mates_padding_and_batch_size_change_nothing(fitted, proxy, rows, batch_tokens):
-    together = predict_rows(fitted, proxy.candidates, np.array(rows), Runtime("cpu", batch_tokens))
-    alone = [predict_rows(fitted, proxy.candidates, np.array([row]), RUNTIME)[0] for row in rows]
+    together = fitted.predict_rows(proxy.candidates, np.array(rows), Runtime("cpu", batch_tokens))
+    alone = [fitted.predict_rows(proxy.candidates, np.array([row]), RUNTIME)[0] for row in rows]
     assert together == pytest.approx(alone, abs=2e-4)
 
 
@@ -103,7 +103,7 @@ def test_buckets_hold_every_item_once_within_the_limit(totals, context, limit):
 def test_a_killed_inference_continues_and_computes_no_shard_twice(fitted, proxy, tmp_path, monkeypatch):
     monkeypatch.setattr(infer, "SHARD_DOCUMENTS", 4)
     undisturbed = predict(fitted, proxy.candidates, RUNTIME, tmp_path / "whole")
-    original, computed = infer.predict_rows, []
+    original, computed = FittedScorer.predict_rows, []
 
     def killed_in_third_shard(fitted, tokens, rows, *rest):
         if len(computed) == 2:
@@ -111,11 +111,13 @@ def test_a_killed_inference_continues_and_computes_no_shard_twice(fitted, proxy,
         computed.append(rows[0])
         return original(fitted, tokens, rows, *rest)
 
-    monkeypatch.setattr(infer, "predict_rows", killed_in_third_shard)
+    monkeypatch.setattr(FittedScorer, "predict_rows", killed_in_third_shard)
     with pytest.raises(KeyboardInterrupt):
         predict(fitted, proxy.candidates, RUNTIME, tmp_path / "killed")
     assert len(list((tmp_path / "killed").glob("*.npy"))) == 2
-    monkeypatch.setattr(infer, "predict_rows", lambda f, t, r, *x: computed.append(r[0]) or original(f, t, r, *x))
+    monkeypatch.setattr(
+        FittedScorer, "predict_rows", lambda f, t, r, *x: computed.append(r[0]) or original(f, t, r, *x)
+    )
     continued = predict(fitted, proxy.candidates, RUNTIME, tmp_path / "killed")
     assert computed == [0, 4, 8, 12, 16, 20, 24]
     assert np.array_equal(continued, undisturbed)
@@ -139,6 +141,6 @@ def test_any_number_of_processes_gives_the_same_bits(proxy, tmp_path):
     results = [np.load(path) for path in sorted(tmp_path.glob("*-of-*.npy"))]
     assert len(results) == 6
     assert all(np.array_equal(result, results[0]) for result in results)
-    alone = [predict_rows(scorer(""), tokens, np.array([row]), RUNTIME)[0] for row in range(len(TEXTS))]
+    alone = [scorer("").predict_rows(tokens, np.array([row]), RUNTIME)[0] for row in range(len(TEXTS))]
     assert results[0] == pytest.approx(alone, abs=1e-4)
     assert len(set(alone)) > 20

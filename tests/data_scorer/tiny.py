@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from delt_exp.data_scorer.settings import DataScorer
+from delt_exp.data_scorer.regression import Regression
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.proxy.base import ProxyModel
 from tests.helpers import make_pool, tiny_recipe
 
-SCORER = DataScorer(
+SCORER = Regression(
     body=None,
     epochs=4,
     batch_documents=16,
+    choice_ratio=0.1,
     validation_ratio=0.2,
     clip_sigma=3.0,
     clip_norm=1.0,

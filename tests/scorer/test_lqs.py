@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from delt_exp.data_scorer.settings import DataScorer
+from delt_exp.data_scorer.regression import Regression
+from delt_exp.data_scorer.ridge import Ridge
 from delt_exp.errors import ConfigError
 from delt_exp.files import read_json
 from delt_exp.model.optimizer import AdamW
@@ -14,11 +15,14 @@ from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.lqs import LqsScorer
 from tests.helpers import RUNTIME, TRAINER, make_pool, tiny_recipe, words
 
-DISTIL = DataScorer(
-    body=None, epochs=2, batch_documents=4, validation_ratio=0.25, clip_sigma=3.0, clip_norm=1.0, seed=0,
+DISTIL = Regression(
+    body=None, epochs=2, batch_documents=4, choice_ratio=0.25, validation_ratio=0.25, clip_sigma=3.0,
+    clip_norm=1.0, seed=0,
     optimizer=AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
     schedule=WarmupCosine(warmup_steps=1, warmup_ratio=None, min_ratio=0.0),
 )  # fmt: skip
+RIDGE = Ridge(penalties=(0.1, 10.0), folds=4, clip_sigma=3.0, seed=0)
+DATA_SCORERS = pytest.mark.parametrize("data_scorer", [DISTIL, RIDGE], ids=["regression", "ridge"])
 
 
 def scorer(**changes):
@@ -48,20 +52,25 @@ def test_every_relative_scores_every_document(pool, name):
     assert name.lower() in scorer(score_name=name).meaning.name.lower() or name == "lqs"
 
 
-def test_several_processes_give_the_same_scores(tmp_path):
+@DATA_SCORERS
+def test_several_processes_give_the_same_scores(tmp_path, data_scorer):
     """Both the annotation and the inference of the data scorer are shared by two processes."""
-    distilling = scorer(num_proxies=16, data_scorer=DISTIL)
+    distilling = scorer(num_proxies=16, data_scorer=data_scorer)
     alone = distilling.score(fresh_pool(tmp_path / "alone"), RUNTIME)
     two = replace(TRAINER, strategy="ddp", devices=2)
     together = distilling.score(replace(fresh_pool(tmp_path / "two"), trainer=two), RUNTIME)
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-6)
 
 
-def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool):
-    scores = scorer(num_proxies=16, data_scorer=DISTIL).score(pool, RUNTIME)
+@DATA_SCORERS
+def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool, data_scorer):
+    scores = scorer(num_proxies=16, data_scorer=data_scorer).score(pool, RUNTIME)
     assert scores.shape == (24,)
-    fit = read_json(pool.evidence_dir / "fit.json")
-    assert fit["train"]["documents"] + fit["validation"]["documents"] == 16
+    assert len(np.unique(scores)) == 24
+    validation = read_json(pool.evidence_dir / "fit.json")["validation"]
+    assert validation["documents"] == {DISTIL: 4, RIDGE: 16}[data_scorer]
+    assert -1 <= validation["low"] <= validation["high"] <= 1
+    assert validation["learnt"] == (validation["low"] > 0)
     assert set(read_json(pool.evidence_dir / "phases.json")) == {
         "warm start", "annotation", "data scorer", "inference",
     }  # fmt: skip
@@ -96,8 +105,9 @@ def test_relatives_share_one_annotation(tmp_path):
     assert not np.array_equal(lqs, other)
 
 
-def test_the_forecast_names_the_phases_that_are_recorded(pool):
-    distilling = scorer(num_proxies=16, data_scorer=DISTIL)
+@DATA_SCORERS
+def test_the_forecast_names_the_phases_that_are_recorded(pool, data_scorer):
+    distilling = scorer(num_proxies=16, data_scorer=data_scorer)
     costs = distilling.forecast(pool, RUNTIME)
     distilling.score(pool, RUNTIME)
     phases = read_json(pool.evidence_dir / "phases.json")

@@ -1,4 +1,4 @@
-"""How a data scorer is fitted; imports no torch, so that settings are checked at once."""
+"""A language model trained to predict scores; imports no torch, so that settings are checked at once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +20,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DataScorer:
+class Regression:
     """How a regression model learns the scores of annotated documents (DELT, arXiv 2506.21545).
 
     body: the causal LM it stands on, fresh or pretrained; null starts from the weights of the proxy model.
-    batch_documents: documents of one optimizer step. validation_ratio: share held out, drawn at random; the epoch with
-    the highest Spearman on it is kept. clip_sigma: targets are standardised over all annotated documents and clipped to
-    this many standard deviations. clip_norm: largest gradient norm, null for no clipping. seed: of split, order, head
-    and dropout; dropout is what the body's config says.
+    batch_documents: documents of one optimizer step. choice_ratio: random share of the annotated documents that is not
+    learnt from; the epoch with the highest Spearman on it is kept. validation_ratio: another share, which neither
+    trains nor chooses and says what the scorer is worth. clip_sigma: targets are standardised over all annotated
+    documents and clipped to this many standard deviations. clip_norm: largest gradient norm, null for no clipping.
+    seed: of split, order, head and dropout; dropout is what the body's config says.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     body: Network | None
     epochs: int
     batch_documents: int
+    choice_ratio: float
     validation_ratio: float
     clip_sigma: float
     clip_norm: float | None
@@ -44,6 +46,7 @@ class DataScorer:
     def __post_init__(self) -> None:
         check_integer("data_scorer.epochs", self.epochs, at_least=1)
         check_integer("data_scorer.batch_documents", self.batch_documents, at_least=1)
+        check_number("data_scorer.choice_ratio", self.choice_ratio, "(0, 1)")
         check_number("data_scorer.validation_ratio", self.validation_ratio, "(0, 1)")
         check_number("data_scorer.clip_sigma", self.clip_sigma, "(0, inf)")
         if self.clip_norm is not None:
@@ -57,6 +60,12 @@ class DataScorer:
         from delt_exp.data_scorer.fit import fit
 
         return fit(self, proxy, rows, labels, folder, runtime, precision)
+
+    def load(self, folder: Path) -> "FittedScorer":
+        """Return what `fit` wrote to `folder`."""
+        from delt_exp.data_scorer.fitted import FittedScorer
+
+        return FittedScorer.load(folder)
 
     def forecast(self, size: ModelSize, corpus: Tokens, num_annotated: int, batch_tokens: int) -> list[PhaseCost]:
         """Return what fitting on `num_annotated` average documents and reading the whole corpus cost.

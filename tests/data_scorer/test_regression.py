@@ -11,7 +11,8 @@ import torch
 from delt_exp.data_scorer import model
 from delt_exp.data_scorer.annotated import split, standardise
 from delt_exp.data_scorer.fitted import FittedScorer
-from delt_exp.data_scorer.infer import predict, predict_rows
+from delt_exp.data_scorer.infer import predict
+from delt_exp.data_scorer.validation import spearman
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.runtime import Runtime
@@ -56,14 +57,16 @@ def test_the_table_holds_every_annotated_document_as_the_kept_model_sees_it(fit,
     table = pq.read_table(folder / "fit.parquet").to_pydict()
     assert table["id"] == proxy.candidates.ids[rows].tolist()
     assert table["annotated"] == share_of_a([TEXTS[row] for row in rows]).tolist()
-    assert table["predicted"] == predict_rows(fitted, proxy.candidates, rows, RUNTIME).tolist()
+    assert table["predicted"] == fitted.predict_rows(proxy.candidates, rows, RUNTIME).tolist()
     is_validation = np.array(table["split"]) == "validation"
     assert is_validation.sum() == summary["validation"]["documents"] == 26
     ranks = [np.argsort(np.argsort(np.array(table[name])[is_validation])) for name in ("annotated", "predicted")]
     assert len(summary["epochs"]) == SCORER.epochs
-    best = summary["epochs"][summary["best_epoch"] - 1]["validation_spearman"]
-    assert best == max(epoch["validation_spearman"] for epoch in summary["epochs"])
-    assert summary["validation"]["spearman"] == pytest.approx(best, abs=1e-6)
+    best = summary["epochs"][summary["best_epoch"] - 1]["choice_spearman"]
+    assert best == max(epoch["choice_spearman"] for epoch in summary["epochs"])
+    chose = [row for row, part in enumerate(table["split"]) if part == "choice"]
+    columns = [np.array(table[name])[chose] for name in ("annotated", "predicted")]
+    assert best == pytest.approx(spearman(*columns), abs=1e-6)
     assert summary["validation"]["spearman"] == pytest.approx(np.corrcoef(*ranks)[0, 1], abs=0.02)  # ties apart
 
 
@@ -80,7 +83,7 @@ def test_the_epoch_with_the_highest_spearman_is_kept(fit, monkeypatch, curve, be
     monkeypatch.setattr(model, "spearman", scripted)
     _, summary, folder = fit(epochs=3)
     table = pq.read_table(folder / "fit.parquet").to_pandas()
-    kept = table[table["split"] == "validation"]["predicted"].to_numpy()
+    kept = table[table["split"] == "choice"]["predicted"].to_numpy()
     mean, std = summary["reading"]["label_mean"], summary["reading"]["label_std"]
     assert summary["best_epoch"] == best
     distances = [np.abs(np.sort(kept) - np.sort(mean + std * predicted)).max() for predicted in seen]
@@ -106,14 +109,14 @@ def test_passes_of_any_size_train_the_same_model(fit):
     whole, pieces = (fit(runtime=Runtime("cpu", tokens))[1]["epochs"] for tokens in (100_000, 50))
     for a, b in zip(whole, pieces, strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
-        assert a["validation_loss"] == pytest.approx(b["validation_loss"], rel=1e-3)
+        assert a["choice_loss"] == pytest.approx(b["choice_loss"], rel=1e-3)
 
 
 def test_a_loaded_scorer_predicts_the_same_bits(fit, proxy):
     fitted, _, folder = fit()
     rows, loaded = np.arange(50), FittedScorer.load(folder)
-    expected = predict_rows(fitted, proxy.candidates, rows, RUNTIME)
-    assert np.array_equal(predict_rows(loaded, proxy.candidates, rows, RUNTIME), expected)
+    expected = fitted.predict_rows(proxy.candidates, rows, RUNTIME)
+    assert np.array_equal(loaded.predict_rows(proxy.candidates, rows, RUNTIME), expected)
     assert loaded.digest == fitted.digest
 
 
@@ -131,16 +134,37 @@ def test_standardised_labels_worked_by_hand():
     assert targets == pytest.approx([-0.9128709, -0.9128709, 0, 1.5, 0])  # 4 / sqrt(4.8) = 1.83 is clipped
 
 
-def test_the_split_is_random_seeded_and_keeps_equal_texts_together():
-    ids = np.arange(100, dtype=np.uint64)
-    first, again, other = split(ids, 0.29, 0), split(ids, 0.29, 0), split(ids, 0.29, 1)
-    assert first.sum() == other.sum() == 29
-    assert np.array_equal(first, again)
+def test_the_split_has_three_parts_is_random_and_seeded_and_keeps_equal_texts_together():
+    ids, labels = np.arange(100, dtype=np.uint64), np.arange(200.0)
+
+    def parts(ids, seed=0):
+        return split(ids, labels[: len(ids)], choice_ratio=0.11, validation_ratio=0.29, seed=seed)
+
+    first, other = parts(ids), parts(ids, seed=1)
+    for found in (first, other):
+        assert {name: (found == name).sum() for name in np.unique(found)} == {
+            "choice": 11, "train": 60, "validation": 29,
+        }  # fmt: skip
+    assert np.array_equal(first, parts(ids))
     assert not np.array_equal(first, other)
-    assert not first[:29].all()
-    assert np.array_equal(split(ids[::-1], 0.29, 0), first[::-1])
-    twins = split(np.repeat(ids, 2), 0.29, 0)
+    assert len(np.unique(first[:29])) == 3
+    assert np.array_equal(parts(ids[::-1]), first[::-1])
+    twins = parts(np.repeat(ids, 2))
     assert np.array_equal(twins[::2], twins[1::2])
+
+
+def test_the_documents_that_judge_neither_train_nor_choose(fit):
+    """Other labels of the validation documents, with the same mean and deviation, change nothing but the judgement."""
+    _, before, folder = fit()
+    is_validation = split_of_first(fit) == "validation"
+    labels = share_of_a(TEXTS[:120])
+    labels[is_validation] = np.roll(labels[is_validation], 1)
+    _, after, other = fit(labels=labels)
+    curves = [[epoch["choice_spearman"] for epoch in summary["epochs"]] for summary in (before, after)]
+    assert len(curves[0]) == SCORER.epochs
+    assert curves[0] == curves[1]
+    assert (folder / "head.safetensors").read_bytes() == (other / "head.safetensors").read_bytes()
+    assert after["validation"]["spearman"] != before["validation"]["spearman"]
 
 
 @pytest.mark.parametrize(
@@ -162,30 +186,35 @@ def test_labels_that_cannot_be_learnt_are_refused(fit, rows, labels, error, mess
 
 
 def test_settings_that_do_not_fit_are_refused_before_training(fit, proxy, tmp_path):
-    with pytest.raises(ConfigError, match="holds out 1 of 12"):
-        fit(np.arange(12), np.arange(12.0), validation_ratio=0.1)
+    with pytest.raises(ConfigError, match=r"validation_ratio holds out 1 of 12"):
+        fit(np.arange(12), np.arange(12.0), choice_ratio=0.2, validation_ratio=0.1)
+    with pytest.raises(ConfigError, match=r"choice_ratio holds out 0 of 12"):
+        fit(np.arange(12), np.arange(12.0), choice_ratio=0.05)
+    with pytest.raises(ConfigError, match="leave none of 120"):
+        fit(choice_ratio=0.5, validation_ratio=0.5)
     with pytest.raises(ConfigError, match="warm-up"):
         fit(epochs=1, batch_documents=100)
     with pytest.raises(ConfigError, match="16 positions"):
         fit(body=FreshNetwork("gpt2", GPT2 | {"n_positions": 16}))
     with pytest.raises(ConfigError, match="precision"):
         fit(precision="16-mixed")
-    with pytest.raises(ConfigError, match="validation_ratio"):
-        replace(SCORER, validation_ratio=1.0)
+    for name in ("validation_ratio", "choice_ratio"):
+        with pytest.raises(ConfigError, match=name):
+            replace(SCORER, **{name: 1.0})
     assert not list(tmp_path.glob("*/fit.json"))
 
 
-def test_validation_labels_that_are_all_equal_are_refused(fit):
-    held_out = np.flatnonzero(split_of_first(fit))
+@pytest.mark.parametrize("part", ["choice", "validation"])
+def test_labels_of_documents_that_judge_must_differ(fit, part):
     labels = np.arange(120.0)
-    labels[held_out] = 7
-    with pytest.raises(DataError, match="same label"):
+    labels[split_of_first(fit) == part] = 7
+    with pytest.raises(DataError, match=f"{part} documents have the same label"):
         fit(labels=labels)
 
 
 def split_of_first(fit):
     table = pq.read_table(fit()[2] / "fit.parquet")
-    return np.array(table["split"].to_pylist()) == "validation"
+    return np.array(table["split"].to_pylist())
 
 
 def test_a_diverged_fit_is_an_error_and_not_a_score(fit):

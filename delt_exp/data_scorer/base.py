@@ -1,0 +1,58 @@
+"""What every data scorer promises; imports no torch, so that settings are checked at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from delt_exp.cost import ModelSize, PhaseCost
+from delt_exp.proxy.base import ProxyModel
+from delt_exp.runtime import Runtime
+from delt_exp.tokens import Tokens
+
+
+class Fitted(Protocol):
+    """A data scorer that has learnt annotations."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of all that decides a prediction: equal digests mean equal predictions."""
+
+    @property
+    def tokenizer(self) -> str:
+        """Digest of the tokenizer whose tokens it reads."""
+
+    def predict_rows(
+        self, tokens: Tokens, rows: NDArray[np.intp], runtime: Runtime, advance: Callable[[int], None]
+    ) -> NDArray[np.float32]:
+        """Return scores [D] in annotated units for the documents `rows` [D], whatever they share a batch with.
+
+        `advance` is told how many documents were begun.
+        """
+
+
+class DataScorer(Protocol):
+    """Learns the scores of annotated documents; fields of an implementation are the keys of its YAML file."""
+
+    VERSION: ClassVar[int]
+
+    def fit(
+        self, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime, precision: str
+    ) -> Fitted:
+        """Return a scorer that predicts `labels` [D] of the documents `rows` [D] of `proxy.candidates`, on one device.
+
+        What `load` needs goes to `folder`, with `fit.parquet` and, written last, `fit.json` (see `evidence.py`).
+        precision: `32-true` or `bf16-mixed`, also of predictions. Raises DataError for labels that cannot be learnt,
+        ConfigError for settings that do not fit. The same inputs give the same bits on a CPU.
+        """
+
+    def load(self, folder: Path) -> Fitted:
+        """Return what `fit` wrote to `folder`."""
+
+    def forecast(self, size: ModelSize, corpus: Tokens, num_annotated: int, batch_tokens: int) -> list[PhaseCost]:
+        """Return what fitting on `num_annotated` average documents and reading the whole corpus cost.
+
+        The phases are `data scorer` and `inference`. size: of the proxy.
+        """

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def diverged(job: "TrainJob", step: int, what: str) -> DivergedError:
-    """Return the error for `job`. step: the first with such a number, from 1 as in metrics.csv. what: "the loss is nan"."""
+    """Return the error for `job`: `what` (such as "the loss is nan") is so since `step`, counted from 1."""
     key, recipe = job.config_key, job.recipe
     if step == 1:
         cure = (

@@ -193,7 +193,7 @@ def _bits(tensor: Tensor) -> Tensor:
 
 def local(tensor: Tensor) -> Tensor:
     """Return this rank's part of a tensor that may be in shards."""
-    return tensor.tolocal() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _rows(step: int, rows: NDArray[np.int64], batch_items: int) -> NDArray[np.void]:
@@ -210,7 +210,9 @@ def _steps(steps: list[_Step], rank: int, is_sharded: bool, device: torch.device
     calls = [call for step in steps for call in step.calls]
     parts = [(call.num_labels, call.loss, none if call.weight is None else call.weight) for call in calls]
     labels_C, loss_C, weight_C = _read([value for part in parts for value in part], device).reshape(-1, 3).T
-    norms_S3 = _read([norm for step in steps for norm in (*step.grad_norms, none, none, none)[:3]], device).reshape(-1, 3)
+    norms_S3 = _read([norm for step in steps for norm in (*step.grad_norms, none, none, none)[:3]], device).reshape(
+        -1, 3
+    )
     bits_S2 = torch.stack([bits for step in steps for bits in (step.before, step.after or step.before)])
     records = np.zeros(len(steps), STEPS)
     records["rank"], records["is_sharded"] = rank, is_sharded

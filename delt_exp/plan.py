@@ -21,7 +21,8 @@ from delt_exp.files import digest
 from delt_exp.tokens import Tokens
 
 IGNORED = -100  # label of a position that is not predicted, as in torch.nn.functional.cross_entropy
-LAYOUTS = ("packed", "packed_isolated", "padded")
+ISOLATED = "packed_isolated"
+LAYOUTS = ("packed", ISOLATED, "padded")
 Ints = NDArray[np.int64]
 
 
@@ -63,7 +64,7 @@ class Plan:
     @property
     def isolates_documents(self) -> bool:
         """Whether several documents of one item must not see each other, so that the network needs `positions`."""
-        return self.layout == "packed_isolated"
+        return self.layout == ISOLATED
 
     @cached_property
     def ends(self) -> Ints:
@@ -166,6 +167,11 @@ class PlanSettings:
     epochs: int | None
     max_tokens: int | None
     completion_only: bool
+
+    @property
+    def isolates_documents(self) -> bool:
+        """Whether the network has to keep the documents of a sequence apart."""
+        return self.layout == ISOLATED
 
     def __post_init__(self) -> None:
         check_choice("training.layout", self.layout, LAYOUTS)

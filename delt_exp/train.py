@@ -226,6 +226,7 @@ def _finish(
     from delt_exp.verify_steps import step_mismatch
 
     weights = {name.removeprefix("network."): value.cpu() for name, value in state.items()}
+    saved = fingerprint([weights[name] for name, _ in shell.named_parameters()])
     shell.save_pretrained(folder / "model", state_dict=weights)
     for file in job.tokenizer.folder.iterdir():
         if file.name not in ("entry.json", "meta.json"):
@@ -234,7 +235,6 @@ def _finish(
     np.save(folder / "consumed.npy", consumed)
     np.save(folder / "steps.npy", steps)
     rows = MetricsFile(folder / "metrics.csv").rows()
-    saved = fingerprint([weights[name] for name, _ in shell.named_parameters()])
     mismatch = order_mismatch(job.plan, consumed) or step_mismatch(_planned_steps(job, int(saved), rows), steps)
     if mismatch:
         say(f"order NOT verified: {mismatch}")

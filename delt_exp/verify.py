@@ -2,9 +2,10 @@
 
 Training records what entered the network and the loss, how each loss entered the gradient, and what every update did to
 the parameters (`evidence`). Here the same digests are computed a second time, from the stored tokens alone, by walking
-the planned documents one after the other; the rest is compared with plan and recipe (`verify_steps`). Taken for granted are the
-arithmetic inside the network, of its derivatives, of the optimizer, and the averages over processes; tests compare these
-with plain loops.
+the planned documents one after the other; `verify_steps` compares the rest with plan and recipe.
+
+Taken for granted: the arithmetic of the network, its derivatives and the optimizer, the averages over processes, and
+that a compiled network reads all it is called with. Tests compare these with plain loops.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ CONSUMED = np.dtype([("step", "<i8"), ("slot", "<i8"), ("first", "<i8"), ("last"
 
 
 def walk(plan: Plan) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """Yield (inputs, labels, positions) of every item by walking the documents once: the obvious definition of a plan."""
+    """Yield (inputs, labels, positions) of every item by walking the documents once, the obvious definition."""
     eos, size = np.array([plan.tokens.eos_id]), plan.context_tokens
     stream, labels, begins = eos, np.empty(0, np.int64), np.array([True])
     yielded = 0
@@ -50,8 +51,8 @@ def _counted(begins: NDArray[np.bool_]) -> Ints:
 def item_digest(inputs_T: Ints, labels_T: Ints, positions_T: Ints) -> int:
     """Return the 64-bit digest of a sequence: sum_t (x_t + 1) a_t + (y_t + 101) b_t + (p_t + 1) c_t mod 2^64.
 
-    a_t, b_t, c_t are fixed odd numbers; two different sequences agree with probability about 2^-63. Wraps like the int64
-    arithmetic of torch, so that training computes it on its device.
+    a_t, b_t, c_t are fixed odd numbers; two different sequences agree with probability about 2^-63. Wraps like the
+    int64 arithmetic of torch, so that training computes it on its device.
     """
     a_T, b_T, c_T = multipliers(len(inputs_T))
     with np.errstate(over="ignore"):
@@ -85,5 +86,3 @@ def order_mismatch(plan: Plan, consumed: NDArray[np.void]) -> str:
             step, sequence = divmod(i, plan.batch_items)
             return f"step {step + 1}, sequence {sequence + 1}: other tokens, labels or positions than planned"
     return ""
-
-

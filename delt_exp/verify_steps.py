@@ -18,8 +18,9 @@ STEPS = np.dtype([
 ])  # fmt: skip
 """What one rank did in one step, counted from 0. num_labels, loss: predicted tokens and the sum of their losses [nats].
 least_weight, largest_weight: d objective / d summed loss, of its micro-batches. is_intact: gradients stayed as they
-were between micro-batches. *_norm: of the gradient after the last backward pass, as it was clipped, and as the optimizer
-used it. before, after: bits of the parameters when the first micro-batch entered the network, and after the update."""
+were between micro-batches. *_norm: of the gradient after the last backward pass, before it was clipped, and as the
+optimizer used it. before, after: bits of the parameters when the first micro-batch entered the network, and after the
+update."""
 
 Records = NDArray[np.void]
 Flags = NDArray[np.bool_]
@@ -80,7 +81,9 @@ def _losses(planned: PlannedSteps, records: Records, first: Ints) -> list[tuple[
 def _updates(planned: PlannedSteps, records: Records, first: Ints) -> list[tuple[str, Flags]]:
     """Whether each gradient was used unaltered in one update that changed the parameters, and nothing else did."""
     (before, alike_before), (after, alike_after) = (_whole(records, name, first) for name in ("before", "after"))
-    backward, clipped, applied = (_norms(records, name, first) for name in ("backward_norm", "grad_norm", "applied_norm"))
+    backward, clipped, applied = (
+        _norms(records, name, first) for name in ("backward_norm", "grad_norm", "applied_norm")
+    )
     limit = np.inf if planned.clip_norm is None else planned.clip_norm
     is_skipped = planned.scales_loss & (np.maximum.reduceat(records["num_updates"], first) == 0)
     counts = np.minimum.reduceat(records["num_updates"], first), np.maximum.reduceat(records["num_updates"], first)

@@ -50,7 +50,7 @@ BAD_SETTINGS = {
     ),
     "context above the position limit": (["model.context_tokens=65"], ["65", "64 positions"]),
     "warm-up beyond training": (["model.schedule.warmup_steps=99", "model.schedule.warmup_ratio=null"], ["99 warm-up"]),
-    "unknown layout": (["training.layout=folded"], ["packed, padded"]),
+    "unknown layout": (["training.layout=folded"], ["packed, packed_isolated, padded"]),
     "wrong type of a setting": (["training.epochs=many"], ["training.epochs", "many"]),
     "Hub tokenizer without network": (["tokenizer=hf", "tokenizer.name=nobody/nothing"], ["nobody/nothing", "HF_HOME"]),
     "Hub model without network": (

@@ -129,7 +129,7 @@ def test_less_than_one_batch_is_refused(tokens):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layout": "folded"}, "packed, padded"),
+        ({"layout": "folded"}, "packed, packed_isolated, padded"),
         ({"epochs": 1, "max_tokens": 5}, "one of them"),
         ({"epochs": None}, "one of them"),
         ({"epochs": 0}, "at least 1"),

@@ -68,6 +68,12 @@ class Recipe:
                 f"use model.context_tokens={limit} or a model with more positions"
             )
 
+    def check_isolation(self, tokenizer: Tokenizer, seed: int) -> None:
+        """Raise ConfigError when documents packed into one sequence influence each other; builds the network."""
+        from delt_exp.model.isolation import check_isolation
+
+        check_isolation(self.network.make(tokenizer, seed))
+
     def plan(self, tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings) -> Plan:
         """Return the batches in which this recipe trains `order`; raises DataError for less than one batch."""
         return make_plan(tokens, order, settings, context_tokens=self.context_tokens, batch_items=self.batch_items)

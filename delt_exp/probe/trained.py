@@ -53,7 +53,9 @@ class TrainedProbe:
         order = np.argsort(uniform_per_id(corpus.ids, self.seed), kind="stable")
         settings = PlanSettings(layout="packed", epochs=None, max_tokens=self.train_tokens, completion_only=False)
         plan = self.recipe.plan(tokens, order, settings)
-        model = training_stage(store, TrainJob(self.recipe, plan, tokenizer, resources.trainer, self.seed, "probe.recipe"))
+        model = training_stage(
+            store, TrainJob(self.recipe, plan, tokenizer, resources.trainer, self.seed, "probe.recipe")
+        )
         network = AutoModelForCausalLM.from_pretrained(model.pretrained, dtype=torch.float32).eval()
         limit = self.recipe.network.position_limit(tokenizer)
         return ProbeModel(network.to(resources.runtime.torch_device()), tokenizer, limit)

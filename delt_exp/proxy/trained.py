@@ -49,7 +49,9 @@ class TrainedProxy:
         order = np.argsort(uniform_per_id(text.corpus.ids, self.seed), kind="stable")
         settings = PlanSettings(layout="packed", epochs=None, max_tokens=self.train_tokens, completion_only=False)
         plan = self.recipe.plan(text.tokens, order, settings)
-        model = training_stage(pool.store, TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, self.seed, "proxy.recipe"))
+        model = training_stage(
+            pool.store, TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, self.seed, "proxy.recipe")
+        )
         network = AutoModelForCausalLM.from_pretrained(model.pretrained).eval()
         target = None if pool.target is None else pool.target.tokens
         return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target, self.recipe.context_tokens)

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from delt_exp.errors import DeltError, StoreError
+from delt_exp.errors import DeltError, DivergedError, StoreError
 from delt_exp.progress import say
 
 
@@ -56,9 +57,23 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON; NaN and infinities are refused because other readers reject them."""
+    """Write readable JSON; raises DivergedError for NaN and infinities, which other readers reject."""
+    where, bad = next(_not_finite(value), ("", 0.0))
+    if where:
+        raise DivergedError(
+            f"{path.name}: {where} is {bad}, which is no result; a computation has diverged: lower its learning rate"
+        )
     with written_aside(path) as aside:
         aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _not_finite(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
+    """Yield (place, number) of every NaN and infinity inside a JSON-like value."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield where.removeprefix("."), value
+    elif isinstance(value, dict | list | tuple):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _not_finite(inner, f"{where}.{key}")
 
 
 def read_json(path: Path) -> Any:

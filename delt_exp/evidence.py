@@ -232,7 +232,7 @@ def _steps(steps: list[_Step], rank: int, is_sharded: bool, device: torch.device
 
 
 def _read(values: list[Tensor], device: torch.device) -> NDArray[np.float64]:
-    return torch.stack([value.to(device, torch.float64) for value in values]).cpu().numpy()
+    return torch.stack([value.to(device, torch.float64) for value in values]).cpu().numpy() if values else np.empty(0)
 
 
 def merged(folder: Path) -> tuple[NDArray[np.void], NDArray[np.void]]:

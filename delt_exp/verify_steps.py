@@ -91,11 +91,11 @@ def _updates(planned: PlannedSteps, records: Records, first: Ints) -> list[tuple
     is_planned_lr = np.all([np.isclose(rate, planned.lr, rtol=1e-6, atol=0) for rate in rates], axis=0)
     has_loss = np.add.reduceat(records["loss"], first) > 0
     return [
+        ("not exactly one update was made", ~is_skipped & ((counts[0] != 1) | (counts[1] != 1))),
         ("the parameters were changed between two updates", np.append(False, before[1:] != after[:-1])),
         ("the gradient was changed between micro-batches", ~np.logical_and.reduceat(records["is_intact"], first)),
         ("the gradient was changed before clipping", ~(planned.scales_loss | np.isclose(backward, clipped, rtol=1e-3))),
         ("the gradient is zero", has_loss & (clipped == 0)),
-        ("not exactly one update was made", ~is_skipped & ((counts[0] != 1) | (counts[1] != 1))),
         ("the learning rate is not that of the schedule", ~is_skipped & ~is_planned_lr),
         ("the gradient was changed before the update",
          ~is_skipped & ~np.isclose(applied, clipped * np.minimum(1, limit / (clipped + 1e-6)), rtol=1e-3)),

@@ -107,8 +107,8 @@ def half_read_twice_inside_the_network(patch):
     original = LlamaForCausalLM.forward
 
     def forward(self, input_ids=None, **arguments):
-        output = original(self, input_ids=input_ids[: len(input_ids) // 2], **arguments)
-        output.logits = output.logits.repeat(2, 1, 1)
+        output = original(self, input_ids=input_ids[: -(-len(input_ids) // 2)], **arguments)
+        output.logits = output.logits.repeat(2, 1, 1)[: len(input_ids)]
         return output
 
     patch.setattr(LlamaForCausalLM, "forward", forward)
@@ -315,7 +315,7 @@ def other_items(patch, change):
     patch.setattr(OrderedBatches, "__iter__", lambda self: iter(change(list(original(self)))))
 
 
-@tampering("sequence 9 was consumed in another step or twice")
+@tampering("step 2, sequence 1: other tokens")
 def batches_swapped(patch):
     other_items(patch, lambda batches: [batches[0], batches[2], batches[1], *batches[3:]])
 
@@ -325,7 +325,7 @@ def batch_dropped(patch):
     other_items(patch, lambda batches: [batches[0], *batches[2:]])
 
 
-@tampering("was consumed in another step or twice")
+@tampering("step 2, sequence 1: other tokens")
 def batch_repeated(patch):
     other_items(patch, lambda batches: [batches[0], batches[0], *batches[2:]])
 
@@ -337,7 +337,7 @@ def documents_of_another_seed(patch):
     patch.setattr(Plan, "item", lambda self, index: original(self, (index + 1) % self.num_items))
 
 
-@tampering("step 1, sequence 1: other tokens, labels or positions", layout="packed_isolated")
+@tampering("other tokens, labels or positions", layout="packed_isolated")
 def borders_forgotten(patch):
     original = _Collate.__call__
     patch.setattr(_Collate, "__call__", lambda self, items: original(self, items) | {"positions": None})

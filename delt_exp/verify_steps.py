@@ -14,13 +14,13 @@ from delt_exp.plan import Ints
 STEPS = np.dtype([
     ("step", "<i8"), ("rank", "<i8"), ("is_sharded", "?"), ("num_labels", "<i8"), ("loss", "<f8"),
     ("least_weight", "<f8"), ("largest_weight", "<f8"), ("is_intact", "?"), ("num_updates", "<i8"), ("lr", "<f8"),
-    ("backward_norm", "<f8"), ("grad_norm", "<f8"), ("applied_norm", "<f8"), ("before", "<i8"), ("after", "<i8"),
+    ("backward_norm", "<f8"), ("applied_norm", "<f8"), ("grad_norm", "<f8"), ("before", "<i8"), ("after", "<i8"),
 ])  # fmt: skip
 """What one rank did in one step, counted from 0. num_labels, loss: predicted tokens and the sum of their losses [nats].
 least_weight, largest_weight: d objective / d summed loss, of its micro-batches. is_intact: gradients stayed as they
-were between micro-batches. *_norm: of the gradient after the last backward pass, before it was clipped, and as the
-optimizer used it. before, after: bits of the parameters when the first micro-batch entered the network, and after the
-update."""
+were between micro-batches. grad_norm: of the whole gradient, before it was clipped. backward_norm, applied_norm: of a
+sample of it, after the last backward pass and as the optimizer used it. before, after: bits of the parameters when the
+first micro-batch entered the network, and after the update."""
 
 Records = NDArray[np.void]
 Flags = NDArray[np.bool_]
@@ -85,6 +85,7 @@ def _updates(planned: PlannedSteps, records: Records, first: Ints) -> list[tuple
         _norms(records, name, first) for name in ("backward_norm", "grad_norm", "applied_norm")
     )
     limit = np.inf if planned.clip_norm is None else planned.clip_norm
+    is_unaltered = np.isclose(applied, backward * np.minimum(1, limit / (clipped + 1e-6)), rtol=1e-3)
     is_skipped = planned.scales_loss & (np.maximum.reduceat(records["num_updates"], first) == 0)
     counts = np.minimum.reduceat(records["num_updates"], first), np.maximum.reduceat(records["num_updates"], first)
     rates = np.minimum.reduceat(records["lr"], first), np.maximum.reduceat(records["lr"], first)
@@ -94,11 +95,9 @@ def _updates(planned: PlannedSteps, records: Records, first: Ints) -> list[tuple
         ("not exactly one update was made", ~is_skipped & ((counts[0] != 1) | (counts[1] != 1))),
         ("the parameters were changed between two updates", np.append(False, before[1:] != after[:-1])),
         ("the gradient was changed between micro-batches", ~np.logical_and.reduceat(records["is_intact"], first)),
-        ("the gradient was changed before clipping", ~(planned.scales_loss | np.isclose(backward, clipped, rtol=1e-3))),
         ("the gradient is zero", has_loss & (clipped == 0)),
         ("the learning rate is not that of the schedule", ~is_skipped & ~is_planned_lr),
-        ("the gradient was changed before the update",
-         ~is_skipped & ~np.isclose(applied, clipped * np.minimum(1, limit / (clipped + 1e-6)), rtol=1e-3)),
+        ("the gradient was changed before the update", ~(planned.scales_loss | is_unaltered)),
         ("the update changed no parameter", ~is_skipped & (planned.lr > 0) & (clipped > 0) & (before == after)),
         ("processes hold different parameters", ~(alike_before & alike_after)),
     ]  # fmt: skip

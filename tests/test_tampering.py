@@ -205,7 +205,7 @@ def scale_gradients(module, factor):
         parameter.grad *= factor
 
 
-@tampering("step 1: the gradient was changed before clipping")
+@tampering("step 1: the gradient was changed before the update")
 def gradient_halved_before_clipping(patch):
     patch.setattr(LMModule, "on_before_optimizer_step", lambda self, _: scale_gradients(self, 0.5), raising=False)
 

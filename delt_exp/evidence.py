@@ -125,7 +125,7 @@ class Evidence(pl.Callback):
             loss.register_hook(enters_gradient)
 
     def _digests(self, labels_BT: Tensor) -> Tensor | None:
-        """Return [B] digests as `verify.row_digests` defines them, None where the network read something unplanned."""
+        """Return [B] digests as `verify.item_digest` defines them, None where the network read something unplanned."""
         known = {"input_ids", "position_ids", "use_cache"}
         inputs_BT = self.entered.get("input_ids") if self.embedded is None else self.embedded
         if inputs_BT is None or inputs_BT.shape != labels_BT.shape or set(self.entered) - known:

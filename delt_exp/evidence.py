@@ -9,6 +9,7 @@ the gradient that the optimizer used, and the bits of the parameters before and 
 import math
 import weakref
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,12 @@ def fingerprint(tensors: list[Tensor]) -> Tensor:
     Two states of a network agree by chance with a probability of about 2^-63.
     """
     sums = torch.stack([_bits(tensor).sum(dtype=torch.int64) for tensor in tensors])
-    return (sums * torch.from_numpy(multipliers(len(sums))[0]).to(sums.device)).sum()
+    return (sums * _mixers(len(sums), sums.device)).sum()
+
+
+@cache
+def _mixers(count: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(multipliers(count)[0]).to(device)
 
 
 def _bits(tensor: Tensor) -> Tensor:
@@ -216,7 +222,9 @@ def _steps(steps: list[_Step], rank: int, is_sharded: bool, device: torch.device
     norms_S3 = _read([norm for step in steps for norm in (*step.grad_norms, none, none, none)[:3]], device).reshape(
         -1, 3
     )
-    bits_S2 = torch.stack([bits for step in steps for bits in (step.before, step.after or step.before)])
+    bits_S2 = torch.stack(
+        [bits for step in steps for bits in (step.before, step.before if step.after is None else step.after)]
+    )
     records = np.zeros(len(steps), STEPS)
     records["rank"], records["is_sharded"] = rank, is_sharded
     for name in ("step", "num_updates", "lr"):

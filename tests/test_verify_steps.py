@@ -1,4 +1,4 @@
-"""What is a planned step and what is not, on records written by hand and on schedules with steps that change nothing."""
+"""What is a planned step and what is not, on records by hand and on schedules with steps that change nothing."""
 
 from dataclasses import replace
 

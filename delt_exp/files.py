@@ -29,7 +29,8 @@ def digest(*parts: Any) -> str:
 def _raw(part: Any) -> bytes | memoryview:
     if hasattr(part, "tobytes"):
         return memoryview(part).cast("B") if part.flags.c_contiguous and part.size else part.tobytes()
-    return json.dumps(part, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    # A configuration is hashed for its name before its values are checked, so NaN has a hash too.
+    return json.dumps(part, sort_keys=True, separators=(",", ":")).encode()
 
 
 def file_sha256(path: Path) -> str:

@@ -28,7 +28,7 @@ class _Items(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         none = np.empty(0, np.int64)
-        item = self.plan.item(index) if index >= 0 else Item(none, none, -1, -1)
+        item = self.plan.item(index) if index >= 0 else Item(none, none, -1, -1, none)
         return {"index": index, **item._asdict()}
 
 
@@ -57,20 +57,23 @@ class _Collate:
 
     def __init__(self, plan: Plan) -> None:
         self.batch_items, self.eos_id = plan.batch_items, plan.tokens.eos_id
-        self.targets = plan.targets_per_step()
+        self.targets, self.gives_positions = plan.targets_per_step(), plan.isolates_documents
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         lengths = torch.tensor([len(item["labels"]) for item in items])
         inputs = np.full((len(items), max(int(lengths.max()), 1)), self.eos_id)
-        labels = np.full(inputs.shape, IGNORED)
+        labels, positions = np.full(inputs.shape, IGNORED), np.zeros_like(inputs)
         for row, item in enumerate(items):
             inputs[row, : len(item["inputs"])] = item["inputs"]
             labels[row, : len(item["labels"])] = item["labels"]
+            positions[row, : len(item["positions"])] = item["positions"]
         index = torch.tensor([item["index"] for item in items])
         step = int(index[0]) // self.batch_items if index[0] >= 0 else -1 - int(index[0])
         return {
             "inputs": torch.from_numpy(inputs),
             "labels": torch.from_numpy(labels),
+            # Without them a network counts from 0 itself, and need not look for borders of documents.
+            "positions": torch.from_numpy(positions) if self.gives_positions else None,
             "lengths": lengths,
             "index": index,
             "first": torch.tensor([item["first"] for item in items]),

@@ -13,6 +13,10 @@ class DataError(DeltError):
     """A file or a corpus cannot be used as it is."""
 
 
+class DivergedError(DeltError):
+    """A computation gives numbers that are not finite, mostly because of a learning rate that is too high."""
+
+
 class DependencyError(DeltError):
     """An optional package, a model or a network resource is missing."""
 

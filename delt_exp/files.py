@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from delt_exp.errors import DeltError, StoreError
+from delt_exp.errors import DeltError, DivergedError, StoreError
 from delt_exp.progress import say
 
 
@@ -29,7 +30,8 @@ def digest(*parts: Any) -> str:
 def _raw(part: Any) -> bytes | memoryview:
     if hasattr(part, "tobytes"):
         return memoryview(part).cast("B") if part.flags.c_contiguous and part.size else part.tobytes()
-    return json.dumps(part, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    # A configuration is hashed for its name before its values are checked, so NaN has a hash too.
+    return json.dumps(part, sort_keys=True, separators=(",", ":")).encode()
 
 
 def file_sha256(path: Path) -> str:
@@ -64,9 +66,23 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON; NaN and infinities are refused because other readers reject them."""
+    """Write readable JSON; raises DivergedError for NaN and infinities, which other readers reject."""
+    where, bad = next(_not_finite(value), ("", 0.0))
+    if where:
+        raise DivergedError(
+            f"{path.name}: {where} is {bad}, which is no result; a computation has diverged: lower its learning rate"
+        )
     with written_aside(path) as aside:
         aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _not_finite(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
+    """Yield (place, number) of every NaN and infinity inside a JSON-like value."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield where.removeprefix("."), value
+    elif isinstance(value, dict | list | tuple):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _not_finite(inner, f"{where}.{key}")
 
 
 def read_json(path: Path) -> Any:

@@ -15,7 +15,7 @@ def forecast(cfg: DictConfig) -> list[PhaseCost]:
     """Return what scoring and training cost the first time; reads and tokenises the corpora, computes nothing else."""
     parts = build_components(cfg)
     tokenizer, candidates, target = read(parts)
-    rehearse(parts, candidates, tokenizer)
+    rehearse(parts, candidates, tokenizer, cfg.seed)
     return [*scoring_costs(parts, candidates, target, tokenizer), training_costs(parts, candidates, tokenizer)]
 
 

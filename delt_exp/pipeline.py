@@ -138,7 +138,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     """Score, select, order, train and evaluate, stage by stage."""
     started, clock, store = datetime.now(UTC), time.monotonic(), parts.store
     tokenizer, candidates, target = read(parts)
-    rehearse(parts, candidates, tokenizer)
+    rehearse(parts, candidates, tokenizer, cfg.seed)
     overlap = _overlap(parts, tokenizer, candidates, target)
 
     table = scores_stage(store, parts.scorer, candidates, target, tokenizer, parts.trainer, parts.runtime)
@@ -174,7 +174,7 @@ def read(parts: Components) -> tuple[Tokenizer, TokenizedCorpus, TokenizedCorpus
     return tokenizer, candidates, tokens_stage(parts.store, target, tokenizer)
 
 
-def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> None:
+def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer, seed: int) -> None:
     """Select, order and plan by stand-in scores, so that a bad setting is found before anything is scored."""
     parts.trainer.check_available()
     parts.runtime.check_available()
@@ -183,6 +183,8 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     kept = parts.selector(ids, scores)
     parts.orderer(ids[kept], scores[kept])
     parts.model.check(tokenizer)
+    if parts.training.isolates_documents:
+        parts.model.check_isolation(tokenizer, seed)
     everything = parts.model.plan(candidates.tokens, np.arange(len(ids)), parts.training)
     parts.model.schedule.warmup(everything.num_steps)
 

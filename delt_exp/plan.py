@@ -2,8 +2,10 @@
 
 The ordered documents form one stream: an end-of-text token first, then each document followed by another. An item
 predicts the stream positions (start, stop]. Layout `packed`: item i is (i*L, (i+1)*L], so every token is predicted once
-and only the tail is shorter. Layout `padded`: an item stays inside one document; a document longer than L goes on in
-the next item, so nothing is cut off. Global batch t is items [t*B, (t+1)*B), however many processes share it.
+and only the tail is shorter; attention crosses the borders of documents, and positions run on. `packed_isolated`: the
+same items, but attention stays inside a document, whose positions count from 0. Layout `padded`: an item stays inside
+one document. In every layout a document that does not fit an item goes on in the next one, where its positions start at
+0 again. Global batch t is items [t*B, (t+1)*B), however many processes share it.
 """
 
 from dataclasses import dataclass, replace
@@ -19,20 +21,23 @@ from delt_exp.files import digest
 from delt_exp.tokens import Tokens
 
 IGNORED = -100  # label of a position that is not predicted, as in torch.nn.functional.cross_entropy
-LAYOUTS = ("packed", "padded")
+ISOLATED = "packed_isolated"
+LAYOUTS = ("packed", ISOLATED, "padded")
 Ints = NDArray[np.int64]
 
 
 class Item(NamedTuple):
     """One training sequence: `labels[j]` is the token after `inputs[j]`, or IGNORED.
 
-    first, last: plan positions of the first and the last document with a token in `labels`.
+    first, last: plan positions of the first and the last document with a token in `labels`. positions: of each input,
+    from 0; where they fall back to 0, a document begins that sees nothing before it.
     """
 
     inputs: Ints
     labels: Ints
     first: int
     last: int
+    positions: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,11 @@ class Plan:
         """Optimizer steps; the last one may have fewer items."""
         return -(-self.num_items // self.batch_items)
 
+    @property
+    def isolates_documents(self) -> bool:
+        """Whether several documents of one item must not see each other, so that the network needs `positions`."""
+        return self.layout == ISOLATED
+
     @cached_property
     def ends(self) -> Ints:
         """[P+1] stream position of the end-of-text token before each document, and of the last one."""
@@ -74,7 +84,7 @@ class Plan:
 
     def bounds(self, items: Any) -> tuple[Any, Any]:
         """Return (start, stop) of items: item i predicts the stream positions (start, stop]."""
-        if self.layout == "packed":
+        if self.layout != "padded":
             start, end = items * self.context_tokens, self.ends[-1]
         else:
             document = np.searchsorted(self._first_items, items, side="right") - 1
@@ -91,7 +101,16 @@ class Plan:
         labels = np.concatenate([ids for ids, _ in spans])
         predicted = np.concatenate([flags for _, flags in spans])
         before = self._span(first, start, start)[0] if start > self.ends[first] else [self.tokens.eos_id]
-        return Item(np.concatenate([before, labels[:-1]]), np.where(predicted, labels, IGNORED), first, last)
+        inputs, positions = np.concatenate([before, labels[:-1]]), self._positions(start, stop, first, last)
+        return Item(inputs, np.where(predicted, labels, IGNORED), first, last, positions)
+
+    def _positions(self, start: int, stop: int, first: int, last: int) -> Ints:
+        """Positions of the inputs at stream positions [start, stop), which belong to the documents first .. last."""
+        index = np.arange(stop - start)
+        if not self.isolates_documents:
+            return index
+        begins = np.maximum(self.ends[first : last + 1] - start, 0)  # the separator before a document belongs to it
+        return index - np.repeat(begins, np.diff(begins, append=len(index)))
 
     def _span(self, k: int, start: int, stop: int) -> tuple[Ints, NDArray[np.bool_]]:
         """Ids at the stream positions [start, stop] that belong to document k or close it, and which are predicted."""
@@ -137,15 +156,22 @@ def stream_ends(tokens: Tokens, order: Ints) -> Ints:
 class PlanSettings:
     """How ordered documents become batches.
 
-    layout: `packed` or `padded`. completion_only: prompts are read but not predicted. Give `epochs`, or `max_tokens`:
-    a budget of predicted tokens, for which the order repeats as often as needed and training ends with the last full
-    batch inside it, so that arms of a comparison see equally many tokens.
+    layout: `packed` (one stream cut into sequences: a document sees those before it in its sequence, and positions run
+    on), `packed_isolated` (the same sequences, but each document sees itself alone and counts positions from 0), or
+    `padded` (a sequence inside one document). completion_only: prompts are read but not predicted. Give `epochs`, or
+    `max_tokens`: a budget of predicted tokens, for which the order repeats as often as needed and training ends with
+    the last full batch inside it, so that arms of a comparison see equally many tokens.
     """
 
     layout: str
     epochs: int | None
     max_tokens: int | None
     completion_only: bool
+
+    @property
+    def isolates_documents(self) -> bool:
+        """Whether the network has to keep the documents of a sequence apart."""
+        return self.layout == ISOLATED
 
     def __post_init__(self) -> None:
         check_choice("training.layout", self.layout, LAYOUTS)
@@ -200,7 +226,7 @@ def _repeated(tokens: Tokens, once: Ints, settings: PlanSettings) -> Ints:
 
 
 def _count_items(plan: Plan) -> int:
-    lengths = plan.ends[-1:] if plan.layout == "packed" else np.diff(plan.ends)
+    lengths = np.diff(plan.ends) if plan.layout == "padded" else plan.ends[-1:]
     return int((-(-lengths // plan.context_tokens)).sum())
 
 

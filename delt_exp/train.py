@@ -1,7 +1,7 @@
 """Trains one language model on one plan, on one process or many, and can be killed at any moment.
 
 The folder of a training holds `metrics.csv`, `checkpoints/` (while it runs), `consumed.npy` (which sequence each step
-consumed), `model/` (Hugging Face format, with tokenizer) and `result.json`.
+consumed), `steps.npy` (what each step did), `model/` (Hugging Face format, with tokenizer) and `result.json`.
 """
 
 import shutil
@@ -30,7 +30,9 @@ from delt_exp.tokens import Tokens
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
-FORMAT = 2  # bump when the same job trains another model
+    from delt_exp.verify_steps import PlannedSteps
+
+FORMAT = 2  # bump when the same job trains another model or leaves other files
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 OnMetrics = Callable[[Mapping[str, float]], None]
 
@@ -107,20 +109,25 @@ class TrainerSettings:
 
 @dataclass(frozen=True, eq=False)
 class TrainJob:
-    """Everything a training needs; travels to other processes as it is."""
+    """Everything a training needs; travels to other processes as it is.
+
+    config_key: where `recipe` is configured, for messages.
+    """
 
     recipe: Recipe
     plan: Plan
     tokenizer: Tokenizer
     trainer: TrainerSettings
     seed: int
+    config_key: str = "model"
 
 
 def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> None:
     """Train `job` into `folder`, continuing from the last checkpoint found there.
 
     on_metrics gets every line of metrics.csv as it is written, those before a restart included. Raises ConfigError
-    for a schedule or context that does not fit, before any step.
+    for a schedule or context that does not fit, or a network that cannot keep packed documents apart, before any step;
+    DivergedError at the step whose numbers are not finite.
     """
     if (folder / "result.json").exists():  # killed between the last step and the renaming of the folder
         _clean_up(folder)
@@ -144,24 +151,29 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> N
 
 def _clean_up(folder: Path) -> None:
     """Remove what only a restart needed."""
-    for name in ("checkpoints", "consumed"):
+    for name in ("checkpoints", "evidence"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None) -> None:
     """Train one rank; every rank of a job runs this with the same arguments."""
+    import torch
+
     from delt_exp.datamodule import OrderedDataModule
     from delt_exp.fsdp import without_weights
+    from delt_exp.model.isolation import check_isolation
     from delt_exp.model.module import LMModule
 
     quiet()
     share_threads(job.trainer.devices)
     network = job.recipe.make_network(job.tokenizer, job.seed)
     shell = without_weights(network) if job.trainer.strategy == "fsdp" else network
+    if job.plan.isolates_documents:
+        check_isolation(network)
     if job.trainer.gradient_checkpointing:
         network.gradient_checkpointing_enable()
     if job.trainer.compile:
-        network.compile()
+        network.forward = torch.compile(network.forward)  # not `network.compile()`: `Evidence` watches its calls
     network.train()
     module = LMModule(network, job.recipe, job.plan.num_steps, job.seed)
     data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers)
@@ -179,17 +191,18 @@ def _make_trainer(job: TrainJob, folder: Path) -> "pl.Trainer":
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     from delt_exp.datamodule import accumulation
+    from delt_exp.evidence import Evidence
     from delt_exp.fsdp import ShardedStrategy
-    from delt_exp.training_log import Checkpoints, ConsumedLog, StepLog
+    from delt_exp.training_log import Checkpoints, StepLog
 
     settings = job.trainer
     accumulate = accumulation(job.plan.batch_items, settings.world_size, settings.micro_batch_items)
     strategies: dict[str, Any] = {"single": "auto", "ddp": "ddp", "fsdp": ShardedStrategy(settings.world_size)}
-    consumed = ConsumedLog(folder / "consumed", job.plan.batch_items)
+    evidence = Evidence(folder / "evidence", job.plan.batch_items, sees_embedding=not settings.compile)
     callbacks = [
-        consumed,
-        StepLog(folder / "metrics.csv", settings.log_steps, job.plan.targets_per_step()),
-        Checkpoints(folder / "checkpoints", settings.checkpoint_steps, consumed),
+        evidence,
+        StepLog(folder / "metrics.csv", job),
+        Checkpoints(folder / "checkpoints", settings.checkpoint_steps, evidence),
     ]
     return pl.Trainer(
         accelerator=settings.accelerator, devices=settings.devices, num_nodes=settings.num_nodes,
@@ -208,21 +221,24 @@ def _finish(
     """Write model, proof of order and summary; remove what only a restart needed."""
     import numpy as np
 
-    from delt_exp.training_log import merge_consumed
+    from delt_exp.evidence import fingerprint, merged
     from delt_exp.verify import order_mismatch
+    from delt_exp.verify_steps import step_mismatch
 
     weights = {name.removeprefix("network."): value.cpu() for name, value in state.items()}
+    saved = fingerprint([weights[name] for name, _ in shell.named_parameters()])
     shell.save_pretrained(folder / "model", state_dict=weights)
     for file in job.tokenizer.folder.iterdir():
         if file.name not in ("entry.json", "meta.json"):
             shutil.copy(file, folder / "model")
-    consumed = merge_consumed(folder / "consumed")
+    consumed, steps = merged(folder / "evidence")
     np.save(folder / "consumed.npy", consumed)
-    mismatch = order_mismatch(job.plan, consumed)
+    np.save(folder / "steps.npy", steps)
+    rows = MetricsFile(folder / "metrics.csv").rows()
+    mismatch = order_mismatch(job.plan, consumed) or step_mismatch(_planned_steps(job, int(saved), rows), steps)
     if mismatch:
         say(f"order NOT verified: {mismatch}")
     parameters, tokens = num_parameters(shell.parameters()), int(job.plan.targets_per_step().sum())
-    rows = MetricsFile(folder / "metrics.csv").rows()
     result = {
         "order_verified": not mismatch,
         "order_mismatch": mismatch,
@@ -237,6 +253,18 @@ def _finish(
         "device": trainer.strategy.root_device.type,
     }
     write_json(folder / "result.json", result)
+
+
+def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) -> "PlannedSteps":
+    import numpy as np
+
+    from delt_exp.verify_steps import PlannedSteps
+
+    recipe, num_steps = job.recipe, job.plan.num_steps
+    lr = [recipe.optimizer.lr * recipe.schedule.factor(step, num_steps) for step in range(num_steps)]
+    losses = [(int(row["step"]), row["train/loss"]) for row in rows]
+    scales_loss = job.trainer.resolved_precision() == "16-mixed"
+    return PlannedSteps(job.plan.targets_per_step(), np.array(lr), recipe.clip_norm, scales_loss, weights, losses)
 
 
 def _final_loss(rows: list[dict[str, float]]) -> float:

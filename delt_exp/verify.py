@@ -1,7 +1,11 @@
-"""Proof that the planned order reached the optimizer.
+"""What can be shown of a training run afterwards: that each step learnt from exactly what the plan says.
 
-Training records for every sequence it consumed a digest of the very tensors given to the model. Here the same digests
-are computed a second time, from the stored tokens alone, by walking the planned documents one after the other.
+Training records what entered the network and the loss, how each loss entered the gradient, and what every update did to
+the parameters (`evidence`). Here the same digests are computed a second time, from the stored tokens alone, by walking
+the planned documents one after the other; `verify_steps` compares the rest with plan and recipe.
+
+Taken for granted: the arithmetic of the network, its derivatives and the optimizer, the averages over processes, and
+that a compiled network reads all it is called with. Tests compare these with plain loops.
 """
 
 from collections.abc import Iterator
@@ -14,54 +18,61 @@ from delt_exp.plan import IGNORED, Ints, Plan
 CONSUMED = np.dtype([("step", "<i8"), ("slot", "<i8"), ("first", "<i8"), ("last", "<i8"), ("digest", "<i8")])
 
 
-def walk(plan: Plan) -> Iterator[tuple[Ints, Ints]]:
-    """Yield (inputs, labels) of every item by walking the documents once: the slow, obvious definition of a plan."""
+def walk(plan: Plan) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Yield (inputs, labels, positions) of every item by walking the documents once, the obvious definition."""
     eos, size = np.array([plan.tokens.eos_id]), plan.context_tokens
-    stream, labels = eos, np.empty(0, np.int64)
+    stream, labels, begins = eos, np.empty(0, np.int64), np.array([True])
     yielded = 0
     for row in plan.order:
         body = plan.tokens.document(int(row)).astype(np.int64)
         if plan.layout == "padded":
-            stream, labels = eos, labels[:0]
+            stream, labels, begins = eos, labels[:0], np.array([True])
         stream = np.concatenate([stream, body, eos])
+        begins = np.concatenate([begins, np.zeros(len(body), bool), [plan.isolates_documents]])
         skipped = int(plan.tokens.prompt_tokens[row]) if plan.completion_only else 0
         labels = np.concatenate([labels, np.full(skipped, IGNORED), body[skipped:], eos])
         while len(labels) >= size or (plan.layout == "padded" and len(labels)):
             if yielded == plan.num_items:
                 return
-            yield stream[: min(size, len(labels))], labels[:size]
-            stream, labels = stream[size:], labels[size:]
+            length = min(size, len(labels))
+            yield stream[:length], labels[:length], _counted(begins[:length])
+            stream, labels, begins = stream[size:], labels[size:], begins[size:]
             yielded += 1
     if len(labels) and yielded < plan.num_items:
-        yield stream[:-1], labels
+        yield stream[:-1], labels, _counted(begins[:-1])
 
 
-def row_digests(inputs_BT: Ints, labels_BT: Ints, lengths_B: Ints) -> Ints:
-    """Return [B] 64-bit digests of sequences; what lies beyond a row's length does not count.
+def _counted(begins: NDArray[np.bool_]) -> Ints:
+    """Positions from 0 at the first token and at every token where a document begins."""
+    index = np.arange(len(begins))
+    return index - np.maximum.accumulate(np.where(begins, index, 0))
 
-    Digest = sum_t (x_t + 1) a_t + (y_t + 101) b_t mod 2^64 with fixed odd a_t, b_t; two different rows agree with
-    probability about 2^-63. Wraps like the int64 arithmetic of torch, so that training computes it on its device.
+
+def item_digest(inputs_T: Ints, labels_T: Ints, positions_T: Ints) -> int:
+    """Return the 64-bit digest of a sequence: sum_t (x_t + 1) a_t + (y_t + 101) b_t + (p_t + 1) c_t mod 2^64.
+
+    a_t, b_t, c_t are fixed odd numbers; two different sequences agree with probability about 2^-63. Wraps like the
+    int64 arithmetic of torch, so that training computes it on its device.
     """
-    a_T, b_T = multipliers(inputs_BT.shape[1])
-    inside = np.arange(inputs_BT.shape[1]) < lengths_B[:, None]
+    a_T, b_T, c_T = multipliers(len(inputs_T))
     with np.errstate(over="ignore"):
-        terms = (inputs_BT + 1) * a_T + (labels_BT + 101) * b_T
-        return np.asarray(np.where(inside, terms, 0).sum(axis=1))
+        return int(((inputs_T + 1) * a_T + (labels_T + 101) * b_T + (positions_T + 1) * c_T).sum())
 
 
-def multipliers(length: int) -> tuple[Ints, Ints]:
-    """Return the fixed odd multipliers a_t, b_t of positions 0..length-1."""
-    state = np.arange(1, 2 * length + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # splitmix64
+def multipliers(length: int) -> tuple[Ints, Ints, Ints]:
+    """Return the fixed odd multipliers a_t, b_t, c_t of positions 0..length-1."""
+    state = np.arange(1, 3 * length + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # splitmix64
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     odd = ((state ^ (state >> np.uint64(31))) | np.uint64(1)).astype(np.int64)
-    return odd[0::2], odd[1::2]
+    return odd[0::3], odd[1::3], odd[2::3]
 
 
 def order_mismatch(plan: Plan, consumed: NDArray[np.void]) -> str:
-    """Return an empty string when training consumed exactly the plan, else the first difference.
+    """Return an empty string when the network read and predicted exactly the plan, else the first difference.
 
-    consumed: records of CONSUMED, one a sequence, in any order (ranks write their own).
+    consumed: records of CONSUMED, one a sequence, in any order (ranks write their own). Steps are counted from 1, as in
+    metrics.csv, and so are the sequences of a step.
     """
     consumed = np.sort(consumed, order=["step", "slot"])
     if len(consumed) != plan.num_items:
@@ -69,9 +80,9 @@ def order_mismatch(plan: Plan, consumed: NDArray[np.void]) -> str:
     index = np.arange(plan.num_items)
     misplaced = (consumed["step"] != index // plan.batch_items) | (consumed["slot"] != index % plan.batch_items)
     if misplaced.any():
-        return f"sequence {int(misplaced.argmax())} was consumed in another step or twice"
-    for i, (inputs, labels) in enumerate(walk(plan)):
-        expected = row_digests(inputs[None], labels[None], np.array([len(labels)]))[0]
-        if expected != consumed["digest"][i]:
-            return f"step {i // plan.batch_items}, sequence {i % plan.batch_items}: other tokens than planned"
+        return f"sequence {int(misplaced.argmax()) + 1} was consumed in another step or twice"
+    for i, item in enumerate(walk(plan)):
+        if item_digest(*item) != consumed["digest"][i]:
+            step, sequence = divmod(i, plan.batch_items)
+            return f"step {step + 1}, sequence {sequence + 1}: other tokens, labels or positions than planned"
     return ""

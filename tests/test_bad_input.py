@@ -50,7 +50,7 @@ BAD_SETTINGS = {
     ),
     "context above the position limit": (["model.context_tokens=65"], ["65", "64 positions"]),
     "warm-up beyond training": (["model.schedule.warmup_steps=99", "model.schedule.warmup_ratio=null"], ["99 warm-up"]),
-    "unknown layout": (["training.layout=folded"], ["packed, padded"]),
+    "unknown layout": (["training.layout=folded"], ["packed, packed_isolated, padded"]),
     "wrong type of a setting": (["training.epochs=many"], ["training.epochs", "many"]),
     "Hub tokenizer without network": (["tokenizer=hf", "tokenizer.name=nobody/nothing"], ["nobody/nothing", "HF_HOME"]),
     "Hub model without network": (
@@ -65,6 +65,9 @@ BAD_SETTINGS = {
     "no GPU": (["trainer=gpu"], ["trainer.accelerator=gpu", "0 GPUs", "trainer=cpu"]),
     "negative workers": (["trainer.num_workers=-1"], ["trainer.num_workers=-1"]),
     "seed that is no number": (["seed=abc"], ["seed='abc'"]),
+    "a learning rate that is no number": (["model.optimizer.lr=nan"], ["model.optimizer.lr=nan", "(0, inf)"]),
+    "an infinite learning rate": (["model.optimizer.lr=inf"], ["model.optimizer.lr=inf", "(0, inf)"]),
+    "clipping to nothing": (["model.clip_norm=0"], ["model.clip_norm=0", "(0, inf)"]),
     "betas out of range": (["model.optimizer.betas=[2,3]"], ["model.optimizer.betas=2", "[0, 1)"]),
     "CUDA that is not there": (["runtime.device=cuda"], ["runtime.device", "cuda"]),
     "text for true or false": (

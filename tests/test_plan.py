@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.plan import IGNORED, Plan, PlanSettings, make_plan
+from delt_exp.plan import IGNORED, LAYOUTS, Plan, PlanSettings, make_plan
 from delt_exp.verify import walk
 from tests.helpers import make_pool
 
@@ -60,7 +60,7 @@ def test_prompts_are_read_but_not_predicted(tokens):
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.lists(st.integers(0, 4), min_size=1, max_size=12),
-    layout=st.sampled_from(["packed", "padded"]),
+    layout=st.sampled_from(LAYOUTS),
     context=st.integers(1, 9),
     batch=st.integers(1, 3),
     completion_only=st.booleans(),
@@ -71,11 +71,12 @@ def test_every_item_equals_the_slow_definition(tokens, order, layout, context, b
     slow = list(walk(whole))
     num_items = data.draw(st.integers(1, len(slow)))
     plan = Plan(tokens, np.array(order), layout, context, batch, completion_only, num_items)
-    for i, (inputs, labels) in enumerate(slow[:num_items]):
+    for i, (inputs, labels, positions) in enumerate(slow[:num_items]):
         item = plan.item(i)
+        np.testing.assert_array_equal(item.positions, positions)
         np.testing.assert_array_equal(item.inputs, inputs)
         np.testing.assert_array_equal(item.labels, labels)
-    counts = [int((labels != IGNORED).sum()) for _, labels in slow[:num_items]]
+    counts = [int((labels != IGNORED).sum()) for _, labels, _ in slow[:num_items]]
     by_step = [sum(counts[i : i + batch]) for i in range(0, num_items, batch)]
     assert plan.targets_per_step().tolist() == by_step
     spans = [range(plan.item(i).first, plan.item(i).last + 1) for i in range(num_items)]
@@ -128,7 +129,7 @@ def test_less_than_one_batch_is_refused(tokens):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layout": "folded"}, "packed, padded"),
+        ({"layout": "folded"}, "packed, packed_isolated, padded"),
         ({"epochs": 1, "max_tokens": 5}, "one of them"),
         ({"epochs": None}, "one of them"),
         ({"epochs": 0}, "at least 1"),

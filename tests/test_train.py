@@ -19,7 +19,7 @@ from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.files import read_json
 from delt_exp.metrics_file import MetricsFile
 from delt_exp.model.fresh import FreshNetwork
-from delt_exp.model.module import summed_loss
+from delt_exp.model.module import SummedLoss, next_token_logits
 from delt_exp.plan import PlanSettings
 from delt_exp.processes import run_in_processes
 from delt_exp.train import TrainJob, _latest_checkpoint, _train_rank, train, training_result
@@ -70,9 +70,8 @@ def bare_loop(job):
         total = 0.0
         count = sum(int((item.labels != -100).sum()) for item in items)
         for item in items:
-            loss = (
-                summed_loss(network, torch.from_numpy(item.inputs)[None], torch.from_numpy(item.labels)[None]) / count
-            )
+            logits = next_token_logits(network, torch.from_numpy(item.inputs)[None], None)
+            loss = SummedLoss()(logits, torch.from_numpy(item.labels)[None]) / count
             loss.backward()
             total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)

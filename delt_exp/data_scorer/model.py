@@ -13,7 +13,7 @@ from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.data_scorer.validation import spearman
 from delt_exp.data_scorer.windows import Batch
 from delt_exp.draws import seed_for
-from delt_exp.errors import DataError
+from delt_exp.errors import DataError, DivergedError
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
 
@@ -46,6 +46,7 @@ class RegressionModule(pl.LightningModule):
         self.best_epoch: int | None = None
         self.best_state: dict[str, Tensor] | None = None
         self._train_errors: list[Tensor] = []
+        self._norms: list[Tensor] = []
         self._validation: list[tuple[Tensor, Part]] = []
         self._started = time.monotonic()
 
@@ -59,10 +60,29 @@ class RegressionModule(pl.LightningModule):
             self.manual_backward(error_D.sum() / num_documents)
             self._train_errors.append(error_D.detach())
         largest = math.inf if self.clip_norm is None else self.clip_norm
-        nn.utils.clip_grad_norm_(self.regressor.parameters(), largest)
+        norm = nn.utils.clip_grad_norm_(self.regressor.parameters(), largest)
+        self._norms.append(norm.detach())
+        if norm.device.type == "cpu":  # elsewhere a look costs time, and waits for the end of the epoch
+            self._check_finite()
         optimizer.step()
         schedule: Any = self.lr_schedulers()
         schedule.step()
+
+    def _check_finite(self) -> None:
+        """Raise DivergedError naming the first step since the last look whose gradient is not finite."""
+        norms, self._norms = torch.stack(self._norms), []
+        bad = torch.nonzero(~norms.isfinite())
+        if len(bad):
+            index = int(bad[0])
+            step = self.global_step - len(norms) + index + 1
+            raise DivergedError(
+                f"the data scorer diverged: at step {step} of {self.num_steps} the norm of the gradient is "
+                f"{float(norms[index])}; lower data_scorer.optimizer.lr ({self.optimizer.lr:g})"
+            )
+
+    def on_train_epoch_end(self) -> None:
+        if self._norms:
+            self._check_finite()
 
     def validation_step(self, parts: Sequence[Part], batch_idx: int) -> None:
         self._validation += [(self.regressor.predict(part.batch), part) for part in parts]

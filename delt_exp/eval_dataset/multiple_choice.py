@@ -85,7 +85,7 @@ class Benchmark(ABC):
         }
 
         def build(folder: Path) -> None:
-            _write(folder, self._run(harness, name, subject, runtime))
+            _write(folder, name, self._run(harness, name, subject, runtime))
 
         rows = read_json(store.get("evaluation", inputs, build).path / "measures.json")
         return [TaskMeasure(**{**row, "dataset": f"{name}/{row['dataset']}".rstrip("/")}) for row in rows]
@@ -215,7 +215,7 @@ def _average(heads: Sequence["Score"]) -> TaskMeasure:
     return TaskMeasure("", AVERAGE, value, stderr, count, "fraction", "higher", truncated)
 
 
-def _write(folder: Path, scores: Sequence["Score"]) -> None:
+def _write(folder: Path, name: str, scores: Sequence["Score"]) -> None:
     rows = [
         (score.task, score.metric, example, value)
         for score in scores
@@ -223,4 +223,4 @@ def _write(folder: Path, scores: Sequence["Score"]) -> None:
     ]
     names = ("task", "metric", "example", "value")
     write_columns(folder / "examples.parquet", {name: [row[i] for row in rows] for i, name in enumerate(names)})
-    write_measures(folder, reported(scores))
+    write_measures(folder, name, reported(scores))

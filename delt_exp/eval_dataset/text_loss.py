@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus import Corpus, CorpusSettings
 from delt_exp.dataset.base import Dataset
-from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import Measure, Subject
 from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
 from delt_exp.files import read_json
@@ -52,7 +51,7 @@ class TextLoss:
         return corpus_stage(store, self.dataset, WHOLE)
 
     def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> list[Measure]:
-        """Return loss, perplexity and bits per byte; raises DataError when the model gives no finite loss."""
+        """Return loss, perplexity and bits per byte; raises DivergedError when the model gives no finite loss."""
         data = self._read(store, subject.tokenizer)
         inputs = {
             "evaluation": f"text_loss {self.VERSION}",
@@ -103,11 +102,6 @@ def _measure(name: str, data: TokenizedCorpus, subject: Subject, runtime: Runtim
     with loaded_network(subject, runtime) as network:
         losses = token_loss(network, data.tokens, subject.context_tokens, runtime, f"evaluating {name}")
     measures = text_measures(losses.sum_nats, losses.num_tokens, data.corpus.text_bytes)
-    if not all(math.isfinite(measure.value) for measure in measures):
-        raise DataError(
-            f"the model gives no finite loss on {name}: {measures[0].value} nats/token. Its training has diverged; "
-            "lower the learning rate (model.optimizer) and train again."
-        )
     columns = {
         "id": data.corpus.ids,
         "sum_nats": losses.sum_nats,
@@ -115,4 +109,4 @@ def _measure(name: str, data: TokenizedCorpus, subject: Subject, runtime: Runtim
         "num_bytes": data.corpus.text_bytes,
     }
     write_columns(folder / "documents.parquet", columns)
-    write_measures(folder, measures)
+    write_measures(folder, name, measures)

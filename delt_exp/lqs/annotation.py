@@ -78,8 +78,8 @@ class Annotation:
             row, proxy = bad[0].tolist()
             raise DataError(
                 f"proxy {proxy} has the contribution {contribution_SN[row, proxy].item()} at step "
-                f"{int(self.steps_S[row])}: its gradient vanished later in training or the run diverged; use a smaller "
-                "lr or leave the proxy out"
+                f"{int(self.steps_S[row])}: its gradient vanished later in training or the run diverged; lower "
+                f"scorer.lr ({self.lr:g}) or leave the document out"
             )
 
 

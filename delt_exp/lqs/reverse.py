@@ -18,7 +18,7 @@ from delt_exp.lqs.problem import Problem
 from delt_exp.lqs.ranks import Ranks
 from delt_exp.lqs.settings import AnnotationSettings
 from delt_exp.lqs.state import ReverseState, load_state
-from delt_exp.lqs.trajectory import Trajectory
+from delt_exp.lqs.trajectory import Trajectory, check_finite
 
 Progress = Callable[[str, int, int], None]
 """Called with a phase ("forward", "reverse": updates; "proxies": gradients of this process), how much is done, how much
@@ -63,7 +63,7 @@ class ReverseLoop:
         n_steps, n_proxies = self._problem.n_steps, self._problem.n_proxies
         train_loss_T, target_loss_T = torch.zeros(2, n_steps, dtype=torch.float64)
         self._run_forward(n_steps, train_loss_T)
-        target_loss_T[-1], costate = self._problem.target_gradient()
+        target_loss_T[-1], costate = self._target_gradient(n_steps)
         norm_N = torch.ones(n_proxies, dtype=torch.float64)
         if self._needs_terminal_norms:
             _, norm_N = self._proxy_terms(None)
@@ -96,9 +96,18 @@ class ReverseLoop:
             state.norm_SN.append(norm_N)
             state.costate_norm_S.append(state.costate.norm().item())
         if step > 0:  # nothing asks for lambda_0
-            state.target_loss_T[step - 1], target_gradient = self._problem.target_gradient()
+            state.target_loss_T[step - 1], target_gradient = self._target_gradient(step)
             product = self._problem.step_hvp(step, state.costate)
             state.costate.sub_(product, alpha=self._settings.lr).add_(target_gradient)
+            what = f"the norm of the costate before update {step + 1}"
+            check_finite(what, state.costate.norm().item(), self._settings.lr)
+
+    def _target_gradient(self, step: int) -> tuple[float, Tensor]:
+        """Target loss and its gradient at theta_step."""
+        loss, gradient = self._problem.target_gradient()
+        check_finite(f"the target loss after update {step}", loss, self._settings.lr)
+        check_finite(f"the norm of the target gradient after update {step}", gradient.norm().item(), self._settings.lr)
+        return loss, gradient
 
     def _proxy_terms(self, direction: Tensor | None) -> tuple[Tensor, Tensor]:
         scored_steps = -(-self._problem.n_steps // self._settings.interval)

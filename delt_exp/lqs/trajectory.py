@@ -5,8 +5,14 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from delt_exp.errors import DataError
+from delt_exp.errors import DivergedError
 from delt_exp.lqs.problem import Problem
+
+
+def check_finite(what: str, value: float, lr: float) -> None:
+    """Raise DivergedError when a number of the annotator's short training run is not finite."""
+    if not math.isfinite(value):
+        raise DivergedError(f"annotation diverged: {what} is {value}; lower scorer.lr ({lr:g})")
 
 
 class Trajectory:
@@ -26,7 +32,7 @@ class Trajectory:
     def run_forward(self, n_steps: int, on_step: Callable[[int, float], None]) -> None:
         """Take the first `n_steps` updates from where the problem stands, and leave it at theta_`n_steps`.
 
-        `on_step` gets the index and the loss of each update. Raises DataError where the loss is not finite.
+        `on_step` gets the index and the loss of each update. Raises DivergedError where a number is not finite.
         """
         for step in range(n_steps):
             if self._is_whole or step % self.stride == 0:
@@ -48,9 +54,7 @@ class Trajectory:
 
     def _descend(self, step: int) -> float:
         loss, gradient = self._problem.step_gradient(step)
-        if not math.isfinite(loss):
-            raise DataError(
-                f"the training loss of step {step} is {loss}: the run diverged at lr={self._lr}; use a smaller lr"
-            )
+        check_finite(f"the training loss before update {step + 1}", loss, self._lr)
+        check_finite(f"the norm of the gradient of update {step + 1}", gradient.norm().item(), self._lr)
         self._problem.theta = self._problem.theta.sub_(gradient, alpha=self._lr)
         return loss

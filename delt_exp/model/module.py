@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.functional import cross_entropy
 
@@ -16,13 +16,25 @@ from delt_exp.model.recipe import Recipe
 from delt_exp.plan import IGNORED
 
 
-def summed_loss(network: torch.nn.Module, inputs_BT: Tensor, labels_BT: Tensor) -> Tensor:
-    """Return the sum of the cross-entropies [nats] of all labels that are not IGNORED, in float32.
+class SummedLoss(nn.Module):
+    """Sum of the cross-entropies [nats] of all labels that are not IGNORED, in float32.
 
     Sequences are padded on the right and attention is causal, so that padding needs no mask.
     """
-    logits_BTV = network(input_ids=inputs_BT, use_cache=False).logits
-    return cross_entropy(logits_BTV.float().flatten(0, 1), labels_BT.flatten(), ignore_index=IGNORED, reduction="sum")
+
+    def forward(self, logits_BTV: Tensor, labels_BT: Tensor) -> Tensor:
+        logits_NV, labels_N = logits_BTV.float().flatten(0, 1), labels_BT.flatten()
+        return cross_entropy(logits_NV, labels_N, ignore_index=IGNORED, reduction="sum")
+
+
+def next_token_logits(network: nn.Module, inputs_BT: Tensor, positions_BT: Tensor | None) -> Tensor:
+    """Return the logits [B, T, V]. positions_BT: where they fall back to 0 a document begins that sees nothing before.
+
+    `transformers` makes attention block-diagonal by such positions; `check_isolation` makes sure that it does.
+    """
+    positions = {} if positions_BT is None else {"position_ids": positions_BT}
+    logits_BTV: Tensor = network(input_ids=inputs_BT, use_cache=False, **positions).logits
+    return logits_BTV
 
 
 class LMModule(pl.LightningModule):
@@ -32,9 +44,10 @@ class LMModule(pl.LightningModule):
     whatever the number of ranks and accumulation steps: sum of losses / targets, undoing Lightning's averages.
     """
 
-    def __init__(self, network: torch.nn.Module, recipe: Recipe, num_steps: int, seed: int) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, num_steps: int, seed: int) -> None:
         super().__init__()
         self.network = network
+        self.summed_loss = SummedLoss()
         self.recipe = recipe
         self.num_steps = num_steps
         self.seed = seed
@@ -52,7 +65,8 @@ class LMModule(pl.LightningModule):
         torch.manual_seed(seed_for(self.seed, "dropout in training", batch_idx, self.global_rank))
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        loss = summed_loss(self.network, batch["inputs"], batch["labels"])
+        logits_BTV = next_token_logits(self.network, batch["inputs"], batch["positions"])
+        loss: Tensor = self.summed_loss(logits_BTV, batch["labels"])
         self.loss_sum = self.loss_sum.to(loss.device) + loss.detach().double()
         return loss * (self.trainer.world_size * self.trainer.accumulate_grad_batches / batch["targets"])
 

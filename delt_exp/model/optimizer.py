@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from delt_exp.checks import check_number
-from delt_exp.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +24,9 @@ class AdamW:
     def __post_init__(self) -> None:
         for beta in self.betas:
             check_number("model.optimizer.betas", beta, "[0, 1)")
-        if self.lr <= 0 or self.eps <= 0 or self.weight_decay < 0:
-            raise ConfigError(f"model.optimizer: lr and eps must be above 0, weight_decay at least 0, got {self}")
+        check_number("model.optimizer.lr", self.lr, "(0, inf)")
+        check_number("model.optimizer.eps", self.eps, "(0, inf)")
+        check_number("model.optimizer.weight_decay", self.weight_decay, "[0, inf)")
 
     def make(self, network: "torch.nn.Module") -> "torch.optim.Optimizer":
         """Return the optimizer over the trainable parameters of a network."""

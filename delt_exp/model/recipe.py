@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_integer
+from delt_exp.checks import check_integer, check_number
 from delt_exp.errors import ConfigError
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
@@ -50,8 +50,8 @@ class Recipe:
     def __post_init__(self) -> None:
         check_integer("model.context_tokens", self.context_tokens, at_least=1)
         check_integer("model.batch_items", self.batch_items, at_least=1)
-        if self.clip_norm is not None and self.clip_norm <= 0:
-            raise ConfigError(f"model.clip_norm must be above 0 or null for none, got {self.clip_norm}")
+        if self.clip_norm is not None:
+            check_number("model.clip_norm", self.clip_norm, "(0, inf)")
 
     def make_network(self, tokenizer: Tokenizer, seed: int) -> Any:
         """Return the network with its initial weights; raises ConfigError when the context is too long for it."""
@@ -67,6 +67,12 @@ class Recipe:
                 f"model.context_tokens is {self.context_tokens}, but this model has {limit} positions; "
                 f"use model.context_tokens={limit} or a model with more positions"
             )
+
+    def check_isolation(self, tokenizer: Tokenizer, seed: int) -> None:
+        """Raise ConfigError when documents packed into one sequence influence each other; builds the network."""
+        from delt_exp.model.isolation import check_isolation
+
+        check_isolation(self.network.make(tokenizer, seed))
 
     def plan(self, tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings) -> Plan:
         """Return the batches in which this recipe trains `order`; raises DataError for less than one batch."""

@@ -48,7 +48,8 @@ class TrainedProxy:
         settings = PlanSettings(layout="packed", epochs=None, max_tokens=self.train_tokens, completion_only=False)
         plan = self.recipe.plan(text.tokens, order, settings)
         seed = seed_for(self.seed, "training of the proxy")
-        model = training_stage(pool.store, TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, seed))
+        job = TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, seed, "proxy.recipe")
+        model = training_stage(pool.store, job)
         network = AutoModelForCausalLM.from_pretrained(model.pretrained).eval()
         target = None if pool.target is None else pool.target.tokens
         return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target, self.recipe.context_tokens)

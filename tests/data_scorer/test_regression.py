@@ -13,7 +13,7 @@ from delt_exp.data_scorer.annotated import split, standardise
 from delt_exp.data_scorer.fitted import FittedScorer
 from delt_exp.data_scorer.infer import predict
 from delt_exp.data_scorer.validation import spearman
-from delt_exp.errors import ConfigError, DataError
+from delt_exp.errors import ConfigError, DataError, DivergedError
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.runtime import Runtime
 from tests.data_scorer.tiny import SCORER, letters, make_proxy, share_of_a
@@ -218,5 +218,5 @@ def split_of_first(fit):
 
 
 def test_a_diverged_fit_is_an_error_and_not_a_score(fit):
-    with pytest.raises(DataError, match="lr"):
+    with pytest.raises(DivergedError, match=r"at step \d+ of \d+ .* lower data_scorer.optimizer.lr \(1e\+30\)"):
         fit(optimizer=replace(SCORER.optimizer, lr=1e30), clip_norm=None)

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from delt_exp.corpus import document_id
 from delt_exp.dataset.base import Document
-from delt_exp.errors import DataError
+from delt_exp.errors import DivergedError
 from delt_exp.eval_dataset.base import Subject
 from delt_exp.eval_dataset.text_loss import TextLoss, ratio_stderr, text_measures
 from delt_exp.store import Store
@@ -117,7 +117,7 @@ def test_prepare_returns_the_ids_of_all_documents_copies_included(subject, store
 
 def test_a_diverged_model_is_reported_and_nothing_is_stored(store, tmp_path):
     diverged = make_subject(tmp_path, CONTEXT, logit_scale=math.nan)
-    with pytest.raises(DataError, match="no finite loss on some texts"):
+    with pytest.raises(DivergedError, match="loss on some texts is nan"):
         evaluate(diverged, store)
     assert [f for f in (store.root / "evaluation").iterdir() if f.is_dir()] == []
 

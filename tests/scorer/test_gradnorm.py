@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from delt_exp.lqs.documents import document_sample
-from delt_exp.model.module import summed_loss
+from delt_exp.model.module import SummedLoss, next_token_logits
 from delt_exp.plan import IGNORED
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.gradnorm import GradnormScorer
@@ -20,7 +20,7 @@ def test_the_score_is_the_norm_of_the_gradient_of_the_mean_loss(tmp_path):
     for row in range(9):
         sample = document_sample(pool.candidates.tokens, row, 16)
         network.zero_grad()
-        loss = summed_loss(network, sample.input_ids_T[None], sample.labels_T[None])
+        loss = SummedLoss()(next_token_logits(network, sample.input_ids_T[None], None), sample.labels_T[None])
         (loss / int((sample.labels_T != IGNORED).sum())).backward()
         norm = torch.stack([p.grad.norm() for p in network.parameters()]).norm()
         assert scores[row] == pytest.approx(float(norm), rel=1e-4)

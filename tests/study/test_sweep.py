@@ -154,6 +154,21 @@ def test_a_failed_job_does_not_stop_the_others_and_its_error_stays_until_it_is_r
     assert (again.failed(), again.accounts) == (study.failed(), study.accounts)
 
 
+def test_a_run_that_diverged_is_one_line_of_the_failed_runs_and_the_others_are_compared(texts, capsys):
+    diverged = "{diverged: ['scorer=length', 'model.optimizer.lr=1e30']}"
+    with pytest.raises(SystemExit):
+        run_study(f"[length, random, {diverged}]", "training.max_tokens=1024")
+    study, _ = read_study(Path("outputs/detection"))
+    assert [run.arm["scorer"] for run in study.failed()] == ["diverged", "diverged"]
+    assert len(study.finished()) == 4
+    said = capsys.readouterr().err
+    lines = [line for line in said.splitlines() if "training diverged: at step 2 of" in line]
+    assert len(lines) == 2
+    assert all("lower model.optimizer.lr (1e+30)" in line for line in lines)
+    assert "Traceback" not in said
+    assert "training diverged" in Path("outputs/detection/report.html").read_text()
+
+
 def test_a_corpus_without_two_seeds_yet_does_not_keep_the_other_from_its_answer(texts):
     folder = run_study("[length]", corpora="{news: ['train_dataset.max_documents=40']}, "
                                            "{letters: ['train_dataset.max_documents=30']}")  # fmt: skip

@@ -1,0 +1,38 @@
+"""Whether documents that share a sequence stay apart in a network: measured, because architectures do not say."""
+
+from typing import Any
+
+import torch
+
+from delt_exp.errors import ConfigError
+from delt_exp.gradients.loss import evaluating
+from delt_exp.model.module import next_token_logits
+
+NUM_TOKENS = 8  # of each of two documents
+TOLERANCE = 1e-3  # of the largest logit; float32 rounds to about 1e-6, and what leaks is some per cent
+
+
+def check_isolation(network: Any) -> None:
+    """Raise ConfigError unless a packed document has the logits that it has alone, whatever stands before it."""
+    generator = torch.Generator().manual_seed(0)
+    size = (3, NUM_TOKENS)
+    first, other, second = torch.randint(network.config.get_text_config().vocab_size, size, generator=generator)
+    one, device = torch.arange(NUM_TOKENS), next(network.parameters()).device
+    positions = torch.cat([one, one])[None].to(device)
+    with torch.no_grad(), evaluating(network):
+        alone = next_token_logits(network, second[None].to(device), None)[0]
+        for before in (first, other):
+            inputs = torch.cat([before, second])[None].to(device)
+            try:
+                packed = next_token_logits(network, inputs, positions)[0, NUM_TOKENS:]
+            except TypeError:  # it takes no positions
+                _refuse(network)
+            if (packed - alone).abs().max() > TOLERANCE * alone.abs().max():
+                _refuse(network)
+
+
+def _refuse(network: Any) -> None:
+    raise ConfigError(
+        f"training.layout=packed_isolated: in a {network.config.model_type} network a packed document is influenced by "
+        "the one before it; use training.layout=padded, which keeps documents apart, or packed, which does not"
+    )

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.files import digest, file_sha256, read_json, written_aside
+from delt_exp.model.pretrained import load_base_model
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ class FittedScorer:
     @classmethod
     def load(cls, folder: Path) -> "FittedScorer":
         """Read what `DataScorer.fit` wrote, in evaluation mode on the CPU."""
-        from transformers import AutoModel
-
-        body = AutoModel.from_pretrained(folder / "body", local_files_only=True, dtype=torch.float32)
+        body = load_base_model(folder / "body")
         head = load_file(folder / "head.safetensors")
         regressor = Regressor(body, head["weight"].shape[1])
         regressor.head.load_state_dict(head)

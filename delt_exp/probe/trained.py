@@ -40,9 +40,7 @@ class TrainedProbe:
         return {"probe_precision": resources.trainer.resolved_precision()}
 
     def prepare(self, resources: "Resources") -> ProbeModel:
-        import torch
-        from transformers import AutoModelForCausalLM
-
+        from delt_exp.model.pretrained import load_causal_lm
         from delt_exp.stages import corpus_stage, tokenizer_stage, tokens_stage, training_stage
         from delt_exp.train import TrainJob
 
@@ -54,6 +52,6 @@ class TrainedProbe:
         settings = PlanSettings(layout="packed", epochs=None, max_tokens=self.train_tokens, completion_only=False)
         plan = self.recipe.plan(tokens, order, settings)
         model = training_stage(store, TrainJob(self.recipe, plan, tokenizer, resources.trainer, self.seed))
-        network = AutoModelForCausalLM.from_pretrained(model.pretrained, dtype=torch.float32).eval()
+        network = load_causal_lm(model.pretrained)
         limit = self.recipe.network.position_limit(tokenizer)
         return ProbeModel(network.to(resources.runtime.torch_device()), tokenizer, limit)

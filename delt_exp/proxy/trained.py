@@ -38,8 +38,7 @@ class TrainedProxy:
         return self.train_on == "target"
 
     def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
-        from transformers import AutoModelForCausalLM
-
+        from delt_exp.model.pretrained import load_causal_lm
         from delt_exp.stages import training_stage
         from delt_exp.train import TrainJob
 
@@ -50,7 +49,7 @@ class TrainedProxy:
         settings = PlanSettings(layout="packed", epochs=None, max_tokens=self.train_tokens, completion_only=False)
         plan = self.recipe.plan(text.tokens, order, settings)
         model = training_stage(pool.store, TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, self.seed))
-        network = AutoModelForCausalLM.from_pretrained(model.pretrained).eval()
+        network = load_causal_lm(model.pretrained)
         target = None if pool.target is None else pool.target.tokens
         return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target, self.recipe.context_tokens)
 

@@ -134,7 +134,13 @@ def write_part(corpus: "Corpus", rows: NDArray[np.intp], folder: Path) -> None:
             file.write(prompt.encode() + text.encode())
     ids, sources = corpus.ids[rows], corpus.source_codes[rows]
     offsets = np.concatenate([[0], ends[:-1]]).astype(np.int64)
-    columns = {"ids": ids, "offsets": offsets, "prompt_bytes": prompts, "text_bytes": texts, "sources": sources}
+    columns: dict[str, NDArray[Any]] = {
+        "ids": ids,
+        "offsets": offsets,
+        "prompt_bytes": prompts,
+        "text_bytes": texts,
+        "sources": sources,
+    }
     for name, values in columns.items():
         np.save(folder / f"{name}.npy", values)
     meta = {

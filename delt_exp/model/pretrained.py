@@ -19,7 +19,7 @@ from delt_exp.progress import say
 
 @dataclass(frozen=True)
 class Findings:
-    """What checking the weights of a model found. notes: what a reader of its results should know, one sentence each."""
+    """What checking the weights of a model found. notes: what a reader of its results should know, in sentences."""
 
     architecture: str
     embedding_rows: int
@@ -146,8 +146,8 @@ def check_ids(tokenizer: Any, embedding_rows: int, name: str) -> None:
     if largest >= embedding_rows:
         token = tokenizer.convert_ids_to_tokens(largest)
         raise ConfigError(
-            f"the tokenizer has ids up to {largest} ({token!r}), so it needs {largest + 1} embedding rows, but {name!r} "
-            f"has {embedding_rows}; use the tokenizer it was trained with, or add rows to the model first: "
+            f"the tokenizer has ids up to {largest} ({token!r}), so it needs {largest + 1} embedding rows, but "
+            f"{name!r} has {embedding_rows}; use the tokenizer it was trained with, or add rows to the model first: "
             f"resize_token_embeddings({largest + 1}) of transformers, then save_pretrained"
         )
 

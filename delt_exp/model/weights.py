@@ -63,7 +63,7 @@ def checked_network(load: Load, name: str, *, causal: bool) -> tuple[Any, tuple[
             loaded = again
     _refuse_unsound(loaded, name)
     if causal and loaded.unexpected:
-        notes.append(f"{name}: {_some(loaded.unexpected)} not used: a {_class(loaded)} has no place for it")
+        notes.append(f"{name}: {_some(loaded.unexpected)} not used, for which a {_class(loaded)} has no place")
     network = loaded.network.eval()
     _refuse_not_finite(network, name)
     if causal:
@@ -155,9 +155,10 @@ def _refuse_unsound(loaded: _Load, name: str) -> None:
     kind, total = _class(loaded), len(loaded.network.state_dict())
     cure = "fetch or save the model again, whole, or give a folder whose config.json describes its weights"
     if loaded.missing:
-        found = f"; it has no place for {_some(loaded.unexpected)}" if loaded.unexpected else ""
+        found = f", and has no place for {_some(loaded.unexpected)}" if loaded.unexpected else ""
         raise DataError(
-            f"{name!r} lacks {_some(loaded.missing)} of {total} of a {kind}, which would be drawn at random{found}; {cure}"
+            f"{name!r} lacks {_some(loaded.missing)} of the {total} of a {kind}, which would be drawn at "
+            f"random{found}; {cure}"
         )
     if loaded.mismatched:
         key, stored, wanted = min(loaded.mismatched, key=lambda item: item[0])
@@ -167,8 +168,8 @@ def _refuse_unsound(loaded: _Load, name: str) -> None:
         )
     if within := loaded.within():
         raise DataError(
-            f"{name!r} holds {_some(within)} that its config.json leaves out, so that the network would be another than "
-            f"the one that was trained; {cure}"
+            f"{name!r} holds {_some(within)} that its config.json leaves out, so that the network would be "
+            f"another than the one that was trained; {cure}"
         )
 
 
@@ -192,7 +193,8 @@ def _class(loaded: _Load) -> str:
 def _some(names: Iterable[str]) -> str:
     """Return how many weights there are and the first of them."""
     listed = sorted(names)
-    return f"{len(listed)} weights, such as {listed[0]}," if len(listed) > 1 else f"the weight {listed[0]}"
+    noun = "weight" if len(listed) == 1 else "weights"
+    return f"{len(listed)} {noun} ({', '.join(listed[:2])}{' ...' if len(listed) > 2 else ''})"
 
 
 def _any_layer(name: str) -> str:

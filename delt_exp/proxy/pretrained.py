@@ -84,7 +84,7 @@ def _refuse_without_tokens(candidates: Tokens, name: str) -> None:
     empty = np.flatnonzero(candidates.lengths <= candidates.prompt_tokens)
     if len(empty):
         raise DataError(
-            f"{len(empty)} of {len(candidates)} documents have no token under the tokenizer of proxy {name!r}, the first "
-            f"in row {empty[0]} of the corpus; use it for training too (tokenizer=hf tokenizer.name={name}): documents "
-            "without a token are then left out"
+            f"{len(empty)} of {len(candidates)} documents have no token under the tokenizer of proxy {name!r}, the "
+            f"first in row {empty[0]} of the corpus; use it for training too (tokenizer=hf tokenizer.name={name}): "
+            "documents without a token are then left out"
         )

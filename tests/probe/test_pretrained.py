@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertForMaskedLM, Gemma2Config, Gemma2ForCausalLM
 
 from delt_exp.alignment.table import coefficients
 from delt_exp.errors import ConfigError, DependencyError
@@ -60,9 +60,24 @@ def test_an_encoder_is_no_probe(tmp_path):
     resources = make_resources(tmp_path)
     probe = tiny_probe().prepare(resources)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    BertModel(BertConfig(vocab_size=257, **sizes)).save_pretrained(tmp_path / "bert")
+    BertForMaskedLM(BertConfig(vocab_size=257, **sizes)).save_pretrained(tmp_path / "bert")
     probe.tokenizer.pretrained().save_pretrained(tmp_path / "bert")
     metric = task2vec(probe=PretrainedProbe(str(tmp_path / "bert"), None, None))
+    texts = {"a": make_text(tmp_path, sentences(8))}
+    with pytest.raises(ConfigError, match="tokens see those after them"):
+        coefficients(metric, texts, texts, resources)
+
+
+def test_a_network_that_caps_its_logits_is_no_probe_for_task2vec(tmp_path):
+    resources = make_resources(tmp_path)
+    probe = tiny_probe().prepare(resources)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = Gemma2Config(vocab_size=257, head_dim=8, num_key_value_heads=2, final_logit_softcapping=3.0, **sizes)
+    network = Gemma2ForCausalLM(config)
+    torch.nn.init.normal_(network.model.embed_tokens.weight)
+    network.save_pretrained(tmp_path / "gemma")
+    probe.tokenizer.pretrained().save_pretrained(tmp_path / "gemma")
+    metric = task2vec(probe=PretrainedProbe(str(tmp_path / "gemma"), None, None))
     texts = {"a": make_text(tmp_path, sentences(8))}
     with pytest.raises(ConfigError, match="changes its logits after the head"):
         coefficients(metric, texts, texts, resources)

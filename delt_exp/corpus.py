@@ -128,6 +128,34 @@ def _finish(
     write_json(folder / "meta.json", meta)
 
 
+def write_part(corpus: "Corpus", rows: NDArray[np.intp], folder: Path) -> None:
+    """Write the given rows of a corpus, ascending, as a corpus; the others are counted as `without_tokens`."""
+    prompts, texts = corpus.prompt_bytes[rows], corpus.text_bytes[rows]
+    ends = np.cumsum(prompts.astype(np.int64) + texts)
+    with (folder / "text.bin").open("wb", buffering=1 << 20) as file:
+        for prompt, text in corpus.read(rows):
+            file.write(prompt.encode() + text.encode())
+    ids, sources = corpus.ids[rows], corpus.source_codes[rows]
+    offsets = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+    columns: dict[str, NDArray[Any]] = {
+        "ids": ids,
+        "offsets": offsets,
+        "prompt_bytes": prompts,
+        "text_bytes": texts,
+        "sources": sources,
+    }
+    for name, values in columns.items():
+        np.save(folder / f"{name}.npy", values)
+    meta = {
+        **corpus.meta,
+        "documents": len(ids),
+        "text_bytes": int(texts.sum(dtype=np.int64)),
+        "counts": {**corpus.meta["counts"], "without_tokens": len(corpus) - len(ids)},
+        "digest": digest(ids, sources, corpus.meta["sources"]),
+    }
+    write_json(folder / "meta.json", meta)
+
+
 @dataclass(frozen=True)
 class Corpus:
     """Read-only view of a corpus folder; row i is document i everywhere in the program."""

@@ -39,10 +39,23 @@ def model_size(config: Any, sample_tokens: int) -> ModelSize:
 
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(config)
-    inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * config.hidden_size
-    sizes = config.hidden_size, inner, config.num_hidden_layers, config.num_attention_heads, config.vocab_size
+    vocab, hidden = network.get_input_embeddings().weight.shape
+    text = config.get_text_config()
+    inner = _size(text, "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size") or 4 * hidden
+    layers, heads = _size(text, "num_hidden_layers", "n_layers"), _size(text, "num_attention_heads", "n_heads")
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return ModelSize(parameters, activation_bytes_per_token(*sizes, sample_tokens))
+    return ModelSize(parameters, activation_bytes_per_token(hidden, inner, layers, heads, vocab, sample_tokens))
+
+
+def _size(config: Any, *names: str) -> int:
+    """Return the first of these settings that a configuration has, as one number; 0 for what the network lacks."""
+    for name in names:
+        value = getattr(config, name, None)
+        if isinstance(value, list | tuple):  # one for each layer
+            value = max(value, default=0)
+        if isinstance(value, int):
+            return value
+    return 0
 
 
 def activation_bytes_per_token(

@@ -6,6 +6,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from delt_exp.cost import PhaseCost, model_size, training_cost
+from delt_exp.model.pretrained import check_models
 from delt_exp.pipeline import Components, build_components, read, rehearse, stand_in_scores
 from delt_exp.scorer.base import Forecasting, Pool, TokenizedCorpus
 from delt_exp.tokenizer.base import Tokenizer
@@ -15,6 +16,7 @@ def forecast(cfg: DictConfig) -> list[PhaseCost]:
     """Return what scoring and training cost the first time; reads and tokenises the corpora, computes nothing else."""
     parts = build_components(cfg)
     tokenizer, candidates, target = read(parts)
+    check_models(parts, fetch=False)
     rehearse(parts, candidates, tokenizer, cfg.seed)
     return [*scoring_costs(parts, candidates, target, tokenizer), training_costs(parts, candidates, tokenizer)]
 

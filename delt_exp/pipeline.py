@@ -21,6 +21,7 @@ from delt_exp.dataset.base import Dataset
 from delt_exp.eval_dataset.base import EvalDataset, Measure, Subject
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunInfo, RunLogger
+from delt_exp.model.pretrained import check_models
 from delt_exp.model.recipe import Recipe
 from delt_exp.plan import Plan, PlanSettings
 from delt_exp.runtime import Runtime
@@ -30,8 +31,8 @@ from delt_exp.stages import (
     TrainedModel,
     corpus_stage,
     scores_stage,
+    text_stage,
     tokenizer_stage,
-    tokens_stage,
     training_stage,
 )
 from delt_exp.store import Store
@@ -88,6 +89,7 @@ class Outcome:
 
     kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch.
     overlap: evaluation dataset -> documents it shares with the training and the target set.
+    model_notes: what was found in pretrained weights, a sentence each.
     """
 
     started: datetime
@@ -103,6 +105,7 @@ class Outcome:
     measures: list[Measure]
     alignment: list[dict[str, Any]]
     overlap: dict[str, dict[str, int]]
+    model_notes: list[str]
     store: Store
 
 
@@ -138,6 +141,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     """Score, select, order, train and evaluate, stage by stage."""
     started, clock, store = datetime.now(UTC), time.monotonic(), parts.store
     tokenizer, candidates, target = read(parts)
+    model_notes = check_models(parts, fetch=True)
     rehearse(parts, candidates, tokenizer, cfg.seed)
     overlap = _overlap(parts, tokenizer, candidates, target)
 
@@ -158,7 +162,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     seconds = time.monotonic() - clock
     return Outcome(
         started, seconds, candidates, target, tokenizer, table, kept, order, plan, model, measures, alignment, overlap,
-        store,
+        model_notes, store,
     )  # fmt: skip
 
 
@@ -166,12 +170,12 @@ def read(parts: Components) -> tuple[Tokenizer, TokenizedCorpus, TokenizedCorpus
     """Return tokenizer, candidates and, for a scorer that reads it, the target set."""
     corpus = corpus_stage(parts.store, parts.train_dataset, parts.corpus)
     tokenizer = tokenizer_stage(parts.store, parts.tokenizer, corpus)
-    candidates = tokens_stage(parts.store, corpus, tokenizer)
+    candidates = text_stage(parts.store, corpus, tokenizer)
     if not parts.scorer.READS_TARGET:
         return tokenizer, candidates, None
     settings = replace(parts.corpus, drop_duplicates=False)
     target = corpus_stage(parts.store, parts.target_dataset, settings)
-    return tokenizer, candidates, tokens_stage(parts.store, target, tokenizer)
+    return tokenizer, candidates, text_stage(parts.store, target, tokenizer)
 
 
 def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer, seed: int) -> None:

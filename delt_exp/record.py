@@ -68,6 +68,7 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
             "target": _describe(outcome.target) if outcome.target is not None else None,
             "overlap": outcome.overlap,
         },
+        "model_notes": outcome.model_notes,
         "score": {
             **asdict(outcome.table.meaning),
             "digest": outcome.table.digest,

@@ -8,14 +8,18 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from delt_exp import corpus as corpus_module
 from delt_exp import tokens as tokens_module
 from delt_exp import train as train_module
-from delt_exp.corpus import Corpus, CorpusSettings, write_corpus
+from delt_exp.corpus import Corpus, CorpusSettings, write_corpus, write_part
 from delt_exp.dataset.base import Dataset
+from delt_exp.errors import DataError
 from delt_exp.files import write_json
 from delt_exp.identity import identity
 from delt_exp.metrics_file import MetricsFile
+from delt_exp.progress import say
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Forecasting, Pool, Scorer, TokenizedCorpus
 from delt_exp.scorer.table import ScoreTable
@@ -43,6 +47,24 @@ def tokens_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> Tokenize
     inputs = {"corpus": corpus.digest, "tokenizer": tokenizer.digest, "format": tokens_module.FORMAT}
     use = store.get("tokens", inputs, lambda folder: write_tokens(corpus, tokenizer, folder))
     return TokenizedCorpus(corpus, Tokens(use.path))
+
+
+def text_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> TokenizedCorpus:
+    """Return a corpus with its token ids, without documents whose text has no token; their number is in its counts.
+
+    A normaliser can take away all there is, zero-width characters for example. Raises DataError when none is left.
+    """
+    whole = tokens_stage(store, corpus, tokenizer)
+    kept = np.flatnonzero(whole.tokens.lengths > whole.tokens.prompt_tokens)
+    num_empty = len(whole) - len(kept)
+    if not num_empty:
+        return whole
+    if not len(kept):
+        raise DataError(f"the tokenizer makes no token of any of {len(whole)} documents; choose another tokenizer")
+    say(f"{num_empty} of {len(whole)} documents have text but no token under this tokenizer: they are left out")
+    inputs = {"corpus": corpus.digest, "tokens": whole.tokens.digest, "format": corpus_module.FORMAT}
+    part = Corpus(store.get("corpus", inputs, lambda folder: write_part(corpus, kept, folder)).path)
+    return tokens_stage(store, part, tokenizer)
 
 
 def scores_stage(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from delt_exp.errors import ConfigError
-from delt_exp.model.pretrained import load_pretrained, position_limit
+from delt_exp.model.pretrained import check_ids, load_base_model, load_pretrained, position_limit
 from delt_exp.probe.base import ProbeModel
 from delt_exp.runtime import Runtime
 
@@ -27,11 +27,12 @@ def packaged_encoder() -> str | None:
 
 def load_encoder(name: str, revision: str | None, pooling: str, context_tokens: int, runtime: Runtime) -> Encode:
     """Return the function from documents to unit vectors [N, D]; raises DependencyError or ConfigError."""
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoTokenizer
 
     device = runtime.torch_device()
-    network = load_pretrained(AutoModel, name, revision, dtype=torch.float32).to(device).eval()
+    network = load_base_model(name, revision).to(device)
     tokenizer = load_pretrained(AutoTokenizer, name, revision)
+    check_ids(tokenizer, network.get_input_embeddings().weight.shape[0], name)
     _check_context(context_tokens, position_limit(network.config), name)
 
     def hidden(documents: list[str]) -> tuple[Tensor, Tensor]:

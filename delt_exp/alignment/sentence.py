@@ -1,6 +1,6 @@
 """Alignment by sentence embeddings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ from delt_exp.alignment.documents import drawn
 from delt_exp.alignment.interval import mean_cosine
 from delt_exp.checks import check_choice, check_integer
 from delt_exp.errors import DataError
-from delt_exp.model.pretrained import pretrained_fingerprint
+from delt_exp.model.pretrained import check_model, check_models, pretrained_fingerprint
 from delt_exp.probe.base import Probe
 from delt_exp.scorer.table import Meaning
 
@@ -45,6 +45,16 @@ class SentenceAlignment:
     @property
     def meaning(self) -> Meaning:
         return Meaning("sentence alignment", "cosine", "higher", "How close documents of the two texts are in meaning.")
+
+    def check_weights(self, *, fetch: bool) -> Sequence[str]:
+        """Return notes on the weights of the encoder, or the probe; raises DeltError for unsound ones."""
+        from delt_exp.alignment.encoder import packaged_encoder
+
+        name = packaged_encoder() if self.encoder == "auto" else self.encoder
+        if name is None or name == "probe":
+            return check_models(self.probe, fetch=fetch)
+        found = check_model(name, self.revision, fetch=fetch, causal=False)
+        return [] if found is None else found.notes
 
     def inputs(self, resources: Resources) -> dict[str, Any]:
         from delt_exp.alignment.encoder import packaged_encoder

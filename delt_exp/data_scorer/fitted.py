@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from delt_exp.data_scorer.averages import average_over_positions
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.files import digest, file_sha256, read_json, written_aside
+from delt_exp.model.pretrained import load_base_model
 from delt_exp.runtime import Runtime
 from delt_exp.tokens import Tokens
 
@@ -75,10 +75,8 @@ class FittedScorer:
     @classmethod
     def load(cls, folder: Path) -> "FittedScorer":
         """Read what a data scorer's `fit` wrote, in evaluation mode on the CPU."""
-        from transformers import AutoModel
-
         reading = Reading(**read_json(folder / "fit.json")["reading"])
-        body = AutoModel.from_pretrained(folder / "body", local_files_only=True, dtype=torch.float32)
+        body = load_base_model(folder / "body")
         head = load_file(folder / "head.safetensors")
         regressor = Regressor(body, head["weight"].shape[1], reading.layers)
         regressor.head.load_state_dict(head)

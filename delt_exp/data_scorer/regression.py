@@ -53,6 +53,11 @@ class Regression:
             check_number("data_scorer.clip_norm", self.clip_norm, "(0, inf)")
         check_integer("data_scorer.seed", self.seed, at_least=0)
 
+    def check(self, proxy: ProxyModel) -> None:
+        """Raise ConfigError when the body cannot read what the proxy's tokenizer gives."""
+        if self.body is not None:
+            self.body.check(proxy.tokenizer)
+
     def fit(
         self, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime, precision: str
     ) -> "FittedScorer":

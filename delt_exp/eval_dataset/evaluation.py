@@ -17,11 +17,12 @@ from delt_exp.runtime import Runtime
 def loaded_network(subject: Subject, runtime: Runtime) -> Iterator[Any]:
     """Load the subject's network on the runtime's device, in float32 and evaluation mode; its memory is freed after."""
     import torch
-    from transformers import AutoModelForCausalLM
 
-    network = AutoModelForCausalLM.from_pretrained(subject.model.pretrained, dtype=torch.float32)
+    from delt_exp.model.pretrained import load_causal_lm
+
+    network = load_causal_lm(subject.model.pretrained)
     try:
-        yield network.to(runtime.torch_device()).eval()
+        yield network.to(runtime.torch_device())
     finally:
         network.to("meta")  # gives the memory back even where somebody still holds the object
         if torch.cuda.is_available():

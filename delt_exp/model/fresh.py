@@ -8,6 +8,8 @@ from delt_exp.errors import ConfigError
 from delt_exp.model.pretrained import POSITION_SETTINGS, position_limit
 from delt_exp.tokenizer.base import Tokenizer
 
+ALWAYS_CAUSAL = ("gpt2", "gpt_neox", "llama", "mistral", "olmo2", "opt", "phi3", "qwen2", "qwen3")
+
 
 @dataclass(frozen=True)
 class FreshNetwork:
@@ -34,7 +36,12 @@ class FreshNetwork:
             return AutoModelForCausalLM.from_config(config)
 
     def check(self, tokenizer: Tokenizer) -> None:
-        """Accept any tokenizer: the vocabulary is made to fit."""
+        """Accept any tokenizer, as the vocabulary is made to fit; raises ConfigError for a network that reads ahead."""
+        if self.architecture in ALWAYS_CAUSAL:  # spares the import of `transformers` as below
+            return
+        from delt_exp.model.weights import refuse_reading_ahead
+
+        refuse_reading_ahead(self.make(tokenizer, seed=0), self.architecture)
 
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         """Return how many positions the network takes, None for no limit; raises ConfigError as `make` does."""

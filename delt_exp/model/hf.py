@@ -1,10 +1,18 @@
 """Continue from any pretrained causal language model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from delt_exp.errors import ConfigError
-from delt_exp.model.pretrained import load_pretrained, position_limit, pretrained_fingerprint
+from delt_exp.model.pretrained import (
+    check_ids,
+    check_weights,
+    load_causal_lm,
+    load_pretrained,
+    position_limit,
+    pretrained_fingerprint,
+)
 from delt_exp.tokenizer.base import Tokenizer
 
 
@@ -21,14 +29,19 @@ class PretrainedNetwork:
         return pretrained_fingerprint(self.name, self.revision)
 
     def make(self, tokenizer: Tokenizer, seed: int) -> Any:
-        """Return the network in float32; raises ConfigError when the tokenizer is not the one it was trained with."""
-        import torch
-        from transformers import AutoModelForCausalLM
+        """Return the network in float32, its weights checked: see `load_causal_lm`."""
+        return load_causal_lm(self.name, self.revision)
 
-        return load_pretrained(AutoModelForCausalLM, self.name, self.revision, dtype=torch.float32)
+    def check_weights(self, *, fetch: bool) -> Sequence[str]:
+        """Return notes on the weights; raises DeltError for unsound ones."""
+        found = check_weights(self.name, self.revision, fetch=fetch)
+        return [] if found is None else found.notes
 
     def check(self, tokenizer: Tokenizer) -> None:
-        """Raise ConfigError for another tokenizer: its ids mean nothing to the model."""
+        """Raise ConfigError for another tokenizer, whose ids mean nothing to the model, and for ids beyond it.
+
+        Raises for unsound weights too, where they are at hand.
+        """
         from transformers import AutoTokenizer
 
         own = load_pretrained(AutoTokenizer, self.name, self.revision).get_vocab()
@@ -38,6 +51,9 @@ class PretrainedNetwork:
                 f"the tokenizer gives other ids than {self.name!r} was trained with; "
                 f"use its own: tokenizer=hf tokenizer.name={self.name}"
             )
+        found = check_weights(self.name, self.revision, fetch=False)
+        if found is not None:
+            check_ids(tokenizer.pretrained(), found.embedding_rows, self.name)
 
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         """Return how many positions the pretrained model takes, None for no limit."""

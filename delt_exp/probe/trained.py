@@ -38,9 +38,7 @@ class TrainedProbe:
         return {"probe_precision": resources.trainer.resolved_precision()}
 
     def prepare(self, resources: "Resources") -> ProbeModel:
-        import torch
-        from transformers import AutoModelForCausalLM
-
+        from delt_exp.model.pretrained import load_causal_lm
         from delt_exp.stages import corpus_stage, tokenizer_stage, tokens_stage, training_stage
         from delt_exp.train import TrainJob
 
@@ -53,7 +51,6 @@ class TrainedProbe:
         plan = self.recipe.plan(tokens, order, settings)
         seed = seed_for(self.seed, "training of the probe")
         job = TrainJob(self.recipe, plan, tokenizer, resources.trainer, seed, "probe.recipe")
-        model = training_stage(store, job)
-        network = AutoModelForCausalLM.from_pretrained(model.pretrained, dtype=torch.float32).eval()
+        network = load_causal_lm(training_stage(store, job).pretrained)
         limit = self.recipe.network.position_limit(tokenizer)
         return ProbeModel(network.to(resources.runtime.torch_device()), tokenizer, limit)

@@ -36,8 +36,7 @@ class TrainedProxy:
         return self.train_on == "target"
 
     def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
-        from transformers import AutoModelForCausalLM
-
+        from delt_exp.model.pretrained import load_causal_lm
         from delt_exp.stages import training_stage
         from delt_exp.train import TrainJob
 
@@ -49,8 +48,7 @@ class TrainedProxy:
         plan = self.recipe.plan(text.tokens, order, settings)
         seed = seed_for(self.seed, "training of the proxy")
         job = TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, seed, "proxy.recipe")
-        model = training_stage(pool.store, job)
-        network = AutoModelForCausalLM.from_pretrained(model.pretrained).eval()
+        network = load_causal_lm(training_stage(pool.store, job).pretrained)
         target = None if pool.target is None else pool.target.tokens
         return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target, self.recipe.context_tokens)
 

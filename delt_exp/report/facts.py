@@ -135,6 +135,7 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
             if shared[key]:
                 part = f"{count(shared[key])} of {count(shared['documents'])} documents of {name}"
                 found.append(Caution(True, f"{part} are also in the {place}: results on {name} may flatter the model."))
+    found += [Caution(True, f"{note}.") for note in record.get("model_notes", [])]
     for role, data in (("training", record["data"]["train"]), ("target", record["data"]["target"])):
         found += [Caution(False, text) for text in (_losses(role, data["counts"]) if data else [])]
     for result in record["results"]:
@@ -155,6 +156,9 @@ def _losses(role: str, counts: Mapping[str, int]) -> list[str]:
     if counts["empty"]:
         part = f"{count(counts['empty'])} of {count(counts['read'])} {role} documents"
         texts.append(f"{part} had no text and were skipped.")
+    if counts.get("without_tokens"):
+        part = f"{count(counts['without_tokens'])} of {count(counts['read'])} {role} documents"
+        texts.append(f"{part} have text of which the tokenizer makes no token; they were left out.")
     if counts["duplicates"]:
         fate = "dropped" if counts["duplicates_dropped"] else "kept"
         texts.append(f"{count(counts['duplicates'])} {role} documents are exact copies of others; they were {fate}.")
@@ -169,12 +173,14 @@ def largest_sources(by_source: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return how the documents read became the documents used, line by line; the lines before the last add up to it."""
     counts, documents = data["counts"], data["documents"]
-    pieces = documents + counts["duplicates_dropped"] - (counts["read"] - counts["empty"])
+    without_tokens = counts.get("without_tokens", 0)
+    pieces = documents + counts["duplicates_dropped"] + without_tokens - (counts["read"] - counts["empty"])
     return [
         ("documents read", counts["read"]),
         ("without text, skipped", -counts["empty"]),
         (f"extra pieces of {count(counts['split'])} long documents that were cut", pieces),
         ("exact copies, dropped", -counts["duplicates_dropped"]),
+        *([("without a token, left out", -without_tokens)] if without_tokens else []),
         ("documents used", documents),
     ]
 

@@ -90,6 +90,8 @@ class LqsScorer:
         phases: dict[str, Any] = {}
         with _timed(phases, "warm start"):
             proxy = self.proxy.prepare(pool, runtime)
+        if self.data_scorer is not None:
+            self.data_scorer.check(proxy)
         rows = self._proxy_rows(pool.candidates.corpus.ids)
         labels = self._annotate(pool, proxy, rows, runtime, phases)
         if self.data_scorer is None:

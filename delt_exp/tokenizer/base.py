@@ -94,11 +94,20 @@ def save_tokenizer(tokenizer: Any, folder: Path, name: str) -> None:
     if not getattr(tokenizer, "is_fast", False):
         raise ConfigError(f"tokenizer {name!r} has no fast (Rust) version; choose one that has a tokenizer.json")
     if tokenizer.eos_token_id is None:
-        raise ConfigError(f"tokenizer {name!r} has no end-of-text token, which separates documents here")
+        raise ConfigError(
+            f"tokenizer {name!r} has no end-of-text token, which separates documents here; name one of its tokens as "
+            f"eos_token of tokenizer, proxy or probe, wherever {name!r} stands: {special_tokens(tokenizer)}"
+        )
     tokenizer.save_pretrained(folder)
     meta = {"vocab_size": len(tokenizer), "eos_id": tokenizer.eos_token_id}
     content = file_sha256(folder / "tokenizer.json")
     write_json(folder / "meta.json", {**meta, "digest": f"{content[:16]}-{meta['eos_id']}"})
+
+
+def special_tokens(tokenizer: Any) -> str:
+    """Return in words which special tokens a `transformers` tokenizer has."""
+    special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return f"its special tokens are {', '.join(special)}" if special else "it has no special tokens"
 
 
 def wrap(rust: "RustTokenizer") -> Any:

@@ -5,18 +5,23 @@ from pathlib import Path
 from typing import ClassVar
 
 from delt_exp.corpus import Corpus
+from delt_exp.errors import ConfigError
 from delt_exp.model.pretrained import load_pretrained, pretrained_fingerprint
-from delt_exp.tokenizer.base import save_tokenizer
+from delt_exp.tokenizer.base import save_tokenizer, special_tokens
 
 
 @dataclass(frozen=True)
 class HfTokenizer:
-    """The tokenizer of a pretrained model: `name` is a Hub name or a folder, `revision` a branch, tag or commit."""
+    """The tokenizer of a pretrained model: `name` is a Hub name or a folder, `revision` a branch, tag or commit.
+
+    eos_token: the one of its tokens that ends a document; null is what the tokenizer names so.
+    """
 
     VERSION: ClassVar[int] = 1
     READS_CORPUS: ClassVar[bool] = False
     name: str
     revision: str | None
+    eos_token: str | None
 
     def fingerprint(self) -> str:
         """Return what identifies the files behind `name`."""
@@ -25,4 +30,11 @@ class HfTokenizer:
     def make(self, corpus: Corpus, folder: Path) -> None:
         from transformers import AutoTokenizer
 
-        save_tokenizer(load_pretrained(AutoTokenizer, self.name, self.revision), folder, self.name)
+        tokenizer = load_pretrained(AutoTokenizer, self.name, self.revision)
+        if self.eos_token is not None:
+            if self.eos_token not in tokenizer.get_vocab():
+                raise ConfigError(
+                    f"eos_token is {self.eos_token!r}, no token of {self.name!r}; {special_tokens(tokenizer)}"
+                )
+            tokenizer.eos_token = self.eos_token
+        save_tokenizer(tokenizer, folder, self.name)

@@ -37,7 +37,7 @@ def save_pretrained(pool, folder):
 def test_the_score_is_the_mean_loss_of_one_document_at_a_time(pool, tmp_path):
     folder = new_folder(tmp_path)
     network = save_pretrained(pool, folder).eval()
-    proxy = PretrainedProxy(name=str(folder), revision=None, context_tokens=64)
+    proxy = PretrainedProxy(name=str(folder), revision=None, context_tokens=64, eos_token=None)
     scores = PerplexityScorer(proxy).score(pool, RUNTIME)
     for row, text in enumerate(pool.candidates.corpus.texts()):
         ids = torch.tensor([[pool.tokenizer.eos_id, *pool.tokenizer.encode([text])[0]]])

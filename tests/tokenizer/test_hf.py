@@ -20,7 +20,7 @@ def original(tmp_path):
 
 def load(name, tmp_path):
     tokenizer = Tokenizer(new_folder(tmp_path))
-    HfTokenizer(str(name), None).make(make_corpus(tmp_path, TEXTS), tokenizer.folder)
+    HfTokenizer(str(name), None, None).make(make_corpus(tmp_path, TEXTS), tokenizer.folder)
     return tokenizer
 
 

@@ -125,6 +125,32 @@ def _finish(
     write_json(folder / "meta.json", meta)
 
 
+def write_part(corpus: "Corpus", is_kept: NDArray[np.bool_], folder: Path) -> None:
+    """Write the kept documents of a corpus to `folder`, the others counted as `contaminated`; DataError for none."""
+    rows = np.flatnonzero(is_kept)
+    if not len(rows):
+        raise DataError(
+            f"all {len(corpus)} documents are, or nearly are, in the target or an evaluation set; give other "
+            "documents, or decontaminate=false to keep them"
+        )
+    with (folder / "text.bin").open("wb", buffering=1 << 20) as file:
+        for prompt, text in corpus.read(rows):
+            file.write(prompt.encode() + text.encode())
+    columns = {"ids": corpus.ids, "prompt_bytes": corpus.prompt_bytes, "text_bytes": corpus.text_bytes}
+    kept = {name: column[rows] for name, column in columns.items()} | {"sources": corpus.source_codes[rows]}
+    sizes = kept["prompt_bytes"].astype(np.int64) + kept["text_bytes"]
+    for name, values in (kept | {"offsets": np.cumsum(sizes) - sizes}).items():
+        np.save(folder / f"{name}.npy", values)
+    meta = {
+        **corpus.meta,
+        "documents": len(rows),
+        "text_bytes": int(kept["text_bytes"].sum(dtype=np.int64)),
+        "counts": {**corpus.meta["counts"], "contaminated": len(corpus) - len(rows)},
+        "digest": digest(kept["ids"], kept["sources"], corpus.meta["sources"]),
+    }
+    write_json(folder / "meta.json", meta)
+
+
 @dataclass(frozen=True)
 class Corpus:
     """Read-only view of a corpus folder; row i is document i everywhere in the program."""

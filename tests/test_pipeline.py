@@ -79,7 +79,28 @@ def test_evaluation_of_training_text_is_reported_as_overlap(tmp_path, monkeypatc
     shutil.copy("train.jsonl", "eval.jsonl")
     command(monkeypatch, "scorer=random")
     (record,) = records()
-    assert record["data"]["overlap"]["jsonl"] == {"documents": 80, "in_train": 80, "in_target": 0}
+    assert record["data"]["overlap"]["jsonl"] == {"documents": 80, "in_train": 80, "near_train": 0}
+    assert record["data"]["target_overlap"] is None
+
+
+@pytest.mark.parametrize("decontaminate", [False, True])
+def test_a_target_among_the_candidates_is_said_in_record_page_and_log_or_taken_out(
+    tmp_path, monkeypatch, capsys, decontaminate
+):
+    write_texts(tmp_path)
+    train = [f"{i} a sentence of its own with word {i} and number {i * i} in it" for i in range(60)]
+    write_jsonl(tmp_path / "train.jsonl", [{"text": text} for text in train])
+    target = [*train[:5], *(text.upper() for text in train[5:8]), "something else entirely"]
+    write_jsonl(tmp_path / "target.jsonl", [{"text": text} for text in target])
+    command(monkeypatch, f"decontaminate={decontaminate}")
+    (record,) = records()
+    page, log = (Path("outputs/runs") / record["name"] / "report.html").read_text(), capsys.readouterr().err
+    sentence = "5 of 9 documents of the target set are also and 3 nearly among the candidates"
+    assert (sentence in page, sentence in log) == (not decontaminate, not decontaminate)
+    counts = {"in_train": 0, "near_train": 0} if decontaminate else {"in_train": 5, "near_train": 3}
+    assert record["data"]["target_overlap"] == {"documents": 9, **counts}
+    assert record["data"]["train"]["documents"] == (52 if decontaminate else 60)
+    assert ("in or nearly in another set, left out" in page) == decontaminate
 
 
 def test_a_second_run_computes_nothing_and_says_the_same(tmp_path, monkeypatch):

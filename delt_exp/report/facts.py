@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from delt_exp.overlap import overlap_sentences
 from delt_exp.report.numbers import compact, count, seconds, share, value
 
 Record = Mapping[str, Any]
@@ -123,11 +124,8 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
         found.append(
             Caution(True, f"The order of training is not verified ({reason}): do not compare orders by this run.")
         )
-    for name, shared in record["data"]["overlap"].items():
-        for key, place in (("in_train", "training set"), ("in_target", "target set, which the scores are based on")):
-            if shared[key]:
-                part = f"{count(shared[key])} of {count(shared['documents'])} documents of {name}"
-                found.append(Caution(True, f"{part} are also in the {place}: results on {name} may flatter the model."))
+    data = record["data"]
+    found += [Caution(True, text) for text in overlap_sentences(data.get("target_overlap"), data["overlap"])]
     for role, data in (("training", record["data"]["train"]), ("target", record["data"]["target"])):
         found += [Caution(False, text) for text in (_losses(role, data["counts"]) if data else [])]
     for result in record["results"]:
@@ -160,12 +158,14 @@ def largest_sources(by_source: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return how the documents read became the documents used, line by line; the lines before the last add up to it."""
     counts, documents = data["counts"], data["documents"]
-    pieces = documents + counts["duplicates_dropped"] - (counts["read"] - counts["empty"])
+    contaminated = counts.get("contaminated", 0)
+    pieces = documents + contaminated + counts["duplicates_dropped"] - (counts["read"] - counts["empty"])
     return [
         ("documents read", counts["read"]),
         ("without text, skipped", -counts["empty"]),
         (f"extra pieces of {count(counts['split'])} long documents that were cut", pieces),
         ("exact copies, dropped", -counts["duplicates_dropped"]),
+        *([("in or nearly in another set, left out", -contaminated)] if contaminated else []),
         ("documents used", documents),
     ]
 

@@ -66,7 +66,8 @@ RECORD: dict[str, Any] = {
     "data": {
         "train": described(40),
         "target": described(9),
-        "overlap": {"code": {"documents": 57, "in_train": 0, "in_target": 0}},
+        "overlap": {"code": {"documents": 57, "in_train": 0, "near_train": 0, "in_target": 0, "near_target": 0}},
+        "target_overlap": {"documents": 9, "in_train": 0, "near_train": 0},
     },
     "score": {
         "fit": None,

@@ -10,6 +10,7 @@ from delt_exp.cli_help import options
 from delt_exp.config import build
 from delt_exp.run_name import register_resolvers
 from delt_exp.study.alignment import Pair, is_diagonal
+from delt_exp.study.definition import at_seed
 
 STUDIES = options(CONF, "study")
 
@@ -35,7 +36,7 @@ def first_jobs(name):
     while unseen:
         job = max(jobs, key=lambda job: len(unseen.intersection(job.overrides)))
         unseen.difference_update(job.overrides)
-        texts = [text.replace("{base}", "base") for text in (*common, *job.overrides)]
+        texts = [text.replace("{base}", "base") for text in at_seed([*common, *job.overrides], job.seed)]
         found.append((job, compose("config", texts)))
     return found
 

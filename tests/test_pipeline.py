@@ -109,9 +109,43 @@ def test_a_second_run_computes_nothing_and_says_the_same(tmp_path, monkeypatch):
     (first,) = records()
     command(monkeypatch)
     (second,) = records()
-    assert all(stage["cached"] for stage in second["stages"])
+    (finding,) = second["found_by"]
+    assert finding["computed"] == []
     assert second["results"] == first["results"]
     assert second["training"] == first["training"]
+
+
+def test_a_found_run_keeps_who_computed_it_and_notes_who_found_it(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch, "scorer=length")
+    (first,) = records()
+    for text in ("corpus", "evaluation"):  # freed, so that finding the run computes these again
+        shutil.rmtree(tmp_path / "outputs" / "store" / text)
+    command(monkeypatch, "scorer=length", "runtime.batch_tokens=100")
+    command(monkeypatch, "scorer=length")
+    (last,) = records()
+    assert first["found_by"] == []
+    assert {key: value for key, value in last.items() if key not in ("found_by", "config")} == {
+        key: value for key, value in first.items() if key not in ("found_by", "config")
+    }
+    one, other = last["found_by"]
+    assert {stage["stage"] for stage in one["computed"]} == {"corpus", "evaluation"}
+    assert (other["computed"], "batch_tokens" in one["command"]) == ([], True)
+    assert (one["group"], one["commit"], one["started"] >= first["started"]) == (None, first["commit"], True)
+    page = (Path("outputs/runs") / last["name"] / "report.html").read_text()
+    assert page.index(first["command"].split("scorer=")[1]) < page.index("Found again") < page.index(one["command"])
+
+
+def test_a_run_that_is_computed_again_is_a_new_one(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch, "scorer=length")
+    command(monkeypatch, "scorer=length")
+    shutil.rmtree(tmp_path / "outputs" / "store" / "model")
+    command(monkeypatch, "scorer=length", "runtime.batch_tokens=100")
+    (record,) = records()
+    assert record["found_by"] == []
+    assert "batch_tokens" in record["command"]
+    assert not all(stage["cached"] for stage in record["stages"] if stage["stage"] == "model")
 
 
 def test_equal_sequences_share_one_training(tmp_path, monkeypatch):
@@ -129,7 +163,7 @@ def test_speed_settings_reuse_everything(tmp_path, monkeypatch):
     command(monkeypatch)
     command(monkeypatch, "runtime.batch_tokens=100", "trainer.micro_batch_items=2", "trainer.checkpoint_steps=7")
     (record,) = records()
-    assert all(stage["cached"] for stage in record["stages"])
+    assert record["found_by"][0]["computed"] == []
 
 
 def test_warm_and_cold_stores_give_the_same_bits(tmp_path, monkeypatch):

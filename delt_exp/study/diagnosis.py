@@ -156,9 +156,9 @@ def scorers_table(panel: Panel, scores: ByScorer, ratio: float, suffix: str) -> 
         "Spearman with length", "share between sources", "scoring [s]", "scoring [TFLOPs]", "peak of scoring [GB]",
     ]  # fmt: skip
     note = (
-        "Higher scores count as better. A score that differs between seeds as much as a random one cannot help; "
-        "where the seeds share one scoring, that is not measured. A score that follows length is a stand-in for it. Share between sources: eta squared of the ranks, empty for one "
-        "source. Means over seeds."
+        "Higher scores count as better. A score that differs between seeds as much as a random one cannot help; where "
+        "the seeds share one scoring, that is not measured. A score that follows length is a stand-in for it. Share "
+        "between sources: eta squared of the ranks, empty for one source. Means over seeds."
     )
     return Table(f"scorers{suffix}", "What the scores are made of", note, columns, rows)
 

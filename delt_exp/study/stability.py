@@ -24,7 +24,8 @@ class StabilityReport:
     """Agreement of scores between runs of one scorer that differ in exactly one of `dimensions`, or in the seed.
 
     Scores are turned so that higher is better. Intervals are t over seeds at level `alpha`, where two have pairs;
-    pairs of seeds share seeds and get none. Runs that share one scoring measure nothing. overlap_ratio: share of best documents that is compared.
+    pairs of seeds share seeds and get none. Runs that share one scoring measure nothing. overlap_ratio: share of best
+    documents that is compared.
     """
 
     dimensions: Sequence[str]
@@ -49,8 +50,8 @@ class StabilityReport:
         best = f"overlap of the best {100 * self.overlap_ratio:g} %"
         note = (
             "Mean over pairs of runs that differ in nothing else, with the t-interval over seeds where there is one. "
-            f"By chance Spearman's correlation is 0 and the overlap {self.overlap_ratio:g}. Not measured: the runs share "
-            "one scoring, which does not depend on what differs or whose own seed stayed the same."
+            f"By chance Spearman's correlation is 0 and the overlap {self.overlap_ratio:g}. Not measured: the runs "
+            "share one scoring, which does not depend on what differs or whose own seed stayed the same."
         )
         table = Table("stability", "Agreement of a score with itself", note,
                       ["scorer", "what differs", "Spearman", best, "pairs"], rows)  # fmt: skip

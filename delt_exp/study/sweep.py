@@ -15,6 +15,7 @@ from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.progress import say, track
 from delt_exp.run_name import common_settings, group_name
 from delt_exp.study.account import Account, account
+from delt_exp.study.data import missing_files, summary
 from delt_exp.study.definition import Job, Study, at_seed
 from delt_exp.study.forecast import gpu_hours, outlook
 from delt_exp.study.logged import log_study
@@ -46,8 +47,13 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     record = StudyRecord(folder, name, study.question, common_settings(cfg), runs, [])
     if (folder / FILE).exists():
         record.continue_from(read_study(folder)[0])
+    missing = missing_files(configs)
+    if missing and not cfg.dry_run:
+        raise DataError(summary(missing))
     _announce(record, study, configs)
     if cfg.dry_run:
+        if missing:
+            say(f"warning: {summary(missing)}")
         return []
     record.write(cfg.study)
     started, since = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,6 +1,9 @@
 """The page of a comparison in a real browser: it opens without a complaint, its tables sort and filter."""
 
+import http.server
 import json
+import re
+import threading
 from dataclasses import replace
 
 import pytest
@@ -75,6 +78,61 @@ def test_a_browser_draws_sorts_and_filters_without_a_complaint(tmp_path):
     assert [name for name in seen["descending"] if name.startswith("lqs")] == [worst, best]
     assert seen["filtered"] == [worst]
     assert seen["plots"] == [True] * 5
+
+
+def test_plotly_can_send_a_figure_nowhere(tmp_path):
+    """Every figure is drawn with the one configuration that the page carries."""
+    html = write_page(write_study(tmp_path, ARMS)).read_text()
+    config = json.loads(html.split('id="plotly-config">')[1].split("</script>")[0])
+    shut = ("showSendToCloud", "showEditInChartStudio", "showLink", "sendData", "displaylogo")
+    assert {key: config[key] for key in shut} == dict.fromkeys(shut, False)
+    assert config["plotlyServerURL"] == ""
+    own = html.rsplit("<script>", 1)[1]
+    assert own.count("Plotly.newPlot(") == len(re.findall(r"Plotly\.newPlot\([^;]*, config\);", own)) == 1
+    policy = next(a["content"] for tag, a in Page(html).tags if tag == "meta" and "http-equiv" in a)
+    assert {"default-src 'none'", "connect-src 'none'", "form-action 'none'"} <= set(policy.split("; "))
+
+
+# Presses every button of every figure, and tries what a script could try to send something away.
+PRESS = """
+<pre id="asked"></pre><script>
+const buttons = [...document.querySelectorAll(".modebar-btn")].filter((b) => !b.dataset.title.startsWith("Download"));
+buttons.forEach((button) => button.click());
+fetch("http://127.0.0.1:PORT/fetched").catch(() => {});
+new Image().src = "http://127.0.0.1:PORT/image";
+const titles = buttons.map((button) => button.dataset.title);
+document.getElementById("asked").textContent = JSON.stringify({ titles });
+</script>
+"""
+
+
+@needs_browser
+def test_no_button_and_no_script_of_a_page_makes_a_request(tmp_path):
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_POST = do_GET
+
+        def log_message(self, *arguments):
+            """Say nothing."""
+
+    page = write_page(write_study(tmp_path, ARMS))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        pressed = page.with_name("pressed.html")
+        script = PRESS.replace("PORT", str(server.server_port))
+        pressed.write_text(page.read_text().replace("</body>", f"{script}</body>"))
+        found, console = browse(pressed, tmp_path)
+        server.shutdown()
+    seen = json.loads("{" + found.text.split('{"titles"')[1].join(['"titles"', ""]).split("}")[0] + "}")
+    assert len(seen["titles"]) > 10
+    assert not [title for title in seen["titles"] if "cloud" in title.lower() or "share" in title.lower()]
+    assert {"fetched", "image"} <= {word for line in console for word in re.findall(r"fetched|image", line)}  # refused
+    assert asked == []
 
 
 @needs_browser

@@ -80,8 +80,9 @@ def test_a_study_runs_its_jobs_and_writes_its_page(finished):
 
 def test_a_repeated_study_computes_nothing(finished):
     study, _ = read_study(finished)
-    stages = [stage for run in study.finished() for stage in run.record()["stages"]]
-    assert all(stage["cached"] for stage in stages)
+    findings = [run.record()["found_by"] for run in study.finished()]
+    assert [[finding["computed"] for finding in found] for found in findings] == [[[]]] * len(study.runs)
+    assert all(run.record()["seconds"] > 10 * run.record()["found_by"][0]["seconds"] for run in study.runs[:1])
     first, second = study.accounts
     # Every seed spoils the corpus anew; documents are not reordered, so that both scorers train one sequence.
     assert first.computed == {"corpus": 2, "tokenizer": 1, "tokens": 2, "scores": 4, "model": 2}

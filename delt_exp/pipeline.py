@@ -185,23 +185,29 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
 
 def read(parts: Components) -> tuple[Tokenizer, TokenizedCorpus, TokenizedCorpus | None]:
     """Return tokenizer, candidates and, for a scorer that reads it, the target set."""
+    candidates, target = read_corpora(parts)
+    tokenizer = tokenizer_stage(parts.store, parts.tokenizer, candidates)
+    tokens = partial(tokens_stage, parts.store, tokenizer=tokenizer)
+    return tokenizer, tokens(candidates), None if target is None else tokens(target)
+
+
+def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
+    """Return the documents of candidates and target; decontaminated where that is asked for."""
     store = parts.store
-    corpus = corpus_stage(store, parts.train_dataset, parts.corpus)
+    candidates = corpus_stage(store, parts.train_dataset, parts.corpus)
     target = None
     if parts.scorer.READS_TARGET:
         target = corpus_stage(store, parts.target_dataset, replace(parts.corpus, drop_duplicates=False))
     if parts.decontaminate:
-        evaluation = list(_evaluation_texts(parts).values())
+        others = list(evaluation_texts(parts).values())
         if target is not None:
-            target = decontaminated_stage(store, target, evaluation) if evaluation else target
-        others = evaluation if target is None else [target, *evaluation]
-        corpus = decontaminated_stage(store, corpus, others) if others else corpus
-    tokenizer = tokenizer_stage(store, parts.tokenizer, corpus)
-    candidates = tokens_stage(store, corpus, tokenizer)
-    return tokenizer, candidates, None if target is None else tokens_stage(store, target, tokenizer)
+            target = decontaminated_stage(store, target, others)
+            others.append(target)
+        candidates = decontaminated_stage(store, candidates, others)
+    return candidates, target
 
 
-def _evaluation_texts(parts: Components) -> dict[str, Corpus]:
+def evaluation_texts(parts: Components) -> dict[str, Corpus]:
     """Return the evaluation datasets whose text is at hand."""
     texts = {name: dataset.text(parts.store) for name, dataset in parts.eval_dataset.items()}
     return {name: text for name, text in texts.items() if text is not None}
@@ -231,7 +237,7 @@ def _alignment(
     parts: Components, tokenizer: Tokenizer, candidates: TokenizedCorpus, plan: Plan
 ) -> list[dict[str, Any]]:
     """Measure alignment before training: whether it says what training will give is the question."""
-    evaluation = _evaluation_texts(parts)
+    evaluation = evaluation_texts(parts)
     if not parts.alignment or not evaluation:
         return []
     resources = Resources(parts.store, tokenizer, parts.trainer, parts.runtime)
@@ -244,7 +250,7 @@ def _overlap(
     """Read every evaluation dataset before training, count what is not disjoint, and say so."""
     for dataset in parts.eval_dataset.values():
         dataset.prepare(parts.store, tokenizer)
-    texts = _evaluation_texts(parts)
+    texts = evaluation_texts(parts)
     sets = list(texts.values()) if target is None else [*texts.values(), target.corpus]
     in_train = _counted(parts.store, candidates.corpus, sets, "train")
     in_target = _counted(parts.store, target.corpus, list(texts.values()), "target") if target is not None else []

@@ -65,6 +65,8 @@ def overlap_stage(store: Store, candidates: Corpus, sets: Sequence[Corpus]) -> l
 
 def decontaminated_stage(store: Store, corpus: Corpus, sets: Sequence[Corpus]) -> Corpus:
     """Return a corpus without the documents that are, or nearly are, in one of `sets`; DataError if none is left."""
+    if not sets:
+        return corpus
     corpora = {one.digest: one for one in sets}
     formats = [corpus_module.FORMAT, overlap_module.FORMAT]
     inputs = {"corpus": corpus.digest, "without": sorted(corpora), "format": formats}

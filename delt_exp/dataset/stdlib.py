@@ -27,8 +27,9 @@ class Stdlib:
 
     Each source file, and each topic of the language reference, belongs to one `split` in all three corpora: train
     (80 %), validation or target (10 % each). No text occurs twice, and none is a near-duplicate of one in another split
-    (see `delt_exp.overlap`): it is left out of train, or of target where the other is validation. The order is a fixed shuffle, so that a prefix is a
-    fair sample; the stream ends before it exceeds `max_bytes` of UTF-8 (None: no limit). The documents depend on the
+    (see `delt_exp.overlap`): it is left out of train, or of target where the other is in validation. The order is a
+    fixed shuffle, so that a prefix is a fair sample; the stream ends before it exceeds `max_bytes` of UTF-8 (None: no
+    limit). The documents depend on the
     Python version.
     """
 

@@ -121,7 +121,7 @@ def test_a_found_run_keeps_who_computed_it_and_notes_who_found_it(tmp_path, monk
     (first,) = records()
     for text in ("corpus", "evaluation"):  # freed, so that finding the run computes these again
         shutil.rmtree(tmp_path / "outputs" / "store" / text)
-    command(monkeypatch, "scorer=length", "runtime.batch_tokens=100")
+    command(monkeypatch, "scorer=length", "trainer.checkpoint_steps=7")
     command(monkeypatch, "scorer=length")
     (last,) = records()
     assert first["found_by"] == []
@@ -130,7 +130,7 @@ def test_a_found_run_keeps_who_computed_it_and_notes_who_found_it(tmp_path, monk
     }
     one, other = last["found_by"]
     assert {stage["stage"] for stage in one["computed"]} == {"corpus", "evaluation"}
-    assert (other["computed"], "batch_tokens" in one["command"]) == ([], True)
+    assert (other["computed"], "checkpoint_steps" in one["command"]) == ([], True)
     assert (one["group"], one["commit"], one["started"] >= first["started"]) == (None, first["commit"], True)
     page = (Path("outputs/runs") / last["name"] / "report.html").read_text()
     assert page.index(first["command"].split("scorer=")[1]) < page.index("Found again") < page.index(one["command"])

@@ -2,32 +2,42 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import chain
 from typing import Any
 
 from omegaconf import DictConfig
 
 from delt_exp.config import build, plain
 from delt_exp.dataset.files import FileDataset
-from delt_exp.errors import DataError
+from delt_exp.errors import DataError, DeltError
 from delt_exp.files import digest
 
 
 def missing_files(configs: Sequence[DictConfig]) -> list[str]:
-    """Return one message for each dataset of the configurations whose files are missing or empty, each once."""
-    nodes: dict[str, Any] = {}
+    """Return one message for each dataset of the configurations whose files are missing or empty, each once.
+
+    A component that cannot be built says so when its run fails, which stops no other.
+    """
+    nodes: dict[str, DictConfig] = {}
     for cfg in configs:
-        found = [("train_dataset", cfg.train_dataset), *((f"eval_dataset.{k}", v) for k, v in cfg.eval_dataset.items())]
-        if build(cfg.scorer, "scorer").READS_TARGET:
-            found.append(("target_dataset", cfg.target_dataset))
-        nodes |= {digest(plain(node)): (place, node) for place, node in found}
+        found = [cfg.train_dataset, *(cfg.eval_dataset or {}).values()]
+        if any(scorer.READS_TARGET for scorer in _built(cfg.scorer)):
+            found.append(cfg.target_dataset)
+        nodes |= {digest(plain(node)): node for node in found}
     messages: dict[str, None] = {}
-    for place, node in nodes.values():
-        for dataset in _file_datasets(build(node, place)):
-            try:
-                dataset.files()
-            except DataError as error:
-                messages[str(error)] = None
+    for dataset in chain.from_iterable(_file_datasets(part) for node in nodes.values() for part in _built(node)):
+        try:
+            dataset.files()
+        except DataError as error:
+            messages[str(error)] = None
     return list(messages)
+
+
+def _built(node: DictConfig) -> list[Any]:
+    try:
+        return [build(node)]
+    except DeltError:
+        return []
 
 
 def summary(messages: Sequence[str]) -> str:

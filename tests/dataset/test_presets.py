@@ -73,8 +73,9 @@ def test_a_preset_builds_and_a_local_one_yields_documents(node, group, name):
             build(config)
         return
     dataset = build(config)
-    if config["_target_"].endswith("Hub"):
-        assert config.repo.count("/") == 1
+    hub = config.dataset if "shards" in config else config
+    if hub["_target_"].endswith("Hub"):
+        assert hub.repo.count("/") == 1
         return
     if "${data_dir}" in OmegaConf.to_yaml(config) and not DATA.is_dir():
         pytest.skip(f"the local data folder {DATA} is not there")

@@ -136,7 +136,11 @@ def write_part(corpus: "Corpus", is_kept: NDArray[np.bool_], folder: Path) -> No
     with (folder / "text.bin").open("wb", buffering=1 << 20) as file:
         for prompt, text in corpus.read(rows):
             file.write(prompt.encode() + text.encode())
-    columns = {"ids": corpus.ids, "prompt_bytes": corpus.prompt_bytes, "text_bytes": corpus.text_bytes}
+    columns: dict[str, NDArray[Any]] = {
+        "ids": corpus.ids,
+        "prompt_bytes": corpus.prompt_bytes,
+        "text_bytes": corpus.text_bytes,
+    }
     kept = {name: column[rows] for name, column in columns.items()} | {"sources": corpus.source_codes[rows]}
     sizes = kept["prompt_bytes"].astype(np.int64) + kept["text_bytes"]
     for name, values in (kept | {"offsets": np.cumsum(sizes) - sizes}).items():

@@ -40,7 +40,7 @@ def count_overlap(candidates: Corpus, sets: Sequence[Corpus]) -> list[dict[str, 
     rows = []
     for corpus, near in zip(sets, is_near, strict=True):
         is_exact = np.isin(corpus.ids, candidates.ids)
-        kinds = {"documents": slice(None), "exact": is_exact, "near": near & ~is_exact}
+        kinds: dict[str, Any] = {"documents": slice(None), "exact": is_exact, "near": near & ~is_exact}
         rows.append({kind: len(np.unique(corpus.ids[which])) for kind, which in kinds.items()})
     return rows
 

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from delt_exp.logger.csv import CsvLogger
 from delt_exp.scorer.table import ScoreTable
 from tests.runs import FAST, arrays, command, records, write_jsonl, write_texts
 
@@ -135,6 +136,20 @@ def test_a_found_run_keeps_who_computed_it_and_notes_who_found_it(tmp_path, monk
     assert (one["group"], one["commit"], one["started"] >= first["started"]) == (None, first["commit"], True)
     page = html.unescape((Path("outputs/runs") / last["name"] / "report.html").read_text())
     assert page.index(first["command"]) < page.index("Found again") < page.index(one["command"])
+
+
+def test_loggers_keep_a_found_run_in_the_group_that_computed_it(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch, "scorer=length")
+    (record,) = records()
+    (path,) = Path("outputs/runs").glob("*/record.json")
+    path.write_text(json.dumps({**record, "group": "first"}))  # as if a study of this name had computed it
+    started, finished = [], []
+    monkeypatch.setattr(CsvLogger, "start", lambda self, run: started.append(run.group))
+    monkeypatch.setattr(CsvLogger, "finish", lambda self, record: finished.append(record["group"]))
+    command(monkeypatch, "scorer=length")
+    assert (started, finished) == (["first"], ["first"])
+    assert records()[0]["found_by"][0]["group"] is None
 
 
 def test_a_run_that_is_computed_again_is_a_new_one(tmp_path, monkeypatch):

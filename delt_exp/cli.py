@@ -128,9 +128,10 @@ def _show(folder: Path) -> None:
     record: dict[str, Any] = read_json(folder / "record.json")
     if record["results"]:
         console.print(_results_table(record))
-    reused = sum(stage["cached"] for stage in record["stages"])
+    stages, latest = record["stages"], (record["found_by"] or [record])[-1]
+    reused = len(stages) - len(latest["computed"]) if record["found_by"] else sum(stage["cached"] for stage in stages)
     verdict = "verified" if record["order_verified"] else "NOT VERIFIED"
-    console.print(f"{len(record['stages'])} stages, {reused} of them found; order {verdict}; {record['seconds']:.0f} s")
+    console.print(f"{len(stages)} stages, {reused} of them found; order {verdict}; {latest['seconds']:.0f} s")
     console.print(f"report: {folder / 'report.html'}", markup=False)
 
 

@@ -128,30 +128,27 @@ def _finish(
     write_json(folder / "meta.json", meta)
 
 
-def write_part(corpus: "Corpus", rows: NDArray[np.intp], folder: Path) -> None:
-    """Write the given rows of a corpus, ascending, as a corpus; the others are counted as `without_tokens`."""
-    prompts, texts = corpus.prompt_bytes[rows], corpus.text_bytes[rows]
-    ends = np.cumsum(prompts.astype(np.int64) + texts)
+def write_part(corpus: "Corpus", rows: NDArray[np.intp], folder: Path, reason: str) -> None:
+    """Write the given rows of a corpus, ascending, as a corpus; the others are counted as `reason`."""
+    columns: dict[str, NDArray[Any]] = {
+        "ids": corpus.ids,
+        "prompt_bytes": corpus.prompt_bytes,
+        "text_bytes": corpus.text_bytes,
+        "sources": corpus.source_codes,
+    }
+    kept = {name: column[rows] for name, column in columns.items()}
+    sizes = kept["prompt_bytes"].astype(np.int64) + kept["text_bytes"]
     with (folder / "text.bin").open("wb", buffering=1 << 20) as file:
         for prompt, text in corpus.read(rows):
             file.write(prompt.encode() + text.encode())
-    ids, sources = corpus.ids[rows], corpus.source_codes[rows]
-    offsets = np.concatenate([[0], ends[:-1]]).astype(np.int64)
-    columns: dict[str, NDArray[Any]] = {
-        "ids": ids,
-        "offsets": offsets,
-        "prompt_bytes": prompts,
-        "text_bytes": texts,
-        "sources": sources,
-    }
-    for name, values in columns.items():
+    for name, values in (kept | {"offsets": np.cumsum(sizes) - sizes}).items():
         np.save(folder / f"{name}.npy", values)
     meta = {
         **corpus.meta,
-        "documents": len(ids),
-        "text_bytes": int(texts.sum(dtype=np.int64)),
-        "counts": {**corpus.meta["counts"], "without_tokens": len(corpus) - len(ids)},
-        "digest": digest(ids, sources, corpus.meta["sources"]),
+        "documents": len(rows),
+        "text_bytes": int(kept["text_bytes"].sum(dtype=np.int64)),
+        "counts": {**corpus.meta["counts"], reason: len(corpus) - len(rows)},
+        "digest": digest(kept["ids"], kept["sources"], corpus.meta["sources"]),
     }
     write_json(folder / "meta.json", meta)
 

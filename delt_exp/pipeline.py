@@ -14,22 +14,26 @@ from omegaconf import DictConfig
 
 from delt_exp.alignment.base import Alignment, Resources
 from delt_exp.alignment.run import run_alignment
-from delt_exp.checks import check_integer
+from delt_exp.checks import check_flag, check_integer
 from delt_exp.config import build, construct
-from delt_exp.corpus import CorpusSettings
+from delt_exp.corpus import Corpus, CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.eval_dataset.base import EvalDataset, Measure, Subject
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunInfo, RunLogger
 from delt_exp.model.pretrained import check_models
 from delt_exp.model.recipe import Recipe
+from delt_exp.overlap import overlap_sentences
 from delt_exp.plan import Plan, PlanSettings
+from delt_exp.progress import say
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Scorer, TokenizedCorpus
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.stages import (
     TrainedModel,
     corpus_stage,
+    decontaminated_stage,
+    overlap_stage,
     scores_stage,
     text_stage,
     tokenizer_stage,
@@ -54,6 +58,7 @@ class Components:
     orderer: Choice
     model: Recipe
     corpus: CorpusSettings
+    decontaminate: bool
     training: PlanSettings
     trainer: TrainerSettings
     eval_dataset: Mapping[str, EvalDataset]
@@ -66,6 +71,7 @@ class Components:
 def build_components(cfg: DictConfig) -> Components:
     """Build every component of a configuration; raises ConfigError for a value that is not allowed."""
     check_integer("seed", cfg.seed, at_least=0)
+    check_flag("decontaminate", cfg.decontaminate)
     groups = ("train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "trainer")
     built = {group: build(cfg[group], group) for group in groups}
     suite = {name: build(node, f"eval_dataset.{name}") for name, node in (cfg.eval_dataset or {}).items()}
@@ -80,6 +86,7 @@ def build_components(cfg: DictConfig) -> Components:
         runtime=construct(Runtime, cfg.runtime, "runtime"),
         store=construct(Store, cfg.store, "store"),
         corpus=construct(CorpusSettings, cfg.corpus, "corpus"),
+        decontaminate=cfg.decontaminate,
     )
 
 
@@ -88,7 +95,7 @@ class Outcome:
     """What a run produced, for its record and its page.
 
     kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch.
-    overlap: evaluation dataset -> documents it shares with the training and the target set.
+    overlap: see `Overlap`.
     model_notes: what was found in pretrained weights, a sentence each.
     """
 
@@ -104,22 +111,36 @@ class Outcome:
     model: TrainedModel
     measures: list[Measure]
     alignment: list[dict[str, Any]]
-    overlap: dict[str, dict[str, int]]
+    overlap: "Overlap"
     model_notes: list[str]
     store: Store
 
 
+@dataclass(frozen=True)
+class Overlap:
+    """What should be disjoint and is not, as counts of distinct documents.
+
+    target: {documents, in_train, near_train}, None where the scorer reads no target. evaluation: dataset -> the same
+    and {in_target, near_target}, for the datasets whose text is at hand. in_: equal documents; near_: others that are
+    near-duplicates (see `delt_exp.overlap`).
+    """
+
+    target: dict[str, int] | None
+    evaluation: dict[str, dict[str, int]]
+
+
 def run(cfg: DictConfig, info: RunInfo) -> Path:
     """Run one experiment and return its folder; whatever was computed before is found again."""
-    from delt_exp.record import write_run
+    from delt_exp.record import earlier_record, write_run
 
     parts = build_components(cfg)
     with disk_errors(info.folder):
         info.folder.mkdir(parents=True, exist_ok=True)
         loggers = list(parts.logger.values())
         try:
+            earlier = earlier_record(info.folder, info.id)
             for logger in loggers:
-                logger.start(info)
+                logger.start(replace(info, group=earlier["group"]) if earlier else info)
             outcome = experiment(cfg, parts, partial(_to_all, loggers))
             with locked(info.folder / "record.json", f"another process writes {info.folder}; waiting for it"):
                 record = write_run(info, outcome)
@@ -168,14 +189,32 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
 
 def read(parts: Components) -> tuple[Tokenizer, TokenizedCorpus, TokenizedCorpus | None]:
     """Return tokenizer, candidates and, for a scorer that reads it, the target set."""
-    corpus = corpus_stage(parts.store, parts.train_dataset, parts.corpus)
-    tokenizer = tokenizer_stage(parts.store, parts.tokenizer, corpus)
-    candidates = text_stage(parts.store, corpus, tokenizer)
-    if not parts.scorer.READS_TARGET:
-        return tokenizer, candidates, None
-    settings = replace(parts.corpus, drop_duplicates=False)
-    target = corpus_stage(parts.store, parts.target_dataset, settings)
-    return tokenizer, candidates, text_stage(parts.store, target, tokenizer)
+    candidates, target = read_corpora(parts)
+    tokenizer = tokenizer_stage(parts.store, parts.tokenizer, candidates)
+    encoded = partial(text_stage, parts.store, tokenizer=tokenizer)
+    return tokenizer, encoded(candidates), None if target is None else encoded(target)
+
+
+def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
+    """Return the documents of candidates and target; decontaminated where that is asked for."""
+    store = parts.store
+    candidates = corpus_stage(store, parts.train_dataset, parts.corpus)
+    target = None
+    if parts.scorer.READS_TARGET:
+        target = corpus_stage(store, parts.target_dataset, replace(parts.corpus, drop_duplicates=False))
+    if parts.decontaminate:
+        others = list(evaluation_texts(parts).values())
+        if target is not None:
+            target = decontaminated_stage(store, target, others)
+            others.append(target)
+        candidates = decontaminated_stage(store, candidates, others)
+    return candidates, target
+
+
+def evaluation_texts(parts: Components) -> dict[str, Corpus]:
+    """Return the evaluation datasets whose text is at hand."""
+    texts = {name: dataset.text(parts.store) for name, dataset in parts.eval_dataset.items()}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer, seed: int) -> None:
@@ -204,8 +243,7 @@ def _alignment(
     parts: Components, tokenizer: Tokenizer, candidates: TokenizedCorpus, plan: Plan
 ) -> list[dict[str, Any]]:
     """Measure alignment before training: whether it says what training will give is the question."""
-    texts = {name: dataset.text(parts.store) for name, dataset in parts.eval_dataset.items()}
-    evaluation = {name: text for name, text in texts.items() if text is not None}
+    evaluation = evaluation_texts(parts)
     if not parts.alignment or not evaluation:
         return []
     resources = Resources(parts.store, tokenizer, parts.trainer, parts.runtime)
@@ -214,12 +252,23 @@ def _alignment(
 
 def _overlap(
     parts: Components, tokenizer: Tokenizer, candidates: TokenizedCorpus, target: TokenizedCorpus | None
-) -> dict[str, dict[str, int]]:
-    """Read every evaluation dataset before training, and count documents it shares with what the run learns from."""
-    result = {}
-    for name, dataset in parts.eval_dataset.items():
-        ids = np.unique(dataset.prepare(parts.store, tokenizer))
-        shared = {"documents": len(ids), "in_train": int(np.isin(ids, candidates.corpus.ids).sum())}
-        shared["in_target"] = int(np.isin(ids, target.corpus.ids).sum()) if target is not None else 0
-        result[name] = shared
-    return result
+) -> Overlap:
+    """Read every evaluation dataset before training, count what is not disjoint, and say so."""
+    for dataset in parts.eval_dataset.values():
+        dataset.prepare(parts.store, tokenizer)
+    texts = evaluation_texts(parts)
+    sets = list(texts.values()) if target is None else [*texts.values(), target.corpus]
+    in_train = _counted(parts.store, candidates.corpus, sets, "train")
+    in_target = _counted(parts.store, target.corpus, list(texts.values()), "target") if target is not None else []
+    evaluation = dict(zip(texts, in_train, strict=False))
+    for name, row in zip(texts, in_target, strict=False):
+        evaluation[name] |= row
+    overlap = Overlap(in_train[-1] if target is not None else None, evaluation)
+    for sentence in overlap_sentences(overlap.target, overlap.evaluation):
+        say(f"warning: {sentence}")
+    return overlap
+
+
+def _counted(store: Store, corpus: Corpus, sets: list[Corpus], place: str) -> list[dict[str, int]]:
+    rows = overlap_stage(store, corpus, sets) if sets else []
+    return [{"documents": row["documents"], f"in_{place}": row["exact"], f"near_{place}": row["near"]} for row in rows]

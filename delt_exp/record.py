@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NUM_EXAMPLES = 5  # documents shown at the best, middle and worst scores
 EXAMPLE_CHARS = 1500
+COSTLY_STAGES = ("scores", "annotation", "model")
+ORIGIN = ("started", "seconds", "command", "group", "versions", "commit", "machine")  # who computed a run
 PACKAGES = (
     "torch", "pytorch-lightning", "transformers", "tokenizers", "datasets", "hydra-core", "numpy", "wandb", "lm_eval",
 )  # fmt: skip
@@ -44,9 +46,50 @@ def write_run(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
     _write_losses(folder / "losses.parquet", outcome)
     _link_model(folder / "model", outcome.model.pretrained)
     record = make_record(info, outcome)
+    earlier = earlier_record(folder, info.id)
+    if earlier is not None:
+        record = with_origin(record, earlier)
     write_json(folder / "record.json", record)
     write_report(folder)
     return record
+
+
+def earlier_record(folder: Path, run_id: str) -> dict[str, Any] | None:
+    """Return the record that a run of the same configuration left in `folder`; None where there is none."""
+    try:
+        record: dict[str, Any] = read_json(folder / "record.json")
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if record.get("id") == run_id else None
+
+
+def with_origin(record: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record that says who computed the run, and under `found_by` who found it; `record` if it computed it.
+
+    A run is found if its scores and its model were computed before, by the run that left `earlier`. Each entry of
+    `found_by` has started, seconds, command, group, commit, and the stages that had to be computed again.
+    """
+    costly = {_name(stage) for stage in record["stages"] if stage["stage"] in COSTLY_STAGES}
+    before = {_name(stage): stage for stage in earlier.get("stages", [])}
+    computed = [stage for stage in record["stages"] if not stage["cached"]]
+    if not costly <= set(before) or any(_name(stage) in costly for stage in computed) or not _has_origin(earlier):
+        return record
+    finding = {key: record[key] for key in ("started", "seconds", "command", "group", "commit")}
+    stages = [{**before.get(_name(stage), stage), "path": stage["path"]} for stage in record["stages"]]
+    return {
+        **record,
+        **{key: earlier[key] for key in ORIGIN},
+        "stages": stages,
+        "found_by": [*earlier["found_by"], {**finding, "computed": computed}],
+    }
+
+
+def _has_origin(record: Mapping[str, Any]) -> bool:
+    return {*ORIGIN, "found_by"} <= set(record)  # another version of this code may have written it
+
+
+def _name(stage: Mapping[str, Any]) -> tuple[str, str]:
+    return stage["stage"], stage["key"]
 
 
 def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
@@ -66,7 +109,8 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
         "data": {
             "train": _describe(outcome.candidates),
             "target": _describe(outcome.target) if outcome.target is not None else None,
-            "overlap": outcome.overlap,
+            "overlap": outcome.overlap.evaluation,
+            "target_overlap": outcome.overlap.target,
         },
         "model_notes": outcome.model_notes,
         "score": {
@@ -92,6 +136,7 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
         "stages": _stages(outcome),
         "versions": _versions(),
         "commit": _commit(),
+        "found_by": [],
         "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine()},
     }
 

@@ -5,18 +5,20 @@ another path, or the same sequence chosen in another way, are the same stage.
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from delt_exp import corpus as corpus_module
+from delt_exp import overlap as overlap_module
 from delt_exp import tokens as tokens_module
 from delt_exp import train as train_module
 from delt_exp.corpus import Corpus, CorpusSettings, write_corpus, write_part
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import DataError
-from delt_exp.files import write_json
+from delt_exp.files import read_json, write_json
 from delt_exp.identity import identity
 from delt_exp.metrics_file import MetricsFile
 from delt_exp.progress import say
@@ -63,8 +65,45 @@ def text_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> TokenizedC
         raise DataError(f"the tokenizer makes no token of any of {len(whole)} documents; choose another tokenizer")
     say(f"{num_empty} of {len(whole)} documents have text but no token under this tokenizer: they are left out")
     inputs = {"corpus": corpus.digest, "tokens": whole.tokens.digest, "format": corpus_module.FORMAT}
-    part = Corpus(store.get("corpus", inputs, lambda folder: write_part(corpus, kept, folder)).path)
+    part = Corpus(store.get("corpus", inputs, lambda folder: write_part(corpus, kept, folder, "without_tokens")).path)
     return tokens_stage(store, part, tokenizer)
+
+
+def overlap_stage(store: Store, candidates: Corpus, sets: Sequence[Corpus]) -> list[dict[str, int]]:
+    """Return for each of `sets` its distinct documents, how many are candidates (exact) and how many others nearly are.
+
+    Each is {documents, exact, near}; see `delt_exp.overlap`.
+    """
+    corpora = {corpus.digest: corpus for corpus in sets}
+    inputs = {"candidates": candidates.digest, "sets": sorted(corpora), "format": overlap_module.FORMAT}
+
+    def build(folder: Path) -> None:
+        counts = overlap_module.count_overlap(candidates, list(corpora.values()))
+        write_json(folder / "overlap.json", dict(zip(corpora, counts, strict=True)))
+
+    found = read_json(store.get("overlap", inputs, build).path / "overlap.json")
+    return [found[corpus.digest] for corpus in sets]
+
+
+def decontaminated_stage(store: Store, corpus: Corpus, sets: Sequence[Corpus]) -> Corpus:
+    """Return a corpus without the documents that are, or nearly are, in one of `sets`; DataError if none is left."""
+    if not sets:
+        return corpus
+    corpora = {one.digest: one for one in sets}
+    formats = [corpus_module.FORMAT, overlap_module.FORMAT]
+    inputs = {"corpus": corpus.digest, "without": sorted(corpora), "format": formats}
+
+    def build(folder: Path) -> None:
+        texts = [one.texts() for one in corpora.values()]
+        is_near, _ = overlap_module.near_duplicates(corpus.texts(), texts, len(corpus))
+        if is_near.all():
+            raise DataError(
+                f"all {len(corpus)} documents are, or nearly are, in the target or an evaluation set; give other "
+                "documents, or decontaminate=false to keep them"
+            )
+        write_part(corpus, np.flatnonzero(~is_near), folder, "contaminated")
+
+    return Corpus(store.get("corpus", inputs, build).path)
 
 
 def scores_stage(

@@ -1,5 +1,6 @@
 """The whole flow through the real command line: what it leaves, what it reuses, what it refuses."""
 
+import html
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from delt_exp.logger.csv import CsvLogger
 from delt_exp.scorer.table import ScoreTable
 from tests.runs import FAST, arrays, command, records, write_jsonl, write_texts
 
@@ -46,7 +48,7 @@ def test_the_record_tells_the_whole_story(finished):
     assert record["choices"]["orderer"] == "folding"
     assert record["config"]["seed"] == 0
     assert {stage["stage"] for stage in record["stages"]} == {
-        "corpus", "tokenizer", "tokens", "annotation", "scores", "model", "evaluation",
+        "corpus", "tokenizer", "tokens", "annotation", "scores", "model", "evaluation", "overlap",
     }  # fmt: skip
     assert all(stage["cost"]["peak_bytes"] > 0 for stage in record["stages"])
     assert record["data"]["train"]["counts"]["read"] == 80
@@ -79,7 +81,28 @@ def test_evaluation_of_training_text_is_reported_as_overlap(tmp_path, monkeypatc
     shutil.copy("train.jsonl", "eval.jsonl")
     command(monkeypatch, "scorer=random")
     (record,) = records()
-    assert record["data"]["overlap"]["jsonl"] == {"documents": 80, "in_train": 80, "in_target": 0}
+    assert record["data"]["overlap"]["jsonl"] == {"documents": 80, "in_train": 80, "near_train": 0}
+    assert record["data"]["target_overlap"] is None
+
+
+@pytest.mark.parametrize("decontaminate", [False, True])
+def test_a_target_among_the_candidates_is_said_in_record_page_and_log_or_taken_out(
+    tmp_path, monkeypatch, capsys, decontaminate
+):
+    write_texts(tmp_path)
+    train = [f"{i} a sentence of its own with word {i} and number {i * i} in it" for i in range(60)]
+    write_jsonl(tmp_path / "train.jsonl", [{"text": text} for text in train])
+    target = [*train[:5], *(text.upper() for text in train[5:8]), "something else entirely"]
+    write_jsonl(tmp_path / "target.jsonl", [{"text": text} for text in target])
+    command(monkeypatch, f"decontaminate={decontaminate}")
+    (record,) = records()
+    page, log = (Path("outputs/runs") / record["name"] / "report.html").read_text(), capsys.readouterr().err
+    sentence = "5 of 9 documents of the target set are also and 3 nearly among the candidates"
+    assert (sentence in page, sentence in log) == (not decontaminate, not decontaminate)
+    counts = {"in_train": 0, "near_train": 0} if decontaminate else {"in_train": 5, "near_train": 3}
+    assert record["data"]["target_overlap"] == {"documents": 9, **counts}
+    assert record["data"]["train"]["documents"] == (52 if decontaminate else 60)
+    assert ("in or nearly in another set, left out" in page) == decontaminate
 
 
 def test_a_second_run_computes_nothing_and_says_the_same(tmp_path, monkeypatch):
@@ -88,9 +111,57 @@ def test_a_second_run_computes_nothing_and_says_the_same(tmp_path, monkeypatch):
     (first,) = records()
     command(monkeypatch)
     (second,) = records()
-    assert all(stage["cached"] for stage in second["stages"])
+    (finding,) = second["found_by"]
+    assert finding["computed"] == []
     assert second["results"] == first["results"]
     assert second["training"] == first["training"]
+
+
+def test_a_found_run_keeps_who_computed_it_and_notes_who_found_it(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch, "scorer=length")
+    (first,) = records()
+    for text in ("corpus", "evaluation"):  # freed, so that finding the run computes these again
+        shutil.rmtree(tmp_path / "outputs" / "store" / text)
+    command(monkeypatch, "scorer=length", "trainer.checkpoint_steps=7")
+    command(monkeypatch, "scorer=length")
+    (last,) = records()
+    assert first["found_by"] == []
+    assert {key: value for key, value in last.items() if key not in ("found_by", "config")} == {
+        key: value for key, value in first.items() if key not in ("found_by", "config")
+    }
+    one, other = last["found_by"]
+    assert {stage["stage"] for stage in one["computed"]} == {"corpus", "evaluation"}
+    assert (other["computed"], "checkpoint_steps" in one["command"]) == ([], True)
+    assert (one["group"], one["commit"], one["started"] >= first["started"]) == (None, first["commit"], True)
+    page = html.unescape((Path("outputs/runs") / last["name"] / "report.html").read_text())
+    assert page.index(first["command"]) < page.index("Found again") < page.index(one["command"])
+
+
+def test_loggers_keep_a_found_run_in_the_group_that_computed_it(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch, "scorer=length")
+    (record,) = records()
+    (path,) = Path("outputs/runs").glob("*/record.json")
+    path.write_text(json.dumps({**record, "group": "first"}))  # as if a study of this name had computed it
+    started, finished = [], []
+    monkeypatch.setattr(CsvLogger, "start", lambda self, run: started.append(run.group))
+    monkeypatch.setattr(CsvLogger, "finish", lambda self, record: finished.append(record["group"]))
+    command(monkeypatch, "scorer=length")
+    assert (started, finished) == (["first"], ["first"])
+    assert records()[0]["found_by"][0]["group"] is None
+
+
+def test_a_run_that_is_computed_again_is_a_new_one(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch, "scorer=length")
+    command(monkeypatch, "scorer=length")
+    shutil.rmtree(tmp_path / "outputs" / "store" / "model")
+    command(monkeypatch, "scorer=length", "runtime.batch_tokens=100")
+    (record,) = records()
+    assert record["found_by"] == []
+    assert "batch_tokens" in record["command"]
+    assert not all(stage["cached"] for stage in record["stages"] if stage["stage"] == "model")
 
 
 def test_equal_sequences_share_one_training(tmp_path, monkeypatch):
@@ -108,7 +179,7 @@ def test_speed_settings_reuse_everything(tmp_path, monkeypatch):
     command(monkeypatch)
     command(monkeypatch, "runtime.batch_tokens=100", "trainer.micro_batch_items=2", "trainer.checkpoint_steps=7")
     (record,) = records()
-    assert all(stage["cached"] for stage in record["stages"])
+    assert record["found_by"][0]["computed"] == []
 
 
 def test_warm_and_cold_stores_give_the_same_bits(tmp_path, monkeypatch):

@@ -38,6 +38,9 @@ class DataScorer(Protocol):
 
     VERSION: ClassVar[int]
 
+    def check(self, proxy: ProxyModel) -> None:
+        """Raise ConfigError, before anything is annotated, when it cannot read what the proxy's tokenizer gives."""
+
     def fit(
         self, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime, precision: str
     ) -> Fitted:

@@ -51,6 +51,9 @@ class Ridge:
         check_number("data_scorer.clip_sigma", self.clip_sigma, "(0, inf)")
         check_integer("data_scorer.seed", self.seed, at_least=0)
 
+    def check(self, proxy: ProxyModel) -> None:
+        """Accept any proxy: its own states are the features."""
+
     def fit(
         self, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime, precision: str
     ) -> "FittedScorer":

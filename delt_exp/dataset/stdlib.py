@@ -15,6 +15,7 @@ from delt_exp.dataset.mixture import size_bytes
 from delt_exp.dataset.stdlib_source import Module, public_files, topic_prose
 from delt_exp.errors import DataError
 from delt_exp.files import digest
+from delt_exp.overlap import near_duplicates
 
 SPLITS = ("train", "validation", "target")
 _TOPICS = "pydoc_data/topics.py"
@@ -25,12 +26,14 @@ class Stdlib:
     """Documents of 200 to 2000 characters from the Python that runs this program; nothing is downloaded.
 
     Each source file, and each topic of the language reference, belongs to one `split` in all three corpora: train
-    (80 %), validation or target (10 % each). No text occurs twice. The order is a fixed shuffle, so that a prefix is a
-    fair sample; the stream ends before it exceeds `max_bytes` of UTF-8 (None: no limit). The documents depend on the
+    (80 %), validation or target (10 % each). No text occurs twice, and none is a near-duplicate of one in another split
+    (see `delt_exp.overlap`): it is left out of train, or of target where the other is in validation. The order is a
+    fixed shuffle, so that a prefix is a fair sample; the stream ends before it exceeds `max_bytes` of UTF-8 (None: no
+    limit). The documents depend on the
     Python version.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     SOURCE: ClassVar[str]
 
     split: str
@@ -93,11 +96,22 @@ def _documents(source: str, split: str) -> list[Document]:
     """Return the documents of one corpus and split in the order of their hashes."""
     seen: set[tuple[str, str]] = set()
     kept = []
+    near = _near_others(source, split)
     for name, prompt, text in _extract()[source]:
-        if (prompt, text) not in seen and split_of(name) == split:
+        if (prompt, text) not in seen and split_of(name) == split and prompt + text not in near:
             kept.append(Document(text, prompt, source))
         seen.add((prompt, text))
     return sorted(kept, key=lambda document: hashlib.sha256((document.prompt + document.text).encode()).digest())
+
+
+@cache
+def _near_others(source: str, split: str) -> frozenset[str]:
+    """Return the documents of a split that are near-duplicates of one in a split that goes before it."""
+    before = {"validation": (), "target": ("validation",), "train": ("validation", "target")}[split]
+    others = [prompt + text for rows in _extract().values() for name, prompt, text in rows if split_of(name) in before]
+    own = [prompt + text for name, prompt, text in _extract()[source] if split_of(name) == split]
+    _, (is_near,) = near_duplicates(others, [own])
+    return frozenset(text for text, near in zip(own, is_near, strict=True) if near)
 
 
 def _read() -> list[tuple[str, bytes]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from delt_exp.data_scorer.validation import doubt, in_words
+from delt_exp.overlap import overlap_sentences
 from delt_exp.report.numbers import compact, count, seconds, share, value
 
 Record = Mapping[str, Any]
@@ -130,11 +131,8 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
         )
     if record["score"]["fit"] and (text := doubt(record["score"]["fit"]["validation"])):
         found.append(Caution(True, text))
-    for name, shared in record["data"]["overlap"].items():
-        for key, place in (("in_train", "training set"), ("in_target", "target set, which the scores are based on")):
-            if shared[key]:
-                part = f"{count(shared[key])} of {count(shared['documents'])} documents of {name}"
-                found.append(Caution(True, f"{part} are also in the {place}: results on {name} may flatter the model."))
+    data = record["data"]
+    found += [Caution(True, text) for text in overlap_sentences(data.get("target_overlap"), data["overlap"])]
     found += [Caution(True, f"{note}.") for note in record.get("model_notes", [])]
     for role, data in (("training", record["data"]["train"]), ("target", record["data"]["target"])):
         found += [Caution(False, text) for text in (_losses(role, data["counts"]) if data else [])]
@@ -173,14 +171,16 @@ def largest_sources(by_source: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return how the documents read became the documents used, line by line; the lines before the last add up to it."""
     counts, documents = data["counts"], data["documents"]
-    without_tokens = counts.get("without_tokens", 0)
-    pieces = documents + counts["duplicates_dropped"] + without_tokens - (counts["read"] - counts["empty"])
+    without_tokens, contaminated = (counts.get(name, 0) for name in ("without_tokens", "contaminated"))
+    left_out = counts["duplicates_dropped"] + without_tokens + contaminated
+    pieces = documents + left_out - (counts["read"] - counts["empty"])
     return [
         ("documents read", counts["read"]),
         ("without text, skipped", -counts["empty"]),
         (f"extra pieces of {count(counts['split'])} long documents that were cut", pieces),
         ("exact copies, dropped", -counts["duplicates_dropped"]),
         *([("without a token, left out", -without_tokens)] if without_tokens else []),
+        *([("in or nearly in another set, left out", -contaminated)] if contaminated else []),
         ("documents used", documents),
     ]
 

@@ -49,6 +49,7 @@ CAPTIONS = {
 }
 STAGES = {
     "corpus": "read documents",
+    "overlap": "look for shared documents",
     "tokenizer": "make the tokenizer",
     "tokens": "turn text into tokens",
     "annotation": "annotate proxies by their gradients",

@@ -40,14 +40,26 @@ class Account:
         )
 
 
-def account(records: Sequence[Mapping[str, Any]], job_seconds: Sequence[float], wall_seconds: float) -> Account:
-    """Return the account of jobs that have just finished, from their records and the seconds each took."""
-    uses = [stage for record in records for stage in record["stages"]]
+def account(
+    records: Sequence[Mapping[str, Any]], job_seconds: Sequence[float], wall_seconds: float, since: str
+) -> Account:
+    """Return the account of jobs that have just finished, from their records and the seconds each took.
+
+    since: when they were launched, as `started` of a record; what was computed before was found.
+    """
+    uses = [stage for record in records for stage in uses_since(record, since)]
     built = {name(stage): stage for stage in uses if not stage["cached"]}
     found = {name(stage): stage for stage in uses if stage["cached"] and name(stage) not in built}
     own = sum(stage["cost"]["used"][key]["build_seconds"] for key, stage in built.items())
     counts = [dict(Counter(stage["stage"] for stage in stages.values())) for stages in (built, found)]
     return Account(len(job_seconds), wall_seconds, sum(job_seconds), own, *counts)
+
+
+def uses_since(record: Mapping[str, Any], since: str) -> list[Mapping[str, Any]]:
+    """Return the stages of a run, computed or found as seen from `since`, a time as in `started`."""
+    own = [{**stage, "cached": stage["cached"] or record["started"] < since} for stage in record["stages"]]
+    findings = [finding for finding in record["found_by"] if finding["started"] >= since]
+    return [*own, *(stage for finding in findings for stage in finding["computed"])]
 
 
 def name(stage: Mapping[str, Any]) -> str:

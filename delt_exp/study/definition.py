@@ -31,7 +31,7 @@ class Study:
     slices: name -> {dimension: choices}; a dimension is the group or key that is varied, or any name where each choice
     is a label with overrides of its own; `{seed}` in them stands for the seed (`${seed}` would be that of the sweep).
     base: overrides of a run that comes first, null for none; `{base}` in any override of the others stands for its
-    folder. common: overrides of all runs but the base. forecast: sizes to tell
+    folder. common: overrides of all runs but the base, `{seed}` and `{base}` in them as above. forecast: sizes to tell
     GPU-hours by before a sweep starts, null for no forecast.
     """
 
@@ -61,12 +61,17 @@ class Study:
         for seed, (name, dimensions) in itertools.product(self.seeds, self.slices.items()):
             for choices in itertools.product(*(_choices(*item) for item in dimensions.items())):
                 arm = {dimension: label for dimension, (label, _) in zip(dimensions, choices, strict=True)}
-                texts = [text.replace("{seed}", str(seed)) for _, texts in choices for text in texts]
-                overrides = (*texts, f"seed={seed}")
+                texts = [text for _, texts in choices for text in texts]
+                overrides = (*at_seed(texts, seed), f"seed={seed}")
                 earlier = found.get(overrides)
                 slices = (*earlier.slices, name) if earlier else (name,)
                 found[overrides] = Job({**earlier.arm, **arm} if earlier else arm, seed, overrides, slices)
         return list(found.values())
+
+
+def at_seed(texts: Sequence[str], seed: int) -> list[str]:
+    """Return overrides with the seed put in for `{seed}`."""
+    return [text.replace("{seed}", str(seed)) for text in texts]
 
 
 def _choices(dimension: str, choices: Sequence[Choice]) -> list[tuple[str, list[str]]]:

@@ -23,13 +23,21 @@ from delt_exp.study.report import Cell, Figure, Table
 Matrix = NDArray[np.float64]
 
 
+NOT_MEASURED = "not measured"
+
+
 class Scores(NamedTuple):
-    """Scores of one scorer with one seed, turned so that higher is better."""
+    """Scores of one scorer with one seed, turned so that higher is better; key: of their stage, None if not known."""
 
     ids_N: NDArray[np.uint64]
     goodness_N: NDArray[np.float32]
     tokens_N: NDArray[np.int64]
     source_N: NDArray[Any]
+    key: str | None
+
+    def is_reused(self, other: "Scores") -> bool:
+        """Whether both are one scoring that was computed once: their agreement says nothing."""
+        return self.key is not None and self.key == other.key
 
 
 ByScorer = Mapping[str, Mapping[int, Scores]]
@@ -52,7 +60,9 @@ def scores_of(run: PlannedRun) -> Scores:
     path = Path(run.folder) / "scores.parquet"
     table, more = ScoreTable.load(path), pq.read_table(path, columns=["source", "tokens"])
     sources = more["source"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    return Scores(table.ids, table.goodness, more["tokens"].to_numpy(), sources)
+    stages = (run.record() or {}).get("stages", [])
+    keys = [stage.get("key") for stage in stages if stage["stage"] == "scores"]
+    return Scores(table.ids, table.goodness, more["tokens"].to_numpy(), sources, keys[-1] if keys else None)
 
 
 def agreement_figure(scores: ByScorer, ratio: float, suffix: str) -> Figure | None:
@@ -111,16 +121,18 @@ def agree(one: Scores, other: Scores, ratio: float) -> tuple[float, float]:
     return float(rank_agreement(goodness_KN)[0, 1]), float(top_overlap(one.ids_N, goodness_KN, ratio)[0, 1])
 
 
-def stability(by_seed: Mapping[int, Scores], ratio: float) -> tuple[float | None, float | None]:
-    """Return the mean Spearman's correlation and top overlap over pairs of seeds; None for one seed or corpus each."""
-    pairs = [
-        agree(one, other, ratio)
-        for one, other in combinations(by_seed.values(), 2)
-        if np.array_equal(one.ids_N, other.ids_N)
-    ]
+def stability(by_seed: Mapping[int, Scores], ratio: float) -> tuple[Cell, Cell]:
+    """Return the mean Spearman's correlation and top overlap over pairs of seeds; None for one seed or corpus each.
+
+    Seeds that share one scoring measure nothing: they are left out, and "not measured" where there are no others.
+    """
+    pairs = [pair for pair in combinations(by_seed.values(), 2) if np.array_equal(pair[0].ids_N, pair[1].ids_N)]
     if not pairs:
         return None, None
-    spearman, overlap = np.mean(pairs, axis=0)
+    own = [(one, other) for one, other in pairs if not one.is_reused(other)]
+    if not own:
+        return NOT_MEASURED, NOT_MEASURED
+    spearman, overlap = np.mean([agree(one, other, ratio) for one, other in own], axis=0)
     return float(spearman), float(overlap)
 
 
@@ -144,9 +156,9 @@ def scorers_table(panel: Panel, scores: ByScorer, ratio: float, suffix: str) -> 
         "Spearman with length", "share between sources", "scoring [s]", "scoring [TFLOPs]", "peak of scoring [GB]",
     ]  # fmt: skip
     note = (
-        "Higher scores count as better. A score that differs between seeds as much as a random one cannot help; one "
-        "that follows length is a stand-in for it. Share between sources: eta squared of the ranks, empty for one "
-        "source. Means over seeds."
+        "Higher scores count as better. A score that differs between seeds as much as a random one cannot help; where "
+        "the seeds share one scoring, that is not measured. A score that follows length is a stand-in for it. Share "
+        "between sources: eta squared of the ranks, empty for one source. Means over seeds."
     )
     return Table(f"scorers{suffix}", "What the scores are made of", note, columns, rows)
 

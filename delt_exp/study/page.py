@@ -15,6 +15,17 @@ from delt_exp.study.record import StudyRecord, read_study
 from delt_exp.study.report import Findings, StudyReport
 from delt_exp.study.tables import as_csv, as_latex, as_markdown, shown, sort_value
 
+# Plotly's own way to send a figure's data to a server stays shut: no button, no link, no address.
+PLOTLY_CONFIG = {
+    "responsive": True,
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "showEditInChartStudio": False,
+    "showLink": False,
+    "sendData": False,
+    "plotlyServerURL": "",
+    "topojsonURL": "",
+}
 PAGE_ROWS = 300  # of a table; more make a page slow to open, and the files have them all
 
 
@@ -70,14 +81,16 @@ def _render(study: StudyRecord, findings: Findings) -> str:
         versions=_versions(study),
         figures_json=json.dumps(figures).replace("<", "\\u003c"),
         plotly_js=get_plotlyjs(),
+        plotly_config=PLOTLY_CONFIG,
         page_rows=PAGE_ROWS,
         written=datetime.now(UTC),
     )
 
 
 def _versions(study: StudyRecord) -> list[tuple[str, int]]:
-    """Return each version of the code that wrote records of this study, and how many, most first."""
-    commits = [(run.record() or {}).get("commit") for run in study.finished()]
+    """Return each version of the code that computed or last found runs of this study, and how many, most first."""
+    records = [run.record() or {} for run in study.finished()]
+    commits = [[record, *record.get("found_by", [])][-1].get("commit") for record in records]
     names = [f"{c['sha'][:7]}{' with changed files' if c['changed_files'] else ''}" for c in commits if c]
     return Counter(names).most_common()
 

@@ -10,7 +10,7 @@ from delt_exp.checks import check_number
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.curves import BLUE_TO_RED
-from delt_exp.study.diagnosis import Scores, agree, scores_of
+from delt_exp.study.diagnosis import NOT_MEASURED, Scores, agree, scores_of
 from delt_exp.study.record import PlannedRun, StudyRecord
 from delt_exp.study.report import Cell, Figure, Findings, Ranged, Table
 
@@ -24,7 +24,8 @@ class StabilityReport:
     """Agreement of scores between runs of one scorer that differ in exactly one of `dimensions`, or in the seed.
 
     Scores are turned so that higher is better. Intervals are t over seeds at level `alpha`, where two have pairs;
-    pairs of seeds share seeds and get none. overlap_ratio: share of best documents that is compared.
+    pairs of seeds share seeds and get none. Runs that share one scoring measure nothing. overlap_ratio: share of best
+    documents that is compared.
     """
 
     dimensions: Sequence[str]
@@ -49,7 +50,8 @@ class StabilityReport:
         best = f"overlap of the best {100 * self.overlap_ratio:g} %"
         note = (
             "Mean over pairs of runs that differ in nothing else, with the t-interval over seeds where there is one. "
-            f"By chance Spearman's correlation is 0 and the overlap {self.overlap_ratio:g}."
+            f"By chance Spearman's correlation is 0 and the overlap {self.overlap_ratio:g}. Not measured: the runs "
+            "share one scoring, which does not depend on what differs or whose own seed stayed the same."
         )
         table = Table("stability", "Agreement of a score with itself", note,
                       ["scorer", "what differs", "Spearman", best, "pairs"], rows)  # fmt: skip
@@ -76,8 +78,9 @@ class StabilityReport:
             differs = [name for name in self.dimensions if one.arm[name] != other.arm[name]]
             differs += [SEED] if one.seed != other.seed else []
             if len(differs) == 1 and np.array_equal(first.ids_N, second.ids_N):
-                pair = agree(first, second, self.overlap_ratio)
-                found.setdefault(differs[0], {}).setdefault(one.seed, []).append(pair)
+                pairs = found.setdefault(differs[0], {})
+                if not first.is_reused(second):
+                    pairs.setdefault(one.seed, []).append(agree(first, second, self.overlap_ratio))
         order = [SEED, *self.dimensions]
         return {name: found[name] for name in order if name in found}
 
@@ -85,7 +88,9 @@ class StabilityReport:
         return [self._cell({seed: [pair[k] for pair in pairs] for seed, pairs in by_seed.items()}, dimension)
                 for k in range(2)]  # fmt: skip
 
-    def _cell(self, by_seed: Mapping[int, Sequence[float]], dimension: str) -> float | Ranged:
+    def _cell(self, by_seed: Mapping[int, Sequence[float]], dimension: str) -> str | float | Ranged:
+        if not by_seed:
+            return NOT_MEASURED
         if dimension == SEED or len(by_seed) < 2:
             return float(np.mean([value for values in by_seed.values() for value in values]))
         seeds = tuple(sorted(by_seed))
@@ -95,7 +100,7 @@ class StabilityReport:
 
     def _figure(self, rows: Sequence[Sequence[Cell]]) -> Figure:
         scorers, dimensions = (list(dict.fromkeys(str(row[k]) for row in rows)) for k in range(2))
-        values = {(row[0], row[1]): _value(row[2]) for row in rows}
+        values = {(row[0], row[1]): _value(row[2]) for row in rows if row[2] != NOT_MEASURED}
         data = [{
             "type": "heatmap", "x": dimensions, "y": scorers, "zmin": -1, "zmax": 1, "colorscale": BLUE_TO_RED,
             "reversescale": True, "z": [[values.get((s, d)) for d in dimensions] for s in scorers],
@@ -115,8 +120,10 @@ def _answer(rows: Sequence[Sequence[Cell]]) -> str:
     """Return one sentence a scorer, its dimensions from the most to the least stable."""
     sentences = []
     for scorer in dict.fromkeys(row[0] for row in rows):
-        own = sorted((row for row in rows if row[0] == scorer), key=lambda row: -_value(row[2]))
-        parts = [f"{_value(row[2]):.2f} with another {row[1]}" for row in own]
+        own = [row for row in rows if row[0] == scorer]
+        measured = sorted((row for row in own if row[2] != NOT_MEASURED), key=lambda row: -_value(row[2]))
+        parts = [f"{_value(row[2]):.2f} with another {row[1]}" for row in measured]
+        parts += [f"{NOT_MEASURED} with another {row[1]}" for row in own if row[2] == NOT_MEASURED]
         sentences.append(f"{scorer}: {', '.join(parts)}.")
     return f"Rank correlation of each score with itself. {' '.join(sentences)}"
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
@@ -14,7 +15,8 @@ from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.progress import say, track
 from delt_exp.run_name import common_settings, group_name
 from delt_exp.study.account import Account, account
-from delt_exp.study.definition import Job, Study
+from delt_exp.study.data import missing_files, summary
+from delt_exp.study.definition import Job, Study, at_seed
 from delt_exp.study.forecast import gpu_hours, outlook
 from delt_exp.study.logged import log_study
 from delt_exp.study.page import read_findings, write_findings
@@ -34,7 +36,10 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     jobs = study.jobs()
     _check_arguments(arguments, study, jobs)
     base = _base(cfg, loader, launcher, study.base, arguments)
-    commands = [[text.replace("{base}", base) for text in (*study.common, *arguments, *job.overrides)] for job in jobs]
+    commands = [
+        [text.replace("{base}", base) for text in (*at_seed(study.common, job.seed), *arguments, *job.overrides)]
+        for job in jobs
+    ]
     name = group_name(cfg.name, cfg.hydra.runtime.choices)
     configs = list(all_composed(cfg, loader, commands))
     runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
@@ -42,14 +47,19 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     record = StudyRecord(folder, name, study.question, common_settings(cfg), runs, [])
     if (folder / FILE).exists():
         record.continue_from(read_study(folder)[0])
+    missing = missing_files(configs)
+    if missing and not cfg.dry_run:
+        raise DataError(summary(missing))
     _announce(record, study, configs)
     if cfg.dry_run:
+        if missing:
+            say(f"warning: {summary(missing)}")
         return []
     record.write(cfg.study)
-    started = time.monotonic()
+    started, since = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     returns = launched(launcher, commands)
     record.note_failures([failure(result) for result in returns])
-    record.accounts.append(_account(record, returns, time.monotonic() - started))
+    record.accounts.append(_account(record, returns, time.monotonic() - started, since))
     record.write(cfg.study)
     say(record.accounts[-1].summary())
     for run in record.failed():
@@ -85,9 +95,9 @@ def _publish(cfg: DictConfig, record: StudyRecord) -> None:
     log_study(cfg, study, findings)
 
 
-def _account(record: StudyRecord, returns: Sequence[JobReturn], wall_seconds: float) -> Account:
+def _account(record: StudyRecord, returns: Sequence[JobReturn], wall_seconds: float, since: str) -> Account:
     done = [(run, result.return_value) for run, result in zip(record.runs, returns, strict=True) if run.error is None]
-    return account([run.record() or {} for run, _ in done], [seconds for _, seconds in done], wall_seconds)
+    return account([run.record() or {} for run, _ in done], [seconds for _, seconds in done], wall_seconds, since)
 
 
 def _base(

@@ -73,8 +73,9 @@ def test_a_preset_builds_and_a_local_one_yields_documents(node, group, name):
             build(config)
         return
     dataset = build(config)
-    if config["_target_"].endswith("Hub"):
-        assert config.repo.count("/") == 1
+    hub = config.dataset if "shards" in config else config
+    if hub["_target_"].endswith("Hub"):
+        assert hub.repo.count("/") == 1
         return
     if "${data_dir}" in OmegaConf.to_yaml(config) and not DATA.is_dir():
         pytest.skip(f"the local data folder {DATA} is not there")
@@ -88,11 +89,14 @@ def test_a_preset_builds_and_a_local_one_yields_documents(node, group, name):
 
 @pytest.mark.parametrize("name", [name for group, name in PRESETS if group == "target_dataset"])
 def test_a_target_shares_no_document_with_the_training_preset(node, name):
-    train_name = {"minif2f": "minif2f_lean4", "proofnet": "proofnet_lean4"}.get(name, name)
+    train_name = {"minif2f": "minif2f_lean4", "proofnet": "proofnet_lean4", "epicoder": "epicoder_part"}.get(name, name)
     target, train = node("target_dataset", name), node("train_dataset", train_name)
-    if open_keys(target) or target.split == train.split:
-        return  # a file of the user's, or a corpus that has no training split
-    if "path" in target and not DATA.is_dir():
+    if "shards" in target:
+        assert not set(target.shards) & set(train.shards)
+        assert (target.num_shards, target.dataset) == (train.num_shards, train.dataset)
+    if open_keys(target) or name == "epicoder" or ("split" in target and target.split == train.split):
+        return  # a file of the user's, a corpus that has no training split, or one of the Hub
+    if "${data_dir}" in OmegaConf.to_yaml(target) and not DATA.is_dir():
         pytest.skip(f"the local data folder {DATA} is not there")
     texts = [{(document.prompt, document.text) for document in build(config).documents()} for config in (target, train)]
     assert texts[0]

@@ -51,6 +51,7 @@ RECORD: dict[str, Any] = {
     "name": "books-length-0123",
     "id": "fedcba9876543210",
     "group": None,
+    "found_by": [],
     "choices": {
         "train_dataset": "books", "target_dataset": "poems", "tokenizer": "bpe", "scorer": "length",
         "selector": "top_k", "orderer": "folding", "model": "tiny", "eval_dataset": "suite",
@@ -66,7 +67,8 @@ RECORD: dict[str, Any] = {
     "data": {
         "train": described(40),
         "target": described(9),
-        "overlap": {"code": {"documents": 57, "in_train": 0, "in_target": 0}},
+        "overlap": {"code": {"documents": 57, "in_train": 0, "near_train": 0, "in_target": 0, "near_target": 0}},
+        "target_overlap": {"documents": 9, "in_train": 0, "near_train": 0},
     },
     "score": {
         "fit": None,

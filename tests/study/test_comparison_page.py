@@ -1,10 +1,10 @@
 """The page of a comparison in a real browser: it opens without a complaint, its tables sort and filter."""
 
+import http.server
 import json
+import re
 import threading
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -33,47 +33,6 @@ seen.plots = [...document.querySelectorAll(".plot")].map((plot) => plot.querySel
 document.getElementById("seen").textContent = JSON.stringify(seen);
 </script>
 """
-
-# Tries what could carry data away, and writes down what Plotly offers.
-LEAVE = """
-<iframe name="inner"></iframe>
-<form id="leave" target="inner" action="http://127.0.0.1:{port}/form" method="post"><input name="d"></form>
-<pre id="offers"></pre><script>
-const plots = [...document.querySelectorAll(".plot")];
-const offers = {
-  buttons: [...document.querySelectorAll(".modebar-btn")].map((button) => button.dataset.title || ""),
-  share: plots.map((plot) => plot._context.showSendToCloud),
-  server: plots.map((plot) => plot._context.plotlyServerURL),
-};
-document.getElementById("offers").textContent = JSON.stringify(offers);
-fetch("http://127.0.0.1:{port}/fetch").catch(() => {});
-new Image().src = "http://127.0.0.1:{port}/image";
-document.getElementById("leave").submit();
-</script>
-"""
-
-
-@contextmanager
-def listening():
-    """Yield (port, list that gets the path of every request)."""
-    paths = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            paths.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_POST = do_OPTIONS = do_GET
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_address[1], paths
-        server.shutdown()
 
 
 def test_the_page_has_the_answer_every_figure_and_every_table(tmp_path):
@@ -121,6 +80,61 @@ def test_a_browser_draws_sorts_and_filters_without_a_complaint(tmp_path):
     assert seen["plots"] == [True] * 5
 
 
+def test_plotly_can_send_a_figure_nowhere(tmp_path):
+    """Every figure is drawn with the one configuration that the page carries."""
+    html = write_page(write_study(tmp_path, ARMS)).read_text()
+    config = json.loads(html.split('id="plotly-config">')[1].split("</script>")[0])
+    shut = ("showSendToCloud", "showEditInChartStudio", "showLink", "sendData", "displaylogo")
+    assert {key: config[key] for key in shut} == dict.fromkeys(shut, False)
+    assert config["plotlyServerURL"] == ""
+    own = html.rsplit("<script>", 1)[1]
+    assert own.count("Plotly.newPlot(") == len(re.findall(r"Plotly\.newPlot\([^;]*, config\);", own)) == 1
+    policy = next(a["content"] for tag, a in Page(html).tags if tag == "meta" and "http-equiv" in a)
+    assert {"default-src 'none'", "connect-src 'none'", "form-action 'none'"} <= set(policy.split("; "))
+
+
+# Presses every button of every figure, and tries what a script could try to send something away.
+PRESS = """
+<pre id="asked"></pre><script>
+const buttons = [...document.querySelectorAll(".modebar-btn")].filter((b) => !b.dataset.title.startsWith("Download"));
+buttons.forEach((button) => button.click());
+fetch("http://127.0.0.1:PORT/fetched").catch(() => {});
+new Image().src = "http://127.0.0.1:PORT/image";
+const titles = buttons.map((button) => button.dataset.title);
+document.getElementById("asked").textContent = JSON.stringify({ titles });
+</script>
+"""
+
+
+@needs_browser
+def test_no_button_and_no_script_of_a_page_makes_a_request(tmp_path):
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_POST = do_GET
+
+        def log_message(self, *arguments):
+            """Say nothing."""
+
+    page = write_page(write_study(tmp_path, ARMS))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        pressed = page.with_name("pressed.html")
+        script = PRESS.replace("PORT", str(server.server_port))
+        pressed.write_text(page.read_text().replace("</body>", f"{script}</body>"))
+        found, console = browse(pressed, tmp_path)
+        server.shutdown()
+    seen = json.loads("{" + found.text.split('{"titles"')[1].join(['"titles"', ""]).split("}")[0] + "}")
+    assert len(seen["titles"]) > 10
+    assert not [title for title in seen["titles"] if "cloud" in title.lower() or "share" in title.lower()]
+    assert {"fetched", "image"} <= {word for line in console for word in re.findall(r"fetched|image", line)}  # refused
+    assert asked == []
+
+
 @needs_browser
 def test_html_in_names_is_shown_not_obeyed(tmp_path):
     evil = arm(f"</script>{EVIL}", "1.0", '"><img src=x onerror=alert(1)>', -0.1)
@@ -132,36 +146,3 @@ def test_html_in_names_is_shown_not_obeyed(tmp_path):
     assert console == []
     assert f"</script>{EVIL}" in found.text
     assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
-
-
-@needs_browser
-def test_no_figure_offers_to_send_its_data_and_no_request_leaves_the_page(tmp_path):
-    page = write_page(write_study(tmp_path, ARMS))
-    driven = page.with_name("driven.html")
-    with listening() as (port, paths):
-        driven.write_text(page.read_text().replace("</body>", LEAVE.replace("{port}", str(port)) + "</body>"))
-        found, console = browse(driven, tmp_path)
-        assert paths == []
-        # Without the policy of the page the same script does reach the server.
-        unguarded = page.with_name("unguarded.html")
-        unguarded.write_text(driven.read_text().replace("Content-Security-Policy", "x"))
-        browse(unguarded, tmp_path)
-        assert paths
-    assert len([line for line in console if "Content Security Policy" in line]) >= 3
-    offers = json.loads(found.text.split('{"buttons"')[1].join(['{"buttons"', ""]).split("}")[0] + "}")
-    assert offers["buttons"]
-    assert not [
-        title for title in offers["buttons"] if any(word in title.lower() for word in ("share", "cloud", "edit"))
-    ]
-    assert offers["share"] == [False] * 5
-    assert offers["server"] == [""] * 5
-
-
-def test_every_plot_of_every_page_is_made_with_this_configuration():
-    from delt_exp.cli import CONF
-
-    templates = [path for path in (CONF.parent / "delt_exp").rglob("*.j2") if "newPlot" in path.read_text()]
-    assert templates
-    for path in templates:
-        calls = path.read_text().split("Plotly.newPlot(")[1:]
-        assert all(call.split(");")[0].endswith("config") for call in calls), path

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from delt_exp.study.page import write_page
 from tests.study.comparison_studies import BASE, NUM_CANDIDATES, Planted, arm, write_study
 from tests.study.test_comparison import figure, findings, rows
 
@@ -43,6 +44,32 @@ def test_stability_over_seeds(tmp_path):
     # 5 seeds: 3 even, 2 odd; of 10 pairs 3 + 1 agree fully and 6 are opposite: (4 - 6) / 10
     assert found["turning"]["Spearman between seeds"] == pytest.approx(-0.2)
     assert found["turning"]["overlap between seeds, best 50 %"] == pytest.approx(0.4)
+
+
+def with_key(key):
+    """Name the planted scoring of a seed."""
+
+    def change(record):
+        stage = next(stage for stage in record["stages"] if stage["stage"] == "scores")
+        stage["key"] = key(record["seed"])
+
+    return change
+
+
+def test_seeds_that_share_one_scoring_measure_no_stability(tmp_path):
+    keys = {"reused": lambda seed: "a", "own": lambda seed: f"b{seed}", "twice": lambda seed: f"c{seed // 4}"}
+    arms = [
+        arm(name, "1.0", "folding", scores=lambda seed: UP if seed < 4 else -UP, change=with_key(key))
+        for name, key in keys.items()
+    ]
+    found = findings(write_study(tmp_path, [Planted(BASE), *arms]))
+    stable = {name: row["Spearman between seeds"] for name, row in table(found).items()}
+    assert stable["reused"] == "not measured"
+    assert table(found)["reused"]["overlap between seeds, best 50 %"] == "not measured"
+    assert stable["own"] == pytest.approx((6 - 4) / 10)  # five seeds, one of them opposite to the other four
+    assert stable["twice"] == pytest.approx(-1)  # only pairs with that one are two scorings
+    page = write_page(tmp_path / "study").read_text()
+    assert "<td>not measured</td>" in page
 
 
 def test_length_and_source(tmp_path):

@@ -1,16 +1,28 @@
 """What every study in conf/study promises: its runs compose, and its report is one."""
 
+import os
 from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from delt_exp.cli import CONF
 from delt_exp.cli_help import options
-from delt_exp.config import build
+from delt_exp.config import build, construct, plain
+from delt_exp.corpus import CorpusSettings
+from delt_exp.files import digest
+from delt_exp.overlap import words
+from delt_exp.pipeline import evaluation_texts, read_corpora
 from delt_exp.run_name import register_resolvers
+from delt_exp.stages import overlap_stage
+from delt_exp.store import Store
 from delt_exp.study.alignment import Pair, is_diagonal
+from delt_exp.study.definition import at_seed
 
+DATA = Path(os.environ.get("DELT_DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
 STUDIES = options(CONF, "study")
 
 
@@ -35,7 +47,7 @@ def first_jobs(name):
     while unseen:
         job = max(jobs, key=lambda job: len(unseen.intersection(job.overrides)))
         unseen.difference_update(job.overrides)
-        texts = [text.replace("{base}", "base") for text in (*common, *job.overrides)]
+        texts = [text.replace("{base}", "base") for text in at_seed([*common, *job.overrides], job.seed)]
         found.append((job, compose("config", texts)))
     return found
 
@@ -50,6 +62,65 @@ def test_every_choice_of_a_study_composes_and_no_two_runs_are_the_same(name):
     assert all(config.seed == job.seed for job, config in first_jobs(name))
     if study.base is not None:
         compose("config", [f"study={name}", *study.base])
+
+
+@cache
+def datasets_of(name):
+    """Return configurations of a study's runs, one for each distinct choice of candidates, target and evaluation."""
+    nodes = ("train_dataset", "target_dataset", "eval_dataset", "corpus", "decontaminate")
+    configs = [config for _, config in first_jobs(name)] if name else [compose("config")]
+    return list({digest([plain(config[node]) for node in nodes]): config for config in configs}.values())
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(tmp_path_factory.mktemp("store"), verify="size")
+
+
+@pytest.mark.parametrize("name", ["", *STUDIES])
+def test_target_candidates_and_evaluation_sets_are_disjoint(name, store):
+    """By normalised words as configured; for near-duplicates as runs read them. The empty name is the default run."""
+    for config in datasets_of(name):
+        nodes = OmegaConf.masked_copy(config, ["train_dataset", "target_dataset", "eval_dataset"])
+        if "Hub" in OmegaConf.to_yaml(nodes):
+            continue
+        if "data_dir" in OmegaConf.to_yaml(nodes) and not DATA.is_dir():
+            pytest.skip(f"the local data folder {DATA} is not there")
+        config.data_dir = str(DATA)
+        parts = SimpleNamespace(
+            train_dataset=build(config.train_dataset),
+            target_dataset=build(config.target_dataset),
+            eval_dataset={key: build(node) for key, node in config.eval_dataset.items()},
+            corpus=construct(CorpusSettings, config.corpus, "corpus"),
+            scorer=SimpleNamespace(READS_TARGET=True),
+            decontaminate=False,
+            store=store,
+        )
+        evaluation = list(evaluation_texts(parts).values())
+        sets = [{tuple(words(text)) for text in one.texts()} for one in (*read_corpora(parts), *evaluation)]
+        assert not any(sets[0] & other for other in sets[1:])
+        assert not any(sets[1] & other for other in sets[2:])
+        parts.decontaminate = config.decontaminate
+        candidates, target = read_corpora(parts)
+        counts = overlap_stage(store, candidates, [target, *evaluation])
+        counts += overlap_stage(store, target, evaluation) if evaluation else []
+        assert {(row["exact"], row["near"]) for row in counts} == {(0, 0)}
+        assert len(candidates) > 0.8 * len(sets[0])
+
+
+@pytest.mark.parametrize("name", ["", *STUDIES])
+def test_seeds_of_proxy_scorer_and_data_scorer_follow_that_of_the_run(name):
+    for config in [config.copy() for _, config in first_jobs(name)] if name else [compose("config")]:
+        config.seed = 7
+        assert set(seeds_in(OmegaConf.to_container(config.scorer, resolve=True))) <= {7}
+
+
+def seeds_in(node):
+    """Yield every seed in a component, at any depth."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if key == "seed":
+            yield value
+        yield from seeds_in(value)
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -3,7 +3,7 @@
 import pytest
 
 from delt_exp.errors import ConfigError
-from delt_exp.study.definition import Study
+from delt_exp.study.definition import Study, at_seed
 
 
 class NoReport:
@@ -30,6 +30,15 @@ def test_a_label_stands_for_several_overrides():
     (job,) = study({"all": {"how": [{"short first": ["scorer=length", "scorer.longer=false"]}]}}, seeds=[3]).jobs()
     assert job.arm == {"how": "short first"}
     assert job.overrides == ("scorer=length", "scorer.longer=false", "seed=3")
+
+
+def test_the_seed_stands_in_slices_and_in_what_is_common():
+    asked = Study(
+        "Why?", (7,), None, ["proxy.seed={seed}"], {"a": {"x": [{"y": ["scorer.seed={seed}"]}]}}, NoReport(), None
+    )
+    (job,) = asked.jobs()
+    assert job.overrides == ("scorer.seed=7", "seed=7")
+    assert at_seed(asked.common, job.seed) == ["proxy.seed=7"]
 
 
 def test_a_run_that_two_slices_ask_for_is_one_run():

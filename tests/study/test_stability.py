@@ -15,12 +15,16 @@ REPORT = StabilityReport(dimensions=["proxy", "target"], overlap_ratio=0.5, alph
 UP = np.arange(40.0)
 
 
-def study_of(folder, runs):
-    """runs: (scorer, proxy, target, seed) -> scores [40]."""
+def study_of(folder, runs, keys=()):
+    """runs: (scorer, proxy, target, seed) -> scores [40]; keys: of the scorings, in the order of the runs."""
     planned = []
     for number, ((scorer, proxy, target, seed), scores) in enumerate(runs.items()):
         labels = {"scorer": scorer, "proxy": proxy, "target": target}
-        write_run(folder / str(number), Planted(labels, scores=lambda _, s=scores: s), seed, 5)
+        key = {"key": keys[number]} if keys else {}
+        planted_run = Planted(
+            labels, scores=lambda _, s=scores: s, change=lambda record, k=key: record["stages"][1].update(k)
+        )
+        write_run(folder / str(number), planted_run, seed, 5)
         planned.append(PlannedRun(labels, seed, [], ["all"], str(folder / str(number)), None))
     return StudyRecord(folder, "stability", "Does it?", {}, planned, [])
 
@@ -64,6 +68,17 @@ def test_the_answer_says_what_changes_a_score_most_last(tmp_path):
         ("lqs", "young", "news", 0): UP, ("lqs", "young", "news", 1): UP, ("lqs", "young", "law", 0): -UP,
     })  # fmt: skip
     assert REPORT.findings(study).answer.endswith("lqs: 1.00 with another seed, -1.00 with another target.")
+
+
+def test_runs_that_share_one_scoring_say_not_measured_in_table_answer_and_figure(tmp_path):
+    runs = {
+        ("lqs", "young", "news", 0): UP, ("lqs", "young", "news", 1): UP, ("lqs", "young", "law", 0): -UP,
+    }  # fmt: skip
+    findings = REPORT.findings(study_of(tmp_path, runs, keys=["a", "a", "b"]))
+    rows = {row[1]: row[2:] for row in findings.tables[0].rows}
+    assert rows == {"seed": ["not measured", "not measured", 0], "target": [-1.0, 0.0, 1]}
+    assert findings.answer.endswith("lqs: -1.00 with another target, not measured with another seed.")
+    assert findings.figures[0].spec["data"][0]["z"] == [[None, -1.0]]
 
 
 def test_scores_that_are_all_equal_say_nothing(tmp_path):

@@ -80,8 +80,9 @@ def test_a_study_runs_its_jobs_and_writes_its_page(finished):
 
 def test_a_repeated_study_computes_nothing(finished):
     study, _ = read_study(finished)
-    stages = [stage for run in study.finished() for stage in run.record()["stages"]]
-    assert all(stage["cached"] for stage in stages)
+    findings = [run.record()["found_by"] for run in study.finished()]
+    assert [[finding["computed"] for finding in found] for found in findings] == [[[]]] * len(study.runs)
+    assert all(run.record()["seconds"] > 10 * run.record()["found_by"][0]["seconds"] for run in study.runs[:1])
     first, second = study.accounts
     # Every seed spoils the corpus anew; documents are not reordered, so that both scorers train one sequence.
     assert first.computed == {"corpus": 2, "tokenizer": 1, "tokens": 2, "scores": 4, "model": 2}
@@ -201,3 +202,26 @@ def test_runs_can_start_from_the_model_of_a_run_that_comes_first(texts):
     assert len(networks) == 2
     assert len(set(networks)) == 1
     assert json.loads((Path(networks[0]) / "config.json").read_text())["hidden_size"] == 16
+
+
+def test_a_study_without_its_data_says_so_once_and_computes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["run.py", "study=selection_only", "study.seeds=[0]", "data_dir=nowhere"])
+    with pytest.raises(SystemExit) as status:
+        main()
+    shown = capsys.readouterr().err
+    assert (status.value.code, shown.count("error: ")) == (1, 1)
+    assert "reads data that is missing: no file matches path=nowhere/news_agnews/train.jsonl" in shown
+    assert "data_dir=FOLDER" in shown
+    assert "(1 more of its datasets are missing.)" in shown
+    assert not list(tmp_path.glob("outputs/runs/*"))
+
+
+def test_a_dry_run_forecasts_and_says_what_data_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["run.py", "study=selection_only", "study.seeds=[0]", "data_dir=nowhere", "dry_run=true"]
+    monkeypatch.setattr(sys, "argv", [*command, "study.slices.grid.scorer=[random]"])
+    main()
+    shown = capsys.readouterr().err
+    assert shown.index("to compute") < shown.index("warning: this study reads data that is missing: no file matches")
+    assert shown.count("warning:") == 1

@@ -1,0 +1,47 @@
+"""Every n-th document of a dataset: parts of one corpus that have no row in common."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import ClassVar
+
+from delt_exp.checks import check_integer
+from delt_exp.dataset.base import Dataset, Document
+from delt_exp.dataset.files import check_limit
+from delt_exp.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The documents of `dataset` whose number, from 0, leaves one of `shards` when divided by `num_shards`.
+
+    Any two sets of shards without a common member are disjoint as rows of the corpus; texts that occur twice in it can
+    be in both. The stream ends after `max_documents` (None: no limit).
+    """
+
+    VERSION: ClassVar[int] = 1
+    dataset: Dataset
+    num_shards: int
+    shards: Sequence[int]
+    max_documents: int | None
+
+    def __post_init__(self) -> None:
+        check_integer("num_shards", self.num_shards, at_least=1)
+        check_limit("max_documents", self.max_documents)
+        for shard in self.shards:
+            check_integer("shards", shard, at_least=0)
+        if not self.shards or len(set(self.shards)) < len(self.shards) or max(self.shards) >= self.num_shards:
+            raise ConfigError(
+                f"shards={list(self.shards)} is not allowed; give numbers from 0 to {self.num_shards - 1} "
+                "(num_shards - 1), each once"
+            )
+
+    def documents(self) -> Iterator[Document]:
+        """Yield the documents in the order of `dataset`; raises what it raises."""
+        numbered = enumerate(self.dataset.documents())
+        taken = set(self.shards)
+        return islice((document for row, document in numbered if row % self.num_shards in taken), self.max_documents)
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of `dataset`."""
+        return self.dataset.fingerprint()

@@ -9,8 +9,8 @@ strong effects of sets its bootstrap interval covered 0.37 (13 x 2) and 0.85 (14
 Intervals of r are those of t on Fisher's z, of slopes those of t, with the variance V_T of the jackknife over training
 corpora (levels - 1 degrees of freedom) and, for at least 5 evaluation sets, V_E - V_TE over sets, at least 0 (V_E holds
 the variance V_TE of the pairs, as V_T does), joined as in `paired.py`. With fewer sets, all is about these very sets.
-Simulated coverage of r within sets (2000 studies each; weak and strong effects of sets; r 0, -0.7): 13 x 2 0.95 to 0.96,
-14 x 7 0.94 to 0.98, there 0.94 to 0.96 where slopes differ between sets; of the slope 0.94 to 0.97.
+Simulated coverage of r within sets (2000 studies each; weak and strong effects of sets; r 0, -0.7): 13 x 2 0.95 to
+0.96, 14 x 7 0.94 to 0.98, there 0.94 to 0.96 where slopes differ between sets; of the slope 0.94 to 0.97.
 """
 
 from collections.abc import Callable
@@ -83,9 +83,9 @@ class Relation:
     line: over all pairs, to describe them; within: after taking out the mean of each evaluation set. primary: what is
     claimed, `within` where there are at least 2 training corpora, else `line`.
     p: of r of `line`, taking the pairs for independent, which they are not: for comparison with papers, not for claims.
-    within_r: in each set of at least 3 training corpora. different_domains, left_out, partial_r: as the primary, of pairs
-    of different domains, without one corpus, and of x given the covariate. different_domains, within, mixed: None where
-    the points do not allow it.
+    within_r: in each set of at least 3 training corpora. different_domains, left_out, partial_r: as the primary, of
+    pairs of different domains, without one corpus, and of x given the covariate. different_domains, within, mixed: None
+    where the points do not allow it.
     """
 
     line: CorpusLine
@@ -148,8 +148,8 @@ class Relation:
         over = "training corpora, for these evaluation sets only" if these else "corpora"
         return (
             f"r = {line.r:.2f}{where}, {100 * (1 - self.alpha):g} % interval over {over} [{low:.2f}, {high:.2f}] "
-            f"(training corpora: {line.num_train}, evaluation sets: {line.num_evaluation}, pairs: {line.num_pairs}; over "
-            f"all pairs r = {self.line.r:.2f}): {'; '.join(self.caveats) or held}."
+            f"(training corpora: {line.num_train}, evaluation sets: {line.num_evaluation}, pairs: {line.num_pairs}; "
+            f"over all pairs r = {self.line.r:.2f}): {'; '.join(self.caveats) or held}."
         )
 
 

@@ -64,8 +64,8 @@ class AlignmentReport:
         relations = {metric: self._relate(pairs, metric) for metric in metrics}
         note = (
             "Each point is one model on one evaluation set, coloured by training corpus, shaped by evaluation set. "
-            f"The line, with its {100 * (1 - self.alpha):g} % band over corpora, describes all pairs together; the answer "
-            "is about differences within evaluation sets. Hover for names; the "
+            f"The line, with its {100 * (1 - self.alpha):g} % band over corpora, describes all pairs together; the "
+            "answer is about differences within evaluation sets. Hover for names; the "
             "buttons choose the metric."
         )
         figure = Figure("alignment", "Loss against alignment", note, scatter(pairs, relations, self.primary))
@@ -112,9 +112,10 @@ class AlignmentReport:
         ]  # fmt: skip
         rows = [[metric, *_numbers(relation, _seconds(pairs, metric))] for metric, relation in relations.items()]
         note = (
-            "Negative r: more alignment, less loss. All but r over all pairs, Spearman and p is within evaluation sets, "
-            "around the mean of each; over all pairs, the few means of sets decide. Intervals are over training corpora "
-            "and, from 5 on, evaluation sets, not points. p is of r over all pairs; it takes the pairs for independent, which they are not, and is shown to compare with papers."
+            "Negative r: more alignment, less loss. All but r over all pairs, Spearman and p is within evaluation "
+            "sets, around the mean of each; over all pairs, the few means of sets decide. Intervals are over training "
+            "corpora and, from 5 on, evaluation sets, not points. p is of r over all pairs; it takes the pairs for "
+            "independent, which they are not, and is shown to compare with papers."
         )
         return Table("metrics", "Metrics side by side", note, columns, rows)
 

@@ -86,7 +86,7 @@ def test_within_evaluation_sets_only_the_differences_inside_a_set_count():
     assert relation.within_r == pytest.approx({"e0": 1, "e1": 1, "e2": 1})
     assert relation.primary == relation.within
     assert relation.sentence.startswith(
-        "r = 1.00 within evaluation sets, 95 % interval over training corpora, for these evaluation sets only [1.00, 1.00]"
+        "r = 1.00 within evaluation sets, 95 % interval over training corpora, for these evaluation sets only [1.00, "
     )
 
 

@@ -31,8 +31,8 @@ class DetectionReport:
     """AUC = P(a planted document scores worse than a clean one), 0.5 for a score that knows nothing.
 
     Runs need a dataset whose `source` says which documents are clean. panel: the dimension that makes separate tables
-    (a corpus each). Intervals are t over seeds on the logit scale at level `alpha`; every scorer is compared with `baseline`
-    in its panel over the seeds that both have, Holm over all of these comparisons of the study.
+    (a corpus each). Intervals are t over seeds on the logit scale at level `alpha`; every scorer is compared
+    with `baseline` in its panel over the seeds that both have, Holm over all of these comparisons of the study.
     """
 
     panel: str
@@ -151,7 +151,7 @@ def _interval(by_seed: Mapping[int, tuple[float, int]], alpha: float) -> tuple[f
 
 
 def _aucs(run: PlannedRun) -> dict[tuple[str, str], tuple[float, int]]:
-    """Return the AUC, and the documents of its smaller side, by scorer and kind: all planted, and each kind against clean.
+    """Return AUC and documents of the smaller side by scorer and kind: all planted, and each kind against the clean ones.
 
     A run that annotated proxies also has the four scores of its annotation, on the proxies alone.
     """

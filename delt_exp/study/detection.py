@@ -151,7 +151,7 @@ def _interval(by_seed: Mapping[int, tuple[float, int]], alpha: float) -> tuple[f
 
 
 def _aucs(run: PlannedRun) -> dict[tuple[str, str], tuple[float, int]]:
-    """Return AUC and documents of the smaller side by scorer and kind: all planted, and each kind against the clean ones.
+    """Return AUC and documents of its smaller side, by scorer and kind: all planted, each kind against clean ones.
 
     A run that annotated proxies also has the four scores of its annotation, on the proxies alone.
     """

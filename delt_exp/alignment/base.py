@@ -63,11 +63,15 @@ class Description:
 
 @dataclass(frozen=True)
 class Coefficient:
-    """How aligned two texts are, higher meaning more, with its 95 % bootstrap interval; None where there is none."""
+    """How aligned two texts are, higher meaning more, with its 95 % interval; None where there is none.
+
+    without_interval: why there is none, where that is not in the nature of the metric.
+    """
 
     value: float
     low: float | None
     high: float | None
+    without_interval: str = ""
 
 
 class Alignment(Protocol):

@@ -99,7 +99,9 @@ def _show_table(session: Session, folder: Path) -> str:
     place = _write(session, rows, folder, with_picture=is_square)
     meaning = session.alignment.meaning
     title = f"{meaning.name} [{meaning.unit}], training text -> evaluation text, with 95 % interval"
-    lines = [f"{r.train} -> {r.evaluation}: {_show(Coefficient(r.value, r.low, r.high))}" for r in rows]
+    lines = [
+        f"{r.train} -> {r.evaluation}: {_show(Coefficient(r.value, r.low, r.high, r.without_interval))}" for r in rows
+    ]
     return "\n".join([title, *lines, f"table, settings{' and heat map' * is_square}: {place}"])
 
 
@@ -129,7 +131,9 @@ def _show_diversity(session: Session) -> str:
 
 
 def _show(c: Coefficient) -> str:
-    return f"{c.value:.4f}" if c.low is None or c.high is None else f"{c.value:.4f} [{c.low:.4f}, {c.high:.4f}]"
+    if c.low is None or c.high is None:
+        return f"{c.value:.4f}" + (f" (no interval: {c.without_interval})" if c.without_interval else "")
+    return f"{c.value:.4f} [{c.low:.4f}, {c.high:.4f}]"
 
 
 def _write_csv(path: Path, rows: Sequence[TableRow]) -> None:

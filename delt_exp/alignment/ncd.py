@@ -91,7 +91,7 @@ class NcdAlignment:
             together = np.array(list(pool.map(row, left)), np.float64)
         sides = train.arrays["compressed"][:, None], evaluation.arrays["compressed"][None]
         distance = (together - np.minimum(*sides)) / np.maximum(*sides)
-        return pair_mean(1 - distance, is_same=train.key == evaluation.key and len(left) > 1, seed=self.seed)
+        return pair_mean(1 - distance, is_same=train.key == evaluation.key and len(left) > 1)
 
     def _size_function(self) -> Callable[[bytes], int]:
         compress = self._compressor()

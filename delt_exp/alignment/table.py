@@ -22,6 +22,7 @@ class TableRow:
     """One pair. The seconds are those of the computations, whenever they happened; a text is described once.
 
     train_seconds, evaluation_seconds: of describing the two texts; pair_seconds: of comparing the descriptions.
+    without_interval: as of `Coefficient`.
     """
 
     train: str
@@ -32,6 +33,7 @@ class TableRow:
     train_seconds: float
     evaluation_seconds: float
     pair_seconds: float
+    without_interval: str = ""
 
 
 class Describer:
@@ -102,7 +104,7 @@ def coefficients(
     pairs = [(t, e) for t in described for e in against]
     found = [compare(alignment, described[t], against[e], resources.store) for t, e in pairs]
     return [
-        TableRow(t, e, c.value, c.low, c.high, described[t].seconds, against[e].seconds, seconds)
+        TableRow(t, e, c.value, c.low, c.high, described[t].seconds, against[e].seconds, seconds, c.without_interval)
         for (t, e), (c, seconds) in zip(pairs, found, strict=True)
     ]
 

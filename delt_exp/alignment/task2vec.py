@@ -26,7 +26,8 @@ class Task2VecAlignment:
     """E over batches B1, B2 of the two texts of 1 - d(e_B1, e_B2), with e_B the embedding of a batch under the probe.
 
     context_tokens: of a document. batch_documents: null makes one batch of all documents. num_batches: the documents
-    are shuffled and cut, again and again, so that batches share none while there are enough. epochs, lr, weight_decay,
+    are shuffled and cut, again and again, so that batches share none while there are enough; where they share some
+    there is no interval, for its coverage falls with their number. epochs, lr, weight_decay,
     tuning_documents: how the head is tuned on each batch. embeddings: whether the probe's lookup tables count. cosine:
     `scaled` (the paper) or `plain`. compat: repeat the published code. Compare only values of equal settings: the
     embedding is not linear in the size of a batch. A text against itself leaves out a batch with itself, so it stays
@@ -88,7 +89,8 @@ class Task2VecAlignment:
                         embed(documents, uniform_per_id(text.ids[chosen], self.seed, "labels of a batch", number))
                     )
                     task.advance()
-            return {"embeddings": np.stack(embeddings)}
+            is_overlapping = np.array(self.num_batches * len(batches[0]) > len(text.ids))
+            return {"embeddings": np.stack(embeddings), "is_overlapping": is_overlapping}
 
         return describe
 
@@ -96,7 +98,10 @@ class Task2VecAlignment:
         sides = train.arrays["embeddings"], evaluation.arrays["embeddings"]
         similarity = plain_cosine(*sides) if self.cosine == "plain" else scaled_cosine(*sides, compat=self.compat)
         is_same = train.key == evaluation.key and len(similarity) > 1
-        return pair_mean(similarity, is_same=is_same, seed=self.seed)
+        found = pair_mean(similarity, is_same=is_same)
+        if any(bool(side.arrays.get("is_overlapping", False)) for side in (train, evaluation)):
+            return Coefficient(found.value, None, None, "batches share documents, for a text has too few")
+        return found
 
     def embedder(self, resources: Resources) -> "Embedder":
         """Return the function from token ids of a batch to its embedding; raises ConfigError for too long a context."""

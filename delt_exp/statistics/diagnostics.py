@@ -1,14 +1,15 @@
 """What a score is made of: agreement with other scores, length, source, and whether it finds planted documents.
 
-Shape suffixes: K scores, N documents. For AUCs over seeds, make a `paired.MetricArm` of each score (one AUC a seed):
-its estimate has a t-interval, `families.compare` and `families.holm` give paired differences.
+Shape suffixes: K scores, N documents, S seeds. For AUCs over seeds, `auc_interval` gives the interval of their mean;
+make a `paired.MetricArm` of each score (one AUC a seed) for paired differences.
 """
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.special import expit, logit
+from scipy.stats import rankdata, t
 
 from delt_exp.errors import DataError
 from delt_exp.ranking import best_rows, floor_share
@@ -69,3 +70,23 @@ def auc(scores_N: NDArray[np.floating], planted_N: NDArray[np.bool_]) -> float:
     num_planted = int(planted_N.sum())
     above = ranks_N[planted_N].sum() - num_planted * (num_planted + 1) / 2
     return float(above / (num_planted * (len(ranks_N) - num_planted)))
+
+
+def auc_interval(auc_S: NDArray[np.float64], num_fewer: int, alpha: float) -> tuple[float, float]:
+    """Return the (1 - alpha) interval of the mean AUC over seeds, inside [0, 1].
+
+    t over seeds on the logit scale (delta method). num_fewer: documents of a seed on the smaller side, planted or not.
+    Seeds can agree by chance, at 1 above all: the variance is at least c (1 - c) / (3 n), n = S num_fewer + 1, the one
+    of no information at c = 1/2, with c = (S num_fewer mean + 1/2) / n; the end towards 1/2 starts from c. Simulated
+    coverage of the nominal 95 % (2 to 10 seeds, 13 to 60 planted, AUC 0.5 to 0.9999): 0.92 to 1.00.
+    """
+    mean, count = float(np.mean(auc_S)), len(auc_S) * num_fewer
+    if mean < 0.5:
+        low, high = auc_interval(1 - np.asarray(auc_S), num_fewer, alpha)
+        return 1 - high, 1 - low
+    centre = (count * mean + 0.5) / (count + 1)
+    variance = max(float(np.var(auc_S, ddof=1)) / len(auc_S), centre * (1 - centre) / (3 * (count + 1)))
+    half_width = float(t.isf(alpha / 2, len(auc_S) - 1)) * variance**0.5
+    low = expit(logit(centre) - half_width / (centre * (1 - centre)))
+    high = 1.0 if mean == 1 else expit(logit(mean) + half_width / (mean * (1 - mean)))
+    return float(low), float(high)

@@ -47,11 +47,17 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse` (said of `first`) or `not distinguishable`, with ` (one seed)` where seeds did not vary."""
+        """`better`, `worse` (said of `first`) or `not distinguishable`, then what weakens it.
+
+        ` (one seed)` where seeds did not vary; ` (few documents)` where a claim could be about their lengths only.
+        """
         word = "not distinguishable"
         if self.p_holm < self.alpha:
             word = "better" if (self.estimate.value > 0) == (self.better == "higher") else "worse"
-        return word + (" (one seed)" if self.estimate.over == "documents" else "")
+        if self.estimate.over == "documents":
+            word += " (one seed)"
+        is_claim = not word.startswith("not")
+        return word + (" (few documents)" if is_claim and self.estimate.few_documents else "")
 
 
 def compare(first: Arm, second: Arm, alpha: float) -> Comparison:

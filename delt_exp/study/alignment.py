@@ -64,7 +64,8 @@ class AlignmentReport:
         relations = {metric: self._relate(pairs, metric) for metric in metrics}
         note = (
             "Each point is one model on one evaluation set, coloured by training corpus, shaped by evaluation set. "
-            f"The band is the {100 * (1 - self.alpha):g} % interval of the line over corpora. Hover for names; the "
+            f"The line, with its {100 * (1 - self.alpha):g} % band over corpora, describes all pairs together; the "
+            "answer is about differences within evaluation sets. Hover for names; the "
             "buttons choose the metric."
         )
         figure = Figure("alignment", "Loss against alignment", note, scatter(pairs, relations, self.primary))
@@ -96,8 +97,8 @@ class AlignmentReport:
         sentence = relations[self.primary].sentence.replace("the covariate", f"what {BASELINE} already says")
         text = f"{self.primary}: {sentence}"
         if best != self.primary:
-            line = relations[best].line
-            text += f" {best} predicts the loss better here (r = {line.r:.2f}, r² = {relations[best].r2:.2f})."
+            r, r2 = relations[best].primary.r, relations[best].r2
+            text += f" {best} predicts the loss better here (r = {r:.2f}, r² = {r2:.2f})."
         elif BASELINE in relations and best != BASELINE:
             cheap, own = relations[BASELINE].r2, relations[best].r2
             text += f" The cheap baseline {BASELINE} reaches r² = {cheap:.2f}, {best} {own:.2f}."
@@ -105,14 +106,16 @@ class AlignmentReport:
 
     def _side_by_side(self, pairs: Sequence[Pair], relations: Mapping[str, Relation]) -> Table:
         columns = [
-            "metric", "r", "r²", "r off the diagonal", "mean r within a set", f"partial r given {BASELINE}",
+            "metric", "r", "r²", "r off the diagonal", "r over all pairs", f"partial r given {BASELINE}",
             "seconds per corpus", "seconds per pair", "slope", "mixed-effects slope", "Spearman", "pairs",
             "p (pairs independent)",
         ]  # fmt: skip
         rows = [[metric, *_numbers(relation, _seconds(pairs, metric))] for metric, relation in relations.items()]
         note = (
-            "Negative r: more alignment, less loss. Intervals resample training corpora and evaluation sets, not "
-            "points; p takes the pairs for independent, which they are not, and is shown to compare with papers."
+            "Negative r: more alignment, less loss. All but r over all pairs, Spearman and p is within evaluation "
+            "sets, around the mean of each; over all pairs, the few means of sets decide. Intervals are over training "
+            "corpora and, from 5 on, evaluation sets, not points. p is of r over all pairs; it takes the pairs for "
+            "independent, which they are not, and is shown to compare with papers."
         )
         return Table("metrics", "Metrics side by side", note, columns, rows)
 
@@ -142,9 +145,9 @@ def is_diagonal(pair: Pair) -> bool:
 
 
 def _numbers(relation: Relation, seconds: tuple[float, float]) -> list[Cell]:
-    line, mixed, partial = relation.line, relation.mixed, relation.partial_interval
+    line, mixed, partial = relation.primary, relation.mixed, relation.partial_interval
     return [
-        _ranged(line), relation.r2, _ranged(relation.different_domains), relation.within_mean,
+        _ranged(line), relation.r2, _ranged(relation.different_domains), relation.line.r,
         Ranged(relation.partial_r, partial.low, partial.high) if partial and relation.partial_r is not None else None,
         *seconds, Ranged(line.slope, line.slope_interval.low, line.slope_interval.high),
         Ranged(mixed.slope, mixed.low, mixed.high) if mixed and mixed.converged else None,

@@ -13,7 +13,7 @@ from delt_exp.checks import check_number
 from delt_exp.dataset.spoiled import CLEAN
 from delt_exp.errors import DataError
 from delt_exp.scorer.table import ScoreTable
-from delt_exp.statistics.diagnostics import auc
+from delt_exp.statistics.diagnostics import auc, auc_interval
 from delt_exp.statistics.families import Comparison, holm
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.outcomes import compare_paired
@@ -21,8 +21,9 @@ from delt_exp.study.record import PlannedRun, StudyRecord
 from delt_exp.study.report import Figure, Findings, Ranged, Table
 
 ALL_KINDS = "all"
-Values = Mapping[tuple[str, str, str], Mapping[int, float]]
-"""AUC by (panel, scorer, kind of spoiling) and seed."""
+Values = Mapping[tuple[str, str, str], Mapping[int, tuple[float, int]]]
+"""AUC and the documents of its smaller side, by (panel, scorer, kind of spoiling) and seed."""
+Intervals = Mapping[tuple[str, str, str], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class DetectionReport:
     """AUC = P(a planted document scores worse than a clean one), 0.5 for a score that knows nothing.
 
     Runs need a dataset whose `source` says which documents are clean. panel: the dimension that makes separate tables
-    (a corpus each). Intervals are t over seeds at level `alpha`; every scorer is compared with `baseline` in its panel
-    over the seeds that both have, Holm over all of these comparisons of the study.
+    (a corpus each). Intervals are t over seeds on the logit scale at level `alpha`; every scorer is compared
+    with `baseline` in its panel over the seeds that both have, Holm over all of these comparisons of the study.
     """
 
     panel: str
@@ -48,8 +49,9 @@ class DetectionReport:
         arms = {key: _arm(key, by_seed) for key, by_seed in values.items() if len(by_seed) >= 2}
         if not arms:
             raise DataError(f"{study.folder}: no scorer is finished with two seeds yet; repeat the study's command")
+        intervals = {key: _interval(values[key], self.alpha) for key in arms}
         compared = self._compared(arms)
-        rows = [self._row(key, arm, compared.get(key)) for key, arm in arms.items()]
+        rows = [self._row(key, arm, intervals[key], compared.get(key)) for key, arm in arms.items()]
         columns = [
             self.panel,
             "scorer",
@@ -60,14 +62,14 @@ class DetectionReport:
             "verdict",
         ]
         note = (
-            f"AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds; difference from {self.baseline}, all "
-            f"kinds together; verdict after Holm's correction over {len(compared)} comparisons."
+            f"AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds (on the logit scale); difference from "
+            f"{self.baseline}, all kinds together; verdict after Holm's correction over {len(compared)} comparisons."
         )
         table = Table("detection", "Area under the ROC curve", note, columns, rows)
-        return Findings(self._answer(arms, compared, panels), [self._figure(arms, panels)], [table])
+        return Findings(self._answer(arms, compared, panels), [self._figure(arms, intervals, panels)], [table])
 
     def _values(self, study: StudyRecord) -> Values:
-        values: dict[tuple[str, str, str], dict[int, float]] = {}
+        values: dict[tuple[str, str, str], dict[int, tuple[float, int]]] = {}
         for run in study.finished():
             for (scorer, kind), value in _aucs(run).items():
                 values.setdefault((run.arm[self.panel], scorer, kind), {})[run.seed] = value
@@ -83,12 +85,13 @@ class DetectionReport:
                 found |= {key: pair} if pair else {}
         return dict(zip(found, holm(list(found.values())), strict=True)) if found else {}
 
-    def _row(self, key: tuple[str, str, str], arm: MetricArm, compared: Comparison | None) -> list[Any]:
-        low, high = arm.estimate.interval(self.alpha)
+    def _row(
+        self, key: tuple[str, str, str], arm: MetricArm, interval: tuple[float, float], compared: Comparison | None
+    ) -> list[Any]:
         difference = (
             [None, ""] if compared is None else [Ranged(compared.estimate.value, *compared.interval), compared.verdict]
         )
-        return [*key, Ranged(arm.estimate.value, low, high), len(arm.seeds_S), *difference]
+        return [*key, Ranged(arm.estimate.value, *interval), len(arm.seeds_S), *difference]
 
     def _answer(
         self, arms: Mapping[tuple[str, str, str], MetricArm], compared: Mapping[Any, Comparison], panels: list[str]
@@ -109,13 +112,15 @@ class DetectionReport:
         sentences.append(f"{better} of {len(compared)} comparisons find a scorer better than {self.baseline}")
         return ". ".join(sentences) + "."
 
-    def _figure(self, arms: Mapping[tuple[str, str, str], MetricArm], panels: list[str]) -> Figure:
+    def _figure(
+        self, arms: Mapping[tuple[str, str, str], MetricArm], intervals: Intervals, panels: list[str]
+    ) -> Figure:
         """One group of points a scorer, one colour a panel, all kinds together."""
         data = []
         scorers = list(dict.fromkeys(scorer for _, scorer, _ in arms))
         for panel in panels:
             shown = [(s, arms[panel, s, ALL_KINDS]) for s in scorers if (panel, s, ALL_KINDS) in arms]
-            ends = [arm.estimate.interval(self.alpha) for _, arm in shown]
+            ends = [intervals[panel, scorer, ALL_KINDS] for scorer, _ in shown]
             values = [arm.estimate.value for _, arm in shown]
             error = {
                 "type": "data", "symmetric": False,
@@ -136,13 +141,17 @@ class DetectionReport:
         return Figure("detection", "Which scores find the planted documents", note, {"data": data, "layout": layout})
 
 
-def _arm(key: tuple[str, str, str], by_seed: Mapping[int, float]) -> MetricArm:
+def _arm(key: tuple[str, str, str], by_seed: Mapping[int, tuple[float, int]]) -> MetricArm:
     seeds = tuple(sorted(by_seed))
-    return MetricArm(key[1], seeds, np.array([by_seed[seed] for seed in seeds]), "higher", "AUC")
+    return MetricArm(key[1], seeds, np.array([by_seed[seed][0] for seed in seeds]), "higher", "AUC")
 
 
-def _aucs(run: PlannedRun) -> dict[tuple[str, str], float]:
-    """Return the AUC by scorer and kind: all planted documents, and each kind against the clean ones.
+def _interval(by_seed: Mapping[int, tuple[float, int]], alpha: float) -> tuple[float, float]:
+    return auc_interval(np.array([value for value, _ in by_seed.values()]), min(n for _, n in by_seed.values()), alpha)
+
+
+def _aucs(run: PlannedRun) -> dict[tuple[str, str], tuple[float, int]]:
+    """Return AUC and documents of its smaller side, by scorer and kind: all planted, each kind against clean ones.
 
     A run that annotated proxies also has the four scores of its annotation, on the proxies alone.
     """
@@ -163,9 +172,13 @@ def _aucs(run: PlannedRun) -> dict[tuple[str, str], float]:
     return found
 
 
-def _by_kind(goodness: NDArray[np.floating], source: NDArray[np.str_]) -> dict[str, float]:
-    values = {ALL_KINDS: auc(-goodness, source != CLEAN)}
+def _by_kind(goodness: NDArray[np.floating], source: NDArray[np.str_]) -> dict[str, tuple[float, int]]:
+    values = {ALL_KINDS: _auc(-goodness, source != CLEAN)}
     for kind in sorted(set(source) - {CLEAN}):
         chosen = (source == CLEAN) | (source == kind)
-        values[kind] = auc(-goodness[chosen], source[chosen] == kind)
+        values[kind] = _auc(-goodness[chosen], source[chosen] == kind)
     return values
+
+
+def _auc(scores: NDArray[np.floating], planted: NDArray[np.bool_]) -> tuple[float, int]:
+    return auc(scores, planted), int(min(planted.sum(), (~planted).sum()))

@@ -77,5 +77,5 @@ def _line(relation: Relation) -> list[dict[str, Any]]:
     return [
         {**outline, "mode": "none", "hoverinfo": "skip", "showlegend": False},
         {"type": "scatter", "mode": "lines", "x": x, "y": band.y_G.tolist(), "line": {"color": LINE},
-         "hoverinfo": "skip", "name": f"r = {relation.line.r:.2f}, slope {relation.line.slope:.3g}"},
+         "hoverinfo": "skip", "name": f"all pairs: r = {relation.line.r:.2f}, slope {relation.line.slope:.3g}"},
     ]  # fmt: skip

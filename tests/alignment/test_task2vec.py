@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from delt_exp.alignment.base import Text
+from delt_exp.alignment.command import _show
+from delt_exp.alignment.diversity import diversity
 from delt_exp.alignment.table import Describer, coefficients, compare
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError
@@ -43,6 +45,18 @@ def test_batches_hold_different_documents_until_all_were_used():
     assert [len(set(batch.tolist())) for batch in batches] == [3] * 5
     assert len(set(np.concatenate(batches[:3]).tolist())) == 9  # one pass over the documents
     assert set(batches[3].tolist()) != set(batches[0].tolist())  # the next pass is shuffled anew
+
+
+def test_batches_that_share_documents_give_no_interval_and_say_why(tmp_path, resources):
+    texts = {"enough": make_text(tmp_path, sentences(24, seed=1)), "few": make_text(tmp_path, sentences(23, seed=2))}
+    rows = {(row.train, row.evaluation): row for row in coefficients(task2vec(), texts, texts, resources)}
+    assert rows["enough", "enough"].low is not None
+    for pair in (("few", "few"), ("few", "enough"), ("enough", "few")):
+        assert (rows[pair].low, rows[pair].high) == (None, None)
+        assert rows[pair].without_interval == "batches share documents, for a text has too few"
+    alone = diversity(task2vec(), texts["few"], resources).coefficient
+    assert (alone.low, alone.without_interval) == (None, rows["few", "few"].without_interval)
+    assert _show(alone).endswith("(no interval: batches share documents, for a text has too few)")
 
 
 def test_one_batch_of_all_documents_is_the_whole_set_variant(tmp_path, resources):

@@ -40,12 +40,15 @@ def grid_points(x, y, **more):
     return Points(*labels, np.ravel(x).astype(float), np.ravel(y).astype(float), same, **more)
 
 
-def simulated_points(random, slope, *, num_train=7, num_evaluation=7):
-    """Alignments and losses that both have effects of the training corpus, the evaluation set and the pair."""
+def simulated_points(random, slope, num_train=7, num_evaluation=7, *, set_sds=(0.05, 0.5)):
+    """Alignments and losses that both have effects of the training corpus, the evaluation set and the pair.
+
+    set_sds: standard deviations of the effect of an evaluation set on alignment and loss.
+    """
 
     def crossed(train_sd, evaluation_sd, pair_sd):
         parts = ((num_train, 1), train_sd), ((1, num_evaluation), evaluation_sd), ((num_train, num_evaluation), pair_sd)
         return sum(random.normal(0, sd, shape) for shape, sd in parts)
 
-    x = 0.5 + crossed(0.03, 0.05, 0.03)
-    return grid_points(x, 15 + slope * x + crossed(0.3, 0.5, 0.3))
+    x = 0.5 + crossed(0.03, set_sds[0], 0.03)
+    return grid_points(x, 15 + slope * x + crossed(0.3, set_sds[1], 0.3))

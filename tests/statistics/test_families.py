@@ -87,7 +87,7 @@ def test_higher_is_better_where_the_metric_says_so():
 
 def test_a_study_of_one_seed_marks_every_verdict():
     comparison = compare(loss_arm([1, 2, 3], name="a"), loss_arm([5.1, 6, 7], name="b"), 0.05)
-    assert comparison.verdict == "better (one seed)"
+    assert comparison.verdict == "better (one seed) (few documents)"
 
 
 def test_the_effect_size_counts_standard_deviations_of_one_difference():

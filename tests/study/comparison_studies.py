@@ -27,7 +27,7 @@ REPORT: dict[str, Any] = {
     "overlap_ratio": 0.5,
     "alpha": 0.05,
 }
-NUM_DOCUMENTS = 60
+NUM_DOCUMENTS = 120
 NUM_CANDIDATES = 40
 
 

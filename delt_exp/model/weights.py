@@ -182,7 +182,7 @@ def _refuse_not_finite(network: Any, name: str) -> None:
         if count:
             raise DataError(
                 f"{name!r}: {count} of {values.numel()} values of {key} are not finite (NaN or infinite); its training "
-                "has diverged or the file is damaged: use an earlier checkpoint or fetch it again"
+                "has diverged (lower the learning rate, or take an earlier state) or the file is damaged"
             )
 
 

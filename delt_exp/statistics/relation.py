@@ -3,14 +3,14 @@
 Shape suffixes: N points (pairs of training corpus and evaluation set), B weightings, G grid.
 
 The primary relation is that within evaluation sets, around the means of each: which corpus is best for this set? Sets
-differ in how hard they are, and with a few sets the correlation over all pairs is mostly that of these few means. With
-strong effects of sets its bootstrap interval covered 0.37 (13 x 2) and 0.85 (14 x 7) of the nominal 0.95.
+differ in how hard they are, and with a few sets the correlation over all pairs is mostly that of these few means, of
+which a bootstrap over sets knows next to nothing: r over all pairs is told without an interval.
 
 Intervals of r are those of t on Fisher's z, of slopes those of t, with the variance V_T of the jackknife over training
 corpora (levels - 1 degrees of freedom) and, for at least 5 evaluation sets, V_E - V_TE over sets, at least 0 (V_E holds
 the variance V_TE of the pairs, as V_T does), joined as in `paired.py`. With fewer sets, all is about these very sets.
 Simulated coverage of r within sets (2000 studies each; weak and strong effects of sets; r 0, -0.7): 13 x 2 0.95 to
-0.96, 14 x 7 0.94 to 0.98, there 0.94 to 0.96 where slopes differ between sets; of the slope 0.94 to 0.97.
+0.96, 14 x 7 0.94 to 0.98, there 0.94 to 0.96 where slopes differ between sets; of the slope 0.93 to 0.97.
 """
 
 from collections.abc import Callable

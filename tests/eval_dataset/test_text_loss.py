@@ -115,9 +115,16 @@ def test_prepare_returns_the_ids_of_all_documents_copies_included(subject, store
     assert ids.tolist() == [document_id(Document(text)) for text in ("a", "b", "a")]
 
 
-def test_a_diverged_model_is_reported_and_nothing_is_stored(store, tmp_path):
-    diverged = make_subject(tmp_path, CONTEXT, logit_scale=math.nan)
-    with pytest.raises(DivergedError, match="loss on some texts is nan"):
+@pytest.mark.parametrize(
+    ("logit_scale", "error", "message"),
+    [
+        (1e38, DivergedError, "loss on some texts is"),
+        (math.nan, DataError, r"lm_head.weight are not finite"),
+    ],
+)
+def test_a_diverged_model_is_reported_and_nothing_is_stored(store, tmp_path, logit_scale, error, message):
+    diverged = make_subject(tmp_path, CONTEXT, logit_scale=logit_scale)
+    with pytest.raises(error, match=message):
         evaluate(diverged, store)
     assert [f for f in (store.root / "evaluation").iterdir() if f.is_dir()] == []
 

@@ -23,7 +23,13 @@ PROBE = (
 METRICS = {
     "task2vec": (*PROBE, "alignment.task2vec.batch_documents=null", "alignment.task2vec.num_batches=1"),
     "ncd": ("alignment.ncd.max_documents=24",),
-    "sentence": (*PROBE, "alignment.sentence.encoder=probe", "alignment.sentence.context_tokens=128"),
+    # A probe that has learnt next to nothing gives all texts one direction.
+    "sentence": (
+        *PROBE,
+        "probe.train_tokens=60_000",
+        "alignment.sentence.encoder=probe",
+        "alignment.sentence.context_tokens=128",
+    ),
     "unigram": ("tokenizer.vocab_size=1024",),
     "ngram": ("tokenizer.vocab_size=1024",),
 }

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from delt_exp.corpus import document_id
 from delt_exp.dataset.base import Document
-from delt_exp.errors import DivergedError
+from delt_exp.errors import DataError, DivergedError
 from delt_exp.eval_dataset.base import Subject
 from delt_exp.eval_dataset.text_loss import TextLoss, ratio_stderr, text_measures
 from delt_exp.store import Store

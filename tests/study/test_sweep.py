@@ -148,7 +148,7 @@ def test_a_failed_job_does_not_stop_the_others_and_its_error_stays_until_it_is_r
     def die(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("delt_exp.study.sweep._launched", die)
+    monkeypatch.setattr("delt_exp.study.sweep.launched", die)
     with pytest.raises(KeyboardInterrupt):
         run_study(f"[length, {BROKEN}, random]")
     again, _ = read_study(Path("outputs/detection"))

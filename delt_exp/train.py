@@ -30,7 +30,7 @@ from delt_exp.tokens import Tokens
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
-FORMAT = 1  # bump when the same job trains another model
+FORMAT = 2  # bump when the same job trains another model
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 OnMetrics = Callable[[Mapping[str, float]], None]
 

@@ -16,16 +16,21 @@ CONSUMED = np.dtype([("step", "<i8"), ("slot", "<i8"), ("first", "<i8"), ("last"
 
 def walk(plan: Plan) -> Iterator[tuple[Ints, Ints]]:
     """Yield (inputs, labels) of every item by walking the documents once: the slow, obvious definition of a plan."""
-    eos, size = np.array([plan.tokens.eos_id]), plan.context_tokens
-    stream, labels = eos, np.empty(0, np.int64)
+    tokens, size = plan.tokens, plan.context_tokens
+    begin, eos, nothing = np.array([tokens.begin_id]), np.array([tokens.eos_id]), np.empty(0, np.int64)
+    stream, labels = nothing, nothing  # the label of each input but the last, whose label is the next token
     yielded = 0
     for row in plan.order:
-        body = plan.tokens.document(int(row)).astype(np.int64)
         if plan.layout == "padded":
-            stream, labels = eos, labels[:0]
+            stream, labels = nothing, nothing
+        if not len(stream):
+            stream = begin
+        elif tokens.begin_id != tokens.eos_id:
+            stream, labels = np.concatenate([stream, begin]), np.concatenate([labels, [IGNORED]])
+        body = tokens.document(int(row)).astype(np.int64)
+        predicted = tokens.predicted(int(row), completion_only=plan.completion_only)
         stream = np.concatenate([stream, body, eos])
-        skipped = int(plan.tokens.prompt_tokens[row]) if plan.completion_only else 0
-        labels = np.concatenate([labels, np.full(skipped, IGNORED), body[skipped:], eos])
+        labels = np.concatenate([labels, np.where(predicted, body, IGNORED), eos])
         while len(labels) >= size or (plan.layout == "padded" and len(labels)):
             if yielded == plan.num_items:
                 return

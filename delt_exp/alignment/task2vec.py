@@ -33,7 +33,7 @@ class Task2VecAlignment:
     below 1.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     READS_TOKENS: ClassVar[bool] = False
     COMPARED: ClassVar[tuple[str, ...]] = ("cosine",)
     probe: Probe
@@ -142,4 +142,5 @@ class Embedder:
 
         uniform = [np.random.default_rng(int(draw * 2**53)).random(self._context_tokens, np.float32) for draw in draws]
         passages = [Passage(ids[: self._context_tokens], u) for ids, u in zip(documents, uniform, strict=True)]
-        return self._embed(self.probe.network, passages, self.probe.tokenizer.eos_id, self._settings)
+        ends = self.probe.tokenizer.begin_id, self.probe.tokenizer.eos_id
+        return self._embed(self.probe.network, passages, ends, self._settings)

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.files import check_limit, content_hash
-from delt_exp.dataset.template import DocumentTemplate
+from delt_exp.dataset.conversation import RecordTemplate, record_template
 from delt_exp.errors import ConfigError, DataError, DeltError, DependencyError
 from delt_exp.files import digest
 
@@ -37,6 +37,7 @@ class Hub:
     streaming: bool
     text: str
     prompt: str | None
+    messages: str | None
     name: str
     max_documents: int | None
 
@@ -45,8 +46,8 @@ class Hub:
         _ = self._template  # a wrong template is reported before the Hub is asked
 
     @cached_property
-    def _template(self) -> DocumentTemplate:
-        return DocumentTemplate(self.text, self.prompt)
+    def _template(self) -> RecordTemplate:
+        return record_template(self.text, self.prompt, self.messages)
 
     def documents(self) -> Iterator[Document]:
         """Yield the rows as documents.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.files import FileDataset, lines
-from delt_exp.dataset.template import DocumentTemplate
+from delt_exp.dataset.conversation import RecordTemplate, record_template
 from delt_exp.errors import DataError
 
 
@@ -21,6 +21,7 @@ class Jsonl(FileDataset):
 
     text: str
     prompt: str | None
+    messages: str | None
     na_value: str | None
 
     def __post_init__(self) -> None:
@@ -28,8 +29,8 @@ class Jsonl(FileDataset):
         _ = self._template  # a wrong template is reported before any file is opened
 
     @cached_property
-    def _template(self) -> DocumentTemplate:
-        return DocumentTemplate(self.text, self.prompt)
+    def _template(self) -> RecordTemplate:
+        return record_template(self.text, self.prompt, self.messages)
 
     def read(self, file: Path) -> Iterator[Document]:
         """Yield the documents of one file; raises DataError with line and column, or line and field."""

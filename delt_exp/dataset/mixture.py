@@ -1,7 +1,7 @@
 """Weighted mixtures of datasets."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from delt_exp.checks import check_choice, check_number
@@ -72,7 +72,7 @@ class Mixture:
                 del streams[label]
                 continue
             amounts[label] += size_bytes(document) if self.unit == "bytes" else 1
-            yield Document(document.text, document.prompt, label)
+            yield replace(document, source=label)
 
     def _used_weights(self) -> dict[str, float]:
         given = dict.fromkeys(self.parts, 1.0) if self.weights is None else self.weights
@@ -93,8 +93,8 @@ class Mixture:
 
 
 def size_bytes(document: Document) -> int:
-    """Return the UTF-8 bytes of prompt and text together."""
-    return sum(len(part) if part.isascii() else len(part.encode()) for part in (document.prompt, document.text))
+    """Return the UTF-8 bytes of all parts of a document."""
+    return sum(len(part) if part.isascii() else len(part.encode()) for part in (part.text for part in document.parts))
 
 
 def _exceeds(amount: int, limit: int | None) -> bool:

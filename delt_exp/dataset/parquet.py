@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.files import FileDataset
-from delt_exp.dataset.template import DocumentTemplate
+from delt_exp.dataset.conversation import RecordTemplate, record_template
 from delt_exp.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,14 +23,15 @@ class Parquet(FileDataset):
 
     text: str
     prompt: str | None
+    messages: str | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _ = self._template  # a wrong template is reported before any file is opened
 
     @cached_property
-    def _template(self) -> DocumentTemplate:
-        return DocumentTemplate(self.text, self.prompt)
+    def _template(self) -> RecordTemplate:
+        return record_template(self.text, self.prompt, self.messages)
 
     def read(self, file: Path) -> Iterator[Document]:
         """Yield the documents of one file; raises DataError with the row (from 1) or the missing column."""

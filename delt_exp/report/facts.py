@@ -129,7 +129,7 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
                 part = f"{count(shared[key])} of {count(shared['documents'])} documents of {name}"
                 found.append(Caution(True, f"{part} are also in the {place}: results on {name} may flatter the model."))
     for role, data in (("training", record["data"]["train"]), ("target", record["data"]["target"])):
-        found += [Caution(False, text) for text in (_losses(role, data["counts"]) if data else [])]
+        found += [Caution(False, text) for text in (_losses(role, data["counts"], data.get("left_out", {})) if data else [])]
     for result in record["results"]:
         if result.get("truncated"):
             part = f"{count(result['truncated'])} of {count(result['count'])} questions of {result['dataset']}"
@@ -140,9 +140,9 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
     return found
 
 
-def _losses(role: str, counts: Mapping[str, int]) -> list[str]:
+def _losses(role: str, counts: Mapping[str, int], left_out: Mapping[str, int]) -> list[str]:
     """Return what is to be said of documents of a set that were skipped or occur twice."""
-    texts = []
+    texts = [f"Left out of the {role} set: {count(number)} {reason}." for reason, number in left_out.items()]
     if counts["empty"]:
         part = f"{count(counts['empty'])} of {count(counts['read'])} {role} documents"
         texts.append(f"{part} had no text and were skipped.")
@@ -160,10 +160,12 @@ def largest_sources(by_source: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return how the documents read became the documents used, line by line; the lines before the last add up to it."""
     counts, documents = data["counts"], data["documents"]
-    pieces = documents + counts["duplicates_dropped"] - (counts["read"] - counts["empty"])
+    left_out = counts.get("left_out", 0)  # records of earlier versions do not know it
+    pieces = documents + counts["duplicates_dropped"] - (counts["read"] - counts["empty"] - left_out)
     return [
         ("documents read", counts["read"]),
         ("without text, skipped", -counts["empty"]),
+        *([("conversations left out", -left_out)] if left_out else []),
         (f"extra pieces of {count(counts['split'])} long documents that were cut", pieces),
         ("exact copies, dropped", -counts["duplicates_dropped"]),
         ("documents used", documents),

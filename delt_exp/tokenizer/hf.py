@@ -4,19 +4,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from delt_exp.checks import check_choice
 from delt_exp.corpus import Corpus
 from delt_exp.model.pretrained import load_pretrained, pretrained_fingerprint
-from delt_exp.tokenizer.base import save_tokenizer
+from delt_exp.tokenizer.base import BEGINS, save_tokenizer
+from delt_exp.tokenizer.chat import PLAIN_TEMPLATE
 
 
 @dataclass(frozen=True)
 class HfTokenizer:
-    """The tokenizer of a pretrained model: `name` is a Hub name or a folder, `revision` a branch, tag or commit."""
+    """The tokenizer of a pretrained model: `name` is a Hub name or a folder, `revision` a branch, tag or commit.
+
+    begin: what stands before every document: `bos`, `eos`, or `auto`, which is bos where the tokenizer has one.
+    chat_template: `own` reads conversations through the tokenizer's, where it has one, `plain` through a plain one.
+    """
 
     VERSION: ClassVar[int] = 1
     READS_CORPUS: ClassVar[bool] = False
     name: str
     revision: str | None
+    begin: str
+    chat_template: str
+
+    def __post_init__(self) -> None:
+        check_choice("tokenizer.begin", self.begin, BEGINS)
+        check_choice("tokenizer.chat_template", self.chat_template, ("own", "plain"))
 
     def fingerprint(self) -> str:
         """Return what identifies the files behind `name`."""
@@ -25,4 +37,7 @@ class HfTokenizer:
     def make(self, corpus: Corpus, folder: Path) -> None:
         from transformers import AutoTokenizer
 
-        save_tokenizer(load_pretrained(AutoTokenizer, self.name, self.revision), folder, self.name)
+        tokenizer = load_pretrained(AutoTokenizer, self.name, self.revision)
+        if self.chat_template == "plain":
+            tokenizer.chat_template = PLAIN_TEMPLATE
+        save_tokenizer(tokenizer, folder, self.name, self.begin)

@@ -87,6 +87,7 @@ class TestCounts:
         assert corpus.meta["counts"] == {
             "read": 5,
             "empty": 3,
+            "left_out": 0,
             "split": 0,
             "blank_pieces": 0,
             "duplicates": 0,

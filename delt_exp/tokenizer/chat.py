@@ -23,7 +23,7 @@ from delt_exp.tokenizer.span import Span
 # For tokenizers without a template: every answer ends with the end-of-text token.
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message.role | capitalize }}:\n{{ message.content }}"
-    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}\n\n{% endfor %}"
+    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}Assistant:\n{% endif %}"
 )
 # A template that asks for the date gets the one of Llama 3: the same conversation is the same tokens on any day.

@@ -25,7 +25,7 @@ TURNS = [
     Part("system", "Be kind."), Part("user", "Where is the mill?"), Part("assistant", "By the river."),
     Part("user", "Why there?"), Part("assistant", "The water turns it."),
 ]  # fmt: skip
-TEXTS = ["the river (a mill) turns the water of the mill", "user system assistant", *(turn.text for turn in TURNS)] * 9
+TEXTS = ["the river (a mill) turns the water of the mill", "user system assistant ab mill: (b", *(turn.text for turn in TURNS)] * 9
 
 
 def unigram(prepend):
@@ -107,7 +107,7 @@ def test_prompt_and_text_are_the_one_text_they_are(tmp_path, kind, prompt, text)
     assert flags.tolist() == sorted(flags.tolist())  # nothing is predicted before the border
     read, learnt = tokenizer.decode(np.array(ids)[~flags]), tokenizer.decode(np.array(ids)[flags])
     assert prompt.startswith(read)
-    assert learnt.endswith(text)
+    assert learnt.endswith(text.strip())  # a decoder may drop the first space
 
 
 @pytest.mark.parametrize("kind", ["byte-level", "sentencepiece", "unigram"])

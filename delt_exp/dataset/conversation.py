@@ -112,9 +112,15 @@ def _turn(message: Mapping[str, object]) -> Part:
 
 
 def _content(content: object) -> str:
+    if isinstance(content, list):
+        return "".join(map(_piece, content))
     if content is None or isinstance(content, str):
         return content or ""
-    pieces = content if isinstance(content, list) else [None]
-    if not all(isinstance(p, Mapping) and p.get("type") == "text" and isinstance(p.get("text"), str) for p in pieces):
+    raise _LeftOutError("conversations with other things than text")
+
+
+def _piece(piece: object) -> str:
+    text = piece.get("text") if isinstance(piece, Mapping) and piece.get("type") == "text" else None
+    if not isinstance(text, str):
         raise _LeftOutError("conversations with other things than text")
-    return "".join(str(piece["text"]) for piece in pieces)
+    return text

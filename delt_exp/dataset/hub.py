@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from delt_exp.dataset.base import Document
-from delt_exp.dataset.files import check_limit, content_hash
 from delt_exp.dataset.conversation import RecordTemplate, record_template
+from delt_exp.dataset.files import check_limit, content_hash
 from delt_exp.errors import ConfigError, DataError, DeltError, DependencyError
 from delt_exp.files import digest
 

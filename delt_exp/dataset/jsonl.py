@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from delt_exp.dataset.base import Document
-from delt_exp.dataset.files import FileDataset, lines
 from delt_exp.dataset.conversation import RecordTemplate, record_template
+from delt_exp.dataset.files import FileDataset, lines
 from delt_exp.errors import DataError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from delt_exp.dataset.base import Document
-from delt_exp.dataset.files import FileDataset
 from delt_exp.dataset.conversation import RecordTemplate, record_template
+from delt_exp.dataset.files import FileDataset
 from delt_exp.errors import DataError
 
 if TYPE_CHECKING:

@@ -36,5 +36,7 @@ class PretrainedProbe:
 
         network = load_pretrained(AutoModelForCausalLM, self.name, self.revision, dtype=torch.float32).eval()
         no_corpus = Corpus(Path())  # a pretrained tokenizer reads none
-        tokenizer = tokenizer_stage(resources.store, HfTokenizer(self.name, self.revision, begin="auto", chat_template="own"), no_corpus)
+        tokenizer = tokenizer_stage(
+            resources.store, HfTokenizer(self.name, self.revision, begin="auto", chat_template="own"), no_corpus
+        )
         return ProbeModel(network.to(resources.runtime.torch_device()), tokenizer, position_limit(network.config))

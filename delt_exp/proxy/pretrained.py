@@ -33,7 +33,9 @@ class PretrainedProxy:
         from delt_exp.stages import tokenizer_stage, tokens_stage
 
         network = load_pretrained(AutoModelForCausalLM, self.name, self.revision, dtype=torch.float32).eval()
-        tokenizer = tokenizer_stage(pool.store, HfTokenizer(self.name, self.revision, begin="auto", chat_template="own"), pool.candidates.corpus)
+        tokenizer = tokenizer_stage(
+            pool.store, HfTokenizer(self.name, self.revision, begin="auto", chat_template="own"), pool.candidates.corpus
+        )
         candidates = tokens_stage(pool.store, pool.candidates.corpus, tokenizer).tokens
         target = None if pool.target is None else tokens_stage(pool.store, pool.target.corpus, tokenizer).tokens
         limit = position_limit(network.config)

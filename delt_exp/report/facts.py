@@ -129,7 +129,9 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
                 part = f"{count(shared[key])} of {count(shared['documents'])} documents of {name}"
                 found.append(Caution(True, f"{part} are also in the {place}: results on {name} may flatter the model."))
     for role, data in (("training", record["data"]["train"]), ("target", record["data"]["target"])):
-        found += [Caution(False, text) for text in (_losses(role, data["counts"], data.get("left_out", {})) if data else [])]
+        found += [
+            Caution(False, text) for text in (_losses(role, data["counts"], data.get("left_out", {})) if data else [])
+        ]
     for result in record["results"]:
         if result.get("truncated"):
             part = f"{count(result['truncated'])} of {count(result['count'])} questions of {result['dataset']}"

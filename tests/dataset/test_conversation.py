@@ -71,7 +71,11 @@ def test_the_corpus_counts_what_is_left_out_and_gives_every_turn_back(tmp_path):
     corpus = make_corpus(tmp_path, [*documents, "plain", Document("t", "p")], drop_duplicates=True)
     assert [corpus.document(row).turns for row in range(4)] == [TWO, FOUR, (), ()]
     assert corpus.meta["left_out"] == {"conversations without an assistant turn": 1}
-    assert (corpus.meta["counts"]["read"], corpus.meta["counts"]["left_out"], corpus.meta["counts"]["empty"]) == (5, 1, 0)
+    assert (corpus.meta["counts"]["read"], corpus.meta["counts"]["left_out"], corpus.meta["counts"]["empty"]) == (
+        5,
+        1,
+        0,
+    )
     assert corpus.text_bytes.tolist() == [3, 8, 5, 1]
     assert corpus.whole_bytes.tolist() == [7, 16, 5, 2]
     assert list(corpus.texts([1, 3])) == ["Why?\n\nSo.\n\nAnd?\n\nThus.", "pt"]

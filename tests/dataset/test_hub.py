@@ -16,6 +16,7 @@ SETTINGS = {
     "streaming": True,
     "text": "{text}",
     "prompt": None,
+    "messages": None,
     "name": "mine",
     "max_documents": None,
 }

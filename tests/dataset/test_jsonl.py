@@ -8,7 +8,15 @@ from delt_exp.dataset.base import Document
 from delt_exp.dataset.jsonl import Jsonl
 from delt_exp.errors import ConfigError, DataError
 
-SETTINGS = {"split": None, "text": "{text}", "prompt": None, "na_value": None, "name": "mine", "max_documents": None}
+SETTINGS = {
+    "split": None,
+    "text": "{text}",
+    "prompt": None,
+    "messages": None,
+    "na_value": None,
+    "name": "mine",
+    "max_documents": None,
+}
 
 
 def dataset(path, **changes):

@@ -6,7 +6,7 @@ from delt_exp.dataset.base import Document
 from delt_exp.dataset.parquet import Parquet
 from delt_exp.errors import DataError
 
-SETTINGS = {"split": None, "text": "{text}", "prompt": None, "name": "mine", "max_documents": None}
+SETTINGS = {"split": None, "text": "{text}", "prompt": None, "messages": None, "name": "mine", "max_documents": None}
 
 
 def write(path, columns):

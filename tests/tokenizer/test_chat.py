@@ -25,7 +25,11 @@ TURNS = [
     Part("system", "Be kind."), Part("user", "Where is the mill?"), Part("assistant", "By the river."),
     Part("user", "Why there?"), Part("assistant", "The water turns it."),
 ]  # fmt: skip
-TEXTS = ["the river (a mill) turns the water of the mill", "user system assistant ab mill: (b", *(turn.text for turn in TURNS)] * 9
+TEXTS = [
+    "the river (a mill) turns the water of the mill",
+    "user system assistant ab mill: (b",
+    *(turn.text for turn in TURNS),
+] * 9
 
 
 def unigram(prepend):

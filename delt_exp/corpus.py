@@ -131,8 +131,8 @@ def write_corpus(dataset: Dataset, settings: CorpusSettings, folder: Path) -> No
     if not writer.columns["ids"]:
         reasons = "".join(f", {count} {reason}" for reason, count in sorted(left_out.items()))
         raise DataError(
-            f"no document with text: {counts['read']} read, {counts['empty']} empty{reasons}; check the `text` template "
-            f"and the path of {dataset!r}"
+            f"no document with text: {counts['read']} read, {counts['empty']} empty{reasons}; check the `text` "
+            f"template and the path of {dataset!r}"
         )
     meta = {"sources": list(writer.sources), "counts": counts, "left_out": dict(sorted(left_out.items()))}
     _finish(folder, writer.columns, meta, settings.drop_duplicates)

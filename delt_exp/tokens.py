@@ -53,7 +53,7 @@ class _ShardWriter:
         flat = np.fromiter(chain.from_iterable(encoded.ids), self.dtype, int(lengths.sum()))
         starts = np.cumsum(lengths) - lengths + sum(self.shard_tokens)
         for row, (name, flags) in encoded.flags.items():
-            self.runs[name].append(false_runs(flags) + [starts[row], 0])
+            self.runs[name].append(false_runs(flags) + np.array([starts[row], 0]))
         if not self.shard_tokens or self.shard_tokens[-1] >= SHARD_TOKENS:
             self.shard_tokens.append(0)
         with (self.folder / f"tokens-{len(self.shard_tokens) - 1:05d}.bin").open("ab") as file:

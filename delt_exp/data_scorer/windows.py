@@ -28,8 +28,8 @@ class Batch(NamedTuple):
 class Windows:
     """All windows of the documents `rows` [D] of `tokens`, in their order.
 
-    totals_D: positions of each document, the begin and the end-of-text token included. document_W: which of `rows` a window
-    belongs to. starts_W, lengths_W: where in the document it begins, and its positions.
+    totals_D: positions of each document, begin and end-of-text token included. document_W: which of `rows` a window belongs
+    to. starts_W, lengths_W: where in the document it begins, and its positions.
     """
 
     tokens: Tokens

@@ -13,7 +13,8 @@ from delt_exp.tokens import Tokens
 def document_sample(tokens: Tokens, row: int, context_tokens: int) -> Sample:
     """Return the first `context_tokens` predictions of begin token, document, end-of-text.
 
-    A prompt, and what no assistant wrote, is read but not predicted. A gradient belongs to one sequence, so a longer document is represented by its beginning.
+    A prompt, and what no assistant wrote, is read but not predicted. A gradient belongs to one sequence, so a longer
+    document is represented by its beginning.
     """
     body = tokens.document(row, 0, context_tokens).astype(np.int64)
     whole = np.concatenate([[tokens.begin_id], body, [tokens.eos_id]])[: context_tokens + 1]

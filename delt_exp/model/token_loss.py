@@ -1,7 +1,8 @@
 """Loss of every document under a causal LM: the number behind perplexity scores and evaluation.
 
-A document is read after the begin token of its tokenizer. One longer than the context is read in consecutive windows that do not
-overlap, so that every token of its text is predicted exactly once; a prompt, and what no assistant wrote, is read only.
+A document is read after the begin token of its tokenizer. One longer than the context is read in consecutive
+windows that do not overlap, so that every token of its text is predicted exactly once; a prompt, and what no assistant
+wrote, is only read.
 W windows of a batch, T positions, V vocabulary.
 """
 

@@ -14,7 +14,7 @@ from delt_exp.scorer.table import Meaning
 
 @dataclass(frozen=True)
 class LengthScorer:
-    """Size of each document, prompt and turns included, in `bytes` of UTF-8 or `tokens`; `longer` says which end is better.
+    """Size of each document, all of its parts, in `bytes` of UTF-8 or `tokens`; `longer` says which end is better.
 
     Exact up to 2**24 units, the whole numbers of float32.
     """

@@ -6,11 +6,10 @@ by quoting its end. And the conversation begins after the begin token and ends b
 document gets.
 
 Predicted is what an assistant wrote and the end of its turn: up to the first special token after it, or, where the
-template has none there, all that it puts after this turn. Where a turn begins and ends is found by rendering placeholders
-for its text.
+template has none there, all that it puts after this turn. Where a turn begins and ends is found by rendering
+placeholders for its text.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -85,7 +84,8 @@ class ChatTemplate:
 
     def _end_of_turn(self, roles: tuple[str, ...], after: str) -> int:
         """Return how many characters of the markup `after` a turn are its end."""
-        end = len(os.path.commonprefix([self.markup(roles)[-1], after]))
+        own = self.markup(roles)[-1]  # what stands there when the conversation ends with this turn
+        end = next((i for i, (a, b) in enumerate(zip(own, after, strict=False)) if a != b), min(len(own), len(after)))
         special = self._special.search(after)
         return special.end() if special and special.end() <= end else end
 

@@ -43,8 +43,8 @@ class Plan:
     """Which documents are trained, in which order and in which batches; equal digests train equal models.
 
     order: [P] corpus rows in training order, repetitions (epochs) included. context_tokens: L. batch_items: B.
-    completion_only: the prompts of pairs are read but not predicted, as turns that no assistant wrote never are. num_items:
-    how many items of the stream are trained.
+    completion_only: the prompts of pairs are read but not predicted, as turns that no assistant wrote never are.
+    num_items: how many items of the stream are trained.
     """
 
     tokens: Tokens
@@ -211,7 +211,8 @@ def _refuse_empty_batches(plan: Plan) -> None:
         document = plan.item(int(empty[0]) * plan.batch_items).first
         raise DataError(
             f"batch {empty[0]} has nothing to predict: what is only read (a prompt, say) of document "
-            f"{int(plan.order[document])} fills it; raise model.batch_items or model.context_tokens, shorten prompts, or use training.completion_only=false"
+            f"{int(plan.order[document])} fills it; raise model.batch_items or model.context_tokens, shorten prompts, "
+            "or use training.completion_only=false"
         )
 
 

@@ -1,8 +1,8 @@
 """Documents of several parts to token ids: one text, encoded once, whatever the parts.
 
 Encoding the parts apart would not give the ids of the whole: SentencePiece puts a space of its own in front of each,
-and byte-level BPE has one token for a space and the word after it. So the border between parts is found afterwards, from
-the characters that each token covers.
+and byte-level BPE has one token for a space and the word after it. So the border between parts is found afterwards,
+from the characters that each token covers.
 """
 
 from collections.abc import Sequence

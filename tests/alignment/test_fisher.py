@@ -157,7 +157,7 @@ def test_the_network_stays_as_it_was():
     network.lm_head.weight.requires_grad_(False)
     before = [(p.clone(), p.requires_grad) for p in network.parameters()]
     for embed in (fisher_embedding, compat_embedding):
-        embed(network, passages([5, 4]), 0, settings())
+        embed(network, passages([5, 4]), (0, 0), settings())
         after = [(p, p.requires_grad, p.grad) for p in network.parameters()]
         assert all(torch.equal(a, b) and r == s for (a, r), (b, s, _) in zip(before, after, strict=True))
         assert all(gradient is None for *_, gradient in after)

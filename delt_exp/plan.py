@@ -165,8 +165,8 @@ class PlanSettings:
     """How ordered documents become batches.
 
     layout: `packed` or `padded`. completion_only: the prompts of pairs are read but not predicted. Give `epochs`, or
-    `max_tokens`: a budget of predicted tokens, for which the order repeats as often as needed and training ends with the last full
-    batch inside it, so that arms of a comparison see equally many tokens.
+    `max_tokens`: a budget of predicted tokens, for which the order repeats as often as needed and training ends with
+    the last full batch inside it, so that arms of a comparison see equally many tokens.
     """
 
     layout: str
@@ -210,8 +210,8 @@ def _refuse_empty_batches(plan: Plan) -> None:
     if len(empty):
         document = plan.item(int(empty[0]) * plan.batch_items).first
         raise DataError(
-            f"batch {empty[0]} has nothing to predict: what is only read (a prompt, say) of document "
-            f"{int(plan.order[document])} fills it; raise model.batch_items or model.context_tokens, shorten prompts, "
+            f"batch {empty[0]} has nothing to predict: the prompt of document "
+            f"{int(plan.order[document])} fills it, or turns that no assistant wrote; raise model.batch_items or model.context_tokens, shorten prompts, "
             "or use training.completion_only=false"
         )
 

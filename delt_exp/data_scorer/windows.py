@@ -29,7 +29,7 @@ class Windows:
     """All windows of the documents `rows` [D] of `tokens`, in their order.
 
     totals_D: positions of each document, both tokens around it included. document_W: which of `rows` a window
-    to. starts_W, lengths_W: where in the document it begins, and its positions.
+    belongs to. starts_W, lengths_W: where in the document it begins, and its positions.
     """
 
     tokens: Tokens

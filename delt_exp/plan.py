@@ -211,8 +211,8 @@ def _refuse_empty_batches(plan: Plan) -> None:
         document = plan.item(int(empty[0]) * plan.batch_items).first
         raise DataError(
             f"batch {empty[0]} has nothing to predict: the prompt of document "
-            f"{int(plan.order[document])} fills it, or turns that no assistant wrote; raise model.batch_items or model.context_tokens, shorten prompts, "
-            "or use training.completion_only=false"
+            f"{int(plan.order[document])} fills it, or turns that no assistant wrote; "
+            "raise model.batch_items or model.context_tokens, shorten prompts, or use training.completion_only=false"
         )
 
 

@@ -94,7 +94,7 @@ def embed(network: Any, ids_NT: np.ndarray, sizes: Sizes) -> np.ndarray:
     rng = np.random.default_rng(1)
     passages = [Passage(ids, rng.random(sizes.length, np.float32)) for ids in ids_NT]
     tuning = Tuning(sizes.epochs, BATCH, LR, WEIGHT_DECAY)
-    return fisher_embedding(network, passages, 0, FisherSettings(sizes.length, tuning, True, 16))
+    return fisher_embedding(network, passages, (0, 0), FisherSettings(sizes.length, tuning, True, 16))
 
 
 def published_embedding(network: Any, ids_NT: Tensor, sizes: Sizes) -> Tensor:

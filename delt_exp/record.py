@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.dataset.base import Document
 from delt_exp.files import read_json, write_json, written_aside
 from delt_exp.logger.base import RunInfo
 from delt_exp.scorer.base import TokenizedCorpus
@@ -262,16 +263,23 @@ def _examples(outcome: "Outcome") -> dict[str, list[dict[str, Any]]]:
 
 def _example(outcome: "Outcome", row: int, kept: bool) -> dict[str, Any]:
     document = outcome.candidates.corpus.document(row)
+    prompt, text = shown_parts(document)
     return {
         "id": f"{int(outcome.table.ids[row]):016x}",
         "score": float(outcome.table.scores[row]),
         "source": document.source,
         "tokens": int(outcome.candidates.tokens.lengths[row]),
         "kept": kept,
-        "prompt": document.prompt[:EXAMPLE_CHARS],
-        "text": document.text[:EXAMPLE_CHARS],
-        "cut": max(len(document.text) - EXAMPLE_CHARS, 0),
+        "prompt": prompt[:EXAMPLE_CHARS],
+        "text": text[:EXAMPLE_CHARS],
+        "cut": max(len(text) - EXAMPLE_CHARS, 0),
     }
+
+
+def shown_parts(document: Document) -> tuple[str, str]:
+    """Return a document for a reader: prompt and text; of a conversation the turns with their speakers as text."""
+    turns = "\n\n".join(f"[{turn.role}] {turn.text}" for turn in document.turns)
+    return document.prompt, turns or document.text
 
 
 def _stages(outcome: "Outcome") -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Forecasting, Pool, Scorer, TokenizedCorpus
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.store import Store
+from delt_exp.tokenizer import base as tokenizer_module
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 from delt_exp.tokens import Tokens, write_tokens
 from delt_exp.train import OnMetrics, TrainerSettings, TrainJob, train
@@ -40,7 +41,8 @@ def corpus_stage(store: Store, dataset: Dataset, settings: CorpusSettings) -> Co
 
 def tokenizer_stage(store: Store, maker: TokenizerMaker, corpus: Corpus) -> Tokenizer:
     """Return the tokenizer, trained on `corpus` where it is one that is trained."""
-    inputs = {"tokenizer": identity(maker), "corpus": corpus.digest if maker.READS_CORPUS else None}
+    read = corpus.digest if maker.READS_CORPUS else None
+    inputs = {"tokenizer": identity(maker), "corpus": read, "format": tokenizer_module.FORMAT}
     return Tokenizer(store.get("tokenizer", inputs, lambda folder: maker.make(corpus, folder)).path)
 
 
@@ -57,7 +59,7 @@ def text_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> TokenizedC
     A normaliser can take away all there is, zero-width characters for example. Raises DataError when none is left.
     """
     whole = tokens_stage(store, corpus, tokenizer)
-    kept = np.flatnonzero(whole.tokens.lengths > whole.tokens.prompt_tokens)
+    kept = np.flatnonzero(whole.tokens.num_predicted > 0)
     num_empty = len(whole) - len(kept)
     if not num_empty:
         return whole

@@ -20,17 +20,25 @@ CONSUMED = np.dtype([("step", "<i8"), ("slot", "<i8"), ("first", "<i8"), ("last"
 
 def walk(plan: Plan) -> Iterator[tuple[Ints, Ints, Ints]]:
     """Yield (inputs, labels, positions) of every item by walking the documents once, the obvious definition."""
-    eos, size = np.array([plan.tokens.eos_id]), plan.context_tokens
-    stream, labels, begins = eos, np.empty(0, np.int64), np.array([True])
+    tokens, size, isolated = plan.tokens, plan.context_tokens, plan.isolates_documents
+    begin, eos, nothing = np.array([tokens.begin_id]), np.array([tokens.eos_id]), np.empty(0, np.int64)
+    is_shared = tokens.begin_id == tokens.eos_id
+    stream, labels = nothing, nothing  # the label of each input but the last, whose label is the next token
+    begins = np.empty(0, bool)
     yielded = 0
     for row in plan.order:
-        body = plan.tokens.document(int(row)).astype(np.int64)
         if plan.layout == "padded":
-            stream, labels, begins = eos, labels[:0], np.array([True])
+            stream, labels, begins = nothing, nothing, begins[:0]
+        if not len(stream):
+            stream, begins = begin, np.array([True])
+        elif not is_shared:
+            stream, labels = np.concatenate([stream, begin]), np.concatenate([labels, [IGNORED]])
+            begins = np.concatenate([begins, [isolated]])
+        body = tokens.document(int(row)).astype(np.int64)
+        predicted = tokens.predicted(int(row), completion_only=plan.completion_only)
         stream = np.concatenate([stream, body, eos])
-        begins = np.concatenate([begins, np.zeros(len(body), bool), [plan.isolates_documents]])
-        skipped = int(plan.tokens.prompt_tokens[row]) if plan.completion_only else 0
-        labels = np.concatenate([labels, np.full(skipped, IGNORED), body[skipped:], eos])
+        labels = np.concatenate([labels, np.where(predicted, body, IGNORED), eos])
+        begins = np.concatenate([begins, np.zeros(len(body), bool), [isolated and is_shared]])
         while len(labels) >= size or (plan.layout == "padded" and len(labels)):
             if yielded == plan.num_items:
                 return

@@ -32,17 +32,17 @@ def read_all(corpus):
 def test_every_document_comes_back_as_it_was(tmp_path_factory, items):
     corpus = make_corpus(tmp_path_factory.mktemp("corpus"), items)
     assert read_all(corpus) == items
-    assert list(corpus.read()) == [(d.prompt, d.text) for d in items]
+    assert list(corpus.read()) == [d.parts for d in items]
     assert list(corpus.texts()) == [d.prompt + d.text for d in items]
     assert corpus.ids.tolist() == [document_id(d) for d in items]
     assert corpus.text_bytes.tolist() == [len(d.text.encode()) for d in items]
-    assert corpus.prompt_bytes.tolist() == [len(d.prompt.encode()) for d in items]
+    assert corpus.whole_bytes.tolist() == [len((d.prompt + d.text).encode()) for d in items]
 
 
 def test_rows_are_read_in_any_order_and_more_than_once(tmp_path):
     corpus = make_corpus(tmp_path, TEXTS)
-    assert [text for _, text in corpus.read([2, 0, 2, 1])] == [TEXTS[2], TEXTS[0], TEXTS[2], TEXTS[1]]
-    assert [text for _, text in corpus.read(np.array([1, 2]))] == TEXTS[1:]
+    assert list(corpus.texts([2, 0, 2, 1])) == [TEXTS[2], TEXTS[0], TEXTS[2], TEXTS[1]]
+    assert list(corpus.texts(np.array([1, 2]))) == TEXTS[1:]
     assert list(corpus.read([])) == []
 
 
@@ -88,6 +88,7 @@ class TestCounts:
             "empty_files": 0,
             "read": 5,
             "empty": 3,
+            "left_out": 0,
             "split": 0,
             "blank_pieces": 0,
             "duplicates": 0,
@@ -171,7 +172,7 @@ class TestStream:
         folder = new_folder(tmp_path)
         write_corpus(Watched(TEXTS), WHOLE, folder)
         assert seen == TEXTS
-        assert [text for _, text in Corpus(folder).read()] == TEXTS
+        assert list(Corpus(folder).texts()) == TEXTS
 
     def test_memory_does_not_grow_with_the_text(self, tmp_path):
         class Large(ListDataset):

@@ -5,19 +5,33 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from delt_exp.dataset.base import Document
+from delt_exp.dataset.base import Document, Part
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.plan import IGNORED, LAYOUTS, Plan, PlanSettings, make_plan
 from delt_exp.verify import walk
 from tests.helpers import make_pool
 
+BOS = 257
 EOS = 256  # the byte tokenizer's separator; its ids of letters are below
+
+
+TURNS = (Part("user", "why"), Part("assistant", "so"), Part("user", "and"), Part("assistant", "thus"))
 
 
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory):
     texts = ["a", "bcd", Document("xy", prompt="pq"), "efghijkl", Document("z", prompt="longprompt")]
     return make_pool(tmp_path_factory.mktemp("plan"), texts).candidates.tokens
+
+
+@pytest.fixture(scope="module", params=["begins with the end", "begins with its own token"])
+def any_tokens(request, tmp_path_factory):
+    """Documents, pairs and a conversation, with a begin token that is the end-of-text token, or another."""
+    texts = ["a", "bcd", Document("xy", prompt="pq"), "efghijkl", Document(turns=TURNS)]
+    tokens = make_pool(tmp_path_factory.mktemp("any"), texts).candidates.tokens
+    if request.param == "begins with its own token":
+        tokens.meta["begin_id"] = BOS
+    return tokens
 
 
 def plan_of(tokens, order=None, context_tokens=4, batch_items=2, **changes):
@@ -66,7 +80,8 @@ def test_prompts_are_read_but_not_predicted(tokens):
     completion_only=st.booleans(),
     data=st.data(),
 )
-def test_every_item_equals_the_slow_definition(tokens, order, layout, context, batch, completion_only, data):
+def test_every_item_equals_the_slow_definition(any_tokens, order, layout, context, batch, completion_only, data):
+    tokens = any_tokens
     whole = Plan(tokens, np.array(order), layout, context, batch, completion_only, 10**6)
     slow = list(walk(whole))
     num_items = data.draw(st.integers(1, len(slow)))
@@ -139,3 +154,39 @@ def test_less_than_one_batch_is_refused(tokens):
 def test_impossible_settings_are_refused(tokens, changes, message):
     with pytest.raises(ConfigError, match=message):
         plan_of(tokens, **changes)
+
+
+def bos_tokens(tmp_path, texts):
+    tokens = make_pool(tmp_path, texts).candidates.tokens
+    tokens.meta["begin_id"] = BOS
+    return tokens
+
+
+def test_a_begin_token_of_its_own_is_read_and_never_predicted(tmp_path):
+    tokens = bos_tokens(tmp_path, ["a", "bcd"])
+    a, (b, c, d) = int(tokens.document(0)[0]), tokens.document(1).tolist()
+    item = plan_of(tokens, context_tokens=9, batch_items=1).item(0)
+    assert item.inputs.tolist() == [BOS, a, EOS, BOS, b, c, d]
+    assert item.labels.tolist() == [a, EOS, IGNORED, b, c, d, EOS]
+    padded = plan_of(tokens, layout="padded", context_tokens=9, batch_items=1)
+    assert [padded.item(i).inputs.tolist() for i in range(2)] == [[BOS, a], [BOS, b, c, d]]
+    assert [padded.item(i).labels.tolist() for i in range(2)] == [[a, EOS], [b, c, d, EOS]]
+
+
+def test_an_item_of_nothing_but_a_begin_token_holds_no_document(tmp_path):
+    plan = plan_of(bos_tokens(tmp_path, ["a", "bcd"]), context_tokens=1, batch_items=3)
+    assert plan.item(2).labels.tolist() == [IGNORED]
+    assert plan.item(2).first > plan.item(2).last
+
+
+@pytest.mark.parametrize("completion_only", [False, True])
+def test_what_no_assistant_wrote_is_never_predicted(tmp_path, completion_only):
+    pool = make_pool(tmp_path, [Document(turns=TURNS), Document("xy", prompt="pq")])
+    plan = plan_of(
+        pool.candidates.tokens, order=np.array([0]), completion_only=completion_only, context_tokens=200, batch_items=1
+    )
+    labels = plan.item(0).labels
+    assert pool.tokenizer.decode(labels[labels != IGNORED]) == "so<|endoftext|>thus<|endoftext|>"
+    assert pool.tokenizer.decode(plan.item(0).inputs) == (
+        "<|endoftext|>User:\nwhy\n\nAssistant:\nso<|endoftext|>\n\nUser:\nand\n\nAssistant:\nthus"
+    )

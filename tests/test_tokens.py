@@ -14,6 +14,7 @@ from delt_exp.files import file_sha256
 from delt_exp.tokens import write_tokens
 from tests.helpers import make_byte_tokenizer, make_corpus, make_tokens, new_folder
 
+RUN_FILES = {f"{name}_{part}.npy" for name in ("prompts", "turns") for part in ("starts", "totals")}
 TEXTS = ["a", "two words", "é" * 7, "line\nline\n", "x" * 40, "日本語", "end"] * 3  # 1, 9, 14, 10, 40, 9, 3 bytes
 
 
@@ -64,7 +65,7 @@ def sharded(tokenizer, tmp_path_factory):
         return make_tokens(folder, make_corpus(folder, TEXTS), tokenizer)
 
 
-def test_prompts_come_first_and_end_on_a_token_boundary(tokenizer, tmp_path, monkeypatch):
+def test_prompts_are_read_but_not_predicted(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr(delt_exp.tokens, "BATCH_DOCUMENTS", 2)
     documents = [
         Document("plain"),
@@ -73,7 +74,9 @@ def test_prompts_come_first_and_end_on_a_token_boundary(tokenizer, tmp_path, mon
         Document("last"),
     ]
     tokens = make_tokens(tmp_path, make_corpus(tmp_path, documents), tokenizer)
-    assert tokens.prompt_tokens.tolist() == [0, 10, 2, 0]
+    assert tokens.num_predicted.tolist() == [5, 6, 1, 4]
+    assert tokens.predicted(1, 8, 13).tolist() == [False] * 2 + [True] * 3
+    assert tokens.predicted(1, 8, 13, completion_only=False).all()
     prompts, texts = (tokenizer.encode([getattr(d, part) for d in documents]) for part in ("prompt", "text"))
     assert whole_documents(tokens) == [prompt + text for prompt, text in zip(prompts, texts, strict=True)]
 
@@ -83,7 +86,7 @@ class CodePoints:
     """A tokenizer whose ids are code points, so that its vocabulary can be of any size."""
 
     vocab_size: int
-    eos_id = 0
+    begin_id = eos_id = 0
     digest = "code points"
 
     def encode(self, texts):
@@ -113,7 +116,7 @@ def test_the_same_corpus_gives_the_same_files(tokenizer, tmp_path):
         write_tokens(make_corpus(tmp_path, TEXTS), tokenizer, folder)
     hashes = [{f.name: file_sha256(f) for f in folder.iterdir()} for folder in folders]
     assert hashes[0] == hashes[1]
-    assert set(hashes[0]) == {"tokens-00000.bin", "offsets.npy", "prompt_tokens.npy", "ids.npy", "meta.json"}
+    assert set(hashes[0]) == {"tokens-00000.bin", "offsets.npy", "ids.npy", "meta.json", *RUN_FILES}
 
 
 def test_the_digest_sees_documents_and_tokenizer(tokenizer, tmp_path):

@@ -19,7 +19,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """Documents of a corpus: those of `rows`, or all for None. A document is its prompt and its text."""
+    """Documents of a corpus: those of `rows`, or all for None. A document is all of its parts."""
 
     corpus: Corpus
     rows: NDArray[np.intp] | None = None
@@ -35,7 +35,7 @@ class Text:
 
     def read(self, chosen: NDArray[np.intp]) -> list[str]:
         """Return the documents at these positions of `ids`."""
-        return [prompt + text for prompt, text in self.corpus.read(self.corpus_rows(chosen))]
+        return list(self.corpus.texts(self.corpus_rows(chosen)))
 
 
 @dataclass(frozen=True)

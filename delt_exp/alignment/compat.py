@@ -21,9 +21,10 @@ from delt_exp.alignment.head import split_network
 
 
 def compat_embedding(
-    network: Any, passages: Sequence[Passage], eos_id: int, settings: FisherSettings
+    network: Any, passages: Sequence[Passage], ends: tuple[int, int], settings: FisherSettings
 ) -> NDArray[np.float32]:
     """Return the embedding of a batch, [filters] float32; `network` stays as it is. Lookup tables always count."""
+    _, eos_id = ends  # the published code puts nothing before a document
     probe = copy.deepcopy(network)
     _, head = split_network(probe)
     size, device = settings.tuning.batch_documents, head.weight.device

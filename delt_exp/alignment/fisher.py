@@ -47,16 +47,16 @@ class FisherSettings:
 
 
 def fisher_embedding(
-    network: Any, passages: Sequence[Passage], eos_id: int, settings: FisherSettings
+    network: Any, passages: Sequence[Passage], ends: tuple[int, int], settings: FisherSettings
 ) -> NDArray[np.float32]:
     """Return the embedding of a batch, [filters] float32; `network` is in evaluation mode and stays as it is.
 
-    A passage is read after an end-of-text token, and followed by one where the context has room for it.
+    ends: the ids before and after a document; the second where the context has room for it.
     """
     body, original_head = split_network(network)
     filters = filters_of(network, original_head, embeddings=settings.embeddings, first_axis=False)
     device, head = original_head.weight.device, Head(original_head)
-    batches = _batches(passages, eos_id, settings, device)
+    batches = _batches(passages, ends, settings, device)
     with torch.no_grad():
         features = [body(batch.inputs_BT)[batch.is_read_BT] for batch in batches]
         of_documents = [rows for batch, rows in zip(batches, features, strict=True) for rows in batch.split(rows)]
@@ -89,14 +89,17 @@ class _Batch:
         return rows_ND.split([len(labels) for labels in self.labels])
 
 
-def _batches(passages: Sequence[Passage], eos_id: int, settings: FisherSettings, device: torch.device) -> list[_Batch]:
+def _batches(
+    passages: Sequence[Passage], ends: tuple[int, int], settings: FisherSettings, device: torch.device
+) -> list[_Batch]:
     size = settings.batch_passages
     parts = (passages[start : start + size] for start in range(0, len(passages), size))
-    return [_batch(part, eos_id, settings.context_tokens, device) for part in parts]
+    return [_batch(part, ends, settings.context_tokens, device) for part in parts]
 
 
-def _batch(passages: Sequence[Passage], eos_id: int, context_tokens: int, device: torch.device) -> _Batch:
-    whole = [np.concatenate([[eos_id], p.ids, [eos_id]])[: context_tokens + 1] for p in passages]
+def _batch(passages: Sequence[Passage], ends: tuple[int, int], context_tokens: int, device: torch.device) -> _Batch:
+    begin_id, eos_id = ends
+    whole = [np.concatenate([[begin_id], p.ids, [eos_id]])[: context_tokens + 1] for p in passages]
     width = max(map(len, whole)) - 1
     surplus = int(width == len(whole) > 1)  # samples are told from positions by their number
     inputs_BT = torch.full((len(whole) + surplus, width), eos_id)

@@ -24,7 +24,7 @@ class NgramAlignment:
     p(w | h) = (c(h w) + smoothing p(w | h')) / (c(h) + smoothing), h' is h without its first token and p(w) without any
     context falls back on 1 / V (a hierarchical Dirichlet prior; MacKay and Peto 1995). The interval resamples the
     evaluation documents. `hellinger`: sum sqrt(p q) over n-grams, p and q their shares in the two texts; it grows with
-    the size of the texts and has no interval. A document is read after end-of-text tokens, which are not predicted.
+    the size of the texts and has no interval. A document is read after begin tokens, which are not predicted.
     """
 
     VERSION: ClassVar[int] = 2
@@ -63,7 +63,7 @@ class NgramAlignment:
         def describe(text: Text) -> Arrays:
             tokens = tokens_stage(resources.store, text.corpus, tokenizer).tokens
             rows = text.corpus_rows(drawn(text.ids, self.max_documents, self.seed))
-            start = np.full(self.order - 1, tokens.eos_id)
+            start = np.full(self.order - 1, tokens.begin_id)
             stream = np.concatenate([part for row in rows for part in (start, tokens.document(row))]).astype(np.int64)
             lengths = tokens.lengths[rows]
             kinds = np.stack([np.full_like(lengths, self.order - 1), lengths], axis=1)

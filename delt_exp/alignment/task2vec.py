@@ -150,4 +150,5 @@ class Embedder:
         generators = [generator(int(draw * 2**53), "labels of a document") for draw in draws]
         uniform = [labels.random(self._context_tokens, np.float32) for labels in generators]
         passages = [Passage(ids[: self._context_tokens], u) for ids, u in zip(documents, uniform, strict=True)]
-        return self._embed(self.probe.network, passages, self.probe.tokenizer.eos_id, self._settings)
+        ends = self.probe.tokenizer.begin_id, self.probe.tokenizer.eos_id
+        return self._embed(self.probe.network, passages, ends, self._settings)

@@ -1,4 +1,4 @@
-"""Documents as the data scorer reads them, in training and inference alike: end-of-text, tokens, end-of-text.
+"""Documents as the data scorer reads them, in training and inference alike: begin token, tokens, end-of-text.
 
 A document longer than the context is read in consecutive windows that do not overlap: every token counts once, but a
 window does not see the ones before it. W windows, T positions, D documents.
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
 class Windows:
     """All windows of the documents `rows` [D] of `tokens`, in their order.
 
-    totals_D: positions of each document, the two end-of-text tokens included. document_W: which of `rows` a window
+    totals_D: positions of each document, both tokens around it included. document_W: which of `rows` a window
     belongs to. starts_W, lengths_W: where in the document it begins, and its positions.
     """
 
@@ -45,7 +45,8 @@ class Windows:
         ids_WT = np.full((len(chosen), lengths_W.max()), self.tokens.eos_id, np.int64)
         for window, (row, start) in enumerate(zip(self.rows[document_W], self.starts_W[chosen], strict=True)):
             ids = self.tokens.document(row, max(start - 1, 0), start - 1 + lengths_W[window])
-            first = int(start == 0)  # the end-of-text token before the document
+            first = int(start == 0)  # the begin token before the document
+            ids_WT[window, :first] = self.tokens.begin_id
             ids_WT[window, first : first + len(ids)] = ids
         return Batch(torch.from_numpy(ids_WT), torch.from_numpy(lengths_W), torch.from_numpy(document_W))
 

@@ -1,21 +1,69 @@
 """What a dataset promises to the rest of the program."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Protocol
+
+# The order is that of the codes in a corpus folder. `prompt` and `text` make a plain document or a pair, the others a
+# conversation.
+ROLES = ("text", "prompt", "system", "user", "assistant", "tool")
+PREDICTED_ROLES = frozenset({"text", "assistant"})
+
+
+class Part(NamedTuple):
+    """A stretch of a document that one side wrote; `role` is one of ROLES."""
+
+    role: str
+    text: str
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether the model is to learn to write it; the other parts are only read."""
+        return self.role in PREDICTED_ROLES
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One unit that is scored, kept and ordered.
+    """One unit that is scored, kept and ordered: a `text`, or a conversation of several `turns`.
 
-    `prompt` is conditioning text in front of `text`; it is empty for plain documents. `source` names the corpus the
-    document came from, so that mixtures stay readable in tables.
+    `prompt` is conditioning text in front of `text`; it is empty for plain documents. A conversation has turns and
+    neither text nor prompt. `source` names the corpus the document came from, so that mixtures stay readable in tables.
+    `left_out` says what a reader left out of it, one phrase for each thing; the corpus counts the phrases.
     """
 
-    text: str
+    text: str = ""
     prompt: str = ""
     source: str = ""
+    turns: tuple[Part, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What the document consists of, in order; a plain document is one part."""
+        if self.turns:
+            return self.turns
+        text = Part("text", self.text)
+        return (Part("prompt", self.prompt), text) if self.prompt else (text,)
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Part], source: str) -> "Document":
+        """Return the document that has these `parts`."""
+        if parts[-1].role != "text":
+            return cls(source=source, turns=tuple(parts))
+        return cls(parts[-1].text, parts[0].text if len(parts) > 1 else "", source)
+
+    def rewritten(self, change: Callable[[str], str]) -> "Document":
+        """Return the document with `change` applied to every part that is to be predicted."""
+        turns = tuple(part._replace(text=change(part.text)) if part.is_predicted else part for part in self.turns)
+        return replace(self, turns=turns) if turns else replace(self, text=change(self.text))
+
+
+def joined(parts: Sequence[Part]) -> str:
+    """Return a document as one string: prompt and text as they stand, the turns of a conversation a blank line apart.
+
+    Who spoke is not part of it: what marks the turns belongs to the tokenizer's chat template.
+    """
+    return ("" if parts[-1].role == "text" else "\n\n").join(part.text for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from delt_exp.dataset.base import Document
+from delt_exp.dataset.conversation import RecordTemplate, record_template
 from delt_exp.dataset.files import check_limit
-from delt_exp.dataset.template import DocumentTemplate, Values
+from delt_exp.dataset.template import Values
 from delt_exp.errors import ConfigError, DataError, DeltError, DependencyError
 from delt_exp.files import digest, tree_digest
 
@@ -40,6 +41,7 @@ class Hub:
     prompt: str | None
     null_as_empty: bool
     numbers_as_text: bool
+    messages: str | None
     name: str
     max_documents: int | None
 
@@ -48,8 +50,9 @@ class Hub:
         _ = self._template  # a wrong template is reported before the Hub is asked
 
     @cached_property
-    def _template(self) -> DocumentTemplate:
-        return DocumentTemplate(self.text, self.prompt, Values(self.null_as_empty, self.numbers_as_text))
+    def _template(self) -> RecordTemplate:
+        values = Values(self.null_as_empty, self.numbers_as_text)
+        return record_template(self.text, self.prompt, self.messages, values)
 
     def documents(self) -> Iterator[Document]:
         """Yield the rows as documents.

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from delt_exp.dataset.base import Document
+from delt_exp.dataset.conversation import RecordTemplate, record_template
 from delt_exp.dataset.files import FileDataset
 from delt_exp.dataset.json_records import json_records
-from delt_exp.dataset.template import DocumentTemplate, Values
+from delt_exp.dataset.template import Values
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Jsonl(FileDataset):
 
     text: str
     prompt: str | None
+    messages: str | None
     na_value: str | None
     null_as_empty: bool
     numbers_as_text: bool
@@ -33,8 +35,9 @@ class Jsonl(FileDataset):
         _ = self._template  # a wrong template is reported before any file is opened
 
     @cached_property
-    def _template(self) -> DocumentTemplate:
-        return DocumentTemplate(self.text, self.prompt, Values(self.null_as_empty, self.numbers_as_text))
+    def _template(self) -> RecordTemplate:
+        values = Values(self.null_as_empty, self.numbers_as_text)
+        return record_template(self.text, self.prompt, self.messages, values)
 
     def read(self, file: Path) -> Iterator[Document]:
         """Yield the documents of one file; raises DataError with line and column, or line and field."""

@@ -94,8 +94,8 @@ class Mixture:
 
 
 def size_bytes(document: Document) -> int:
-    """Return the UTF-8 bytes of prompt and text together."""
-    return sum(len(part) if part.isascii() else len(part.encode()) for part in (document.prompt, document.text))
+    """Return the UTF-8 bytes of all parts of a document."""
+    return sum(len(part) if part.isascii() else len(part.encode()) for part in (part.text for part in document.parts))
 
 
 def _exceeds(amount: int, limit: int | None) -> bool:

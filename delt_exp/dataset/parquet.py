@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from delt_exp.dataset.base import Document
+from delt_exp.dataset.conversation import RecordTemplate, record_template
 from delt_exp.dataset.files import FileDataset
-from delt_exp.dataset.template import DocumentTemplate, Values
+from delt_exp.dataset.template import Values
 from delt_exp.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,14 +31,16 @@ class Parquet(FileDataset):
     prompt: str | None
     null_as_empty: bool
     numbers_as_text: bool
+    messages: str | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _ = self._template  # a wrong template is reported before any file is opened
 
     @cached_property
-    def _template(self) -> DocumentTemplate:
-        return DocumentTemplate(self.text, self.prompt, Values(self.null_as_empty, self.numbers_as_text))
+    def _template(self) -> RecordTemplate:
+        values = Values(self.null_as_empty, self.numbers_as_text)
+        return record_template(self.text, self.prompt, self.messages, values)
 
     def read(self, file: Path) -> Iterator[Document]:
         """Yield the documents of one file; raises DataError with the row (from 1) or the missing column."""

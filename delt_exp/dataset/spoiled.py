@@ -62,8 +62,7 @@ class Spoiled:
         kinds = {int(row): kind for kind, rows in parts.items() for row in rows}
         for row, document in enumerate(documents):
             kind = kinds.get(row, CLEAN)
-            text = document.text if kind == CLEAN else ways[kind](document.text)
-            yield replace(document, text=text, source=kind)
+            yield replace(document if kind == CLEAN else document.rewritten(ways[kind]), source=kind)
 
     def _foreign(self, count: int) -> Iterator[str]:
         texts = [document.text for document in _first(self.other, count)]

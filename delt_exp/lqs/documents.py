@@ -11,14 +11,15 @@ from delt_exp.tokens import Tokens
 
 
 def document_sample(tokens: Tokens, row: int, context_tokens: int) -> Sample:
-    """Return the first `context_tokens` predictions of end-of-text, document, end-of-text; the prompt is not predicted.
+    """Return the first `context_tokens` predictions of begin token, document, end-of-text.
 
-    A gradient belongs to one sequence, so a longer document is represented by its beginning.
+    A prompt, and what no assistant wrote, is read but not predicted. A gradient belongs to one sequence, so a longer
+    document is represented by its beginning.
     """
     body = tokens.document(row, 0, context_tokens).astype(np.int64)
-    whole = np.concatenate([[tokens.eos_id], body, [tokens.eos_id]])[: context_tokens + 1]
+    whole = np.concatenate([[tokens.begin_id], body, [tokens.eos_id]])[: context_tokens + 1]
     labels = whole[1:].copy()
-    labels[: int(tokens.prompt_tokens[row])] = IGNORED
+    labels[: len(body)][~tokens.predicted(row, 0, context_tokens)] = IGNORED
     return Sample(torch.from_numpy(whole[:-1].copy()), torch.from_numpy(labels))
 
 

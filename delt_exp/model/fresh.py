@@ -53,7 +53,7 @@ class FreshNetwork:
         """Return the configuration; raises ConfigError for an unknown architecture or setting."""
         from transformers import AutoConfig
 
-        special = {"bos_token_id": tokenizer.eos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": None}
+        special = {"bos_token_id": tokenizer.begin_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": None}
         try:
             config = AutoConfig.for_model(self.architecture, vocab_size=tokenizer.vocab_size, **special, **self.config)
         except (ValueError, TypeError) as error:

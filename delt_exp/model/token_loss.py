@@ -1,7 +1,8 @@
 """Loss of every document under a causal LM: the number behind perplexity scores and evaluation.
 
-A document is read after an end-of-text token. One longer than the context is read in consecutive windows that do not
-overlap, so that every token of its text is predicted exactly once; its prompt is read but not predicted.
+A document is read after the begin token of its tokenizer. One longer than the context is read in consecutive
+windows that do not overlap, so that every token of its text is predicted exactly once; a prompt, and what no assistant
+wrote, is only read.
 W windows of a batch, T positions, V vocabulary.
 """
 
@@ -49,7 +50,7 @@ def token_loss(network: Any, tokens: Tokens, context_tokens: int, runtime: Runti
             losses = _summed_losses(network, inputs_WT.to(device), labels_WT.to(device))
             np.add.at(sums, rows[chosen], losses.double().cpu().numpy())
             task.advance(len(chosen))
-    return TokenLoss(sums, tokens.lengths - tokens.prompt_tokens)
+    return TokenLoss(sums, tokens.num_predicted)
 
 
 def _summed_losses(network: Any, inputs_WT: torch.Tensor, labels_WT: torch.Tensor) -> torch.Tensor:
@@ -84,9 +85,8 @@ def _window(tokens: Tokens, row: int, start: int, size: int) -> tuple[NDArray[np
     """Inputs and labels that predict positions [start, start+size) of a document."""
     ids = tokens.document(row, max(start - 1, 0), start + size).astype(np.int64)
     labels = ids if start == 0 else ids[1:]
-    inputs = np.concatenate([[tokens.eos_id], ids[:-1]]) if start == 0 else ids[:-1]
-    positions = np.arange(start, start + len(labels))
-    return inputs, np.where(positions < tokens.prompt_tokens[row], IGNORED, labels)
+    inputs = np.concatenate([[tokens.begin_id], ids[:-1]]) if start == 0 else ids[:-1]
+    return inputs, np.where(tokens.predicted(row, start, start + size), labels, IGNORED)
 
 
 def _pad(windows: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -43,6 +43,7 @@ class PretrainedProbe:
 
         network = load_causal_lm(self.name, self.revision)
         no_corpus = Corpus(Path())  # a pretrained tokenizer reads none
-        tokenizer = tokenizer_stage(resources.store, HfTokenizer(self.name, self.revision, self.eos_token), no_corpus)
+        maker = HfTokenizer(self.name, self.revision, self.eos_token, begin="auto", chat_template="own")
+        tokenizer = tokenizer_stage(resources.store, maker, no_corpus)
         check_ids(tokenizer.pretrained(), network.get_input_embeddings().weight.shape[0], self.name)
         return ProbeModel(network.to(resources.runtime.torch_device()), tokenizer, position_limit(network.config))

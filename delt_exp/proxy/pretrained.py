@@ -46,7 +46,7 @@ class PretrainedProxy:
 
         network = load_causal_lm(self.name, self.revision)
         self._check_context(position_limit(network.config))
-        maker = HfTokenizer(self.name, self.revision, self.eos_token)
+        maker = HfTokenizer(self.name, self.revision, self.eos_token, begin="auto", chat_template="own")
         tokenizer = tokenizer_stage(pool.store, maker, pool.candidates.corpus)
         check_ids(tokenizer.pretrained(), network.get_input_embeddings().weight.shape[0], self.name)
         candidates = tokens_stage(pool.store, pool.candidates.corpus, tokenizer).tokens
@@ -81,7 +81,7 @@ class PretrainedProxy:
 
 
 def _refuse_without_tokens(candidates: Tokens, name: str) -> None:
-    empty = np.flatnonzero(candidates.lengths <= candidates.prompt_tokens)
+    empty = np.flatnonzero(candidates.num_predicted == 0)
     if len(empty):
         raise DataError(
             f"{len(empty)} of {len(candidates)} documents have no token under the tokenizer of proxy {name!r}, the "

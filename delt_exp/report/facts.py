@@ -135,7 +135,9 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
     found += [Caution(True, text) for text in overlap_sentences(data.get("target_overlap"), data["overlap"])]
     found += [Caution(True, f"{note}.") for note in record.get("model_notes", [])]
     for role, data in (("training", record["data"]["train"]), ("target", record["data"]["target"])):
-        found += [Caution(False, text) for text in (_losses(role, data["counts"]) if data else [])]
+        found += [
+            Caution(False, text) for text in (_losses(role, data["counts"], data.get("left_out", {})) if data else [])
+        ]
     for result in record["results"]:
         if result.get("truncated"):
             part = f"{count(result['truncated'])} of {count(result['count'])} questions of {result['dataset']}"
@@ -146,9 +148,9 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
     return found
 
 
-def _losses(role: str, counts: Mapping[str, int]) -> list[str]:
+def _losses(role: str, counts: Mapping[str, int], left_out: Mapping[str, int]) -> list[str]:
     """Return what is to be said of documents of a set that were skipped or occur twice."""
-    texts = []
+    texts = [f"Left out of the {role} set: {count(number)} {reason}." for reason, number in left_out.items()]
     if counts["empty_files"]:
         texts.append(f"{count(counts['empty_files'])} {role} files hold no record.")
     if counts["empty"]:
@@ -171,12 +173,16 @@ def largest_sources(by_source: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return how the documents read became the documents used, line by line; the lines before the last add up to it."""
     counts, documents = data["counts"], data["documents"]
-    without_tokens, contaminated = (counts.get(name, 0) for name in ("without_tokens", "contaminated"))
-    left_out = counts["duplicates_dropped"] + without_tokens + contaminated
-    pieces = documents + left_out - (counts["read"] - counts["empty"])
+    # Records of earlier versions do not know all of these.
+    skipped, without_tokens, contaminated = (
+        counts.get(name, 0) for name in ("left_out", "without_tokens", "contaminated")
+    )
+    dropped = counts["duplicates_dropped"] + without_tokens + contaminated
+    pieces = documents + dropped - (counts["read"] - counts["empty"] - skipped)
     return [
         ("documents read", counts["read"]),
         ("without text, skipped", -counts["empty"]),
+        *([("conversations left out", -skipped)] if skipped else []),
         (f"extra pieces of {count(counts['split'])} long documents that were cut", pieces),
         ("exact copies, dropped", -counts["duplicates_dropped"]),
         *([("without a token, left out", -without_tokens)] if without_tokens else []),

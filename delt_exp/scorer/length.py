@@ -14,7 +14,7 @@ from delt_exp.scorer.table import Meaning
 
 @dataclass(frozen=True)
 class LengthScorer:
-    """Size of each document, prompt included, in `bytes` of UTF-8 or `tokens`; `longer` says which end is better.
+    """Size of each document, all of its parts, in `bytes` of UTF-8 or `tokens`; `longer` says which end is better.
 
     Exact up to 2**24 units, the whole numbers of float32.
     """
@@ -45,5 +45,4 @@ class LengthScorer:
     def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
         if self.unit == "tokens":
             return pool.candidates.tokens.lengths.astype(np.float32)
-        corpus = pool.candidates.corpus
-        return (corpus.prompt_bytes.astype(np.int64) + corpus.text_bytes).astype(np.float32)
+        return pool.candidates.corpus.whole_bytes.astype(np.float32)

@@ -10,14 +10,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from delt_exp.corpus import Corpus
+from delt_exp.dataset.base import Part
 from delt_exp.errors import ConfigError
-from delt_exp.files import file_sha256, read_json, write_json
+from delt_exp.files import digest, file_sha256, read_json, write_json
+from delt_exp.tokenizer.chat import ChatTemplate
+from delt_exp.tokenizer.span import Span, encode_runs
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as RustTokenizer
 
+FORMAT = 2  # bump when the same settings leave another folder
 END_OF_TEXT = "<|endoftext|>"
+BEGINS = ("auto", "bos", "eos")
 
 
 class TokenizerMaker(Protocol):
@@ -41,7 +49,7 @@ class Tokenizer:
 
     @cached_property
     def meta(self) -> dict[str, Any]:
-        """`vocab_size`, `eos_id` and the content `digest`."""
+        """`vocab_size`, `begin_id`, `eos_id` and the content `digest`."""
         meta: dict[str, Any] = read_json(self.folder / "meta.json")
         return meta
 
@@ -56,8 +64,13 @@ class Tokenizer:
         return int(self.meta["vocab_size"])
 
     @property
+    def begin_id(self) -> int:
+        """Id that stands before every document, in training and wherever a model reads one."""
+        return int(self.meta["begin_id"])
+
+    @property
     def eos_id(self) -> int:
-        """Id that ends every document and, standing before the first token, starts it."""
+        """Id that ends every document."""
         return int(self.meta["eos_id"])
 
     @cached_property
@@ -67,12 +80,31 @@ class Tokenizer:
         tokenizer = RustTokenizer.from_file(str(self.folder / "tokenizer.json"))
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        tokenizer.post_processor = None  # special tokens are nobody's but ours, and offsets count spaces
         tokenizer.encode_special_tokens = True  # a document that contains "<|endoftext|>" as text does not end there
         return tokenizer
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text; uses every core."""
         return [encoding.ids for encoding in self._rust.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def spans(self, parts: Sequence[Part]) -> list[Span]:
+        """Return a document as what is encoded: its parts, or a conversation through the chat template."""
+        if parts[-1].role == "text":
+            return [Span(part.text, part.is_predicted) for part in parts]
+        return self._chat.spans(parts)
+
+    @cached_property
+    def _chat(self) -> ChatTemplate:
+        return ChatTemplate(self.pretrained(), self.meta["begin_id"])
+
+    def encode_spans(self, documents: Sequence[Sequence[Span]]) -> list[tuple[list[int], NDArray[np.bool_]]]:
+        """Return for each document its token ids, and which of them are predicted.
+
+        The spans of a document are encoded as the one text they are, so that no space and no token border appears
+        between them: a token is predicted when any of its characters is. Uses every core.
+        """
+        return encode_runs(self._rust, documents)
 
     def vocabulary(self) -> dict[str, int]:
         """Return every token with its id, special tokens included."""
@@ -89,8 +121,11 @@ class Tokenizer:
         return AutoTokenizer.from_pretrained(self.folder)
 
 
-def save_tokenizer(tokenizer: Any, folder: Path, name: str) -> None:
-    """Write a fast `transformers` tokenizer and its facts; raises ConfigError when it cannot serve here."""
+def save_tokenizer(tokenizer: Any, folder: Path, name: str, begin: str = "auto") -> None:
+    """Write a fast `transformers` tokenizer and its facts; raises ConfigError when it cannot serve here.
+
+    begin: what stands before every document: `bos`, `eos`, or `auto`, which is bos where the tokenizer has one.
+    """
     if not getattr(tokenizer, "is_fast", False):
         raise ConfigError(f"tokenizer {name!r} has no fast (Rust) version; choose one that has a tokenizer.json")
     if tokenizer.eos_token_id is None:
@@ -98,10 +133,18 @@ def save_tokenizer(tokenizer: Any, folder: Path, name: str) -> None:
             f"tokenizer {name!r} has no end-of-text token, which separates documents here; name one of its tokens as "
             f"eos_token of tokenizer, proxy or probe, wherever {name!r} stands: {special_tokens(tokenizer)}"
         )
+    if begin == "bos" and tokenizer.bos_token_id is None:
+        raise ConfigError(f"tokenizer {name!r} has no bos token; use tokenizer.begin=auto or tokenizer.begin=eos")
+    eos_id, bos_id = tokenizer.eos_token_id, tokenizer.bos_token_id
+    begin_id = eos_id if begin == "eos" or bos_id is None else bos_id
     tokenizer.save_pretrained(folder)
-    meta = {"vocab_size": len(tokenizer), "eos_id": tokenizer.eos_token_id}
-    content = file_sha256(folder / "tokenizer.json")
-    write_json(folder / "meta.json", {**meta, "digest": f"{content[:16]}-{meta['eos_id']}"})
+    name_of_content = f"{file_sha256(folder / 'tokenizer.json')[:16]}-{eos_id}"
+    if begin_id != eos_id:
+        name_of_content += f"-{begin_id}"
+    if tokenizer.chat_template is not None:
+        name_of_content += f"-{digest(tokenizer.chat_template)}"
+    meta = {"vocab_size": len(tokenizer), "begin_id": begin_id, "eos_id": eos_id, "digest": name_of_content}
+    write_json(folder / "meta.json", meta)
 
 
 def special_tokens(tokenizer: Any) -> str:

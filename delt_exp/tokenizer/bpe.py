@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from delt_exp.corpus import Corpus
-from delt_exp.dataset.base import Dataset, Document
+from delt_exp.dataset.base import Dataset, joined
 from delt_exp.errors import ConfigError
 from delt_exp.tokenizer.base import END_OF_TEXT, save_tokenizer, wrap
 
@@ -54,13 +54,9 @@ class BpeTokenizer:
 
     def _texts(self, corpus: Corpus) -> Iterator[str]:
         left = self.train_bytes
-        for text in corpus.texts() if self.dataset is None else map(_whole, self.dataset.documents()):
+        for text in corpus.texts() if self.dataset is None else (joined(d.parts) for d in self.dataset.documents()):
             yield text
             if left is not None:
                 left -= len(text.encode())
                 if left <= 0:
                     return
-
-
-def _whole(document: Document) -> str:
-    return document.prompt + document.text

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from delt_exp.checks import check_choice
 from delt_exp.corpus import Corpus
 from delt_exp.errors import ConfigError
 from delt_exp.model.pretrained import load_pretrained, pretrained_fingerprint
-from delt_exp.tokenizer.base import save_tokenizer, special_tokens
+from delt_exp.tokenizer.base import BEGINS, save_tokenizer, special_tokens
+from delt_exp.tokenizer.chat import PLAIN_TEMPLATE
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,8 @@ class HfTokenizer:
     """The tokenizer of a pretrained model: `name` is a Hub name or a folder, `revision` a branch, tag or commit.
 
     eos_token: the one of its tokens that ends a document; null is what the tokenizer names so.
+    begin: what stands before every document: `bos`, `eos`, or `auto`, which is bos where the tokenizer has one.
+    chat_template: `own` reads conversations through the tokenizer's, where it has one, `plain` through a plain one.
     """
 
     VERSION: ClassVar[int] = 1
@@ -22,6 +26,12 @@ class HfTokenizer:
     name: str
     revision: str | None
     eos_token: str | None
+    begin: str
+    chat_template: str
+
+    def __post_init__(self) -> None:
+        check_choice("tokenizer.begin", self.begin, BEGINS)
+        check_choice("tokenizer.chat_template", self.chat_template, ("own", "plain"))
 
     def fingerprint(self) -> str:
         """Return what identifies the files behind `name`."""
@@ -37,4 +47,6 @@ class HfTokenizer:
                     f"eos_token is {self.eos_token!r}, no token of {self.name!r}; {special_tokens(tokenizer)}"
                 )
             tokenizer.eos_token = self.eos_token
-        save_tokenizer(tokenizer, folder, self.name)
+        if self.chat_template == "plain":
+            tokenizer.chat_template = PLAIN_TEMPLATE
+        save_tokenizer(tokenizer, folder, self.name, self.begin)

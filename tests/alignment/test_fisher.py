@@ -121,7 +121,7 @@ def test_drawn_labels_converge_to_the_exact_fisher_of_softmax_regression():
     rng = np.random.default_rng(0)
     batch = [Passage(rng.integers(3, size=4), rng.random(5, np.float32)) for _ in range(6000)]
     few = settings(context_tokens=5, tuning=UNTUNED, embeddings=False, batch_passages=2000)
-    found = fisher_embedding(network, batch, 0, few)
+    found = fisher_embedding(network, batch, (0, 0), few)
     inputs = torch.from_numpy(np.concatenate([[0, *p.ids] for p in batch]))
     p_NV = network(inputs, False).logits.softmax(-1)
     exact = (p_NV * (1 - p_NV) * network.body.x(inputs).square().mean(1, keepdim=True)).mean(0)
@@ -131,25 +131,25 @@ def test_drawn_labels_converge_to_the_exact_fisher_of_softmax_regression():
 @pytest.mark.parametrize("family", ["gpt2", "llama tied, padding row"])
 def test_the_embedding_does_not_depend_on_how_documents_are_batched_and_padded(family):
     network, batch = model(family), passages([11, 3, 1, 7, 12])
-    expected = fisher_embedding(network, batch, 0, settings(batch_passages=1))
+    expected = fisher_embedding(network, batch, (0, 0), settings(batch_passages=1))
     for size in (2, 5):
-        found = fisher_embedding(network, batch, 0, settings(batch_passages=size))
+        found = fisher_embedding(network, batch, (0, 0), settings(batch_passages=size))
         assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_as_many_documents_as_positions_are_told_apart():
     network, batch = model("gpt2"), passages([20] * 12)
-    found = [fisher_embedding(network, batch, 0, settings(batch_passages=size)) for size in (5, 12)]
+    found = [fisher_embedding(network, batch, (0, 0), settings(batch_passages=size)) for size in (5, 12)]
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
 def test_untuned_the_embedding_is_the_token_weighted_mean_of_those_of_the_documents():
     network, batch = model("gpt2"), passages([11, 3, 20])
     untuned = settings(tuning=UNTUNED)
-    alone = [fisher_embedding(network, [p], 0, untuned) for p in batch]
+    alone = [fisher_embedding(network, [p], (0, 0), untuned) for p in batch]
     # Each token and the end of text is predicted, up to the context of 12.
     expected = np.average(alone, axis=0, weights=[12, 4, 12])
-    assert fisher_embedding(network, batch, 0, untuned) == pytest.approx(expected, rel=1e-5)
+    assert fisher_embedding(network, batch, (0, 0), untuned) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_network_stays_as_it_was():
@@ -157,7 +157,7 @@ def test_the_network_stays_as_it_was():
     network.lm_head.weight.requires_grad_(False)
     before = [(p.clone(), p.requires_grad) for p in network.parameters()]
     for embed in (fisher_embedding, compat_embedding):
-        embed(network, passages([5, 4]), 0, settings())
+        embed(network, passages([5, 4]), (0, 0), settings())
         after = [(p, p.requires_grad, p.grad) for p in network.parameters()]
         assert all(torch.equal(a, b) and r == s for (a, r), (b, s, _) in zip(before, after, strict=True))
         assert all(gradient is None for *_, gradient in after)
@@ -165,8 +165,8 @@ def test_the_network_stays_as_it_was():
 
 def test_lookup_tables_are_left_out_on_request():
     network, batch = model("gpt2"), passages([5])
-    whole = fisher_embedding(network, batch, 0, settings(tuning=UNTUNED))
-    without = fisher_embedding(network, batch, 0, settings(tuning=UNTUNED, embeddings=False))
+    whole = fisher_embedding(network, batch, (0, 0), settings(tuning=UNTUNED))
+    without = fisher_embedding(network, batch, (0, 0), settings(tuning=UNTUNED, embeddings=False))
     assert len(whole) - len(without) == VOCAB + 32  # tokens and positions
     assert whole[VOCAB + 32 :] == pytest.approx(without, rel=1e-6)
 
@@ -205,9 +205,9 @@ def test_compat_scores_labels_one_position_early_and_predicts_padding():
     for passage, place, is_used in ((whole, 0, False), (whole, 11, True), (short, 11, True)):
         changed = Passage(passage.ids, passage.uniform.copy())
         changed.uniform[place] = (changed.uniform[place] + 0.5) % 1
-        found = [compat_embedding(network, [p], 30, same) for p in (passage, changed)]
+        found = [compat_embedding(network, [p], (30, 30), same) for p in (passage, changed)]
         assert np.array_equal(*found) != is_used
-        correct = [fisher_embedding(network, [p], 30, same) for p in (passage, changed)]
+        correct = [fisher_embedding(network, [p], (30, 30), same) for p in (passage, changed)]
         assert np.array_equal(*correct) == (passage is short)
 
 
@@ -215,8 +215,8 @@ def test_compat_squares_the_gradient_of_the_mean_loss_of_a_batch():
     # Two equal passages with equal draws: the mean loss, its gradient and its square are those of one of them.
     network, (one,) = model("gpt2"), passages([12])
     same = settings(tuning=UNTUNED)
-    found = compat_embedding(network, [one, one], 30, same)
-    assert found == pytest.approx(compat_embedding(network, [one], 30, same), rel=1e-5)
+    found = compat_embedding(network, [one, one], (30, 30), same)
+    assert found == pytest.approx(compat_embedding(network, [one], (30, 30), same), rel=1e-5)
 
 
 class NoHead(nn.Module):

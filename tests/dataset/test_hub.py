@@ -18,6 +18,7 @@ SETTINGS = {
     "prompt": None,
     "null_as_empty": False,
     "numbers_as_text": False,
+    "messages": None,
     "name": "mine",
     "max_documents": None,
 }

@@ -14,6 +14,7 @@ SETTINGS = {
     "prompt": None,
     "null_as_empty": False,
     "numbers_as_text": False,
+    "messages": None,
     "na_value": None,
     "name": "mine",
     "max_documents": None,

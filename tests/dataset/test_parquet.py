@@ -10,6 +10,7 @@ SETTINGS = {
     "split": None,
     "text": "{text}",
     "prompt": None,
+    "messages": None,
     "null_as_empty": False,
     "numbers_as_text": False,
     "name": "mine",

@@ -10,6 +10,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from delt_exp.config import build
+from delt_exp.dataset.base import joined
 from delt_exp.dataset.mixture import Mixture
 from delt_exp.errors import ConfigError
 
@@ -80,11 +81,13 @@ def test_a_preset_builds_and_a_local_one_yields_documents(node, group, name):
     if "${data_dir}" in OmegaConf.to_yaml(config) and not DATA.is_dir():
         pytest.skip(f"the local data folder {DATA} is not there")
     documents = list(dataset.documents())
-    assert sum(bool(document.text.strip()) for document in documents) >= 50
+    assert sum(bool(joined(document.parts).strip()) for document in documents) >= 50
     assert len(dataset.fingerprint()) >= 16
-    assert (
-        all(bool(document.prompt) for document in documents) == (config.get("prompt") is not None) or "stdlib" in name
-    )
+    if config.get("messages"):
+        assert not any(document.prompt for document in documents)
+        assert any(len(document.turns) > 2 for document in documents)
+    elif "stdlib" not in name:
+        assert all(bool(document.prompt) for document in documents) == (config.get("prompt") is not None)
 
 
 @pytest.mark.parametrize("name", [name for group, name in PRESETS if group == "target_dataset"])
@@ -98,7 +101,7 @@ def test_a_target_shares_no_document_with_the_training_preset(node, name):
         return  # a file of the user's, a corpus that has no training split, or one of the Hub
     if "${data_dir}" in OmegaConf.to_yaml(target) and not DATA.is_dir():
         pytest.skip(f"the local data folder {DATA} is not there")
-    texts = [{(document.prompt, document.text) for document in build(config).documents()} for config in (target, train)]
+    texts = [{document.parts for document in build(config).documents()} for config in (target, train)]
     assert texts[0]
     assert not texts[0] & texts[1]
 
@@ -131,3 +134,11 @@ def test_two_corpora_are_mixed_from_the_command_line_as_the_files_say(node, base
     assert isinstance(mixture, Mixture)
     assert list(mixture.parts) == ["news", "books"]
     assert mixture.weights == changes.get("weights")
+
+
+def test_lima_has_the_earlier_turns_of_its_dialogues(node):
+    if not DATA.is_dir():
+        pytest.skip(f"the local data folder {DATA} is not there")
+    turns = [len(document.turns) for document in build(node("train_dataset", "lima")).documents()]
+    assert len(turns) == 929
+    assert sum(count > 2 for count in turns) == 28

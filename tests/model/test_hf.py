@@ -36,7 +36,9 @@ def save_words(folder: Path, **special):
 
 def made(folder, eos_token=None):
     tokenizer = Tokenizer(new_folder(folder.parent))
-    HfTokenizer(str(folder), None, eos_token).make(make_corpus(folder.parent, ["fold"]), tokenizer.folder)
+    HfTokenizer(str(folder), None, eos_token, "auto", "own").make(
+        make_corpus(folder.parent, ["fold"]), tokenizer.folder
+    )
     return tokenizer
 
 

@@ -18,9 +18,9 @@ def original(tmp_path):
     return tokenizer
 
 
-def load(name, tmp_path):
+def load(name, tmp_path, begin="auto"):
     tokenizer = Tokenizer(new_folder(tmp_path))
-    HfTokenizer(str(name), None, None).make(make_corpus(tmp_path, TEXTS), tokenizer.folder)
+    HfTokenizer(str(name), None, None, begin, "own").make(make_corpus(tmp_path, TEXTS), tokenizer.folder)
     return tokenizer
 
 

@@ -11,16 +11,25 @@ from delt_exp.tokens import Tokens
 
 
 def document_sample(tokens: Tokens, row: int, context_tokens: int) -> Sample:
-    """Return the first `context_tokens` predictions of begin token, document, end-of-text.
+    """Return `context_tokens` predictions of begin token, document, end-of-text: the first, unless a prompt fills them.
 
     A prompt, and what no assistant wrote, is read but not predicted. A gradient belongs to one sequence, so a longer
-    document is represented by its beginning.
+    document is represented by its beginning; after a long prompt the sequence begins late enough for half of it to be
+    what is predicted, where there is so much.
     """
-    body = tokens.document(row, 0, context_tokens).astype(np.int64)
-    whole = np.concatenate([[tokens.begin_id], body, [tokens.eos_id]])[: context_tokens + 1]
+    start = _first_prediction(tokens, row, context_tokens)
+    body = tokens.document(row, start, start + context_tokens).astype(np.int64)
+    before = tokens.document(row, start - 1, start) if start else [tokens.begin_id]
+    whole = np.concatenate([before, body, [tokens.eos_id]])[: context_tokens + 1]
     labels = whole[1:].copy()
-    labels[: len(body)][~tokens.predicted(row, 0, context_tokens)] = IGNORED
+    labels[: len(body)][~tokens.predicted(row, start, start + context_tokens)] = IGNORED
     return Sample(torch.from_numpy(whole[:-1].copy()), torch.from_numpy(labels))
+
+
+def _first_prediction(tokens: Tokens, row: int, context_tokens: int) -> int:
+    """Return the position in the document of the first token that its sample predicts or skips."""
+    is_predicted = tokens.predicted(row)
+    return max(0, int(is_predicted.argmax()) - context_tokens // 2)
 
 
 def document_samples(tokens: Tokens, rows: Iterable[int], context_tokens: int) -> list[Sample]:

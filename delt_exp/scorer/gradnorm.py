@@ -22,7 +22,7 @@ class GradnormScorer:
     model cannot make sense of pulls hardest on it.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     READS_TOKENS: ClassVar[bool] = True
     proxy: Proxy
     context_tokens: int

@@ -132,7 +132,7 @@ class LqsScorer:
         job = self._job(proxy, rows, runtime)
         beyond = num_beyond(proxy.candidates, rows, self.context_tokens)
         if beyond:
-            say(f"{beyond} of {len(rows)} proxies are longer than {self.context_tokens} tokens: their beginning counts")
+            say(f"{beyond} of {len(rows)} proxies are longer than {self.context_tokens} tokens: so many of each count")
         trainer = pool.trainer
         annotation, cost = annotation_stage(pool.store, self._inputs(pool), job, trainer.devices, trainer.num_nodes)
         phases["annotation"] = {

@@ -126,12 +126,19 @@ def disk_errors(place: Path) -> Iterator[None]:
         if cure is None:
             raise
         where = Path(str(getattr(error, "filename", None) or place))
-        if where.is_file() and not os.access(where, os.R_OK):
+        if os.path.isfile(where) and not os.access(where, os.R_OK):
             raise StoreError(
-                f"cannot read {where}: no permission to read it; ask its owner ({where.owner()}) for 'chmod a+r', or "
+                f"cannot read {where}: no permission to read it; ask its owner ({_owner(where)}) for 'chmod a+r', or "
                 "choose another folder"
             ) from error
         raise StoreError(f"cannot write {where}: {cure}; finished stages are kept") from error
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except KeyError:  # a number without a name, as in many containers
+        return f"user {path.stat().st_uid}"
 
 
 def _tells_of_full_disk(error: Exception) -> bool:

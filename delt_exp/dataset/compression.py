@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 
 from delt_exp.errors import DataError
 
-LONGEST_MAGIC = 8
+HEAD_BYTES = 512  # tar writes its mark at byte 257
 
 
 def opened(file: Path) -> IO[bytes]:
@@ -19,12 +19,28 @@ def opened(file: Path) -> IO[bytes]:
     Raises DataError, with a cure, for an archive or a format that is no text.
     """
     with file.open("rb") as plain:
-        head = plain.read(LONGEST_MAGIC)
-    for magic, advice in _FOREIGN.items():
-        if head.startswith(magic):
-            raise DataError(f"{file} is {advice}")
+        head = plain.read(HEAD_BYTES)
     opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
+    if opener is not None:
+        with opener(file) as unpacked:
+            head = unpacked.read(HEAD_BYTES)
+    advice = foreign(head)
+    if advice is not None:
+        raise DataError(f"{file} {'holds' if opener else 'is'} {advice}")
     return file.open("rb") if opener is None else cast(IO[bytes], opener(file))
+
+
+def foreign(head: bytes) -> str | None:
+    """Return what the first bytes of a file show, with a cure, where that is no text."""
+    found = next((advice for magic, advice in _FOREIGN.items() if head.startswith(magic)), None)
+    if found is None and head[257:262] == b"ustar":
+        found = "a tar archive. Unpack it first, for example with 'tar -xf'."
+    if found is None and b"\0" in head:
+        found = (
+            f"no UTF-8 text: byte {head.index(0)} is 0x00. Convert UTF-16 with 'iconv -f utf-16le -t utf-8', remove a "
+            "stray byte with \"tr -d '\\000'\", or choose another file."
+        )
+    return found
 
 
 def _zstandard(file: Path) -> IO[bytes]:
@@ -38,13 +54,19 @@ _OPENERS: dict[bytes, Callable[[Path], Any]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
     b"\x28\xb5\x2f\xfd": _zstandard,
+    **{bytes([0x50 + kind]) + b"\x2a\x4d\x18": _zstandard for kind in range(16)},  # begins with a frame to skip
 }
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive. Unpack it first, for example with 'unzip'.",
     b"\x04\x22\x4d\x18": "compressed with LZ4. Unpack it first, for example with 'lz4 -d'.",
     b"7z\xbc\xaf": "a 7z archive. Unpack it first.",
+    b"\x1f\x9d": "compressed by 'compress'. Unpack it first, for example with 'uncompress'.",
+    b"%PDF-": "a PDF document. Extract its text first, for example with 'pdftotext'.",
+    b"version https://git-lfs": "a git-lfs pointer instead of the data. Fetch them with 'git lfs pull'.",
     b"PAR1": "a Parquet file. Read it with train_dataset=parquet (target_dataset=parquet ...).",
     b"ARROW1": "an Arrow file. Read its folder with train_dataset=hub train_dataset.repo=FOLDER.",
+    b"\xff\xfe\x00\x00": "UTF-32 text. Convert it first, for example with 'iconv -f utf-32 -t utf-8'.",
+    b"\x00\x00\xfe\xff": "UTF-32 text. Convert it first, for example with 'iconv -f utf-32 -t utf-8'.",
     b"\xff\xfe": "UTF-16 text. Convert it first, for example with 'iconv -f utf-16 -t utf-8'.",
     b"\xfe\xff": "UTF-16 text. Convert it first, for example with 'iconv -f utf-16 -t utf-8'.",
 }

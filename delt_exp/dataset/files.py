@@ -6,6 +6,7 @@ import os
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -77,8 +78,11 @@ class FileDataset(ABC):
         """Return the files in reading order; raises DataError when one is missing."""
         patterns = [path.replace("{split}", self.split or "") for path in self._paths()]
         found: dict[str, Path] = {}
+        links = 0
         for file in chain.from_iterable(self._matches(pattern) for pattern in patterns):
-            found.setdefault(os.path.realpath(file), file)
+            links += found.setdefault(os.path.realpath(file), file) != file
+        if links:
+            say(f"read once: {links} matches of path={self.path} are links to a file that is already there")
         return list(found.values())
 
     def _paths(self) -> Sequence[str]:
@@ -86,12 +90,10 @@ class FileDataset(ABC):
 
     def _read_checked(self, file: Path) -> Iterator[Document]:
         document = None
-        try:
+        with reading(file):
             if file.stat().st_size:
                 for document in self.read(file):
                     yield document
-        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-            raise DataError(f"{file} cannot be read: {error}. Check its permissions, or write it again.") from error
         if document is None:
             yield EmptyFile("", source=self.name)
 
@@ -144,6 +146,15 @@ def _refuse_saved_dataset(folder: Path) -> None:
             f"{folder} was written by save_to_disk of `datasets`. Read it with train_dataset=hub "
             f"train_dataset.repo={folder} (or target_dataset=hub ...)."
         )
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Raise DataError for a file that may not be read, ends too early or is damaged."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{file} cannot be read: {error}. Check its permissions, or write it again.") from error
 
 
 def lines(file: Path) -> Iterator[tuple[int, str]]:

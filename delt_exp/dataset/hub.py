@@ -1,5 +1,6 @@
 """Datasets of the Hugging Face Hub."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ class Hub:
     `config` and `revision` None stand for the repository's default configuration and newest commit. With `streaming`
     nothing is downloaded ahead; without, `datasets` keeps a copy under HF_HOME. `text` and `prompt` are templates over
     the fields, `name` labels the documents, `max_documents` None means no limit. With `null_as_empty` null counts as
-    empty text, with `numbers_as_text` a number as it is written in decimal. Code in a repository is never run.
+    empty text, with `numbers_as_text` a number as Python writes it. Code in a repository is never run.
     """
 
     VERSION: ClassVar[int] = 2
@@ -75,9 +76,11 @@ class Hub:
 
         row, repo = 0, str(self._folder) if self._folder else self.repo
         with self._readable_errors():
-            rows: Any = self._saved() or load_dataset(
-                repo, name=self.config, split=self.split, revision=self.revision, streaming=self.streaming
-            )
+            rows = self._saved()
+            if rows is None:
+                rows = load_dataset(
+                    repo, name=self.config, split=self.split, revision=self.revision, streaming=self.streaming
+                )
             for row, record in enumerate(rows, start=1):
                 yield self._template.render(record, f"{self.repo} ({self.split}): row {row}", self.name)
         if row == 0:
@@ -105,7 +108,8 @@ class Hub:
 
     def _commit(self) -> str:
         if self._folder is not None:
-            return tree_digest(self._folder)
+            with self._readable_errors():
+                return tree_digest(self._folder)
         if self.revision is not None and _COMMIT.fullmatch(self.revision):
             return self.revision
         from huggingface_hub import HfApi
@@ -121,11 +125,28 @@ class Hub:
         except DeltError:
             raise
         except ValueError as error:
+            if self._folder is not None and _tells_of_damage(error):
+                raise self._damage(error) from error
             raise ConfigError(f"{what}: {error} Correct config, split or revision.") from error
         except Exception as error:  # several HTTP libraries are behind the Hub, each with errors of its own
+            if self._folder is not None:
+                raise self._damage(error.__cause__ or error) from error
             raise DependencyError(
                 f"{what} cannot be read: {type(error).__name__}: {error} Check the name and the network (unset "
                 "HF_HUB_OFFLINE; log in for a gated one), point HF_HOME at a folder that holds a copy and set revision "
                 "to its commit, or use a local file: train_dataset=jsonl train_dataset.path=FILE. A repository with a "
                 "loading script may have data under revision=refs/convert/parquet."
             ) from error
+
+    def _damage(self, error: BaseException) -> DataError:
+        return DataError(
+            f"{self._folder} cannot be read: {type(error).__name__}: {error}. Correct or replace the file, or read the "
+            "files with train_dataset=jsonl, parquet or text, which names the file and the line."
+        )
+
+
+def _tells_of_damage(error: ValueError) -> bool:
+    """Whether it is the data that are wrong, and not the name of a split or configuration."""
+    import pyarrow as pa
+
+    return isinstance(error, UnicodeDecodeError | json.JSONDecodeError | pa.ArrowInvalid)

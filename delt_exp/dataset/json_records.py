@@ -6,9 +6,9 @@ from decimal import Decimal
 from itertools import chain
 from json.decoder import WHITESPACE  # type: ignore[attr-defined]
 from pathlib import Path
-from typing import Any
 
 from delt_exp.dataset.files import lines
+from delt_exp.dataset.template import Repeated
 from delt_exp.errors import DataError
 
 Record = dict[str, object]
@@ -18,7 +18,8 @@ _CHUNK_CHARS = 1 << 20
 def json_records(file: Path) -> Iterator[tuple[Record, str]]:
     """Yield (object, its place) of a file that has an object a line, blank lines aside, or one array of objects.
 
-    A number with more digits than Python turns into an integer comes as a Decimal. Raises DataError with the place of
+    A number with more digits than Python turns into an integer comes as a Decimal, the value of a key that an object
+    has several times as Repeated. Raises DataError with the place of
     the first thing that is neither.
     """
     numbered = lines(file)
@@ -29,30 +30,45 @@ def json_records(file: Path) -> Iterator[tuple[Record, str]]:
     if first[1].lstrip().startswith("["):
         yield from _elements((line for _, line in numbered), file)
         return
+    name = str(file)
     for number, line in numbered:
         if not line.isspace():
-            yield _object(line, f"{file}:{number}"), f"{file}:{number}"
+            place = f"{name}:{number}"
+            yield _object(line.rstrip("\r\n"), place), place
 
 
 def _object(line: str, place: str) -> Record:
     try:
-        record = loads(line.rstrip("\r\n"))
+        start = 0 if line[0] == "{" else WHITESPACE.match(line, 0).end()
+        record, end = _raw_decode(line, start, place)
+        if end < len(line) and WHITESPACE.match(line, end).end() < len(line):
+            raise json.JSONDecodeError("Extra data", line, end)
     except json.JSONDecodeError as error:
         raise DataError(
-            f"{place}:{error.colno}: not JSON: {error.msg}. Correct or remove the line; a file has one object a line, "
-            "or is one array of objects."
+            f"{place}:{error.colno}: not JSON: {error.msg}. Correct or remove the line; a file has one object a line "
+            "('jq -c .' writes it so), or is one array of objects."
         ) from error
     return _checked(record, place, "the line")
 
 
-def loads(text: str) -> Any:
-    """Return what a JSON text stands for; an integer of thousands of digits as a Decimal."""
+def _raw_decode(text: str, position: int, place: str) -> tuple[object, int]:
+    """Return (value, position after it) of the JSON text that begins at `position`."""
     try:
-        return json.loads(text)
+        return _DECODER.raw_decode(text, position)
     except json.JSONDecodeError:
         raise
     except ValueError:  # Python limits the digits of an integer
-        return json.loads(text, parse_int=_whole)
+        return _DECODER_OF_LONG_NUMBERS.raw_decode(text, position)
+    except RecursionError as error:
+        raise DataError(f"{place}: nested too deeply to be read. Remove the record.") from error
+
+
+def _mapping(pairs: list[tuple[str, object]]) -> Record:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        record.update({key: Repeated(keys.count(key)) for key in record if keys.count(key) > 1})
+    return record
 
 
 def _whole(digits: str) -> int | Decimal:
@@ -60,6 +76,10 @@ def _whole(digits: str) -> int | Decimal:
         return int(digits)
     except ValueError:
         return Decimal(digits)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_mapping)
+_DECODER_OF_LONG_NUMBERS = json.JSONDecoder(object_pairs_hook=_mapping, parse_int=_whole)
 
 
 def _checked(record: object, place: str, what: str) -> Record:
@@ -102,22 +122,13 @@ def _element(text: str, position: int, stream: Iterator[str], place: str) -> tup
     """Return (element, text, position after it), reading on while it is not whole."""
     while True:
         try:
-            record, end = _raw_decode(text, position)
+            record, end = _raw_decode(text, position, place)
             return record, text, end
         except json.JSONDecodeError as error:
             more = _chunk(stream, len(text) - position)
             if not more:
                 raise DataError(f"{place}: not JSON: {error.msg}. Correct the file or write it again.") from error
         text, position = text[position:] + more, 0
-
-
-def _raw_decode(text: str, position: int) -> tuple[object, int]:
-    try:
-        return json.JSONDecoder().raw_decode(text, position)
-    except json.JSONDecodeError:
-        raise
-    except ValueError:
-        return json.JSONDecoder(parse_int=_whole).raw_decode(text, position)
 
 
 def _chunk(stream: Iterator[str], at_least: int = 0) -> str:

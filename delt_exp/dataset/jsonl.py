@@ -18,7 +18,7 @@ class Jsonl(FileDataset):
     """One document per JSON object, which has a line or is an element of the one array; blank lines are no records.
 
     `text` and `prompt` are templates over the object's fields. A field that equals `na_value` counts as empty text,
-    and so does null with `null_as_empty`; with `numbers_as_text` a number is read as it is written in decimal.
+    and so does null with `null_as_empty`; with `numbers_as_text` a number is read as Python writes it.
     """
 
     SUFFIXES: ClassVar[tuple[str, ...]] = (".jsonl", ".json", ".ndjson")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from delt_exp.dataset.base import Document
+from delt_exp.dataset.compression import HEAD_BYTES, foreign
 from delt_exp.dataset.conversation import RecordTemplate, record_template
 from delt_exp.dataset.files import FileDataset
 from delt_exp.dataset.template import Values
@@ -22,7 +23,7 @@ _BATCH_ROWS = 1024
 class Parquet(FileDataset):
     """One document per row, read in batches of rows; only the columns of the templates `text` and `prompt` are read.
 
-    With `null_as_empty` null counts as empty text, with `numbers_as_text` a number as it is written in decimal.
+    With `null_as_empty` null counts as empty text, with `numbers_as_text` a number as Python writes it.
     """
 
     SUFFIXES: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
@@ -54,7 +55,12 @@ class Parquet(FileDataset):
                     for record in batch.to_pylist():
                         row += 1
                         yield self._template.render(record, f"{file}: row {row}", self.name)
-        except (pa.ArrowException, UnicodeDecodeError) as error:
+        except (pa.ArrowException, ValueError) as error:
+            with file.open("rb") as stream:
+                head = stream.read(HEAD_BYTES)
+            advice = None if head.startswith(b"PAR1") else foreign(head)
+            if advice is not None:
+                raise DataError(f"{file} is {advice}") from error
             raise DataError(f"{file}: not readable as Parquet after row {row}: {error}. Write it again.") from error
 
     def _columns(self, parquet: "pq.ParquetFile", file: Path) -> list[str]:

@@ -17,7 +17,7 @@ _FIELD = re.compile(r"([^\[\]]+)((?:\[[^\[\]]+\])*)")
 
 @dataclass(frozen=True)
 class Values:
-    """Which values besides texts a template takes: null as empty text, numbers as they are written in decimal."""
+    """Which values besides texts a template takes: null as empty text, numbers as Python writes them."""
 
     null_as_empty: bool
     numbers_as_text: bool
@@ -50,7 +50,16 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | Decimal) and not isinstance(value, bool)
 
 
+@dataclass(frozen=True)
+class Repeated:
+    """Stands for the value of a key that an object has `count` times, so that none of them is taken by chance."""
+
+    count: int
+
+
 def _kind(value: object) -> str:
+    if isinstance(value, Repeated):
+        return f"given {value.count} times in one object"
     return "null" if value is None else type(value).__name__
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
+from delt_exp.dataset.files import reading
 from delt_exp.dataset.json_records import json_records
 from delt_exp.dataset.template import Template, Values
 from delt_exp.errors import DataError
@@ -146,14 +147,16 @@ def _records(file: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
             f"no such file: {file} (working folder: {Path.cwd()}). Correct the path; the tasks of the local data "
             "folder need data_dir=FOLDER or the environment variable DELT_DATA_DIR."
         )
-    yield from json_records(file)
+    with reading(file):
+        yield from json_records(file)
 
 
 def _texts(record: Mapping[str, Any], field: str, place: str) -> list[str]:
-    texts = record.get(field)
-    if not isinstance(texts, list) or len(texts) < 2 or not all(isinstance(text, str) and text for text in texts):
-        raise DataError(f"{place}: the field {field!r} must be a list of at least two texts, got {texts!r}.")
-    return texts
+    values = record.get(field)
+    texts = [VALUES.text(value) for value in values] if isinstance(values, list) else []
+    if len(texts) < 2 or not all(texts):
+        raise DataError(f"{place}: the field {field!r} must be a list of at least two texts, got {values!r}.")
+    return [text for text in texts if text]
 
 
 def _index(record: Mapping[str, Any], field: str, count: int, place: str) -> int:

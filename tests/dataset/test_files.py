@@ -70,12 +70,26 @@ def test_half_a_download_is_an_error(tmp_path, packer):
         ('{"text": "a"}'.encode("utf-16"), "iconv -f utf-16"),
         (b"PAR1....", "train_dataset=parquet"),
         (b"ARROW1..", "train_dataset=hub"),
+        ("abc".encode("utf-32"), "iconv -f utf-32"),
+        ('{"text": "a"}\n'.encode("utf-16-le"), "iconv -f utf-16le"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "git lfs pull"),
+        (b"%PDF-1.7\n\xe2\xe3", "pdftotext"),
+        (b"\x1f\x9d\x90rest", "uncompress"),
+        (b"a" + bytes(256) + b"ustar\x0000", "tar -xf"),
     ],
 )
 def test_another_format_is_named_with_a_cure_that_helps(tmp_path, content, cure):
-    (tmp_path / "a.jsonl").write_bytes(content)
-    with pytest.raises(DataError, match=cure):
-        texts(jsonl(tmp_path / "a.jsonl"))
+    for raw in (content, gzip.compress(content)):
+        (tmp_path / "a.jsonl").write_bytes(raw)
+        for data in (jsonl(tmp_path / "a.jsonl"), Text(**COMMON, path=str(tmp_path / "a.jsonl"), unit="line")):
+            with pytest.raises(DataError, match=cure):
+                texts(data)
+
+
+def test_frames_to_be_skipped_are_no_obstacle(tmp_path):
+    skipped = b"\x5a\x2a\x4d\x18\x04\x00\x00\x00abcd"  # as pzstd writes before each frame
+    (tmp_path / "a").write_bytes(b"".join(skipped + zstandard(lines_of(text)) for text in "ab"))
+    assert texts(jsonl(tmp_path / "a")) == ["a", "b"]
 
 
 def test_a_zip_archive_is_named(tmp_path):
@@ -111,7 +125,7 @@ def test_a_long_array_is_read_across_chunks(tmp_path, monkeypatch):
         ('[{"text": "a"}, {"text": "b"}', "element 3", "',' or ']' expected"),
         ('[{"text": "a"}, {"te', "element 2", "not JSON"),
         ('[{"text": "a"}]\n{"text": "b"}\n', "a.json", "after the end of the array"),
-        ('{\n  "text": "a"\n}\n', "a.json:1:2", "one object a line, or is one array"),
+        ('{\n  "text": "a"\n}\n', "a.json:1:2", "one object a line ('jq -c .' writes it so)"),
     ],
 )
 def test_a_bad_array_names_the_element(tmp_path, content, place, reason):
@@ -131,6 +145,32 @@ def test_a_number_of_thousands_of_digits_does_not_stop_a_reader(tmp_path, layout
     assert texts(jsonl(tmp_path / "a.json", text="{answer}", numbers_as_text=True)) == [number, "-3"]
     with pytest.raises(DataError, match=r"not text. Set numbers_as_text=true"):
         texts(jsonl(tmp_path / "a.json", text="{answer}"))
+
+
+@pytest.mark.parametrize("layout", ["{}", "[{}]"])
+def test_a_key_that_an_object_has_twice_is_refused_where_it_is_read(tmp_path, layout):
+    (tmp_path / "a.json").write_text(layout.replace("{}", '{"text": "a", "text": "b", "other": "c"}'))
+    with pytest.raises(DataError, match=r"'text' .* is given 2 times in one object"):
+        texts(jsonl(tmp_path / "a.json"))
+    assert texts(jsonl(tmp_path / "a.json", text="{other}")) == ["c"]
+
+
+@pytest.mark.parametrize("layout", ["{}", "[{}]"])
+def test_json_nested_without_end_names_the_place(tmp_path, layout):
+    record = '{"text": "a", "deep": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    (tmp_path / "a.json").write_text(layout.replace("{}", record))
+    with pytest.raises(DataError, match=r"a\.json.* 1: nested too deeply|a\.json:1: nested too deeply"):
+        texts(jsonl(tmp_path / "a.json"))
+
+
+@given(record=st.dictionaries(st.text(max_size=5), st.integers() | st.text()), space=st.sampled_from(["", " ", "\t "]))
+def test_white_space_around_an_object_does_not_count_and_anything_else_does(tmp_path_factory, record, space):
+    file = tmp_path_factory.mktemp("line") / "a.jsonl"
+    file.write_text(f"{space}{json.dumps(record)}{space}\r\n", newline="")
+    assert [found for found, _ in json_records(file)] == [record]
+    file.write_text(f"{space}{json.dumps(record)}{space},\n")
+    with pytest.raises(DataError, match=r"a\.jsonl:1:\d+: not JSON: Extra data"):
+        list(json_records(file))
 
 
 def parquet_of(path, **columns):
@@ -224,11 +264,14 @@ def test_empty_files_do_not_use_up_a_limit_or_a_turn_of_a_mixture(tmp_path):
     assert sum(isinstance(document, EmptyFile) for document in mixed.documents()) == 2
 
 
-def test_a_file_behind_a_loop_of_links_is_read_once(tmp_path):
+def test_a_file_behind_a_loop_of_links_is_read_once_and_that_is_said(tmp_path, capsys):
     _written(tmp_path / "a.jsonl", lines_of("a"))
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "b.jsonl").symlink_to(tmp_path / "a.jsonl")
     assert texts(jsonl(f"{tmp_path}/**/*.jsonl")) == ["a"]
+    assert "are links to a file that is already there" in capsys.readouterr().err
+    assert texts(jsonl(tmp_path / "a.jsonl")) == ["a"]
+    assert "links" not in capsys.readouterr().err
 
 
 def test_renamed_split_folders_are_other_data_and_a_moved_folder_is_the_same(tmp_path):
@@ -255,3 +298,16 @@ def test_a_folder_of_save_to_disk_is_sent_to_its_reader(tmp_path):
     (tmp_path / "state.json").write_text("{}")
     with pytest.raises(DataError, match=r"train_dataset=hub train_dataset.repo="):
         texts(jsonl(tmp_path))
+
+
+def test_a_structure_with_two_fields_of_one_name_is_an_error(tmp_path):
+    fields = pa.StructArray.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["t", "t"])
+    file = parquet_of(tmp_path / "a.parquet", meta=fields)
+    with pytest.raises(DataError, match=r"a\.parquet: not readable .* duplicate field names"):
+        texts(Parquet(**{**SETTINGS, "text": "{meta[t]}"}, path=str(file)))
+
+
+def test_a_pointer_in_place_of_parquet_is_named(tmp_path):
+    (tmp_path / "a.parquet").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(DataError, match=r"git lfs pull"):
+        texts(Parquet(**SETTINGS, path=str(tmp_path / "a.parquet")))

@@ -139,3 +139,19 @@ def test_renamed_folders_inside_a_local_repository_are_other_data(tmp_path):
     (tmp_path / "repo" / "train").rename(tmp_path / "repo" / "validation")
     (tmp_path / "repo" / "test").rename(tmp_path / "repo" / "train")
     assert local(tmp_path / "repo").fingerprint() != before
+
+
+@pytest.mark.parametrize("content", [b'{"text": "a"}\n{"text":\n', b'{"text": "\xe9"}\n'])
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_damaged_file_in_a_folder_is_no_matter_of_settings_or_network(tmp_path, content, streaming):
+    (tmp_path / "train.jsonl").write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot be read: .*Correct or replace the file"):
+        list(local(tmp_path, streaming=streaming).documents())
+
+
+def test_half_a_copy_of_a_saved_dataset_is_an_error_of_the_data(tmp_path):
+    datasets.Dataset.from_dict({"text": ["a"] * 1000}).save_to_disk(tmp_path / "saved")
+    (file,) = (tmp_path / "saved").glob("*.arrow")
+    file.write_bytes(file.read_bytes()[:600])
+    with pytest.raises(DataError, match=r"saved cannot be read: "):
+        list(local(tmp_path / "saved").documents())

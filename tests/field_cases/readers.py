@@ -15,10 +15,8 @@ def counts(**expected):
 
 def line_end(record):
     """The prompt ends in a line end, not in a backslash and an n."""
-    shown = [example["text"] for examples in record["examples"].values() for example in examples]
-    assert shown
-    assert all("?\n" in text or ".\n" in text for text in shown)
-    assert not any("\\n" in text for text in shown)
+    prompts = {example["prompt"] for examples in record["examples"].values() for example in examples}
+    assert prompts == {"What is two plus two?\n", "Name a river.\n"}
 
 
 def path(name):
@@ -29,7 +27,7 @@ CASES = [
     Case(
         "4 a line end in a template",
         (path("qa.jsonl"), 'train_dataset.prompt="{question}\\n"', "train_dataset.text='{answer}'"),
-        holds=lambda record: None,
+        holds=line_end,
     ),
     Case("9 two columns of one name", ("train_dataset=parquet", path("twice.parquet")), True, ("columns are named",)),
     Case("15 a huge integer in another field", (path("hugeint.jsonl"),)),
@@ -69,5 +67,22 @@ CASES = [
     Case("40 several members of gzip", (path("multi_member.jsonl.gz"),)),
     Case("40 a byte-order mark in the middle", (path("bommid.jsonl"),), True, ("bommid.jsonl:41",)),
     Case("40 line separators of Unicode", (path("u2028.jsonl"),)),
+    Case("40 NaN in another field", (path("nan.jsonl"),)),
+    Case("40 NUL as an escape", (path("nul.jsonl"),)),
+    Case("40 HTML", (path("html.jsonl"),)),
+    Case("40 a dictionary in Parquet", ("train_dataset=parquet", path("dict.parquet")), holds=counts(read=40)),
+    Case("40 large strings in Parquet", ("train_dataset=parquet", path("large.parquet")), holds=counts(read=40)),
+    Case(
+        "40 a list in Parquet",
+        ("train_dataset=parquet", path("list.parquet"), "train_dataset.text='{turns[0]}'"),
+        holds=counts(read=40),
+    ),
+    Case(
+        "40 a dot in a column's name",
+        ("train_dataset=parquet", path("dotted.parquet"), "train_dataset.text='{doc.text}'"),
+        holds=counts(read=40),
+    ),
+    Case("14 a pointer as JSON lines", (path("lfs.jsonl"),), True, ("git lfs pull",)),
+    Case("14 a pointer as text", ("train_dataset=text", path("lfs.txt")), True, ("git lfs pull",)),
     Case("40 half a character", (path("surrogate.jsonl"),), True, ("half a character",)),
 ]

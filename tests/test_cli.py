@@ -185,7 +185,9 @@ def test_every_option_fits_every_preset_or_the_key_that_does_not_is_named(preset
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", [preset, option])
     group = option.split("=")[0]
-    settings = OmegaConf.to_container(cfg[group], resolve=False)
+    for key in OmegaConf.missing_keys(cfg):
+        OmegaConf.update(cfg, key, "given by the user")
+    settings = OmegaConf.to_container(cfg[group], resolve=True)
     complaint = complaint_about(settings, group)
     if complaint:
         of_the_preset = OmegaConf.load(CONF / "experiment" / f"{preset.split('=')[1]}.yaml")[group]

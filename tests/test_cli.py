@@ -170,6 +170,10 @@ def test_other_names_are_taken(name):
     check_name(name)
 
 
+NEEDED = {  # names that others of the option refer to
+    "train_dataset=hub": ["train_dataset.repo=owner/name"],
+    "train_dataset=local": ["train_dataset.name=mine"],
+}
 PRESETS = sorted(f"experiment={path.stem}" for path in (CONF / "experiment").glob("*.yaml"))
 PAIRS = [
     (preset, f"{group}={option}")
@@ -183,9 +187,9 @@ PAIRS = [
 def test_every_option_fits_every_preset_or_the_key_that_does_not_is_named(preset, option):
     """Composed and checked without being built: neither files nor networks are asked for."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [preset, option])
+        cfg = compose("config", [preset, option, *NEEDED.get(option, [])])
     group = option.split("=")[0]
-    settings = OmegaConf.to_container(cfg[group], resolve=False)
+    settings = OmegaConf.to_container(cfg[group], resolve=True)
     complaint = complaint_about(settings, group)
     if complaint:
         of_the_preset = OmegaConf.load(CONF / "experiment" / f"{preset.split('=')[1]}.yaml")[group]

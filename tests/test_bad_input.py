@@ -136,7 +136,7 @@ def test_skipped_documents_are_counted(tmp_path, monkeypatch):
     command(monkeypatch, "scorer=random")
     counts = records()[0]["data"]["train"]["counts"]
     assert counts == {
-        "empty_files": 0, "read": 204, "empty": 2, "split": 0, "blank_pieces": 0,
+        "empty_files": 0, "read": 204, "empty": 2, "left_out": 0, "split": 0, "blank_pieces": 0,
         "duplicates": 1, "duplicates_dropped": 1,
     }  # fmt: skip
 

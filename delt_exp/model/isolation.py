@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from delt_exp.draws import generator
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.loss import evaluating
 from delt_exp.model.module import next_token_logits
@@ -14,9 +15,8 @@ TOLERANCE = 1e-3  # of the largest logit; float32 rounds to about 1e-6, and what
 
 def check_isolation(network: Any) -> None:
     """Raise ConfigError unless a packed document has the logits that it has alone, whatever stands before it."""
-    generator = torch.Generator().manual_seed(0)
-    size = (3, NUM_TOKENS)
-    first, other, second = torch.randint(network.config.get_text_config().vocab_size, size, generator=generator)
+    draws, vocab_size = generator(0, "documents of the isolation probe"), network.config.get_text_config().vocab_size
+    first, other, second = torch.from_numpy(draws.integers(vocab_size, size=(3, NUM_TOKENS)))
     one, device = torch.arange(NUM_TOKENS), next(network.parameters()).device
     positions = torch.cat([one, one])[None].to(device)
     with torch.no_grad(), evaluating(network):

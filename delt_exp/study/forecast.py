@@ -118,7 +118,7 @@ class _NominalTokenizer(Tokenizer):
 
     @property
     def meta(self) -> dict[str, Any]:  # type: ignore[override]
-        return {"vocab_size": self.size, "eos_id": 0}
+        return {"vocab_size": self.size, "begin_id": 0, "eos_id": 0}
 
 
 @dataclass(frozen=True, eq=False)

@@ -235,12 +235,12 @@ def test_the_process_is_as_before_and_nothing_is_printed(store, tmp_path, capfd)
 
 BAD = {
     "not json": ("{", r"bad.jsonl:1:2: not JSON"),
-    "no object": ("[1]", r"bad.jsonl:1: the line is a JSON list"),
+    "no object": ("1", r"bad.jsonl:1: the line is a JSON int"),
     "missing field": ('{"options": ["a", "b"], "answer": 0}', r"bad.jsonl:1: .*question"),
     "one choice": ('{"question": "q", "options": ["a"], "answer": 0}', r"bad.jsonl:1: .*'options'.*two texts"),
     "empty choice": ('{"question": "q", "options": ["a", ""], "answer": 0}', r"bad.jsonl:1: .*'options'"),
     "answer too large": ('{"question": "q", "options": ["a", "b"], "answer": 2}', r"'answer'.*from 0 to 1, got 2"),
-    "answer is text": ('{"question": "q", "options": ["a", "b"], "answer": "1"}', r"'answer'.*got '1'"),
+    "answer is text": ('{"question": "q", "options": ["a", "b"], "answer": "b"}', r"'answer'.*got 'b'"),
     "nothing": ("\n", r"holds no example"),
 }
 

@@ -103,7 +103,7 @@ def test_another_version_of_the_code_computes_what_it_changes_and_mixes_in_nothi
     def fail(*_):
         raise DataError("this version cannot score")
 
-    monkeypatch.setattr(RandomScorer, "VERSION", 2)
+    monkeypatch.setattr(RandomScorer, "VERSION", RandomScorer.VERSION + 1)
     monkeypatch.setattr(RandomScorer, "score", fail)
     with pytest.raises(SystemExit):
         run_study(texts, tmp_path, *LONG, f"store.root={root}")

@@ -168,13 +168,22 @@ def _first_choice(conf: Path, override: Override) -> str:
 
 
 def _check_values(config: DictConfig) -> None:
-    missing = sorted(OmegaConf.missing_keys(config))
+    missing = sorted(missing_keys(OmegaConf.to_container(config)))
     if missing:
         raise ConfigError(f"a value is missing: {', '.join(missing)}; give it as {missing[0]}=VALUE")
     try:
         OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from error
+
+
+def missing_keys(settings: Any, place: str = "") -> list[str]:
+    """Return the keys of unresolved settings that must be given; OmegaConf's own function raises where one is used."""
+    if isinstance(settings, dict):
+        return [name for key, item in settings.items() for name in missing_keys(item, f"{place}.{key}".lstrip("."))]
+    if isinstance(settings, list):
+        return [name for index, item in enumerate(settings) for name in missing_keys(item, f"{place}[{index}]")]
+    return [place] if settings == "???" else []
 
 
 def _check_output(folder: Path) -> None:

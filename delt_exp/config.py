@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import os
+import shlex
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -88,9 +89,13 @@ def _check_keys(target: Any, settings: Mapping[str, Any], place: str) -> None:
     unknown = [key for key in settings if key not in known and not key.startswith("_")]
     if unknown and len(known) == len(parameters):
         keys = [name for name in known if name in settings or parameters[name].default is inspect.Parameter.empty]
+        wrong = [f"{place}.{key}" for key in unknown]
+        removed = " ".join(shlex.quote(f"~{key}") for key in wrong)
+        deletable = all(settings[key] is not None for key in unknown)  # Hydra takes a null for a key that is not there
         raise ConfigError(
-            f"{place}.{unknown[0]}={settings[unknown[0]]!r} does not fit {target.__name__}, whose keys are "
-            f"{', '.join(keys)}; leave it out, or choose the option of {place} that it belongs to"
+            f"{', '.join(wrong)}: {target.__name__}, which was chosen for {place}, has no such key; its keys: "
+            f"{', '.join(keys) or 'none'}. Choose the option of {place} that it belongs to"
+            + (f", or, where a preset sets it, take it out: {removed}" if deletable else "")
         )
 
 

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from delt_exp.cli import CONF, at_home, main
-from delt_exp.cli_check import check_command
+from delt_exp.cli_check import check_command, missing_keys
 from delt_exp.cli_help import description, group_names, help_text, options
 from delt_exp.config import check_keys, plain
 from delt_exp.errors import ConfigError, StoreError
@@ -170,44 +170,81 @@ def test_other_names_are_taken(name):
     check_name(name)
 
 
-NEEDED = {  # names that others of the option refer to
-    "train_dataset=hub": ["train_dataset.repo=owner/name"],
-    "train_dataset=local": ["train_dataset.name=mine"],
-}
-PRESETS = sorted(f"experiment={path.stem}" for path in (CONF / "experiment").glob("*.yaml"))
+@pytest.mark.parametrize("option", ["hub", "local", "jsonl"])
+def test_a_value_that_must_be_given_is_named_although_others_are_made_of_it(option):
+    with pytest.raises(ConfigError, match=r"a value is missing: (train_dataset\.\w+); give it as \1=VALUE"):
+        check_command(CONF, [f"train_dataset={option}"])
+
+
+def set_keys(preset):
+    """Return the keys of components that a preset and those it continues set, as {group: keys}."""
+    folder, option = preset.split("=")
+    settings = OmegaConf.load(CONF / folder / f"{option}.yaml")
+    found = {group: set(settings[group]) for group in settings if group in GROUPS}
+    for parent in parents(folder, option):
+        for group, keys in set_keys(f"{folder}={parent}").items():
+            found[group] = found.get(group, set()) | keys
+    return found
+
+
+def parents(group, option):
+    """Return the options of the same group that an option continues."""
+    entries = OmegaConf.load(CONF / group / f"{option}.yaml").get("defaults", [])
+    names = [entry.removeprefix(f"/{group}/") for entry in entries if isinstance(entry, str)]
+    return [name for name in names if (CONF / group / f"{name}.yaml").exists()]
+
+
+def component(group, option):
+    """Return the class of an option; one of each class stands for all."""
+    settings = OmegaConf.load(CONF / group / f"{option}.yaml")
+    return settings.get("_target_") or next((component(group, parent) for parent in parents(group, option)), option)
+
+
+GROUPS = [group for group in group_names(CONF) if group not in ("experiment", "study", "alignment", "eval_dataset")]
+PRESETS = [f"{group}={option}" for group in ("experiment", "study") for option in options(CONF, group)]
 PAIRS = [
-    (preset, f"{group}={option}")
+    (preset, group, option)
     for preset in PRESETS
-    for group in ("scorer", "selector", "orderer", "model", "trainer", "train_dataset", "proxy", "eval_dataset")
-    for option in options(CONF, group)
+    for group in set_keys(preset)
+    for option in {component(group, option): option for option in options(CONF, group)}.values()
 ]
 
 
-@pytest.mark.parametrize(("preset", "option"), PAIRS)
-def test_every_option_fits_every_preset_or_the_key_that_does_not_is_named(preset, option):
+@pytest.mark.parametrize(("preset", "group", "option"), PAIRS)
+def test_every_option_fits_every_preset_or_the_keys_that_do_not_are_named_with_a_cure(preset, group, option):
     """Composed and checked without being built: neither files nor networks are asked for."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [preset, option, *NEEDED.get(option, [])])
-    group = option.split("=")[0]
-    settings = OmegaConf.to_container(cfg[group], resolve=True)
-    complaint = complaint_about(settings, group)
+    if (preset, option) == ("study=delt_ablation/paper", "pretrained"):
+        pytest.skip("does not compose: see the next test")
+    complaint = complaint_about(group, preset, f"{group}={option}")
     if complaint:
-        of_the_preset = OmegaConf.load(CONF / "experiment" / f"{preset.split('=')[1]}.yaml")[group]
-        assert "does not fit" in complaint
-        assert complaint.split("=")[0].removeprefix(f"{group}.") in of_the_preset
+        named, cure = complaint.partition(": ")[0], complaint.partition("take it out: ")[2]
+        assert {key.split(".")[1] for key in named.split(", ")} <= set_keys(preset)[group]
+        assert not cure or not complaint_about(group, preset, f"{group}={option}", *shlex.split(cure))
 
 
-def complaint_about(settings, group):
+def complaint_about(group, *overrides):
+    """Return the message on what does not fit the chosen component; values that are still to be given have any."""
     try:
-        check_keys(settings, group)
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose("config", list(overrides))
+        for key in missing_keys(OmegaConf.to_container(cfg)):
+            OmegaConf.update(cfg, key, "given")
+        check_keys(plain(cfg[group]), group)
     except ConfigError as error:
         return str(error)
     return ""
 
 
-def test_a_key_of_another_component_is_one_message(tmp_path):
+def test_a_part_that_the_chosen_component_does_not_have_is_one_message():
+    with pytest.raises(ConfigError, match=r"^proxy=pretrained: .*delt_ablation/paper.*model@proxy\.recipe"):
+        check_command(CONF, ["study=delt_ablation/paper", "proxy=pretrained", "proxy.name=x"])
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m"], ["-m", "seed=0,1"]])
+def test_keys_of_another_component_are_one_message_before_any_run(sweep, tmp_path):
     write_texts(tmp_path)
-    result = run("experiment=smoke", "scorer=length", cwd=tmp_path)
+    result = run(*sweep, "experiment=smoke", "scorer=length", cwd=tmp_path)
     assert result.returncode == 1
-    assert "scorer.num_steps=4 does not fit LengthScorer" in result.stderr
+    assert result.stderr.count("scorer.num_steps, scorer.num_proxies, scorer.num_target: LengthScorer") == 1
     assert "Traceback" not in result.stderr
+    assert not list((tmp_path / "outputs").rglob("record.json"))

@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict
 
-from delt_exp.config import build
+from delt_exp.config import build, check_keys, plain
 from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.progress import say, track
 from delt_exp.run_name import common_settings, group_name
@@ -116,10 +116,17 @@ def _base(
 
 
 def all_composed(cfg: DictConfig, loader: ConfigLoader, commands: Sequence[Sequence[str]]) -> Iterator[DictConfig]:
-    """Yield the configuration of every command, showing how far it is."""
+    """Yield the configuration of every command, showing how far it is.
+
+    Raises ConfigError for a key that the chosen component does not have, such as one that a preset sets for another.
+    """
     with track("composing", len(commands), "runs") as task:
         for command in commands:
-            yield _composed(cfg, loader, command)
+            composed = _composed(cfg, loader, command)
+            for key in composed:
+                if key not in ("hydra", "study"):
+                    check_keys(plain(composed[key]), str(key))
+            yield composed
             task.advance()
 
 

@@ -50,7 +50,12 @@ def main() -> None:
 
 
 def at_home(argument: str) -> str:
-    """Return an override with `~/` at the beginning of a value as the home folder; Hydra's parser refuses a tilde."""
+    """Return an override with `~/` at the beginning of a path as the home folder; Hydra's parser refuses a tilde.
+
+    A text with a brace is a template and no path, unless it is one with a split.
+    """
+    if "{" in argument.replace("{split}", ""):
+        return argument
     return re.sub(r"""(?<=[=,\["'])~(?=/)""", lambda _: os.path.expanduser("~"), argument)
 
 

@@ -19,7 +19,9 @@ T = TypeVar("T")
 
 
 def plain(node: Any) -> Any:
-    """Return a config node as resolved dicts and lists, `~/` at the beginning of a text as the home folder.
+    """Return a config node as resolved dicts and lists, `~/` at the beginning of a path as the home folder.
+
+    A text with a brace is a template and no path.
 
     Raises on missing values.
     """
@@ -33,7 +35,8 @@ def _at_home(value: Any) -> Any:
         return {key: _at_home(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_at_home(item) for item in value]
-    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
+    is_path = isinstance(value, str) and value.startswith("~/") and "{" not in value
+    return os.path.expanduser(value) if is_path else value
 
 
 def build(node: Any, place: str = "") -> Any:
@@ -84,10 +87,12 @@ def check_keys(value: Any, place: str) -> None:
 
 def _check_keys(target: Any, settings: Mapping[str, Any], place: str) -> None:
     """Raise for a key that the chosen component does not have, such as one that a preset sets for another."""
-    parameters = inspect.signature(target).parameters
-    known = [name for name, parameter in parameters.items() if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    parameters, any_key = inspect.signature(target).parameters, inspect.Parameter.VAR_KEYWORD
+    # Of a function that is called with documents later, the keys are what can only be given by name.
+    is_later = bool(settings.get("_partial_"))
+    known = [name for name, p in parameters.items() if not is_later or p.kind is inspect.Parameter.KEYWORD_ONLY]
     unknown = [key for key in settings if key not in known and not key.startswith("_")]
-    if unknown and len(known) == len(parameters):
+    if unknown and not any(parameter.kind is any_key for parameter in parameters.values()):
         keys = [name for name in known if name in settings or parameters[name].default is inspect.Parameter.empty]
         wrong = [f"{place}.{key}" for key in unknown]
         removed = " ".join(shlex.quote(f"~{key}") for key in wrong)

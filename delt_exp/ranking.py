@@ -68,7 +68,7 @@ def check_table(ids: NDArray[np.uint64], scores: NDArray[np.float32]) -> None:
     # The sum of finite float32 numbers is finite in float64, and costs no array.
     if not np.isfinite(scores.sum(dtype=np.float64)):
         row = int(np.flatnonzero(~np.isfinite(scores))[0])
-        raise DataError(f"the score of row {row} is {scores[row]}; scores must be finite: mend the scorer")
+        raise DataError(f"the score of row {row} is {scores[row]}; scores must be finite: correct the scorer")
 
 
 def _sort(keys: NDArray[np.uint64]) -> NDArray[np.intp]:

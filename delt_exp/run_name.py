@@ -28,11 +28,11 @@ def register_resolvers() -> None:
 def check_name(name: Any) -> None:
     """Raise ConfigError unless `name` is null or can name a folder inside another one."""
     text = "" if name is None else str(name)
-    allowed = text not in (".", "..") and not any(c in "/\\\0" or ord(c) < 32 for c in text)
+    allowed = text not in (".", "..") and "${" not in text and not any(c in "/\\\0" or ord(c) < 32 for c in text)
     if name is not None and not (text.strip() and allowed and len(text.encode()) <= MAX_NAME_BYTES):
         raise ConfigError(
             f"name={text[:80]!r}{' ...' if len(text) > 80 else ''} cannot name a folder in output_dir; give 1 to "
-            f"{MAX_NAME_BYTES} bytes without '/', or name=null for a name made of what was chosen"
+            f"{MAX_NAME_BYTES} bytes without '/' and '${{', or name=null for a name made of what was chosen"
         )
 
 

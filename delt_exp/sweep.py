@@ -1,10 +1,10 @@
 """A sweep of `-m` without a study: every run is started, those that fail are told in one line each.
 
 `output_dir/sweeps/NAME` keeps what the sweep was: `multirun.yaml`, its configuration, and `sweep.json`, what it varies.
+NAME is `name`, or made of the command: repeated, it is the same sweep.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from delt_exp.files import write_json, written_aside
+from delt_exp.files import digest, write_json, written_aside
 from delt_exp.progress import say
 from delt_exp.run_name import sweep_file
 from delt_exp.study.sweep import all_composed, failure, launched
@@ -30,9 +30,12 @@ def sweep_runs(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, argume
     commands = [list(job) for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
     list(all_composed(cfg, loader, commands))
     varied = [override.get_key_element() for override in overrides if override.is_sweep_override()]
-    name = _write(cfg, varied)
+    name = str(cfg.name) if cfg.name is not None else f"sweep-{digest(sorted(arguments))[:8]}"
+    if not cfg.dry_run:
+        _write(cfg, name, varied)
     with open_dict(cfg):  # every run learns by this which sweep it belongs to
-        cfg.hydra.overrides.hydra.append(f"hydra.job.name='{name}'")
+        quoted = name.replace("'", "\\'")
+        cfg.hydra.overrides.hydra.append(f"hydra.job.name='{quoted}'")
     returns = launched(launcher, commands)
     failed = [(command, failure(result)) for command, result in zip(commands, returns, strict=True)]
     told = [(command, error) for command, error in failed if error is not None]
@@ -44,15 +47,10 @@ def sweep_runs(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, argume
     return returns
 
 
-def _write(cfg: DictConfig, varied: Sequence[str]) -> str:
-    """Write what the sweep is and return its name, which no earlier sweep has unless the user gave it."""
-    wanted = str(cfg.name) if cfg.name is not None else f"sweep-{datetime.now():%Y%m%d-%H%M%S}"
-    name, number = wanted, 2
-    while cfg.name is None and sweep_file(cfg, name).exists():
-        name, number = f"{wanted}-{number}", number + 1
+def _write(cfg: DictConfig, name: str, varied: Sequence[str]) -> None:
+    """Write what the sweep is, where those of other commands are not."""
     file = sweep_file(cfg, name)
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(file.with_name("multirun.yaml")) as aside:
         OmegaConf.save(cfg, aside)
     write_json(file, {"varied": list(varied)})
-    return name

@@ -147,6 +147,10 @@ def test_a_tilde_is_the_home_folder_whatever_the_key(key, quote, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert at_home(f"{key}={quote}~/x{quote}") == f"{key}={quote}/home/me/x{quote}"
     assert at_home(f"{key}=[~/x,{quote}~/y{quote}]") == f"{key}=[/home/me/x,{quote}/home/me/y{quote}]"
+    template = f'{key}="~/bin$ {{question}}"'
+    assert at_home(template) == template
+    assert at_home('train_dataset.path="~/{split}.jsonl"') == 'train_dataset.path="/home/me/{split}.jsonl"'
+    assert plain(OmegaConf.create({"prompt": "~/bin$ {q}"})) == {"prompt": "~/bin$ {q}"}
     assert at_home("~selector.ratio") == "~selector.ratio"  # Hydra's way to leave a key out
     assert plain(OmegaConf.create({"a": ["~/x"], "b": "x~/y"})) == {"a": ["/home/me/x"], "b": "x~/y"}
 
@@ -159,7 +163,9 @@ def test_a_folder_in_the_home_folder_is_used_in_a_run(tmp_path, monkeypatch):
     assert not (tmp_path / "~").exists()
 
 
-@pytest.mark.parametrize("name", ["../../x", "a/b", "/tmp/x", "..", ".", "", " ", "x" * 250, "ü" * 150, "a\nb"])
+@pytest.mark.parametrize(
+    "name", ["../../x", "a/b", "/tmp/x", "..", ".", "", " ", "x" * 250, "ü" * 150, "a\nb", "${seed}"]
+)
 def test_a_name_stays_inside_the_output_folder(name):
     with pytest.raises(ConfigError, match=r"cannot name a folder in output_dir; give 1 to 200 bytes"):
         check_name(name)

@@ -56,6 +56,8 @@ def test_each_sweep_has_a_group_and_arms_of_its_own_and_keeps_its_configuration(
 def test_a_dry_run_and_a_failed_run_leave_no_empty_folder(tmp_path, monkeypatch):
     write_texts(tmp_path)
     command(monkeypatch, *QUICK, "dry_run=true")
+    command(monkeypatch, "-m", *QUICK, "seed=0,1", "dry_run=true")
+    assert not Path("outputs/sweeps").exists()
     with pytest.raises(SystemExit):
         command(monkeypatch, *QUICK, "train_dataset.text='{nothing}'")
     assert not list(Path("outputs/runs").iterdir())
@@ -100,7 +102,17 @@ def test_after_sigterm_to_a_parallel_sweep_no_process_stays(tmp_path):
                 os.kill(pid, signal.SIGKILL)
 
 
-def test_the_arms_of_a_sweep_are_written_before_its_runs(tmp_path, monkeypatch):
+def test_a_sweep_with_a_quote_in_its_name_runs_and_says_what_it_varies(tmp_path, monkeypatch):
     write_texts(tmp_path)
-    command(monkeypatch, "-m", *QUICK, "orderer=shuffle,sorting", "name=mine", "dry_run=true")
-    assert json.loads((tmp_path / "outputs" / "sweeps" / "mine" / "sweep.json").read_text()) == {"varied": ["orderer"]}
+    command(monkeypatch, "-m", *QUICK, "orderer=shuffle,sorting", """name="it's mine\"""")
+    assert len(records()) == 2
+    assert json.loads((tmp_path / "outputs" / "sweeps" / "it's mine" / "sweep.json").read_text()) == {
+        "varied": ["orderer"]
+    }
+
+
+def test_a_repeated_sweep_is_the_same_sweep(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    for _ in range(2):
+        command(monkeypatch, "-m", *QUICK, "orderer=shuffle,sorting")
+    assert len(list(Path("outputs/sweeps").iterdir())) == 1

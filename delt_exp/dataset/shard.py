@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import ClassVar
 
 from delt_exp.checks import check_integer
-from delt_exp.dataset.base import Dataset, Document
+from delt_exp.dataset.base import Dataset, Document, EmptyFile
 from delt_exp.dataset.files import check_limit
 from delt_exp.errors import ConfigError
 
@@ -38,9 +37,17 @@ class Shard:
 
     def documents(self) -> Iterator[Document]:
         """Yield the documents in the order of `dataset`; raises what it raises."""
-        numbered = enumerate(self.dataset.documents())
-        taken = set(self.shards)
-        return islice((document for row, document in numbered if row % self.num_shards in taken), self.max_documents)
+        taken, row, count = set(self.shards), 0, 0
+        for document in self.dataset.documents():
+            if isinstance(document, EmptyFile):  # counted, and no document
+                yield document
+                continue
+            if row % self.num_shards in taken:
+                if count == self.max_documents:
+                    return
+                count += 1
+                yield document
+            row += 1
 
     def fingerprint(self) -> str:
         """Return the fingerprint of `dataset`."""

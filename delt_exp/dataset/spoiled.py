@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import ClassVar
 
@@ -52,20 +53,21 @@ class Spoiled:
         chosen = rng.permutation(len(documents))[: round(self.ratio * len(documents))]
         parts = dict(zip(("shuffled", "garbled", "repeated", "other domain"), np.array_split(chosen, 4), strict=True))
         foreign = self._foreign(len(parts["other domain"]))
-        snippet = " ".join(documents[rng.integers(len(documents))].text.split())[:SNIPPET_CHARS] + " "
+        snippet = " ".join(_said(documents[rng.integers(len(documents))]).split())[:SNIPPET_CHARS] + " "
         ways: dict[str, Callable[[str], str]] = {
             "shuffled": lambda text: " ".join(rng.permutation(text.split())),
             "garbled": lambda text: _garbled(text, rng),
             "repeated": lambda text: (snippet * (len(text) // len(snippet) + 1))[: len(text)],
-            "other domain": lambda text: next(foreign)[: len(text)],
         }
         kinds = {int(row): kind for kind, rows in parts.items() for row in rows}
         for row, document in enumerate(documents):
             kind = kinds.get(row, CLEAN)
+            if kind == "other domain":  # one foreign text a document, over all that it says
+                ways[kind] = partial(_piece, iter(next(foreign)))
             yield replace(document if kind == CLEAN else document.rewritten(ways[kind]), source=kind)
 
     def _foreign(self, count: int) -> Iterator[str]:
-        texts = [document.text for document in _first(self.other, count)]
+        texts = [_said(document) for document in _first(self.other, count)]
         if len(texts) < count:
             raise DataError(
                 f"the other domain has {len(texts)} documents, but {count} are to replace some; "
@@ -76,6 +78,16 @@ class Spoiled:
 
 def _first(dataset: Dataset, count: int | None) -> list[Document]:
     return list(islice((d for d in dataset.documents() if not isinstance(d, EmptyFile)), count))
+
+
+def _said(document: Document) -> str:
+    """Return what is to be predicted of a document: its text, or the answers of a conversation."""
+    return " ".join(part.text for part in document.parts if part.is_predicted)
+
+
+def _piece(letters: Iterator[str], text: str) -> str:
+    """Return the next letters, as many as `text` has."""
+    return "".join(islice(letters, len(text)))
 
 
 def _garbled(text: str, rng: np.random.Generator) -> str:

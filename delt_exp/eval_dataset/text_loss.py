@@ -15,7 +15,7 @@ from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, writ
 from delt_exp.files import read_json
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import TokenizedCorpus
-from delt_exp.stages import corpus_stage, tokens_stage
+from delt_exp.stages import corpus_stage, text_stage
 from delt_exp.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 
@@ -39,7 +39,7 @@ class TextLoss:
     (`documents.parquet`: id, sum_nats, num_tokens, num_bytes).
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     dataset: Dataset
 
     def prepare(self, store: Store, tokenizer: Tokenizer) -> NDArray[np.uint64]:
@@ -63,7 +63,7 @@ class TextLoss:
         return [TextMeasure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
 
     def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
-        return tokens_stage(store, self.text(store), tokenizer)
+        return text_stage(store, self.text(store), tokenizer)
 
 
 def ratio_stderr(numerators: NDArray[Any], denominators: NDArray[Any]) -> float | None:

@@ -16,7 +16,7 @@ def finite(name: str, values: ArrayLike, num_axes: int = 1) -> NDArray[np.float6
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         place = tuple(bad[0].tolist())
-        raise DataError(f"{name}{list(place)} is {array[place]}; every value must be finite: mend the run behind it")
+        raise DataError(f"{name}{list(place)} is {array[place]}; every value must be finite: repeat its run")
     return array
 
 

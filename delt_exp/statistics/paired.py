@@ -21,9 +21,9 @@ What departs from the textbook, and why (simulated below):
   (sum l^2)^2 / sum l^4, for a variance that a few documents make up is known no better than from these few. Where the
   difference depends on length, long documents are such: with the first number alone, a difference per token that is
   linear in log length made false claims at level 0.05 in 0.09 (log-normal lengths of sigma 0.7) and 0.15 (sigma 1.0)
-  of studies of 30 documents, now in 0.04 and 0.06. Normal l leave D / 3: the interval is 10 % wider than that of the
-  t-test on D - 1 at 30 documents, 3 % at 100. A difference linear in length itself still makes 0.10 (sigma 0.7) and
-  0.17 (1.0) at 30 documents, 0.08 and 0.14 at 100, for the longest ones were not drawn: hence `few_documents`.
+  of studies of 30 documents, with both in 0.04 and 0.06. Normal l leave D / 3: the interval is 10 % wider than that
+  of the t-test on D - 1 at 30 documents, 3 % at 100. A difference linear in length itself still makes 0.10 (sigma 0.7)
+  and 0.17 (1.0) at 30 documents, 0.08 and 0.14 at 100, for the longest ones were not drawn: hence `few_documents`.
 
 - The half width is sqrt(V_S t^2(S - 1) + V_D t^2(df_D)) (Banerjee 1961), not Satterthwaite's t(df) sqrt(V), whose df
   is overestimated just when V is underestimated: with 4 arms and 5 seeds Holm then made a false claim in 8 of 100

@@ -35,11 +35,14 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     study: Study = build(cfg.study, "study")
     jobs = study.jobs()
     _check_arguments(arguments, study, jobs)
+    templates = [[*at_seed(study.common, job.seed), *arguments, *job.overrides] for job in jobs]
+    if study.base is not None and not cfg.dry_run:  # what its runs lack is said before it is trained
+        stand_in = [[text.replace("{base}", "base") for text in command] for command in templates]
+        missing = missing_files([_composed(cfg, loader, command) for command in stand_in])
+        if missing:
+            raise DataError(summary(missing))
     base = _base(cfg, loader, launcher, study.base, arguments)
-    commands = [
-        [text.replace("{base}", base) for text in (*at_seed(study.common, job.seed), *arguments, *job.overrides)]
-        for job in jobs
-    ]
+    commands = [[text.replace("{base}", base) for text in command] for command in templates]
     name = group_name(cfg.name, cfg.hydra.runtime.choices)
     configs = list(all_composed(cfg, loader, commands))
     runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
@@ -75,8 +78,10 @@ def launched(launcher: Launcher, commands: list[list[str]]) -> list[JobReturn]:
     """Run the commands; raises DeltError when the launcher gives up because the process of a run is gone."""
     try:
         return list(launcher.launch(commands, initial_job_idx=0))
+    except DeltError:
+        raise
     except Exception as error:  # jobs return their errors; what a lost process raises is up to the launcher
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        reason = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
         raise DeltError(
             f"a run ended without a result ({reason}); repeat the command: finished runs are found, the others continue"
         ) from error

@@ -43,7 +43,7 @@ class ChatTemplate:
             self.template = FIXED_DATE + self.template
         self.special = {str(token): i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         longest_first = sorted(self.special, key=len, reverse=True)
-        self._special = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+        self._special = re.compile("(" + ("|".join(map(re.escape, longest_first)) or r"(?!)") + ")")  # none: no match
         self.markup = lru_cache(maxsize=4096)(self._markup)  # it depends on the roles alone
 
     def spans(self, turns: Sequence[Part]) -> list[Span]:

@@ -311,3 +311,15 @@ def test_a_pointer_in_place_of_parquet_is_named(tmp_path):
     (tmp_path / "a.parquet").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(DataError, match=r"git lfs pull"):
         texts(Parquet(**SETTINGS, path=str(tmp_path / "a.parquet")))
+
+
+def test_empty_files_are_no_documents_of_a_shard(tmp_path):
+    from delt_exp.dataset.shard import Shard
+
+    _written(tmp_path / "a.jsonl", b"")
+    _written(tmp_path / "b.jsonl", lines_of(*"0123456"))
+    data = jsonl(tmp_path / "*.jsonl")
+    parts = [Shard(data, 2, [number], None) for number in (0, 1)]
+    assert [texts(part) for part in parts] == [["0", "2", "4", "6"], ["1", "3", "5"]]
+    assert texts(Shard(data, 2, [0], 2)) == ["0", "2"]
+    assert all(sum(isinstance(document, EmptyFile) for document in part.documents()) == 1 for part in parts)

@@ -4,9 +4,10 @@ from collections import Counter
 
 import pytest
 
-from delt_exp.dataset.base import Document
+from delt_exp.dataset.base import Document, Part
 from delt_exp.dataset.spoiled import SNIPPET_CHARS, Spoiled
 from delt_exp.errors import ConfigError, DataError
+from tests.helpers import ListDataset
 
 
 class Texts:
@@ -76,3 +77,20 @@ def test_an_other_domain_that_is_too_small_is_an_error():
 def test_a_ratio_above_one_is_refused():
     with pytest.raises(ConfigError, match=r"train_dataset\.ratio"):
         spoiled(ratio=1.5)
+
+
+def test_conversations_are_spoiled_over_all_that_is_predicted_in_them():
+    turns = (
+        Part("user", "q"),
+        Part("assistant", "one two three"),
+        Part("user", "q"),
+        Part("assistant", "four five six"),
+    )
+    talks = ListDataset([Document(turns=turns)] * 40)
+    spoiled = list(Spoiled(talks, talks, 1.0, None, 0).documents())
+    assert {document.source for document in spoiled} == {"shuffled", "garbled", "repeated", "other domain"}
+    for document in spoiled:
+        assert [part.text for part in document.turns[::2]] == ["q", "q"]
+        assert all(part.text.strip() for part in document.turns)
+        if document.source == "other domain":  # the same talk in another place: its answers run on
+            assert "".join(part.text for part in document.turns[1::2]) == "one two three four five si"

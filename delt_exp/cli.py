@@ -56,7 +56,12 @@ def at_home(argument: str) -> str:
     """
     if "{" in argument.replace("{split}", ""):
         return argument
-    return re.sub(r"""(?<=[=,\["'])~(?=/)""", lambda _: os.path.expanduser("~"), argument)
+    key, is_given, value = argument.partition("=")
+    before = (
+        r"""^["']?|(?<=[\[,])["']?""" if value[:1] not in "\"'" else r"""^["']"""
+    )  # of a value, or of those of a list
+    home = os.path.expanduser("~")
+    return key + is_given + re.sub(rf"({before})~(?=/)", lambda match: match[1] + home, value)
 
 
 def at_scale(arguments: list[str]) -> list[str]:

@@ -28,6 +28,7 @@ FLAGS = (
     "--config-dir", "-cd", "--experimental-rerun",
 )  # fmt: skip
 LAUNCHER = "hydra/launcher"
+NULLABLE = ("experiment", "study")  # groups of which nothing may be chosen
 ENGINES = {"joblib": ("parallel", "joblib"), "submitit": ("slurm", "slurm_nodes", "submitit_local", "submitit_slurm")}
 
 
@@ -71,7 +72,8 @@ def _parsed(text: str) -> Override:
         except HydraException:
             raise ConfigError(f"cannot read the command line: {text!r}: {_first_line(error)}") from error
         raise ConfigError(
-            f"cannot read the command line: {text!r}: characters such as spaces, brackets, braces and '=' end a value. "
+            f"cannot read the command line: {text!r}: characters such as spaces, brackets, braces, '=' and letters "
+            "beyond ASCII end a value. "
             f"Quote it twice, for the shell and for Hydra: {shlex.quote(cure)}"
         ) from error
 
@@ -82,6 +84,8 @@ def _check_option(conf: Path, override: Override) -> None:
         return
     known = _known(conf, group)
     for value in _values(override):
+        if value is None and group not in NULLABLE:
+            raise ConfigError(f"{group}=null chooses nothing; options: {', '.join(known)}")
         if group == LAUNCHER:
             _check_engine(str(value))
         if value is not None and str(value) not in known:

@@ -57,6 +57,7 @@ def test_help_shows_the_defaults():
         ("scorer=random,perplexty", "scorer has no option 'perplexty'"),
         ("scorer.seed=[1", "cannot read the command line"),
         ("--mutlirun", "there is no option '--mutlirun', did you mean '--multirun'?"),
+        ("target_dataset=null", "target_dataset=null chooses nothing; options: "),
         ("scorer=kenlm", "a value is missing: scorer.model_path; give it as scorer.model_path=VALUE"),
     ],
 )
@@ -151,6 +152,8 @@ def test_a_tilde_is_the_home_folder_whatever_the_key(key, quote, monkeypatch):
     assert at_home(template) == template
     assert at_home('train_dataset.path="~/{split}.jsonl"') == 'train_dataset.path="/home/me/{split}.jsonl"'
     assert plain(OmegaConf.create({"prompt": "~/bin$ {q}"})) == {"prompt": "~/bin$ {q}"}
+    for text in ("train_dataset.name=\"a, '~/x' =~/y\"", "name=a~/b", "name=a=~/b"):
+        assert at_home(text) == text
     assert at_home("~selector.ratio") == "~selector.ratio"  # Hydra's way to leave a key out
     assert plain(OmegaConf.create({"a": ["~/x"], "b": "x~/y"})) == {"a": ["/home/me/x"], "b": "x~/y"}
 

@@ -47,8 +47,8 @@ class Conversation:
     """Reads the field `messages` of a record; with `prompt`, `prompt` and `text` are the last question and answer.
 
     Left out whole, and said so in `Document.left_out`: conversations in which no assistant speaks, someone unknown
-    does, a turn is empty or is no text, or a tool is called. Left out of a conversation: an empty system turn, and the
-    turns after the last answer.
+    does, a turn is empty or is no text, a tool is called, or a turn is marked as not to be learnt. Left out of a
+    conversation: an empty system turn, and the turns after the last answer.
     """
 
     def __init__(self, messages: str, text: str, prompt: str | None, values: Values = ONLY_TEXT) -> None:
@@ -107,6 +107,8 @@ def _turn(message: Mapping[str, object]) -> Part:
     role = message["role"] if "role" in message else message.get("from")
     if role in CALLS or message.get("tool_calls") or message.get("function_call"):
         raise _LeftOutError("conversations with tool calls")
+    if message.get("weight") == 0 or message.get("train") is False:
+        raise _LeftOutError("conversations with turns that are not to be learnt (weight 0, train false)")
     known = SYNONYMS.get(role.lower()) if isinstance(role, str) else None
     if known is None:
         raise _LeftOutError("conversations with an unknown role")

@@ -121,7 +121,7 @@ class FileDataset(ABC):
     def _data_files(self, folder: Path) -> list[Path]:
         """Return all files below a folder; those with one of SUFFIXES where there are some."""
         found = sorted(file for file in folder.rglob("*") if file.is_file())
-        named = [file for file in found if set(file.suffixes) & set(self.SUFFIXES)]
+        named = [file for file in found if {suffix.lower() for suffix in file.suffixes} & set(self.SUFFIXES)]
         if named and len(named) < len(found):
             say(f"of {len(found)} files in {folder}, the {len(named)} with {' or '.join(self.SUFFIXES)} are read")
         return named or found

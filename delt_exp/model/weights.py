@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ INNER_WRAPPER = r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_
 MOST_WRAPPERS = 4  # around a whole network, such as `module.` of DDP or the attribute of a LightningModule
 # Values that older versions saved and every version computes by itself.
 COMPUTED = re.compile(r"(?:^|\.)(?:rotary_emb\.\w+|inv_freq|(?:attn|attention)\.(?:masked_)?bias|position_ids)$")
+ADAPTER = re.compile(r"(?:^|\.)(?:lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|ia3_l|base_layer)(?:\.|$)")
 POOLER = re.compile(r"(?:^|\.)pooler\.")  # of encoders; hidden states are read before it
 PROBE_TOKENS = 8
 MOST_DIFFERENCE = 1e-5  # of logits that may not differ, against the largest; bidirectional networks differ by over 1e-3
@@ -60,7 +62,10 @@ def checked_network(load: Load, name: str, *, causal: bool) -> tuple[Any, tuple[
         if again.is_whole:
             example = min(loaded.unexpected)
             notes.append(f"{name}: names of weights such as {example} were read without what a wrapper left in them")
+            _save_as(again.network, loaded.network)
             loaded = again
+    _refuse_adapter(loaded, name)
+    _refuse_integers(loaded.network, name)
     _refuse_unsound(loaded, name)
     if causal and loaded.unexpected:
         notes.append(f"{name}: {_some(loaded.unexpected)} not used, for which a {_class(loaded)} has no place")
@@ -69,6 +74,43 @@ def checked_network(load: Load, name: str, *, causal: bool) -> tuple[Any, tuple[
     if causal:
         refuse_reading_ahead(network, name)
     return network, tuple(notes)
+
+
+def _save_as(network: Any, plain: Any) -> None:
+    """Let `save_pretrained` write the names that it gives a network read without a renaming.
+
+    `transformers` would undo the renaming, and put the wrappers back.
+    """
+    network.__dict__.pop("_weight_conversions", None)
+    if "_weight_conversions" in plain.__dict__:  # of architectures that store their weights otherwise
+        network._weight_conversions = plain.__dict__["_weight_conversions"]
+
+
+def _refuse_adapter(loaded: _Load, name: str) -> None:
+    adapters = sorted(key for key in loaded.unexpected if ADAPTER.search(key))
+    if adapters:
+        raise DataError(
+            f"{name!r} holds weights of an adapter that is not merged, such as {adapters[0]}; merge it into the model "
+            "first (merge_and_unload of peft) and save that"
+        )
+
+
+def _refuse_integers(network: Any, name: str) -> None:
+    """Raise for weights stored as integers: without their scales they are no weights."""
+    from safetensors import safe_open
+
+    parameters = {key for key, _ in network.named_parameters()}
+    for file in sorted(Path(name).glob("*.safetensors")):
+        with safe_open(file, "pt") as tensors:
+            kinds = {key: tensors.get_slice(key).get_dtype() for key in tensors.keys()}  # noqa: SIM118 - no mapping
+        integers = sorted(
+            key for key, kind in kinds.items() if kind[0] in "IUB" and kind != "BF16" and key in parameters
+        )
+        if integers:
+            raise DataError(
+                f"{file} holds {integers[0]} as {kinds[integers[0]]}, which is a quantised weight without its scale; "
+                "dequantise the model first, or use its float16 or bfloat16 version"
+            )
 
 
 def refuse_reading_ahead(network: Any, name: str) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from delt_exp.dataset.base import Document, Part
-from delt_exp.dataset.conversation import Conversation
+from delt_exp.dataset.conversation import Conversation, record_template
 from delt_exp.errors import DataError
 from tests.helpers import make_corpus
 
@@ -90,3 +90,11 @@ def test_where_a_turn_ends_and_who_speaks_decide_the_id(tmp_path):
 def test_a_field_that_is_no_conversation_is_an_error_with_its_place(value):
     with pytest.raises(DataError, match=r"f:1.*no conversation"):
         read(value)
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"train": False}])
+def test_turns_that_are_not_to_be_learnt_are_not_learnt_in_silence(mark):
+    said = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", **mark}]
+    document = record_template("{text}", None, "messages").render({"messages": said}, "f:1", "mine")
+    assert document.turns == ()
+    assert document.left_out == ("conversations with turns that are not to be learnt (weight 0, train false)",)

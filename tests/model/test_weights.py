@@ -272,3 +272,60 @@ def test_a_folder_that_was_repaired_is_looked_at_again(tmp_path):
         check_weights(str(tmp_path), None, fetch=False)
     rewrite(tmp_path, lambda weights: sound)
     assert check_weights(str(tmp_path), None, fetch=False).embedding_rows == 60
+
+
+def _state(folder):
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def _rewritten(folder, tmp_path, change):
+    """Return a copy of a model folder with changed weights."""
+    import shutil
+
+    from safetensors.torch import save_file
+
+    copy = tmp_path / "changed"
+    shutil.copytree(folder, copy)
+    save_file(change(_state(folder)), copy / "model.safetensors", metadata={"format": "pt"})
+    return copy
+
+
+@pytest.fixture
+def sound(tmp_path):
+    """Return the folder of a tiny Llama."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=32,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "sound")
+    return tmp_path / "sound"
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "model.module.", "network._orig_mod.module."])
+def test_a_model_read_without_a_wrapper_is_saved_without_it(sound, tmp_path, wrapper):
+    from transformers import AutoModelForCausalLM
+
+    wrapped = _rewritten(sound, tmp_path, lambda state: {wrapper + key: value for key, value in state.items()})
+    load_causal_lm(str(wrapped)).save_pretrained(tmp_path / "saved")
+    assert set(_state(tmp_path / "saved")) == set(_state(sound))
+    _, info = AutoModelForCausalLM.from_pretrained(tmp_path / "saved", output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+
+
+def test_integer_weights_without_scales_are_refused(sound, tmp_path):
+    quantised = _rewritten(sound, tmp_path, lambda state: {key: (50 * v).to(torch.int8) for key, v in state.items()})
+    with pytest.raises(DataError, match=r"as I8, which is a quantised weight without its scale; dequantise"):
+        load_causal_lm(str(quantised))
+
+
+def test_adapter_weights_beside_the_model_are_refused(sound, tmp_path):
+    key = "model.layers.0.self_attn.q_proj.lora_A.default.weight"
+    adapted = _rewritten(sound, tmp_path, lambda state: {**state, key: torch.zeros(2, 16)})
+    with pytest.raises(DataError, match=r"an adapter that is not merged, such as .*lora_A"):
+        load_causal_lm(str(adapted))

@@ -5,6 +5,7 @@ Nothing here imports torch, Lightning or transformers: `--help` and `--cfg job` 
 
 import os
 import re
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -24,7 +25,27 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
 def main() -> None:
-    """Run the command line of `run.py`."""
+    """Run the command line of `run.py`; Ctrl-C and SIGTERM are one line, and leave no process behind."""
+    before = signal.signal(signal.SIGTERM, _like_ctrl_c)
+    try:
+        _main()
+    except KeyboardInterrupt:
+        _leave_interrupted()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _like_ctrl_c(*_: Any) -> NoReturn:
+    """End in order, which ends workers too; at once, as is the default, they would wait for more work."""
+    raise KeyboardInterrupt
+
+
+def _leave_interrupted() -> NoReturn:
+    print("interrupted; the same command continues where this one stopped", file=sys.stderr)
+    raise SystemExit(130) from None
+
+
+def _main() -> None:
     try:
         arguments = at_scale([at_home(text) for text in sys.argv[1:]])
     except ConfigError as error:
@@ -97,8 +118,7 @@ def _job(cfg: "DictConfig") -> float:
 
             _show(run(cfg, run_info(cfg, hydra_config)))
     except KeyboardInterrupt:
-        print("interrupted; the same command continues where this one stopped", file=sys.stderr)
-        raise SystemExit(130) from None
+        _leave_interrupted()
     except DeltError as error:
         if hydra_config.mode == RunMode.MULTIRUN:
             from hydra.errors import HydraException
@@ -116,10 +136,11 @@ def _end_with_sweep() -> None:
     """Let a worker of joblib, which would wait for more work for minutes, end with the sweep that started it."""
     import multiprocessing
 
-    if "loky" in type(multiprocessing.current_process()).__module__:
+    process = multiprocessing.current_process()
+    if "loky" in type(process).__module__:
         from delt_exp.processes import end_with_parent
 
-        end_with_parent()
+        end_with_parent(process._parent_pid)  # type: ignore[attr-defined]  # which may be gone by now
 
 
 def fail(error: DeltError) -> NoReturn:

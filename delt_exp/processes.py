@@ -93,9 +93,8 @@ def _rank(server: dict[str, str], caller: dict[str, str], function: Callable[...
     return function(*arguments)
 
 
-def end_with_parent() -> None:
-    """End this process soon after the one that started it is gone, however that ended."""
-    parent = os.getppid()
+def end_with_parent(parent: int) -> None:
+    """End this process soon after `parent`, the id of the process that started it, is gone, however that ended."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -76,30 +76,72 @@ def children(pid):
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
-def test_after_sigterm_to_a_parallel_sweep_no_process_stays(tmp_path):
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+
+
+@pytest.fixture
+def parallel_sweep(tmp_path):
+    """Start a sweep of two workers that trains for minutes; return it with its processes when runs are in training."""
     write_texts(tmp_path)
     small = [text for text in FAST if not text.startswith("scorer.")]
-    endless = ("training.epochs=null", "training.max_tokens=5_000_000", "hydra/launcher=parallel", "seed=0,1")
-    arguments = [sys.executable, str(CONF.parent / "run.py"), "-m", *small, "scorer=length", *endless]
-    sweep = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while not list(tmp_path.glob("outputs/store/model/*.work/metrics.csv")):
+    endless = ("training.epochs=null", "training.max_tokens=5_000_000", "hydra/launcher=parallel")
+    started = []
+
+    def start(seeds, *overrides):
+        words = [sys.executable, str(CONF.parent / "run.py"), "-m", *small, "scorer=length", *endless, *overrides]
+        sweep = subprocess.Popen(
+            [*words, f"seed={seeds}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        started.append(sweep.pid)
+        while len(list(tmp_path.glob("outputs/store/model/*.work/metrics.csv"))) < len(seeds.split(",")):
             assert sweep.poll() is None
             time.sleep(0.2)
-        started = children(sweep.pid)
-        assert len(started) >= 2
-        sweep.send_signal(signal.SIGTERM)
-        sweep.wait(timeout=30)
-        until = time.monotonic() + 20
-        while any(Path(f"/proc/{pid}").exists() for pid in started) and time.monotonic() < until:
-            time.sleep(0.2)
-        assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
-    finally:
-        sweep.kill()
-        for pid in children(os.getpid()):
-            if pid in started:
-                os.kill(pid, signal.SIGKILL)
+        processes = children(sweep.pid)
+        started.extend(processes)
+        return sweep, processes
+
+    yield start
+    for pid in started:
+        if Path(f"/proc/{pid}").exists():
+            os.kill(pid, signal.SIGKILL)
+
+
+def living(processes, seconds):
+    """Return which processes are alive `seconds` from now, or earlier none."""
+    until = time.monotonic() + seconds
+    while any(Path(f"/proc/{pid}").exists() for pid in processes) and time.monotonic() < until:
+        time.sleep(0.2)
+    return [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+
+
+@needs_proc
+@pytest.mark.parametrize(("number", "seeds"), [(signal.SIGTERM, "0,1"), (signal.SIGTERM, "0"), (signal.SIGINT, "0,1")])
+def test_after_a_parallel_sweep_is_ended_no_process_stays_not_even_an_idle_worker(number, seeds, parallel_sweep):
+    sweep, processes = parallel_sweep(seeds)
+    assert len(processes) >= 2
+    sweep.send_signal(number)
+    said = sweep.communicate(timeout=30)[1]
+    assert sweep.returncode == 130
+    assert said.splitlines()[-1] == "interrupted; the same command continues where this one stopped"
+    assert "Traceback" not in said
+    assert not living(processes, 20)
+
+
+@needs_proc
+def test_a_killed_worker_is_one_line_and_the_repeated_sweep_continues_both_runs(tmp_path, parallel_sweep):
+    sweep, processes = parallel_sweep("0,1", "trainer.checkpoint_steps=5")
+    while len(list(tmp_path.glob("outputs/store/model/*.work/checkpoints/*.sha256"))) < 2:
+        time.sleep(0.1)
+    (worker, *_) = [pid for pid in processes if b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(worker, signal.SIGKILL)
+    said = sweep.communicate(timeout=60)[1]
+    assert sweep.returncode == 1
+    (line,) = [line for line in said.splitlines() if not line.startswith("store:")]
+    assert line.startswith("error: a run ended without a result")
+    assert not living(processes, 20)
+    again, _ = parallel_sweep("0,1", "trainer.checkpoint_steps=5")
+    continued = (line for line in again.stderr if "training continues from step" in line)
+    assert [next(continued, None) is not None for _ in range(2)] == [True, True]
 
 
 def test_a_sweep_with_a_quote_in_its_name_runs_and_says_what_it_varies(tmp_path, monkeypatch):

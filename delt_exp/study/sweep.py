@@ -35,14 +35,9 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     study: Study = build(cfg.study, "study")
     jobs = study.jobs()
     _check_arguments(arguments, study, jobs)
-    templates = [[*at_seed(study.common, job.seed), *arguments, *job.overrides] for job in jobs]
-    if study.base is not None and not cfg.dry_run:  # what its runs lack is said before it is trained
-        stand_in = [[text.replace("{base}", "base") for text in command] for command in templates]
-        missing = missing_files([_composed(cfg, loader, command) for command in stand_in])
-        if missing:
-            raise DataError(summary(missing))
-    base = _base(cfg, loader, launcher, study.base, arguments)
-    commands = [[text.replace("{base}", base) for text in command] for command in templates]
+    commands = [[*at_seed(study.common, job.seed), *arguments, *job.overrides] for job in jobs]
+    if study.base is not None:
+        commands = _from_base(cfg, loader, launcher, study.base, arguments, commands)
     name = group_name(cfg.name, cfg.hydra.runtime.choices)
     configs = list(all_composed(cfg, loader, commands))
     runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
@@ -105,12 +100,25 @@ def _account(record: StudyRecord, returns: Sequence[JobReturn], wall_seconds: fl
     return account([run.record() or {} for run, _ in done], [seconds for _, seconds in done], wall_seconds, since)
 
 
+def _from_base(
+    cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, base: Sequence[str], arguments: Sequence[str],
+    commands: list[list[str]],
+) -> list[list[str]]:  # fmt: skip
+    """Launch the run that the others start from and return their commands; what they lack is said before."""
+
+    def at(folder: str) -> list[list[str]]:
+        return [[text.replace("{base}", folder) for text in command] for command in commands]
+
+    missing = [] if cfg.dry_run else missing_files([_composed(cfg, loader, command) for command in at("base")])
+    if missing:
+        raise DataError(summary(missing))
+    return at(_base(cfg, loader, launcher, base, arguments))
+
+
 def _base(
-    cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, overrides: Sequence[str] | None, arguments: Sequence[str]
+    cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, overrides: Sequence[str], arguments: Sequence[str]
 ) -> str:
-    """Launch the run that the others start from and return its folder; an empty text where there is none."""
-    if overrides is None:
-        return ""
+    """Launch the run that the others start from and return its folder."""
     given = {_key(text) for text in overrides}
     command = [*(text for text in arguments if _key(text) not in given), *overrides]
     (result,) = launched(launcher, [command])

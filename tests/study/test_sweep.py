@@ -217,6 +217,17 @@ def test_a_study_without_its_data_says_so_once_and_computes_nothing(tmp_path, mo
     assert not list(tmp_path.glob("outputs/runs/*"))
 
 
+def test_what_the_runs_lack_is_said_before_the_run_that_they_start_from_is_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    base = "study.base=['train_dataset=stdlib_prose','scorer=random']"
+    command = ["run.py", "study=selection_only", "study.seeds=[0]", "data_dir=nowhere", base]
+    monkeypatch.setattr(sys, "argv", [*command, "study.slices.grid.scorer=[random]"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "reads data that is missing" in capsys.readouterr().err
+    assert not list(tmp_path.glob("outputs/store/*"))
+
+
 def test_a_dry_run_forecasts_and_says_what_data_is_missing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command = ["run.py", "study=selection_only", "study.seeds=[0]", "data_dir=nowhere", "dry_run=true"]

@@ -149,8 +149,9 @@ def test_a_failed_job_does_not_stop_the_others_and_its_error_stays_until_it_is_r
         raise KeyboardInterrupt
 
     monkeypatch.setattr("delt_exp.study.sweep.launched", die)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SystemExit) as interrupted:
         run_study(f"[length, {BROKEN}, random]")
+    assert interrupted.value.code == 130
     again, _ = read_study(Path("outputs/detection"))
     assert (again.failed(), again.accounts) == (study.failed(), study.accounts)
 

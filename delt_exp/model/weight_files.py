@@ -8,6 +8,7 @@ from delt_exp.errors import ConfigError, DataError, DeltError, DependencyError
 
 PATTERNS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
 LFS_POINTER = b"version https://git-lfs"
+QUANTISERS = ("bitsandbytes", "gptq", "awq", "quantiz")
 AGAIN = "fetch it again (git lfs pull in a clone, hf download for a Hub name)"
 
 
@@ -56,6 +57,8 @@ def explain(error: Exception, name: str, revision: str | None) -> DeltError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if "trust_remote_code" in str(error):
         reason = "it needs code of its own, which is never run here."
+    if any(word in str(error).lower() for word in QUANTISERS):
+        return ConfigError(f"{name!r} is quantised ({reason}): dequantise it first, or use its float16 version")
     return DependencyError(
         f"cannot load {name!r} as a {kind}: {reason} Give a folder with config.json and weights of an architecture of "
         "transformers, or make the network or a filled HF_HOME cache available."
@@ -70,6 +73,10 @@ def find_damage(folder: Path) -> str:
                 return f"{file.name} is a git-lfs pointer, not the file itself; {AGAIN}"
     for file in weight_files(folder):
         damage = _index_damage(file) if file.suffix == ".json" else _damage(file)
+        if damage:
+            return f"{file.name} {damage}; {AGAIN}"
+    for file in sorted(folder.glob("*.json")):
+        damage = _json_damage(file)
         if damage:
             return f"{file.name} {damage}; {AGAIN}"
     unfinished = sorted(folder.rglob("*.incomplete"))
@@ -100,6 +107,16 @@ def _safetensors_damage(file: Path, size: int) -> str:
     end = max((entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"), default=0)
     whole = 8 + header_bytes + int(end)
     return "" if size == whole else f"is incomplete: {size} bytes instead of {whole}"
+
+
+def _json_damage(file: Path) -> str:
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        return f"is no JSON ({error})"
+    if file.name == "tokenizer.json" and not {"model", "added_tokens"} <= set(settings):
+        return "is no whole tokenizer"
+    return ""
 
 
 def _index_damage(file: Path) -> str:

@@ -329,3 +329,27 @@ def test_adapter_weights_beside_the_model_are_refused(sound, tmp_path):
     adapted = _rewritten(sound, tmp_path, lambda state: {**state, key: torch.zeros(2, 16)})
     with pytest.raises(DataError, match=r"an adapter that is not merged, such as .*lora_A"):
         load_causal_lm(str(adapted))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("config.json", '{"model_type": "lla', "config.json is no JSON"),
+        ("generation_config.json", "", "generation_config.json is no JSON"),
+        ("tokenizer.json", "{}", "tokenizer.json is no whole tokenizer"),
+        ("tokenizer.json", '{"model": {"ty', "tokenizer.json is no JSON"),
+    ],
+)
+def test_damaged_settings_are_named(sound, file, content, reason):
+    from delt_exp.model.weight_files import explain
+
+    (sound / file).write_text(content)
+    assert reason in str(explain(ValueError("Expecting value"), str(sound), None))
+
+
+def test_a_quantised_folder_is_said_to_be_one(sound):
+    from delt_exp.model.weight_files import explain
+
+    said = explain(ImportError("Using `bitsandbytes` 4-bit quantization requires bitsandbytes"), str(sound), None)
+    assert "is quantised" in str(said)
+    assert "dequantise it first" in str(said)

@@ -71,7 +71,7 @@ def _main() -> None:
 
 
 def at_home(argument: str) -> str:
-    """Return an override with `~/` at the beginning of a path as the home folder; Hydra's parser refuses a tilde.
+    """Return an override with `~`, alone or before a path, as the home folder; Hydra's parser refuses a tilde.
 
     A text with a brace is a template and no path, unless it is one with a split.
     """

@@ -82,7 +82,7 @@ def at_home(argument: str) -> str:
         r"""^["']?|(?<=[\[,])["']?""" if value[:1] not in "\"'" else r"""^["']"""
     )  # of a value, or of those of a list
     home = os.path.expanduser("~")
-    return key + is_given + re.sub(rf"({before})~(?=/)", lambda match: match[1] + home, value)
+    return key + is_given + re.sub(rf"({before})~(?=/|[\"']?$)", lambda match: match[1] + home, value)
 
 
 def at_scale(arguments: list[str]) -> list[str]:

@@ -148,6 +148,7 @@ def test_a_tilde_is_the_home_folder_whatever_the_key(key, quote, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert at_home(f"{key}={quote}~/x{quote}") == f"{key}={quote}/home/me/x{quote}"
     assert at_home(f"{key}=[~/x,{quote}~/y{quote}]") == f"{key}=[/home/me/x,{quote}/home/me/y{quote}]"
+    assert at_home(f"{key}={quote}~{quote}") == f"{key}={quote}/home/me{quote}"
     template = f'{key}="~/bin$ {{question}}"'
     assert at_home(template) == template
     assert at_home('train_dataset.path="~/{split}.jsonl"') == 'train_dataset.path="/home/me/{split}.jsonl"'

@@ -31,7 +31,16 @@ def policy(module, environment):
     return done.stdout.split()[0]
 
 
-@pytest.mark.parametrize("module", ["delt_exp.cli", "delt_exp.train", "hydra_plugins.delt_exp_sweeper, delt_exp.cli"])
+ENTRIES = [
+    "delt_exp.cli",
+    "delt_exp.train",
+    "delt_exp.node_agent",
+    "hydra_plugins.delt_exp_sweeper, delt_exp.cli",
+    "benchmarks.train_bare",
+]
+
+
+@pytest.mark.parametrize("module", ENTRIES)
 def test_threads_are_told_to_sleep_before_torch_is_loaded(module):
     assert policy(module, UNSET) == "PASSIVE"
 

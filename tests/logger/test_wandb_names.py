@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import wandb
 
 from delt_exp.errors import ConfigError
 from delt_exp.logger.wandb_names import MAX_CHARS, artifact_name, check_names, short
@@ -12,7 +13,9 @@ ALLOWED = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 @pytest.mark.parametrize("part", ["köln", "新聞", "a b", "x" * 300, "news:v2", "a/b", "", "plain-name_1.0"])
 def test_every_artifact_has_an_allowed_name(part):
-    assert ALLOWED.fullmatch(artifact_name("scores", part))
+    name = artifact_name("scores", part)
+    assert ALLOWED.fullmatch(name)
+    assert wandb.Artifact(name, type="scores").name == name  # W&B raises for a name that it does not take
 
 
 def test_names_that_look_alike_stay_apart_and_allowed_ones_stay_as_they_are():

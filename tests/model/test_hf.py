@@ -67,6 +67,7 @@ def test_a_special_token_that_no_document_can_hold_needs_no_embedding(tmp_path):
     tokenizer = save_words(folder, eos_token="</s>")
     tokenizer.add_tokens(["<image>"], special_tokens=True)
     tokenizer.save_pretrained(folder)
+    assert tokenizer.convert_tokens_to_ids("<image>") == 6  # beyond the rows 0 to 5
     PretrainedNetwork(str(folder), None).check(made(folder))
 
 

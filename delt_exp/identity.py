@@ -1,4 +1,8 @@
-"""What decides a component's results, as plain values for store keys."""
+"""What decides a component's results, as plain values for store keys.
+
+A component is named by its class, not by the file it lives in: moving a file must never train anything again. Within
+the place it takes (scorer, proxy, optimizer ...) a class name is unique, which a test keeps.
+"""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -10,9 +14,8 @@ def identity(component: Any) -> Any:
     """Return the class, VERSION and settings of a component and of all components inside it, as JSON-like values."""
     if is_dataclass(component) and not isinstance(component, type):
         settings = {field.name: identity(getattr(component, field.name)) for field in fields(component)}
-        name = f"{type(component).__module__}.{type(component).__qualname__}"
-        result = {"class": name, "VERSION": getattr(component, "VERSION", 1), **settings}
-        if hasattr(component, "fingerprint"):  # files behind a setting count by their content
+        result = {"class": type(component).__qualname__, "VERSION": getattr(component, "VERSION", 1), **settings}
+        if hasattr(component, "fingerprint"):  # the content of the files that a setting names
             result["content"] = component.fingerprint()
         return result
     if isinstance(component, Mapping):

@@ -95,3 +95,25 @@ def test_every_data_scorer_can_be_chosen_for_every_scorer_that_has_one(option, s
 def test_the_configuration_names_no_absolute_path():
     for file in Path(CONF).rglob("*.yaml"):
         assert "/home/" not in file.read_text()
+
+
+def test_a_class_name_means_one_class_so_that_store_keys_need_no_module_path():
+    targets = {
+        line.split("_target_:")[1].strip()
+        for f in CONF.rglob("*.yaml")
+        for line in f.read_text().splitlines()
+        if "_target_:" in line
+    }
+    names = [target.rsplit(".", 1)[1] for target in targets]
+    assert len(names) > 20
+    assert sorted(names) == sorted(set(names))
+
+
+def test_moving_a_component_to_another_file_keeps_its_store_keys(monkeypatch):
+    from delt_exp.identity import identity
+    from delt_exp.scorer.random import RandomScorer
+
+    before = identity(RandomScorer(seed=0))
+    monkeypatch.setattr(RandomScorer, "__module__", "delt_exp.elsewhere")
+    assert identity(RandomScorer(seed=0)) == before
+    assert "delt_exp" not in str(before)

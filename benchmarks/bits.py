@@ -1,0 +1,99 @@
+"""Whether two versions of the code compute the same: runs of every scorer, metric and task, each digested.
+
+    python -m benchmarks.bits CHECKOUT OUT.json     # run the code of a checkout
+    python -m benchmarks.bits --compare A.json B.json
+
+What is digested is content alone: scores, order, weights, results, alignment. Keys, paths and seconds may differ.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from delt_exp.files import digest, file_sha256
+
+SMALL = [
+    "train_dataset.max_bytes=60_000", "proxy.train_tokens=8_192", "training.epochs=null", "training.max_tokens=8_192",
+    "probe.train_tokens=8_192",
+]  # fmt: skip
+SHORT_LQS = ["scorer.num_steps=4", "scorer.num_proxies=32", "scorer.num_target=8"]
+RUNS: dict[str, list[str]] = {
+    "default": [],
+    **{f"scorer={name}": [f"scorer={name}", *SMALL, *SHORT_LQS] for name in ("lqs", "pds", "learnability", "quality")},
+    **{f"scorer={name}": [f"scorer={name}", *SMALL] for name in ("gradnorm", "length", "perplexity", "random")},
+    "proxy=target": ["scorer=perplexity", "proxy=target", *SMALL],
+    "scorer=permuted": ["scorer=permuted", *SMALL],
+    "data_scorer=regression": ["scorer=lqs", "data_scorer@scorer.data_scorer=regression", *SMALL, *SHORT_LQS],
+    "all_annotated": ["scorer=lqs", *SMALL, *SHORT_LQS, "scorer.num_proxies=null", "scorer.data_scorer=null"],
+    "padded": ["scorer=length", *SMALL, "training.layout=padded"],
+    "isolated": ["scorer=length", *SMALL, "training.layout=packed_isolated"],
+    **{f"alignment={name}": ["scorer=length", *SMALL, f"alignment={name}"] for name in ("task2vec", "ngram", "ncd")},
+    "alignment=sentence": ["scorer=length", *SMALL, "alignment=sentence"],
+    "local_bench": ["scorer=length", *SMALL, "eval_dataset=local_bench", "eval_dataset.local_bench.limit=20"],
+}
+
+
+def main() -> None:
+    """Run and digest, or compare two files of digests."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bits", description=__doc__.split("\n")[0])
+    parser.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"))
+    parser.add_argument("--only", nargs="*", default=list(RUNS), metavar="NAME")
+    parser.add_argument("paths", nargs="*", type=Path, metavar="CHECKOUT OUT")
+    arguments = parser.parse_args()
+    if arguments.compare:
+        compare(*(json.loads(path.read_text()) for path in arguments.compare))
+        return
+    checkout, out = arguments.paths
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.only:
+            results[name] = run(checkout.resolve(), RUNS[name], Path(folder) / name)
+            print(name, digest(results[name]), flush=True)
+            out.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def run(checkout: Path, overrides: list[str], output: Path) -> dict[str, Any]:
+    """Return what one run computed, as digests and numbers."""
+    output.mkdir(parents=True)
+    environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "run.py", f"output_dir={output}", f"store.root={output.parent}/store", *overrides]
+    finished = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
+    if finished.returncode:
+        return {"failed": finished.stderr.strip().splitlines()[-1:]}
+    (record_file,) = output.rglob("record.json")
+    record = json.loads(record_file.read_text())
+    model = next(Path(stage["path"]) for stage in reversed(record["stages"]) if stage["stage"] == "model")
+    tables = {
+        name: pq.read_table(record_file.with_name(name)).to_pydict() for name in ("scores.parquet", "order.parquet")
+    }
+    weights = sorted((model / "model").glob("*.safetensors"))
+    return {
+        **{name: digest(table) for name, table in tables.items()},
+        "weights": [file_sha256(path) for path in weights],
+        "results": {f"{row['dataset']}/{row['metric']}": [row["value"], row["stderr"]] for row in record["results"]},
+        "alignment": [{key: row[key] for key in sorted(row) if key != "seconds"} for row in record["alignment"]],
+        "verified": record["order_verified"],
+        "train_loss": record["training"]["final_train_loss"],
+    }
+
+
+def compare(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Print what differs; leave with status 1 if anything does."""
+    different = [
+        (name, key) for name in before for key in before[name] if before[name][key] != after.get(name, {}).get(key)
+    ]
+    for name, key in different:
+        print(f"{name}: {key}: {before[name][key]} -> {after.get(name, {}).get(key)}")
+    print(f"{len(before)} runs, {len(different)} differences")
+    sys.exit(bool(different))
+
+
+if __name__ == "__main__":
+    main()

@@ -21,14 +21,15 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.fixtures import config, tokenized
 from benchmarks.table import Row, alternate, median_ratio, spread
-from delt_exp.alignment.base import Description, Resources, Text
-from delt_exp.alignment.fisher import FisherSettings, Passage, fisher_embedding
-from delt_exp.alignment.head import Tuning
+from delt_exp.alignment.base import Description, Text
 from delt_exp.alignment.table import Describer, compare
-from delt_exp.config import build, construct
+from delt_exp.alignment.task2vec.fisher import FisherSettings, Passage, fisher_embedding
+from delt_exp.alignment.task2vec.head import Tuning
+from delt_exp.config.build import build, construct
 from delt_exp.dataset.stdlib import StdlibCode
+from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
-from delt_exp.store import Store
+from delt_exp.store.store import Store
 
 BATCH, LR, WEIGHT_DECAY = 8, 5e-5, 1e-4
 TABLE = 8  # texts on each side of the table

@@ -14,12 +14,12 @@ from torch import nn
 
 from benchmarks.fixtures import config, tokenized
 from benchmarks.table import Row, alternate, median_ratio, spread
-from delt_exp.config import build, construct
+from delt_exp.config.build import build, construct
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.fitted import FittedScorer, Reading
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.runtime import Runtime
-from delt_exp.store import Store
-from delt_exp.tokens import Tokens
+from delt_exp.store.store import Store
 
 # Corpus and maximum length: 128 as in the annotation benchmark, 1024 as in the published data scorer.
 SETTINGS = (("news_agnews", 128), ("news_agnews", 1024), ("stdlib", 1024))

@@ -10,18 +10,17 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from delt_exp.cli import CONF
-from delt_exp.config import build, construct, plain
-from delt_exp.corpus import CorpusSettings
+from delt_exp.config.build import CONF, build, construct, plain
+from delt_exp.corpus.corpus import CorpusSettings
+from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
+from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset, Document
 from delt_exp.dataset.mixture import size_bytes
 from delt_exp.dataset.stdlib import SPLITS, StdlibCode, StdlibProse
-from delt_exp.plan import PlanSettings
-from delt_exp.scorer.base import TokenizedCorpus
-from delt_exp.stages import corpus_stage, tokenizer_stage, tokens_stage
-from delt_exp.store import Store
+from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.train import TrainJob
+from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.train import TrainJob
 
 
 @dataclass(frozen=True)

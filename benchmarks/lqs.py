@@ -24,10 +24,10 @@ from benchmarks.table import Row, alternate, median_ratio, spread
 from delt_exp.gradients.flat import flatten, unflatten
 from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.products import hvp
-from delt_exp.lqs.annotate import annotate
-from delt_exp.lqs.samples import next_token_sample
-from delt_exp.lqs.settings import AnnotationSettings
-from delt_exp.runtime import PeakMemory
+from delt_exp.scorer.lqs.annotate import annotate
+from delt_exp.scorer.lqs.samples import next_token_sample
+from delt_exp.scorer.lqs.settings import AnnotationSettings
+from delt_exp.store.memory import PeakMemory
 
 IS_CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if IS_CUDA else "cpu")

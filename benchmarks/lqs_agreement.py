@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.fixtures import config
-from delt_exp.draws import random_rows
+from delt_exp.corpus.draws import random_rows
 from delt_exp.files import write_json
 from delt_exp.pipeline import build_components, read
 from delt_exp.progress import say

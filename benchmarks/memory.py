@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from benchmarks.fixtures import NumberedStdlib, config, tokenized
 from benchmarks.process import in_new_process
 from benchmarks.table import Row
-from delt_exp.config import build
-from delt_exp.store import Store
+from delt_exp.config.build import build
+from delt_exp.store.store import Store
 
 
 def measure(quick: bool) -> list[Row]:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from delt_exp.metrics_file import MetricsFile
-from delt_exp.train import TrainJob, train
+from delt_exp.trainer.metrics_file import MetricsFile
+from delt_exp.trainer.train import TrainJob, train
 
 WARM_STEPS = 5
 
@@ -30,7 +30,9 @@ class StopWatch:
 
 
 def run_ours(job: TrainJob) -> float:
-    """Return the rate of `delt_exp.train.train`, from its own metrics.csv: reading, logging and proof included."""
+    """Return the rate of `delt_exp.trainer.train.train`, from its own metrics.csv, with
+    reading, logging and proof.
+    """
     with TemporaryDirectory() as folder:
         train(job, Path(folder))
         rows = MetricsFile(Path(folder) / "metrics.csv").rows()

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from benchmarks.fixtures import NumberedStdlib, config, tokenized
 from benchmarks.table import Row, alternate, median_ratio, spread
-from delt_exp.store import Store
-from delt_exp.tokens import write_tokens
+from delt_exp.corpus.tokens import write_tokens
+from delt_exp.store.store import Store
 
 BATCH_DOCUMENTS = 1000  # what `datasets.map(batched=True)` hands over; one call over all texts is no faster
 

@@ -17,10 +17,10 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.fixtures import config, train_job
 from benchmarks.table import Row, median_ratio, spread
-from delt_exp.datamodule import OrderedDataModule
+from delt_exp.corpus.tokens import IGNORED
 from delt_exp.model.optimizer import AdamW
-from delt_exp.plan import IGNORED
-from delt_exp.train import TrainJob, train
+from delt_exp.trainer.datamodule import OrderedDataModule
+from delt_exp.trainer.train import TrainJob, train
 
 BLOCK_STEPS = 5
 

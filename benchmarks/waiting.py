@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.table import Row, alternate, median_ratio, spread
-from delt_exp.cli import CONF
+from delt_exp.config.build import CONF
 
 TRAIN = """
 import sys

@@ -12,36 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from delt_exp.alignment.base import Alignment, Resources
+from delt_exp.alignment.base import Alignment
 from delt_exp.alignment.run import run_alignment
-from delt_exp.checks import check_flag, check_integer
-from delt_exp.config import build, construct
-from delt_exp.corpus import Corpus, CorpusSettings
+from delt_exp.config.build import build, construct
+from delt_exp.config.checks import check_flag, check_integer
+from delt_exp.config.run_name import RunInfo
+from delt_exp.corpus.corpus import Corpus, CorpusSettings
+from delt_exp.corpus.overlap import overlap_sentences
+from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, overlap_stage, text_stage, tokenizer_stage
+from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
-from delt_exp.eval_dataset.base import EvalDataset, Measure, Subject
+from delt_exp.eval_dataset.base import EvalDataset, Subject
 from delt_exp.files import disk_errors, locked
-from delt_exp.logger.base import RunInfo, RunLogger
-from delt_exp.model.pretrained import check_models
+from delt_exp.logger.base import RunLogger
 from delt_exp.model.recipe import Recipe
-from delt_exp.overlap import overlap_sentences
-from delt_exp.plan import Plan, PlanSettings
+from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
+from delt_exp.report.record import Outcome, Overlap
+from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
-from delt_exp.scorer.base import Scorer, TokenizedCorpus
-from delt_exp.scorer.table import ScoreTable
-from delt_exp.stages import (
-    TrainedModel,
-    corpus_stage,
-    decontaminated_stage,
-    overlap_stage,
-    scores_stage,
-    text_stage,
-    tokenizer_stage,
-    training_stage,
-)
-from delt_exp.store import Store
+from delt_exp.scorer.base import Scorer
+from delt_exp.scorer.stage import scores_stage
+from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
-from delt_exp.train import OnMetrics, TrainerSettings, TrainJob
+from delt_exp.trainer.plan import Plan, PlanSettings
+from delt_exp.trainer.settings import TrainerSettings
+from delt_exp.trainer.train import OnMetrics, TrainJob, training_stage
 
 Choice = Callable[[NDArray[np.uint64], NDArray[np.float32]], NDArray[np.intp]]
 
@@ -90,48 +86,9 @@ def build_components(cfg: DictConfig) -> Components:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a run produced, for its record and its page.
-
-    kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch.
-    overlap: see `Overlap`.
-    model_notes: what was found in pretrained weights, a sentence each.
-    """
-
-    started: datetime
-    seconds: float
-    candidates: TokenizedCorpus
-    target: TokenizedCorpus | None
-    tokenizer: Tokenizer
-    table: ScoreTable
-    kept: NDArray[np.intp]
-    order: NDArray[np.intp]
-    plan: Plan
-    model: TrainedModel
-    measures: list[Measure]
-    alignment: list[dict[str, Any]]
-    overlap: "Overlap"
-    model_notes: list[str]
-    store: Store
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """What should be disjoint and is not, as counts of distinct documents.
-
-    target: {documents, in_train, near_train}, None where the scorer reads no target. evaluation: dataset -> the same
-    and {in_target, near_target}, for the datasets whose text is at hand. in_: equal documents; near_: others that are
-    near-duplicates (see `delt_exp.overlap`).
-    """
-
-    target: dict[str, int] | None
-    evaluation: dict[str, dict[str, int]]
-
-
 def run(cfg: DictConfig, info: RunInfo) -> Path:
     """Run one experiment and return its folder; whatever was computed before is found again."""
-    from delt_exp.record import earlier_record, write_run
+    from delt_exp.report.record import earlier_record, write_run
 
     parts = build_components(cfg)
     with disk_errors(info.folder):

@@ -1,4 +1,4 @@
-"""Hydra looks for plugins in this package only; everything happens in `delt_exp.study.sweep` and `delt_exp.sweep`."""
+"""Hydra looks for plugins in this package only; `study/sweep.py` and `cli/sweep.py` do the work."""
 
 from typing import Any
 
@@ -19,10 +19,10 @@ class StudySweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from delt_exp.cli import fail
+        from delt_exp.cli.main import fail
+        from delt_exp.cli.sweep import sweep_runs
         from delt_exp.errors import DeltError
         from delt_exp.study.sweep import sweep
-        from delt_exp.sweep import sweep_runs
 
         assert self.config is not None  # Hydra calls `setup` first
         assert self.hydra_context is not None

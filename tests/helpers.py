@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from delt_exp.corpus import Corpus, CorpusSettings, write_corpus
+from delt_exp.corpus.corpus import Corpus, CorpusSettings, write_corpus
+from delt_exp.corpus.tokens import TokenizedCorpus, Tokens, write_tokens
 from delt_exp.dataset.base import Document
 from delt_exp.files import digest
 from delt_exp.model.fresh import FreshNetwork
@@ -16,12 +17,11 @@ from delt_exp.model.optimizer import AdamW
 from delt_exp.model.recipe import Recipe
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.runtime import Runtime
-from delt_exp.scorer.base import Pool, TokenizedCorpus
-from delt_exp.store import Store
+from delt_exp.scorer.base import Pool
+from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.tokenizer.byte import ByteTokenizer
-from delt_exp.tokens import Tokens, write_tokens
-from delt_exp.train import TrainerSettings
+from delt_exp.trainer.settings import TrainerSettings
 
 RUNTIME = Runtime(device="cpu", batch_tokens=4096)
 TRAINER = TrainerSettings(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from delt_exp.cli import main
+from delt_exp.cli.main import main
 from tests.helpers import words
 
 # A byte tokenizer and a network of two layers x 16: the whole flow in a few seconds.

@@ -110,7 +110,7 @@ def test_a_scorer_that_returns_nan_is_named(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("stage", ["corpus", "tokens", "scores", "model", "evaluation"])
 def test_a_full_disk_during_any_stage_keeps_what_was_finished(tmp_path, monkeypatch, capsys, stage):
     """The disk fills up while one stage writes; with space again, the same command ends well."""
-    from delt_exp.store import Store
+    from delt_exp.store.store import Store
 
     write_texts(tmp_path)
     original = Store._build

@@ -9,9 +9,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from delt_exp.cli import CONF
-from delt_exp.cli_help import description, group_names, options
-from delt_exp.run_name import register_resolvers
+from delt_exp.cli.help import description, group_names, options
+from delt_exp.config.build import CONF
+from delt_exp.config.run_name import register_resolvers
 
 OPTIONS = {group: options(CONF, group) for group in group_names(CONF)}
 ALL = [(group, option) for group, names in OPTIONS.items() for option in names]
@@ -110,7 +110,7 @@ def test_a_class_name_means_one_class_so_that_store_keys_need_no_module_path():
 
 
 def test_moving_a_component_to_another_file_keeps_its_store_keys(monkeypatch):
-    from delt_exp.identity import identity
+    from delt_exp.config.identity import identity
     from delt_exp.scorer.random import RandomScorer
 
     before = identity(RandomScorer(seed=0))

@@ -13,11 +13,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from delt_exp.cli import CONF, at_scale, main
-from delt_exp.cli_check import check_command
-from delt_exp.config import construct
-from delt_exp.plan import PlanSettings
-from delt_exp.run_name import register_resolvers
+from delt_exp.cli.check import check_command
+from delt_exp.cli.main import at_scale, main
+from delt_exp.config.build import CONF, construct
+from delt_exp.config.run_name import register_resolvers
+from delt_exp.trainer.plan import PlanSettings
 from tests.helpers import words as random_words
 from tests.runs import write_jsonl
 
@@ -234,7 +234,7 @@ def test_what_pages_tell_to_write_works_without_another_edit(tmp_path):
 
 
 def test_the_study_that_the_page_writes_composes(tmp_path):
-    from delt_exp.config import build
+    from delt_exp.config.build import build
 
     ((_, block),) = ((page, block) for page, block in blocks("yaml") if "# @package _global_" in block)
     (tmp_path / "study").mkdir()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from delt_exp.cli import main
+from delt_exp.cli.main import main
 from tests.field_cases.case import QUICK, Case
 from tests.runs import records
 

@@ -14,8 +14,8 @@ from typing import ClassVar
 import pytest
 from plotly.offline import get_plotlyjs
 
-from delt_exp.cli import CONF
-from delt_exp.cli_help import options
+from delt_exp.cli.help import options
+from delt_exp.config.build import CONF
 from tests.report.test_page import BROWSER, Page
 from tests.test_docs import PAGES, ROOT
 

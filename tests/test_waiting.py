@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from delt_exp.processes import run_in_processes
-from tests.node_ranks import how_threads_wait
+from delt_exp.distributed.processes import run_in_processes
+from tests.distributed.node_ranks import how_threads_wait
 
 # Importing torch is what reads the variable: it must be there before, and the package must not load torch first.
 WHEN_TORCH_IS_LOADED = """
@@ -32,10 +32,10 @@ def policy(module, environment):
 
 
 ENTRIES = [
-    "delt_exp.cli",
-    "delt_exp.train",
-    "delt_exp.node_agent",
-    "hydra_plugins.delt_exp_sweeper, delt_exp.cli",
+    "delt_exp.cli.main",
+    "delt_exp.trainer.train",
+    "delt_exp.distributed.node_agent",
+    "hydra_plugins.delt_exp_sweeper, delt_exp.cli.main",
     "benchmarks.train_bare",
 ]
 
@@ -46,7 +46,7 @@ def test_threads_are_told_to_sleep_before_torch_is_loaded(module):
 
 
 def test_what_the_user_has_set_stays():
-    assert policy("delt_exp.cli", {**UNSET, "OMP_WAIT_POLICY": "ACTIVE"}) == "ACTIVE"
+    assert policy("delt_exp.cli.main", {**UNSET, "OMP_WAIT_POLICY": "ACTIVE"}) == "ACTIVE"
 
 
 def test_ranks_inherit_it(tmp_path):

@@ -1,5 +1,5 @@
-"""`python -m delt_exp.alignment`."""
+"""Entry of `python -m delt_exp.alignment`."""
 
-from delt_exp.alignment.command import main
+from delt_exp.cli.alignment import main
 
 main()

@@ -6,17 +6,17 @@ from typing import Any, ClassVar
 
 from omegaconf import DictConfig
 
-from delt_exp.alignment.base import Alignment, Coefficient, Resources, Text
+from delt_exp.alignment.base import Alignment, Coefficient, Text
 from delt_exp.alignment.table import coefficients
-from delt_exp.cli import CONF
-from delt_exp.config import build, construct
-from delt_exp.corpus import CorpusSettings
+from delt_exp.config.build import CONF, build, construct
+from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.dataset.base import Dataset, Document
 from delt_exp.dataset.mixture import Mixture
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
+from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
-from delt_exp.store import Store
+from delt_exp.store.store import Store
 
 DEFAULT = "alignment=task2vec"
 
@@ -58,7 +58,7 @@ def with_default(overrides: Sequence[str]) -> list[str]:
 
 def open_session(cfg: DictConfig, datasets: Mapping[str, Dataset]) -> Session:
     """Read the datasets; a metric of tokens gets a tokenizer made on all of them."""
-    from delt_exp.stages import corpus_stage, tokenizer_stage
+    from delt_exp.corpus.stages import corpus_stage, tokenizer_stage
 
     if len(cfg.alignment) != 1:
         raise ConfigError(f"{len(cfg.alignment)} alignment metrics are chosen; choose one, such as alignment=task2vec")

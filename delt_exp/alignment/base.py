@@ -7,12 +7,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus import Corpus
-from delt_exp.runtime import Runtime
-from delt_exp.scorer.table import Meaning
-from delt_exp.store import Store
-from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.train import TrainerSettings
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -36,16 +33,6 @@ class Text:
     def read(self, chosen: NDArray[np.intp]) -> list[str]:
         """Return the documents at these positions of `ids`."""
         return list(self.corpus.texts(self.corpus_rows(chosen)))
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What metrics may use. tokenizer: needed by metrics of tokens. store, trainer, runtime: for models on the way."""
-
-    store: Store
-    tokenizer: Tokenizer | None
-    trainer: TrainerSettings
-    runtime: Runtime
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from delt_exp.quantity import Meaning
 from delt_exp.report.style import draw
-from delt_exp.scorer.table import Meaning
 
 
 def write_heatmap(

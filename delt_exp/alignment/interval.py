@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from delt_exp.alignment.base import Coefficient
-from delt_exp.draws import generator
+from delt_exp.corpus.draws import generator
 from delt_exp.errors import DataError
 
 RESAMPLES = 2000

@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from delt_exp.alignment.base import Arrays, Coefficient, Description, Resources, Text
+from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
 from delt_exp.alignment.counts import count_tables, hellinger, log_probabilities
-from delt_exp.alignment.documents import drawn
 from delt_exp.alignment.interval import ratio
-from delt_exp.checks import check_choice, check_integer, check_number
+from delt_exp.config.checks import check_choice, check_integer, check_number
+from delt_exp.corpus.draws import drawn
 from delt_exp.errors import ConfigError
-from delt_exp.scorer.table import Meaning
+from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.tokenizer.base import Tokenizer
 
 
@@ -56,7 +57,7 @@ class NgramAlignment:
         return {"tokenizer": _tokenizer(resources).digest}
 
     def describer(self, resources: Resources) -> Callable[[Text], Arrays]:
-        from delt_exp.stages import tokens_stage
+        from delt_exp.corpus.stages import tokens_stage
 
         tokenizer = _tokenizer(resources)
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.alignment.base import Alignment, Resources, Text
+from delt_exp.alignment.base import Alignment, Text
 from delt_exp.alignment.table import coefficients
-from delt_exp.corpus import Corpus
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.resources import Resources
 
 BEFORE, TRAINED = "before", "trained"
 

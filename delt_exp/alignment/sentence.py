@@ -6,14 +6,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from delt_exp.alignment.base import Arrays, Coefficient, Description, Resources, Text
-from delt_exp.alignment.documents import drawn
+from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
 from delt_exp.alignment.interval import mean_cosine
-from delt_exp.checks import check_choice, check_integer
+from delt_exp.config.checks import check_choice, check_integer
+from delt_exp.corpus.draws import drawn
 from delt_exp.errors import DataError
-from delt_exp.model.pretrained import check_model, check_models, pretrained_fingerprint
+from delt_exp.pretrained.loading import check_model, check_models, pretrained_fingerprint
 from delt_exp.probe.base import Probe
-from delt_exp.scorer.table import Meaning
+from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class SentenceAlignment:
 
     def check_weights(self, *, fetch: bool) -> Sequence[str]:
         """Return notes on the weights of the encoder, or the probe; raises DeltError for unsound ones."""
-        from delt_exp.alignment.encoder import packaged_encoder
+        from delt_exp.model.encoder import packaged_encoder
 
         name = packaged_encoder() if self.encoder == "auto" else self.encoder
         if name is None or name == "probe":
@@ -57,8 +58,8 @@ class SentenceAlignment:
         return [] if found is None else found.notes
 
     def inputs(self, resources: Resources) -> dict[str, Any]:
-        from delt_exp.alignment.encoder import packaged_encoder
-        from delt_exp.identity import identity
+        from delt_exp.config.identity import identity
+        from delt_exp.model.encoder import packaged_encoder
 
         name = packaged_encoder() if self.encoder == "auto" else self.encoder
         if name in (None, "probe"):
@@ -66,7 +67,7 @@ class SentenceAlignment:
         return {"encoder": pretrained_fingerprint(name, self.revision)}
 
     def describer(self, resources: Resources) -> Callable[[Text], Arrays]:
-        from delt_exp.alignment.encoder import load_encoder, packaged_encoder, probe_encoder
+        from delt_exp.model.encoder import load_encoder, packaged_encoder, probe_encoder
 
         name = packaged_encoder() if self.encoder == "auto" else self.encoder
         if name in (None, "probe"):

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from delt_exp.alignment.base import Alignment, Arrays, Coefficient, Description, Resources, Text
+from delt_exp.alignment.base import Alignment, Arrays, Coefficient, Description, Text
+from delt_exp.config.identity import flat, identity
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest, read_json, write_json
-from delt_exp.identity import identity
-from delt_exp.store import Store
-from delt_exp.store_command import flat
+from delt_exp.resources import Resources
+from delt_exp.store.store import Store
 
 
 @dataclass(frozen=True)

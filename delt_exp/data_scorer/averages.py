@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from delt_exp.data_scorer.windows import buckets, windows_of
+from delt_exp.corpus.tokens import Tokens
+from delt_exp.corpus.windows import buckets, windows_of
 from delt_exp.runtime import Runtime
-from delt_exp.tokens import Tokens
 
 
 def average_over_positions(

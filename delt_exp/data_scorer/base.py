@@ -7,10 +7,10 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.cost import ModelSize, PhaseCost
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
-from delt_exp.tokens import Tokens
 
 
 class Fitted(Protocol):

@@ -10,7 +10,8 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from delt_exp.checks import check_choice
+from delt_exp.config.checks import check_choice
+from delt_exp.corpus.draws import seed_for
 from delt_exp.data_scorer.annotated import Annotated, prepare, split
 from delt_exp.data_scorer.documents import AnnotatedDocuments
 from delt_exp.data_scorer.evidence import write_evidence
@@ -18,9 +19,8 @@ from delt_exp.data_scorer.fitted import PRECISIONS, FittedScorer, Reading, save_
 from delt_exp.data_scorer.model import RegressionModule
 from delt_exp.data_scorer.regression import Regression
 from delt_exp.data_scorer.regressor import Regressor
-from delt_exp.draws import seed_for
 from delt_exp.errors import ConfigError
-from delt_exp.model.pretrained import position_limit
+from delt_exp.pretrained.loading import position_limit
 from delt_exp.progress import Task, track
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime, quiet

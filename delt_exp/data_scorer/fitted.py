@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.averages import average_over_positions
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.files import digest, file_sha256, read_json, written_aside
-from delt_exp.model.pretrained import load_base_model
+from delt_exp.pretrained.loading import load_base_model
 from delt_exp.runtime import Runtime
-from delt_exp.tokens import Tokens
 
 PRECISIONS = ("32-true", "bf16-mixed")
 

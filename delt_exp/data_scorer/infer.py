@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.base import Fitted
+from delt_exp.distributed.ranks import Ranks, SingleProcess
 from delt_exp.errors import ConfigError, StoreError
 from delt_exp.files import read_json, write_json, written_aside
-from delt_exp.lqs.ranks import Ranks, SingleProcess
 from delt_exp.progress import say, track
 from delt_exp.runtime import Runtime
-from delt_exp.tokens import Tokens
 
 SHARD_DOCUMENTS = 4096
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.base import DataScorer
 from delt_exp.data_scorer.infer import predict
-from delt_exp.lqs.ranks import ProcessGroup
-from delt_exp.processes import join_group, run_in_processes
+from delt_exp.distributed.processes import join_group, run_in_processes
+from delt_exp.distributed.ranks import ProcessGroup
 from delt_exp.runtime import Runtime
-from delt_exp.tokens import Tokens
 
 
 def run_inference(

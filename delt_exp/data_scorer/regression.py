@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from numpy.typing import ArrayLike
 
-from delt_exp.checks import check_integer, check_number
+from delt_exp.config.checks import check_integer, check_number
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.cost import ModelSize, PhaseCost, forward_cost, training_cost
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.recipe import Network
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
-from delt_exp.tokens import Tokens
 
 if TYPE_CHECKING:
     from delt_exp.data_scorer.fitted import FittedScorer

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from delt_exp.data_scorer.windows import Batch
+from delt_exp.corpus.windows import Batch
 
 
 class Regressor(nn.Module):

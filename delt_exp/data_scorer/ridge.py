@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from delt_exp.checks import check_choice, check_integer, check_number
+from delt_exp.config.checks import check_choice, check_integer, check_number
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.cost import ModelSize, PhaseCost, forward_cost
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime, quiet
-from delt_exp.tokens import Tokens
 
 if TYPE_CHECKING:
     from delt_exp.data_scorer.annotated import Annotated

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from delt_exp.checks import check_integer
+from delt_exp.config.checks import check_integer
 from delt_exp.dataset.base import Document, EmptyFile
 from delt_exp.dataset.compression import opened
 from delt_exp.errors import ConfigError, DataError

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from delt_exp.checks import check_integer
+from delt_exp.config.checks import check_integer
 from delt_exp.dataset.base import Dataset, Document, EmptyFile
 from delt_exp.dataset.files import check_limit
 from delt_exp.errors import ConfigError

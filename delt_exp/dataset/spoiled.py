@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from delt_exp.checks import check_integer, check_number
+from delt_exp.config.checks import check_integer, check_number
+from delt_exp.corpus.draws import generator
 from delt_exp.dataset.base import Dataset, Document, EmptyFile
-from delt_exp.draws import generator
 from delt_exp.errors import DataError
 from delt_exp.files import digest
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from string import Formatter
 
-from delt_exp.checks import check_flag
+from delt_exp.config.checks import check_flag
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DataError
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from delt_exp.checks import check_choice
+from delt_exp.config.checks import check_choice
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.files import FileDataset, lines
 

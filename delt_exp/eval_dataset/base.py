@@ -6,11 +6,11 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus import Corpus
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.runtime import Runtime
-from delt_exp.stages import TrainedModel
-from delt_exp.store import Store
+from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.trainer.train import TrainedModel
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def loaded_network(subject: Subject, runtime: Runtime) -> Iterator[Any]:
     """Load the subject's network on the runtime's device, in float32 and evaluation mode; its memory is freed after."""
     import torch
 
-    from delt_exp.model.pretrained import load_causal_lm
+    from delt_exp.pretrained.loading import load_causal_lm
 
     network = load_causal_lm(subject.model.pretrained)
     try:

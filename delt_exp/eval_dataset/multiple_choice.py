@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_flag, check_integer
-from delt_exp.corpus import Corpus
+from delt_exp.config.checks import check_flag, check_integer
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.corpus.stages import corpus_stage
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.eval_dataset.base import Measure, Subject
@@ -22,8 +23,7 @@ from delt_exp.eval_dataset.local_task import Example, LocalTask
 from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.files import digest, read_json
 from delt_exp.runtime import Runtime
-from delt_exp.stages import corpus_stage
-from delt_exp.store import Store
+from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus import Corpus, CorpusSettings
+from delt_exp.corpus.corpus import Corpus, CorpusSettings
+from delt_exp.corpus.stages import corpus_stage, text_stage
+from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
 from delt_exp.eval_dataset.base import Measure, Subject
 from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
 from delt_exp.files import read_json
 from delt_exp.runtime import Runtime
-from delt_exp.scorer.base import TokenizedCorpus
-from delt_exp.stages import corpus_stage, text_stage
-from delt_exp.store import Store
+from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 
 WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=False)

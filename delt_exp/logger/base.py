@@ -5,30 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from delt_exp.config.run_name import RunInfo
+
 if TYPE_CHECKING:
-    from delt_exp.study.report import Findings
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """Who is running: `name` is also the folder's name, `id` a hash of the resolved configuration.
-
-    choices: option chosen in each config group. group: study or sweep the run belongs to, None for a single run.
-    arm: its label in each dimension that its study varies, empty outside a study.
-    """
-
-    name: str
-    id: str
-    folder: Path
-    config: Mapping[str, Any]
-    choices: Mapping[str, str]
-    group: str | None
-    arm: Mapping[str, str]
-
-    @property
-    def title(self) -> str:
-        """What tells the run apart from others of its study; its name outside a study."""
-        return " · ".join([*self.arm.values(), f"s{self.config['seed']}"]) if self.arm else self.name
+    from delt_exp.report.findings import Findings
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from delt_exp.logger.base import RunInfo
+from delt_exp.config.run_name import RunInfo
 
 
 @dataclass(frozen=True)

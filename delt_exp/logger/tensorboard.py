@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from delt_exp.config.run_name import RunInfo
 from delt_exp.errors import DependencyError
-from delt_exp.logger.base import RunInfo, StudyInfo
+from delt_exp.logger.base import StudyInfo
 from delt_exp.logger.contents import HISTOGRAM_BINS, pictures, read_scores, scalars
-from delt_exp.study.tables import as_markdown
+from delt_exp.report.tables import as_markdown
 
 
 @dataclass

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from delt_exp.draws import seed_for
+from delt_exp.corpus.draws import seed_for
 from delt_exp.errors import ConfigError
-from delt_exp.model.pretrained import POSITION_SETTINGS, position_limit
+from delt_exp.pretrained.loading import POSITION_SETTINGS, position_limit
 from delt_exp.tokenizer.base import Tokenizer
 
 ALWAYS_CAUSAL = ("gpt2", "gpt_neox", "llama", "mistral", "olmo2", "opt", "phi3", "qwen2", "qwen3")
@@ -39,7 +39,7 @@ class FreshNetwork:
         """Accept any tokenizer, as the vocabulary is made to fit; raises ConfigError for a network that reads ahead."""
         if self.architecture in ALWAYS_CAUSAL:  # spares the import of `transformers` as below
             return
-        from delt_exp.model.weights import refuse_reading_ahead
+        from delt_exp.pretrained.weights import refuse_reading_ahead
 
         refuse_reading_ahead(self.make(tokenizer, seed=0), self.architecture)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from delt_exp.errors import ConfigError
-from delt_exp.model.pretrained import (
+from delt_exp.pretrained.loading import (
     check_ids,
     check_weights,
     load_causal_lm,

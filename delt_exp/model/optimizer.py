@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from delt_exp.checks import check_number
+from delt_exp.config.checks import check_number
 
 if TYPE_CHECKING:
     import torch

@@ -7,13 +7,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_integer, check_number
+from delt_exp.config.checks import check_integer, check_number
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
-from delt_exp.plan import Plan, PlanSettings, make_plan
 from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.tokens import Tokens
+from delt_exp.trainer.plan import Plan, PlanSettings, make_plan
 
 
 class Network(Protocol):

@@ -15,10 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from delt_exp.plan import IGNORED
+from delt_exp.corpus.tokens import IGNORED, Tokens
 from delt_exp.progress import track
 from delt_exp.runtime import Runtime
-from delt_exp.tokens import Tokens
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_integer
+from delt_exp.config.checks import check_integer
 from delt_exp.orderer.sorting import sorting
 
 

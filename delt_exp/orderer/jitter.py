@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_integer
-from delt_exp.draws import generator
+from delt_exp.config.checks import check_integer
+from delt_exp.corpus.draws import generator
 from delt_exp.orderer import Orderer
 
 

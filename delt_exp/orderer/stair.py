@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_integer, check_number
+from delt_exp.config.checks import check_integer, check_number
 from delt_exp.orderer.folding import fold
 from delt_exp.orderer.sorting import sorting
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from delt_exp.tokenizer.base import Tokenizer
 
 if TYPE_CHECKING:
-    from delt_exp.alignment.base import Resources
+    from delt_exp.resources import Resources
 
 
 @dataclass(frozen=True, eq=False)

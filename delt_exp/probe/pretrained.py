@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from delt_exp.corpus import Corpus
-from delt_exp.model.pretrained import check_ids, check_model, load_causal_lm, position_limit, pretrained_fingerprint
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.pretrained.loading import check_ids, check_model, load_causal_lm, position_limit, pretrained_fingerprint
 from delt_exp.probe.base import ProbeModel
 from delt_exp.tokenizer.hf import HfTokenizer
 
 if TYPE_CHECKING:
-    from delt_exp.alignment.base import Resources
+    from delt_exp.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PretrainedProbe:
         return {}
 
     def prepare(self, resources: "Resources") -> ProbeModel:
-        from delt_exp.stages import tokenizer_stage
+        from delt_exp.corpus.stages import tokenizer_stage
 
         network = load_causal_lm(self.name, self.revision)
         no_corpus = Corpus(Path())  # a pretrained tokenizer reads none

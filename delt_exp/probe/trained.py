@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from delt_exp.checks import check_integer
-from delt_exp.corpus import CorpusSettings
+from delt_exp.config.checks import check_integer
+from delt_exp.corpus.corpus import CorpusSettings
+from delt_exp.corpus.draws import seed_for, shuffled_rows
 from delt_exp.dataset.base import Dataset
-from delt_exp.draws import seed_for, shuffled_rows
 from delt_exp.model.recipe import Recipe
-from delt_exp.plan import PlanSettings
 from delt_exp.probe.base import ProbeModel
 from delt_exp.tokenizer.base import TokenizerMaker
+from delt_exp.trainer.plan import PlanSettings
 
 if TYPE_CHECKING:
-    from delt_exp.alignment.base import Resources
+    from delt_exp.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class TrainedProbe:
         return {"probe_precision": resources.trainer.resolved_precision()}
 
     def prepare(self, resources: "Resources") -> ProbeModel:
-        from delt_exp.model.pretrained import load_causal_lm
-        from delt_exp.stages import corpus_stage, tokenizer_stage, tokens_stage, training_stage
-        from delt_exp.train import TrainJob
+        from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
+        from delt_exp.pretrained.loading import load_causal_lm
+        from delt_exp.trainer.train import TrainJob, training_stage
 
         store = resources.store
         corpus = corpus_stage(store, self.dataset, CorpusSettings(max_document_chars=None, drop_duplicates=True))

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.cost import ModelSize, PhaseCost
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.tokens import Tokens
 
 
 @dataclass(frozen=True, eq=False)

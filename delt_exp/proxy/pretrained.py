@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.cost import ModelSize, PhaseCost, model_size
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.model.pretrained import (
+from delt_exp.pretrained.loading import (
     check_ids,
     check_model,
     load_causal_lm,
@@ -20,7 +21,6 @@ from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.tokenizer.hf import HfTokenizer
-from delt_exp.tokens import Tokens
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PretrainedProxy:
         return pretrained_fingerprint(self.name, self.revision)
 
     def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
-        from delt_exp.stages import tokenizer_stage, tokens_stage
+        from delt_exp.corpus.stages import tokenizer_stage, tokens_stage
 
         network = load_causal_lm(self.name, self.revision)
         self._check_context(position_limit(network.config))

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from delt_exp.corpus.draws import seed_for, shuffled_rows
 from delt_exp.cost import ModelSize, PhaseCost, model_size, training_cost
-from delt_exp.draws import seed_for, shuffled_rows
 from delt_exp.errors import ConfigError
 from delt_exp.model.recipe import Recipe
-from delt_exp.plan import PlanSettings
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
+from delt_exp.trainer.plan import PlanSettings
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,8 @@ class TrainedProxy:
         return self.train_on == "target"
 
     def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
-        from delt_exp.model.pretrained import load_causal_lm
-        from delt_exp.stages import training_stage
-        from delt_exp.train import TrainJob
+        from delt_exp.pretrained.loading import load_causal_lm
+        from delt_exp.trainer.train import TrainJob, training_stage
 
         text = pool.target if self.train_on == "target" else pool.candidates
         if text is None:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.data_scorer.validation import doubt, in_words
-from delt_exp.overlap import overlap_sentences
 from delt_exp.report.numbers import compact, count, seconds, share, value
 
 Record = Mapping[str, Any]

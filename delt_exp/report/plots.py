@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from delt_exp.metrics_file import MetricsFile
 from delt_exp.report import numbers
 from delt_exp.report.fit_plot import fit
 from delt_exp.report.score_plots import Floats, along_order, by_source, by_source_inches, histogram
 from delt_exp.report.style import INK, KEPT, LINE, count_ticks, draw
+from delt_exp.trainer.metrics_file import MetricsFile
 
 
 def write_plots(folder: Path, record: Mapping[str, Any]) -> dict[str, Path]:

@@ -7,25 +7,13 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus import Corpus
+from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.cost import PhaseCost
+from delt_exp.quantity import Meaning
 from delt_exp.runtime import Runtime
-from delt_exp.scorer.table import Meaning
-from delt_exp.store import Store
+from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.tokens import Tokens
-from delt_exp.train import TrainerSettings
-
-
-@dataclass(frozen=True)
-class TokenizedCorpus:
-    """One corpus as texts and as token ids; row i of one is row i of the other."""
-
-    corpus: Corpus
-    tokens: Tokens
-
-    def __len__(self) -> int:
-        return len(self.corpus)
+from delt_exp.trainer.settings import TrainerSettings
 
 
 @dataclass(frozen=True)

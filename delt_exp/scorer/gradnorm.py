@@ -6,12 +6,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_integer
+from delt_exp.config.checks import check_integer
 from delt_exp.cost import FORWARD_BACKWARD, PhaseCost
 from delt_exp.proxy.base import Proxy
+from delt_exp.quantity import Meaning
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.table import Meaning
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class GradnormScorer:
         import torch
 
         from delt_exp.gradients.kernel import per_sample_norms
-        from delt_exp.lqs.documents import document_samples
-        from delt_exp.lqs.samples import micro_batches
         from delt_exp.progress import track
+        from delt_exp.scorer.lqs.documents import document_samples
+        from delt_exp.scorer.lqs.samples import micro_batches
 
         proxy = self.proxy.prepare(pool, runtime)
         device = torch.device(runtime.torch_device())

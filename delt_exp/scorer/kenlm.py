@@ -9,14 +9,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_flag
+from delt_exp.config.checks import check_flag
 from delt_exp.errors import ConfigError, DataError, DependencyError
 from delt_exp.files import digest, file_sha256
 from delt_exp.progress import track
+from delt_exp.quantity import Meaning
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.kenlm_text import CcNetText
-from delt_exp.scorer.table import Meaning
 
 Split = Callable[[str], list[str]]
 UNKNOWN = "<unk>"

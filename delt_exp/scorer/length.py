@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_choice, check_flag
+from delt_exp.config.checks import check_choice, check_flag
+from delt_exp.quantity import Meaning
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.table import Meaning
 
 
 @dataclass(frozen=True)

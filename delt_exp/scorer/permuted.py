@@ -6,13 +6,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_integer
+from delt_exp.config.checks import check_integer
+from delt_exp.corpus.draws import shuffled_rows
+from delt_exp.corpus.ranking import rank_ids
 from delt_exp.cost import PhaseCost
-from delt_exp.draws import shuffled_rows
-from delt_exp.ranking import rank_ids
+from delt_exp.quantity import Meaning
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
-from delt_exp.scorer.table import Meaning
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class PermutedScorer:
         return Meaning(f"permuted {base.name}", base.unit, base.better, explanation)
 
     def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
-        from delt_exp.stages import scores_stage
+        from delt_exp.scorer.stage import scores_stage
 
         table = scores_stage(
             pool.store, self.base, pool.candidates, pool.target, pool.tokenizer, pool.trainer, runtime

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from delt_exp.cost import PhaseCost, forward_cost
 from delt_exp.proxy.base import Proxy
+from delt_exp.quantity import Meaning
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.table import Meaning
 
 
 @dataclass(frozen=True)

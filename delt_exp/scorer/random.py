@@ -6,11 +6,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_integer
-from delt_exp.draws import uniform_per_id
+from delt_exp.config.checks import check_integer
+from delt_exp.corpus.draws import uniform_per_id
+from delt_exp.quantity import Meaning
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.table import Meaning
 
 FLOAT32_BITS = 24
 

@@ -4,25 +4,13 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.errors import DataError
 from delt_exp.files import digest, written_aside
-
-Direction = Literal["higher", "lower"]
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """What a score says: `name` for axes, `unit`, the direction that is better, and one explaining sentence."""
-
-    name: str
-    unit: str
-    better: Direction
-    explanation: str
+from delt_exp.quantity import Meaning
 
 
 @dataclass(frozen=True, eq=False)

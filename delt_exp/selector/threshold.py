@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_number
+from delt_exp.config.checks import check_number
+from delt_exp.corpus.ranking import check_table
 from delt_exp.errors import ConfigError
-from delt_exp.ranking import check_table
 
 
 def threshold(

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from delt_exp.config import build, plain
+from delt_exp.config.build import build, plain
 from delt_exp.dataset.files import FileDataset
 from delt_exp.errors import DataError, DeltError
 from delt_exp.files import digest

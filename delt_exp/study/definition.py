@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from delt_exp.checks import check_integer
+from delt_exp.config.checks import check_integer
 from delt_exp.errors import ConfigError
+from delt_exp.report.findings import StudyReport
 from delt_exp.study.forecast import Nominal
-from delt_exp.study.report import StudyReport
 
 Choice = Any
 """An option of a config group, or the value of a key; or {label: [override, ...]}, several overrides under one name."""

@@ -9,16 +9,16 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from delt_exp.checks import check_number
+from delt_exp.config.checks import check_number
 from delt_exp.dataset.spoiled import CLEAN
 from delt_exp.errors import DataError
+from delt_exp.report.findings import Figure, Findings, Ranged, Table
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import auc, auc_interval
 from delt_exp.statistics.families import Comparison, holm
 from delt_exp.statistics.paired import MetricArm
-from delt_exp.study.outcomes import compare_paired
+from delt_exp.study.comparison.outcomes import compare_paired
 from delt_exp.study.record import PlannedRun, StudyRecord
-from delt_exp.study.report import Figure, Findings, Ranged, Table
 
 ALL_KINDS = "all"
 Values = Mapping[tuple[str, str, str], Mapping[int, tuple[float, int]]]

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from omegaconf import DictConfig
 
-from delt_exp.checks import check_integer, check_number
-from delt_exp.config import plain
+from delt_exp.config.build import plain
+from delt_exp.config.checks import check_integer, check_number
+from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.cost import total
 from delt_exp.files import digest, read_json
-from delt_exp.scorer.base import TokenizedCorpus
 from delt_exp.tokenizer.base import Tokenizer
 
 # What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.
@@ -65,7 +65,7 @@ def outlook(configs: Sequence[DictConfig], runs_folder: Path) -> dict[str, Outlo
 
 def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, float]:
     """Return the GPU-hours of what is missing, by kind, evaluation not counted."""
-    from delt_exp.forecast import scoring_costs, training_costs
+    from delt_exp.dry_run import scoring_costs, training_costs
     from delt_exp.pipeline import build_components
 
     tokenizer = _NominalTokenizer(Path(), nominal.vocab_size)

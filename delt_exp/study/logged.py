@@ -4,11 +4,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from delt_exp.config import build, plain
+from delt_exp.config.build import build, plain
 from delt_exp.files import digest
 from delt_exp.logger.base import StudyInfo, StudyLogger
+from delt_exp.report.findings import Findings
 from delt_exp.study.record import StudyRecord
-from delt_exp.study.report import Findings
 
 
 def log_study(cfg: DictConfig, study: StudyRecord, findings: Findings) -> None:

@@ -5,10 +5,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from delt_exp.config import plain
+from delt_exp.config.build import plain
+from delt_exp.config.identity import differences
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import disk_errors, read_json, write_json
-from delt_exp.store_command import differences
 from delt_exp.study.account import Account
 
 FILE = "study.json"
@@ -34,7 +34,7 @@ class PlannedRun:
 class StudyRecord:
     """A study and its runs, finished or not.
 
-    settings: what its runs have in common, without what a study may vary (see `delt_exp.run_name.NOT_SCIENCE`).
+    settings: what its runs have in common, without what a study may vary (see `delt_exp.config.run_name.NOT_SCIENCE`).
     accounts: what each launch of its jobs cost, oldest first.
     """
 

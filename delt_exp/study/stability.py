@@ -6,13 +6,13 @@ from itertools import combinations
 
 import numpy as np
 
-from delt_exp.checks import check_number
+from delt_exp.config.checks import check_number
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.report.findings import Cell, Figure, Findings, Ranged, Table
 from delt_exp.statistics.paired import MetricArm
-from delt_exp.study.curves import BLUE_TO_RED
-from delt_exp.study.diagnosis import NOT_MEASURED, Scores, agree, scores_of
+from delt_exp.study.comparison.diagnosis import NOT_MEASURED, Scores, agree, scores_of
+from delt_exp.study.figures import BLUE_TO_RED
 from delt_exp.study.record import PlannedRun, StudyRecord
-from delt_exp.study.report import Cell, Figure, Findings, Ranged, Table
 
 SEED = "seed"
 Agreement = tuple[float, float]

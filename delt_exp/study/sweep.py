@@ -10,10 +10,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict
 
-from delt_exp.config import build, check_keys, plain
+from delt_exp.config.build import build, check_keys, plain
+from delt_exp.config.run_name import common_settings, group_name
 from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.progress import say, track
-from delt_exp.run_name import common_settings, group_name
 from delt_exp.study.account import Account, account
 from delt_exp.study.data import missing_files, summary
 from delt_exp.study.definition import Job, Study, at_seed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus import Corpus
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.dataset.base import Part
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest, file_sha256, read_json, write_json

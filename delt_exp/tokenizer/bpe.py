@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from delt_exp.corpus import Corpus
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.dataset.base import Dataset, joined
 from delt_exp.errors import ConfigError
 from delt_exp.tokenizer.base import END_OF_TEXT, save_tokenizer, wrap

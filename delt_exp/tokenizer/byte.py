@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from delt_exp.corpus import Corpus
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.tokenizer.base import END_OF_TEXT, save_tokenizer, wrap
 
 

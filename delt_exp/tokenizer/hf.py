@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from delt_exp.checks import check_choice
-from delt_exp.corpus import Corpus
+from delt_exp.config.checks import check_choice
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.errors import ConfigError
-from delt_exp.model.pretrained import load_pretrained, pretrained_fingerprint
+from delt_exp.pretrained.loading import load_pretrained, pretrained_fingerprint
 from delt_exp.tokenizer.base import BEGINS, save_tokenizer, special_tokens
 from delt_exp.tokenizer.chat import PLAIN_TEMPLATE
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from delt_exp.alignment.heatmap import cluster_order, write_heatmap
-from delt_exp.scorer.table import Meaning
+from delt_exp.quantity import Meaning
 
 
 def test_similar_rows_stand_beside_each_other():

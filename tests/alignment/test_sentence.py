@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from delt_exp.alignment import encoder as encoder_module
 from delt_exp.alignment.sentence import SentenceAlignment
 from delt_exp.alignment.table import coefficients
 from delt_exp.errors import ConfigError, DependencyError
+from delt_exp.model import encoder as encoder_module
 from tests.alignment.tiny import make_resources, make_text, sentences, tiny_probe
 from tests.helpers import RUNTIME
 

@@ -9,7 +9,7 @@ import pytest
 from delt_exp.alignment.base import Coefficient, Text
 from delt_exp.alignment.table import coefficients, matrix
 from delt_exp.errors import DataError
-from delt_exp.scorer.table import Meaning
+from delt_exp.quantity import Meaning
 from tests.alignment.tiny import make_resources, make_text
 
 CALLS: list[str] = []

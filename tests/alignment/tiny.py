@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from delt_exp.alignment.base import Resources, Text
-from delt_exp.alignment.task2vec import Task2VecAlignment
+from delt_exp.alignment.base import Text
+from delt_exp.alignment.task2vec.metric import Task2VecAlignment
 from delt_exp.probe.trained import TrainedProbe
-from delt_exp.store import Store
+from delt_exp.resources import Resources
+from delt_exp.store.store import Store
 from delt_exp.tokenizer.byte import ByteTokenizer
 from tests.helpers import RUNTIME, TRAINER, ListDataset, make_byte_tokenizer, make_corpus, new_folder, tiny_recipe
 

@@ -8,12 +8,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer import infer
 from delt_exp.data_scorer.fitted import FittedScorer, Reading
 from delt_exp.data_scorer.infer import predict
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.runtime import Runtime
-from delt_exp.tokens import Tokens
 
 
 class Body(nn.Module):

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
-from delt_exp.config import build
+from delt_exp.config.build import build
 from delt_exp.dataset.base import joined
 from delt_exp.dataset.mixture import Mixture
 from delt_exp.errors import ConfigError

@@ -6,7 +6,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from delt_exp.eval_dataset.base import Subject
-from delt_exp.stages import TrainedModel
+from delt_exp.trainer.train import TrainedModel
 from tests.helpers import make_byte_tokenizer, make_corpus
 
 VOCAB = 257  # bytes and the end-of-text token

@@ -10,10 +10,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 
-from delt_exp.config import build, plain
+from delt_exp.config.build import build, plain
 from delt_exp.eval_dataset.multiple_choice import Benchmark, HubTasks
 from delt_exp.eval_dataset.text_loss import TextLoss
-from delt_exp.store import Store
+from delt_exp.store.store import Store
 from tests.eval_dataset.subjects import make_subject
 from tests.helpers import RUNTIME
 

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 from delt_exp.errors import ConfigError, DataError, DependencyError
 from delt_exp.eval_dataset.local_task import ChoiceTask, CompletionTask, ContextTask
 from delt_exp.eval_dataset.multiple_choice import HubTasks, LocalTasks
-from delt_exp.store import Store
+from delt_exp.store.store import Store
 from tests.eval_dataset.subjects import VOCAB, make_subject
 from tests.helpers import RUNTIME
 

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from delt_exp.logger.base import RunInfo, StudyInfo
-from delt_exp.study.report import Figure, Findings, Ranged, Table
+from delt_exp.config.run_name import RunInfo
+from delt_exp.logger.base import StudyInfo
+from delt_exp.report.findings import Figure, Findings, Ranged, Table
 
 SCORES = np.array([0.0, 1.0, 1.0, 4.0], np.float32)
 CHOICES = {

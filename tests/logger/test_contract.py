@@ -8,7 +8,7 @@ import hydra
 import pytest
 from hydra.utils import get_class
 
-from delt_exp.config import build, plain
+from delt_exp.config.build import build, plain
 from delt_exp.logger.base import StudyLogger
 from tests.logger.run_folder import RECORD, ROWS, make_run, make_study
 

@@ -8,17 +8,17 @@ from tokenizers import Tokenizer as RustTokenizer
 from tokenizers import models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from delt_exp.corpus.stages import text_stage
 from delt_exp.cost import model_size
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.hf import PretrainedNetwork
-from delt_exp.model.pretrained import position_limit
+from delt_exp.pretrained.loading import position_limit
 from delt_exp.proxy.pretrained import PretrainedProxy
-from delt_exp.stages import text_stage
-from delt_exp.store import Store
+from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.tokenizer.hf import HfTokenizer
 from tests.helpers import RUNTIME, make_corpus, make_pool, new_folder
-from tests.model.folders import SOUND, make_network, renamed, rewrite, saved
+from tests.pretrained.folders import SOUND, make_network, renamed, rewrite, saved
 from tests.runs import command, records, write_texts
 
 WORDS = ["<unk>", "</s>", "fold", "sort", "train", "loss"]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from delt_exp.files import write_json
-from delt_exp.metrics_file import MetricsFile
+from delt_exp.trainer.metrics_file import MetricsFile
 
 LEVELS = ("0.0", "0.05", "0.25", "0.5", "0.75", "0.95", "1.0")
 

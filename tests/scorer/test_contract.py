@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from hydra.utils import get_class
 
-from delt_exp.config import build, plain
-from delt_exp.identity import identity
-from delt_exp.scorer.table import Meaning, ScoreTable
+from delt_exp.config.build import build, plain
+from delt_exp.config.identity import identity
+from delt_exp.quantity import Meaning
+from delt_exp.scorer.table import ScoreTable
 from tests.helpers import RUNTIME, make_pool, write_arpa
 
 CONF = Path(__file__).parents[2] / "conf"

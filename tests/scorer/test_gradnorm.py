@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from delt_exp.lqs.documents import document_sample
-from delt_exp.model.module import SummedLoss, next_token_logits
-from delt_exp.plan import IGNORED
+from delt_exp.corpus.tokens import IGNORED
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.gradnorm import GradnormScorer
+from delt_exp.scorer.lqs.documents import document_sample
+from delt_exp.trainer.module import SummedLoss, next_token_logits
 from tests.helpers import RUNTIME, make_pool, tiny_recipe, words
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delt_exp.config import build
+from delt_exp.config.build import build
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DataError, DependencyError
 from delt_exp.scorer.kenlm import KenlmScorer

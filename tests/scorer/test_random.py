@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from delt_exp.draws import uniform_per_id
+from delt_exp.corpus.draws import uniform_per_id
 from delt_exp.errors import ConfigError
 from delt_exp.scorer.random import RandomScorer
 from tests.helpers import RUNTIME, make_pool

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delt_exp.errors import DataError
-from delt_exp.scorer.table import Meaning, ScoreTable
+from delt_exp.quantity import Meaning
+from delt_exp.scorer.table import ScoreTable
 
 LOSS = Meaning("mean token loss", "nats/token", "lower", "Low where the text is easy.")
 QUALITY = Meaning("quality", "none", "higher", "High where the text is good: «ünicode».")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from delt_exp.cli import main
+from delt_exp.cli.main import main
 from delt_exp.study.record import PlannedRun, StudyRecord, read_study
 from tests.helpers import words
 from tests.runs import FAST, write_jsonl

@@ -9,17 +9,16 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from delt_exp.cli import CONF
-from delt_exp.cli_help import options
-from delt_exp.config import build, construct, plain
-from delt_exp.corpus import CorpusSettings
+from delt_exp.cli.help import options
+from delt_exp.config.build import CONF, build, construct, plain
+from delt_exp.config.run_name import register_resolvers
+from delt_exp.corpus.corpus import CorpusSettings
+from delt_exp.corpus.overlap import words
+from delt_exp.corpus.stages import overlap_stage
 from delt_exp.files import digest
-from delt_exp.overlap import words
 from delt_exp.pipeline import evaluation_texts, read_corpora
-from delt_exp.run_name import register_resolvers
-from delt_exp.stages import overlap_stage
-from delt_exp.store import Store
-from delt_exp.study.alignment import Pair, is_diagonal
+from delt_exp.store.store import Store
+from delt_exp.study.alignment.pairs import Pair, is_diagonal
 from delt_exp.study.definition import at_seed
 
 DATA = Path(os.environ.get("DELT_DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))

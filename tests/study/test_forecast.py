@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from delt_exp.cli import CONF, main
-from delt_exp.config import build
+from delt_exp.cli.main import main
+from delt_exp.config.build import CONF, build
+from delt_exp.config.run_name import register_resolvers
 from delt_exp.errors import ConfigError
-from delt_exp.run_name import register_resolvers
 from delt_exp.study.forecast import Nominal, gpu_hours, outlook
 from tests.runs import FAST, write_texts
 

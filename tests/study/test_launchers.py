@@ -15,11 +15,12 @@ from hydra.types import HydraContext, RunMode
 from joblib import cpu_count
 from safetensors.numpy import load_file
 
-from delt_exp import cli_check
-from delt_exp.cli import CONF, main
-from delt_exp.cli_check import check_command
+from delt_exp.cli import check as cli_check
+from delt_exp.cli.check import check_command
+from delt_exp.cli.main import main
+from delt_exp.config.build import CONF
+from delt_exp.config.run_name import register_resolvers
 from delt_exp.errors import ConfigError, DependencyError
-from delt_exp.run_name import register_resolvers
 from delt_exp.study.record import read_study
 from tests.runs import FAST, records, write_texts
 from tests.study.small_study import result, run_study, times_computed, write_study_texts

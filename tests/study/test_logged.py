@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 import wandb
 
-from delt_exp.cli import main
-from delt_exp.metrics_file import MetricsFile
+from delt_exp.cli.main import main
 from delt_exp.study.record import read_study
+from delt_exp.trainer.metrics_file import MetricsFile
 from tests.helpers import words
-from tests.logger.wandb_reader import read_offline_run
+from tests.logger.wandb.reader import read_offline_run
 from tests.runs import write_jsonl
-from tests.study.test_comparison_run import SMALL
+from tests.study.comparison.test_run import SMALL
 
 # The second arm is trained by two processes.
 TWO_PROCESSES = "'trainer=ddp', 'trainer.accelerator=cpu', 'trainer.log_steps=1', 'trainer.num_workers=0'"

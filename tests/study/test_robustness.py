@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from delt_exp import train as train_module
 from delt_exp.errors import DataError
 from delt_exp.scorer.random import RandomScorer
-from delt_exp.store import Store
+from delt_exp.store.store import Store
 from delt_exp.study.record import read_study
+from delt_exp.trainer import train as train_module
 from tests.study.small_study import result, run_study, times_computed, write_study_texts
 
 LONG = ("training.max_tokens=2_560", "trainer.checkpoint_steps=5")  # 40 steps

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.report.findings import Ranged
 from delt_exp.study.record import PlannedRun, StudyRecord
-from delt_exp.study.report import Ranged
 from delt_exp.study.stability import StabilityReport
-from tests.study.comparison_studies import Planted, write_run
+from tests.study.comparison.studies import Planted, write_run
 
 REPORT = StabilityReport(dimensions=["proxy", "target"], overlap_ratio=0.5, alpha=0.05)
 UP = np.arange(40.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from delt_exp.cli import main
+from delt_exp.cli.main import main
 from delt_exp.errors import DataError
 from delt_exp.study.page import write_page
 from delt_exp.study.record import read_study

@@ -12,8 +12,8 @@ from hydra.utils import get_class
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from delt_exp.config import build, plain
-from delt_exp.identity import identity
+from delt_exp.config.build import build, plain
+from delt_exp.config.identity import identity
 from delt_exp.tokenizer.base import END_OF_TEXT, Tokenizer
 from tests.helpers import make_byte_tokenizer, make_corpus, new_folder
 

@@ -1,0 +1,1 @@
+"""Task2Vec embeddings of text and the alignment they give (arXiv 2501.08496)."""

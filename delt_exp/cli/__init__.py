@@ -1,0 +1,1 @@
+"""The command lines: `run.py`, and the tools that are called as `python -m delt_exp.NAME`."""

@@ -1,0 +1,143 @@
+"""How well texts fit each other, measured before anything is trained.
+
+    python -m delt_exp.alignment DATASET DATASET [DATASET ...] [KEY=VALUE ...]
+
+A DATASET is an option of conf/train_dataset or a .jsonl, .parquet or .txt file (also .jsonl.gz, .txt.gz). Two give the
+coefficient of training on the first for the second, with its interval; more give every pair, as a table and a clustered
+heat map; one gives its Task2Vec diversity. KEY=VALUE is as for run.py: alignment=ncd chooses the metric (task2vec, ncd,
+sentence, unigram, ngram), alignment.ncd.codec=lz4 a setting of it, corpora.NAME.max_documents=100 one of a dataset,
+where NAME is the option or the file's name without endings.
+"""
+
+import csv
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from delt_exp.alignment.align import Session, composed, open_session, with_default
+from delt_exp.alignment.base import Coefficient
+from delt_exp.alignment.table import Describer, TableRow, coefficients, matrix
+from delt_exp.alignment.task2vec.diversity import diversity
+from delt_exp.alignment.task2vec.metric import Task2VecAlignment
+from delt_exp.cli.check import check_command
+from delt_exp.config.build import CONF, build
+from delt_exp.errors import ConfigError, DataError, DeltError
+from delt_exp.files import digest, disk_errors, write_json, written_aside
+from delt_exp.runtime import quiet
+
+READERS = {".jsonl": "jsonl", ".parquet": "parquet", ".txt": "text"}
+
+
+def main() -> None:
+    """Run the command line."""
+    arguments = sys.argv[1:]
+    if {"--help", "-h"} & set(arguments) or not arguments:
+        print(__doc__)
+        raise SystemExit(0 if arguments else 1)
+    quiet()
+    try:
+        print(run(arguments))
+    except DeltError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def run(arguments: Sequence[str]) -> str:
+    """Return what the command prints; raises DeltError for what cannot be done."""
+    names = [text for text in arguments if "=" not in text]
+    flags = [name for name in names if name.startswith("-")]
+    if flags or not names:
+        wrong = f"there is no option {flags[0]!r}" if flags else "give at least one DATASET"
+        raise ConfigError(f"{wrong}; python -m delt_exp.alignment --help shows the usage")
+    chosen = [override for label, name in _labels(names).items() for override in _dataset_overrides(label, name)]
+    overrides = with_default([*chosen, *(text for text in arguments if "=" in text)])
+    check_command(CONF, overrides)
+    cfg = composed(overrides)
+    session = open_session(cfg, {label: build(node, f"corpora.{label}") for label, node in cfg.corpora.items()})
+    return (
+        _show_diversity(session)
+        if len(names) == 1
+        else _show_table(session, Path(cfg.output_dir).expanduser() / "alignment")
+    )
+
+
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """Return label -> DATASET; raises ConfigError when two have the same label."""
+    labels = {re.sub(r"\W", "_", Path(name).name.split(".")[0]) if _reader(name) else name: name for name in names}
+    if len(labels) < len(names):
+        raise ConfigError(f"two of {', '.join(names)} have the same name; rename a file or leave one out")
+    return labels
+
+
+def _reader(name: str) -> str | None:
+    """Return the option of conf/train_dataset that reads a file of this name, None for what is no such file."""
+    path = Path(name)
+    return READERS.get(Path(path.stem).suffix if path.suffix == ".gz" else path.suffix)
+
+
+def _dataset_overrides(label: str, name: str) -> list[str]:
+    reader = _reader(name)
+    if reader is None:
+        return [f"+train_dataset@corpora.{label}={name}"]
+    if not Path(name).exists():
+        raise DataError(f"there is no file {name}")
+    quoted = name.replace("\\", "\\\\").replace("'", "\\'")
+    return [f"+train_dataset@corpora.{label}={reader}", f"corpora.{label}.path='{quoted}'"]
+
+
+def _show_table(session: Session, folder: Path) -> str:
+    names = [*session.texts]
+    is_square = len(names) > 2
+    trained = names if is_square else names[:1]
+    evaluation = names if is_square else names[1:]
+    sides = [{name: session.texts[name] for name in side} for side in (trained, evaluation)]
+    rows = coefficients(session.alignment, sides[0], sides[1], session.resources)
+    place = _write(session, rows, folder, with_picture=is_square)
+    meaning = session.alignment.meaning
+    title = f"{meaning.name} [{meaning.unit}], training text -> evaluation text, with 95 % interval"
+    lines = [
+        f"{r.train} -> {r.evaluation}: {_show(Coefficient(r.value, r.low, r.high, r.without_interval))}" for r in rows
+    ]
+    return "\n".join([title, *lines, f"table, settings{' and heat map' * is_square}: {place}"])
+
+
+def _write(session: Session, rows: Sequence[TableRow], folder: Path, *, with_picture: bool) -> Path:
+    """Write the files of a table into a folder named after settings and texts, and return it."""
+    settings = Describer(session.alignment, session.resources).settings
+    meaning = session.alignment.meaning
+    place = folder / digest(asdict(meaning), settings, {name: t.corpus.digest for name, t in session.texts.items()})
+    with disk_errors(place):
+        place.mkdir(parents=True, exist_ok=True)
+        _write_csv(place / "coefficients.csv", rows)
+        write_json(place / "settings.json", {"meaning": asdict(meaning), "settings": settings})
+        if with_picture:
+            from delt_exp.alignment.heatmap import write_heatmap
+
+            write_heatmap(place / "heatmap.png", *matrix(rows), meaning)
+    return place
+
+
+def _show_diversity(session: Session) -> str:
+    if not isinstance(session.alignment, Task2VecAlignment):
+        raise ConfigError("one DATASET gives its diversity, which needs alignment=task2vec; give two to compare them")
+    ((label, text),) = session.texts.items()
+    found = diversity(session.alignment, text, session.resources)
+    bounds = f"between {found.lower:.4f} (one token) and {found.upper:.4f} (random tokens)"
+    return f"Task2Vec diversity of {label}: {_show(found.coefficient)}, {bounds}"
+
+
+def _show(c: Coefficient) -> str:
+    if c.low is None or c.high is None:
+        return f"{c.value:.4f}" + (f" (no interval: {c.without_interval})" if c.without_interval else "")
+    return f"{c.value:.4f} [{c.low:.4f}, {c.high:.4f}]"
+
+
+def _write_csv(path: Path, rows: Sequence[TableRow]) -> None:
+    with written_aside(path) as aside, aside.open("w", newline="") as file:
+        records: list[Mapping[str, Any]] = [asdict(row) for row in rows]
+        writer = csv.DictWriter(file, list(records[0]))
+        writer.writeheader()
+        writer.writerows(records)

@@ -1,0 +1,153 @@
+"""`python -m delt_exp.store`: what the store holds, why a stage was not reused, and how to free space."""
+
+import argparse
+import re
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from delt_exp.config.identity import differences
+from delt_exp.errors import ConfigError, DeltError
+from delt_exp.files import read_json
+from delt_exp.store.store import ENTRY
+
+UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stage; `used` is when a run last needed it, in seconds since the epoch.
+
+    A key that ends in `.work` is unfinished, one that ends in `.damaged` has no readable entry.json.
+    """
+
+    stage: str
+    key: str
+    path: Path
+    inputs: Mapping[str, Any]
+    num_bytes: int
+    build_seconds: float
+    used: float
+
+
+def entries(root: Path) -> list[Entry]:
+    """Return all stages under a store's root, least recently used first."""
+    return sorted((_entry(folder) for folder in root.glob("*/*/")), key=lambda entry: entry.used)
+
+
+def _entry(path: Path) -> Entry:
+    num_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and file.name != ENTRY)
+    if path.suffix == ".work":
+        return Entry(path.parent.name, path.name, path, {}, num_bytes, 0.0, path.stat().st_mtime)
+    try:
+        value = read_json(path / ENTRY)
+        seconds, inputs = value["cost"]["build_seconds"], value["inputs"]
+    except (OSError, ValueError, KeyError):
+        return Entry(path.parent.name, f"{path.name}.damaged", path, {}, num_bytes, 0.0, path.stat().st_mtime)
+    return Entry(value["stage"], path.name, path, inputs, num_bytes, seconds, (path / ENTRY).stat().st_mtime)
+
+
+def explain(root: Path, key: str) -> str:
+    """Return how a stage differs from its nearest relatives: the reason why none of them was reused.
+
+    Raises ConfigError when no stage, or more than one, begins with `key`.
+    """
+    everything = entries(root)
+    chosen = [entry for entry in everything if entry.key.startswith(key)]
+    if len(chosen) != 1:
+        raise ConfigError(f"{len(chosen)} stages begin with {key!r}; `python -m delt_exp.store list` shows the keys")
+    relatives = [e for e in everything if e.stage == chosen[0].stage and e.key != chosen[0].key]
+    relatives.sort(key=lambda e: len(differences(e.inputs, chosen[0].inputs)))
+    lines = [f"{chosen[0].stage}/{chosen[0].key}"]
+    for relative in relatives[:3]:
+        lines.append(f"\nnot {relative.key}, because these inputs differ ({relative.key} -> {chosen[0].key}):")
+        lines += [f"  {line}" for line in differences(relative.inputs, chosen[0].inputs)]
+    return "\n".join(lines if relatives else [*lines, f"there is no other {chosen[0].stage} stage"])
+
+
+def free(root: Path, *, unused_days: float | None, max_bytes: float | None) -> list[Entry]:
+    """Remove stages not used for `unused_days`, then the least recently used until the rest fits `max_bytes`.
+
+    Returns what was removed; a stage that a process is computing stays.
+    """
+    everything = entries(root)
+    oldest = time.time() - unused_days * DAY_SECONDS if unused_days is not None else float("-inf")
+    size = sum(entry.num_bytes for entry in everything)
+    removed = []
+    for entry in everything:
+        too_old, too_large = entry.used < oldest, max_bytes is not None and size > max_bytes
+        if (too_old or too_large) and _remove(entry.path):
+            removed.append(entry)
+            size -= entry.num_bytes
+    return removed
+
+
+def _remove(path: Path) -> bool:
+    try:
+        with FileLock(path.with_name(f"{path.name.removesuffix('.work')}.lock"), timeout=0):
+            trash = path.with_name(f"{path.name}.trash")
+            path.rename(trash)  # gone in one step for everyone who looks
+            shutil.rmtree(trash)
+    except Timeout:
+        return False
+    return True
+
+
+def parse_bytes(text: str) -> float:
+    """Return the number of bytes of a text such as 500M or 2.5G (powers of ten)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text.upper())
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 500M or 2.5G")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def show_bytes(num_bytes: float) -> str:
+    """Return a size in the largest unit that leaves at least 1."""
+    unit = max((u for u, factor in UNITS.items() if num_bytes >= factor), key=lambda u: UNITS[u], default="")
+    return f"{num_bytes / UNITS[unit]:.1f} {unit}B" if unit else f"{num_bytes:.0f} B"
+
+
+def _table(listed: Sequence[Entry]) -> str:
+    lines = [f"{'stage':<11}{'key':<26}{'size':>10}{'computed in':>13}{'last used':>13}"]
+    for e in listed:
+        days = (time.time() - e.used) / DAY_SECONDS
+        lines.append(
+            f"{e.stage:<11}{e.key:<26}{show_bytes(e.num_bytes):>10}{e.build_seconds:>11.1f} s{days:>8.1f} d ago"
+        )
+    return "\n".join([*lines, f"{len(listed)} stages, {show_bytes(sum(e.num_bytes for e in listed))}"])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m delt_exp.store", description=__doc__)
+    parser.add_argument("--root", type=Path, default=Path("outputs/store"), help="folder of the store (%(default)s)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="every finished stage with size, cost and last use")
+    commands.add_parser("explain", help="which inputs keep a stage apart from similar ones").add_argument("key")
+    freeing = commands.add_parser("free", help="remove what was not used for long, or what does not fit")
+    freeing.add_argument("--unused-days", type=float, help="remove stages not used for so many days")
+    freeing.add_argument("--max-size", type=parse_bytes, help="then remove the least recently used down to this: 20G")
+    options = parser.parse_args(arguments)
+    try:
+        print(_run(options))
+    except DeltError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _run(options: argparse.Namespace) -> str:
+    if options.command == "list":
+        return _table(entries(options.root))
+    if options.command == "explain":
+        return explain(options.root, options.key)
+    if options.unused_days is None and options.max_size is None:
+        raise ConfigError("say what to free: --unused-days DAYS, --max-size SIZE, or both")
+    removed = free(options.root, unused_days=options.unused_days, max_bytes=options.max_size)
+    return f"removed:\n{_table(removed)}"

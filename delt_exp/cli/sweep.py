@@ -1,0 +1,56 @@
+"""A sweep of `-m` without a study: every run is started, those that fail are told in one line each.
+
+`output_dir/sweeps/NAME` keeps what the sweep was: `multirun.yaml`, its configuration, and `sweep.json`, what it varies.
+NAME is `name`, or made of the command: repeated, it is the same sweep.
+"""
+
+from collections.abc import Sequence
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from delt_exp.cli.run_info import sweep_file
+from delt_exp.files import digest, write_json, written_aside
+from delt_exp.progress import say
+from delt_exp.study.sweep import all_composed, failure, launched
+
+
+def sweep_runs(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str]) -> list[JobReturn]:
+    """Launch every combination of the arguments and return what the launcher returned.
+
+    All configurations are composed before the first run. A failed run does not stop the others; they are named at the
+    end, and the command leaves with status 1. Raises DeltError when a run ends without a result.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
+    commands = [list(job) for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+    list(all_composed(cfg, loader, commands))
+    varied = [override.get_key_element() for override in overrides if override.is_sweep_override()]
+    name = str(cfg.name) if cfg.name is not None else f"sweep-{digest(sorted(arguments))[:8]}"
+    if not cfg.dry_run:
+        _write(cfg, name, varied)
+    with open_dict(cfg):  # every run learns by this which sweep it belongs to
+        quoted = name.replace("'", "\\'")
+        cfg.hydra.overrides.hydra.append(f"hydra.job.name='{quoted}'")
+    returns = launched(launcher, commands)
+    failed = [(command, failure(result)) for command, result in zip(commands, returns, strict=True)]
+    told = [(command, error) for command, error in failed if error is not None]
+    for command, error in told:
+        say(f"failed: {' '.join(text for text in command if text.split('=')[0] in varied)}\n  {error}")
+    if told:
+        say(f"{len(told)} of {len(commands)} runs failed; the same command computes only what is missing")
+        raise SystemExit(1)
+    return returns
+
+
+def _write(cfg: DictConfig, name: str, varied: Sequence[str]) -> None:
+    """Write what the sweep is, where those of other commands are not."""
+    file = sweep_file(cfg, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(file.with_name("multirun.yaml")) as aside:
+        OmegaConf.save(cfg, aside)
+    write_json(file, {"varied": list(varied)})

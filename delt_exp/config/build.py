@@ -1,0 +1,139 @@
+"""The one place where configuration becomes objects."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from delt_exp.errors import ConfigError, DeltError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+import importlib
+import inspect
+import shlex
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import TypeVar, Union, get_args, get_origin, get_type_hints
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+ALLOWED_PREFIX = "delt_exp."
+SIMPLE = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+T = TypeVar("T")
+
+
+def plain(node: Any) -> Any:
+    """Return a config node as resolved dicts and lists, `~/` at the beginning of a path as the home folder.
+
+    A text with a brace is a template and no path.
+
+    Raises on missing values.
+    """
+    if isinstance(node, DictConfig | ListConfig):
+        return _at_home(OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
+    return node
+
+
+def _at_home(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _at_home(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_at_home(item) for item in value]
+    is_path = isinstance(value, str) and value.startswith("~/") and "{" not in value
+    return os.path.expanduser(value) if is_path else value
+
+
+def build(node: Any, place: str = "") -> Any:
+    """Return the object (or, with `_partial_`, the function) that a config node describes.
+
+    place: the node's key, for messages. Raises ConfigError for a setting of the wrong type or value, and for a target
+    outside this package, at any depth: a config file cannot run other code.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    settings = plain(node)
+    check_keys(settings, place)
+    try:
+        return instantiate(settings, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, DeltError):
+            raise error.__cause__ from error
+        raise ConfigError(f"{place}: {error.__cause__ or error}") from error
+
+
+def construct(cls: type[T], node: Any, place: str) -> T:
+    """Return `cls` with the settings of a config node that names no target; raises ConfigError for a wrong type."""
+    settings = plain(node)
+    known = {field.name for field in fields(cls) if field.init}  # type: ignore[arg-type]
+    if set(settings) != known:
+        wrong = sorted(set(settings) ^ known)[0]
+        raise ConfigError(
+            f"{place}.{wrong} is {'unknown' if wrong in settings else 'missing'}; keys: {', '.join(known)}"
+        )
+    _check_types(cls, settings, place)
+    return cls(**settings)
+
+
+def check_keys(value: Any, place: str) -> None:
+    """Raise ConfigError for a key that a component at any depth does not have, or a value of the wrong type."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            target = _locate(value["_target_"])
+            _check_keys(target, value, place)
+            _check_types(target, value, place)
+        for key, item in value.items():
+            check_keys(item, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            check_keys(item, f"{place}[{index}]")
+
+
+def _check_keys(target: Any, settings: Mapping[str, Any], place: str) -> None:
+    """Raise for a key that the chosen component does not have, such as one that a preset sets for another."""
+    parameters, any_key = inspect.signature(target).parameters, inspect.Parameter.VAR_KEYWORD
+    # Of a function that is called with documents later, the keys are what can only be given by name.
+    is_later = bool(settings.get("_partial_"))
+    known = [name for name, p in parameters.items() if not is_later or p.kind is inspect.Parameter.KEYWORD_ONLY]
+    unknown = [key for key in settings if key not in known and not key.startswith("_")]
+    if unknown and not any(parameter.kind is any_key for parameter in parameters.values()):
+        keys = [name for name in known if name in settings or parameters[name].default is inspect.Parameter.empty]
+        wrong = [f"{place}.{key}" for key in unknown]
+        removed = " ".join(shlex.quote(f"~{key}") for key in wrong)
+        deletable = all(settings[key] is not None for key in unknown)  # Hydra takes a null for a key that is not there
+        raise ConfigError(
+            f"{', '.join(wrong)}: {target.__name__}, which was chosen for {place}, has no such key; its keys: "
+            f"{', '.join(keys) or 'none'}. Choose the option of {place} that it belongs to"
+            + (f", or, where a preset sets it, take it out: {removed}" if deletable else "")
+        )
+
+
+def _check_types(target: Any, settings: Mapping[str, Any], place: str) -> None:
+    """Compare settings with the annotations of a dataclass where these are simple types or unions of them."""
+    if not is_dataclass(target):
+        return
+    for name, hint in get_type_hints(target).items():
+        allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+        if name not in settings or not set(allowed) <= set(SIMPLE):
+            continue
+        value = settings[name]
+        fits = type(value) in allowed or (float in allowed and type(value) is int)
+        if not fits:
+            expected = " or ".join(SIMPLE[kind] for kind in allowed)
+            raise ConfigError(f"{place}.{name}={value!r} is not allowed; set it to {expected}".lstrip("."))
+
+
+def _locate(target: str) -> Any:
+    if not str(target).startswith(ALLOWED_PREFIX):
+        raise ConfigError(f"_target_ {target!r} is not allowed; targets start with {ALLOWED_PREFIX!r}")
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"_target_ {target!r} cannot be imported: {error}") from error
+
+
+CONF = Path(__file__).resolve().parents[2] / "conf"

@@ -1,0 +1,43 @@
+"""What decides a component's results, as plain values for store keys.
+
+A component is named by its class, not by the file it lives in: moving a file must never train anything again. Within
+the place it takes (scorer, proxy, optimizer ...) a class name is unique, which a test keeps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+
+def identity(component: Any) -> Any:
+    """Return the class, VERSION and settings of a component and of all components inside it, as JSON-like values."""
+    if is_dataclass(component) and not isinstance(component, type):
+        settings = {field.name: identity(getattr(component, field.name)) for field in fields(component)}
+        result = {"class": type(component).__qualname__, "VERSION": getattr(component, "VERSION", 1), **settings}
+        if hasattr(component, "fingerprint"):  # the content of the files that a setting names
+            result["content"] = component.fingerprint()
+        return result
+    if isinstance(component, Mapping):
+        return {str(key): identity(value) for key, value in component.items()}
+    if isinstance(component, list | tuple):
+        return [identity(value) for value in component]
+    if isinstance(component, str | int | float | bool | None):
+        return component
+    if isinstance(component, Path):
+        return str(component)
+    raise TypeError(f"{component!r} has no identity; components are dataclasses of plain values")
+
+
+def flat(inputs: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested inputs as dotted names and values."""
+    if isinstance(inputs, Mapping) and inputs:
+        return {name: v for key, value in inputs.items() for name, v in flat(value, f"{prefix}{key}.").items()}
+    return {prefix.rstrip("."): inputs}
+
+
+def differences(one: Any, other: Any) -> list[str]:
+    """Return `name: value here -> value there` for every input in which two stages, or two configurations, differ."""
+    here, there = flat(one), flat(other)
+    names = [name for name in {**here, **there} if here.get(name, "absent") != there.get(name, "absent")]
+    return [f"{name}: {here.get(name, 'absent')} -> {there.get(name, 'absent')}" for name in names]

@@ -1,0 +1,85 @@
+"""Names for runs: readable, and the same for the same science, so that a repeated command finds its folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+
+
+from omegaconf import DictConfig, OmegaConf
+
+from delt_exp.config.build import plain
+from delt_exp.errors import ConfigError
+from delt_exp.files import digest
+
+# Where results go, how fast they come and who watches: no part of what a run is.
+NOT_SCIENCE = ("hydra", "name", "dry_run", "study", "output_dir", "store", "runtime", "logger", "trainer")
+MAX_NAME_BYTES = 200  # a file name has 255, and 8 digits of a hash and suffixes come after
+NAMED_GROUPS = ("train_dataset", "scorer", "selector", "orderer", "model")
+
+
+def register_resolvers() -> None:
+    """Make `${run_name:}`, and `${home:PATH}` with its tilde expanded, available to the configuration."""
+    OmegaConf.register_new_resolver("home", lambda path: str(Path(path).expanduser()), replace=True)
+    OmegaConf.register_new_resolver("run_name", lambda _root_: run_name(_root_), replace=True)
+
+
+def check_name(name: Any) -> None:
+    """Raise ConfigError unless `name` is null or can name a folder inside another one."""
+    text = "" if name is None else str(name)
+    allowed = text not in (".", "..") and "${" not in text and not any(c in "/\\\0" or ord(c) < 32 for c in text)
+    if name is not None and not (text.strip() and allowed and len(text.encode()) <= MAX_NAME_BYTES):
+        raise ConfigError(
+            f"name={text[:80]!r}{' ...' if len(text) > 80 else ''} cannot name a folder in output_dir; give 1 to "
+            f"{MAX_NAME_BYTES} bytes without '/' and '${{', or name=null for a name made of what was chosen"
+        )
+
+
+def run_id(cfg: Any) -> str:
+    """Return 16 hex digits that name the science of a configuration."""
+    science = {key: plain(cfg[key]) for key in cfg if key not in NOT_SCIENCE}
+    return digest({**science, "precision": cfg.trainer.precision})
+
+
+def run_name(cfg: Any) -> str:
+    """Return `<name>-<8 hex digits>`, where the name says what was chosen unless the user gave one."""
+    choices = cfg.hydra.runtime.choices
+    chosen = "-".join([*(str(choices[group]).replace("/", "-") for group in NAMED_GROUPS), f"s{cfg.seed}"])
+    readable = chosen if cfg.name is None else str(cfg.name)
+    return f"{readable}-{run_id(cfg)[:8]}"
+
+
+def group_name(name: str | None, choices: Mapping[str, Any]) -> str:
+    """Return what the runs of a study have in common: its name, in W&B and as a folder."""
+    return str(choices["study"]).replace("/", "-") if name is None else str(name)
+
+
+def common_settings(cfg: DictConfig) -> dict[str, Any]:
+    """Return what the runs of a sweep have in common, as far as it decides what they are; references as they stand."""
+    settings: Any = OmegaConf.to_container(cfg)
+    return {key: settings[key] for key in settings if key not in NOT_SCIENCE} | {"precision": cfg.trainer.precision}
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """Who is running: `name` is also the folder's name, `id` a hash of the resolved configuration.
+
+    choices: option chosen in each config group. group: study or sweep the run belongs to, None for a single run.
+    arm: its label in each dimension that its study varies, empty outside a study.
+    """
+
+    name: str
+    id: str
+    folder: Path
+    config: Mapping[str, Any]
+    choices: Mapping[str, str]
+    group: str | None
+    arm: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """What tells the run apart from others of its study; its name outside a study."""
+        return " · ".join([*self.arm.values(), f"s{self.config['seed']}"]) if self.arm else self.name

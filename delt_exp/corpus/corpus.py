@@ -1,0 +1,275 @@
+"""Documents on disk: read once from a dataset as a stream, then randomly accessible without being in memory.
+
+A corpus folder holds `text.bin` (UTF-8 of the parts of every document, one after the other), one .npy column per
+property of documents or parts, and `meta.json` with the counts. Documents are named by a 64-bit hash of their content.
+"""
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.config.checks import check_integer
+from delt_exp.dataset.base import ROLES, Dataset, Document, EmptyFile, Part, joined
+from delt_exp.errors import DataError
+from delt_exp.files import digest, read_json, write_json
+from delt_exp.progress import track
+
+Ids = NDArray[np.uint64]
+FORMAT = 2  # bump when the same documents are written differently
+# One row a document, and one a part: typed arrays, so that a hundred million plain documents cost 45 bytes each and not
+# Python objects. offsets: where a document begins in text.bin; first_parts: where its parts begin.
+COLUMNS = {"ids": "Q", "offsets": "q", "first_parts": "q", "num_parts": "I", "text_bytes": "i", "bytes": "i",
+           "sources": "I"}  # fmt: skip
+PART_COLUMNS = {"part_bytes": "i", "part_roles": "B"}
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """max_document_chars: longer documents are split, null keeps them whole. drop_duplicates: exact ones go."""
+
+    max_document_chars: int | None
+    drop_duplicates: bool
+
+    def __post_init__(self) -> None:
+        if self.max_document_chars is not None:
+            check_integer("corpus.max_document_chars", self.max_document_chars, at_least=2)
+
+
+def document_id(document: Document) -> int:
+    """Return the 64-bit content hash of a document; equal parts give equal ids, whatever the source."""
+    state = hashlib.blake2b(document.text.encode(), digest_size=8, key=b"doc")
+    for role, text in document.turns:
+        size = len(text.encode())  # so that no text can pass for the border between two turns
+        state.update(f"\x00{role} {size}\x00{text}".encode())
+    if document.prompt:
+        state.update(b"\x00prompt\x00" + document.prompt.encode())
+    return int.from_bytes(state.digest(), "little")
+
+
+def split_document(document: Document, max_chars: int | None) -> Iterator[Document]:
+    """Cut a document longer than `max_chars` characters into pieces that end at a paragraph, line, sentence or word.
+
+    The pieces joined are the document. A pair and a conversation stay whole: their parts mean little apart.
+    """
+    text = document.text
+    if max_chars is None or len(text) <= max_chars or document.prompt:
+        yield document
+        return
+    start = 0
+    while len(text) - start > max_chars:
+        end = _last_break(text, start, start + max_chars)
+        yield Document(text[start:end], source=document.source)
+        start = end
+    yield Document(text[start:], source=document.source)
+
+
+def _last_break(text: str, start: int, end: int) -> int:
+    """Return the best cut in the second half of text[start:end]: after a blank line, line, sentence or word."""
+    middle = (start + end) // 2
+    for mark in ("\n\n", "\n", ". ", " "):
+        found = text.rfind(mark, middle, end)
+        if found >= middle:
+            return found + len(mark)
+    return end
+
+
+class _Writer:
+    """Appends documents to text.bin and to the columns."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.columns = {name: array(code) for name, code in {**COLUMNS, **PART_COLUMNS}.items()}
+        self.sources: dict[str, int] = {}
+        self.offset = 0
+
+    def write(self, document: Document) -> None:
+        columns, parts = self.columns, document.parts
+        encoded = [part.text.encode() for part in parts]
+        row = {
+            "ids": document_id(document),
+            "offsets": self.offset,
+            "first_parts": len(columns["part_bytes"]),
+            "num_parts": len(parts),
+            "text_bytes": sum(len(raw) for part, raw in zip(parts, encoded, strict=True) if part.is_predicted),
+            "bytes": sum(map(len, encoded)),
+            "sources": self.sources.setdefault(document.source, len(self.sources)),
+        }
+        for name, value in row.items():
+            columns[name].append(value)
+        for part, raw in zip(parts, encoded, strict=True):
+            columns["part_bytes"].append(len(raw))
+            columns["part_roles"].append(ROLES.index(part.role))
+            self.offset += self.file.write(raw)
+
+
+def write_corpus(dataset: Dataset, settings: CorpusSettings, folder: Path) -> None:
+    """Read a dataset once and write it to `folder`; raises DataError when no document has any text."""
+    counts = {
+        "empty_files": 0, "read": 0, "empty": 0, "left_out": 0, "split": 0, "blank_pieces": 0, "duplicates": 0,
+    }  # fmt: skip
+    left_out: Counter[str] = Counter()
+    with (folder / "text.bin").open("wb", buffering=1 << 20) as file, track("reading", None, "documents") as task:
+        writer = _Writer(file)
+        for whole in dataset.documents():
+            if isinstance(whole, EmptyFile):
+                counts["empty_files"] += 1
+                continue
+            counts["read"] += 1
+            left_out.update(whole.left_out)
+            task.advance()
+            if not _has_text(whole):
+                counts["left_out" if whole.left_out else "empty"] += 1
+                continue
+            pieces = list(split_document(whole, settings.max_document_chars))
+            counts["split"] += len(pieces) > 1
+            counts["blank_pieces"] += sum(not _has_text(piece) for piece in pieces)
+            for document in filter(_has_text, pieces):
+                writer.write(document)
+    if not writer.columns["ids"]:
+        reasons = "".join(f", {count} {reason}" for reason, count in sorted(left_out.items()))
+        raise DataError(
+            f"no document with text: {counts['read']} read, {counts['empty']} empty{reasons}; check the `text` "
+            f"template and the path of {dataset!r}"
+        )
+    meta = {"sources": list(writer.sources), "counts": counts, "left_out": dict(sorted(left_out.items()))}
+    _finish(folder, writer.columns, meta, settings.drop_duplicates)
+
+
+def _has_text(document: Document) -> bool:
+    return any(part.is_predicted and bool(part.text.strip()) for part in document.parts)
+
+
+def _finish(folder: Path, columns: dict[str, "array[int]"], meta: dict[str, Any], drop_duplicates: bool) -> None:
+    """Write the columns, without the documents that occurred before where these are to be dropped."""
+    arrays = {name: np.frombuffer(columns[name], dtype=code) for name, code in COLUMNS.items()}
+    _, first = np.unique(arrays["ids"], return_index=True)
+    duplicates = len(arrays["ids"]) - len(first)
+    kept = np.sort(first) if drop_duplicates else np.arange(len(arrays["ids"]))
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values[kept])
+    for name, code in PART_COLUMNS.items():
+        np.save(folder / f"{name}.npy", np.frombuffer(columns[name], dtype=code))
+    dropped = duplicates if drop_duplicates else 0
+    numbers = {
+        "documents": len(kept),
+        "text_bytes": int(arrays["text_bytes"][kept].sum(dtype=np.int64)),
+        "counts": {**meta["counts"], "duplicates": duplicates, "duplicates_dropped": dropped},
+        "digest": digest(arrays["ids"][kept], arrays["sources"][kept], meta["sources"]),
+    }
+    write_json(folder / "meta.json", {**meta, **numbers})
+
+
+def write_part(corpus: "Corpus", rows: NDArray[np.intp], folder: Path, reason: str) -> None:
+    """Write the given rows of a corpus, ascending, as a corpus; the others are counted as `reason`."""
+    kept = {name: corpus.column(name)[rows] for name in COLUMNS}
+    num_parts, sizes = kept["num_parts"].astype(np.int64), kept["bytes"].astype(np.int64)
+    new_first = np.cumsum(num_parts) - num_parts
+    # The parts of a kept document are the stretch of its own in the columns of all parts.
+    part_rows = np.repeat(kept["first_parts"] - new_first, num_parts) + np.arange(num_parts.sum())
+    with (folder / "text.bin").open("wb", buffering=1 << 20) as file:
+        for parts in corpus.read(rows):
+            file.writelines(part.text.encode() for part in parts)
+    places = {"offsets": np.cumsum(sizes) - sizes, "first_parts": new_first}
+    of_parts = {name: corpus.column(name)[part_rows] for name in PART_COLUMNS}
+    for name, values in (kept | places | of_parts).items():
+        np.save(folder / f"{name}.npy", values)
+    meta = {
+        **corpus.meta,
+        "documents": len(rows),
+        "text_bytes": int(kept["text_bytes"].sum(dtype=np.int64)),
+        "counts": {**corpus.meta["counts"], reason: len(corpus) - len(rows)},
+        "digest": digest(kept["ids"], kept["sources"], corpus.meta["sources"]),
+    }
+    write_json(folder / "meta.json", meta)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Read-only view of a corpus folder; row i is document i everywhere in the program."""
+
+    folder: Path
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """Counts, source names and the content digest."""
+        meta: dict[str, Any] = read_json(self.folder / "meta.json")
+        return meta
+
+    def __len__(self) -> int:
+        return int(self.meta["documents"])
+
+    @property
+    def digest(self) -> str:
+        """Hash of all ids in order and their sources: equal digests mean equal documents."""
+        return str(self.meta["digest"])
+
+    @cached_property
+    def ids(self) -> Ids:
+        """[N] 64-bit content hashes."""
+        return self.column("ids")
+
+    @cached_property
+    def text_bytes(self) -> NDArray[np.int32]:
+        """[N] UTF-8 bytes of what is to be predicted of each document: without its prompt, or its other turns."""
+        return self.column("text_bytes")
+
+    @cached_property
+    def whole_bytes(self) -> NDArray[np.int32]:
+        """[N] UTF-8 bytes of each document, all of its parts."""
+        return self.column("bytes")
+
+    @cached_property
+    def source_codes(self) -> NDArray[np.uint32]:
+        """[N] position in `meta["sources"]` of the corpus that each document came from."""
+        return self.column("sources")
+
+    def source(self, row: int) -> str:
+        """Return the name of the corpus that document `row` came from."""
+        return str(self.meta["sources"][self.source_codes[row]])
+
+    def document(self, row: int) -> Document:
+        """Return document `row` as it was read, with its source."""
+        return Document.of_parts(next(self.read([row])), self.source(row))
+
+    def read(self, rows: Any = None) -> Iterator[tuple[Part, ...]]:
+        """Yield the parts of the given rows, or of all rows in order, through a plain file handle."""
+        offsets, first, number, size, part_bytes, part_roles = (
+            np.asarray(self.column(name))  # the memory map, without its class, which is slow to slice
+            for name in ("offsets", "first_parts", "num_parts", "bytes", "part_bytes", "part_roles")
+        )
+        with (self.folder / "text.bin").open("rb", buffering=1 << 20) as file:
+            position = 0
+            for row in range(len(self)) if rows is None else rows:
+                if position != offsets[row]:
+                    file.seek(offsets[row])
+                raw = file.read(int(size[row]))
+                position = int(offsets[row]) + len(raw)
+                chosen = slice(int(first[row]), int(first[row]) + int(number[row]))
+                yield tuple(_parts(raw, part_bytes[chosen].tolist(), part_roles[chosen].tolist()))
+
+    def texts(self, rows: Any = None) -> Iterator[str]:
+        """Yield documents as one string each, prompts and turns included (see `joined`)."""
+        return map(joined, self.read(rows))
+
+    def column(self, name: str) -> Any:
+        """Return a column of documents or of parts, memory-mapped; its name is one of COLUMNS or PART_COLUMNS."""
+        return _load_column(self.folder / f"{name}.npy")
+
+
+def _load_column(path: Path) -> Any:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _parts(raw: bytes, sizes: list[int], roles: list[int]) -> Iterator[Part]:
+    start = 0
+    for size, role in zip(sizes, roles, strict=True):
+        yield Part(ROLES[role], raw[start : start + size].decode())
+        start += size

@@ -1,0 +1,126 @@
+"""Runs one function in several processes of one machine or of several nodes, as ranks of one `torch.distributed` group.
+
+The caller stays the only process of its run: ranks know nothing of pipelines and sweeps.
+"""
+
+import atexit
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from delt_exp.errors import DeltError
+from delt_exp.runtime import quiet
+
+
+def run_in_processes(
+    function: Callable[..., Any], arguments: tuple[Any, ...], devices: int, num_nodes: int, shared: Path
+) -> Any:
+    """Call `function(*arguments)` in `devices` processes on each of `num_nodes` nodes; return what rank 0 returns.
+
+    Processes have torchrun's environment. Function and arguments travel by pickle, over pipes and sockets. Every call
+    has a port of its own. When one rank fails the others are ended. shared: an existing folder that arguments refer
+    to. Raises DeltError with the message of the rank that failed, or for a node that does not see `shared`.
+    """
+    quiet()
+    if num_nodes > 1:
+        from delt_exp.distributed.nodes import run_on_nodes
+
+        return run_on_nodes(function, arguments, devices, num_nodes, shared)
+    return launch(function, arguments, devices, max_nodes=1, rdzv_endpoint="localhost:0")[0]
+
+
+def launch(
+    function: Callable[..., Any], arguments: tuple[Any, ...], devices: int, max_nodes: int, **rendezvous: Any
+) -> dict[int, Any]:
+    """Run the ranks of this machine and return what each returns; raises DeltError with the message of one that failed.
+
+    rendezvous: where the machines meet, as settings of torch's `LaunchConfig`.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    # A server imports what every rank needs, once, and computes nothing: ranks are forked before there is a CUDA
+    # context or an OpenMP thread, which survive no fork. (OpenBLAS has threads by then, and handlers that start them.)
+    multiprocessing.set_forkserver_preload(["pytorch_lightning"])
+    config = LaunchConfig(
+        min_nodes=max_nodes, max_nodes=max_nodes, nproc_per_node=devices, rdzv_backend="c10d", run_id="delt-exp",
+        max_restarts=0, monitor_interval=0.2, start_method="forkserver", **rendezvous,
+    )  # fmt: skip
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return elastic_launch(config, _rank)(_first_environment(), dict(os.environ), function, *arguments)
+    except SignalException as error:
+        raise KeyboardInterrupt from error
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        message = failure.message["message"] if isinstance(failure.message, dict) else failure.message
+        raise DeltError(f"process {rank} of {devices * max_nodes} failed: {message}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():  # the launcher leaves its own behind
+                signal.signal(number, handler)
+
+
+@cache
+def _first_environment() -> dict[str, str]:
+    """Return the environment at the first launch, which is that of the server."""
+    return dict(os.environ)
+
+
+def _rank(server: dict[str, str], caller: dict[str, str], function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function in a rank, in the caller's environment; the rank ends when the caller does."""
+    for name in server.keys() | caller.keys():
+        if os.environ.get(name) == server.get(name):  # torch sets the others, those of this rank
+            if name in caller:
+                os.environ[name] = caller[name]
+            else:
+                os.environ.pop(name, None)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_caller() -> None:  # the server is its child, this rank is not
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=end_with_caller, daemon=True).start()
+    return function(*arguments)
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process soon after `parent`, the id of the process that started it, is gone, however that ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def join_group(device: str) -> bool:
+    """Make this process, started by `run_in_processes`, a rank of the default group; return whether it is rank 0."""
+    import torch
+    from torch import distributed
+
+    share_threads(int(os.environ["LOCAL_WORLD_SIZE"]))
+    quiet()
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    atexit.register(distributed.destroy_process_group)
+    return distributed.get_rank() == 0
+
+
+def share_threads(num_processes: int) -> None:
+    """Give this process its share of the cores when several of a machine compute on the CPU."""
+    import torch
+
+    if num_processes > 1 and not torch.cuda.is_available():
+        torch.set_num_threads(max(1, torch.get_num_threads() // num_processes))

@@ -1,0 +1,47 @@
+"""What a run will cost, from sizes alone: `dry_run=true`, and the GPU-hours of a study."""
+
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+
+from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.cost import PhaseCost, model_size, training_cost
+from delt_exp.pipeline import Components, build_components, read, rehearse, stand_in_scores
+from delt_exp.pretrained.loading import check_models
+from delt_exp.scorer.base import Forecasting, Pool
+from delt_exp.tokenizer.base import Tokenizer
+
+
+def forecast(cfg: DictConfig) -> list[PhaseCost]:
+    """Return what scoring and training cost the first time; reads and tokenises the corpora, computes nothing else."""
+    parts = build_components(cfg)
+    tokenizer, candidates, target = read(parts)
+    check_models(parts, fetch=False)
+    rehearse(parts, candidates, tokenizer, cfg.seed)
+    return [*scoring_costs(parts, candidates, target, tokenizer), training_costs(parts, candidates, tokenizer)]
+
+
+def scoring_costs(
+    parts: Components, candidates: TokenizedCorpus, target: TokenizedCorpus | None, tokenizer: Tokenizer
+) -> list[PhaseCost]:
+    """Return the cost of every phase of scoring; nothing for a scorer that costs next to nothing."""
+    if not isinstance(parts.scorer, Forecasting):
+        return []
+    nowhere = Path()
+    pool = Pool(candidates, target, tokenizer, parts.store, parts.trainer, nowhere, nowhere)
+    return parts.scorer.forecast(pool, parts.runtime)
+
+
+def training_costs(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> PhaseCost:
+    """Return the cost of training; what the selector keeps is counted with stand-in scores."""
+    context = parts.model.context_tokens
+    size = model_size(parts.model.network.transformers_config(tokenizer), context)
+    batch_tokens = min(parts.model.batch_items, parts.trainer.micro_batch_items) * context
+    num_tokens = parts.training.max_tokens or int(_kept_tokens(parts, candidates) * (parts.training.epochs or 0))
+    return training_cost("training", size, num_tokens, context, batch_tokens)
+
+
+def _kept_tokens(parts: Components, candidates: TokenizedCorpus) -> int:
+    kept = parts.selector(candidates.corpus.ids, stand_in_scores(len(candidates)))
+    return int(np.asarray(candidates.tokens.lengths)[kept].sum())

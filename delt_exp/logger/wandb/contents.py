@@ -1,0 +1,78 @@
+"""A finished run in the types of Weights & Biases: media and tables, summary, artifacts."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import wandb
+
+from delt_exp.config.run_name import RunInfo
+from delt_exp.files import tree_digest
+from delt_exp.logger.contents import HISTOGRAM_BINS, pictures, read_scores
+from delt_exp.logger.wandb import names as wandb_names
+
+DOCUMENTS = ("group", "score", "kept", "tokens", "source", "prompt", "text", "id")
+RESULTS = ("dataset", "metric", "value", "stderr", "count", "unit", "better")
+STAGES = ("stage", "cached", "seconds", "build_seconds", "peak_bytes", "cuda_peak_bytes", "key")
+
+_SCORED = ("train_dataset", "scorer")
+_ORDERED = (*_SCORED, "selector", "orderer")
+# By artifact type: its place in the run folder, and the choices that name it; each is made from the one before.
+LINEAGE = {
+    "scores": ("scores.parquet", _SCORED),
+    "order": ("order.parquet", _ORDERED),
+    "model": ("model", (*_ORDERED, "model")),
+}
+
+
+def media(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return score histogram, tables, pictures and the page of a run, by name."""
+    examples = ({"group": group, **row} for group, rows in record["examples"].items() for row in rows)
+    stages = ({**stage, **stage["cost"]} for stage in record["stages"])
+    return {
+        "score": wandb.Histogram(np_histogram=np.histogram(read_scores(folder), bins=HISTOGRAM_BINS)),
+        "documents": _table(DOCUMENTS, examples),
+        "results": _table(RESULTS, record["results"]),
+        "stages": _table(STAGES, stages),
+        "report": wandb.Html(folder / "report.html", inject=False),
+        **{name: wandb.Image(str(path)) for name, path in pictures(folder).items()},
+    }
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> wandb.Table:
+    return wandb.Table(columns=list(columns), data=[[row[name] for name in columns] for row in rows])
+
+
+def summary(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells runs apart in a list of runs, beside curves and evaluation."""
+    counts = {f"eval/{m['dataset']}/{m['metric']}_count": m["count"] for m in record["results"]}
+    groups = {f"{group}/{key}": value for group in ("selection", "training") for key, value in record[group].items()}
+    return {**counts, **groups, "seconds": record["seconds"], "order_verified": record["order_verified"]}
+
+
+def artifacts(run: RunInfo, log_model: bool) -> Iterator[wandb.Artifact]:
+    """Yield scores, order and model, in this order.
+
+    Metadata: `digest` of the files, and `made_from`, the digest of the artifact before. Without `log_model` the model
+    is a reference to its folder.
+    """
+    made_from: dict[str, str] = {}
+    for kind, (place, _) in LINEAGE.items():
+        path = run.folder / place
+        content = tree_digest(path)
+        metadata = {"digest": content, "made_from": made_from, "run": run.name}
+        artifact = wandb.Artifact(artifact_name(kind, run.choices), type=kind, metadata=metadata)
+        if kind == "model" and not log_model:
+            artifact.add_reference(path.absolute().as_uri(), checksum=False)
+        elif path.is_dir():
+            artifact.add_dir(str(path), policy="immutable", skip_cache=True)
+        else:
+            artifact.add_file(str(path), policy="immutable", skip_cache=True)
+        yield artifact
+        made_from = {kind: content}
+
+
+def artifact_name(kind: str, choices: Mapping[str, str]) -> str:
+    """Return the name of a run's artifact: what was chosen to make it."""
+    return wandb_names.artifact_name(kind, *(choices[group] for group in LINEAGE[kind][1]))

@@ -1,0 +1,1 @@
+"""Weights, tokenizers and settings of models that were trained elsewhere."""

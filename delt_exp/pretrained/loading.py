@@ -1,0 +1,185 @@
+"""The door for everything pretrained: whatever reads a model, its configuration or its tokenizer comes through here.
+
+Code that comes with the weights is never run, and a network that is handed out holds what its files say: see `weights`.
+"""
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlparse
+
+from delt_exp.errors import ConfigError, DeltError
+from delt_exp.files import tree_digest
+from delt_exp.progress import say
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What checking the weights of a model found. notes: what a reader of its results should know, in sentences."""
+
+    architecture: str
+    embedding_rows: int
+    position_limit: int | None
+    notes: tuple[str, ...]
+
+
+@runtime_checkable
+class ReadsWeights(Protocol):
+    """A component that reads weights from a folder or the Hub."""
+
+    def check_weights(self, *, fetch: bool) -> Sequence[str]:
+        """Return notes on the weights; raises DeltError for unsound ones. fetch: download what is not at hand."""
+
+
+def check_models(component: Any, *, fetch: bool) -> list[str]:
+    """Check the weights that `component` and all components inside it will read; return the notes, each once."""
+    if isinstance(component, ReadsWeights):
+        return list(component.check_weights(fetch=fetch))
+    inner: list[Any] = []
+    if is_dataclass(component) and not isinstance(component, type):
+        inner = [getattr(component, field.name) for field in fields(component)]
+    elif isinstance(component, Mapping):
+        inner = list(component.values())
+    return list(dict.fromkeys(note for part in inner for note in check_models(part, fetch=fetch)))
+
+
+def check_weights(name: str, revision: str | None, *, fetch: bool, causal: bool = True) -> Findings | None:
+    """Load a model once to check it; return what was found, None when it is not at hand and `fetch` is false.
+
+    Raises as `load_causal_lm` does, or `load_base_model` where `causal` is false.
+    """
+    from delt_exp.pretrained.weight_files import local_folder, weight_files
+
+    folder = local_folder(name, revision)
+    files = weight_files(folder) if folder is not None else []
+    if not files and not fetch and not Path(name).is_dir():
+        return None
+    state = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    return _checked(name, revision, causal, state)
+
+
+def check_model(name: str, revision: str | None, *, fetch: bool, causal: bool = True) -> Findings | None:
+    """Check a model that is read with its own tokenizer: as `check_weights`, and that every id has an embedding."""
+    found = check_weights(name, revision, fetch=fetch, causal=causal)
+    if found is not None:
+        from transformers import AutoTokenizer
+
+        check_ids(load_pretrained(AutoTokenizer, name, revision), found.embedding_rows, name)
+    return found
+
+
+@cache  # a run asks several times; `state` changes when the files do
+def _checked(name: str, revision: str | None, causal: bool, state: tuple[tuple[str, int, int], ...]) -> Findings:
+    network, notes = _load(name, revision, causal=causal)
+    rows = network.get_input_embeddings().weight.shape[0]
+    return Findings(type(network).__name__, rows, position_limit(network.config), notes)
+
+
+def load_causal_lm(name: str | Path, revision: str | None = None) -> Any:
+    """Return a causal LM in float32 and evaluation mode, its weights checked.
+
+    Raises DependencyError when it cannot be had, DataError for weights that are missing, damaged or not finite,
+    ConfigError for an adapter and for a network that reads ahead.
+    """
+    return _load(str(name), revision, causal=True)[0]
+
+
+def load_base_model(name: str | Path, revision: str | None = None) -> Any:
+    """Return a network without head, causal or not, in float32 and evaluation mode; raises as `load_causal_lm` does."""
+    return _load(str(name), revision, causal=False)[0]
+
+
+def _load(name: str, revision: str | None, *, causal: bool) -> tuple[Any, tuple[str, ...]]:
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    from delt_exp.pretrained.weights import checked_network
+
+    auto_class = AutoModelForCausalLM if causal else AutoModel
+
+    def load(**options: Any) -> Any:
+        return load_pretrained(auto_class, name, revision, **options)
+
+    network, notes = checked_network(load, name, causal=causal)
+    for note in notes:
+        _say_once(note)
+    return network, notes
+
+
+@cache
+def _say_once(note: str) -> None:
+    say(note)
+
+
+def load_pretrained(auto_class: Any, name: str, revision: str | None, **options: Any) -> Any:
+    """Return `auto_class.from_pretrained(name)`; never runs code that comes with the weights.
+
+    Raises DependencyError when the folder or the Hub name cannot be had, DataError for damaged files.
+    """
+    from delt_exp.pretrained.weight_files import explain, refuse_adapter
+
+    local_only = not Path(name).is_dir() and not hub_reachable()
+    try:
+        if "Tokenizer" not in auto_class.__name__:
+            refuse_adapter(name, revision, local_only=local_only)
+        return auto_class.from_pretrained(
+            name, revision=revision, trust_remote_code=False, local_files_only=local_only, **options
+        )
+    except DeltError:
+        raise
+    except Exception as error:  # safetensors, torch, tokenizers and huggingface_hub have no class of error in common
+        raise explain(error, name, revision) from error
+
+
+def check_ids(tokenizer: Any, embedding_rows: int, name: str) -> None:
+    """Raise ConfigError when documents can hold ids that have no embedding; tokenizer: a `transformers` one.
+
+    Special tokens count where they separate documents: as text, they are read like any other text.
+    """
+    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    separators = (tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id)
+    used = set(tokenizer.get_vocab().values()) - special | {index for index in separators if index is not None}
+    largest = max(used)
+    if largest >= embedding_rows:
+        token = tokenizer.convert_ids_to_tokens(largest)
+        raise ConfigError(
+            f"the tokenizer has ids up to {largest} ({token!r}), so it needs {largest + 1} embedding rows, but "
+            f"{name!r} has {embedding_rows}; use the tokenizer it was trained with, or add rows to the model first: "
+            f"resize_token_embeddings({largest + 1}) of transformers, then save_pretrained"
+        )
+
+
+POSITION_SETTINGS = ("max_position_embeddings", "n_positions", "max_seq_len")
+
+
+def position_limit(config: Any) -> int | None:
+    """Return how many positions a network of this `transformers` config can take, or None when it has no limit."""
+    config = config.get_text_config()
+    limits = (getattr(config, name, None) for name in POSITION_SETTINGS)
+    return next((limit for limit in limits if isinstance(limit, int)), None)
+
+
+def hub_reachable() -> bool:
+    """Return whether the Hugging Face Hub answers; asked once before a long series of retries would.
+
+    Behind a proxy the question cannot be asked directly, and the answer is yes.
+    """
+    proxies = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+        return False
+    if any(os.environ.get(proxy) for proxy in proxies):
+        return True
+    url = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    try:
+        with socket.create_connection((url.hostname, url.port or 443), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def pretrained_fingerprint(name: str, revision: str | None) -> str:
+    """Return a hash of the files of a local folder, or the name and revision as they were given."""
+    return tree_digest(Path(name)) if Path(name).is_dir() else f"{name}@{revision}"

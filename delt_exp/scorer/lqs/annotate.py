@@ -1,0 +1,89 @@
+"""The annotator: a short training run, then one sweep back in time that values every proxy.
+
+Methods: DELT (arXiv 2506.21545) and PDS (arXiv 2410.07064).
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from delt_exp.distributed.ranks import Ranks, SingleProcess, all_agree
+from delt_exp.errors import DataError
+from delt_exp.scorer.lqs.annotation import Annotation
+from delt_exp.scorer.lqs.problem import LanguageModelProblem, Problem
+from delt_exp.scorer.lqs.reverse import Progress, ReverseLoop
+from delt_exp.scorer.lqs.samples import Sample
+from delt_exp.scorer.lqs.settings import AnnotationSettings
+from delt_exp.scorer.lqs.trajectory import Trajectory
+
+logger = logging.getLogger(__name__)
+
+_MEMORY_SHARE = 0.5  # of the free host memory may go to a trajectory kept whole
+
+
+def annotate(
+    model: nn.Module,
+    train_batches: Sequence[Sequence[Sample]],
+    target: Sequence[Sample],
+    proxies: Sequence[Sample],
+    settings: AnnotationSettings,
+    *,
+    ranks: Ranks | None = None,
+    state_dir: Path | None = None,
+    progress: Progress = lambda phase, done, total: None,
+) -> Annotation:
+    """Score `proxies` by what their gradients do for the loss on `target` over one update per train batch.
+
+    Every loss is the mean over samples of each sample's mean token loss. The model is left as it came. With `ranks`,
+    every process calls this with the same arguments and gets the whole result. With `state_dir`, which all processes
+    must see, each finished segment is written there, and a repeated call continues behind the last one with the same
+    scores.
+    """
+    for name, samples in (("train_batches", train_batches), ("target", target), ("proxies", proxies)):
+        if not len(samples):
+            raise DataError(f"{name} is empty; give at least one")
+    empty = next((i for i, batch in enumerate(train_batches) if not len(batch)), None)
+    if empty is not None:
+        raise DataError(f"train_batches[{empty}] has no samples; every update needs at least one")
+    ranks = ranks or SingleProcess()
+    dtype = torch.bfloat16 if settings.precision == "bf16" else None
+    sizes = settings.gradient_samples, settings.hvp_samples
+    problem = LanguageModelProblem(model, train_batches, target, proxies, ranks, *sizes, dtype)
+    return annotate_problem(problem, settings, ranks=ranks, state_dir=state_dir, progress=progress)
+
+
+def annotate_problem(
+    problem: Problem, settings: AnnotationSettings, *, ranks: Ranks, state_dir: Path | None, progress: Progress
+) -> Annotation:
+    """`annotate` for anything that has gradients; theta is afterwards what it was."""
+    theta_0 = problem.theta
+    is_whole = _keeps_whole(settings.trajectory, theta_0, problem.n_steps, ranks)
+    logger.info("trajectory of %d steps: %s", problem.n_steps, "kept whole" if is_whole else "checkpoints and replay")
+    try:
+        trajectory = Trajectory(problem, settings.lr, is_whole)
+        return ReverseLoop(problem, settings, trajectory, ranks, state_dir, progress).run()
+    finally:
+        problem.theta = theta_0
+
+
+def _keeps_whole(choice: str, theta: Tensor, n_steps: int, ranks: Ranks) -> bool:
+    """Whether the states of a run fit the memory that is free; decided alike on all processes of a machine."""
+    if choice != "auto":
+        return choice == "whole"
+    fits = fits_whole(n_steps, theta.numel() * theta.element_size(), ranks.world_size)
+    return all_agree(ranks, fits, theta.device)
+
+
+def fits_whole(n_steps: int, state_bytes: int, num_processes: int) -> bool:
+    """Whether `auto` would keep every state of a run in the memory that is free now."""
+    return n_steps * state_bytes * num_processes <= _MEMORY_SHARE * _free_bytes()
+
+
+def _free_bytes() -> int:
+    """Host memory that nobody uses; where the system does not tell, all of it."""
+    name = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
+    return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")

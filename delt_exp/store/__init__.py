@@ -1,0 +1,1 @@
+"""Finished stages, kept under a hash of their inputs."""

@@ -1,0 +1,1 @@
+"""Does alignment before training predict the loss after it?"""

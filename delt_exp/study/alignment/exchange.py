@@ -1,0 +1,88 @@
+"""What alignment is worth in training tokens: loss over both, and the exchange rate between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from delt_exp.errors import DataError
+from delt_exp.report.findings import Figure, Findings, Ranged, Table
+from delt_exp.statistics.exchange import Exchange, exchange_rate
+from delt_exp.study.alignment.pairs import Pair, pairs_of, points_table
+from delt_exp.study.alignment.report import AlignmentReport
+from delt_exp.study.figures import COLOURS
+from delt_exp.study.record import StudyRecord
+
+
+@dataclass(frozen=True)
+class ExchangeReport(AlignmentReport):
+    """Fits loss = a(evaluation set) + b log2(tokens) + c alignment for every metric; `primary` gives the answer."""
+
+    def findings(self, study: StudyRecord) -> Findings:
+        """Return loss against tokens, the rates and the points; raises DataError for too few points."""
+        pairs = pairs_of(study, self.corpus)
+        metrics = list(dict.fromkeys(metric for pair in pairs for metric in pair.alignment))
+        if self.primary not in metrics:
+            raise DataError(f"study.report.primary={self.primary!r} was not measured; measured: {', '.join(metrics)}")
+        rates = {metric: self._rate(pairs, metric) for metric in metrics}
+        rows: list[list[Any]] = [
+            [metric, rate.per_doubling, rate.per_alignment, Ranged(rate.factor, *_ends(rate)), rate.rising_share]
+            for metric, rate in rates.items()
+        ]
+        columns = [
+            "metric", "nats/token per doubling", "nats/token per 1 of alignment",
+            "tokens worth 0.1 of alignment [factor]", "resamples without a gain from tokens",
+        ]  # fmt: skip
+        note = (
+            "Least squares with an intercept for every evaluation set; intervals resample corpora and evaluation sets."
+        )
+        table = Table("exchange", "Exchange rates", note, columns, rows)
+        answer = f"{self.primary}: {rates[self.primary].sentence}"
+        return Findings(answer, [_figure(pairs, self.primary)], [table, points_table(pairs, metrics)])
+
+    def _rate(self, pairs: Sequence[Pair], metric: str) -> Exchange:
+        return exchange_rate(
+            np.array([pair.train for pair in pairs]),
+            np.array([pair.evaluation for pair in pairs]),
+            np.array([float(pair.tokens) for pair in pairs]),
+            np.array([pair.alignment[metric] for pair in pairs]),
+            np.array([pair.loss for pair in pairs]),
+            evaluation_intercepts=True,
+            alpha=self.alpha,
+            resamples=self.resamples,
+            seed=self.seed,
+        )
+
+
+def _ends(rate: Exchange) -> tuple[float, float]:
+    return rate.factor_interval.low, rate.factor_interval.high
+
+
+def _figure(pairs: Sequence[Pair], metric: str) -> Figure:
+    """One line for each training corpus and evaluation set, coloured by alignment."""
+    keys = list(dict.fromkeys((pair.train, pair.evaluation) for pair in pairs))
+    trains = list(dict.fromkeys(train for train, _ in keys))
+    data = []
+    for train, evaluation in keys:
+        own = sorted((p for p in pairs if (p.train, p.evaluation) == (train, evaluation)), key=lambda p: p.tokens)
+        mean = float(np.mean([pair.alignment[metric] for pair in own]))
+        data.append({
+            "type": "scatter", "mode": "lines+markers", "x": [p.tokens for p in own], "y": [p.loss for p in own],
+            "legendgroup": train, "name": train,
+            "showlegend": (train, evaluation) == next(key for key in keys if key[0] == train),
+            "line": {"color": COLOURS[trains.index(train) % len(COLOURS)],
+                     "dash": "solid" if train == evaluation else "dot"},
+            "hovertemplate": f"{train} → {evaluation}<br>{metric} {mean:.3g}<br>%{{x:,}} tokens<br>loss %{{y:.3f}}"
+            "<extra></extra>",
+        })  # fmt: skip
+    layout = {
+        "height": 560, "margin": {"t": 20}, "hovermode": "closest",
+        "xaxis": {"type": "log", "title": {"text": "training tokens"}},
+        "yaxis": {"title": {"text": "loss [nats/token]"}},
+    }  # fmt: skip
+    note = (
+        "Solid: evaluated on the domain that was trained on; dotted: on another. Where lines do not meet, no number of "
+        "tokens tried here makes up for the wrong domain."
+    )
+    return Figure("exchange", "Loss over tokens, by training corpus", note, {"data": data, "layout": layout})

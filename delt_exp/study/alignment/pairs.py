@@ -1,0 +1,63 @@
+"""The pairs that an alignment study compares: a training corpus and an evaluation set, with coefficient and loss."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from delt_exp.errors import DataError
+from delt_exp.report.findings import Table
+from delt_exp.study.record import StudyRecord
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One run on one evaluation set. alignment: coefficient by metric; seconds: what measuring it took, by metric.
+
+    seconds: describing the training corpus, and comparing it with the evaluation set.
+    """
+
+    train: str
+    evaluation: str
+    seed: int
+    tokens: int
+    loss: float
+    alignment: Mapping[str, float]
+    seconds: Mapping[str, tuple[float, float]]
+
+
+def pairs_of(study: StudyRecord, corpus: str) -> list[Pair]:
+    """Return every finished run with every evaluation set that has a loss and an alignment."""
+    pairs = []
+    for run in study.finished():
+        record = run.record()
+        assert record is not None
+        losses = {row["dataset"]: row["value"] for row in record["results"] if row["metric"] == "loss"}
+        for name, loss in losses.items():
+            rows = [row for row in record["alignment"] or [] if row["evaluation"] == name]
+            alignment = {row["metric"]: row["trained"]["value"] for row in rows}
+            seconds = {row["metric"]: _measuring(row["trained"]) for row in rows}
+            if alignment:
+                tokens = record["training"]["tokens"]
+                pairs.append(Pair(run.arm[corpus], name, run.seed, tokens, loss, alignment, seconds))
+    if not pairs:
+        raise DataError(f"{study.folder}: no finished run has both a loss and an alignment; choose alignment=...")
+    return pairs
+
+
+def is_diagonal(pair: Pair) -> bool:
+    """Whether the evaluation set is of a domain that was trained on."""
+    return pair.evaluation in pair.train.split(" + ")
+
+
+def _measuring(found: Mapping[str, float]) -> tuple[float, float]:
+    return found["train_seconds"], found["pair_seconds"]
+
+
+def points_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> Table:
+    """Return every model and evaluation set with its loss and its alignments."""
+    rows: list[list[Any]] = [
+        [p.train, p.evaluation, p.seed, p.tokens, p.loss, *(p.alignment.get(metric) for metric in metrics)]
+        for p in pairs
+    ]
+    columns = ["trained on", "evaluation set", "seed", "tokens", "loss [nats/token]", *metrics]
+    return Table("points", "Every point", "One row a model and evaluation set.", columns, rows)

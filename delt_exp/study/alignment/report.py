@@ -1,0 +1,142 @@
+"""Does alignment predict loss? Every metric against the loss on every evaluation set, with uncertainty over corpora.
+
+Source: arXiv 2501.08496. Alignment is that of the documents a run trained on with the evaluation set.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from delt_exp.config.checks import check_choice, check_integer, check_number
+from delt_exp.report.findings import Cell, Figure, Findings, Ranged, Table
+from delt_exp.statistics.points import Points
+from delt_exp.statistics.relation import CorpusLine, Relation, relate
+from delt_exp.study.alignment.pairs import Pair, is_diagonal, pairs_of, points_table
+from delt_exp.study.alignment.scatter import scatter
+from delt_exp.study.record import StudyRecord
+
+BASELINE = "unigram"
+
+
+@dataclass(frozen=True)
+class AlignmentReport:
+    """Relates each alignment metric to the loss.
+
+    Corpora of a mixture are named `a + b`; a pair is on the diagonal where the evaluation set is one of them.
+
+    corpus: the dimension of the study that names the training corpus. primary: the metric of the first sentence.
+    """
+
+    corpus: str
+    primary: str
+    alpha: float
+    resamples: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_number("study.report.alpha", self.alpha, "(0, 1)")
+        check_integer("study.report.resamples", self.resamples, at_least=100)
+        check_integer("study.report.seed", self.seed, at_least=0)
+
+    def findings(self, study: StudyRecord) -> Findings:
+        """Return scatter, metrics side by side, sensitivity and the points; raises DataError for too few points."""
+        pairs = pairs_of(study, self.corpus)
+        metrics = list(dict.fromkeys(metric for pair in pairs for metric in pair.alignment))
+        check_choice("study.report.primary", self.primary, tuple(metrics))
+        relations = {metric: self._relate(pairs, metric) for metric in metrics}
+        note = (
+            "Each point is one model on one evaluation set, coloured by training corpus, shaped by evaluation set. "
+            f"The line, with its {100 * (1 - self.alpha):g} % band over corpora, describes all pairs together; the "
+            "answer is about differences within evaluation sets. Hover for names; the "
+            "buttons choose the metric."
+        )
+        figure = Figure("alignment", "Loss against alignment", note, scatter(pairs, relations, self.primary))
+        tables = [
+            self._side_by_side(pairs, relations),
+            _within(relations),
+            points_table(pairs, metrics),
+            _left_out(relations),
+        ]
+        return Findings(self._answer(relations), [figure], tables)
+
+    def _relate(self, pairs: Sequence[Pair], metric: str) -> Relation:
+        covariate = None
+        if metric != BASELINE and all(BASELINE in pair.alignment for pair in pairs):
+            covariate = np.array([pair.alignment[BASELINE] for pair in pairs])
+        points = Points(
+            train_N=np.array([pair.train for pair in pairs]),
+            evaluation_N=np.array([pair.evaluation for pair in pairs]),
+            x_N=np.array([pair.alignment[metric] for pair in pairs]),
+            y_N=np.array([pair.loss for pair in pairs]),
+            same_domain_N=np.array([is_diagonal(pair) for pair in pairs]),
+            covariate_N=covariate,
+            seed_N=np.array([pair.seed for pair in pairs]),
+        )
+        return relate(points, alpha=self.alpha, resamples=self.resamples, seed=self.seed)
+
+    def _answer(self, relations: Mapping[str, Relation]) -> str:
+        best = max(relations, key=lambda metric: relations[metric].r2)
+        sentence = relations[self.primary].sentence.replace("the covariate", f"what {BASELINE} already says")
+        text = f"{self.primary}: {sentence}"
+        if best != self.primary:
+            r, r2 = relations[best].primary.r, relations[best].r2
+            text += f" {best} predicts the loss better here (r = {r:.2f}, r² = {r2:.2f})."
+        elif BASELINE in relations and best != BASELINE:
+            cheap, own = relations[BASELINE].r2, relations[best].r2
+            text += f" The cheap baseline {BASELINE} reaches r² = {cheap:.2f}, {best} {own:.2f}."
+        return text
+
+    def _side_by_side(self, pairs: Sequence[Pair], relations: Mapping[str, Relation]) -> Table:
+        columns = [
+            "metric", "r", "r²", "r off the diagonal", "r over all pairs", f"partial r given {BASELINE}",
+            "seconds per corpus", "seconds per pair", "slope", "mixed-effects slope", "Spearman", "pairs",
+            "p (pairs independent)",
+        ]  # fmt: skip
+        rows = [[metric, *_numbers(relation, _seconds(pairs, metric))] for metric, relation in relations.items()]
+        note = (
+            "Negative r: more alignment, less loss. All but r over all pairs, Spearman and p is within evaluation "
+            "sets, around the mean of each; over all pairs, the few means of sets decide. Intervals are over training "
+            "corpora and, from 5 on, evaluation sets, not points. p is of r over all pairs; it takes the pairs for "
+            "independent, which they are not, and is shown to compare with papers."
+        )
+        return Table("metrics", "Metrics side by side", note, columns, rows)
+
+
+def _numbers(relation: Relation, seconds: tuple[float, float]) -> list[Cell]:
+    line, mixed, partial = relation.primary, relation.mixed, relation.partial_interval
+    return [
+        _ranged(line), relation.r2, _ranged(relation.different_domains), relation.line.r,
+        Ranged(relation.partial_r, partial.low, partial.high) if partial and relation.partial_r is not None else None,
+        *seconds, Ranged(line.slope, line.slope_interval.low, line.slope_interval.high),
+        Ranged(mixed.slope, mixed.low, mixed.high) if mixed and mixed.converged else None,
+        relation.spearman, line.num_pairs, relation.p,
+    ]  # fmt: skip
+
+
+def _ranged(line: CorpusLine | None) -> Ranged | None:
+    return Ranged(line.r, line.r_interval.low, line.r_interval.high) if line else None
+
+
+def _seconds(pairs: Sequence[Pair], metric: str) -> tuple[float, float]:
+    """Return the mean seconds of describing a training corpus and of comparing a pair."""
+    by_corpus = {(pair.train, pair.seed): pair.seconds[metric][0] for pair in pairs}
+    return float(np.mean(list(by_corpus.values()))), float(np.mean([pair.seconds[metric][1] for pair in pairs]))
+
+
+def _within(relations: Mapping[str, Relation]) -> Table:
+    sets = list(dict.fromkeys(name for relation in relations.values() for name in relation.within_r))
+    rows: list[list[Any]] = [[name, *(relation.within_r.get(name) for relation in relations.values())] for name in sets]
+    note = "Correlation over training corpora on one evaluation set at a time: which corpus is best for this set?"
+    return Table("within", "Within an evaluation set", note, ["evaluation set", *relations], rows)
+
+
+def _left_out(relations: Mapping[str, Relation]) -> Table:
+    rows: list[list[Any]] = [
+        [metric, left.factor, left.corpus, left.r, left.slope]
+        for metric, relation in relations.items()
+        for left in relation.left_out
+    ]
+    note = "The relation without one training corpus or one evaluation set; a finding should not hang on one of them."
+    return Table("left_out", "Leaving one corpus out", note, ["metric", "without the", "named", "r", "slope"], rows)

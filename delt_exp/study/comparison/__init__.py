@@ -1,0 +1,1 @@
+"""Arms of a study compared with their baseline."""

@@ -1,0 +1,175 @@
+"""Which scorer, selection and order train a better model, is it more than a placebo, and is it worth its cost?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from delt_exp.config.checks import check_number
+from delt_exp.errors import DataError
+from delt_exp.report.findings import Figure, Findings, Table
+from delt_exp.statistics.families import Comparison
+from delt_exp.study.comparison.arms import Arm, Panel, read_panels
+from delt_exp.study.comparison.cost_gain import EqualCost, at_equal_cost, cost_figure, cost_of, cost_table
+from delt_exp.study.comparison.curves import dimension_curve, heat_map, training_curves
+from delt_exp.study.comparison.diagnosis import ByScorer, agreement_figure, read_scores, scorers_table
+from delt_exp.study.comparison.leaderboard import (
+    Pairs,
+    against_baseline,
+    against_placebos,
+    every_pair,
+    leaderboard_figure,
+    leaderboard_table,
+    pairs_table,
+    planned,
+    ranked,
+)
+from delt_exp.study.record import StudyRecord
+
+Part = TypeVar("Part", Figure, Table)
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """Compares arms over common seeds and common evaluation documents, placebos and costs included.
+
+    panel: dimension whose choices are not compared with each other, null for none. metric: `loss`, paired over all
+    documents of the text evaluations, or a metric of the results, its mean over datasets paired over seeds. baseline:
+    labels of the conventional arm; arms that have them and a larger budget show what its cost could buy. subject:
+    labels of the arms that the question is about. placebos: labels of scorers without information. curve: a dimension
+    of numbers to draw the outcome over, null for none. overlap_ratio: share of best documents compared between scorers.
+    """
+
+    panel: str | None
+    metric: str
+    baseline: Mapping[str, str | int | float]
+    subject: Mapping[str, str | int | float]
+    placebos: Sequence[str]
+    curve: str | None
+    overlap_ratio: float
+    alpha: float
+
+    def __post_init__(self) -> None:
+        check_number("study.report.alpha", self.alpha, "(0, 1)")
+        check_number("study.report.overlap_ratio", self.overlap_ratio, "(0, 1]")
+
+    def findings(self, study: StudyRecord) -> Findings:
+        """Return answer, figures and tables; raises DataError where fewer than two arms can be compared."""
+        panels = read_panels(study, self.panel, self.metric, _labels(self.baseline))
+        if all(len(panel.arms) < 2 for panel in panels):
+            raise DataError(f"{study.folder}: fewer than two arms are finished; repeat the study's command")
+        pairs = planned(panels, self.placebos, self.alpha)
+        equal = at_equal_cost(panels, self.placebos, self.alpha)
+        figures: list[Figure] = []
+        tables: list[Table] = []
+        for number, panel in enumerate(panels):
+            suffix = f"-{number}" if len(panels) > 1 else ""
+            scores = read_scores(panel)
+            figures += [_titled(figure, panel) for figure in self._figures(panel, pairs, scores, suffix)]
+            tables += [_titled(table, panel) for table in self._tables(panel, pairs, equal, scores, suffix)]
+        tables.append(pairs_table("planned", "Planned comparisons", pairs))
+        tables.append(pairs_table("pairs", "Every pair", every_pair(panels, self.alpha)))
+        answers = [self._answer(study, panel, pairs, equal) for panel in panels]
+        return Findings(" ".join(answers), figures, tables)
+
+    def _figures(self, panel: Panel, pairs: Pairs, scores: ByScorer, suffix: str) -> list[Figure]:
+        figures = [
+            leaderboard_figure(panel, pairs, self.placebos, suffix),
+            heat_map(panel, pairs, suffix),
+            dimension_curve(panel, self.curve, self.alpha, suffix) if self.curve else None,
+            cost_figure(panel, suffix),
+            training_curves(panel, pairs, suffix),
+            agreement_figure(scores, self.overlap_ratio, suffix),
+        ]
+        return [figure for figure in figures if figure is not None]
+
+    def _tables(self, panel: Panel, pairs: Pairs, equal: EqualCost, scores: ByScorer, suffix: str) -> list[Table]:
+        return [
+            leaderboard_table(panel, pairs, self.placebos, self.alpha, suffix),
+            cost_table(panel, equal, suffix),
+            scorers_table(panel, scores, self.overlap_ratio, suffix),
+        ]
+
+    def _answer(self, study: StudyRecord, panel: Panel, pairs: Pairs, equal: EqualCost) -> str:
+        """Return two sentences on the best arm that the question is about."""
+        start = f"On {panel.name}: " if panel.name else ""
+        about, subject = [arm for arm in ranked(panel, pairs) if arm is not panel.baseline], _labels(self.subject)
+        about = [arm for arm in about if arm.has(subject) and arm.labels.get("scorer") not in self.placebos]
+        if panel.baseline is None:
+            return f"{start}No answer yet: the baseline is not finished."
+        if not about:
+            return f"{start}No answer yet: no arm with {' and '.join(subject.values()) or 'a score'} is finished."
+        best = about[0]
+        pair = against_baseline(panel, best, pairs)
+        if pair is None:
+            return f"{start}No answer yet: {best.name} has no seed in common with the baseline."
+        controls = self._controls(panel, best, pairs)
+        even = [name for name, one in controls.items() if not one.verdict.startswith("better")]
+        unfinished = self._unfinished(study, panel, best, controls)
+        gain = _gain(best, pair, list(controls), even, unfinished)
+        return f"{start}{gain} {_worth(panel, best, equal, even + unfinished)}"
+
+    def _unfinished(self, study: StudyRecord, panel: Panel, arm: Arm, controls: Mapping[str, Comparison]) -> list[str]:
+        """Return the placebos of an arm that the study plans but has not finished."""
+        planned = [{k: v for k, v in run.arm.items() if k != self.panel} for run in study.runs
+                   if self.panel is None or run.arm.get(self.panel) == panel.name]  # fmt: skip
+        names = {f"with {name} scores": {**arm.labels, "scorer": name} for name in self.placebos}
+        return [name for name, labels in names.items() if name not in controls and labels in planned]
+
+    def _controls(self, panel: Panel, arm: Arm, pairs: Pairs) -> dict[str, Comparison]:
+        """Return what else the arm must beat: placebos; for a question about orders, its selection in the usual one."""
+        placebos = against_placebos(panel, arm, pairs, self.placebos)
+        controls = {f"with {name} scores": one for name, one in placebos.items()}
+        if "orderer" in self.subject and panel.baseline is not None and "orderer" in panel.baseline.labels:
+            usual = panel.baseline.labels["orderer"]
+            other = panel.like(arm, orderer=usual)
+            pair = pairs.get((panel.name, arm.name, other.name)) if other else None
+            controls |= {f"in {usual} order": pair} if pair else {}
+        return controls
+
+
+def _gain(
+    best: Arm, pair: Comparison, controls: Sequence[str], even: Sequence[str], unfinished: Sequence[str]
+) -> str:  # fmt: skip
+    """Say whether the best arm beats the baseline and its controls; `even`: those that it does not beat."""
+    low, high = pair.interval
+    numbers = f"{pair.estimate.value:+.3g} {pair.unit}, {100 * (1 - pair.alpha):g} % interval [{low:+.3g}, {high:+.3g}]"
+    seeds = "" if pair.estimate.over != "documents" else " Only one seed is common, so this is about these models."
+    if pair.verdict.startswith("worse"):
+        return f"No: the best such arm, {best.name}, is worse than {pair.second} ({numbers}).{seeds}"
+    if pair.verdict.startswith("not"):
+        reach = f"the smallest difference in reach is {pair.detectable:.2g}"
+        return f"Not shown: {best.name} is not distinguishable from {pair.second} ({numbers}; {reach}).{seeds}"
+    text = f"{best.name} is better than {pair.second} ({numbers})"
+    if even:
+        return f"Not shown: {text}, but not than the same arm {' or '.join(even)}.{seeds}"
+    if unfinished:
+        return f"Not shown yet: {text}, but the same arm {' and '.join(unfinished)} is not finished.{seeds}"
+    beaten = f", and than the same arm {', '.join(controls)}" if controls else "; the study plans no placebo of it"
+    return f"Yes: {text}{beaten}.{seeds}"
+
+
+def _worth(panel: Panel, best: Arm, equal: EqualCost, even: Sequence[str]) -> str:
+    """Say whether the score of the best arm earns its cost."""
+    cost, pair = cost_of(best), equal.get((panel.name, best.name))
+    if cost.scoring_seconds is None:
+        return "What its score cost is not recorded."
+    times = f"Its score cost {cost.scoring_seconds:.3g} s, {cost.scoring_seconds / cost.training_seconds:.2g} trainings"
+    if pair is None:
+        return f"{times}; no baseline trained for that long is finished, so whether that pays is open."
+    words = {
+        "better": f"that pays, but so may the same arm {' or '.join(even)}" if even else "it earns its cost",
+        "worse": "it is not worth its cost",
+        "not": "that it earns its cost is not shown",
+    }
+    return (
+        f"{times}; against the baseline trained for the same time the difference is {pair.estimate.value:+.3g} "
+        f"{pair.unit}: {words[pair.verdict.split()[0]]}."
+    )
+
+
+def _labels(labels: Mapping[str, str | int | float]) -> dict[str, str]:
+    return {key: str(label) for key, label in labels.items()}
+
+
+def _titled(part: Part, panel: Panel) -> Part:
+    return replace(part, title=f"{part.title}: {panel.name}") if panel.name else part

@@ -1,0 +1,106 @@
+"""Plays a plan: every global batch in order, each rank its share, from any step on.
+
+The micro-batch j of a step on rank r is the slice [(j*W + r)*b, +b) of the global batch, so that any number of ranks W
+and accumulation steps covers exactly the same items. Slots past the end of the batch are empty rows without targets.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from delt_exp.corpus.tokens import IGNORED
+from delt_exp.trainer.plan import Item, Plan
+
+
+def accumulation(batch_items: int, world_size: int, micro_batch_items: int) -> int:
+    """Return how many micro-batches each rank needs for one global batch."""
+    return -(-batch_items // (world_size * micro_batch_items))
+
+
+class _Items(Dataset[dict[str, Any]]):
+    """Items of a plan; a negative index is an empty row, for a rank that has nothing left in a batch."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        none = np.empty(0, np.int64)
+        item = self.plan.item(index) if index >= 0 else Item(none, none, -1, -1, none)
+        return {"index": index, **item._asdict()}
+
+
+class OrderedBatches:
+    """A batch sampler: lists of item indices for one rank, starting at the trainer's current step."""
+
+    def __init__(self, plan: Plan, rank: int, world_size: int, micro_batch_items: int, trainer: Any) -> None:
+        self.plan, self.rank, self.world_size = plan, rank, world_size
+        self.micro, self.trainer = micro_batch_items, trainer
+        self.accumulation = accumulation(plan.batch_items, world_size, micro_batch_items)
+
+    def __len__(self) -> int:
+        return self.plan.num_steps * self.accumulation
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # global_step is restored from a checkpoint before the first batch is asked for: exact resume in mid-epoch.
+        for step in range(self.trainer.global_step if self.trainer is not None else 0, self.plan.num_steps):
+            end = min((step + 1) * self.plan.batch_items, self.plan.num_items)
+            for j in range(self.accumulation):
+                first = step * self.plan.batch_items + (j * self.world_size + self.rank) * self.micro
+                yield list(range(first, min(first + self.micro, end))) or [-1 - step]
+
+
+class _Collate:
+    """Pads items to one micro-batch; knows the targets of each global batch without asking the other ranks."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.batch_items, self.eos_id = plan.batch_items, plan.tokens.eos_id
+        self.targets, self.gives_positions = plan.targets_per_step(), plan.isolates_documents
+
+    def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
+        lengths = torch.tensor([len(item["labels"]) for item in items])
+        inputs = np.full((len(items), max(int(lengths.max()), 1)), self.eos_id)
+        labels, positions = np.full(inputs.shape, IGNORED), np.zeros_like(inputs)
+        for row, item in enumerate(items):
+            inputs[row, : len(item["inputs"])] = item["inputs"]
+            labels[row, : len(item["labels"])] = item["labels"]
+            positions[row, : len(item["positions"])] = item["positions"]
+        index = torch.tensor([item["index"] for item in items])
+        step = int(index[0]) // self.batch_items if index[0] >= 0 else -1 - int(index[0])
+        return {
+            "inputs": torch.from_numpy(inputs),
+            "labels": torch.from_numpy(labels),
+            # Without them a network counts from 0 itself, and need not look for borders of documents.
+            "positions": torch.from_numpy(positions) if self.gives_positions else None,
+            "lengths": lengths,
+            "index": index,
+            "first": torch.tensor([item["first"] for item in items]),
+            "last": torch.tensor([item["last"] for item in items]),
+            "targets": int(self.targets[step]),
+        }
+
+
+class OrderedDataModule(pl.LightningDataModule):
+    """The training batches of a plan; the Trainer must run with `use_distributed_sampler=False`.
+
+    micro_batch_items: sequences in one forward pass. num_workers: reader processes beside each rank.
+    """
+
+    def __init__(self, plan: Plan, micro_batch_items: int, num_workers: int) -> None:
+        super().__init__()
+        self.plan, self.micro_batch_items, self.num_workers = plan, micro_batch_items, num_workers
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Return this rank's batches, or those of a single process when no trainer is attached."""
+        trainer = self.trainer
+        rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        return DataLoader(
+            _Items(self.plan),
+            batch_sampler=OrderedBatches(self.plan, rank, world, self.micro_batch_items, trainer),
+            collate_fn=_Collate(self.plan),
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )

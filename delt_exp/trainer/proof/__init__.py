@@ -1,0 +1,1 @@
+"""What a training run consumed and did, compared with what was planned."""

@@ -1,0 +1,84 @@
+"""Where and how fast a training run runs."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from delt_exp.config.checks import check_choice, check_integer
+from delt_exp.distributed.nodes import check_nodes
+from delt_exp.errors import ConfigError
+
+if TYPE_CHECKING:
+    pass
+
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """Where and how fast a training runs; only `precision` can change its result beyond rounding.
+
+    (In a network with dropout the masks follow the micro-batches, so there `devices` and `micro_batch_items` do too.)
+
+    accelerator: `auto`, `cpu` or `gpu`. strategy: `single`, or `ddp` or `fsdp` (parameters and optimizer state in
+    shards) over `devices` processes on each of `num_nodes` nodes of a Slurm allocation (1 needs no Slurm).
+    precision: `auto` (bf16 autocast on a GPU that has it, else float32) or a Lightning precision such as `bf16-mixed`.
+    micro_batch_items: sequences in one forward pass; gradients accumulate to model.batch_items.
+    num_workers: reader processes of each rank. log_steps, checkpoint_steps: optimizer steps between lines and restarts.
+    """
+
+    accelerator: str
+    devices: int
+    num_nodes: int
+    strategy: str
+    precision: str
+    micro_batch_items: int
+    num_workers: int
+    compile: bool
+    gradient_checkpointing: bool
+    log_steps: int
+    checkpoint_steps: int
+
+    def __post_init__(self) -> None:
+        check_choice("trainer.strategy", self.strategy, ("single", "ddp", "fsdp"))
+        check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
+        check_choice("trainer.precision", self.precision, PRECISIONS)
+        check_integer("trainer.num_workers", self.num_workers, at_least=0)
+        for name in ("devices", "num_nodes"):
+            if self.strategy == "single" and getattr(self, name) != 1:
+                raise ConfigError(f"trainer.{name} is {getattr(self, name)}; several need trainer=ddp or trainer=fsdp")
+        if self.strategy == "fsdp" and self.precision == "16-mixed":
+            raise ConfigError("trainer.precision=16-mixed does not go with trainer=fsdp; use bf16-mixed or 32-true")
+        for name in ("devices", "num_nodes", "micro_batch_items", "log_steps", "checkpoint_steps"):
+            check_integer(f"trainer.{name}", getattr(self, name), at_least=1)
+
+    @property
+    def world_size(self) -> int:
+        """How many processes train together."""
+        return self.devices * self.num_nodes
+
+    def check_available(self) -> None:
+        """Raise ConfigError when there are not as many GPUs or nodes as asked for."""
+        if self.num_nodes > 1:
+            check_nodes(self.num_nodes)
+        if self.accelerator == "cpu":
+            return
+        import torch
+
+        if self.accelerator == "auto" and not torch.cuda.is_available():
+            return
+        visible = torch.cuda.device_count()
+        if visible < self.devices:
+            raise ConfigError(
+                f"trainer.accelerator={self.accelerator} with trainer.devices={self.devices}, but {visible} GPUs are "
+                "visible; use trainer=cpu, or trainer.devices=... of them"
+            )
+
+    def resolved_precision(self) -> str:
+        """Return the Lightning precision that `auto` stands for on this machine."""
+        if self.precision != "auto":
+            return self.precision
+        import torch
+
+        on_gpu = self.accelerator != "cpu" and torch.cuda.is_available()
+        return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"

@@ -1,0 +1,274 @@
+"""Trains one language model on one plan, on one process or many, and can be killed at any moment.
+
+The folder of a training holds `metrics.csv`, `checkpoints/` (while it runs), `consumed.npy` (which sequence each step
+consumed), `steps.npy` (what each step did), `model/` (Hugging Face format, with tokenizer) and `result.json`.
+"""
+
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from delt_exp.config.identity import identity
+from delt_exp.corpus.tokens import Tokens
+from delt_exp.distributed.processes import run_in_processes, share_threads
+from delt_exp.files import file_sha256, read_json, write_json
+from delt_exp.model.recipe import Recipe, num_parameters
+from delt_exp.progress import say
+from delt_exp.runtime import quiet
+from delt_exp.store.store import Store
+from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.trainer import train as train_module
+from delt_exp.trainer.metrics_file import MetricsFile, follow
+from delt_exp.trainer.plan import Plan
+from delt_exp.trainer.settings import TrainerSettings
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from delt_exp.trainer.proof.steps import PlannedSteps
+
+FORMAT = 2  # bump when the same job trains another model or leaves other files
+OnMetrics = Callable[[Mapping[str, float]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainJob:
+    """Everything a training needs; travels to other processes as it is.
+
+    config_key: where `recipe` is configured, for messages.
+    """
+
+    recipe: Recipe
+    plan: Plan
+    tokenizer: Tokenizer
+    trainer: TrainerSettings
+    seed: int
+    config_key: str = "model"
+
+
+def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> None:
+    """Train `job` into `folder`, continuing from the last checkpoint found there.
+
+    on_metrics gets every line of metrics.csv as it is written, those before a restart included. Raises ConfigError
+    for a schedule or context that does not fit, or a network that cannot keep packed documents apart, before any step;
+    DivergedError at the step whose numbers are not finite.
+    """
+    if (folder / "result.json").exists():  # killed between the last step and the renaming of the folder
+        _clean_up(folder)
+        return
+    job.recipe.schedule.warmup(job.plan.num_steps)
+    checkpoint = _latest_checkpoint(folder)
+    start = _step_of(checkpoint)
+    if start:
+        say(f"training continues from step {start}")
+    MetricsFile(folder / "metrics.csv").keep_up_to(start)
+    with follow(folder / "metrics.csv", on_metrics):
+        if job.trainer.strategy == "single":
+            _train_rank(job, folder, checkpoint)
+        else:
+            without_maps = replace(job, plan=replace(job.plan, tokens=Tokens(job.plan.tokens.folder)))
+            run_in_processes(
+                _train_rank, (without_maps, folder, checkpoint), job.trainer.devices, job.trainer.num_nodes, folder
+            )  # fmt: skip
+    _clean_up(folder)
+
+
+def _clean_up(folder: Path) -> None:
+    """Remove what only a restart needed."""
+    for name in ("checkpoints", "evidence"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None) -> None:
+    """Train one rank; every rank of a job runs this with the same arguments."""
+    import torch
+
+    from delt_exp.model.isolation import check_isolation
+    from delt_exp.trainer.datamodule import OrderedDataModule
+    from delt_exp.trainer.fsdp import without_weights
+    from delt_exp.trainer.module import LMModule
+
+    quiet()
+    share_threads(job.trainer.devices)
+    network = job.recipe.make_network(job.tokenizer, job.seed)
+    shell = without_weights(network) if job.trainer.strategy == "fsdp" else network
+    if job.plan.isolates_documents:
+        check_isolation(network)
+    if job.trainer.gradient_checkpointing:
+        network.gradient_checkpointing_enable()
+    if job.trainer.compile:
+        network.forward = torch.compile(network.forward)  # not `network.compile()`: `Evidence` watches its calls
+    network.train()
+    module = LMModule(network, job.recipe, job.plan.num_steps, job.seed)
+    data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers)
+    trainer, started = _make_trainer(job, folder), time.monotonic()
+    with _interrupts_come_through():
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    state = trainer.strategy.lightning_module_state_dict()
+    if trainer.is_global_zero:
+        _finish(job, folder, shell, state, time.monotonic() - started, trainer)
+
+
+def _make_trainer(job: TrainJob, folder: Path) -> "pl.Trainer":
+    import pytorch_lightning as pl
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    from delt_exp.trainer.callbacks import Checkpoints, StepLog
+    from delt_exp.trainer.datamodule import accumulation
+    from delt_exp.trainer.fsdp import ShardedStrategy
+    from delt_exp.trainer.proof.recorder import Evidence
+
+    settings = job.trainer
+    accumulate = accumulation(job.plan.batch_items, settings.world_size, settings.micro_batch_items)
+    strategies: dict[str, Any] = {"single": "auto", "ddp": "ddp", "fsdp": ShardedStrategy(settings.world_size)}
+    evidence = Evidence(folder / "evidence", job.plan.batch_items, sees_embedding=not settings.compile)
+    callbacks = [
+        evidence,
+        StepLog(folder / "metrics.csv", job),
+        Checkpoints(folder / "checkpoints", settings.checkpoint_steps, evidence),
+    ]
+    return pl.Trainer(
+        accelerator=settings.accelerator, devices=settings.devices, num_nodes=settings.num_nodes,
+        precision=cast(Any, settings.resolved_precision()), strategy=strategies[settings.strategy],
+        # Said, because Slurm's variables would pass for ranks that Slurm started.
+        plugins=LightningEnvironment() if settings.strategy == "single" else TorchElasticEnvironment(),
+        max_epochs=1, accumulate_grad_batches=accumulate, use_distributed_sampler=False, callbacks=callbacks,
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        default_root_dir=folder, gradient_clip_val=1.0,  # the module clips by itself; Lightning only has to ask
+    )  # fmt: skip
+
+
+def _finish(
+    job: TrainJob, folder: Path, shell: Any, state: Mapping[str, Any], seconds: float, trainer: "pl.Trainer"
+) -> None:
+    """Write model, proof of order and summary; remove what only a restart needed."""
+
+    from delt_exp.trainer.proof.order import order_mismatch
+    from delt_exp.trainer.proof.recorder import fingerprint, merged
+    from delt_exp.trainer.proof.steps import step_mismatch
+
+    weights = {name.removeprefix("network."): value.cpu() for name, value in state.items()}
+    saved = fingerprint([weights[name] for name, _ in shell.named_parameters()])
+    shell.save_pretrained(folder / "model", state_dict=weights)
+    for file in job.tokenizer.folder.iterdir():
+        if file.name not in ("entry.json", "meta.json"):
+            shutil.copy(file, folder / "model")
+    consumed, steps = merged(folder / "evidence")
+    np.save(folder / "consumed.npy", consumed)
+    np.save(folder / "steps.npy", steps)
+    rows = MetricsFile(folder / "metrics.csv").rows()
+    mismatch = order_mismatch(job.plan, consumed) or step_mismatch(_planned_steps(job, int(saved), rows), steps)
+    if mismatch:
+        say(f"order NOT verified: {mismatch}")
+    parameters, tokens = num_parameters(shell.parameters()), int(job.plan.targets_per_step().sum())
+    result = {
+        "order_verified": not mismatch,
+        "order_mismatch": mismatch,
+        "steps": job.plan.num_steps,
+        "tokens": tokens,
+        "parameters": parameters,
+        "flops": 6 * parameters * tokens,  # Kaplan et al. 2020, without attention
+        "final_train_loss": _final_loss(rows),
+        "seconds_since_restart": seconds,
+        "precision": job.trainer.resolved_precision(),
+        "world_size": trainer.world_size,
+        "device": trainer.strategy.root_device.type,
+    }
+    write_json(folder / "result.json", result)
+
+
+def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) -> "PlannedSteps":
+
+    from delt_exp.trainer.proof.steps import PlannedSteps
+
+    recipe, num_steps = job.recipe, job.plan.num_steps
+    lr = [recipe.optimizer.lr * recipe.schedule.factor(step, num_steps) for step in range(num_steps)]
+    losses = [(int(row["step"]), row["train/loss"]) for row in rows]
+    scales_loss = job.trainer.resolved_precision() == "16-mixed"
+    return PlannedSteps(job.plan.targets_per_step(), np.array(lr), recipe.clip_norm, scales_loss, weights, losses)
+
+
+def _final_loss(rows: list[dict[str, float]]) -> float:
+    """Return the mean training loss over the last tenth of the tokens; a single batch says little."""
+    before = [0.0, *(row["tokens"] for row in rows[:-1])]
+    sizes = [row["tokens"] - earlier for row, earlier in zip(rows, before, strict=True)]
+    is_late = [row["tokens"] > 0.9 * rows[-1]["tokens"] for row in rows]
+    late = [(n, row["train/loss"]) for n, row, late in zip(sizes, rows, is_late, strict=True) if late]
+    return sum(n * loss for n, loss in late) / sum(n for n, _ in late)
+
+
+def training_result(folder: Path) -> dict[str, Any]:
+    """Return what a finished training says of itself."""
+    result: dict[str, Any] = read_json(folder / "result.json")
+    return result
+
+
+def _latest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint whose content is what was written; damaged ones are reported and removed."""
+    for path in sorted((folder / "checkpoints").glob("step-*.ckpt"), key=_step_of, reverse=True):
+        sealed = path.with_suffix(".sha256")
+        if sealed.exists() and sealed.read_text() == file_sha256(path):
+            return path
+        say(f"{path.name} is damaged and not used")
+        path.unlink()
+    return None
+
+
+@contextmanager
+def _interrupts_come_through() -> Iterator[None]:
+    """Lightning turns Ctrl-C into SystemExit and then ignores the signal; here it stays an interrupt."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as leave:
+        if isinstance(leave.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
+def _step_of(checkpoint: Path | None) -> int:
+    return int(checkpoint.stem.removeprefix("step-")) if checkpoint else 0
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished training: its folder and the key that names it."""
+
+    folder: Path
+    key: str
+
+    @property
+    def pretrained(self) -> Path:
+        """Model and tokenizer in Hugging Face format."""
+        return self.folder / "model"
+
+
+def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = None) -> TrainedModel:
+    """Return the model trained on a plan; one sequence of documents is trained once, however it was chosen.
+
+    on_metrics gets every line of the training metrics, live or, for a training that was found, read back.
+    """
+    inputs = {
+        "recipe": identity(job.recipe),
+        "plan": job.plan.digest,
+        "seed": job.seed,
+        "format": train_module.FORMAT,
+        "precision": job.trainer.resolved_precision(),
+    }
+    use = store.get("model", inputs, lambda folder: train(job, folder, on_metrics), resumable=True)
+    if use.cached and on_metrics is not None:
+        for row in MetricsFile(use.path / "metrics.csv").rows():
+            on_metrics(row)
+    return TrainedModel(use.path, use.key)

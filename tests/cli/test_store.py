@@ -1,0 +1,74 @@
+"""Listing, explaining and freeing what the store holds."""
+
+import os
+import time
+
+import pytest
+
+from delt_exp.cli.store import entries, explain, free, main, parse_bytes, show_bytes
+from delt_exp.errors import ConfigError
+from delt_exp.store.store import ENTRY, Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "store", "hash")
+    for age_days, (stage, inputs, size) in enumerate(
+        [("model", {"recipe": {"lr": 0.1}}, 100), ("model", {"recipe": {"lr": 0.2}}, 200), ("tokens", {"c": 1}, 400)]
+    ):
+        use = store.get(stage, inputs, lambda folder, size=size: (folder / "x").write_bytes(bytes(size)))
+        then = time.time() - (10 - age_days) * 86_400
+        os.utime(use.path / ENTRY, (then, then))
+    return store
+
+
+def test_the_list_is_complete_and_sorted_by_last_use(store, capsys):
+    main(["--root", str(store.root), "list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == ["model", "model", "tokens"]
+    assert lines[-1] == "3 stages, 700 B"
+
+
+def test_explain_names_the_input_that_differs(store):
+    key = entries(store.root)[1].key
+    assert "recipe.lr: 0.1 -> 0.2" in explain(store.root, key)
+
+
+def test_explain_refuses_an_unknown_key(store):
+    with pytest.raises(ConfigError, match="0 stages begin with 'zz'"):
+        explain(store.root, "zz")
+
+
+def test_old_stages_are_freed_first(store):
+    assert [e.num_bytes for e in free(store.root, unused_days=8.5, max_bytes=None)] == [100, 200]
+    assert [e.num_bytes for e in entries(store.root)] == [400]
+
+
+def test_the_least_recently_used_go_until_the_rest_fits(store):
+    assert [e.num_bytes for e in free(store.root, unused_days=None, max_bytes=600)] == [100]
+    assert sum(e.num_bytes for e in entries(store.root)) == 600
+
+
+def test_zero_bytes_means_nothing_stays(store):
+    assert len(free(store.root, unused_days=None, max_bytes=0)) == 3
+
+
+def test_freeing_without_a_limit_removes_nothing(store, capsys):
+    with pytest.raises(SystemExit):
+        main(["--root", str(store.root), "free"])
+    assert "--max-size" in capsys.readouterr().err
+    assert len(entries(store.root)) == 3
+
+
+def test_a_freed_stage_is_computed_again(store):
+    free(store.root, unused_days=None, max_bytes=0)
+    assert store.get("tokens", {"c": 1}, lambda folder: None).cached is False
+
+
+@pytest.mark.parametrize(("text", "value"), [("500M", 5e8), ("2.5G", 2.5e9), ("12", 12), ("1kB", 1e3)])
+def test_sizes_are_read_and_shown(text, value):
+    assert parse_bytes(text) == value
+
+
+def test_a_size_is_shown_in_its_largest_unit():
+    assert [show_bytes(n) for n in (0, 999, 1500, 2.5e9)] == ["0 B", "999 B", "1.5 KB", "2.5 GB"]

@@ -1,0 +1,29 @@
+"""Probes trained here."""
+
+import pytest
+import torch
+
+from delt_exp.config.identity import identity
+from delt_exp.errors import ConfigError
+from tests.alignment.tiny import make_resources, tiny_probe
+
+
+def test_a_probe_is_trained_once_and_read_in_evaluation_mode(tmp_path):
+    resources = make_resources(tmp_path)
+    first, second = (tiny_probe().prepare(resources) for _ in range(2))
+    assert not first.network.training
+    assert next(first.network.parameters()).dtype == torch.float32
+    assert all(torch.equal(a, b) for a, b in zip(first.network.parameters(), second.network.parameters(), strict=True))
+    assert first.context_limit == 64
+    assert sum(use.stage == "model" and not use.cached for use in resources.store.uses) == 1
+
+
+def test_another_seed_or_dataset_is_another_probe():
+    probes = [tiny_probe(), tiny_probe(seed=1), tiny_probe(train_tokens=1024)]
+    names = [str(identity(probe)) for probe in probes]
+    assert len(set(names)) == 3
+
+
+def test_a_wrong_setting_is_refused_at_once():
+    with pytest.raises(ConfigError, match=r"probe.train_tokens=0 is not allowed"):
+        tiny_probe(train_tokens=0)

@@ -1,0 +1,143 @@
+"""The LQS family through the scorer: annotation of every document, or of proxies and a regression model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from delt_exp.data_scorer.regression import Regression
+from delt_exp.data_scorer.ridge import Ridge
+from delt_exp.errors import ConfigError
+from delt_exp.files import read_json
+from delt_exp.model.optimizer import AdamW
+from delt_exp.model.schedule import WarmupCosine
+from delt_exp.proxy.trained import TrainedProxy
+from delt_exp.scorer.lqs.scorer import LqsScorer
+from tests.helpers import RUNTIME, TRAINER, make_pool, tiny_recipe, words
+
+DISTIL = Regression(
+    body=None, epochs=2, batch_documents=4, choice_ratio=0.25, validation_ratio=0.25, clip_sigma=3.0,
+    clip_norm=1.0, seed=0,
+    optimizer=AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
+    schedule=WarmupCosine(warmup_steps=1, warmup_ratio=None, min_ratio=0.0),
+)  # fmt: skip
+RIDGE = Ridge(penalties=(0.1, 10.0), folds=4, clip_sigma=3.0, seed=0)
+DATA_SCORERS = pytest.mark.parametrize("data_scorer", [DISTIL, RIDGE], ids=["regression", "ridge"])
+
+
+def scorer(**changes):
+    settings = {
+        "score_name": "lqs", "proxy": TrainedProxy(tiny_recipe(), "sample", 2_000, 0), "num_steps": 4,
+        "batch_documents": 3, "num_proxies": None, "num_target": None, "context_tokens": 16, "lr": 0.05, "interval": 2,
+        "init_norm": "terminal", "precision": "fp32", "seed": 0, "data_scorer": None,
+    }  # fmt: skip
+    return LqsScorer(**(settings | changes))
+
+
+@pytest.fixture
+def pool(tmp_path):
+    return fresh_pool(tmp_path)
+
+
+def fresh_pool(folder):
+    return make_pool(folder, words(24), target_texts=words(6, seed=8))
+
+
+@pytest.mark.parametrize("name", ["lqs", "pds", "learnability", "quality"])
+def test_every_relative_scores_every_document(pool, name):
+    scores = scorer(score_name=name).score(pool, RUNTIME)
+    assert scores.shape == (24,)
+    assert np.isfinite(scores).all()
+    assert len(np.unique(scores)) == 24
+    assert name.lower() in scorer(score_name=name).meaning.name.lower() or name == "lqs"
+
+
+@DATA_SCORERS
+def test_several_processes_give_the_same_scores(tmp_path, data_scorer):
+    """Both the annotation and the inference of the data scorer are shared by two processes."""
+    distilling = scorer(num_proxies=16, data_scorer=data_scorer)
+    alone = distilling.score(fresh_pool(tmp_path / "alone"), RUNTIME)
+    two = replace(TRAINER, strategy="ddp", devices=2)
+    together = distilling.score(replace(fresh_pool(tmp_path / "two"), trainer=two), RUNTIME)
+    np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-6)
+
+
+@DATA_SCORERS
+def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool, data_scorer):
+    scores = scorer(num_proxies=16, data_scorer=data_scorer).score(pool, RUNTIME)
+    assert scores.shape == (24,)
+    assert len(np.unique(scores)) == 24
+    validation = read_json(pool.evidence_dir / "fit.json")["validation"]
+    assert validation["documents"] == {DISTIL: 4, RIDGE: 16}[data_scorer]
+    assert -1 <= validation["low"] <= validation["high"] <= 1
+    assert validation["learnt"] == (validation["low"] > 0)
+    assert set(read_json(pool.evidence_dir / "phases.json")) == {
+        "warm start", "annotation", "data scorer", "inference",
+    }  # fmt: skip
+
+
+def test_an_interrupted_annotation_continues_to_the_same_scores(tmp_path, monkeypatch):
+    from delt_exp.scorer.lqs.job import _Shown
+
+    undisturbed = scorer().score(fresh_pool(tmp_path / "undisturbed"), RUNTIME)
+    pool, original, updates = fresh_pool(tmp_path / "interrupted"), _Shown.__call__, []
+
+    def interrupt(self, phase, done, total):
+        original(self, phase, done, total)
+        updates.append(phase)
+        if phase == "reverse" and done >= 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Shown, "__call__", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            scorer().score(pool, RUNTIME)
+    np.testing.assert_array_equal(scorer().score(pool, RUNTIME), undisturbed)
+
+
+def test_relatives_share_one_annotation(tmp_path):
+    pool = fresh_pool(tmp_path)
+    lqs, pds = scorer().score(pool, RUNTIME), scorer(score_name="pds").score(pool, RUNTIME)
+    assert [use.cached for use in pool.store.uses if use.stage == "annotation"] == [False, True]
+    assert not np.array_equal(lqs, pds)
+    other = scorer(lr=0.1).score(pool, RUNTIME)
+    assert not pool.store.uses[-1].cached
+    assert not np.array_equal(lqs, other)
+
+
+@DATA_SCORERS
+def test_the_forecast_names_the_phases_that_are_recorded(pool, data_scorer):
+    distilling = scorer(num_proxies=16, data_scorer=data_scorer)
+    costs = distilling.forecast(pool, RUNTIME)
+    distilling.score(pool, RUNTIME)
+    phases = read_json(pool.evidence_dir / "phases.json")
+    assert {cost.phase.split(":")[0] for cost in costs} == set(phases)
+    assert sum(phase["flops"] for phase in phases.values()) == sum(cost.flops for cost in costs)
+    assert all(phase["flops"] > 0 and phase["peak_bytes"] > 0 for phase in phases.values())
+
+
+def test_annotating_everything_and_a_data_scorer_exclude_each_other():
+    with pytest.raises(ConfigError, match="num_proxies=null annotates every document"):
+        scorer(num_proxies=None, data_scorer=DISTIL)
+
+
+def test_more_proxies_than_documents_are_refused(pool):
+    with pytest.raises(ConfigError, match=r"scorer\.num_proxies=99 is more than the 24 documents"):
+        scorer(num_proxies=99, data_scorer=DISTIL).score(pool, RUNTIME)
+
+
+def test_wrong_settings_are_refused_at_once():
+    with pytest.raises(ConfigError, match="init_norm"):
+        scorer(init_norm="two")
+    with pytest.raises(ConfigError, match="score"):
+        scorer(score_name="lsq")
+
+
+def test_what_was_annotated_is_left_as_evidence_under_every_score(pool):
+    import pyarrow.parquet as pq
+
+    scores = scorer(score_name="pds").score(pool, RUNTIME)
+    table = pq.read_table(pool.evidence_dir / "annotated.parquet")
+    assert table.column_names == ["id", "lqs", "pds", "learnability", "quality"]
+    np.testing.assert_array_equal(table["id"].to_numpy(), pool.candidates.corpus.ids)
+    np.testing.assert_allclose(table["pds"].to_numpy(), scores, rtol=1e-6)

@@ -1,0 +1,138 @@
+"""What a score cost is charged to its arm, and the arm is compared with what that could have bought."""
+
+import math
+
+import pytest
+
+from tests.study.comparison.studies import BASE, Planted, arm, write_study
+from tests.study.comparison.test_report import figure, findings, rows
+
+
+def budgets(*seconds_and_loss):
+    """Return the baseline at 10,000 tokens and at multiples of them; its score costs nothing."""
+    free = {"scores/random": 0.0}
+    (first, loss), *longer = seconds_and_loss
+    arms = [Planted(BASE, loss, training_seconds=first, scoring_seconds=free)]
+    for seconds, loss in longer:
+        labels = {**BASE, "training": f"{seconds} s"}
+        tokens = round(1000 * seconds)
+        arms.append(Planted(labels, loss, tokens=tokens, training_seconds=seconds, scoring_seconds=free))
+    return arms
+
+
+def lqs(loss, scoring):
+    return arm("lqs", "1.0", "folding", loss, scoring_seconds=scoring, scoring_flops=600_000.0)
+
+
+def test_an_arm_is_charged_with_its_scores_and_all_behind_them(tmp_path):
+    scoring = {"scores/a": 0.5, "annotation/b": 30.0, "model/c": 12.0}
+    found = findings(write_study(tmp_path, [*budgets((10.0, 0)), lqs(-0.1, scoring)]))
+    row = next(row for row in rows(found, "cost") if row["arm"].startswith("lqs"))
+    assert (row["training [s]"], row["scoring [s]"], row["total [s]"]) == (10.0, 42.5, 52.5)
+    # 60 operations a token in the helper; 10,000 tokens
+    assert [row[f"{part} [TFLOPs]"] for part in ("training", "scoring", "total")] == [6e-7, 6e-7, 1.2e-6]
+    assert row["peak of scoring [GB]"] == 2.0
+    (scorer, *_) = [row for row in rows(found, "scorers") if row["scorer"] == "lqs"]
+    assert scorer["scoring [s]"] == 42.5
+
+
+def test_the_trained_model_is_the_last_one_not_that_of_the_score(tmp_path):
+    found = findings(write_study(tmp_path, [*budgets((10.0, 0)), lqs(0, {"scores/a": 1.0})]))
+    assert {row["training [s]"] for row in rows(found, "cost")} == {10.0}  # the helper's first model took 99 s
+
+
+@pytest.mark.parametrize(
+    ("total_seconds", "loss", "verdict", "words"),
+    [
+        (20.0, -0.2, "better", "it earns its cost"),
+        (20.0, -0.1, "not distinguishable", "that it earns its cost is not shown"),
+        (20.0, 0.0, "worse", "it is not worth its cost"),
+        (10.0, -0.1, "better", "it earns its cost"),
+        (40.0, -0.1, "worse", "it is not worth its cost"),
+    ],
+)
+def test_at_equal_cost_the_baseline_lies_between_its_budgets(tmp_path, total_seconds, loss, verdict, words):
+    # 10 s reach 0, 40 s reach -0.2: 20 s are half way in log seconds, so -0.1
+    expected = loss + 0.2 * math.log(total_seconds / 10) / math.log(4)
+    arms = [*budgets((10.0, 0.0), (40.0, -0.2)), lqs(loss, {"scores/a": total_seconds - 10})]
+    found = findings(write_study(tmp_path, arms))
+    row = next(row for row in rows(found, "cost") if row["arm"].startswith("lqs"))
+    assert row["verdict"] == verdict
+    assert row["minus baseline at equal cost"].value == pytest.approx(expected, abs=0.01)
+    assert words in found.answer
+    seconds = total_seconds - 10
+    assert f"Its score cost {seconds:.3g} s, {seconds / 10:.2g} trainings" in found.answer
+
+
+def test_an_arm_cheaper_than_the_baseline_is_compared_with_the_baseline_itself(tmp_path):
+    base = Planted(BASE, 0.0, training_seconds=10.0, scoring_seconds={"scores/r": 5.0})
+    found = findings(write_study(tmp_path, [base, lqs(-0.1, {"scores/a": 1.0})]))
+    row, board = (
+        next(row for row in rows(found, name) if row["arm"].startswith("lqs")) for name in ("cost", "leaderboard")
+    )
+    assert row["minus baseline at equal cost"] == board["minus baseline"]
+
+
+def test_nothing_is_said_beyond_the_longest_baseline(tmp_path):
+    found = findings(write_study(tmp_path, [*budgets((10.0, 0), (40.0, -0.2)), lqs(-0.1, {"scores/a": 31.0})]))
+    row = next(row for row in rows(found, "cost") if row["arm"].startswith("lqs"))
+    assert (row["minus baseline at equal cost"], row["verdict"]) == (None, "")
+    assert "no baseline trained for that long is finished, so whether that pays is open." in found.answer
+
+
+def test_a_cost_that_was_not_recorded_is_said_to_be_unknown(tmp_path):
+    found = findings(write_study(tmp_path, [*budgets((10.0, 0)), lqs(-0.1, None)]))
+    assert "What its score cost is not recorded." in found.answer
+    row = next(row for row in rows(found, "cost") if row["arm"].startswith("lqs"))
+    assert (row["scoring [s]"], row["total [s]"], row["peak of scoring [GB]"]) == (None, None, None)
+
+
+def test_longer_baselines_are_drawn_but_not_ranked(tmp_path):
+    found = findings(write_study(tmp_path, [*budgets((10.0, 0), (40.0, -0.2)), lqs(-0.1, {"scores/a": 20.0})]))
+    assert len(rows(found, "leaderboard")) == 2
+    assert "is not compared" not in found.tables[0].note
+    spec = figure(found, "cost")
+    seconds, flops = spec["data"][:2], spec["data"][2:]
+    assert [trace["name"] for trace in seconds] == ["baseline", "lqs"]
+    assert (seconds[0]["x"], seconds[1]["x"]) == ([10.0, 40.0], [30.0])
+    assert (flops[0]["x"], flops[1]["x"]) == ([6e5, 2.4e6], [1.2e6])
+    assert [button["label"] for button in spec["layout"]["updatemenus"][0]["buttons"]] == ["seconds", "flops"]
+    assert [tick for tick in spec["layout"]["xaxis"]["tickvals"] if tick < 1e4] == [10, 20, 50, 100, 200, 500]
+
+
+def test_operations_are_drawn_only_where_all_are_known(tmp_path):
+    arms = [*budgets((10.0, 0)), arm("lqs", "1.0", "folding", scoring_flops=None)]
+    (menu,) = figure(findings(write_study(tmp_path, arms)), "cost")["layout"]["updatemenus"]
+    assert [button["label"] for button in menu["buttons"]] == ["seconds"]
+
+
+def test_placebos_are_not_asked_to_earn_a_cost(tmp_path):
+    arms = [*budgets((10.0, 0), (40.0, -0.2)), lqs(-0.1, {"scores/a": 5.0}), arm("permuted", "1.0", "folding")]
+    verdicts = {row["arm"]: row["verdict"] for row in rows(findings(write_study(tmp_path, arms)), "cost")}
+    assert verdicts["permuted · 1.0 · folding"] == ""
+
+
+def test_a_gain_that_a_placebo_has_too_does_not_earn_the_cost_of_the_score(tmp_path):
+    arms = [*budgets((10.0, 0), (40.0, -0.05)), lqs(-0.2, {"scores/a": 5.0}), arm("permuted", "1.0", "folding", -0.2)]
+    answer = findings(write_study(tmp_path, arms)).answer
+    assert "that pays, but so may the same arm with permuted scores." in answer
+    assert "it earns its cost" not in answer
+
+
+def test_one_slow_run_does_not_change_the_cost_of_an_arm(tmp_path):
+    def slow(record):
+        if record["seed"] == 0:
+            record["stages"][2]["cost"]["build_seconds"] = 1000.0
+
+    arms = [*budgets((10.0, 0)), arm("lqs", "1.0", "folding", change=slow)]
+    row = next(row for row in rows(findings(write_study(tmp_path, arms)), "cost") if row["arm"].startswith("lqs"))
+    assert row["training [s]"] == 10.0
+
+
+def test_operations_of_the_whole_scoring_come_before_those_of_its_phases(tmp_path):
+    def known(record):
+        record["score"]["flops"] = 3e12
+
+    arms = [*budgets((10.0, 0)), arm("lqs", "1.0", "folding", change=known)]
+    row = next(row for row in rows(findings(write_study(tmp_path, arms)), "cost") if row["arm"].startswith("lqs"))
+    assert row["scoring [TFLOPs]"] == 3.0

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 import torch.distributed as dist
+from delt_exp.data_scorer.infer import predict
 from torch import Tensor, nn
 
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer import infer
 from delt_exp.data_scorer.fitted import FittedScorer, Reading
-from delt_exp.data_scorer.infer import predict
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.runtime import Runtime
 

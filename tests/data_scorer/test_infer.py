@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from delt_exp.data_scorer.infer import predict
 from hypothesis import given
 from hypothesis import strategies as st
 
 from delt_exp.corpus.windows import buckets, windows_of
 from delt_exp.data_scorer import infer
 from delt_exp.data_scorer.fitted import FittedScorer, Reading
-from delt_exp.data_scorer.infer import predict
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.errors import ConfigError, StoreError
 from delt_exp.runtime import Runtime

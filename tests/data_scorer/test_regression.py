@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from delt_exp.data_scorer.infer import predict
 
 from delt_exp.data_scorer import model
 from delt_exp.data_scorer.annotated import split, standardise
 from delt_exp.data_scorer.fitted import FittedScorer
-from delt_exp.data_scorer.infer import predict
 from delt_exp.data_scorer.validation import spearman
 from delt_exp.errors import ConfigError, DataError, DivergedError
 from delt_exp.model.fresh import FreshNetwork

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from delt_exp.data_scorer.infer import predict
 from hypothesis import given
 from hypothesis import strategies as st
 
 from delt_exp.data_scorer.annotated import folds_of
-from delt_exp.data_scorer.infer import predict
 from delt_exp.data_scorer.ridge import Ridge, out_of_fold, ridge, standardised
 from delt_exp.data_scorer.validation import spearman
 from delt_exp.errors import ConfigError, DataError

@@ -67,10 +67,14 @@ class RegressorJudge:
 
 @dataclass(frozen=True, eq=False)
 class FittedScorer:
-    """A regressor in a folder, with everything it takes to predict in annotated units."""
+    """A regressor in a folder, with everything it takes to predict in annotated units.
+
+    in_memory: the regressor, where it has just been fitted; it is loaded when it is asked for otherwise.
+    """
 
     folder: Path
     reading: Reading
+    in_memory: Regressor | None = None
 
     @property
     def digest(self) -> str:
@@ -79,8 +83,8 @@ class FittedScorer:
 
     @cached_property
     def regressor(self) -> Regressor:
-        """The model, in evaluation mode on the CPU when it is first asked for."""
-        return load_regressor(self.folder, self.reading.layers)
+        """The model in evaluation mode."""
+        return self.in_memory or load_regressor(self.folder, self.reading.layers)
 
     def predict(self, resources: Resources, tokens: Tokens, shards: Path) -> NDArray[np.float32]:
         """Return a score [N] in annotated units for every document of `tokens`; see `map_documents` for `shards`.
@@ -99,7 +103,7 @@ class FittedScorer:
 
     def predict_rows(self, tokens: Tokens, rows: NDArray[np.intp], runtime: Runtime) -> NDArray[np.float32]:
         """Return scores [D] in annotated units for the documents `rows`, in this process."""
-        reading, regressor = self.reading, self.regressor.to(runtime.torch_device())
+        reading, regressor = self.reading, self.regressor.to(runtime.torch_device()).eval()
         dots_D1 = average_over_positions(regressor, tokens, rows, reading.context_tokens, reading.precision, runtime)
         return self._scores(dots_D1[:, 0])
 

@@ -47,3 +47,8 @@ def make_proxy(tmp_path: Path, texts: Sequence[str], context_tokens: int = 64, *
     recipe = tiny_recipe(context_tokens=context_tokens)
     network = replace(recipe.network, **config).make(pool.tokenizer, 0).eval()
     return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target=None, context_tokens=context_tokens)
+
+
+def predict(fitted: FittedScorer, tokens: Tokens, shards: Path, trainer: TrainerSettings = TRAINER) -> np.ndarray:
+    """Scores of all documents, by as many processes as the trainer says."""
+    return fitted.predict(Resources(Store(shards.parent, "size"), None, trainer, RUNTIME), tokens, shards)

@@ -274,7 +274,8 @@ def _map(resources: Resources, items: _Items, folder: Path, name: str, out: Numb
             if resources.trainer.world_size == 1 or len(missing) == 1:
                 judge_shards(job, _Shown(task))
             else:
-                run_workers(judge_shards, job, folder, resources.trainer, _Watched(task, shards, missing))
+                watched = _Watched(task, shards, missing)
+                run_workers(judge_shards, job, folder, resources.trainer, len(missing), watched)
         _check_finished(shards, name)
     shards.close()
     return _assembled(shards, items.judge, out)

@@ -18,18 +18,19 @@ GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 
 
 def run_workers(
-    function: Callable[[Any], None], argument: Any, shared: Path, trainer: TrainerSettings, watch: Callable[[], None]
-) -> None:
+    function: Callable[[Any], None], argument: Any, shared: Path, trainer: TrainerSettings, most: int,
+    watch: Callable[[], None],
+) -> None:  # fmt: skip
     """Call `function(argument)` in `trainer.devices` processes of each machine, until all have ended, well or not.
 
-    The argument travels as a job in the folder `shared`. A worker that is killed is named, and the others go on. watch:
-    called twice a second.
+    The argument travels as a job in the folder `shared`. A worker that is killed is named, and the others go on. most:
+    on one machine, more workers are of no use. watch: called twice a second.
     """
     if trainer.num_nodes > 1:
         processes.run_in_processes(function, (argument,), trainer.devices, trainer.num_nodes, shared)
         return
-    job = write_job(shared / "job", function, argument)
-    workers = [_start(job, rank, trainer.devices) for rank in range(trainer.devices)]
+    job, count = write_job(shared / "job", function, argument), min(trainer.devices, most)
+    workers = [_start(job, rank, count) for rank in range(count)]
     try:
         while any(worker.poll() is None for worker in workers):
             time.sleep(WATCH_SECONDS)

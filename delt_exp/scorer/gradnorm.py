@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
 from delt_exp.corpus.windows import WindowBatch, Windowing
-from delt_exp.cost import FORWARD_BACKWARD
+from delt_exp.model.cost import FORWARD_BACKWARD
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.judged import JudgedScorer

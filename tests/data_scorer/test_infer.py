@@ -5,13 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from delt_exp.data_scorer.infer import predict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delt_exp.corpus.windows import buckets, windows_of
-from delt_exp.data_scorer import infer
-from delt_exp.data_scorer.fitted import FittedScorer, Reading
+from delt_exp.corpus.windows import Windowing, buckets, windows_of
+from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.distributed import shards
 from delt_exp.distributed.shards import Shards
@@ -107,9 +105,7 @@ def four_a_shard(monkeypatch):
     monkeypatch.setattr(shards, "SHARD_ITEMS", 4)
 
 
-def test_a_killed_inference_continues_and_computes_no_shard_twice(
-    fitted, proxy, tmp_path, monkeypatch, four_a_shard
-):
+def test_a_killed_inference_continues_and_computes_no_shard_twice(fitted, proxy, tmp_path, monkeypatch, four_a_shard):
     undisturbed = predict(fitted, proxy.candidates, tmp_path / "whole")
     original, computed = Shards.write, []
 

@@ -8,6 +8,7 @@ import sys
 import time
 import tracemalloc
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ TEXTS = [
     *words(30),
     Document("the answer", prompt="what is the question? "),
 ]
+COUNTING = Counting()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def resources(batch_tokens=40, devices=1, folder=Path("nowhere")):
     return Resources(Store(folder, "size"), None, trainer, Runtime("cpu", batch_tokens))
 
 
-def counted(tokens, rows, folder, judge=Counting(), **settings):
+def counted(tokens, rows, folder, judge=COUNTING, **settings):
     return map_documents(resources(**settings), tokens, np.asarray(rows), judge, folder, "counting")
 
 
@@ -104,7 +106,7 @@ def test_a_document_gets_what_one_document_at_a_time_gives(tokens, tmp_path, rea
 @given(rows=st.lists(st.integers(0, len(TEXTS) - 1), max_size=30), batch_tokens=st.integers(1, 300))
 def test_rows_come_in_any_order_and_any_number_of_times(tokens, tmp_path_factory, rows, batch_tokens):
     found = counted(tokens, np.array(rows, np.intp), tmp_path_factory.mktemp("rows"), batch_tokens=batch_tokens)
-    expected = [by_hand(tokens, row, Counting()) for row in rows]
+    expected = [by_hand(tokens, row, COUNTING) for row in rows]
     np.testing.assert_array_equal(found, np.reshape(expected, (-1, 4)))
 
 
@@ -122,7 +124,7 @@ def test_shards_hold_every_item_once_and_are_small(sizes):
     assert bounds[0] == 0
     assert bounds[-1] == len(sizes)
     assert (np.diff(bounds) > 0).all()
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(bounds):
         assert sum(sizes[first : last - 1]) < 100
         assert last - first <= 10
 
@@ -131,7 +133,7 @@ def test_a_shard_is_a_table_that_others_can_read(tokens, tmp_path):
     counted(tokens, [3, 1], tmp_path)
     table = pq.read_table(tmp_path / "shard-00000.parquet").to_pydict()
     assert table["id"] == [int(tokens.ids[3]), int(tokens.ids[1])]
-    np.testing.assert_array_equal(table["value"], [by_hand(tokens, row, Counting()) for row in (3, 1)])
+    np.testing.assert_array_equal(table["value"], [by_hand(tokens, row, COUNTING) for row in (3, 1)])
 
 
 def test_texts_are_judged_one_by_one_or_in_groups(corpus, tmp_path):
@@ -162,7 +164,7 @@ def start(job):
 def in_test_processes(count):
     """What `run_workers` does, in processes that may also name the judges of tests."""
 
-    def run(function, argument, shared, trainer, watch):
+    def run(function, argument, shared, trainer, most, watch):
         workers = [start(written(shared / "job", function, argument)) for _ in range(count)]
         assert [worker.wait() for worker in workers] == [0] * count
         watch()
@@ -258,7 +260,7 @@ def test_a_judge_that_fails_everywhere_gives_up(place, tmp_path):
 
 def test_shards_of_other_documents_or_another_judge_are_refused(tokens, tmp_path):
     counted(tokens, [1, 2], tmp_path)
-    for rows, judge in (([2, 1], Counting()), ([1, 2], Counting(context_tokens=9))):
+    for rows, judge in (([2, 1], COUNTING), ([1, 2], Counting(context_tokens=9))):
         with pytest.raises(StoreError, match="shards of other documents or another model"):
             counted(tokens, rows, tmp_path, judge)
 
@@ -279,7 +281,7 @@ def test_memory_does_not_grow_with_the_documents(place, tmp_path, monkeypatch):
 
 
 def test_settings_of_a_judge_can_travel(tokens, tmp_path):
-    job = map_job(tokens, np.arange(3), Counting(), tmp_path)
+    job = map_job(tokens, np.arange(3), COUNTING, tmp_path)
     assert "Counting" in json.dumps(json.loads(job.read_text()))
 
 

@@ -10,93 +10,25 @@ W windows or D documents of a batch, K numbers of a document, N documents or gro
 """
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.corpus.windows import WindowBatch, Windowing, buckets, sum_over_windows, windows_of
+from delt_exp.distributed.items import Advance, Items, JudgementError, TextItems, WindowItems
+from delt_exp.distributed.judge import Judge, Numbers, TextJudge
 from delt_exp.distributed.shards import Shards, cut
 from delt_exp.distributed.workers import is_worker, local_device, run_workers, share_threads
 from delt_exp.errors import DeltError
-from delt_exp.files import digest
 from delt_exp.progress import Task, say, track
 from delt_exp.resources import Resources
 
 MOST_FAILURES = 3  # shards of one worker; where more fail, single documents are not the reason
-
-Numbers = NDArray[np.floating[Any]]
-Advance = Callable[[int, int], None]
-"""Told for every batch how many documents it begins, and how many tokens (of texts: at most) it reads."""
-
-
-class Judge(Protocol):
-    """What a model says of the windows of documents; a frozen dataclass of plain values and paths, so that it travels.
-
-    The numbers of a document are the sums over its windows, added up in float64 and kept as `dtype`.
-    """
-
-    @property
-    def width(self) -> int:
-        """How many numbers a document gets."""
-
-    @property
-    def dtype(self) -> str:
-        """`float32` or `float64`."""
-
-    @property
-    def windowing(self) -> Windowing:
-        """Which positions of a document are read, in which windows."""
-
-    def open(self, device: str) -> Callable[[WindowBatch], Numbers]:
-        """Load what is needed, once, to `device`; return the function from a batch to [W, K], or [W] where K is 1."""
-
-
-@dataclass(frozen=True, eq=False)
-class TextBatch:
-    """Documents of one pass, or all of one group: texts [D] and their ids [D].
-
-    items: where they stand in the rows of the map [D]; of a group [1].
-    """
-
-    texts: list[str]
-    ids: NDArray[np.uint64]
-    items: NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def only(self, document: int) -> "TextBatch":
-        """Return one document alone."""
-        place = slice(document, document + 1)
-        return TextBatch(self.texts[place], self.ids[place], self.items[place])
-
-
-class TextJudge(Protocol):
-    """What a model with a tokenizer of its own says of documents; a frozen dataclass as `Judge` is.
-
-    context_tokens: how many tokens of a document are read at most; in a batch a document counts as so many, or as its
-    bytes where they are fewer.
-    """
-
-    @property
-    def width(self) -> int:
-        """How many numbers a document, or a group, gets."""
-
-    @property
-    def dtype(self) -> str:
-        """`float32` or `float64`."""
-
-    @property
-    def context_tokens(self) -> int: ...
-
-    def open(self, device: str) -> Callable[[TextBatch], Numbers]:
-        """Load what is needed, once, to `device`; return the function from a batch to [D, K], from a group to [K]."""
 
 
 def map_documents(
@@ -110,7 +42,7 @@ def map_documents(
     DeltError with place and error of every shard that failed, after the others are done; StoreError for a folder that
     holds shards of other documents or of another judge.
     """
-    return _map(resources, _Windows(tokens, np.asarray(rows), judge), folder, name, out)
+    return _map(resources, WindowItems(tokens, np.asarray(rows), judge), folder, name, out)
 
 
 def map_texts(
@@ -118,152 +50,20 @@ def map_texts(
     out: Numbers | None = None,
 ) -> Numbers:  # fmt: skip
     """Return [N, K] like `map_documents`, from texts; rows [N, S] are groups, each of them judged in one call."""
-    return _map(resources, _Texts(corpus, np.asarray(rows), judge), folder, name, out)
-
-
-class _Items(Protocol):
-    """What is judged, item by item, and by whom; a frozen dataclass that travels to the workers."""
-
-    @property
-    def judge(self) -> Judge | TextJudge: ...
-
-    @property
-    def source(self) -> str:
-        """A hash of all that decides the numbers."""
-
-    def sizes(self) -> NDArray[np.int64]:
-        """Return [N] how many tokens of each item are read."""
-
-    def ids(self, items: slice) -> NDArray[np.uint64]:
-        """Return what names these items in their shard."""
-
-    def read(self, judgement: Any, items: slice, batch_tokens: int, advance: Advance) -> Numbers:
-        """Return the numbers of these items; raises _Failure with the place of a judgement that fails."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Windows:
-    """Documents as windows of tokens."""
-
-    tokens: Tokens
-    rows: NDArray[np.intp]
-    judge: Judge
-
-    @property
-    def source(self) -> str:
-        return digest(self.tokens.digest, self.rows, _settings(self.judge))
-
-    def sizes(self) -> NDArray[np.int64]:
-        return self.judge.windowing.sizes(self.tokens, self.rows)
-
-    def ids(self, items: slice) -> NDArray[np.uint64]:
-        return np.asarray(self.tokens.ids[self.rows[items]])
-
-    def read(
-        self, judgement: Callable[[WindowBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
-    ) -> Numbers:
-        rows, windowing = self.rows[items], self.judge.windowing
-        windows = windows_of(self.tokens, rows, windowing)
-        advance(int(np.count_nonzero(windows.totals_D == 0)), 0)  # no batch begins what has no window
-
-        def place(batch: WindowBatch) -> str:
-            return _document(int(rows[batch.document_W[0]]), self.tokens.ids)
-
-        def judged(batch: WindowBatch) -> Numbers:
-            return _judged(judgement, batch, place).reshape(len(batch), self.judge.width)
-
-        sums_NK = sum_over_windows(judged, windows, windowing.context_tokens, batch_tokens, advance)
-        numbers_NK = np.empty((len(rows), self.judge.width), self.judge.dtype)
-        numbers_NK[:] = sums_NK  # all 0 where no document has a window
-        return numbers_NK
-
-
-@dataclass(frozen=True, eq=False)
-class _Texts:
-    """Documents, or groups of documents, as texts."""
-
-    corpus: Corpus
-    rows: NDArray[np.intp]
-    judge: TextJudge
-
-    @property
-    def source(self) -> str:
-        return digest(self.corpus.digest, list(self.rows.shape), self.rows, _settings(self.judge))
-
-    def sizes(self) -> NDArray[np.int64]:
-        sizes = np.clip(self.corpus.whole_bytes[self.rows], 1, self.judge.context_tokens).astype(np.int64)
-        return sizes if self.rows.ndim == 1 else sizes.sum(1)
-
-    def ids(self, items: slice) -> NDArray[np.uint64]:
-        if self.rows.ndim == 1:
-            return np.asarray(self.corpus.ids[self.rows[items]])
-        return np.arange(items.start, items.stop, dtype=np.uint64)
-
-    def read(
-        self, judgement: Callable[[TextBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
-    ) -> Numbers:
-        sizes = replace(self, rows=self.rows[items]).sizes()
-        passes: Iterable[NDArray[np.intp]] = np.arange(len(sizes))[:, None]
-        if self.rows.ndim == 1:
-            passes = buckets(sizes, self.judge.context_tokens, batch_tokens)
-        numbers_NK = np.zeros((len(sizes), self.judge.width), self.judge.dtype)
-        for chosen in passes:
-            batch = self._batch(items.start + chosen)
-            numbers_NK[chosen] = _judged(judgement, batch, self._place).reshape(len(chosen), self.judge.width)
-            advance(len(chosen), int(sizes[chosen].sum()))
-        return numbers_NK
-
-    def _batch(self, items: NDArray[np.intp]) -> TextBatch:
-        rows = self.rows[items].ravel()
-        return TextBatch(list(self.corpus.texts(rows)), np.asarray(self.corpus.ids[rows]), items)
-
-    def _place(self, batch: TextBatch) -> str:
-        if self.rows.ndim == 1:
-            return _document(int(self.rows[batch.items[0]]), self.corpus.ids)
-        return f"group {batch.items[0]} of {len(self.rows)}"
-
-
-def _settings(judge: Any) -> Any:
-    """Return class and settings of a judge as text."""
-    return [type(judge).__qualname__, repr(asdict(judge))]
-
-
-def _document(row: int, ids: NDArray[np.uint64]) -> str:
-    return f"document {row} (id {int(ids[row]):016x})"
-
-
-class _Failure(Exception):  # noqa: N818 - it names a place, the error is its cause
-    """A judgement failed: says where; its cause is the error."""
-
-
-Batch = TypeVar("Batch", WindowBatch, TextBatch)
-
-
-def _judged(judgement: Callable[[Batch], Numbers], batch: Batch, place: Callable[[Batch], str]) -> Numbers:
-    """Return the judgement of a batch; where it fails, look for the document that fails by itself."""
-    try:
-        return judgement(batch)
-    except Exception as error:
-        for one in map(batch.only, range(len(batch)) if len(batch) > 1 else ()):
-            try:
-                judgement(one)
-            except Exception as of_one:
-                raise _Failure(place(one)) from of_one
-        rest = f" and {len(batch) - 1} others in one batch, each of which succeeds alone" if len(batch) > 1 else ""
-        raise _Failure(f"{place(batch)}{rest}") from error
+    return _map(resources, TextItems(corpus, np.asarray(rows), judge), folder, name, out)
 
 
 @dataclass(frozen=True, eq=False)
 class MapJob:
     """A map as its workers get it."""
 
-    items: _Items
+    items: Items
     shards: Shards
     batch_tokens: int
     device: str
 
 
-def _map(resources: Resources, items: _Items, folder: Path, name: str, out: Numbers | None) -> Numbers:
+def _map(resources: Resources, items: Items, folder: Path, name: str, out: Numbers | None) -> Numbers:
     shards = Shards(folder, cut(items.sizes()), items.judge.width)
     shards.open(items.source)
     if missing := shards.missing():
@@ -292,7 +92,7 @@ def judge_shards(job: MapJob, advance: Advance = lambda documents, tokens: None)
         try:
             judgement = judgement or _opened(job)
             numbers_NK = job.items.read(judgement, items, job.batch_tokens, advance)
-        except _Failure as failure:
+        except JudgementError as failure:
             job.shards.fail(shard, str(failure), failure.__cause__ or failure)
             num_failures += 1
             if num_failures == MOST_FAILURES:
@@ -308,7 +108,7 @@ def _opened(job: MapJob) -> Callable[[Any], Numbers]:
     try:
         judgement = job.items.judge.open(local_device(job.device))
     except Exception as error:
-        raise _Failure("while the model is loaded") from error
+        raise JudgementError("while the model is loaded") from error
     share_threads()
     return judgement
 

@@ -22,6 +22,7 @@ from delt_exp.dataset.base import Document
 from delt_exp.distributed import job as job_module
 from delt_exp.distributed import map_documents as map_module
 from delt_exp.distributed import shards as shards_module
+from delt_exp.distributed.items import WindowItems
 from delt_exp.distributed.job import write_job
 from delt_exp.distributed.map_documents import map_documents, map_texts
 from delt_exp.distributed.shards import Shards, cut
@@ -206,7 +207,7 @@ def test_a_worker_is_killed_another_joins_and_the_bytes_are_those_of_one(tokens,
 
 def map_job(tokens, rows, judge, folder):
     """A job as the caller writes it before it waits for its workers."""
-    items = map_module._Windows(tokens, rows, judge)
+    items = WindowItems(tokens, rows, judge)
     shards = Shards(folder, cut(items.sizes()), judge.width)
     shards.open(items.source)
     job = map_module.MapJob(items, shards, 40, "cpu")

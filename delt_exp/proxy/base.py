@@ -1,6 +1,7 @@
 """What every proxy model promises."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from delt_exp.corpus.tokens import Tokens
@@ -12,8 +13,12 @@ from delt_exp.tokenizer.base import Tokenizer
 
 @dataclass(frozen=True, eq=False)
 class ProxyModel:
-    """A causal LM ready to look at documents, with candidates and target (if any) under its own tokenizer."""
+    """A causal LM ready to look at documents, with candidates and target (if any) under its own tokenizer.
 
+    folder: from which `network` was loaded, and other processes load it.
+    """
+
+    folder: Path
     network: Any
     tokenizer: Tokenizer
     candidates: Tokens

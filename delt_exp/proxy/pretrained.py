@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from delt_exp.pretrained.loading import (
     position_limit,
     pretrained_fingerprint,
 )
+from delt_exp.pretrained.weight_files import local_folder
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
@@ -52,7 +54,8 @@ class PretrainedProxy:
         candidates = tokens_stage(pool.store, pool.candidates.corpus, tokenizer).tokens
         _refuse_without_tokens(candidates, self.name)
         target = None if pool.target is None else tokens_stage(pool.store, pool.target.corpus, tokenizer).tokens
-        return ProxyModel(network, tokenizer, candidates, target, self.context_tokens)
+        folder = local_folder(self.name, self.revision) or Path(self.name)
+        return ProxyModel(folder, network, tokenizer, candidates, target, self.context_tokens)
 
     def check_weights(self, *, fetch: bool) -> Sequence[str]:
         """Return notes on the weights; raises DeltError for unsound ones, and for a context or ids beyond the model."""

@@ -47,9 +47,10 @@ class TrainedProxy:
         plan = self.recipe.plan(text.tokens, order, settings)
         seed = seed_for(self.seed, "training of the proxy")
         job = TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, seed, "proxy.recipe")
-        network = load_causal_lm(training_stage(pool.store, job).pretrained)
+        folder = training_stage(pool.store, job).pretrained
+        network = load_causal_lm(folder)
         target = None if pool.target is None else pool.target.tokens
-        return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target, self.recipe.context_tokens)
+        return ProxyModel(folder, network, pool.tokenizer, pool.candidates.tokens, target, self.recipe.context_tokens)
 
     def size(self, pool: Pool, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of the run's tokenizer."""

@@ -11,7 +11,7 @@ from delt_exp.data_scorer.regression import Regression
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.proxy.base import ProxyModel
-from tests.helpers import make_pool, tiny_recipe
+from tests.helpers import make_pool, new_folder, tiny_recipe
 
 SCORER = Regression(
     body=None,
@@ -46,4 +46,8 @@ def make_proxy(tmp_path: Path, texts: Sequence[str], context_tokens: int = 64, *
     pool = make_pool(tmp_path, texts)
     recipe = tiny_recipe(context_tokens=context_tokens)
     network = replace(recipe.network, **config).make(pool.tokenizer, 0).eval()
-    return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target=None, context_tokens=context_tokens)
+    folder = new_folder(tmp_path)
+    network.save_pretrained(folder)
+    return ProxyModel(
+        folder, network, pool.tokenizer, pool.candidates.tokens, target=None, context_tokens=context_tokens
+    )

@@ -134,8 +134,7 @@ class LqsScorer:
         beyond = num_beyond(proxy.candidates, rows, self.context_tokens)
         if beyond:
             say(f"{beyond} of {len(rows)} proxies are longer than {self.context_tokens} tokens: so many of each count")
-        trainer = pool.trainer
-        annotation, cost = annotation_stage(pool.store, self._inputs(pool), job, trainer.devices, trainer.num_nodes)
+        annotation, cost = annotation_stage(pool.store, self._inputs(pool), job, proxy.network, pool.trainer)
         phases["annotation"] = {
             "seconds": cost["build_seconds"], "peak_bytes": cost["peak_bytes"],
             "cuda_peak_bytes": cost["cuda_peak_bytes"], "proxies": len(rows), "longer_than_context": beyond,
@@ -162,7 +161,7 @@ class LqsScorer:
         batches = np.resize(stream, (self.num_steps, self.batch_documents))
         target_rows, settings = self._target_rows(proxy.target), self._settings(runtime)
         return AnnotationJob(
-            proxy.network, Tokens(proxy.candidates.folder), Tokens(proxy.target.folder), batches, target_rows, rows,
+            proxy.folder, Tokens(proxy.candidates.folder), Tokens(proxy.target.folder), batches, target_rows, rows,
             self.context_tokens, settings, runtime.torch_device(),
         )  # fmt: skip
 
@@ -177,8 +176,7 @@ class LqsScorer:
             if not (folder / "fit.json").exists():
                 data_scorer.fit(proxy, rows, labels, folder, runtime, pool.trainer.resolved_precision())
         with _timed(phases, "inference"):
-            processes = pool.trainer.devices, pool.trainer.num_nodes
-            scores = run_inference(data_scorer, folder, proxy.candidates, runtime, shards, *processes)
+            scores = run_inference(data_scorer, folder, proxy.candidates, runtime, shards, pool.trainer)
         for name in ("fit.json", "fit.parquet"):
             shutil.copyfile(folder / name, pool.evidence_dir / name)
         return scores

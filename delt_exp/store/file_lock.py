@@ -22,8 +22,13 @@ def hold(path: Path) -> IO[bytes]:
     """Make the file `path` and lock it until it is closed or this process ends; nobody ever sees it unlocked."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     file = aside.open("wb")
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    aside.rename(path)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        aside.rename(path)
+    except OSError:
+        file.close()
+        aside.unlink()
+        raise
     return file
 
 

@@ -21,9 +21,10 @@ from delt_exp.distributed import handover, job, nodes
 from delt_exp.distributed.handover import Handover, Run, report_failure, run_of
 from delt_exp.distributed.processes import launch, run_in_processes
 from delt_exp.errors import ConfigError, DeltError, StoreError
-from delt_exp.trainer.train import train, training_result
+from delt_exp.files import read_json
+from delt_exp.trainer.train import train
 from tests.distributed.node_ranks import environment, fail_on_rank_1, sum_of_ranks
-from tests.helpers import RUNTIME, TRAINER, make_pool, new_folder, words
+from tests.helpers import TRAINER, make_pool, new_folder, words
 from tests.scorer.lqs.test_scorer import RIDGE, fresh_pool, scorer
 from tests.trainer.test_train import job_of, losses, trained, weights
 
@@ -87,7 +88,7 @@ def is_running(pid):
 def test_training_on_two_nodes_is_the_training_of_one_process(pool, tmp_path, allocation):
     single = trained(tmp_path, job_of(pool))
     several = trained(tmp_path, job_of(pool, strategy="fsdp", devices=2, num_nodes=2, micro_batch_items=1))
-    result = training_result(several)
+    result = read_json(several / "result.json")
     assert (result["world_size"], result["order_verified"]) == (4, True)
     np.testing.assert_allclose(losses(several), losses(single), rtol=1e-5)
     for name, value in weights(single).items():
@@ -111,11 +112,11 @@ def played(tmp_path_factory):
     spread = replace(TRAINER, strategy="ddp", num_nodes=2, jobs_dir=str(folder / "jobs"))
     workers = start_workers(folder / "jobs", 2)
     pool = fresh_pool(folder / "pool")
-    pool = replace(pool, trainer=spread)
+    pool = replace(pool, resources=replace(pool.resources, trainer=spread))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job, "PACKAGES", ("delt_exp.", "tests."))
         run_in_processes(sum_of_ranks, (folder / "sum",), spread, folder)
-        scores = scorer(num_proxies=16, data_scorer=RIDGE).score(pool, RUNTIME)
+        scores = scorer(num_proxies=16, data_scorer=RIDGE).score(pool)
         fsdp = job_of(pool, strategy="fsdp", num_nodes=2, jobs_dir=spread.jobs_dir, micro_batch_items=1)
         train(fsdp, new_folder(folder / "model"))
         with pytest.raises(DeltError) as failure:
@@ -129,15 +130,15 @@ def test_workers_of_all_nodes_are_one_group(played):
 
 
 def test_proxy_annotation_and_inference_of_two_nodes_give_the_scores_of_one_process(played, tmp_path):
-    alone = scorer(num_proxies=16, data_scorer=RIDGE).score(fresh_pool(tmp_path), RUNTIME)
+    alone = scorer(num_proxies=16, data_scorer=RIDGE).score(fresh_pool(tmp_path))
     np.testing.assert_allclose(played.scores, alone, rtol=1e-3, atol=1e-6)
 
 
 def test_workers_train_one_model_after_the_other(played, tmp_path):
     (several,) = (played.folder / "model").iterdir()
-    result = training_result(several)
+    result = read_json(several / "result.json")
     assert (result["world_size"], result["order_verified"]) == (2, True)
-    single = trained(tmp_path, job_of(replace(played.pool, trainer=TRAINER)))
+    single = trained(tmp_path, job_of(played.pool))
     np.testing.assert_allclose(losses(several), losses(single), rtol=1e-5)
 
 

@@ -1,20 +1,19 @@
 """An annotation on several processes."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.processes import Spread, join_group, run_in_processes
 from delt_exp.distributed.ranks import ProcessGroup
-from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.progress import Task, track
+from delt_exp.proxy.base import ProxyModel
 from delt_exp.scorer.lqs.annotate import annotate
 from delt_exp.scorer.lqs.documents import document_samples
 from delt_exp.scorer.lqs.settings import AnnotationSettings
@@ -24,12 +23,9 @@ FILE = "annotation.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class AnnotationJob:
-    """Everything an annotation needs; rows index the documents, a row of `train_TB` is the batch of one update.
+    """Everything an annotation needs; rows index the documents, a row of `train_TB` is the batch of one update."""
 
-    model: the folder from which other processes load the network.
-    """
-
-    model: Path
+    model: ProxyModel
     candidates: Tokens
     target: Tokens
     train_TB: NDArray[np.int64]
@@ -40,24 +36,24 @@ class AnnotationJob:
     device: str
 
 
-def run_annotation(job: AnnotationJob, network: nn.Module, folder: Path, spread: Spread) -> None:
+def run_annotation(job: AnnotationJob, folder: Path, spread: Spread) -> None:
     """Write the annotation to `folder`, the same scores on any number of processes.
 
-    Continues after the last segment that a killed call finished. network: that of `job.model`, which this process has
-    at hand and uses when it works alone.
+    Continues after the last segment that a killed call finished.
     """
     if spread.devices * spread.num_nodes == 1 and spread.jobs_dir is None:
-        _annotate(job, network, folder, None)
-    else:
-        run_in_processes(_annotate_rank, (job, folder), spread, folder)
+        _annotate(job, folder, None)
+    else:  # every process loads the network by itself
+        unloaded = replace(job, model=replace(job.model))
+        run_in_processes(_annotate_rank, (unloaded, folder), spread, folder)
 
 
 def _annotate_rank(job: AnnotationJob, folder: Path) -> None:
     join_group(job.device)
-    _annotate(job, load_causal_lm(str(job.model)), folder, ProcessGroup())
+    _annotate(job, folder, ProcessGroup())
 
 
-def _annotate(job: AnnotationJob, network: nn.Module, folder: Path, ranks: ProcessGroup | None) -> None:
+def _annotate(job: AnnotationJob, folder: Path, ranks: ProcessGroup | None) -> None:
     context = job.context_tokens
     device = torch.device(job.device, torch.cuda.current_device()) if job.device == "cuda" else torch.device("cpu")
     batches = [document_samples(job.candidates, rows, context) for rows in job.train_TB]
@@ -66,7 +62,7 @@ def _annotate(job: AnnotationJob, network: nn.Module, folder: Path, ranks: Proce
     is_first = ranks is None or ranks.rank == 0
     with _Shown(is_first) as progress:
         annotation = annotate(
-            network.to(device), batches, target, proxies, job.settings,
+            job.model.network.to(device), batches, target, proxies, job.settings,
             ranks=ranks, state_dir=folder / "state", progress=progress,
         )  # fmt: skip
     if is_first:

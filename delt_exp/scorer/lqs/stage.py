@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from delt_exp.distributed.processes import Spread
 from delt_exp.scorer.lqs.annotation import Annotation
 from delt_exp.scorer.lqs.job import FILE, AnnotationJob, run_annotation
@@ -13,7 +11,7 @@ from delt_exp.store.store import Store
 
 
 def annotation_stage(
-    store: Store, inputs: Mapping[str, Any], job: AnnotationJob, network: nn.Module, spread: Spread
+    store: Store, inputs: Mapping[str, Any], job: AnnotationJob, spread: Spread
 ) -> tuple[Annotation, Mapping[str, Any]]:
     """Return the annotation of `job`, which `inputs` decide, and what computing it took, whenever that was.
 
@@ -21,7 +19,7 @@ def annotation_stage(
     """
 
     def build(folder: Path) -> None:
-        run_annotation(job, network, folder, spread)
+        run_annotation(job, folder, spread)
 
     use = store.get("annotation", inputs, build, resumable=True)
     return Annotation.load(use.path / FILE), use.cost

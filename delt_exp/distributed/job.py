@@ -11,6 +11,7 @@ import importlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -122,8 +123,13 @@ def _find(name: str, file: Path) -> Any:
     """Return the function or frozen dataclass of that name."""
     module, _, attribute = str(name).partition(":")
     if name.startswith(PACKAGES):
-        thing: Any = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+        thing: Any = None
+        with suppress(ImportError, AttributeError):
+            thing = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
         # What a module imports from elsewhere (`delt_exp.files:os.system`) is not of this package either.
         if callable(thing) and (thing.__module__, thing.__qualname__) == (module, attribute):
             return thing
-    raise DataError(f"{file} names {name!r}, which is not allowed; a job names only what is in {' '.join(PACKAGES)}")
+    raise DataError(
+        f"{file} names {name!r}; a job names only functions and dataclasses of {' '.join(PACKAGES)}, and a worker has "
+        "the same version of them as its run"
+    )

@@ -23,10 +23,11 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.items import Advance, Items, JudgementError, TextItems, WindowItems
 from delt_exp.distributed.judge import Judge, Numbers, TextJudge
 from delt_exp.distributed.shards import Shards, cut
-from delt_exp.distributed.workers import is_worker, local_device, run_workers, share_threads
+from delt_exp.distributed.workers import end_with_caller, is_worker, local_device, run_workers, share_threads
 from delt_exp.errors import DeltError
 from delt_exp.progress import Task, say, track
 from delt_exp.resources import Resources
+from delt_exp.runtime import Runtime
 
 MOST_FAILURES = 3  # shards of one worker; where more fail, single documents are not the reason
 
@@ -59,8 +60,7 @@ class MapJob:
 
     items: Items
     shards: Shards
-    batch_tokens: int
-    device: str
+    runtime: Runtime
 
 
 def _map(resources: Resources, items: Items, folder: Path, name: str, out: Numbers | None) -> Numbers:
@@ -69,13 +69,12 @@ def _map(resources: Resources, items: Items, folder: Path, name: str, out: Numbe
     if missing := shards.missing():
         if len(missing) < len(shards):
             say(f"{name} continues: {len(shards) - len(missing)} of {len(shards)} shards are there")
-        job = MapJob(items, shards, resources.runtime.tokens_per_pass(), resources.runtime.torch_device())
+        job, trainer = MapJob(items, shards, resources.runtime), resources.trainer
         with track(name, shards.num_items(missing), "documents") as task:
-            if resources.trainer.world_size == 1 or len(missing) == 1:
+            if trainer.jobs_dir is None and (trainer.world_size == 1 or len(missing) == 1):
                 judge_shards(job, _Shown(task))
             else:
-                watched = _Watched(task, shards, missing)
-                run_workers(judge_shards, job, folder, resources.trainer, len(missing), watched)
+                run_workers(judge_shards, job, folder, trainer, len(missing), _Watched(task, shards, missing))
         _check_finished(shards, name)
     shards.close()
     return _assembled(shards, items.judge, out)
@@ -86,12 +85,13 @@ def judge_shards(job: MapJob, advance: Advance = lambda documents, tokens: None)
 
     A shard whose judgement fails is noted and left out. Raises what opening the judge or writing a shard raises.
     """
+    end_with_caller()
     judgement, num_failures = None, 0
     for shard in job.shards.claims():
         items = job.shards.items(shard)
         try:
             judgement = judgement or _opened(job)
-            numbers_NK = job.items.read(judgement, items, job.batch_tokens, advance)
+            numbers_NK = job.items.read(judgement, items, job.runtime.tokens_per_pass(), advance)
         except JudgementError as failure:
             job.shards.fail(shard, str(failure), failure.__cause__ or failure)
             num_failures += 1
@@ -104,9 +104,9 @@ def judge_shards(job: MapJob, advance: Advance = lambda documents, tokens: None)
 def _opened(job: MapJob) -> Callable[[Any], Numbers]:
     """Return the judgement; in a worker, whose caller sees only files, a failure is that of the shard at hand."""
     if not is_worker():
-        return job.items.judge.open(job.device)
+        return job.items.judge.open(job.runtime.torch_device())
     try:
-        judgement = job.items.judge.open(local_device(job.device))
+        judgement = job.items.judge.open(local_device(job.runtime.torch_device()))
     except Exception as error:
         raise JudgementError("while the model is loaded") from error
     share_threads()

@@ -11,8 +11,11 @@ from typing import Any
 from delt_exp.distributed import processes
 from delt_exp.distributed.job import write_job
 from delt_exp.progress import say
+from delt_exp.store.file_lock import check_locks
 from delt_exp.trainer.settings import TrainerSettings
 
+WORKER = "delt_exp.worker"
+CALLER = "DELT_EXP_CALLER"  # environment variable: id of the process that a worker ends with
 WATCH_SECONDS = 0.5
 GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 
@@ -26,8 +29,9 @@ def run_workers(
     The argument travels as a job in the folder `shared`. A worker that is killed is named, and the others go on. most:
     on one machine, more workers are of no use. watch: called twice a second.
     """
-    if trainer.num_nodes > 1:
-        processes.run_in_processes(function, (argument,), trainer.devices, trainer.num_nodes, shared)
+    check_locks(shared)
+    if trainer.num_nodes > 1 or trainer.jobs_dir is not None:
+        processes.run_in_processes(function, (argument,), trainer, shared)
         return
     job, count = write_job(shared / "job", function, argument), min(trainer.devices, most)
     workers = [_start(job, rank, count) for rank in range(count)]
@@ -43,10 +47,11 @@ def run_workers(
 
 
 def _start(job: Path, rank: int, num_workers: int) -> "subprocess.Popen[bytes]":
-    own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num_workers, "LOCAL_WORLD_SIZE": num_workers}
+    own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num_workers, "LOCAL_WORLD_SIZE": num_workers,
+           CALLER: os.getpid()}  # fmt: skip
     path = os.pathsep.join(filter(None, sys.path))  # what the caller imports from
     environment = {**os.environ, **{name: str(value) for name, value in own.items()}, "PYTHONPATH": path}
-    return subprocess.Popen([sys.executable, "-m", "delt_exp.worker", str(job)], env=environment)
+    return subprocess.Popen([sys.executable, "-m", WORKER, str(job)], env=environment)
 
 
 def _end(workers: "list[subprocess.Popen[bytes]]") -> None:
@@ -58,6 +63,12 @@ def _end(workers: "list[subprocess.Popen[bytes]]") -> None:
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.wait()
+
+
+def end_with_caller() -> None:
+    """End this process when the one that started it as a worker is gone; a worker that joined by itself goes on."""
+    if CALLER in os.environ:
+        processes.end_with_parent(int(os.environ[CALLER]))
 
 
 def is_worker() -> bool:

@@ -57,9 +57,7 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> N
             _train_rank(job, folder, checkpoint)
         else:
             without_maps = replace(job, plan=replace(job.plan, tokens=Tokens(job.plan.tokens.folder)))
-            run_in_processes(
-                _train_rank, (without_maps, folder, checkpoint), job.trainer.devices, job.trainer.num_nodes, folder
-            )  # fmt: skip
+            run_in_processes(_train_rank, (without_maps, folder, checkpoint), job.trainer, folder)
     _clean_up(folder)
 
 

@@ -37,6 +37,9 @@ class Counting:
         return Windowing(self.reads, self.context_tokens)
 
     def open(self, device: str) -> Callable[[WindowBatch], Any]:
+        if self.log is not None:
+            (self.log / f"started-{os.getpid()}").touch()
+
         def judgement(batch: WindowBatch) -> Any:
             is_read = np.arange(batch.ids_WT.shape[1]) < batch.lengths_W[:, None]
             has_label = batch.labels_WT != IGNORED
@@ -51,6 +54,14 @@ class Counting:
             return np.stack([column.sum(1) for column in columns], 1).astype(np.float64)
 
         return judgement
+
+
+@dataclass(frozen=True)
+class Broken(Counting):
+    """Cannot be opened."""
+
+    def open(self, device: str) -> Callable[[WindowBatch], Any]:
+        raise OSError("no such model")
 
 
 @dataclass(frozen=True)

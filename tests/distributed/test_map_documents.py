@@ -1,10 +1,10 @@
 """A judgement mapped over documents: what each gets, and that batches, shards, workers and kills change nothing."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from dataclasses import replace
@@ -22,6 +22,7 @@ from delt_exp.dataset.base import Document
 from delt_exp.distributed import job as job_module
 from delt_exp.distributed import map_documents as map_module
 from delt_exp.distributed import shards as shards_module
+from delt_exp.distributed import workers
 from delt_exp.distributed.items import WindowItems
 from delt_exp.distributed.job import write_job
 from delt_exp.distributed.map_documents import map_documents, map_texts
@@ -30,7 +31,7 @@ from delt_exp.errors import DeltError, StoreError
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
-from tests.distributed.judges import Counting, Lengths
+from tests.distributed.judges import Broken, Counting, Lengths
 from tests.helpers import TRAINER, make_byte_tokenizer, make_corpus, make_tokens, words
 
 TEXTS = [
@@ -148,9 +149,15 @@ def test_texts_are_judged_one_by_one_or_in_groups(corpus, tmp_path):
     np.testing.assert_array_equal(found, expected[groups].sum(1))
 
 
+@pytest.fixture
+def judges_of_tests(monkeypatch):
+    """Workers may name the judges of tests too, and import nothing else."""
+    monkeypatch.setattr(workers, "WORKER", "tests.distributed.judges")
+    monkeypatch.setattr(job_module, "PACKAGES", ("delt_exp.", "tests."))
+
+
 @pytest.mark.parametrize("devices", [2, 3])
-def test_any_number_of_workers_gives_the_same_bytes(tokens, tmp_path, monkeypatch, devices):
-    monkeypatch.setattr(map_module, "run_workers", in_test_processes(devices))
+def test_any_number_of_workers_gives_the_same_bytes(tokens, tmp_path, judges_of_tests, devices):
     alone = counted(tokens, np.arange(len(TEXTS)), tmp_path / "alone")
     several = counted(tokens, np.arange(len(TEXTS)), tmp_path / "several", devices=devices)
     np.testing.assert_array_equal(several, alone)
@@ -162,25 +169,6 @@ def start(job):
     return subprocess.Popen([sys.executable, "-m", "tests.distributed.judges", str(job)])
 
 
-def in_test_processes(count):
-    """What `run_workers` does, in processes that may also name the judges of tests."""
-
-    def run(function, argument, shared, trainer, most, watch):
-        workers = [start(written(shared / "job", function, argument)) for _ in range(count)]
-        assert [worker.wait() for worker in workers] == [0] * count
-        watch()
-
-    return run
-
-
-def written(folder, *call):
-    packages, job_module.PACKAGES = job_module.PACKAGES, ("delt_exp.", "tests.")
-    try:
-        return write_job(folder, *call)
-    finally:
-        job_module.PACKAGES = packages
-
-
 def wait_until(condition):
     deadline = time.monotonic() + 60
     while not condition():
@@ -188,14 +176,14 @@ def wait_until(condition):
         time.sleep(0.02)
 
 
-def test_a_worker_is_killed_another_joins_and_the_bytes_are_those_of_one(tokens, tmp_path):
+def test_a_worker_is_killed_another_joins_and_the_bytes_are_those_of_one(tokens, tmp_path, judges_of_tests):
     rows, slow = np.arange(len(TEXTS)), Counting(seconds=0.05, log=tmp_path / "log")
     slow.log.mkdir()
     job, started = map_job(tokens, rows, slow, tmp_path / "several"), []
     started.append(start(job))
     wait_until(lambda: files(tmp_path / "several"))
     started.append(start(job))
-    wait_until(lambda: len(list(slow.log.iterdir())) == 2)
+    wait_until(lambda: len(worker_ids(slow)) == 2)
     started[0].send_signal(signal.SIGKILL)
     started[0].wait()
     assert (tmp_path / "several").exists()
@@ -205,13 +193,69 @@ def test_a_worker_is_killed_another_joins_and_the_bytes_are_those_of_one(tokens,
     assert files(tmp_path / "several") == files(tmp_path / "alone")
 
 
+def worker_ids(judge):
+    """Processes that have judged a batch."""
+    return [int(path.name) for path in judge.log.iterdir() if path.name.isdigit()]
+
+
+def test_a_worker_that_is_killed_is_named_and_the_others_do_its_work(tokens, tmp_path, judges_of_tests, capsys):
+    rows, slow = np.arange(len(TEXTS)), Counting(seconds=0.1, log=tmp_path / "log")
+    slow.log.mkdir()
+
+    def kill_one():
+        wait_until(lambda: len(worker_ids(slow)) == 2)
+        os.kill(worker_ids(slow)[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    found = counted(tokens, rows, tmp_path / "several", slow, devices=2)
+    killer.join()
+    np.testing.assert_array_equal(found, counted(tokens, rows, tmp_path / "alone"))
+    assert "of 2 ended with status -9" in capsys.readouterr().err
+
+
+def test_a_model_that_workers_cannot_load_is_named(tokens, tmp_path, judges_of_tests):
+    with pytest.raises(
+        DeltError, match=r"while the model is loaded: OSError: no such model.* 0 of \d+ shards"
+    ):
+        counted(tokens, np.arange(len(TEXTS)), tmp_path, Broken(), devices=2)
+
+
+CALLER = """
+import sys
+from pathlib import Path
+import numpy as np
+from delt_exp.corpus.tokens import Tokens
+from delt_exp.distributed import job, shards, workers
+from tests.distributed.judges import Counting
+from tests.distributed.test_map_documents import counted
+if __name__ == "__main__":
+    shards.SHARD_SIZE, workers.WORKER = 16, "tests.distributed.judges"
+    job.PACKAGES = ("delt_exp.", "tests.")
+    tokens, folder = Tokens(Path(sys.argv[1])), Path(sys.argv[2])
+    counted(tokens, np.arange(len(tokens)), folder / "shards", Counting(seconds=30, log=folder), devices=2)
+"""
+
+
+def test_workers_end_with_a_caller_that_is_killed(tokens, tmp_path):
+    (tmp_path / "caller.py").write_text(CALLER)
+    log = tmp_path / "log"
+    log.mkdir()
+    caller = subprocess.Popen([sys.executable, str(tmp_path / "caller.py"), str(tokens.folder), str(log)])
+    wait_until(lambda: len(list(log.glob("started-*"))) == 2)
+    caller.send_signal(signal.SIGKILL)
+    caller.wait()
+    running = [Path(f"/proc/{path.name.removeprefix('started-')}") for path in log.glob("started-*")]
+    wait_until(lambda: not any(path.exists() for path in running))
+
+
 def map_job(tokens, rows, judge, folder):
     """A job as the caller writes it before it waits for its workers."""
     items = WindowItems(tokens, rows, judge)
     shards = Shards(folder, cut(items.sizes()), judge.width)
     shards.open(items.source)
-    job = map_module.MapJob(items, shards, 40, "cpu")
-    return written(folder / "job", map_module.judge_shards, job)
+    job = map_module.MapJob(items, shards, Runtime("cpu", 40))
+    return write_job(folder / "job", map_module.judge_shards, job)
 
 
 def test_a_second_call_reads_what_is_there(tokens, tmp_path):
@@ -279,11 +323,6 @@ def test_memory_does_not_grow_with_the_documents(place, tmp_path, monkeypatch):
         tracemalloc.stop()
     # The result (4 float64), the sizes and the rows of the additional documents, and nothing else.
     assert peaks[1] - peaks[0] < 90_000 * 8 * 12
-
-
-def test_settings_of_a_judge_can_travel(tokens, tmp_path):
-    job = map_job(tokens, np.arange(3), COUNTING, tmp_path)
-    assert "Counting" in json.dumps(json.loads(job.read_text()))
 
 
 def test_windows_of_a_document_are_consecutive(tokens):

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from benchmarks.table import Row, alternate, median_ratio, spread
 from delt_exp.config.build import build
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.dataset.base import Document
+from delt_exp.distributed import shards
 from delt_exp.distributed.map_documents import map_documents
 from delt_exp.model.token_loss import TokenLossJudge
 from delt_exp.pretrained.loading import load_causal_lm
@@ -29,6 +30,8 @@ from delt_exp.store.memory import PeakMemory
 from delt_exp.store.store import Store
 
 MODEL = ("model.network.config.hidden_size=64", "model.network.config.intermediate_size=256")
+TINY = ("model.network.config.hidden_size=32", "model.network.config.num_hidden_layers=1")
+QUICK_SHARD = 1 << 14  # so that two processes have something to share
 CONTEXT_TOKENS = 256
 
 
@@ -50,6 +53,8 @@ class Numbers:
 
 def measure(quick: bool) -> list[Row]:
     """Return a row for each of the three questions; every process has one thread."""
+    if quick:
+        shards.SHARD_SIZE = QUICK_SHARD
     with _one_thread(), TemporaryDirectory() as name:
         return [
             *_speed(Path(name), *((400_000, 400_000, 1) if quick else (100_000_000, 3_000_000, 5))),
@@ -70,9 +75,9 @@ def _one_thread() -> Iterator[None]:
         os.environ["OMP_NUM_THREADS"] = before
 
 
-def _fixture(dataset: Any, folder: Path) -> tuple[Tokens, Path]:
+def _fixture(dataset: Any, folder: Path, model: Sequence[str]) -> tuple[Tokens, Path]:
     """Return the tokens of a dataset and the folder of an untrained model that reads them."""
-    cfg = config(*MODEL)
+    cfg = config(*model)
     candidates, tokenizer = tokenized(cfg, dataset, Store(folder / "store", "size"))
     build(cfg.model).make_network(tokenizer, 0).save_pretrained(folder / "model")
     return candidates.tokens, folder / "model"
@@ -84,7 +89,7 @@ def _resources(folder: Path, devices: int) -> Resources:
 
 
 def _speed(folder: Path, total_bytes: int, bare_bytes: int, num_repeats: int) -> list[Row]:
-    tokens, model = _fixture(NumberedStdlib(total_bytes), folder)
+    tokens, model = _fixture(NumberedStdlib(total_bytes), folder, MODEL)
     few = np.arange(int(np.searchsorted(np.cumsum(tokens.lengths), bare_bytes // 4)) + 1)
     ours, bare = alternate(num_repeats, partial(_mapped, tokens, few, model, 1), partial(_bare, tokens, few, model))
     everything = np.arange(len(tokens))
@@ -127,8 +132,8 @@ def _bare(tokens: Tokens, rows: np.ndarray, model: Path) -> float:
             for i, (_, ids) in enumerate(chosen):
                 ids_WT[i, : len(ids)] = torch.from_numpy(ids)
             logits_WTV = network(input_ids=ids_WT[:, :-1].clamp(min=0), use_cache=False).logits
-            losses_WT = cross_entropy(logits_WTV.transpose(1, 2), ids_WT[:, 1:], reduction="none")
-            np.add.at(sums, [row for row, _ in chosen], losses_WT.sum(1).numpy())
+            losses = cross_entropy(logits_WTV.flatten(0, 1), ids_WT[:, 1:].flatten(), reduction="none")
+            np.add.at(sums, [row for row, _ in chosen], losses.view(len(chosen), -1).double().sum(1).numpy())
             position += len(chosen)
     return float(tokens.lengths[rows].sum() / (time.perf_counter() - started))
 
@@ -143,7 +148,7 @@ def _memory(folder: Path, few: int, many: int) -> Row:
 def _peak(folder: Path, count: int) -> int:
     """Return the largest resident memory while the perplexity of numbers is computed."""
     folder.mkdir()
-    tokens, model = in_new_process(_fixture, Numbers(count), folder)
+    tokens, model = in_new_process(_fixture, Numbers(count), folder, TINY)
     judge, peak = TokenLossJudge(str(model), None, CONTEXT_TOKENS), PeakMemory()
     with peak.measure():
         map_documents(_resources(folder, 1), tokens, np.arange(count), judge, folder / "shards", "scoring")

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delt_exp.corpus.windows import Windowing, buckets, windows_of
 from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.distributed import shards
@@ -76,27 +75,6 @@ def test_batch_mates_padding_and_batch_size_change_nothing(fitted, proxy, rows, 
     together = fitted.predict_rows(proxy.candidates, np.array(rows), Runtime("cpu", batch_tokens))
     alone = [fitted.predict_rows(proxy.candidates, np.array([row]), RUNTIME)[0] for row in rows]
     assert together == pytest.approx(alone, abs=2e-4)
-
-
-@given(context=st.integers(1, 40))
-def test_windows_hold_every_token_once_and_in_order(proxy, context):
-    windows = windows_of(proxy.candidates, np.arange(len(TEXTS)), Windowing("all", context))
-    batch = windows.batch(np.arange(len(windows.document_W)))
-    eos = proxy.tokenizer.eos_id
-    for row, text in enumerate(TEXTS):
-        own = np.flatnonzero(batch.document_W == row)
-        ids = [i for w in own for i in batch.ids_WT[w, : batch.lengths_W[w]].tolist()]
-        assert ids == [eos, *proxy.tokenizer.encode([text])[0], eos]
-
-
-@given(st.lists(st.integers(1, 100), min_size=1), st.integers(1, 30), st.integers(1, 200))
-def test_buckets_hold_every_item_once_within_the_limit(totals, context, limit):
-    found = list(buckets(np.array(totals), context, limit))
-    assert sorted(np.concatenate(found)) == list(range(len(totals)))
-    for bucket in found:
-        width = min(max(totals[i] for i in bucket), context)
-        padded = width * sum(-(-totals[i] // context) for i in bucket)
-        assert padded <= limit or len(bucket) == 1
 
 
 @pytest.fixture

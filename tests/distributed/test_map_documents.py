@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delt_exp.corpus.windows import Windowing, windows_of
 from delt_exp.dataset.base import Document
 from delt_exp.distributed import job as job_module
 from delt_exp.distributed import map_documents as map_module
@@ -321,11 +320,3 @@ def test_memory_does_not_grow_with_the_documents(place, tmp_path, monkeypatch):
         tracemalloc.stop()
     # The result (4 float64), the sizes and the rows of the additional documents, and nothing else.
     assert peaks[1] - peaks[0] < 90_000 * 8 * 12
-
-
-def test_windows_of_a_document_are_consecutive(tokens):
-    windows = windows_of(tokens, np.arange(len(TEXTS)), Windowing("all", 8))
-    for document in range(len(TEXTS)):
-        own = windows.document_W == document
-        assert windows.starts_W[own].tolist() == list(range(0, windows.totals_D[document], 8))
-        assert windows.lengths_W[own].sum() == tokens.lengths[document] + 2

@@ -19,19 +19,21 @@ from delt_exp.errors import StoreError
 from delt_exp.files import read_json, write_json, written_aside
 from delt_exp.progress import say
 
-SHARD_SIZE = 1 << 20  # in the unit of `sizes`; seconds on a GPU, a minute on a CPU: what a kill can cost
+SHARD_SIZE = 1 << 20  # tokens: a second of a GPU, a minute of a CPU, which is what a kill costs
+MOST_SHARDS = 1 << 12  # of a corpus so large that more files than these would be a burden: its shards are larger
 SHARD_ITEMS = 1 << 16  # at most so many, however small they are
 SOURCE = "source.json"
 RETRY_SECONDS = 0.2  # between two looks at a shard that another process holds
 
 
 def cut(sizes: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Return [S+1] where shards of about SHARD_SIZE begin and end; a larger item is a shard of its own or ends one.
+    """Return [S+1] where shards of about SHARD_SIZE begin and end; an item may reach beyond the end of its shard.
 
-    sizes: [N] of the items. The cut depends on nothing else, so that it is the same for any number of workers.
+    sizes: [N] tokens of the items. The cut depends on nothing else, so that it is the same for any number of workers.
     """
     weights = np.maximum(sizes, SHARD_SIZE // SHARD_ITEMS).astype(np.int64)
-    number = (np.cumsum(weights) - weights) // SHARD_SIZE
+    size = max(SHARD_SIZE, int(weights.sum()) // MOST_SHARDS)
+    number = (np.cumsum(weights) - weights) // size
     inner = np.flatnonzero(np.diff(number)) + 1
     return np.concatenate([[0], inner, [len(sizes)]]) if len(sizes) else np.zeros(1, np.int64)
 

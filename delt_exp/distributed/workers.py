@@ -12,7 +12,6 @@ from delt_exp.distributed import processes
 from delt_exp.distributed.job import write_job
 from delt_exp.progress import say
 from delt_exp.store.file_lock import check_locks
-from delt_exp.trainer.settings import TrainerSettings
 
 WORKER = "delt_exp.worker"
 CALLER = "DELT_EXP_CALLER"  # environment variable: id of the process that a worker ends with
@@ -21,19 +20,19 @@ GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 
 
 def run_workers(
-    function: Callable[[Any], None], argument: Any, shared: Path, trainer: TrainerSettings, most: int,
+    function: Callable[[Any], None], argument: Any, shared: Path, spread: processes.Spread, most: int,
     watch: Callable[[], None],
 ) -> None:  # fmt: skip
-    """Call `function(argument)` in `trainer.devices` processes of each machine, until all have ended, well or not.
+    """Call `function(argument)` in `spread.devices` processes of each machine, until all have ended, well or not.
 
     The argument travels as a job in the folder `shared`. A worker that is killed is named, and the others go on. most:
     on one machine, more workers are of no use. watch: called twice a second.
     """
     check_locks(shared)
-    if trainer.num_nodes > 1 or trainer.jobs_dir is not None:
-        processes.run_in_processes(function, (argument,), trainer, shared)
+    if spread.num_nodes > 1 or spread.jobs_dir is not None:
+        processes.run_in_processes(function, (argument,), spread, shared)
         return
-    job, count = write_job(shared / "job", function, argument), min(trainer.devices, most)
+    job, count = write_job(shared / "job", function, argument), min(spread.devices, most)
     workers = [_start(job, rank, count) for rank in range(count)]
     try:
         while any(worker.poll() is None for worker in workers):

@@ -24,7 +24,7 @@ from delt_exp.distributed.items import Advance, Items, JudgementError, TextItems
 from delt_exp.distributed.judge import Judge, Numbers, TextJudge
 from delt_exp.distributed.processes import Spread
 from delt_exp.distributed.shards import Shards, cut
-from delt_exp.distributed.workers import end_with_caller, is_worker, local_device, run_workers, share_threads
+from delt_exp.distributed.workers import end_with_caller, free_gpu, is_worker, local_device, run_workers, share_threads
 from delt_exp.errors import DeltError
 from delt_exp.progress import Task, say, track
 from delt_exp.runtime import Runtime
@@ -83,6 +83,7 @@ def _map(resources: Means, items: Items, folder: Path, name: str, out: Numbers |
         with track(name, shards.num_items(missing), "documents") as task:
             if trainer.jobs_dir is None and (trainer.devices * trainer.num_nodes == 1 or len(missing) == 1):
                 judge_shards(job, _Shown(task))
+                free_gpu()
             else:
                 run_workers(judge_shards, job, folder, trainer, len(missing), _Watched(task, shards, missing))
         _check_finished(shards, name)

@@ -1,5 +1,6 @@
 """Independent processes that share one piece of work: no group, no ranks that wait for each other."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -79,6 +80,13 @@ def share_threads() -> None:
     """Give this worker its share of the cores, if it computes with torch."""
     if "torch" in sys.modules:
         processes.share_threads(int(os.environ["LOCAL_WORLD_SIZE"]))
+
+
+def free_gpu() -> None:
+    """Give back the GPU memory of models that nobody holds any more; other processes may need it next."""
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
+        gc.collect()
+        sys.modules["torch"].cuda.empty_cache()
 
 
 def local_device(device: str) -> str:

@@ -3,9 +3,9 @@
 Shapes: B samples, T positions, V vocabulary.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,33 @@ Batch = Mapping[str, Tensor]
 """`input_ids` (B, T); `labels` (B, T), where labels[:, t] is the token to predict at position t and IGNORED leaves the
 position out (already shifted, unlike the `labels` argument of transformers); optional `attention_mask` (B, T)."""
 
+LossOf = Callable[[nn.Module, Batch], Tensor]
+"""From a model and a batch to one loss per sample, (B,)."""
+
 IGNORED = -100
+
+
+class Objective(Protocol):
+    """What is minimised, as one object. Samples may own several rows of the batch, in order and equally many each."""
+
+    VERSION: ClassVar[int]
+
+    def losses(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Summed loss of each sample in nats, (B,)."""
+
+    def counts(self, batch: Batch) -> Tensor:
+        """What the mean of each sample divides by, (B,)."""
+
+
+def mean_loss_of(objective: Objective, autocast_dtype: torch.dtype | None = None) -> LossOf:
+    """Mean losses by an objective; a sample that counts nothing has loss 0. The forward pass runs in that type."""
+
+    def mean_losses(model: nn.Module, batch: Batch) -> Tensor:
+        with autocasting(batch["labels"].device, autocast_dtype):
+            losses_B = objective.losses(model, batch)
+        return losses_B / objective.counts(batch).clamp(min=1)
+
+    return mean_losses
 
 
 def sample_losses(model: nn.Module, batch: Batch, autocast_dtype: torch.dtype | None = None) -> Tensor:

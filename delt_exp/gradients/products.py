@@ -36,11 +36,11 @@ def add_gradient(
 
 def hvp(model: nn.Module, batch: Batch, direction: Tensor, micro_batch_samples: int) -> Tensor:
     """H direction for the Hessian H of the mean over samples of their mean token losses, dropout off; flat."""
-    n_samples = batch["labels"].shape[0]
+    num_samples = batch["labels"].shape[0]
     total = torch.zeros_like(direction)
-    for start in range(0, n_samples, micro_batch_samples):
+    for start in range(0, num_samples, micro_batch_samples):
         part = {key: value[start : start + micro_batch_samples] for key, value in batch.items()}
-        add_hvp(model, part, direction, n_samples, total)
+        add_hvp(model, part, direction, num_samples, total)
     return total
 
 

@@ -7,31 +7,36 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from delt_exp.gradients.flat import flatten, trainable_parameters
-from delt_exp.gradients.loss import IGNORED, Batch, autocasting, evaluating
+from delt_exp.gradients.loss import IGNORED, Batch, LossOf, evaluating
 
 
 def per_sample_terms_reference(model: nn.Module, batch: Batch, direction: Tensor) -> tuple[Tensor, Tensor]:
-    """What `per_sample_terms` returns, from one full gradient per sample."""
+    """What `per_sample_terms` returns for one direction, from one full gradient per sample."""
     parameters = list(trainable_parameters(model).values())
-    gradients = [g.double() for g in sample_gradients(model, batch, parameters)]
+    num_samples = batch["labels"].shape[0]
+    gradients = [flatten(g).double() for g in sample_gradients(model, batch, num_samples, parameters, _mean_loss)]
     return torch.stack([g @ direction.double() for g in gradients]), torch.stack([g.norm() for g in gradients])
 
 
 def sample_gradients(
-    model: nn.Module, batch: Batch, parameters: Sequence[nn.Parameter], autocast_dtype: torch.dtype | None = None
-) -> Iterator[Tensor]:
-    """For one sample after the other, the flat gradient of its mean token loss with respect to `parameters`."""
-    with evaluating(model):
-        for n in range(batch["labels"].shape[0]):
-            loss = _loss(model, {key: value[n : n + 1] for key, value in batch.items()}, autocast_dtype)
-            yield flatten(torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True))
+    model: nn.Module, batch: Batch, num_samples: int, parameters: Sequence[nn.Parameter], loss_of: LossOf
+) -> Iterator[tuple[Tensor, ...]]:
+    """For one sample after the other, the gradients of its loss with respect to `parameters`.
+
+    A sample owns equally many rows of every tensor of the batch, in order.
+    """
+    with torch.enable_grad(), evaluating(model):
+        for n in range(num_samples):
+            sample = {key: value.tensor_split(num_samples)[n] for key, value in batch.items()}
+            loss = loss_of(model, sample).sum()
+            yield torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
 
 
-def _loss(model: nn.Module, sample: Batch, autocast_dtype: torch.dtype | None) -> Tensor:
+def _mean_loss(model: nn.Module, sample: Batch) -> Tensor:
+    """The mean token loss by torch's own function, on purpose: it shares nothing with what it is to check."""
     labels_1T = sample["labels"]
     inputs = {key: value for key, value in sample.items() if key != "labels"}
-    with autocasting(labels_1T.device, autocast_dtype):
-        logits_1TV = model(**inputs, use_cache=False).logits
+    logits_1TV = model(**inputs, use_cache=False).logits
     logits_1TV = logits_1TV.to(torch.promote_types(logits_1TV.dtype, torch.float32))
     total = F.cross_entropy(logits_1TV[0], labels_1T[0], ignore_index=IGNORED, reduction="sum")
     return total / max(1, int((labels_1T != IGNORED).sum()))

@@ -16,7 +16,7 @@ from delt_exp.gradients.flat import trainable_parameters
 from delt_exp.gradients.kernel import collect_gradients
 from delt_exp.gradients.loss import Batch, Objective, mean_loss_of
 from delt_exp.gradients.mapped import Transform
-from delt_exp.gradients.projection import Hash, Projection
+from delt_exp.gradients.projection import Hashing, Projection
 from delt_exp.gradients.sketch import SketchSum
 from delt_exp.gradients.uses import FactoredUse, LookupUse, MatrixUse, Use, chunks
 
@@ -55,7 +55,7 @@ class Sketches:
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], projection: Projection, losses_B: Tensor) -> None:
-        self._hashes = {id(p): projection.hash(name, p.shape, p.device) for name, p in parameters.items()}
+        self._hashings = {id(p): projection.hashing(name, p.shape, p.device) for name, p in parameters.items()}
         self._sum = SketchSum(len(losses_B), projection.num_features, losses_B.device)
         self._transform_cost = _TRANSFORM_COST * projection.num_features * math.log2(projection.num_features)
 
@@ -68,35 +68,35 @@ class Sketches:
 
     def add_use(self, parameter_id: int, use: FactoredUse, delta_BTO: Tensor) -> None:
         if isinstance(use, LookupUse):
-            self._add_lookup(use, delta_BTO, self._hashes[parameter_id])
+            self._add_lookup(use, delta_BTO, self._hashings[parameter_id])
         else:
-            self._add_matrix(use, delta_BTO, self._hashes[parameter_id])
+            self._add_matrix(use, delta_BTO, self._hashings[parameter_id])
 
     def add_vector(self, parameter_id: int, gradient_BP: Tensor) -> None:
         self.add_built(parameter_id, slice(None), gradient_BP)
 
     def add_built(self, parameter_id: int, chunk: slice, gradient_cP: Tensor) -> None:
-        bucket_P, sign_P = self._hashes[parameter_id].of_elements()
+        bucket_P, sign_P = self._hashings[parameter_id].of_elements()
         self._sum.add(chunk, bucket_P, gradient_cP * sign_P)
 
     def finish(self) -> None:
         """Spectra wait in the sum for their one inverse transform."""
 
-    def _add_matrix(self, use: MatrixUse, delta_BTO: Tensor, hash: Hash) -> None:
+    def _add_matrix(self, use: MatrixUse, delta_BTO: Tensor, hashing: Hashing) -> None:
         left, right = use.factors(delta_BTO)
         positions, elements = left.shape[1], left.shape[2] * right.shape[2]
         if positions * self._transform_cost < (positions + _SCATTER_COST) * elements:
-            self._sum.add_product(left, right, hash)
+            self._sum.add_product(left, right, hashing)
             return
         # The signs go to the factors, which are smaller than their product.
-        left, right = left * hash.signs[0], right * hash.signs[1]
-        bucket_P, _ = hash.of_elements()
+        left, right = left * hashing.signs[0], right * hashing.signs[1]
+        bucket_P, _ = hashing.of_elements()
         for chunk in chunks(left, elements):
             self._sum.add(chunk, bucket_P, torch.bmm(left[chunk].transpose(1, 2), right[chunk]).flatten(1))
 
-    def _add_lookup(self, use: LookupUse, delta_BTD: Tensor, hash: Hash) -> None:
+    def _add_lookup(self, use: LookupUse, delta_BTD: Tensor, hashing: Hashing) -> None:
         """Row by row, whatever the size of the table."""
-        (row_bucket, column_bucket), (row_sign, column_sign) = hash.buckets, hash.signs
+        (row_bucket, column_bucket), (row_sign, column_sign) = hashing.buckets, hashing.signs
         for chunk in chunks(delta_BTD, delta_BTD.shape[1] * delta_BTD.shape[2]):
             part = LookupUse(use.ids_BT[chunk], use.padding_id, use.vocab)
             signed = part.effective(delta_BTD[chunk]) * row_sign[part.ids_BT][..., None] * column_sign

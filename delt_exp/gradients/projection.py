@@ -28,7 +28,7 @@ from delt_exp.errors import ConfigError
 
 
 @dataclass(frozen=True, eq=False)
-class Hash:
+class Hashing:
     """Buckets (int64) and signs (float32, 1 and -1) of a parameter, one pair of vectors per axis."""
 
     buckets: tuple[Tensor, ...]
@@ -41,9 +41,9 @@ class Hash:
         (row, column), (row_sign, column_sign) = self.buckets, self.signs
         return (row[:, None] + column).flatten(), (row_sign[:, None] * column_sign).flatten()
 
-    def to(self, device: torch.device) -> "Hash":
+    def to(self, device: torch.device) -> "Hashing":
         """The same on a device."""
-        return Hash(tuple(t.to(device) for t in self.buckets), tuple(t.to(device) for t in self.signs))
+        return Hashing(tuple(t.to(device) for t in self.buckets), tuple(t.to(device) for t in self.signs))
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Projection:
     LAW: ClassVar[str] = "shared TensorSketch of matrices, CountSketch of other parameters, version 1"
     num_features: int
     seed: int
-    _hashes: dict[Any, Hash] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _hashings: dict[Any, Hashing] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.num_features, int) or self.num_features < 2:
@@ -65,24 +65,24 @@ class Projection:
             )
         generator(self.seed, "gradient sketch")
 
-    def hash(self, name: str, shape: torch.Size, device: torch.device | str = "cpu") -> Hash:
+    def hashing(self, name: str, shape: torch.Size, device: torch.device | str = "cpu") -> Hashing:
         """Buckets and signs of the parameter called `name`; drawn once, then reused."""
         key = name, tuple(shape), str(device)
-        if key not in self._hashes:
-            self._hashes[key] = self._draw(name, shape).to(torch.device(device))
-        return self._hashes[key]
+        if key not in self._hashings:
+            self._hashings[key] = self._draw(name, shape).to(torch.device(device))
+        return self._hashings[key]
 
     def describe(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:
         """What must be stored with features, ready for JSON; `parameters` as `trainable_parameters` gives them."""
         shapes = [[name, list(p.shape)] for name, p in parameters.items()]
         return {"law": self.LAW, "num_features": self.num_features, "seed": self.seed, "parameters": shapes}
 
-    def _draw(self, name: str, shape: torch.Size) -> Hash:
+    def _draw(self, name: str, shape: torch.Size) -> Hashing:
         random = generator(self.seed, f"gradient sketch of {name}")
         sizes = list(shape) if len(shape) == 2 else [shape.numel()]
         drawn = [(random.integers(self.num_features, size=n), random.integers(2, size=n)) for n in sizes]
         buckets = tuple(torch.from_numpy(bucket) for bucket, _ in drawn)
-        return Hash(buckets, tuple(torch.from_numpy(bit * 2.0 - 1).float() for _, bit in drawn))
+        return Hashing(buckets, tuple(torch.from_numpy(bit * 2.0 - 1).float() for _, bit in drawn))
 
 
 def inner_products(left_MK: Tensor, left: Mapping[str, Any], right_NK: Tensor, right: Mapping[str, Any]) -> Tensor:

@@ -8,12 +8,10 @@ Shapes: B samples, T positions, K features, F frequencies, O and I sides of a ma
 samples of a chunk.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from delt_exp.gradients.projection import Hash
+from delt_exp.gradients.projection import Hashing
 from delt_exp.gradients.uses import chunks, scratch_elements
 
 
@@ -32,9 +30,9 @@ class SketchSum:
         """Add signed values to their buckets, (P,) or (c, P)."""
         self._folded[chunk].scatter_add_(1, bucket.expand(values_cP.shape), values_cP.double())
 
-    def add_product(self, left_BTO: Tensor, right_BTI: Tensor, hash: Hash) -> None:
+    def add_product(self, left_BTO: Tensor, right_BTI: Tensor, hashing: Hashing) -> None:
         """Add the sketch of sum_t left_t right_t^T by its spectrum."""
-        spectrum_BF = product_spectrum(left_BTO, right_BTI, hash, self._K).to(torch.complex128)
+        spectrum_BF = product_spectrum(left_BTO, right_BTI, hashing, self._K).to(torch.complex128)
         self._spectrum = spectrum_BF if self._spectrum is None else self._spectrum + spectrum_BF
 
     def total(self) -> Tensor:
@@ -45,7 +43,7 @@ class SketchSum:
         return total.float()
 
 
-def product_spectrum(left_BTO: Tensor, right_BTI: Tensor, hash: Hash, num_features: int) -> Tensor:
+def product_spectrum(left_BTO: Tensor, right_BTI: Tensor, hashing: Hashing, num_features: int) -> Tensor:
     """Spectrum, (B, F), of the TensorSketch of sum_t left_t right_t^T.
 
     Chunks of samples, and of positions where those of one sample are too many: each position needs K numbers a side.
@@ -54,14 +52,14 @@ def product_spectrum(left_BTO: Tensor, right_BTI: Tensor, hash: Hash, num_featur
     parts = []
     for chunk in chunks(left_BTO, size * num_features):
         pairs = zip(left_BTO[chunk].split(size, 1), right_BTI[chunk].split(size, 1), strict=True)
-        parts.append(torch.stack([_spectrum(*pair, hash, num_features) for pair in pairs]).sum(0))
+        parts.append(torch.stack([_spectrum(*pair, hashing, num_features) for pair in pairs]).sum(0))
     return torch.cat(parts)
 
 
-def _spectrum(left_cTO: Tensor, right_cTI: Tensor, hash: Hash, num_features: int) -> Tensor:
+def _spectrum(left_cTO: Tensor, right_cTI: Tensor, hashing: Hashing, num_features: int) -> Tensor:
     left_cTF, right_cTF = (
         torch.fft.rfft(_count_sketch(side, bucket, sign, num_features))
-        for side, bucket, sign in zip((left_cTO, right_cTI), hash.buckets, hash.signs, strict=True)
+        for side, bucket, sign in zip((left_cTO, right_cTI), hashing.buckets, hashing.signs, strict=True)
     )
     return (left_cTF * right_cTF).sum(1)
 

@@ -22,7 +22,7 @@ from delt_exp.gradients.uses import FactoredUse, LookupUse, MatrixUse, Use, chun
 
 # In multiply-adds of the product that builds G (measured, CPU, float32): the two transforms of a token and the product
 # of their spectra, per K log2 K; and scattering one element of G, its index included.
-_TRANSFORM_COST = 7
+_TRANSFORM_COST = 8
 _SCATTER_COST = 45
 
 

@@ -28,7 +28,12 @@ class SketchSum:
 
     def add(self, chunk: slice, bucket: Tensor, values_cP: Tensor) -> None:
         """Add signed values to their buckets, (P,) or (c, P)."""
-        self._folded[chunk].scatter_add_(1, bucket.expand(values_cP.shape), values_cP.double())
+        num_values, num_buckets = values_cP.shape[1], self._folded.shape[1]
+        if num_values < num_buckets:
+            self._folded[chunk].scatter_add_(1, bucket.expand(values_cP.shape), values_cP.double())
+        else:  # large: summing its few values a bucket as they are costs less than casting all of them
+            sums = values_cP.new_zeros(len(values_cP), num_buckets)
+            self._folded[chunk] += sums.scatter_add_(1, bucket.expand(values_cP.shape), values_cP)
 
     def add_product(self, left_BTO: Tensor, right_BTI: Tensor, hashing: Hashing) -> None:
         """Add the sketch of sum_t left_t right_t^T by its spectrum."""

@@ -23,8 +23,8 @@ OnProxies = Callable[[int, int], None]
 class Problem(Protocol):
     """A training run of plain gradient descent, its target loss and the proxies to value; theta is where it stands."""
 
-    n_steps: int
-    n_proxies: int
+    num_steps: int
+    num_proxies: int
     theta: Tensor
 
     def step_gradient(self, step: int) -> tuple[float, Tensor]:
@@ -63,7 +63,7 @@ class LanguageModelProblem:
         autocast_dtype: torch.dtype | None,
     ) -> None:
         """`gradient_samples` and `hvp_samples` are the sizes of micro-batches of the two kinds of passes."""
-        self.n_steps, self.n_proxies = len(train_batches), len(proxies)
+        self.num_steps, self.num_proxies = len(train_batches), len(proxies)
         self._model, self._ranks, self._dtype = model, ranks, autocast_dtype
         self._train_batches, self._target, self._proxies = train_batches, target, proxies
         self._gradient_samples, self._hvp_samples = gradient_samples, hvp_samples
@@ -108,7 +108,7 @@ class LanguageModelProblem:
         return self._ranks.sum(total)
 
     def proxy_terms(self, direction: Tensor | None, on_proxies: OnProxies) -> tuple[Tensor, Tensor]:
-        terms_2N = torch.zeros(2, self.n_proxies, dtype=torch.float64, device=self._device)
+        terms_2N = torch.zeros(2, self.num_proxies, dtype=torch.float64, device=self._device)
         done = 0
         for indices, batch in micro_batches(self._proxies, self._share, self._gradient_samples, self._device):
             if direction is None:

@@ -39,7 +39,7 @@ def per_sample_terms(
     objective: Objective | None = None,
     transform: Transform | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """<f(g_n), direction> and ||f(g_n)|| of each sample, float64.
+    """`<f(g_n), direction>` and `||f(g_n)||` of each sample, float64.
 
     g_n is the gradient of sample n's mean token loss, or mean loss under `objective`, dropout off, with respect to the
     trainable parameters; f is `transform`, or leaves g_n as it is. `direction` is a flat vector in the order of
@@ -53,7 +53,7 @@ def per_sample_terms(
 
 
 def per_sample_norms(model: nn.Module, batch: Batch, autocast_dtype: torch.dtype | None = None) -> Tensor:
-    """||g_n|| as in `per_sample_terms`, cheaper."""
+    """`||g_n||` as in `per_sample_terms`, cheaper."""
     return _terms(model, batch, None, _loss_of(None, autocast_dtype), None).norms()
 
 

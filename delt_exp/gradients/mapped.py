@@ -2,7 +2,7 @@
 
 Such a map is not linear, so that nothing of f(G) follows from the factors of G: the gradient of each parameter is
 built, mapped and handed on, one chunk of samples at a time. For the thin layers of LoRA that is one or two percent of
-the pass. An elementwise factor needs no map: <D * g, v> = <g, D * v>, so pass D * v as the direction and save it.
+the pass. An elementwise factor needs no map: `<D * g, v> = <g, D * v>`, so pass `D * v` as the direction and save it.
 
 Shapes: B samples, T positions, O outputs of a layer, P elements of a parameter, c samples of a chunk.
 """

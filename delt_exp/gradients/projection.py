@@ -17,13 +17,17 @@ Shapes: K features, P elements of a parameter, M and N samples.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.random import PCG64
 from torch import Tensor, nn
 
-from delt_exp.corpus.draws import generator
+from delt_exp.config.checks import check_integer
+from delt_exp.corpus.draws import seed_for
 from delt_exp.errors import ConfigError
 
 
@@ -53,40 +57,43 @@ class Projection:
     Raises ConfigError for fewer than 2 features or a seed that is not a whole number of at least 0.
     """
 
-    LAW: ClassVar[str] = "shared TensorSketch of matrices, CountSketch of other parameters, version 1"
+    VERSION: ClassVar[int] = 1
+    LAW: ClassVar[str] = "shared TensorSketch of matrices, CountSketch of other parameters"
     num_features: int
     seed: int
-    _hashings: dict[Any, Hashing] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.num_features, int) or self.num_features < 2:
-            raise ConfigError(
-                f"num_features of a projection is {self.num_features!r}; allowed are whole numbers from 2"
-            )
-        generator(self.seed, "gradient sketch")
+        check_integer("projection.num_features", self.num_features, at_least=2)
+        check_integer("projection.seed", self.seed, at_least=0)
 
     def hashing(self, name: str, shape: torch.Size, device: torch.device | str = "cpu") -> Hashing:
         """Buckets and signs of the parameter called `name`; drawn once, then reused."""
         key = name, tuple(shape), str(device)
-        if key not in self._hashings:
-            self._hashings[key] = self._draw(name, shape).to(torch.device(device))
-        return self._hashings[key]
+        if key not in self._drawn:
+            self._drawn[key] = self._draw(name, shape).to(torch.device(device))
+        return self._drawn[key]
 
     def describe(self, parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:
         """What must be stored with features, ready for JSON; `parameters` as `trainable_parameters` gives them."""
         shapes = [[name, list(p.shape)] for name, p in parameters.items()]
-        return {"law": self.LAW, "num_features": self.num_features, "seed": self.seed, "parameters": shapes}
+        law = f"{self.LAW}, version {self.VERSION}"
+        return {"law": law, "num_features": self.num_features, "seed": self.seed, "parameters": shapes}
+
+    @cached_property
+    def _drawn(self) -> dict[tuple[str, tuple[int, ...], str], Hashing]:
+        return {}
 
     def _draw(self, name: str, shape: torch.Size) -> Hashing:
-        random = generator(self.seed, f"gradient sketch of {name}")
+        # Raw words, which numpy promises to keep as they are; it does not promise that of its distributions.
+        words = PCG64(seed_for(self.seed, f"gradient sketch of {name}"))
         sizes = list(shape) if len(shape) == 2 else [shape.numel()]
-        drawn = [(random.integers(self.num_features, size=n), random.integers(2, size=n)) for n in sizes]
-        buckets = tuple(torch.from_numpy(bucket) for bucket, _ in drawn)
-        return Hashing(buckets, tuple(torch.from_numpy(bit * 2.0 - 1).float() for _, bit in drawn))
+        drawn = [words.random_raw(n) for n in sizes]
+        buckets = tuple(torch.from_numpy((raw >> np.uint64(1)) % np.uint64(self.num_features)).long() for raw in drawn)
+        return Hashing(buckets, tuple(torch.from_numpy((raw & np.uint64(1)) * 2.0 - 1).float() for raw in drawn))
 
 
 def inner_products(left_MK: Tensor, left: Mapping[str, Any], right_NK: Tensor, right: Mapping[str, Any]) -> Tensor:
-    """Estimates of <g_m, g_n>, (M, N) float64, from features and what `Projection.describe` says of either.
+    """Estimates of `<g_m, g_n>`, (M, N) float64, from features and what `Projection.describe` says of either.
 
     Raises ConfigError where law, size, seed or parameters differ: such products would look right and mean nothing.
     """
@@ -100,8 +107,9 @@ def inner_products(left_MK: Tensor, left: Mapping[str, Any], right_NK: Tensor, r
     return left_MK.double() @ right_NK.double().T
 
 
-def _first_difference(left: Any, right: Any) -> tuple[Any, Any]:
+def _first_difference(left: Any, right: Any) -> tuple[str, str]:
     if not isinstance(left, list):
         return repr(left), repr(right)
     n = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
-    return tuple(repr(side[n]) if n < len(side) else "nothing more" for side in (left, right))  # type: ignore[return-value]
+    here, there = (repr(side[n]) if n < len(side) else "nothing more" for side in (left, right))
+    return here, there

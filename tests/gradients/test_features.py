@@ -14,6 +14,7 @@ from delt_exp.gradients.projection import Projection
 from delt_exp.gradients.rows import SignedRows
 from tests.gradients.test_directions import MODELS, draw_moments, make
 from tests.gradients.test_fallback import WIDTH, Net, RowsReordered, Twice
+from tests.gradients.test_kernel import live_tensors
 from tests.gradients.test_projection import dense
 from tests.gradients.test_rows import with_weights
 from tests.gradients.tiny import TokenSums, draw_batch, gradients_by_name, tiny_model
@@ -143,6 +144,16 @@ def test_a_deeper_model_keeps_the_parts_of_its_first_layers() -> None:
     gradients = gradients_by_name(whole, batch, 2)
     kept: list[dict[str, Tensor]] = [{name: g for name, g in one.items() if name in names} for one in gradients]
     assert_close(part, expected_features(kept, FEW))
+
+
+@pytest.mark.parametrize("transform", [None, lambda name, gradient: gradient.sign()])
+def test_nothing_of_a_batch_stays_in_memory(transform: Transform | None) -> None:
+    model, batch = make("llama tied, padding row"), draw_batch([5, 3])
+    per_sample_features(model, batch, TokenSums(), FEW, transform)
+    before = live_tensors()
+    for _ in range(4):
+        per_sample_features(model, batch, TokenSums(), FEW, transform)
+    assert live_tensors() <= before + 2
 
 
 def test_half_precision_stays_near() -> None:

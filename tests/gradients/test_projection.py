@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from delt_exp.config.identity import identity
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.projection import Hashing, Projection, inner_products
 from delt_exp.gradients.sketch import SketchSum
@@ -144,12 +145,19 @@ def test_features_of_unlike_laws_are_not_multiplied(other: dict[str, Any], messa
 
 @pytest.mark.parametrize("wrong", [1, 0, -3, 2.5])
 def test_too_few_features_are_refused(wrong: Any) -> None:
-    with pytest.raises(
-        ConfigError, match=rf"num_features of a projection is {wrong}; allowed are whole numbers from 2"
-    ):
+    with pytest.raises(ConfigError, match=rf"projection\.num_features={wrong} is not allowed.*at least 2"):
         Projection(wrong, 0)
 
 
 def test_a_negative_seed_is_refused() -> None:
-    with pytest.raises(ConfigError, match="seed"):
+    with pytest.raises(ConfigError, match=r"projection\.seed=-1 is not allowed"):
         Projection(8, -1)
+
+
+def test_what_was_drawn_is_no_part_of_a_projection_as_a_setting() -> None:
+    """A projection can be a setting of a scorer, and settings make store keys."""
+    projection = Projection(8, 1)
+    before = identity(projection)
+    projection.hashing("w", torch.Size([3, 2]))
+    assert identity(projection) == before
+    assert projection == Projection(8, 1)

@@ -26,7 +26,7 @@ def terms(model: nn.Module, batch: dict[str, Tensor], direction: Tensor, rows: i
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("lengths", [[9, 4, 6, 0], [31, 20, 25, 30]])
+@pytest.mark.parametrize("lengths", [[9, 4, 6, 0], [4, 4, 3, 2], [31, 20, 25, 30]])
 def test_signed_rows_equal_one_sample_at_a_time(name: str, lengths: list[int]) -> None:
     model, batch = make(name), with_weights(draw_batch(lengths), [1, -1, 0.5, 2])
     directions_SP = draw_directions(model, 3)

@@ -91,13 +91,15 @@ def collect_gradients(
             losses_B = loss_of(model, batch)
         _check_rows(losses_B, shape_RT[0])
         collector = open_collector(losses_B)
-        mapped = collector if transform is None else Mapped(collector, transform, parameters)
+        mapped = collector if transform is None else Mapped(collector, transform, parameters, losses_B)
         left_out = Reduction(tape, list(parameters.values()), mapped).run(losses_B)
     if left_out:
         _warn_of(model, parameters, left_out)
-        for n, gradients in enumerate(sample_gradients(model, batch, len(losses_B), left_out, loss_of)):
-            for p, gradient in zip(left_out, gradients, strict=True):
-                mapped.add_built(id(p), slice(n, n + 1), gradient.double().reshape(1, -1))
+    for n, gradients in enumerate(sample_gradients(model, batch, len(losses_B), left_out, loss_of)):
+        for p, gradient in zip(left_out, gradients, strict=True):
+            mapped.add_built(id(p), slice(n, n + 1), gradient.double().reshape(1, -1))
+    with torch.no_grad():
+        mapped.finish()
     return collector
 
 

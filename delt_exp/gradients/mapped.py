@@ -32,9 +32,13 @@ class Mapped:
     the other end of the backward pass.
     """
 
-    def __init__(self, collector: BuiltCollector, transform: Transform, parameters: Mapping[str, nn.Parameter]) -> None:
+    def __init__(
+        self, collector: BuiltCollector, transform: Transform, parameters: Mapping[str, nn.Parameter], losses_B: Tensor
+    ) -> None:
         self._collector, self._transform = collector, transform
+        self._losses_B = losses_B.detach()
         self._named = {id(p): (name, p) for name, p in parameters.items()}
+        self._untouched = set(self._named)
         self._num_uses: dict[int, int] = {}
         self._waiting: dict[int, list[tuple[FactoredUse, Tensor]]] = defaultdict(list)
 
@@ -58,10 +62,16 @@ class Mapped:
         self._collector.add_built(parameter_id, chunk, self._map(parameter_id, gradient_cP))
 
     def finish(self) -> None:
+        """A parameter that no sample used has a gradient of 0, of which f makes something: momentum goes on."""
+        for parameter_id in [i for i in self._named if i in self._untouched]:
+            parameter = self._named[parameter_id][1]
+            for chunk in chunks(self._losses_B, parameter.numel()):
+                self.add_built(parameter_id, chunk, parameter.new_zeros(len(self._losses_B[chunk]), parameter.numel()))
         self._collector.finish()
 
     def _map(self, parameter_id: int, gradient_cP: Tensor) -> Tensor:
         name, parameter = self._named[parameter_id]
+        self._untouched.discard(parameter_id)
         mapped = self._transform(name, gradient_cP.view(-1, *parameter.shape))
         return mapped.reshape(gradient_cP.shape)
 

@@ -37,15 +37,15 @@ class Collector(Protocol):
     def add_vector(self, parameter_id: int, gradient_BP: Tensor) -> None:
         """Take the whole gradients of a parameter that is used as a vector."""
 
-    def finish(self) -> None:
-        """All gradients were taken."""
-
 
 class BuiltCollector(Collector, Protocol):
-    """One that takes the gradients of a weight also as they are."""
+    """One that takes the gradients of a weight also as they are, and so those of parameters that were left out."""
 
     def add_built(self, parameter_id: int, chunk: slice, gradient_cP: Tensor) -> None:
         """Take the whole gradients of one parameter for the samples of a chunk."""
+
+    def finish(self) -> None:
+        """All gradients of all parameters were taken."""
 
 
 class Reduction:
@@ -70,7 +70,6 @@ class Reduction:
         with torch.no_grad():  # layer inputs hang on the graph of the batch; the sums must not keep it alive
             for parameter_id, gradient_BP in self._vectors.items():
                 self._collector.add_vector(parameter_id, gradient_BP)
-            self._collector.finish()
         return left_out
 
     def _find_left_out(self, losses_B: Tensor) -> list[nn.Parameter]:

@@ -26,7 +26,7 @@ def sample_gradients(
     A sample owns equally many rows of every tensor of the batch, in order.
     """
     with torch.enable_grad(), evaluating(model):
-        for n in range(num_samples):
+        for n in range(num_samples if parameters else 0):
             sample = {key: value.tensor_split(num_samples)[n] for key, value in batch.items()}
             loss = loss_of(model, sample).sum()
             yield torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)

@@ -114,6 +114,17 @@ def test_an_elementwise_factor_needs_no_map() -> None:
     assert torch.allclose(by_map, by_direction, rtol=1e-9)
 
 
+def test_a_parameter_that_nothing_uses_still_moves_by_its_momentum() -> None:
+    torch.manual_seed(0)
+    net, batch = Net(nn.Identity()).double(), draw_batch([4, 2, 3])
+    net.spare = nn.Linear(WIDTH, 1).double()
+    step, direction = AdamStep(draw_moments(net), step=1), draw_direction(net)
+    dot_B, norm_B = per_sample_terms(net, batch, direction, transform=step)
+    mapped = [flatten(step(n, g[None]) for n, g in one.items()) for one in gradients_by_name(net, batch, 3)]
+    assert dot_B.tolist() == pytest.approx([(m @ direction).item() for m in mapped], rel=1e-8)
+    assert norm_B.tolist() == pytest.approx([m.norm().item() for m in mapped], rel=1e-8)
+
+
 def test_unknown_uses_are_mapped_too() -> None:
     torch.manual_seed(0)
     net, batch = Net(Twice(WIDTH, WIDTH)).double(), draw_batch([4, 2, 3])

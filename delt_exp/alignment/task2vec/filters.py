@@ -121,9 +121,6 @@ class FilterSquares:
         weight = self._filters[parameter_id].weight
         self.sums[parameter_id] += self._filters[parameter_id].means(gradient_BP.square().sum(0).view(weight.shape))
 
-    def finish(self) -> None:
-        """Nothing waits: every square was added as it came."""
-
 
 def matrix_squares(kept_BTF: Tensor, averaged_BTC: Tensor) -> Tensor:
     """sum_n mean_c (sum_t a_tf b_tc)^2, (F,), by the cheaper of two forms.

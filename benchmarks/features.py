@@ -14,7 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.lqs import CUDA, DEVICE, FULL, IS_CUDA, QUICK, Sizes, draw_ids, make_model, plain_pass, seconds
+from benchmarks.lqs import (
+    CUDA,
+    DEVICE,
+    FULL,
+    IS_CUDA,
+    QUICK,
+    Sizes,
+    draw_ids,
+    make_model,
+    peak_bytes,
+    plain_pass,
+    seconds,
+    training_step,
+)
+from benchmarks.process import in_new_process
 from benchmarks.table import Row, alternate, median_ratio, spread
 from delt_exp.dataset.stdlib import StdlibCode, StdlibProse
 from delt_exp.gradients.features import per_sample_features
@@ -111,6 +125,15 @@ def compare(what: str, against: str, ours: Pass, theirs: Pass, aim: float | None
     return Row(what, against, median_ratio(*times), "x time", spread(*times), below=aim)
 
 
+def compare_memory(sizes: Sizes) -> Row:
+    """Peak of the features against a training step, each in a process of its own."""
+    ours = in_new_process(peak_bytes, sizes, partial(features_pass, projection=Projection(NUM_FEATURES, 0))) / 1e6
+    theirs = in_new_process(peak_bytes, sizes, training_step) / 1e6
+    detail = f"{ours:.0f} MB and {theirs:.0f} MB"
+    what = f"{NUM_FEATURES:,} features, all parameters"
+    return Row(what, "training step", ours / theirs, "x peak memory", detail, below=1.25)
+
+
 def whole_gradients(model: nn.Module, ids_NT: Tensor) -> Tensor:
     """The flat gradient of every document, (N, P)."""
     parameters = list(trainable_parameters(model).values())
@@ -178,4 +201,4 @@ def measure(quick: bool) -> list[Row]:
     """Return the rows for the machine at hand."""
     torch.set_num_threads(1)
     sizes = QUICK if quick else CUDA if IS_CUDA else FULL
-    return [*compare_passes(sizes), *compare_errors(sizes)]
+    return [*compare_passes(sizes), compare_memory(sizes), *compare_errors(sizes)]

@@ -233,7 +233,7 @@ def compare_parts(sizes: Sizes) -> list[Row]:
     return rows
 
 
-def peak_bytes(sizes: Sizes, part: Callable[[Any, Tensor], None]) -> int:
+def peak_bytes(sizes: Sizes, part: Callable[[Any, Tensor], Any]) -> int:
     """Memory that model and part need at most; call it in a fresh process."""
     torch.set_num_threads(1)
     with PeakMemory().measure() as before:

@@ -27,8 +27,8 @@ from numpy.random import PCG64
 from torch import Tensor, nn
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.draws import seed_for
 from delt_exp.errors import ConfigError
+from delt_exp.rows.draws import seed_for
 
 
 @dataclass(frozen=True, eq=False)

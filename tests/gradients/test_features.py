@@ -11,12 +11,12 @@ from delt_exp.gradients import features
 from delt_exp.gradients.features import per_sample_features
 from delt_exp.gradients.mapped import AdamStep, Transform
 from delt_exp.gradients.projection import Projection
-from delt_exp.gradients.rows import SignedRows
+from delt_exp.gradients.signed_rows import SignedRows
 from tests.gradients.test_directions import MODELS, draw_moments, make
 from tests.gradients.test_fallback import WIDTH, Net, RowsReordered, Twice
 from tests.gradients.test_kernel import live_tensors
 from tests.gradients.test_projection import dense
-from tests.gradients.test_rows import with_weights
+from tests.gradients.test_signed_rows import with_weights
 from tests.gradients.tiny import TokenSums, draw_batch, gradients_by_name, tiny_model
 
 FEW, MANY = Projection(16, 7), Projection(997, 7)

@@ -19,7 +19,7 @@ from delt_exp.gradients.flat import flatten
 from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.mapped import AdamStep, Transform
 from delt_exp.gradients.projection import Projection
-from delt_exp.gradients.rows import SignedRows
+from delt_exp.gradients.signed_rows import SignedRows
 from tests.gradients.tiny import TokenSums, gradients_by_name
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "gradient"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.flat import flatten
 from delt_exp.gradients.kernel import per_sample_terms
-from delt_exp.gradients.rows import SignedRows
+from delt_exp.gradients.signed_rows import SignedRows
 from tests.gradients.test_directions import MODELS, draw_directions, make
 from tests.gradients.test_fallback import WIDTH, Net, Twice
 from tests.gradients.tiny import TokenSums, draw_batch, draw_direction, gradients_by_name, tiny_model

@@ -39,7 +39,8 @@ def mean_loss_of(objective: Objective, autocast_dtype: torch.dtype | None = None
     def mean_losses(model: nn.Module, batch: Batch) -> Tensor:
         with autocasting(batch["labels"].device, autocast_dtype):
             losses_B = objective.losses(model, batch)
-        return losses_B / objective.counts(batch).clamp(min=1)
+        counts_B = objective.counts(batch)
+        return losses_B / counts_B.masked_fill(counts_B == 0, 1)
 
     return mean_losses
 

@@ -16,7 +16,7 @@ from delt_exp.config.run_name import register_resolvers
 OPTIONS = {group: options(CONF, group) for group in group_names(CONF)}
 ALL = [(group, option) for group, names in OPTIONS.items() for option in names]
 ALONE = ("experiment", "study")  # their options choose those of other groups
-UNUSED_BY_DEFAULT = ("data_scorer",)  # chosen inside a scorer
+UNUSED_BY_DEFAULT = ("data_scorer", "objective")  # chosen inside a scorer and a model
 SPECIAL = {"_target_", "_partial_"}
 
 

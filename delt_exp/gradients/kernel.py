@@ -10,36 +10,41 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from delt_exp.corpus.tokens import IGNORED
 from delt_exp.gradients.elementwise import expanding_elementwise
 from delt_exp.gradients.flat import flatten, trainable_parameters, unflatten
-from delt_exp.gradients.loss import IGNORED, Batch, evaluating, sample_losses
+from delt_exp.gradients.loss import evaluating, sample_losses
 from delt_exp.gradients.reduction import Reduction
 from delt_exp.gradients.reference import sample_gradients
 from delt_exp.gradients.tape import Tape
+from delt_exp.model.objective import Batch, Objective
 
 
 def per_sample_terms(
-    model: nn.Module, batch: Batch, direction: Tensor, autocast_dtype: torch.dtype | None = None
+    model: nn.Module, batch: Batch, objective: Objective, direction: Tensor, autocast_dtype: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
     """<g_n, direction> and ||g_n|| of each sample, two float64 vectors of shape (B,).
 
-    g_n is the gradient of sample n's mean token loss, dropout off, with respect to the trainable parameters;
+    g_n is the gradient of sample n's mean loss, dropout off, with respect to the trainable parameters;
     `direction` is a flat vector in the order of `trainable_parameters`. Parameters used in a way the kernel does not
     know cost one more forward and backward pass per sample, and a warning that names them.
     """
     parameters = trainable_parameters(model)
     pieces = unflatten(direction, list(parameters.values()))
-    return _terms(model, batch, parameters, pieces, autocast_dtype)
+    return _terms(model, batch, objective, parameters, pieces, autocast_dtype)
 
 
-def per_sample_norms(model: nn.Module, batch: Batch, autocast_dtype: torch.dtype | None = None) -> Tensor:
+def per_sample_norms(
+    model: nn.Module, batch: Batch, objective: Objective, autocast_dtype: torch.dtype | None = None
+) -> Tensor:
     """||g_n|| as in `per_sample_terms`, cheaper."""
-    return _terms(model, batch, trainable_parameters(model), None, autocast_dtype)[1]
+    return _terms(model, batch, objective, trainable_parameters(model), None, autocast_dtype)[1]
 
 
 def _terms(
     model: nn.Module,
     batch: Batch,
+    objective: Objective,
     parameters: dict[str, nn.Parameter],
     directions: Sequence[Tensor] | None,
     autocast_dtype: torch.dtype | None,
@@ -49,14 +54,18 @@ def _terms(
     tape = Tape(list(parameters.values()), shape_BT)
     with torch.enable_grad(), evaluating(model):
         with expanding_elementwise(model, shape_BT, tape.note_leaf), tape:
-            losses_B = sample_losses(model, batch, autocast_dtype)
+            losses_B = sample_losses(model, batch, objective, autocast_dtype)
         reduction = Reduction(tape, losses_B, list(parameters.values()), directions)
     dot_B, square_B = reduction.dot_B, reduction.square_B
     if reduction.left_out:
         _warn_of(model, parameters, reduction.left_out)
         by_id = {} if directions is None else dict(zip(map(id, parameters.values()), directions, strict=True))
+
+        def loss(sample: Batch) -> Tensor:
+            return sample_losses(model, sample, objective, autocast_dtype)[0]
+
         direction = flatten(by_id[id(p)] for p in reduction.left_out).double() if by_id else None
-        for n, gradient in enumerate(sample_gradients(model, batch, reduction.left_out, autocast_dtype)):
+        for n, gradient in enumerate(sample_gradients(model, batch, loss, reduction.left_out)):
             square_B[n] += gradient.double().square().sum()
             if direction is not None:
                 dot_B[n] += gradient.double() @ direction

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from delt_exp.config.checks import check_integer, check_number
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
+from delt_exp.model.objective import Objective
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.tokenizer.base import Tokenizer
@@ -34,13 +35,14 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Network, optimizer, schedule and batch; everything here changes the trained model.
+    """Network, objective, optimizer, schedule and batch; everything here changes the trained model.
 
     context_tokens: length of a training sequence. batch_items: sequences in a global batch, whatever the number of
     devices. clip_norm: largest gradient norm, null for no clipping.
     """
 
     network: Network
+    objective: Objective
     optimizer: AdamW
     schedule: WarmupCosine
     context_tokens: int

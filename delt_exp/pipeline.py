@@ -186,7 +186,7 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     if parts.training.isolates_documents:
         parts.model.check_isolation(tokenizer, seed)
     everything = parts.model.plan(candidates.tokens, np.arange(len(ids)), parts.training)
-    parts.model.schedule.warmup(everything.num_steps)
+    parts.model.schedule.check(everything.num_steps)
 
 
 def stand_in_scores(count: int) -> NDArray[np.float32]:

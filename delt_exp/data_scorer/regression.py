@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 from delt_exp.config.checks import check_integer, check_number
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.cost import ModelSize, PhaseCost, forward_cost, training_cost
-from delt_exp.model.optimizer import AdamW
+from delt_exp.model.optimizer import Optimizer
 from delt_exp.model.recipe import Network
-from delt_exp.model.schedule import WarmupCosine
+from delt_exp.model.schedule import Schedule
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
 
@@ -40,8 +40,8 @@ class Regression:
     clip_sigma: float
     clip_norm: float | None
     seed: int
-    optimizer: AdamW
-    schedule: WarmupCosine
+    optimizer: Optimizer
+    schedule: Schedule
 
     def __post_init__(self) -> None:
         check_integer("data_scorer.epochs", self.epochs, at_least=1)

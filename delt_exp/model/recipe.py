@@ -11,8 +11,8 @@ from delt_exp.config.checks import check_integer, check_number
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.model.objective import Objective
-from delt_exp.model.optimizer import AdamW
-from delt_exp.model.schedule import WarmupCosine
+from delt_exp.model.optimizer import Optimizer
+from delt_exp.model.schedule import Schedule
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.plan import Plan, PlanSettings, make_plan
 
@@ -43,8 +43,8 @@ class Recipe:
 
     network: Network
     objective: Objective
-    optimizer: AdamW
-    schedule: WarmupCosine
+    optimizer: Optimizer
+    schedule: Schedule
     context_tokens: int
     batch_items: int
     clip_norm: float | None
@@ -75,6 +75,10 @@ class Recipe:
         from delt_exp.model.isolation import check_isolation
 
         check_isolation(self.network.make(tokenizer, seed))
+
+    def lr(self, step: int, num_steps: int) -> float:
+        """Return the learning rate of optimizer step 0 .. num_steps-1."""
+        return self.optimizer.lr * self.schedule.factor(step, num_steps)
 
     def plan(self, tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings) -> Plan:
         """Return the batches in which this recipe trains `order`; raises DataError for less than one batch."""

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from delt_exp.corpus.draws import seed_for
+from delt_exp.model.optimizer import clip_gradients
 from delt_exp.model.recipe import Recipe
+from delt_exp.model.schedule import scheduler
 
 
 class LMModule(pl.LightningModule):
@@ -55,14 +57,10 @@ class LMModule(pl.LightningModule):
             counters.update(dict.fromkeys(("ready", "started", "processed", "completed"), batches))
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        limit = self.recipe.clip_norm
-        largest = float("inf") if limit is None else limit
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), largest)
+        norm = clip_gradients(self.network.parameters(), self.recipe.clip_norm)
         self.grad_norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def configure_optimizers(self) -> Any:
         optimizer = self.recipe.optimizer.make(self.network)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: self.recipe.schedule.factor(min(step, self.num_steps - 1), self.num_steps)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        by_step = {"scheduler": scheduler(optimizer, self.recipe.schedule, self.num_steps), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": by_step}

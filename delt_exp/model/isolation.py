@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
-from delt_exp.corpus.draws import generator
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.loss import evaluating
 from delt_exp.model.next_token import next_token_logits
+from delt_exp.rows.draws import generator
 
 NUM_TOKENS = 8  # of each of two documents
 TOLERANCE = 1e-3  # of the largest logit; float32 rounds to about 1e-6, and what leaks is some per cent

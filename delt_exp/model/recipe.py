@@ -4,17 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from delt_exp.config.checks import check_integer, check_number
-from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.model.objective import Objective
 from delt_exp.model.optimizer import Optimizer
 from delt_exp.model.schedule import Schedule
 from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.trainer.plan import Plan, PlanSettings, make_plan
 
 
 class Network(Protocol):
@@ -70,19 +65,9 @@ class Recipe:
                 f"use model.context_tokens={limit} or a model with more positions"
             )
 
-    def check_isolation(self, tokenizer: Tokenizer, seed: int) -> None:
-        """Raise ConfigError when documents packed into one sequence influence each other; builds the network."""
-        from delt_exp.model.isolation import check_isolation
-
-        check_isolation(self.network.make(tokenizer, seed))
-
     def lr(self, step: int, num_steps: int) -> float:
         """Return the learning rate of optimizer step 0 .. num_steps-1."""
         return self.optimizer.lr * self.schedule.factor(step, num_steps)
-
-    def plan(self, tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings) -> Plan:
-        """Return the batches in which this recipe trains `order`; raises DataError for less than one batch."""
-        return make_plan(tokens, order, settings, context_tokens=self.context_tokens, batch_items=self.batch_items)
 
 
 def num_parameters(parameters: Iterable[Any]) -> int:

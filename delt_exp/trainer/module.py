@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from delt_exp.corpus.draws import seed_for
 from delt_exp.model.optimizer import clip_gradients
 from delt_exp.model.recipe import Recipe
 from delt_exp.model.schedule import scheduler
+from delt_exp.rows.draws import seed_for
 
 
 class LMModule(pl.LightningModule):

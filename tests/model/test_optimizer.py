@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from delt_exp.errors import ConfigError
+from delt_exp.files import read_json
 from delt_exp.model.optimizer import SGD, AdamW, clip_gradients
-from delt_exp.trainer.train import training_result
 from tests.helpers import make_pool, tiny_recipe, words
 from tests.trainer.test_train import job_of, trained
 
@@ -60,4 +60,4 @@ def test_a_value_that_makes_no_sense_is_refused():
 def test_training_with_plain_descent_is_verified(tmp_path):
     recipe = tiny_recipe(optimizer=SGD(lr=0.1, momentum=0.0, weight_decay=0.0))
     folder = trained(tmp_path, job_of(make_pool(tmp_path, words(60)), recipe=recipe))
-    assert training_result(folder)["order_mismatch"] == ""
+    assert read_json(folder / "result.json")["order_mismatch"] == ""

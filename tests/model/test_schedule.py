@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from delt_exp.errors import ConfigError
+from delt_exp.files import read_json
 from delt_exp.model.schedule import WarmupCosine, WarmupLinear
 from delt_exp.trainer.metrics_file import MetricsFile
-from delt_exp.trainer.train import training_result
 from tests.helpers import make_pool, tiny_recipe, words
 from tests.trainer.test_train import job_of, trained
 
@@ -39,4 +39,4 @@ def test_training_has_the_rates_of_its_schedule_and_the_proof_expects_them(tmp_p
     found = [row["train/lr"] for row in MetricsFile(folder / "metrics.csv").rows()]
     np.testing.assert_allclose(found, expected, atol=1e-12)
     np.testing.assert_allclose(np.load(folder / "steps.npy")["lr"], expected, atol=1e-12)
-    assert training_result(folder)["order_mismatch"] == ""
+    assert read_json(folder / "result.json")["order_mismatch"] == ""

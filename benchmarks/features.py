@@ -6,9 +6,9 @@ a few steps, against the cosines of their whole gradients. The two-sided project
 P_in^T of every linear layer with Gaussian sides of 16, is built here as its papers have it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,28 +36,14 @@ from delt_exp.gradients.flat import flatten, trainable_parameters
 from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.mapped import AdamStep
 from delt_exp.gradients.projection import Projection
+from delt_exp.model.objective import Batch, CrossEntropy
 
 NUM_FEATURES = 8192
 NUM_TARGETS = 9
 NUM_DOCUMENTS = 40
 TRAIN_STEPS_PER_REPEAT = 8
 TWO_SIDED = 16
-Batch = Mapping[str, Tensor]
 Pass = Callable[[], Any]
-
-
-class TokenLoss:
-    """Summed loss of the labels of each row."""
-
-    VERSION: ClassVar[int] = 1
-
-    def losses(self, network: nn.Module, batch: Batch) -> Tensor:
-        logits_BTV = network(input_ids=batch["input_ids"], use_cache=False).logits
-        losses = F.cross_entropy(logits_BTV.flatten(0, 1), batch["labels"].flatten(), reduction="none")
-        return losses.view(batch["labels"].shape).sum(1)
-
-    def counts(self, batch: Batch) -> Tensor:
-        return torch.full_like(batch["labels"][:, 0], batch["labels"].shape[1])
 
 
 def lora(sizes: Sizes) -> Any:
@@ -90,7 +76,7 @@ def batch_of(ids_BT: Tensor) -> Batch:
 
 def features_pass(model: Any, ids_BT: Tensor, projection: Projection) -> Tensor:
     """Features of the batch."""
-    return per_sample_features(model, batch_of(ids_BT), TokenLoss(), projection)
+    return per_sample_features(model, batch_of(ids_BT), CrossEntropy(), projection)
 
 
 def compare_passes(sizes: Sizes) -> list[Row]:
@@ -99,7 +85,7 @@ def compare_passes(sizes: Sizes) -> list[Row]:
     one, several, adam = directions(adapted, 1)[0], directions(adapted, NUM_TARGETS), adam_step(adapted)
 
     def terms(direction: Tensor, transform: AdamStep | None = None) -> Pass:
-        return partial(per_sample_terms, adapted, batch_of(ids_BT), direction, transform=transform)
+        return partial(per_sample_terms, adapted, batch_of(ids_BT), CrossEntropy(), direction, transform=transform)
 
     plain, plain_lora = partial(plain_pass, model, ids_BT), partial(plain_pass, adapted, ids_BT)
     projection, size, targets = Projection(NUM_FEATURES, 0), f"{NUM_FEATURES:,} features", f"{NUM_TARGETS} directions"
@@ -137,7 +123,7 @@ def compare_memory(sizes: Sizes) -> Row:
 def whole_gradients(model: nn.Module, ids_NT: Tensor) -> Tensor:
     """The flat gradient of every document, (N, P)."""
     parameters = list(trainable_parameters(model).values())
-    losses = (TokenLoss().losses(model, batch_of(ids_1T)).sum() for ids_1T in ids_NT.split(1))
+    losses = (CrossEntropy().losses(model, batch_of(ids_1T)).sum() for ids_1T in ids_NT.split(1))
     return torch.stack([flatten(torch.autograd.grad(loss, parameters)) for loss in losses])
 
 

@@ -188,7 +188,7 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
 
         check_isolation(parts.model.network.make(tokenizer, seed))
     everything = plan_for(parts.model, candidates.tokens, np.arange(len(ids)), parts.training)
-    parts.model.schedule.warmup(everything.num_steps)
+    parts.model.schedule.check(everything.num_steps)
 
 
 def stand_in_scores(count: int) -> NDArray[np.float32]:

@@ -8,17 +8,17 @@ Shapes: B samples, T positions, O outputs of a layer, K features, P elements of 
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from delt_exp.gradients.flat import trainable_parameters
 from delt_exp.gradients.kernel import collect_gradients
-from delt_exp.gradients.loss import Batch, Objective, mean_loss_of
 from delt_exp.gradients.mapped import Transform
 from delt_exp.gradients.projection import Hashing, Projection
 from delt_exp.gradients.sketch import SketchSum
 from delt_exp.gradients.uses import FactoredUse, LookupUse, MatrixUse, Use, chunks
+from delt_exp.model.objective import Batch, Objective
 
 # In multiply-adds of the product that builds G (measured, CPU, float32): the two transforms of a token and the product
 # of their spectra, per K log2 K; and scattering one element of G, its index included.
@@ -40,12 +40,8 @@ def per_sample_features(
     it as it is. Inner products of features are unbiased estimates of those of the gradients; divide by the features'
     own norms for cosines, whose error is then about 1 / sqrt(K). Store `projection.describe` with them.
     """
-    parameters, loss_of = trainable_parameters(model), mean_loss_of(objective, autocast_dtype)
-
-    def open_sketches(losses_B: Tensor) -> Sketches:
-        return Sketches(parameters, projection, losses_B)
-
-    return collect_gradients(model, batch, loss_of, parameters, open_sketches, transform).total()
+    open_sketches = partial(Sketches, projection)
+    return collect_gradients(model, batch, objective, open_sketches, autocast_dtype, transform).total()
 
 
 class Sketches:
@@ -54,7 +50,7 @@ class Sketches:
     A sketch is linear, so that the uses of a shared weight, a tied head and embedding say, simply add up.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], projection: Projection, losses_B: Tensor) -> None:
+    def __init__(self, projection: Projection, parameters: Mapping[str, nn.Parameter], losses_B: Tensor) -> None:
         self._hashings = {id(p): projection.hashing(name, p.shape, p.device) for name, p in parameters.items()}
         self._sum = SketchSum(len(losses_B), projection.num_features, losses_B.device)
         self._transform_cost = _TRANSFORM_COST * projection.num_features * math.log2(projection.num_features)

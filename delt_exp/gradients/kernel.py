@@ -16,15 +16,17 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from delt_exp.corpus.tokens import IGNORED
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.elementwise import expanding_elementwise
 from delt_exp.gradients.flat import trainable_parameters
-from delt_exp.gradients.loss import IGNORED, Batch, LossOf, Objective, evaluating, mean_loss_of, sample_losses
+from delt_exp.gradients.loss import evaluating, sample_losses
 from delt_exp.gradients.mapped import Mapped, Transform
 from delt_exp.gradients.reduction import BuiltCollector, Reduction
 from delt_exp.gradients.reference import sample_gradients
 from delt_exp.gradients.tape import Tape
 from delt_exp.gradients.terms import Terms
+from delt_exp.model.objective import Batch, Objective
 
 C = TypeVar("C", bound=BuiltCollector)
 Parameters = dict[str, nn.Parameter]
@@ -33,74 +35,64 @@ Parameters = dict[str, nn.Parameter]
 def per_sample_terms(
     model: nn.Module,
     batch: Batch,
+    objective: Objective,
     direction: Tensor,
     autocast_dtype: torch.dtype | None = None,
-    *,
-    objective: Objective | None = None,
     transform: Transform | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`<f(g_n), direction>` and `||f(g_n)||` of each sample, float64.
 
-    g_n is the gradient of sample n's mean token loss, or mean loss under `objective`, dropout off, with respect to the
-    trainable parameters; f is `transform`, or leaves g_n as it is. `direction` is a flat vector in the order of
-    `trainable_parameters`, (P,), or S of them as rows, (S, P), which costs little more; the products are then (B,) or
-    (B, S). Parameters used in a way the kernel does not know cost one more forward and backward pass per sample, and a
-    warning that names them.
+    g_n is the gradient of sample n's mean loss, dropout off, with respect to the trainable parameters; f is
+    `transform`, or leaves g_n as it is. `direction` is a flat vector in the order of `trainable_parameters`, (P,), or S
+    of them as rows, (S, P), which costs little more; the products are then (B,) or (B, S). Parameters used in a way the
+    kernel does not know cost one more forward and backward pass per sample, and a warning that names them.
     """
-    loss_of = _loss_of(objective, autocast_dtype)
-    terms = _terms(model, batch, direction, loss_of, transform)
+    terms = collect_gradients(model, batch, objective, partial(Terms, direction), autocast_dtype, transform)
     return terms.dot, terms.norms()
 
 
-def per_sample_norms(model: nn.Module, batch: Batch, autocast_dtype: torch.dtype | None = None) -> Tensor:
+def per_sample_norms(
+    model: nn.Module, batch: Batch, objective: Objective, autocast_dtype: torch.dtype | None = None
+) -> Tensor:
     """`||g_n||` as in `per_sample_terms`, cheaper."""
-    return _terms(model, batch, None, _loss_of(None, autocast_dtype), None).norms()
-
-
-def _loss_of(objective: Objective | None, autocast_dtype: torch.dtype | None) -> LossOf:
-    if objective is None:
-        return partial(sample_losses, autocast_dtype=autocast_dtype)
-    return mean_loss_of(objective, autocast_dtype)
-
-
-def _terms(
-    model: nn.Module, batch: Batch, direction: Tensor | None, loss_of: LossOf, transform: Transform | None
-) -> Terms:
-    parameters = trainable_parameters(model)
-
-    def open_terms(losses_B: Tensor) -> Terms:
-        return Terms(list(parameters.values()), direction, losses_B)
-
-    return collect_gradients(model, batch, loss_of, parameters, open_terms, transform)
+    return collect_gradients(model, batch, objective, partial(Terms, None), autocast_dtype).norms()
 
 
 def collect_gradients(
     model: nn.Module,
     batch: Batch,
-    loss_of: LossOf,
-    parameters: Parameters,
-    open_collector: Callable[[Tensor], C],
+    objective: Objective,
+    open_collector: Callable[[Parameters, Tensor], C],
+    autocast_dtype: torch.dtype | None = None,
     transform: Transform | None = None,
 ) -> C:
-    """Hand the gradients of each sample's loss, mapped by `transform`, to the collector opened for the losses (B,)."""
+    """Hand the gradients of each sample, mapped by `transform`, to a collector; returns it.
+
+    The collector is opened with the trainable parameters and the losses (B,).
+    """
+    parameters, loss_of = trainable_parameters(model), partial(_losses, model, objective, autocast_dtype)
     batch = _without_square_shape(batch)
     shape_RT = batch["labels"].shape
     tape = Tape(list(parameters.values()), shape_RT)
     with torch.enable_grad(), evaluating(model):
         with expanding_elementwise(model, shape_RT, tape.note_leaf), tape:
-            losses_B = loss_of(model, batch)
+            losses_B = loss_of(batch)
         _check_rows(losses_B, shape_RT[0])
-        collector = open_collector(losses_B)
+        collector = open_collector(parameters, losses_B)
         mapped = collector if transform is None else Mapped(collector, transform, parameters, losses_B)
         left_out = Reduction(tape, list(parameters.values()), mapped).run(losses_B)
     if left_out:
         _warn_of(model, parameters, left_out)
-    for n, gradients in enumerate(sample_gradients(model, batch, len(losses_B), left_out, loss_of)):
+    for n, gradients in enumerate(sample_gradients(model, batch, len(losses_B), loss_of, left_out)):
         for p, gradient in zip(left_out, gradients, strict=True):
             mapped.add_built(id(p), slice(n, n + 1), gradient.double().reshape(1, -1))
     with torch.no_grad():
         mapped.finish()
     return collector
+
+
+def _losses(model: nn.Module, objective: Objective, autocast_dtype: torch.dtype | None, batch: Batch) -> Tensor:
+    return sample_losses(model, batch, objective, autocast_dtype)
 
 
 def _check_rows(losses_B: Tensor, num_rows: int) -> None:
@@ -117,7 +109,7 @@ def _warn_of(model: nn.Module, parameters: Parameters, left_out: Sequence[nn.Par
     warnings.warn(
         f"{type(model).__name__} uses {names} in a way the per-sample gradient kernel does not know; their gradients "
         "are computed one sample at a time, which is exact and about twice as slow.",
-        stacklevel=5,
+        stacklevel=4,
     )
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from delt_exp.errors import ConfigError
-from delt_exp.gradients.loss import Batch, Objective
+from delt_exp.model.objective import Batch, Objective
 
 ROW_WEIGHTS = "row_weights"
 

@@ -3,7 +3,7 @@
 Shapes: B samples, T and S positions, O outputs of a layer, P elements of a parameter, c samples of a chunk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,12 @@ class Terms:
     `dot` is (B,) for a flat direction, (B, directions) for several as rows, and 0 without.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], direction: Tensor | None, losses_B: Tensor) -> None:
+    def __init__(self, direction: Tensor | None, parameters: Mapping[str, nn.Parameter], losses_B: Tensor) -> None:
         self._directions: dict[int, Tensor] = {}
         shape = [len(losses_B)]
         if direction is not None:
-            pieces = direction.split([p.numel() for p in parameters], dim=-1)
-            self._directions = dict(zip(map(id, parameters), pieces, strict=True))
+            pieces = direction.split([p.numel() for p in parameters.values()], dim=-1)
+            self._directions = dict(zip(map(id, parameters.values()), pieces, strict=True))
             shape += direction.shape[:-1]
         self.dot = torch.zeros(shape, dtype=torch.float64, device=losses_B.device)
         self.square_B = torch.zeros(len(losses_B), dtype=torch.float64, device=losses_B.device)

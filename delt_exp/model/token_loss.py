@@ -3,7 +3,7 @@
 A document is read after the begin token of its tokenizer. One longer than the context is read in consecutive
 windows that do not overlap, so that every token of its text is predicted exactly once; a prompt, and what no assistant
 wrote, is only read.
-W windows of a batch, T positions, V vocabulary.
+W windows of a batch, T positions.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import cross_entropy
 
 from delt_exp.corpus.tokens import IGNORED, Tokens
+from delt_exp.model.objective import CrossEntropy
 from delt_exp.progress import track
 from delt_exp.runtime import Runtime
 
@@ -46,18 +46,10 @@ def token_loss(network: Any, tokens: Tokens, context_tokens: int, runtime: Runti
     with torch.inference_mode(), track(name, len(rows), "windows") as task:
         for chosen in _batches(tokens, rows, starts, context_tokens, runtime.tokens_per_pass()):
             inputs_WT, labels_WT = _pad([_window(tokens, rows[i], starts[i], context_tokens) for i in chosen])
-            losses = _summed_losses(network, inputs_WT.to(device), labels_WT.to(device))
-            np.add.at(sums, rows[chosen], losses.double().cpu().numpy())
+            losses = CrossEntropy().losses(network, {"input_ids": inputs_WT.to(device), "labels": labels_WT.to(device)})
+            np.add.at(sums, rows[chosen], losses.cpu().numpy())
             task.advance(len(chosen))
     return TokenLoss(sums, tokens.num_predicted)
-
-
-def _summed_losses(network: Any, inputs_WT: torch.Tensor, labels_WT: torch.Tensor) -> torch.Tensor:
-    logits_WTV = network(input_ids=inputs_WT, use_cache=False).logits
-    losses_WT = cross_entropy(
-        logits_WTV.float().flatten(0, 1), labels_WT.flatten(), ignore_index=IGNORED, reduction="none"
-    ).view(labels_WT.shape)
-    return losses_WT.double().sum(1)
 
 
 def _windows(tokens: Tokens, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -43,6 +43,7 @@ class GradnormScorer:
         import torch
 
         from delt_exp.gradients.kernel import per_sample_norms
+        from delt_exp.model.objective import CrossEntropy
         from delt_exp.progress import track
         from delt_exp.scorer.lqs.documents import document_samples
         from delt_exp.scorer.lqs.samples import micro_batches
@@ -59,7 +60,7 @@ class GradnormScorer:
                 rows = longest_first[start : start + size]
                 samples = document_samples(tokens, rows, self.context_tokens)
                 ((_, batch),) = micro_batches(samples, range(len(samples)), size, device)
-                norms[rows] = per_sample_norms(network, batch).cpu().numpy()
+                norms[rows] = per_sample_norms(network, batch, CrossEntropy()).cpu().numpy()
                 task.advance(len(rows))
         return norms
 

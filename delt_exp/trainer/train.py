@@ -46,7 +46,7 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> N
     if (folder / "result.json").exists():  # killed between the last step and the renaming of the folder
         _clean_up(folder)
         return
-    job.recipe.schedule.warmup(job.plan.num_steps)
+    job.recipe.schedule.check(job.plan.num_steps)
     checkpoint = _latest_checkpoint(folder)
     start = _step_of(checkpoint)
     if start:
@@ -173,7 +173,7 @@ def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) ->
     from delt_exp.trainer.proof.steps import PlannedSteps
 
     recipe, num_steps = job.recipe, job.plan.num_steps
-    lr = [recipe.optimizer.lr * recipe.schedule.factor(step, num_steps) for step in range(num_steps)]
+    lr = [recipe.lr(step, num_steps) for step in range(num_steps)]
     losses = [(int(row["step"]), row["train/loss"]) for row in rows]
     scales_loss = job.trainer.resolved_precision() == "16-mixed"
     return PlannedSteps(job.plan.targets_per_step(), np.array(lr), recipe.clip_norm, scales_loss, weights, losses)

@@ -10,6 +10,7 @@ from delt_exp.errors import ConfigError
 from delt_exp.gradients.flat import flatten
 from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.mapped import AdamStep
+from delt_exp.model.objective import CrossEntropy
 from tests.gradients.test_fallback import WIDTH, Net, Twice
 from tests.gradients.tiny import FAMILIES, draw_batch, draw_direction, gradients_by_name, lora_model, tiny_model
 
@@ -41,8 +42,8 @@ def draw_moments(model: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
 def test_several_directions_are_as_many_single_calls(name: str, lengths: list[int]) -> None:
     model, batch = make(name), draw_batch(lengths)
     directions_SP = draw_directions(model, 5)
-    dot_BS, norm_B = per_sample_terms(model, batch, directions_SP)
-    singles = [per_sample_terms(model, batch, direction) for direction in directions_SP]
+    dot_BS, norm_B = per_sample_terms(model, batch, CrossEntropy(), directions_SP)
+    singles = [per_sample_terms(model, batch, CrossEntropy(), direction) for direction in directions_SP]
     assert torch.allclose(dot_BS, torch.stack([dot for dot, _ in singles], dim=1), rtol=1e-9, atol=1e-12)
     assert all(torch.allclose(norm_B, norm, rtol=1e-9, atol=1e-12) for _, norm in singles)
 
@@ -51,17 +52,17 @@ def test_several_directions_are_as_many_single_calls(name: str, lengths: list[in
 def test_several_directions_are_as_many_single_calls_in_float32(name: str) -> None:
     model, batch = make(name, torch.float32), draw_batch([9, 4, 1, 0])
     directions_SP = draw_directions(model, 5)
-    dot_BS, norm_B = per_sample_terms(model, batch, directions_SP)
-    singles_BS = torch.stack([per_sample_terms(model, batch, d)[0] for d in directions_SP], dim=1)
+    dot_BS, norm_B = per_sample_terms(model, batch, CrossEntropy(), directions_SP)
+    singles_BS = torch.stack([per_sample_terms(model, batch, CrossEntropy(), d)[0] for d in directions_SP], dim=1)
     assert (dot_BS - singles_BS).abs().max() <= 1e-6 * norm_B.max() * directions_SP.norm(dim=1).max()
 
 
 def test_one_row_of_directions_keeps_its_axis() -> None:
     model, batch = make("llama"), draw_batch([5, 3, 2])
     direction = draw_direction(model)
-    dot_BS, _ = per_sample_terms(model, batch, direction[None])
+    dot_BS, _ = per_sample_terms(model, batch, CrossEntropy(), direction[None])
     assert dot_BS.shape == (3, 1)
-    assert torch.allclose(dot_BS[:, 0], per_sample_terms(model, batch, direction)[0], rtol=1e-12)
+    assert torch.allclose(dot_BS[:, 0], per_sample_terms(model, batch, CrossEntropy(), direction)[0], rtol=1e-12)
 
 
 def test_unknown_uses_take_several_directions_too() -> None:
@@ -69,7 +70,7 @@ def test_unknown_uses_take_several_directions_too() -> None:
     net, batch = Net(Twice(WIDTH, WIDTH)).double(), draw_batch([4, 2, 3])
     directions_SP = draw_directions(net, 2)
     with pytest.warns(UserWarning, match=r"middle\.weight"):
-        dot_BS, _ = per_sample_terms(net, batch, directions_SP)
+        dot_BS, _ = per_sample_terms(net, batch, CrossEntropy(), directions_SP)
     flat = [flatten(g.values()) for g in gradients_by_name(net, batch, 3)]
     assert torch.allclose(dot_BS, torch.stack(flat) @ directions_SP.T, rtol=1e-9, atol=1e-12)
 
@@ -84,8 +85,8 @@ def no_scratch(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_identity_map_changes_nothing(name: str) -> None:
     model, batch = make(name), draw_batch([9, 4, 1, 0])
     directions_SP = draw_directions(model, 3)
-    found = per_sample_terms(model, batch, directions_SP, transform=lambda name, gradient: gradient)
-    for ours, plain in zip(found, per_sample_terms(model, batch, directions_SP), strict=True):
+    found = per_sample_terms(model, batch, CrossEntropy(), directions_SP, transform=lambda name, gradient: gradient)
+    for ours, plain in zip(found, per_sample_terms(model, batch, CrossEntropy(), directions_SP), strict=True):
         assert torch.allclose(ours, plain, rtol=1e-9, atol=1e-9)
 
 
@@ -95,7 +96,7 @@ def test_a_map_is_applied_to_the_whole_gradient_of_each_sample(name: str) -> Non
     """Not linear and different for each parameter; the gradient of a tied weight is one."""
     model, batch = make(name), draw_batch([9, 4, 1, 0])
     step, direction = AdamStep(draw_moments(model), step=3), draw_direction(model)
-    dot_B, norm_B = per_sample_terms(model, batch, direction, transform=step)
+    dot_B, norm_B = per_sample_terms(model, batch, CrossEntropy(), direction, transform=step)
     mapped = [flatten(step(n, g[None]) for n, g in one.items()) for one in gradients_by_name(model, batch, 4)]
     assert dot_B.tolist() == pytest.approx([(m @ direction).item() for m in mapped], rel=1e-8)
     assert norm_B.tolist() == pytest.approx([m.norm().item() for m in mapped], rel=1e-8)
@@ -109,8 +110,10 @@ def test_an_elementwise_factor_needs_no_map() -> None:
             [n for n, _ in model.named_parameters()], factor.split([p.numel() for p in model.parameters()]), strict=True
         )
     )
-    by_map, _ = per_sample_terms(model, batch, direction, transform=lambda n, g: g * pieces[n].view(g.shape[1:]))
-    by_direction, _ = per_sample_terms(model, batch, factor * direction)
+    by_map, _ = per_sample_terms(
+        model, batch, CrossEntropy(), direction, transform=lambda n, g: g * pieces[n].view(g.shape[1:])
+    )
+    by_direction, _ = per_sample_terms(model, batch, CrossEntropy(), factor * direction)
     assert torch.allclose(by_map, by_direction, rtol=1e-9)
 
 
@@ -119,7 +122,7 @@ def test_a_parameter_that_nothing_uses_still_moves_by_its_momentum() -> None:
     net, batch = Net(nn.Identity()).double(), draw_batch([4, 2, 3])
     net.spare = nn.Linear(WIDTH, 1).double()
     step, direction = AdamStep(draw_moments(net), step=1), draw_direction(net)
-    dot_B, norm_B = per_sample_terms(net, batch, direction, transform=step)
+    dot_B, norm_B = per_sample_terms(net, batch, CrossEntropy(), direction, transform=step)
     mapped = [flatten(step(n, g[None]) for n, g in one.items()) for one in gradients_by_name(net, batch, 3)]
     assert dot_B.tolist() == pytest.approx([(m @ direction).item() for m in mapped], rel=1e-8)
     assert norm_B.tolist() == pytest.approx([m.norm().item() for m in mapped], rel=1e-8)
@@ -129,7 +132,9 @@ def test_unknown_uses_are_mapped_too() -> None:
     torch.manual_seed(0)
     net, batch = Net(Twice(WIDTH, WIDTH)).double(), draw_batch([4, 2, 3])
     step, direction = AdamStep(draw_moments(net), step=1, form="official"), draw_direction(net)
-    dot_B, norm_B = per_sample_terms(net, batch, direction, transform=step)  # built, so that two uses add up
+    dot_B, norm_B = per_sample_terms(
+        net, batch, CrossEntropy(), direction, transform=step
+    )  # built, so that two uses add up
     mapped = [flatten(step(n, g[None]) for n, g in one.items()) for one in gradients_by_name(net, batch, 3)]
     assert dot_B.tolist() == pytest.approx([(m @ direction).item() for m in mapped], rel=1e-8)
     assert norm_B.tolist() == pytest.approx([m.norm().item() for m in mapped], rel=1e-8)

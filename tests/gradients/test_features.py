@@ -12,12 +12,13 @@ from delt_exp.gradients.features import per_sample_features
 from delt_exp.gradients.mapped import AdamStep, Transform
 from delt_exp.gradients.projection import Projection
 from delt_exp.gradients.signed_rows import SignedRows
+from delt_exp.model.objective import CrossEntropy
 from tests.gradients.test_directions import MODELS, draw_moments, make
 from tests.gradients.test_fallback import WIDTH, Net, RowsReordered, Twice
 from tests.gradients.test_kernel import live_tensors
 from tests.gradients.test_projection import dense
-from tests.gradients.test_signed_rows import with_weights
-from tests.gradients.tiny import TokenSums, draw_batch, gradients_by_name, tiny_model
+from tests.gradients.test_signed_rows import SLOW_PAIRS, with_weights
+from tests.gradients.tiny import draw_batch, gradients_by_name, tiny_model
 
 FEW, MANY = Projection(16, 7), Projection(997, 7)
 ROUTES = {"spectra": 0.0, "built": float("inf"), "by cost": features._TRANSFORM_COST}
@@ -59,7 +60,7 @@ def test_features_are_the_projected_gradients_by_either_route(
     monkeypatch.setattr(features, "_TRANSFORM_COST", ROUTES[route])
     model, batch = make(name), draw_batch([9, 4, 1, 0])
     expected = expected_features(gradients_by_name(model, batch, 4), MANY)
-    found = per_sample_features(model, batch, TokenSums(), MANY)
+    found = per_sample_features(model, batch, CrossEntropy(), MANY)
     assert_close(found, expected)
     assert found[3].abs().max() <= 1e-6  # no label, no gradient
 
@@ -68,9 +69,9 @@ def test_the_cheaper_route_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
     monkeypatch.setattr(features.SketchSum, "add_product", lambda self, *factors: taken.append(factors))
     model, batch = make("llama"), draw_batch([9, 4])
-    per_sample_features(model, batch, TokenSums(), Projection(8192, 0))
+    per_sample_features(model, batch, CrossEntropy(), Projection(8192, 0))
     assert not taken
-    per_sample_features(model, batch, TokenSums(), Projection(2, 0))
+    per_sample_features(model, batch, CrossEntropy(), Projection(2, 0))
     assert len(taken) == 15  # seven layers in each of two blocks, and the head
 
 
@@ -79,21 +80,20 @@ def test_mapped_gradients_are_projected(name: str) -> None:
     model, batch = make(name), draw_batch([9, 4, 1, 0])
     step = AdamStep(draw_moments(model), step=3)
     expected = expected_features(gradients_by_name(model, batch, 4), FEW, step)
-    assert_close(per_sample_features(model, batch, TokenSums(), FEW, step), expected)
+    assert_close(per_sample_features(model, batch, CrossEntropy(), FEW, step), expected)
 
 
 @pytest.mark.parametrize("name", ["llama tied, padding row", "gpt2", "lora"])
 def test_rows_of_a_sample_are_projected_as_one(name: str) -> None:
     model, batch = make(name), with_weights(draw_batch([9, 4, 6, 7]), [1, -1, 0.5, 2])
-    pairs = SignedRows(TokenSums(), 2)
-    expected = expected_features(gradients_by_name(model, batch, 2, pairs), FEW)
-    assert_close(per_sample_features(model, batch, pairs, FEW), expected)
+    expected = expected_features(gradients_by_name(model, batch, 2, SLOW_PAIRS), FEW)
+    assert_close(per_sample_features(model, batch, SignedRows(CrossEntropy(), 2), FEW), expected)
 
 
 def test_the_sketch_is_linear_so_that_a_pair_is_the_difference_of_its_rows() -> None:
     model, rows = make("llama tied, padding row"), draw_batch([9, 6])
-    each = per_sample_features(model, with_weights(rows, [1, 1]), SignedRows(TokenSums(), 1), MANY)
-    pair = per_sample_features(model, with_weights(rows, [1, -1]), SignedRows(TokenSums(), 2), MANY)
+    each = per_sample_features(model, with_weights(rows, [1, 1]), SignedRows(CrossEntropy(), 1), MANY)
+    pair = per_sample_features(model, with_weights(rows, [1, -1]), SignedRows(CrossEntropy(), 2), MANY)
     assert_close(pair[0], each[0] - each[1])
 
 
@@ -105,8 +105,8 @@ def test_batch_mates_and_padding_change_nothing(name: str) -> None:
     for key, value in row.items():
         value[:, :5] = alone[key]
     together = {key: torch.cat([mates[key][:2], row[key], mates[key][2:]]) for key in mates}
-    found = per_sample_features(model, together, TokenSums(), MANY)
-    assert_close(found[2:3], per_sample_features(model, alone, TokenSums(), MANY))
+    found = per_sample_features(model, together, CrossEntropy(), MANY)
+    assert_close(found[2:3], per_sample_features(model, alone, CrossEntropy(), MANY))
 
 
 def test_peft_adapters_are_ordinary_linear_layers() -> None:
@@ -118,7 +118,7 @@ def test_peft_adapters_are_ordinary_linear_layers() -> None:
             parameter.add_(0.1)  # the second factor starts at zero
     model, batch = model.double(), draw_batch([5, 3, 1])
     expected = expected_features(gradients_by_name(model, batch, 3), MANY)
-    assert_close(per_sample_features(model, batch, TokenSums(), MANY), expected)
+    assert_close(per_sample_features(model, batch, CrossEntropy(), MANY), expected)
 
 
 @pytest.mark.parametrize("middle", [Twice(WIDTH, WIDTH), RowsReordered(WIDTH, WIDTH)])
@@ -128,7 +128,7 @@ def test_uses_of_any_kind_are_projected(middle: nn.Module) -> None:
     net, batch = Net(middle).double(), draw_batch([4, 2, 3])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = per_sample_features(net, batch, TokenSums(), FEW)
+        found = per_sample_features(net, batch, CrossEntropy(), FEW)
     assert_close(found, expected_features(gradients_by_name(net, batch, 3), FEW))
 
 
@@ -139,7 +139,7 @@ def test_a_deeper_model_keeps_the_parts_of_its_first_layers() -> None:
     whole.requires_grad_(False)
     for name, parameter in whole.named_parameters():
         parameter.requires_grad_(name in names)
-    part = per_sample_features(whole, batch, TokenSums(), FEW)
+    part = per_sample_features(whole, batch, CrossEntropy(), FEW)
     whole.requires_grad_(True)
     gradients = gradients_by_name(whole, batch, 2)
     kept: list[dict[str, Tensor]] = [{name: g for name, g in one.items() if name in names} for one in gradients]
@@ -149,17 +149,17 @@ def test_a_deeper_model_keeps_the_parts_of_its_first_layers() -> None:
 @pytest.mark.parametrize("transform", [None, lambda name, gradient: gradient.sign()])
 def test_nothing_of_a_batch_stays_in_memory(transform: Transform | None) -> None:
     model, batch = make("llama tied, padding row"), draw_batch([5, 3])
-    per_sample_features(model, batch, TokenSums(), FEW, transform)
+    per_sample_features(model, batch, CrossEntropy(), FEW, transform)
     before = live_tensors()
     for _ in range(4):
-        per_sample_features(model, batch, TokenSums(), FEW, transform)
+        per_sample_features(model, batch, CrossEntropy(), FEW, transform)
     assert live_tensors() <= before + 2
 
 
 def test_half_precision_stays_near() -> None:
     model, batch = make("llama", torch.float32), draw_batch([9, 5])
-    exact = per_sample_features(model, batch, TokenSums(), MANY)
-    half = per_sample_features(model, batch, TokenSums(), MANY, autocast_dtype=torch.bfloat16)
+    exact = per_sample_features(model, batch, CrossEntropy(), MANY)
+    half = per_sample_features(model, batch, CrossEntropy(), MANY, autocast_dtype=torch.bfloat16)
     assert_close(half, exact, 0.05)
 
 
@@ -167,6 +167,6 @@ def test_half_precision_stays_near() -> None:
 @pytest.mark.parametrize("name", ["llama tied, padding row", "gpt2", "lora"])
 def test_features_are_the_same_on_cpu_and_gpu(name: str) -> None:
     model, batch = make(name, torch.float32), draw_batch([9, 4, 1])
-    on_cpu = per_sample_features(model, batch, TokenSums(), MANY)
+    on_cpu = per_sample_features(model, batch, CrossEntropy(), MANY)
     on_gpu: Mapping[str, Tensor] = {key: value.cuda() for key, value in batch.items()}
-    assert_close(per_sample_features(model.cuda(), on_gpu, TokenSums(), MANY).cpu(), on_cpu, 1e-5)
+    assert_close(per_sample_features(model.cuda(), on_gpu, CrossEntropy(), MANY).cpu(), on_cpu, 1e-5)

@@ -20,7 +20,8 @@ from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.mapped import AdamStep, Transform
 from delt_exp.gradients.projection import Projection
 from delt_exp.gradients.signed_rows import SignedRows
-from tests.gradients.tiny import TokenSums, gradients_by_name
+from delt_exp.model.objective import CrossEntropy
+from tests.gradients.tiny import gradients_by_name
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "gradient"
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the folder of golden values is not beside the checkout")
@@ -83,7 +84,9 @@ def test_less_cosines_with_all_targets_in_one_pass(
     documents, shots = padded(less["train"]), padded(less["target"])
     shots_SP = torch.stack([flatten(g.values()) for g in gradients_by_name(model, shots, len(less["target"]))])
     assert torch.allclose(shots_SP.norm(dim=1), torch.tensor(golden["target_grad_norm"]), rtol=1e-5)
-    dot_BS, norm_B = per_sample_terms(model, documents, shots_SP / shots_SP.norm(dim=1)[:, None], transform=transform)
+    dot_BS, norm_B = per_sample_terms(
+        model, documents, CrossEntropy(), shots_SP / shots_SP.norm(dim=1)[:, None], transform=transform
+    )
     expected_norm_B = golden["train_grad_norm" if form == "sgd" else "gamma_norm"]
     assert norm_B.tolist() == pytest.approx(expected_norm_B if form == "sgd" else expected_norm_B[form], rel=1e-5)
     cosine_BS = dot_BS / norm_B.clamp(min=1e-30)[:, None]
@@ -93,8 +96,8 @@ def test_less_cosines_with_all_targets_in_one_pass(
 def test_less_cosines_from_features_are_within_their_error(less: dict[str, Any], inputs: dict[str, Tensor]) -> None:
     model, golden, projection = checkpoint(inputs, 0), less["checkpoints"][0], Projection(8192, 0)
     step = adam_step(inputs, 0, golden["step"], "adam")
-    documents = per_sample_features(model, padded(less["train"]), TokenSums(), projection, step)
-    shots = per_sample_features(model, padded(less["target"]), TokenSums(), projection)
+    documents = per_sample_features(model, padded(less["train"]), CrossEntropy(), projection, step)
+    shots = per_sample_features(model, padded(less["target"]), CrossEntropy(), projection)
     cosines = torch.nn.functional.normalize(documents) @ torch.nn.functional.normalize(shots).T
     errors = cosines - torch.tensor(golden["cosine"]["adam"])
     assert errors.square().mean().sqrt() <= 1.2 * 8192**-0.5
@@ -114,7 +117,7 @@ def test_rose_pairs_are_samples_of_two_signed_rows(
         flatten(step(name, g[None]) for name, g in one.items())
         for one in gradients_by_name(model, padded(less["train"]), 12)
     ])  # fmt: skip
-    dot_PB, norm_P = per_sample_terms(model, batch, gamma_BP, objective=SignedRows(TokenSums(), 2))
+    dot_PB, norm_P = per_sample_terms(model, batch, SignedRows(CrossEntropy(), 2), gamma_BP)
     margin_P = torch.tensor(golden["margin"], dtype=torch.float64)
     factor_P = rose["settings"]["beta"] * torch.sigmoid(-margin_P)
     assert (factor_P * norm_P).tolist() == pytest.approx(golden["pair_gradient_norm"], rel=1e-5, abs=1e-6)

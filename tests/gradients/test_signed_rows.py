@@ -10,11 +10,12 @@ from delt_exp.errors import ConfigError
 from delt_exp.gradients.flat import flatten
 from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.signed_rows import SignedRows
+from delt_exp.model.objective import CrossEntropy
 from tests.gradients.test_directions import MODELS, draw_directions, make
 from tests.gradients.test_fallback import WIDTH, Net, Twice
 from tests.gradients.tiny import TokenSums, draw_batch, draw_direction, gradients_by_name, tiny_model
 
-PAIRS = SignedRows(TokenSums(), 2)
+SLOW_PAIRS = SignedRows(TokenSums(), 2)
 
 
 def with_weights(batch: dict[str, Tensor], weights: list[float]) -> dict[str, Tensor]:
@@ -22,7 +23,7 @@ def with_weights(batch: dict[str, Tensor], weights: list[float]) -> dict[str, Te
 
 
 def terms(model: nn.Module, batch: dict[str, Tensor], direction: Tensor, rows: int = 2) -> tuple[Tensor, Tensor]:
-    return per_sample_terms(model, batch, direction, objective=SignedRows(TokenSums(), rows))
+    return per_sample_terms(model, batch, SignedRows(CrossEntropy(), rows), direction)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -31,7 +32,7 @@ def test_signed_rows_equal_one_sample_at_a_time(name: str, lengths: list[int]) -
     model, batch = make(name), with_weights(draw_batch(lengths), [1, -1, 0.5, 2])
     directions_SP = draw_directions(model, 3)
     dot_BS, norm_B = terms(model, batch, directions_SP)
-    flat = torch.stack([flatten(g.values()) for g in gradients_by_name(model, batch, 2, PAIRS)])
+    flat = torch.stack([flatten(g.values()) for g in gradients_by_name(model, batch, 2, SLOW_PAIRS)])
     scale_BS = flat.norm(dim=1)[:, None] * directions_SP.norm(dim=1)
     assert ((dot_BS - flat @ directions_SP.T).abs() <= 1e-9 * scale_BS).all()  # some families have float32 inside
     assert torch.allclose(norm_B, flat.norm(dim=1), rtol=1e-8)
@@ -81,7 +82,7 @@ def test_unknown_uses_keep_the_rows_of_a_sample_together() -> None:
     direction = draw_direction(net)
     with pytest.warns(UserWarning, match=r"middle\.weight"):
         dot_B, norm_B = terms(net, batch, direction)
-    flat = torch.stack([flatten(g.values()) for g in gradients_by_name(net, batch, 2, PAIRS)])
+    flat = torch.stack([flatten(g.values()) for g in gradients_by_name(net, batch, 2, SLOW_PAIRS)])
     assert torch.allclose(dot_B, flat @ direction, rtol=1e-9)
     assert torch.allclose(norm_B, flat.norm(dim=1), rtol=1e-9)
 
@@ -104,4 +105,4 @@ def test_an_objective_without_one_loss_per_sample_is_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"losses of shape \[2\] for a batch of 3 rows; allowed is one loss per sample"
     ):
-        per_sample_terms(model, draw_batch([4, 2, 3]), draw_direction(model), objective=FirstTwo())
+        per_sample_terms(model, draw_batch([4, 2, 3]), FirstTwo(), draw_direction(model))

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from delt_exp.corpus.tokens import IGNORED
+from delt_exp.model.next_token import next_token_losses
 from delt_exp.trainer.proof.order import CONSUMED, multipliers
 from delt_exp.trainer.proof.steps import STEPS
 
@@ -29,11 +30,14 @@ SAMPLE = 4096  # numbers of each gradient that are looked at
 
 @dataclass
 class _Call:
-    """One micro-batch: its labels, its loss [nats], the weight of its loss in the gradient (None: not used)."""
+    """One micro-batch: its labels, its loss [nats], the least and the largest weight of a label's loss in the gradient.
+
+    weights: None where they are not used; infinite where there is no label.
+    """
 
     num_labels: Tensor
     loss: Tensor
-    weight: Tensor | None = None
+    weights: Tensor | None = None
 
 
 @dataclass
@@ -66,6 +70,7 @@ class Evidence(pl.Callback):
         self.entered: dict[str, Any] = {}
         self.embedded: Tensor | None = None
         self.logits: Any = None
+        self.watching_losses: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.start = trainer.global_step
@@ -84,7 +89,7 @@ class Evidence(pl.Callback):
         network.register_forward_hook(self._leaves_network)
         if self.sees_embedding:
             network.get_input_embeddings().register_forward_pre_hook(self._enters_embedding)
-        pl_module.summed_loss.register_forward_hook(self._leaves_loss)
+        self.watching_losses = next_token_losses.register_forward_hook(self._leaves_losses)
         trainer.optimizers[0].register_step_post_hook(self._updated)
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
@@ -104,8 +109,8 @@ class Evidence(pl.Callback):
     def _leaves_network(self, network: Any, args: tuple[Any, ...], output: Any) -> None:
         self.logits = weakref.ref(output.logits), output.logits._version
 
-    def _leaves_loss(self, summed_loss: Any, args: tuple[Any, ...], loss: Tensor) -> None:
-        """The loss of one micro-batch is made: digest what it was made of, and see how it enters the gradient."""
+    def _leaves_losses(self, next_token_losses: Any, args: tuple[Any, ...], losses_BT: Tensor) -> None:
+        """The losses of one micro-batch are made: digest what they were made of, see how they enter the gradient."""
         logits_BTV, labels_BT = args
         is_whole = self.logits is not None and self.logits[0]() is logits_BTV and self.logits[1] == logits_BTV._version
         digests_B = self._digests(labels_BT) if is_whole and labels_BT.shape == logits_BTV.shape[:2] else None
@@ -114,16 +119,18 @@ class Evidence(pl.Callback):
             digests_B = torch.zeros_like(claims[0])
         step = self.steps[-1]
         self.rows.append((step.step, torch.cat([claims, digests_B[None]])))
-        call = _Call((labels_BT != IGNORED).sum(), loss.detach())
+        is_label_BT = labels_BT != IGNORED
+        call = _Call(is_label_BT.sum(), losses_BT.detach().sum(dtype=torch.float64))
         step.calls.append(call)
-        unit = torch.ones((), device=loss.device)
+        unit = torch.ones((), device=losses_BT.device)
         unit = self.trainer.world_size * (unit if self.scaler is None else self.scaler.scale(unit))
 
-        def enters_gradient(weight: Tensor) -> None:
-            call.weight = weight / unit + (0 if call.weight is None else call.weight)
+        def enter_gradient(weights_BT: Tensor) -> None:
+            ends = weights_BT.where(is_label_BT, math.inf).amin(), weights_BT.where(is_label_BT, -math.inf).amax()
+            call.weights = torch.stack(ends) / unit + (0 if call.weights is None else call.weights)
 
-        if loss.requires_grad:
-            loss.register_hook(enters_gradient)
+        if losses_BT.requires_grad:
+            losses_BT.register_hook(enter_gradient)
 
     def _digests(self, labels_BT: Tensor) -> Tensor | None:
         """Return [B] digests as `verify.item_digest` defines them, None where the network read something unplanned."""
@@ -175,8 +182,13 @@ class Evidence(pl.Callback):
         self.start = trainer.global_step
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.watching_losses.remove()
         self.flush(trainer)
         trainer.strategy.barrier()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        if self.watching_losses is not None:
+            self.watching_losses.remove()
 
 
 def fingerprint(tensors: list[Tensor]) -> Tensor:
@@ -218,7 +230,7 @@ def _steps(steps: list[_Step], rank: int, is_sharded: bool, device: torch.device
     calls = [call for step in steps for call in step.calls]
     labels_C = _read([call.num_labels for call in calls], device)
     loss_C = _read([call.loss for call in calls], device)
-    weight_C = _read([none if call.weight is None else call.weight for call in calls], device)
+    weights_C2 = _read([none.expand(2) if call.weights is None else call.weights for call in calls], device)
     norms_S3 = _read([norm for step in steps for norm in (*step.grad_norms, none, none, none)[:3]], device).reshape(
         -1, 3
     )
@@ -237,7 +249,7 @@ def _steps(steps: list[_Step], rank: int, is_sharded: bool, device: torch.device
         own = slice(first, first := first + len(step.calls))
         record["num_labels"], record["loss"] = labels_C[own].sum(), loss_C[own].sum()
         if step.calls:
-            record["least_weight"], record["largest_weight"] = weight_C[own].min(), weight_C[own].max()
+            record["least_weight"], record["largest_weight"] = weights_C2[own, 0].min(), weights_C2[own, 1].max()
         record["is_intact"] = all(bool(flag) for flag in step.intact)
     return records
 

@@ -8,6 +8,7 @@ import torch
 from delt_exp.distributed.ranks import SingleProcess
 from delt_exp.errors import ConfigError, DataError, DivergedError
 from delt_exp.gradients.loss import sample_losses
+from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.lqs.annotate import annotate, annotate_problem
 from delt_exp.scorer.lqs.annotation import Annotation
 from delt_exp.scorer.lqs.samples import micro_batches
@@ -103,7 +104,7 @@ def summed_target_loss(settings: AnnotationSettings, extra: int | None, epsilon:
 
     def mean_loss(samples: list[object]) -> torch.Tensor:
         (_, batch), *_ = micro_batches(samples, range(len(samples)), len(samples), torch.device("cpu"))
-        return sample_losses(model, batch).mean()
+        return sample_losses(model, batch, CrossEntropy()).mean()
 
     for samples in run["train_batches"]:
         loss = mean_loss(samples)

@@ -1,5 +1,6 @@
 """Keeps what a training run was at chosen steps: its model and, where the optimizer has them, Adam's moments."""
 
+import copy
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ class KeptStates(pl.Callback):
     """Writes `step-S/` after each of `steps` updates S (0: before the first), aside and renamed.
 
     It comes before the callback that takes checkpoints, so that no restart begins after a state that is missing.
-    shell: the network, or a copy without weights that knows how to save them.
+    shell: a copy of the network without weights, which knows how to save them.
     """
 
     def __init__(self, folder: Path, steps: Collection[int], shell: Any, tokenizer: Tokenizer) -> None:
@@ -56,7 +57,7 @@ def named_moments(trainer: pl.Trainer, pl_module: Any) -> dict[str, Tensor]:
     (optimizer,) = trainer.optimizers
     names = {id(parameter): name for name, parameter in pl_module.network.named_parameters()}
     ordered = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
-    state = trainer.strategy.optimizer_state(optimizer)["state"]
+    state: Any = trainer.strategy.optimizer_state(optimizer)["state"]
     return {
         f"{kind}.{ordered[index]}": values[kind].cpu().contiguous()
         for index, values in state.items()
@@ -66,9 +67,20 @@ def named_moments(trainer: pl.Trainer, pl_module: Any) -> dict[str, Tensor]:
 
 
 def write_model(shell: Any, state: Mapping[str, Any], tokenizer: Tokenizer, folder: Path) -> dict[str, Tensor]:
-    """Write the `state` of an LMModule and the tokenizer in Hugging Face format; returns the weights by name."""
+    """Write the `state` of an LMModule and the tokenizer in Hugging Face format; returns the weights by name.
+
+    Adapters are merged into the model, and stay beside it in `adapter/`.
+    """
     weights = {name.removeprefix("network."): value.cpu() for name, value in state.items()}
-    shell.save_pretrained(folder, state_dict=dict(weights))  # which takes tied ones out
+    if hasattr(shell, "merge_and_unload"):  # adapters of `peft`
+        adapted = copy.deepcopy(shell)
+        adapted.load_state_dict(
+            {name: value.clone() for name, value in weights.items()}, assign=True
+        )  # merged in place
+        adapted.save_pretrained(folder / "adapter")
+        adapted.merge_and_unload().save_pretrained(folder)
+    else:
+        shell.save_pretrained(folder, state_dict=dict(weights))  # which takes tied ones out
     for file in tokenizer.folder.iterdir():
         if file.name not in ("entry.json", "meta.json"):
             shutil.copy(file, folder)

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.processes import run_in_processes, share_threads
-from delt_exp.files import file_sha256, write_json
+from delt_exp.files import digest, file_sha256, write_json
 from delt_exp.model.recipe import num_parameters
 from delt_exp.progress import say
 from delt_exp.runtime import quiet
@@ -82,7 +83,7 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None, keep: Sequ
     quiet()
     share_threads(job.trainer.devices)
     network = job.recipe.make_network(job.tokenizer, job.seed)
-    shell = without_weights(network) if job.trainer.strategy == "fsdp" else network
+    shell = without_weights(network)
     if job.plan.isolates_documents:
         check_isolation(network)
     if job.trainer.gradient_checkpointing:
@@ -90,7 +91,7 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None, keep: Sequ
     if job.trainer.compile:
         network.forward = torch.compile(network.forward)  # not `network.compile()`: `Evidence` watches its calls
     network.train()
-    module = LMModule(network, job.recipe, job.plan.num_steps, job.seed)
+    module = LMModule(network, job)
     data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers)
     states = KeptStates(folder / "states", keep, shell, job.tokenizer)
     trainer, started = _make_trainer(job, folder, states), time.monotonic()
@@ -98,7 +99,8 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None, keep: Sequ
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     state = trainer.strategy.lightning_module_state_dict()
     if trainer.is_global_zero:
-        _finish(job, folder, shell, state, time.monotonic() - started, trainer)
+        planned_weights = module.weights.planned()
+        _finish(job, folder, shell, state, planned_weights, time.monotonic() - started, trainer)
 
 
 def _make_trainer(job: TrainJob, folder: Path, states: "pl.Callback") -> "pl.Trainer":
@@ -133,11 +135,17 @@ def _make_trainer(job: TrainJob, folder: Path, states: "pl.Callback") -> "pl.Tra
 
 
 def _finish(
-    job: TrainJob, folder: Path, shell: Any, state: Mapping[str, Any], seconds: float, trainer: "pl.Trainer"
+    job: TrainJob,
+    folder: Path,
+    shell: Any,
+    state: Mapping[str, Any],
+    planned_weights: NDArray[np.float64] | None,
+    seconds: float,
+    trainer: "pl.Trainer",
 ) -> None:
     """Write model, proof of order and summary; remove what only a restart needed."""
 
-    from delt_exp.trainer.proof.order import order_mismatch
+    from delt_exp.trainer.proof.order import order_mismatch, weight_mismatch
     from delt_exp.trainer.proof.recorder import fingerprint, merged
     from delt_exp.trainer.proof.steps import step_mismatch
     from delt_exp.trainer.states import write_model
@@ -148,17 +156,24 @@ def _finish(
     np.save(folder / "consumed.npy", consumed)
     np.save(folder / "steps.npy", steps)
     rows = MetricsFile(folder / "metrics.csv").rows()
-    mismatch = order_mismatch(job.plan, consumed) or step_mismatch(_planned_steps(job, int(saved), rows), steps)
+    mismatch = (
+        order_mismatch(job.plan, consumed)
+        or weight_mismatch(job.plan, consumed, planned_weights)
+        or step_mismatch(_planned_steps(job, int(saved), rows), steps)
+    )
     if mismatch:
         say(f"order NOT verified: {mismatch}")
     parameters, tokens = num_parameters(shell.parameters()), int(job.plan.targets_per_step().sum())
+    trained = num_parameters(p for p in shell.parameters() if p.requires_grad)
     result = {
         "order_verified": not mismatch,
         "order_mismatch": mismatch,
         "steps": job.plan.num_steps,
         "tokens": tokens,
         "parameters": parameters,
-        "flops": 6 * parameters * tokens,  # Kaplan et al. 2020, without attention
+        "trained_parameters": trained,
+        # Kaplan et al. 2020, without attention: 2 forward, 2 for the deltas, 2 for the gradients of what is trained.
+        "flops": (4 * parameters + 2 * trained) * tokens,
         "final_train_loss": _final_loss(rows),
         "seconds_since_restart": seconds,
         "precision": job.trainer.resolved_precision(),
@@ -226,6 +241,8 @@ def training_inputs(job: TrainJob) -> dict[str, Any]:
         "seed": job.seed,
         "format": FORMAT,
         "precision": job.trainer.resolved_precision(),
+        "weighter": identity(job.weighter),
+        "goodness": None if job.goodness is None else digest(job.goodness[job.plan.order]),
     }
 
 

@@ -1,7 +1,7 @@
 """A training run whose states stay: for methods that look at a model while it learns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,20 @@ class Checkpoint:
     step: int
     lr: float
     folder: Path
+    job: TrainJob = field(repr=False, compare=False)
 
     def network(self) -> Any:
-        """Return the causal LM in evaluation mode, float32, on the CPU."""
-        from delt_exp.pretrained.loading import load_causal_lm
+        """Return the causal LM in evaluation mode, float32, on the CPU; adapters are not merged."""
+        if not (self.folder / "adapter").exists():
+            from delt_exp.pretrained.loading import load_causal_lm
 
-        return load_causal_lm(str(self.folder))
+            return load_causal_lm(str(self.folder))
+        from peft import set_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        network = self.job.recipe.make_network(self.job.tokenizer, self.job.seed)
+        set_peft_model_state_dict(network, load_file(self.folder / "adapter" / "adapter_model.safetensors"))
+        return network.eval()
 
     def moments(self) -> Mapping[str, tuple["Tensor", "Tensor"]]:
         """Return Adam's (m, v), without bias correction, by parameter name; nothing at step 0 and without Adam."""
@@ -57,7 +65,6 @@ def trajectory_stage(store: Store, job: TrainJob, keep: Sequence[int]) -> list[C
         )
     inputs = training_inputs(job) | {"keep": steps}
     use = store.get("trajectory", inputs, lambda folder: train(job, folder, keep=steps), resumable=True)
-    return [
-        Checkpoint(step, job.recipe.lr(step - 1, num_steps) if step else 0.0, use.path / "states" / f"step-{step}")
-        for step in steps
-    ]
+    rates = [job.recipe.lr(step - 1, num_steps) if step else 0.0 for step in steps]
+    folders = [use.path / "states" / f"step-{step}" for step in steps]
+    return [Checkpoint(*state, job) for state in zip(steps, rates, folders, strict=True)]

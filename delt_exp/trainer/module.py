@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from delt_exp.distributed.ranks import ProcessGroup, SingleProcess
 from delt_exp.model.optimizer import clip_gradients
-from delt_exp.model.recipe import Recipe
 from delt_exp.model.schedule import scheduler
 from delt_exp.rows.draws import seed_for
+from delt_exp.trainer.job import TrainJob
+from delt_exp.weighter.base import Weights
 
 
 class LMModule(pl.LightningModule):
@@ -23,12 +25,11 @@ class LMModule(pl.LightningModule):
     whatever the number of ranks and accumulation steps: sum of losses / targets, undoing Lightning's averages.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, num_steps: int, seed: int) -> None:
+    def __init__(self, network: nn.Module, job: TrainJob) -> None:
         super().__init__()
-        self.network = network
-        self.recipe = recipe
-        self.num_steps = num_steps
-        self.seed = seed
+        self.network, self.job = network, job
+        self.recipe, self.num_steps = job.recipe, job.plan.num_steps
+        self.weights: Weights  # from `setup` on, when the processes know each other
         self.loss_sum = torch.zeros((), dtype=torch.float64)
         self.grad_norm = torch.zeros(())
 
@@ -38,19 +39,32 @@ class LMModule(pl.LightningModule):
 
             shard(self.network, self.device_mesh["data_parallel"])
 
+    def setup(self, stage: str) -> None:
+        ranks = ProcessGroup() if self.trainer.world_size > 1 else SingleProcess()
+        self.weights = self.job.weighter.open(self.network, self.job, ranks)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Each micro-batch seeds itself, so that dropout is the same after a resume.
-        torch.manual_seed(seed_for(self.seed, "dropout in training", batch_idx, self.global_rank))
+        torch.manual_seed(seed_for(self.job.seed, "dropout in training", batch_idx, self.global_rank))
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         losses_B = self.recipe.objective.losses(self.network, batch)
         self.loss_sum = self.loss_sum.to(losses_B.device) + losses_B.detach().sum()
-        return losses_B.sum().float() * (
+        weights_B = self.weights(batch, losses_B.detach())
+        return (weights_B * losses_B).sum().float() * (
             self.trainer.world_size * self.trainer.accumulate_grad_batches / batch["targets"]
         )
 
+    def optimizer_step(self, *arguments: Any, **settings: Any) -> None:
+        super().optimizer_step(*arguments, **settings)
+        self.weights.after_step(self.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["weights"] = dict(self.weights.state_dict())
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Count the batches of the checkpoint in today's micro-batches: devices and their size may have changed."""
+        self.weights.load_state_dict(checkpoint["weights"])
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         batches = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
         for counters in (progress["current"], progress["total"]):

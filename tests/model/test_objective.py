@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from delt_exp.distributed.ranks import SingleProcess
 from delt_exp.gradients.kernel import per_sample_norms
 from delt_exp.gradients.loss import sample_losses
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.trainer.module import LMModule
 from tests.helpers import make_pool, tiny_recipe, words
+from tests.trainer.test_train import job_of
 
 
 class Odds(nn.Module):
@@ -64,12 +66,14 @@ class Doubled(CrossEntropy):
 
 def test_another_objective_is_what_training_and_per_sample_gradients_use(tmp_path, monkeypatch):
     recipe, pool = tiny_recipe(), make_pool(tmp_path, words(4))
-    network = recipe.make_network(pool.tokenizer, seed=0)
+    network = recipe.make_network(pool.resources.tokenizer, seed=0)
     ids = torch.arange(12).view(2, 6)
     batch = {"input_ids": ids, "labels": ids + 1, "targets": 12}
 
     def norms_and_step(objective):
-        module = LMModule(network, tiny_recipe(objective=objective), num_steps=4, seed=0)
+        job = job_of(pool, recipe=tiny_recipe(objective=objective, batch_items=1))
+        module = LMModule(network, job)
+        module.weights = job.weighter.open(network, job, SingleProcess())
         monkeypatch.setattr(LMModule, "trainer", SimpleNamespace(world_size=1, accumulate_grad_batches=1))
         norms_B = per_sample_norms(network, {"input_ids": ids, "labels": ids + 1}, objective)
         return torch.cat([norms_B, module.training_step(batch, 0).detach()[None]])

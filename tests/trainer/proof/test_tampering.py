@@ -366,9 +366,11 @@ def test_a_run_that_was_tampered_with_is_not_verified(pool, tmp_path, name):
 def test_steps_leave_what_they_did(pool, tmp_path):
     """Labels, losses and weights of a step are those of its global batch, whatever the micro-batches."""
     job = job_of(pool, micro_batch_items=3)
-    steps = np.load(trained(tmp_path, job) / "steps.npy", allow_pickle=False)
+    folder = trained(tmp_path, job)
+    steps, consumed = (np.load(folder / name, allow_pickle=False) for name in ("steps.npy", "consumed.npy"))
     np.testing.assert_array_equal(steps["step"], np.arange(job.plan.num_steps))
     np.testing.assert_array_equal(steps["num_labels"], job.plan.targets_per_step())
-    np.testing.assert_allclose(steps["least_weight"], 1 / job.plan.targets_per_step(), rtol=1e-6)
+    for name in ("least_weight", "largest_weight"):
+        np.testing.assert_allclose(consumed[name], 1 / job.plan.targets_per_step()[consumed["step"]], rtol=1e-6)
     assert (steps["num_updates"] == 1).all()
     assert len(set(steps["after"])) == len(steps)

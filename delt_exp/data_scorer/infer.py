@@ -34,11 +34,20 @@ def predict(
     if ranks.rank == 0:
         _claim(folder, {"scorer": fitted.digest, "tokens": tokens.digest, "shard_documents": SHARD_DOCUMENTS})
     ranks.barrier()
-    paths = [folder / f"scores-{i:05d}.npy" for i in range(-(-len(tokens) // SHARD_DOCUMENTS))]
+    paths = _paths(folder, tokens)
     missing = [shard for shard in range(ranks.rank, len(paths), ranks.world_size) if not paths[shard].exists()]
     _predict_shards(fitted, tokens, runtime, paths, missing, is_shown=ranks.rank == 0)
     ranks.barrier()
-    return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+    return finished_scores(folder, tokens)
+
+
+def finished_scores(folder: Path, tokens: Tokens) -> NDArray[np.float32]:
+    """Return the scores [N] that `predict` left in `folder`."""
+    return np.concatenate([np.load(path, allow_pickle=False) for path in _paths(folder, tokens)])
+
+
+def _paths(folder: Path, tokens: Tokens) -> list[Path]:
+    return [folder / f"scores-{shard:05d}.npy" for shard in range(-(-len(tokens) // SHARD_DOCUMENTS))]
 
 
 def _predict_shards(

@@ -174,8 +174,6 @@ class LqsScorer:
         self, data_scorer: DataScorer, pool: Pool, proxy: ProxyModel, rows: NDArray[np.intp],
         labels: NDArray[np.float64], phases: dict[str, Any],
     ) -> NDArray[np.float32]:  # fmt: skip
-        from delt_exp.data_scorer.processes import run_inference
-
         resources = pool.resources
         tokens = proxy.tokens(pool.candidates, resources)
         folder, shards = pool.work_dir / "data_scorer", pool.work_dir / "shards"
@@ -184,8 +182,7 @@ class LqsScorer:
                 precision = resources.trainer.resolved_precision()
                 data_scorer.fit(proxy, tokens, rows, labels, folder, resources.runtime, precision)
         with _timed(phases, "inference"):
-            processes = resources.trainer.devices, resources.trainer.num_nodes
-            scores = run_inference(data_scorer, folder, tokens, resources.runtime, shards, *processes)
+            scores = data_scorer.load(folder).predict(resources, tokens, shards)
         for name in ("fit.json", "fit.parquet"):
             shutil.copyfile(folder / name, pool.evidence_dir / name)
         return scores

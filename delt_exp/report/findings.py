@@ -4,20 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from delt_exp.quantity import Ranged
+
 if TYPE_CHECKING:
     from delt_exp.study.record import StudyRecord
 
 
-@dataclass(frozen=True)
-class Ranged:
-    """A number with its interval: one cell on the page, three columns in a CSV file."""
-
-    value: float
-    low: float
-    high: float
-
-
 Cell = str | float | int | Ranged | None
+"""A `Ranged` is one cell on the page, three columns in a CSV file."""
 
 
 @dataclass(frozen=True)

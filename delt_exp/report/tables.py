@@ -4,7 +4,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from delt_exp.report.findings import Cell, Ranged, Table
+from delt_exp.quantity import Ranged
+from delt_exp.report.findings import Cell, Table
 
 
 def shown(cell: Cell) -> str:

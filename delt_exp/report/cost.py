@@ -26,14 +26,17 @@ def training_seconds(record: Mapping[str, Any]) -> float:
     return float(own_stage(record, "model")["cost"]["build_seconds"])
 
 
+def scoring_seconds(record: Mapping[str, Any]) -> float | None:
+    """Return the seconds of scoring, models and annotations that the score was made with included."""
+    used = own_stage(record, "scores")["cost"].get("used")
+    return None if used is None else float(sum(stage["build_seconds"] for stage in used.values()))
+
+
 def scoring_cost(record: Mapping[str, Any]) -> ScoringCost:
     """Return what the scores of the run cost."""
-    used, score = own_stage(record, "scores")["cost"].get("used"), record["score"]
+    score, used = record["score"], own_stage(record, "scores")["cost"].get("used")
     flops = score.get("flops")
-    if flops is None and score.get("phases") is not None:
+    if flops is None and score["phases"] is not None:
         flops = float(sum(phase["flops"] for phase in score["phases"].values()))
-    if used is None:
-        return ScoringCost(None, flops, None)
-    seconds = float(sum(stage["build_seconds"] for stage in used.values()))
-    peaks = [float(max(stage.get("peak_bytes", 0), stage.get("cuda_peak_bytes", 0))) for stage in used.values()]
-    return ScoringCost(seconds, flops, max(peaks))
+    peaks = [float(max(stage["peak_bytes"], stage["cuda_peak_bytes"])) for stage in (used or {}).values()]
+    return ScoringCost(scoring_seconds(record), flops, max(peaks, default=None))

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from delt_exp.report.cost import own_stage
 from delt_exp.report.findings import Cell, Figure, Table
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import length_correlation, rank_agreement, source_share, top_overlap
@@ -59,9 +60,8 @@ def scores_of(run: PlannedRun) -> Scores:
     path = Path(run.folder) / "scores.parquet"
     table, more = ScoreTable.load(path), pq.read_table(path, columns=["source", "tokens"])
     sources = more["source"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    stages = (run.record() or {}).get("stages", [])
-    keys = [stage.get("key") for stage in stages if stage["stage"] == "scores"]
-    return Scores(table.ids, table.goodness, more["tokens"].to_numpy(), sources, keys[-1] if keys else None)
+    key = own_stage(run.record() or {}, "scores").get("key")
+    return Scores(table.ids, table.goodness, more["tokens"].to_numpy(), sources, key)
 
 
 def agreement_figure(scores: ByScorer, ratio: float) -> Figure | None:

@@ -113,9 +113,7 @@ def _table(listed: Sequence[Entry]) -> str:
     lines = [f"{'stage':<11}{'key':<26}{'size':>10}{'computed in':>13}{'last used':>13}"]
     for e in listed:
         days = (time.time() - e.used) / DAY_SECONDS
-        lines.append(
-            f"{e.stage:<11}{e.key:<26}{size(e.num_bytes):>10}{e.build_seconds:>11.1f} s{days:>8.1f} d ago"
-        )
+        lines.append(f"{e.stage:<11}{e.key:<26}{size(e.num_bytes):>10}{e.build_seconds:>11.1f} s{days:>8.1f} d ago")
     return "\n".join([*lines, f"{len(listed)} stages, {size(sum(e.num_bytes for e in listed))}"])
 
 

@@ -98,11 +98,17 @@ def coefficients(
     described = {name: _named(describer, name, text) for name, text in trained.items()}
     against = {name: _named(describer, name, text) for name, text in evaluation.items()}
     rows = []
-    for train, evaluation in itertools.product(described, against):
-        here, there = described[train], against[evaluation]
-        coefficient, seconds = compare(alignment, here, there, resources.store)
-        seconds_of = {"train_seconds": here.seconds, "evaluation_seconds": there.seconds, "pair_seconds": seconds}
-        rows.append(TableRow(**vars(coefficient), train=train, evaluation=evaluation, **seconds_of))
+    for (here, train_side), (there, other_side) in itertools.product(described.items(), against.items()):
+        coefficient, seconds = compare(alignment, train_side, other_side, resources.store)
+        row = TableRow(
+            **vars(coefficient),
+            train=here,
+            evaluation=there,
+            train_seconds=train_side.seconds,
+            evaluation_seconds=other_side.seconds,
+            pair_seconds=seconds,
+        )
+        rows.append(row)
     return rows
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from delt_exp.report.stages import own_stage
+
 
 class ScoringCost(NamedTuple):
     """Cost of the scores and of all that they were made with; None: not recorded.
@@ -13,12 +15,6 @@ class ScoringCost(NamedTuple):
     seconds: float | None
     flops: float | None
     peak_bytes: float | None
-
-
-def own_stage(record: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
-    """Return the stage of this kind that is the run's own, and not of a model or score that it was made with."""
-    found: Mapping[str, Any] = [one for one in record["stages"] if one["stage"] == stage][-1]
-    return found
 
 
 def training_seconds(record: Mapping[str, Any]) -> float:

@@ -29,7 +29,7 @@ def open_run(mode: str, folder: Path, **identity: Any) -> "wandb.Run":
         console="off",
         disable_git=True,  # the record has the commit; remotes can hold passwords
     )
-    resume = "allow" if chosen == "online" else None  # W&B warns that it cannot resume a run on disk
+    resume: Any = "allow" if chosen == "online" else None  # W&B warns that it cannot resume a run on disk
     try:
         return wandb.init(dir=str(folder), mode=chosen, resume=resume, settings=settings, **identity)
     except (AuthenticationError, CommError) as error:
@@ -70,7 +70,7 @@ def consume(run: "wandb.Run", artifact: "wandb.Artifact | str") -> None:
         return
     name = artifact if isinstance(artifact, str) else artifact.name
     try:
-        ready = artifact if isinstance(artifact, str) else artifact.wait(timeout=run.settings.finish_timeout)
+        ready = artifact if isinstance(artifact, str) else artifact.wait(timeout=round(run.settings.finish_timeout))
         run.use_artifact(ready)
     except (Error, ValueError) as error:  # the run itself is complete
         say(f"logger=wandb: {name} is not shown as consumed: {error}")

@@ -9,7 +9,7 @@ import wandb
 from delt_exp.logger.base import StudyInfo
 from delt_exp.logger.wandb import names as wandb_names
 from delt_exp.logger.wandb.contents import artifact_name
-from delt_exp.report.cost import own_stage
+from delt_exp.report.stages import own_stage
 from delt_exp.report.tables import flat
 
 

@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from delt_exp.report.cost import own_stage
 from delt_exp.report.findings import Cell, Figure, Table
+from delt_exp.report.stages import own_stage
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import length_correlation, rank_agreement, source_share, top_overlap
 from delt_exp.study.comparison.arms import Panel

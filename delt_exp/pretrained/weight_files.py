@@ -61,7 +61,7 @@ def explain(error: Exception, name: str, revision: str | None) -> DeltError:
         return ConfigError(f"{name!r} is quantised ({reason}): dequantise it first, or use its float16 version")
     return DependencyError(
         f"cannot load {name!r} as a {kind}: {reason} Give a folder with config.json and weights of an architecture of "
-        "transformers, or make the network or a filled HF_HOME cache available (HF_HUB_OFFLINE=1 reads it without retries)."
+        "transformers, or make the network or a filled HF_HOME cache available (HF_HUB_OFFLINE=1: no retries)."
     )
 
 

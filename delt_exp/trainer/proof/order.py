@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.draws import splitmix64
 from delt_exp.corpus.tokens import IGNORED
+from delt_exp.rows.draws import splitmix64
 from delt_exp.trainer.plan import Ints, Plan
 
 CONSUMED = np.dtype([("step", "<i8"), ("slot", "<i8"), ("first", "<i8"), ("last", "<i8"), ("digest", "<i8")])

@@ -10,9 +10,10 @@ from typing import Any
 from delt_exp.config.build import build
 from delt_exp.errors import DataError
 from delt_exp.files import written_aside
-from delt_exp.report.findings import Findings, StudyReport
+from delt_exp.report.findings import Findings
 from delt_exp.report.tables import as_csv, as_latex, as_markdown, shown, sort_value
 from delt_exp.report.template import compiled
+from delt_exp.study.definition import StudyReport
 from delt_exp.study.record import StudyRecord, read_study
 
 # Plotly's own way to send a figure's data to a server stays shut: no button, no link, no address.

@@ -49,7 +49,7 @@ def read_findings(folder: Path) -> tuple[StudyRecord, Findings]:
     except KeyError as error:
         raise DataError(
             f"{folder}: a record of this study has no {error}: it was written by another version of this code; repeat "
-            "the command that started the study, which finds what is finished and writes the records again"
+            "the command that started the study, which reuses what is finished and writes the records again"
         ) from error
 
 
@@ -89,7 +89,7 @@ def _render(study: StudyRecord, findings: Findings) -> str:
 
 
 def _versions(study: StudyRecord) -> list[tuple[str, int]]:
-    """Return each version of the code that computed or last found runs of this study, and how many, most first."""
+    """Return each version of the code that computed or last reused runs of this study, and how many, most first."""
     records = [run.record() or {} for run in study.finished()]
     commits = [[record, *record.get("found_by", [])][-1].get("commit") for record in records]
     names = [f"{c['sha'][:7]}{' with changed files' if c['changed_files'] else ''}" for c in commits if c]

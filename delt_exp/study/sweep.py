@@ -23,7 +23,7 @@ from delt_exp.study.logged import log_study
 from delt_exp.study.page import read_findings, write_findings
 from delt_exp.study.record import FILE, PlannedRun, StudyRecord, read_study
 
-WORDS = {"scores": "scorings", "model": "trainings"}
+WORDS = {"scores": "scoring runs", "model": "training runs"}
 
 
 class Plan(NamedTuple):
@@ -106,7 +106,7 @@ def launched(launcher: Launcher, commands: list[list[str]]) -> list[JobReturn]:
     except Exception as error:  # jobs return their errors; what a lost process raises is up to the launcher
         reason = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
         raise DeltError(
-            f"a run ended without a result ({reason}); repeat the command: finished runs are found, the others continue"
+            f"a run ended without a result ({reason}); repeat the command: finished runs are reused, others continue"
         ) from error
 
 
@@ -207,7 +207,7 @@ def _announce(plan: Plan) -> None:
     arms = len({tuple(sorted(run.arm.items())) for run in record.runs})
     say(f"{record.name}: {total} runs ({arms} arms), {done} finished before")
     needs = outlook(plan.configs, Path(record.runs[0].folder).parent)
-    parts = [f"{len(need.missing)} {WORDS[kind]} to compute, {need.found} found" for kind, need in needs.items()]
+    parts = [f"{len(need.missing)} {WORDS[kind]} to compute, {need.cached} cached" for kind, need in needs.items()]
     say(f"distinct settings: {'; '.join(parts)}; of those that turn out equal, only one is computed")
     if forecast is not None:
         hours = gpu_hours(needs, forecast)

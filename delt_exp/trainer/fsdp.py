@@ -42,7 +42,12 @@ def without_weights(network: Any) -> Any:
 
 
 class ShardedStrategy(ModelParallelStrategy):
-    """`ModelParallelStrategy` over all ranks, whose checkpoints hold what those of `single` and `ddp` hold."""
+    """`ModelParallelStrategy` over all ranks, whose checkpoints hold what those of `single` and `ddp` hold.
+
+    Gathers and restores the state itself, because the parent (Lightning 2.6) numbers the optimizer's state in the order
+    of `network.parameters()`. AdamW here has groups with and without weight decay, which a checkpoint of any other
+    strategy numbers one after the other: the parent would hand the moments to other parameters.
+    """
 
     def __init__(self, world_size: int) -> None:
         super().__init__(data_parallel_size=world_size, tensor_parallel_size=1, save_distributed_checkpoint=False)

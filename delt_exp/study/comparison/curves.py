@@ -15,7 +15,7 @@ from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel
 from delt_exp.study.figures import BLUE_TO_RED, LINE, chooser, colour, figure, heat_map
 
-CURVE_POINTS = 60  # of a training curve; more could not be told apart
+CURVE_POINTS = 60  # of a curve of the training loss; more could not be told apart
 SHOWN_CURVES = 8  # the others wait in the legend
 
 Grid = Mapping[tuple[str, str], Arm]

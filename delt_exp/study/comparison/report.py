@@ -136,7 +136,8 @@ def _worth(panel: Panel, best: Arm, even: Sequence[str]) -> str:
     cost, pair = best.cost, panel.at_equal_cost.get(best.name)
     if cost.scoring_seconds is None:
         return "What its score cost is not recorded."
-    times = f"Its score cost {cost.scoring_seconds:.3g} s, {cost.scoring_seconds / cost.training_seconds:.2g} trainings"
+    share = cost.scoring_seconds / cost.training_seconds
+    times = f"Its score cost {cost.scoring_seconds:.3g} s, as much as {share:.2g} training runs"
     if pair is None:
         return f"{times}; no baseline trained for that long is finished, so whether that pays is open."
     words = {

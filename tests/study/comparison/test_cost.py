@@ -61,7 +61,7 @@ def test_at_equal_cost_the_baseline_lies_between_its_budgets(tmp_path, total_sec
     assert row["minus baseline at equal cost"].value == pytest.approx(expected, abs=0.01)
     assert words in found.answer
     seconds = total_seconds - 10
-    assert f"Its score cost {seconds:.3g} s, {seconds / 10:.2g} trainings" in found.answer
+    assert f"Its score cost {seconds:.3g} s, as much as {seconds / 10:.2g} training runs" in found.answer
 
 
 def test_an_arm_cheaper_than_the_baseline_is_compared_with_the_baseline_itself(tmp_path):

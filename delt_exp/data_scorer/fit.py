@@ -47,7 +47,7 @@ def fit(
         annotated, parts, proxy.context_tokens, settings.batch_documents, runtime.tokens_per_pass(), settings.seed
     )
     num_steps = settings.epochs * len(data.train_dataloader())
-    settings.schedule.warmup(num_steps)
+    settings.schedule.check(num_steps)
     regressor = _regressor(settings, proxy)
     module = RegressionModule(
         regressor, settings.optimizer, settings.schedule, settings.clip_norm, num_steps, settings.seed

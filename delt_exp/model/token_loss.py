@@ -3,7 +3,7 @@
 A document is read after the begin token of its tokenizer. One longer than the context is read in consecutive
 windows that do not overlap, so that every token of its text is predicted exactly once; a prompt, and what no assistant
 wrote, is only read.
-W windows of a batch, T positions, V vocabulary.
+W windows of a batch, T positions.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.tokens import IGNORED
 from delt_exp.corpus.windows import WindowBatch, Windowing
+from delt_exp.model.objective import CrossEntropy
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,11 @@ class TokenLossJudge:
 def summed_losses(network: Any) -> Callable[[WindowBatch], NDArray[np.float64]]:
     """Return the function from a batch to the sum of the losses of each window [W], in nats."""
     import torch
-    from torch.nn.functional import cross_entropy
 
     def judgement(batch: WindowBatch) -> NDArray[np.float64]:
-        ids_WT, labels_WT = (torch.from_numpy(a).to(network.device) for a in (batch.ids_WT, batch.labels_WT))
+        arrays = {"input_ids": batch.ids_WT, "labels": batch.labels_WT}
+        samples = {key: torch.from_numpy(array).to(network.device) for key, array in arrays.items()}
         with torch.inference_mode():
-            logits_WTV = network(input_ids=ids_WT, use_cache=False).logits
-            losses_WT = cross_entropy(
-                logits_WTV.float().flatten(0, 1), labels_WT.flatten(), ignore_index=IGNORED, reduction="none"
-            ).view(labels_WT.shape)
-            return np.asarray(losses_WT.double().sum(1).cpu().numpy())
+            return np.asarray(CrossEntropy().losses(network, samples).cpu().numpy())
 
     return judgement

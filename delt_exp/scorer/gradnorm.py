@@ -61,6 +61,7 @@ class GradnormJudge:
         import torch
 
         from delt_exp.gradients.kernel import per_sample_norms
+        from delt_exp.model.objective import CrossEntropy
         from delt_exp.pretrained.loading import load_causal_lm
 
         network = load_causal_lm(self.name, self.revision).to(device)
@@ -68,6 +69,6 @@ class GradnormJudge:
         def judgement(batch: WindowBatch) -> NDArray[np.float64]:
             arrays = {"input_ids": batch.ids_WT, "labels": batch.labels_WT}
             samples = {key: torch.from_numpy(array).to(device) for key, array in arrays.items()}
-            return np.asarray(per_sample_norms(network, samples).cpu().numpy())
+            return np.asarray(per_sample_norms(network, samples, CrossEntropy()).cpu().numpy())
 
         return judgement

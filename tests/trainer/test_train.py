@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from delt_exp.dataset.base import Document
@@ -22,7 +23,6 @@ from delt_exp.model.fresh import FreshNetwork
 from delt_exp.trainer.callbacks import StepLog
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.metrics_file import MetricsFile
-from delt_exp.trainer.module import SummedLoss, next_token_logits
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import _latest_checkpoint, _train_rank, train
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
@@ -71,8 +71,8 @@ def bare_loop(job):
         total = 0.0
         count = sum(int((item.labels != -100).sum()) for item in items)
         for item in items:
-            logits = next_token_logits(network, torch.from_numpy(item.inputs)[None], None)
-            loss = SummedLoss()(logits, torch.from_numpy(item.labels)[None]) / count
+            logits = network(input_ids=torch.from_numpy(item.inputs)[None]).logits[0]
+            loss = cross_entropy(logits, torch.from_numpy(item.labels), reduction="sum") / count
             loss.backward()
             total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)

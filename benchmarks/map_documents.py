@@ -111,8 +111,8 @@ def _mapped(tokens: Tokens, rows: np.ndarray, model: Path, devices: int, clock: 
     """Return tokens per second."""
     judge = TokenLossJudge(str(model), None, CONTEXT_TOKENS)
     with TemporaryDirectory() as folder:
-        started = clock()
-        map_documents(_resources(Path(folder), devices), tokens, rows, judge, Path(folder) / "shards", "scoring")
+        resources, started = _resources(Path(folder), devices), clock()
+        map_documents(resources, tokens, rows, judge, Path(folder) / "shards", "scoring")
         return float(tokens.lengths[rows].sum() / (clock() - started))
 
 

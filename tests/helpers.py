@@ -30,6 +30,7 @@ TRAINER = TrainerSettings(
     accelerator="cpu",
     devices=1,
     num_nodes=1,
+    jobs_dir=None,
     strategy="single",
     precision="32-true",
     micro_batch_items=8,

@@ -59,7 +59,7 @@ def fit(
     weights = save_weights(regressor, folder)
     tokenizer, context_tokens = tokens.meta["tokenizer"], proxy.context_tokens
     reading = Reading(annotated.mean, annotated.std, context_tokens, precision, tokenizer, weights, regressor.layers)
-    fitted = FittedScorer(regressor, reading)
+    fitted = FittedScorer(folder, reading, regressor)
     curve = {"best_epoch": module.best_epoch, "epochs": module.curve, "steps": num_steps}
     _write_fit(annotated, parts, fitted, curve, started, runtime, folder)
     return fitted

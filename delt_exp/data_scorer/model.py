@@ -8,8 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from delt_exp.corpus.windows import Batch
-from delt_exp.data_scorer.regressor import Regressor
+from delt_exp.data_scorer.regressor import Batch, Regressor
 from delt_exp.data_scorer.validation import spearman
 from delt_exp.errors import DataError, DivergedError
 from delt_exp.model.optimizer import Optimizer, clip_gradients

@@ -60,7 +60,7 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep
         else:
             without_maps = replace(job, plan=replace(job.plan, tokens=Tokens(job.plan.tokens.folder)))
             arguments = (without_maps, folder, checkpoint, keep)
-            run_in_processes(_train_rank, arguments, job.trainer.devices, job.trainer.num_nodes, folder)
+            run_in_processes(_train_rank, arguments, job.trainer, folder)
     _clean_up(folder)
 
 

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.gradnorm import GradnormScorer
-from delt_exp.scorer.lqs.documents import document_sample
+from delt_exp.scorer.lqs.documents import document_samples
 from tests.helpers import make_pool, tiny_recipe, words
 
 
@@ -17,7 +17,7 @@ def test_the_score_is_the_norm_of_the_gradient_of_the_mean_loss(tmp_path):
     scores = GradnormScorer(proxy, context_tokens=16).score(pool)
     network = proxy.prepare(pool.resources, pool.candidates).network
     for row in range(9):
-        sample = document_sample(pool.candidates.tokens, row, 16)
+        (sample,) = document_samples(pool.candidates.tokens, [row], 16)
         network.zero_grad()
         cross_entropy(network(input_ids=sample.input_ids_T[None]).logits[0], sample.labels_T).backward()
         norm = torch.stack([p.grad.norm() for p in network.parameters()]).norm()

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from delt_exp.dataset.base import Document
-from delt_exp.distributed.processes import run_in_processes
+from delt_exp.distributed.processes import launch
 from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.files import read_json
 from delt_exp.model.fresh import FreshNetwork
@@ -108,7 +108,7 @@ def test_several_processes_consume_the_plan_with_the_same_loss(pool, tmp_path):
     folders = {layout: new_folder(tmp_path) for layout in ("packed", "padded")}
     settings = {"strategy": "ddp", "devices": 4, "micro_batch_items": 1}
     jobs = [(job_of(pool, layout=layout, **settings), folder, None) for layout, folder in folders.items()]
-    run_in_processes(train_ranks, (jobs,), 4, 1, tmp_path)
+    launch(train_ranks, (jobs,), 4)
     for layout, several in folders.items():
         single, result = trained(tmp_path, job_of(pool, layout=layout)), read_json(several / "result.json")
         assert (result["world_size"], result["order_verified"]) == (4, True)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import IGNORED
+from delt_exp.rows.draws import splitmix64
 from delt_exp.trainer.plan import Ints, Plan
 
 CONSUMED = np.dtype([
@@ -75,10 +76,8 @@ def item_digest(inputs_T: Ints, labels_T: Ints, positions_T: Ints) -> int:
 
 def multipliers(length: int) -> tuple[Ints, Ints, Ints]:
     """Return the fixed odd multipliers a_t, b_t, c_t of positions 0..length-1."""
-    state = np.arange(1, 3 * length + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # splitmix64
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    odd = ((state ^ (state >> np.uint64(31))) | np.uint64(1)).astype(np.int64)
+    counter = np.arange(1, 3 * length + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # by the golden ratio
+    odd = (splitmix64(counter) | np.uint64(1)).astype(np.int64)
     return odd[0::3], odd[1::3], odd[2::3]
 
 

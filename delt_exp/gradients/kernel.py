@@ -17,7 +17,8 @@ from delt_exp.gradients.loss import evaluating, sample_losses
 from delt_exp.gradients.reduction import Reduction
 from delt_exp.gradients.reference import sample_gradients
 from delt_exp.gradients.tape import Tape
-from delt_exp.model.objective import Batch, Objective
+from delt_exp.model.batch import Batch
+from delt_exp.model.objective import Objective
 
 
 def per_sample_terms(

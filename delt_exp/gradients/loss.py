@@ -14,7 +14,8 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 from delt_exp.gradients.flat import trainable_parameters
-from delt_exp.model.objective import Batch, Objective
+from delt_exp.model.batch import Batch
+from delt_exp.model.objective import Objective
 
 
 def sample_losses(

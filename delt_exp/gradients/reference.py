@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.gradients.flat import flatten, trainable_parameters
 from delt_exp.gradients.loss import evaluating
-from delt_exp.model.objective import Batch
+from delt_exp.model.batch import Batch
 
 
 def per_sample_terms_reference(model: nn.Module, batch: Batch, direction: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from delt_exp.corpus.tokens import IGNORED
-from delt_exp.model.objective import Batch
+from delt_exp.model.batch import Batch
 
 NETWORK_INPUTS = ("input_ids", "attention_mask", "position_ids")
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from delt_exp.distributed.ranks import Ranks
-    from delt_exp.model.objective import Batch
-    from delt_exp.trainer.job import TrainJob
-    from delt_exp.trainer.plan import PlanSettings
+    from delt_exp.model.batch import Batch
+    from delt_exp.model.recipe import Recipe
+    from delt_exp.trainer.plan import Plan, PlanSettings
 
 
 class Weights(Protocol):
@@ -40,14 +40,31 @@ class Weights(Protocol):
         """Go on from what `state_dict` returned."""
 
 
+class WeightedJob(Protocol):
+    """What a weighter may know of a training run."""
+
+    @property
+    def recipe(self) -> "Recipe": ...
+
+    @property
+    def plan(self) -> "Plan": ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def goodness(self) -> NDArray[np.float32] | None:
+        """[N] of all documents of the plan's tokens, higher is better; given where the weighter reads scores."""
+
+
 class Weighter(Protocol):
     """Weights sequences during training; fields of an implementation are the keys of its YAML file."""
 
     VERSION: ClassVar[int]
-    reads_scores: ClassVar[bool]
+    reads_scores: ClassVar[bool]  # whether `job.goodness` has to be given
 
     def check(self, settings: "PlanSettings") -> None:
         """Raise ConfigError when the batches of a training run cannot be weighted."""
 
-    def open(self, network: Any, job: "TrainJob", ranks: "Ranks") -> Weights:
-        """Return the weights at the beginning of a run. `job.goodness` is given where `reads_scores` is true."""
+    def open(self, network: Any, job: WeightedJob, ranks: "Ranks") -> Weights:
+        """Return the weights at the beginning of a run."""

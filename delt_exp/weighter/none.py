@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from delt_exp.distributed.ranks import Ranks
-    from delt_exp.model.objective import Batch
-    from delt_exp.trainer.job import TrainJob
+    from delt_exp.model.batch import Batch
     from delt_exp.trainer.plan import PlanSettings
+    from delt_exp.weighter.base import WeightedJob
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class NoWeighter:
     def check(self, settings: "PlanSettings") -> None:
         """Accept all."""
 
-    def open(self, network: Any, job: "TrainJob", ranks: "Ranks") -> "EqualWeights":
+    def open(self, network: Any, job: "WeightedJob", ranks: "Ranks") -> "EqualWeights":
         return EqualWeights(job.plan.num_items)
 
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from delt_exp.distributed.ranks import Ranks
-    from delt_exp.model.objective import Batch
-    from delt_exp.trainer.job import TrainJob
+    from delt_exp.model.batch import Batch
     from delt_exp.trainer.plan import PlanSettings
+    from delt_exp.weighter.base import WeightedJob
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class StaticWeighter:
                 "training.layout=padded with weighter=static"
             )
 
-    def open(self, network: Any, job: "TrainJob", ranks: "Ranks") -> "ItemWeights":
+    def open(self, network: Any, job: "WeightedJob", ranks: "Ranks") -> "ItemWeights":
         assert job.goodness is not None
         plan, goodness = job.plan, job.goodness.astype(np.float64)
         rows_I = plan.order[plan.document_of(np.arange(plan.num_items))]

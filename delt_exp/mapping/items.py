@@ -69,7 +69,7 @@ class WindowItems:
             return _document(int(rows[batch.document_W[0]]), self.tokens.ids)
 
         def judged(batch: WindowBatch) -> Numbers:
-            return _judged(judgement, batch, place).reshape(len(batch), self.judge.width)
+            return _judged(judgement, batch, place, self.judge.width)
 
         sums_NK = sum_over_windows(judged, windows, windowing.context_tokens, batch_tokens, advance)
         numbers_NK = np.empty((len(rows), self.judge.width), self.judge.dtype)
@@ -108,7 +108,7 @@ class TextItems:
         numbers_NK = np.zeros((len(sizes), self.judge.width), self.judge.dtype)
         for chosen in passes:
             batch = self._batch(items.start + chosen)
-            numbers_NK[chosen] = _judged(judgement, batch, self._place).reshape(len(chosen), self.judge.width)
+            numbers_NK[chosen] = _judged(judgement, batch, self._place, self.judge.width)
             advance(len(chosen), int(sizes[chosen].sum()))
         return numbers_NK
 
@@ -138,15 +138,15 @@ class JudgementError(Exception):
 Batch = TypeVar("Batch", WindowBatch, TextBatch)
 
 
-def _judged(judgement: Callable[[Batch], Numbers], batch: Batch, place: Callable[[Batch], str]) -> Numbers:
-    """Return the judgement of a batch; where it fails, look for the document that fails by itself."""
+def _judged(judgement: Callable[[Batch], Numbers], batch: Batch, place: Callable[[Batch], str], width: int) -> Numbers:
+    """Return the judgement of a batch, [., K]; where it fails, look for the document that fails by itself."""
     try:
-        return judgement(batch)
+        numbers = judgement(batch)
+        if numbers.size != len(batch) * width:
+            raise ValueError(f"the judgement has the shape {numbers.shape} instead of {(len(batch), width)}")
+        return numbers.reshape(len(batch), width)
     except Exception as error:
         for one in map(batch.only, range(len(batch)) if len(batch) > 1 else ()):
-            try:
-                judgement(one)
-            except Exception as of_one:
-                raise JudgementError(place(one)) from of_one
+            _judged(judgement, one, place, width)
         rest = f" and {len(batch) - 1} others in one batch, each of which succeeds alone" if len(batch) > 1 else ""
         raise JudgementError(f"{place(batch)}{rest}") from error

@@ -13,27 +13,37 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import Tokens
+from delt_exp.distributed.processes import Spread
 from delt_exp.errors import DeltError
 from delt_exp.mapping.items import Advance, Items, JudgementError, TextItems, WindowItems
 from delt_exp.mapping.judge import Judge, Numbers, TextJudge
 from delt_exp.mapping.shards import Shards, cut
-from delt_exp.mapping.workers import end_with_caller, is_worker, local_device, run_workers, share_threads
+from delt_exp.mapping.workers import end_with_caller, free_gpu, is_worker, local_device, run_workers, share_threads
 from delt_exp.progress import Task, say, track
-from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 
 MOST_FAILURES = 3  # shards of one worker; where more fail, single documents are not the reason
 
 
+class Means(Protocol):
+    """What a map needs of `Resources`."""
+
+    @property
+    def runtime(self) -> Runtime: ...
+
+    @property
+    def trainer(self) -> Spread: ...
+
+
 def map_documents(
-    resources: Resources, tokens: Tokens, rows: NDArray[np.intp], judge: Judge, folder: Path, name: str,
+    resources: Means, tokens: Tokens, rows: NDArray[np.intp], judge: Judge, folder: Path, name: str,
     out: Numbers | None = None,
 ) -> Numbers:  # fmt: skip
     """Return [N, K]: what `judge` says of the documents `rows` [N], in any order, repeated or not.
@@ -47,7 +57,7 @@ def map_documents(
 
 
 def map_texts(
-    resources: Resources, corpus: Corpus, rows: NDArray[np.intp], judge: TextJudge, folder: Path, name: str,
+    resources: Means, corpus: Corpus, rows: NDArray[np.intp], judge: TextJudge, folder: Path, name: str,
     out: Numbers | None = None,
 ) -> Numbers:  # fmt: skip
     """Return [N, K] like `map_documents`, from texts; rows [N, S] are groups, each of them judged in one call."""
@@ -63,7 +73,7 @@ class MapJob:
     runtime: Runtime
 
 
-def _map(resources: Resources, items: Items, folder: Path, name: str, out: Numbers | None) -> Numbers:
+def _map(resources: Means, items: Items, folder: Path, name: str, out: Numbers | None) -> Numbers:
     shards = Shards(folder, cut(items.sizes()), items.judge.width)
     shards.open(items.source)
     if missing := shards.missing():
@@ -71,8 +81,9 @@ def _map(resources: Resources, items: Items, folder: Path, name: str, out: Numbe
             say(f"{name} continues: {len(shards) - len(missing)} of {len(shards)} shards are there")
         job, trainer = MapJob(items, shards, resources.runtime), resources.trainer
         with track(name, shards.num_items(missing), "documents") as task:
-            if trainer.jobs_dir is None and (trainer.world_size == 1 or len(missing) == 1):
+            if trainer.jobs_dir is None and (trainer.devices * trainer.num_nodes == 1 or len(missing) == 1):
                 judge_shards(job, _Shown(task))
+                free_gpu()
             else:
                 run_workers(judge_shards, job, folder, trainer, len(missing), _Watched(task, shards, missing))
         _check_finished(shards, name)

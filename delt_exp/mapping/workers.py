@@ -1,5 +1,6 @@
 """Independent processes that share one piece of work: no group, no ranks that wait for each other."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from delt_exp.distributed import processes
 from delt_exp.distributed.job import write_job
 from delt_exp.progress import say
 from delt_exp.store.file_lock import check_locks
-from delt_exp.trainer.settings import TrainerSettings
 
 WORKER = "delt_exp.worker"
 CALLER = "DELT_EXP_CALLER"  # environment variable: id of the process that a worker ends with
@@ -21,19 +21,19 @@ GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 
 
 def run_workers(
-    function: Callable[[Any], None], argument: Any, shared: Path, trainer: TrainerSettings, most: int,
+    function: Callable[[Any], None], argument: Any, shared: Path, spread: processes.Spread, most: int,
     watch: Callable[[], None],
 ) -> None:  # fmt: skip
-    """Call `function(argument)` in `trainer.devices` processes of each machine, until all have ended, well or not.
+    """Call `function(argument)` in `spread.devices` processes of each machine, until all have ended, well or not.
 
     The argument travels as a job in the folder `shared`. A worker that is killed is named, and the others go on. most:
     on one machine, more workers are of no use. watch: called twice a second.
     """
     check_locks(shared)
-    if trainer.num_nodes > 1 or trainer.jobs_dir is not None:
-        processes.run_in_processes(function, (argument,), trainer, shared)
+    if spread.num_nodes > 1 or spread.jobs_dir is not None:
+        processes.run_in_processes(function, (argument,), spread, shared)
         return
-    job, count = write_job(shared / "job", function, argument), min(trainer.devices, most)
+    job, count = write_job(shared / "job", function, argument), min(spread.devices, most)
     workers = [_start(job, rank, count) for rank in range(count)]
     try:
         while any(worker.poll() is None for worker in workers):
@@ -80,6 +80,13 @@ def share_threads() -> None:
     """Give this worker its share of the cores, if it computes with torch."""
     if "torch" in sys.modules:
         processes.share_threads(int(os.environ["LOCAL_WORLD_SIZE"]))
+
+
+def free_gpu() -> None:
+    """Give back the GPU memory of models that nobody holds any more; other processes may need it next."""
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
+        gc.collect()
+        sys.modules["torch"].cuda.empty_cache()
 
 
 def local_device(device: str) -> str:

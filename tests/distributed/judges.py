@@ -65,6 +65,14 @@ class Broken(Counting):
 
 
 @dataclass(frozen=True)
+class Narrow(Counting):
+    """Says that it has fewer numbers than it has."""
+
+    width: ClassVar[int] = 3
+    context_tokens: int = 1000
+
+
+@dataclass(frozen=True)
 class Lengths:
     """Characters and id of each document, or of all documents of a group."""
 

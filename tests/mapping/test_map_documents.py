@@ -30,7 +30,7 @@ from delt_exp.mapping.shards import Shards, cut
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
-from tests.distributed.judges import Broken, Counting, Lengths
+from tests.distributed.judges import Broken, Counting, Lengths, Narrow
 from tests.helpers import TRAINER, make_byte_tokenizer, make_corpus, make_tokens, words
 
 TEXTS = [
@@ -300,6 +300,11 @@ def test_a_judge_that_fails_everywhere_gives_up(place, tmp_path):
     with pytest.raises(DeltError, match="0 of 10 shards are kept"):
         counted(tokens, np.arange(100), tmp_path, Counting(bad=int(tokens.document(0)[0])))
     assert len(list(tmp_path.glob("failed-*"))) == map_module.MOST_FAILURES
+
+
+def test_numbers_of_another_shape_are_named(tokens, tmp_path):
+    with pytest.raises(DeltError, match=r"document 1 .*the judgement has the shape \(1, 4\) instead of \(1, 3\)"):
+        counted(tokens, [1], tmp_path, Narrow())
 
 
 def test_shards_of_other_documents_or_another_judge_are_refused(tokens, tmp_path):

@@ -13,9 +13,9 @@ from delt_exp.cli.help import group_names, options
 from delt_exp.config.build import CONF
 from delt_exp.config.run_name import register_resolvers
 
-# Groups of data, sizes and places, and probes, which are tested as proxies; every other one is a group of methods.
+# Groups of data, sizes and places; every other one is a group of methods.
 NO_METHODS = {
-    "train_dataset", "target_dataset", "eval_dataset", "model", "trainer", "logger", "probe", "experiment", "study",
+    "train_dataset", "target_dataset", "eval_dataset", "model", "trainer", "logger", "experiment", "study",
     "hydra/launcher",
 }  # fmt: skip
 DATA = Path(os.environ.get("DELT_DATA_DIR", CONF.parents[1] / "shared" / "data"))

@@ -19,7 +19,7 @@ from tests.helpers import words as random_words
 from tests.runs import write_jsonl
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LOCAL_DATA = ROOT.parent / "shared" / "data"
 # What makes a documented run small; everything the command itself says stays as it is written.
 SMALL = {

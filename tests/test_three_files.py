@@ -94,13 +94,25 @@ def passed(tmp_path_factory, names):
     checkout = tmp_path_factory.mktemp("copy") / "checkout"
     for name in ("conf", "delt_exp", "docs", "hydra_plugins", "tests"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("README.md", "mkdocs.yml", "pyproject.toml", "run.py"):
+    for name in ("README.md", "CONTRIBUTING.md", "mkdocs.yml", "pyproject.toml", "run.py"):
         shutil.copyfile(ROOT / name, checkout / name)
     for path, content in [*written_files(), *SURPRISE.items(), *VARIANT.items()]:
         assert not (checkout / path).exists()
         (checkout / path).write_text(content)
     (checkout / "conftest.py").write_text(CHOOSE.replace("{names}", repr(names)))
-    command = [sys.executable, "-m", "pytest", "tests", "-p", "no:cacheprovider", "-p", "no:xdist", "-rA", "--show-capture=no", "--durations=12"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-rA",
+        "--show-capture=no",
+        "--durations=12",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-20_000:]

@@ -13,7 +13,7 @@ from delt_exp.config.identity import identity
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.table import ScoreTable
 from tests.contract import configured
-from tests.helpers import RUNTIME, make_pool
+from tests.helpers import make_pool
 
 NAMES = options(CONF, "scorer")
 
@@ -55,7 +55,7 @@ def case(request, tmp_path_factory):
 
     first = pool_of(TEXTS)
     pools = first, pool_of(TEXTS), pool_of(TEXTS[::-1])
-    return Case(scorer, first.candidates.corpus.ids, *(scorer.score(pool, RUNTIME) for pool in pools))
+    return Case(scorer, first.candidates.corpus.ids, *(scorer.score(pool) for pool in pools))
 
 
 def test_there_are_scorers_to_check():

@@ -11,7 +11,7 @@ from delt_exp.config.build import CONF, build
 from delt_exp.config.identity import identity
 from delt_exp.tokenizer.base import END_OF_TEXT, Tokenizer
 from tests.contract import configured
-from tests.helpers import make_corpus, new_folder
+from tests.helpers import new_folder
 
 NAMES = options(CONF, "tokenizer")
 TEXTS = ["def merge(a, b):\n    return a + b\n", "Ein Überraschungsei kostet 2 €.", "the cat sat on the mat " * 20]
@@ -25,7 +25,7 @@ def made(request, tmp_path_factory):
     twice = []
     for _ in range(2):
         tokenizer = Tokenizer(new_folder(folder))
-        maker.make(make_corpus(folder, TEXTS), tokenizer.folder)
+        maker.make(TEXTS, tokenizer.folder)
         twice.append(tokenizer)
     return maker, *twice
 

@@ -18,13 +18,13 @@ def contract_overrides(folder):
 @pytest.fixture
 def original(tmp_path):
     tokenizer = Tokenizer(new_folder(tmp_path))
-    BpeTokenizer(280, None, None).make(make_corpus(tmp_path, TEXTS), tokenizer.folder)
+    BpeTokenizer(280, None, None).make(TEXTS, tokenizer.folder)
     return tokenizer
 
 
 def load(name, tmp_path, begin="auto"):
     tokenizer = Tokenizer(new_folder(tmp_path))
-    HfTokenizer(str(name), None, None, begin, "own").make(make_corpus(tmp_path, TEXTS), tokenizer.folder)
+    HfTokenizer(str(name), None, None, begin, "own").make(TEXTS, tokenizer.folder)
     return tokenizer
 
 

@@ -37,10 +37,8 @@ def composed_with(group, option):
 @cache
 def together(number):
     chosen = {group: names[number % len(names)] for group, names in OPTIONS.items() if group not in ALONE}
-    return compose(
-        "config",
-        [f"{'+' * (group not in CHOSEN and '/' not in group)}{group}={name}" for group, name in chosen.items()],
-    )
+    parts = {group for group in chosen if group not in CHOSEN and "/" not in group}
+    return compose("config", [f"{'+' * (group in parts)}{group}={name}" for group, name in chosen.items()])
 
 
 def targets(node):

@@ -19,6 +19,7 @@ from tests.contract import methods, settings_of, target
 from tests.report.test_page import BROWSER, Page
 from tests.test_docs import PAGES, ROOT
 
+pytestmark = pytest.mark.slow
 WRITTEN = sorted((ROOT / "docs" / "methods").rglob("*.md"))
 SECTIONS = ["## When to use it", "## Deviations from the source"]
 # Attributes whose address a browser fetches by itself; a link to click on is none of them.

@@ -11,6 +11,7 @@ import pytest
 
 from tests.test_docs import ROOT, commands, written_files
 
+pytestmark = pytest.mark.slow
 SURPRISE = {
     "delt_exp/scorer/surprise.py": '''"""Perplexity itself instead of its logarithm."""
 
@@ -55,6 +56,9 @@ defaults:
 num_layers: 9
 """
 }
+# How a test file reads the options of conf/, and how it reads the commands of pages.
+LOOKS = r"\boptions\(CONF|group_names\(|\bmethods\(|CONF\.rglob"
+COMMANDS = r"\bcommands\("
 # Of all tests, those of a new option, and those without parameters in files that read the options of conf/.
 CHOOSE = r'''"""Keep the tests of new options, and those of conf/ as a whole."""
 
@@ -62,7 +66,7 @@ import re
 
 NEW = {names}
 NAMED = re.compile(rf"(?<![\w.])({'|'.join(NEW)})(?![\w.])")
-LOOKS = re.compile(r"\boptions\(CONF|group_names\(|\bmethods\(|CONF\.rglob")
+LOOKS = re.compile(r"{looks}")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -88,6 +92,12 @@ def names():
     return {path.stem for path in files if path.parts[0] == "conf"}
 
 
+def chosen(file, names):
+    """Whether a test file looks at conf/ or at commands of pages, or belongs to a new method."""
+    is_this = file.name == Path(__file__).name
+    return not is_this and (file.stem[5:] in names or bool(re.search(f"{LOOKS}|{COMMANDS}", file.read_text())))
+
+
 @pytest.fixture(scope="module")
 def passed(tmp_path_factory, names):
     """The output of the tests in a copy of the checkout with the new files."""
@@ -99,20 +109,10 @@ def passed(tmp_path_factory, names):
     for path, content in [*written_files(), *SURPRISE.items(), *VARIANT.items()]:
         assert not (checkout / path).exists()
         (checkout / path).write_text(content)
-    (checkout / "conftest.py").write_text(CHOOSE.replace("{names}", repr(names)))
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "tests",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "-rA",
-        "--show-capture=no",
-        "--durations=12",
-    ]
+    (checkout / "conftest.py").write_text(CHOOSE.replace("{names}", repr(names)).replace("{looks}", LOOKS))
+    files = [str(file) for file in checkout.glob("tests/**/test_*.py") if chosen(file, names)]
+    quietly = ["-p", "no:cacheprovider", "-p", "no:xdist", "-rA", "--show-capture=no", "--durations=12"]
+    command = [sys.executable, "-m", "pytest", *files, *quietly]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-20_000:]

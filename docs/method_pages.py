@@ -153,11 +153,12 @@ def choice(method: Method) -> str:
 
 def _places(group: str) -> Iterator[str]:
     """Yield `group@place.key` for every option of another group that has a part of this one."""
-    for method in (method for other in groups() for method in methods(other)):
-        for entry in method.settings.get("defaults", []):
-            for name in entry if isinstance(entry, dict) else ():
-                if name.startswith(f"/{group}@"):
-                    yield f"{name[1:].replace('@', f'@{method.group}.')}"
+    for other in group_names(CONF):
+        for option in options(CONF, other):
+            for entry in Method(other, option).settings.get("defaults", []):
+                for name in entry if isinstance(entry, dict) else ():
+                    if name.startswith(f"/{group}@"):
+                        yield name[1:].replace("@", f"@{other}.")
 
 
 def _link(method: Method, group: str, option: str) -> str:

@@ -234,6 +234,7 @@ def test_a_pretrained_model_refuses_a_tokenizer_it_was_not_trained_with(finished
     assert not Path("outputs/store/scores").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_every_combination_and_survives_a_failing_job(tmp_path, monkeypatch):
     write_texts(tmp_path)
     with pytest.raises(SystemExit) as leave:
@@ -244,6 +245,7 @@ def test_a_sweep_runs_every_combination_and_survives_a_failing_job(tmp_path, mon
     assert len({record["name"] for record in done}) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_finished_by_the_same_command_with_the_same_bits(tmp_path, monkeypatch):
     write_texts(tmp_path)
     slow = ["model.batch_items=1", "trainer.checkpoint_steps=10"]

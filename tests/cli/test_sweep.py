@@ -14,6 +14,8 @@ import yaml
 from delt_exp.config.build import CONF
 from tests.runs import FAST, command, records, write_jsonl, write_texts
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("scorer=length", "training.epochs=null", "training.max_tokens=256")
 
 
@@ -34,7 +36,7 @@ def test_runs_that_fail_are_named_in_one_line_each_and_the_others_finish(tmp_pat
 
 
 def test_each_sweep_has_a_group_and_arms_of_its_own_and_keeps_its_configuration(tmp_path, monkeypatch):
-    from delt_exp.config.build import run_name
+    from delt_exp.config.run_name import run_name
 
     write_texts(tmp_path)
     seen = []

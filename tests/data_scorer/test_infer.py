@@ -135,6 +135,7 @@ def test_shards_of_another_scorer_and_tokens_of_another_tokenizer_are_refused(fi
         predict(foreign, proxy.candidates, RUNTIME, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_gives_the_same_bits(proxy, tmp_path):
     tokens = proxy.candidates
     mp.spawn(run_rank, (tokens.folder, tmp_path), nprocs=3)

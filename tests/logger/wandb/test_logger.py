@@ -270,6 +270,7 @@ def test_an_unknown_mode_is_refused_with_the_allowed_ones():
         WandbLogger(**SETTINGS | {"mode": "cloud"})
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_turns_auto_offline_and_stops_online(tmp_path):
     program = f"""
 import sys

@@ -56,8 +56,9 @@ def _mode_of_the_command_line():
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what starts several processes as slow; slow tests come first, so that tests run side by side end together."""
+    """Mark what starts several processes as slow. Files with slow tests come first: side by side, tests end together."""
     for item in items:
         if item.path.parent.name == "distributed":
             item.add_marker("slow")
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

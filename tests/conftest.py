@@ -56,7 +56,7 @@ def _mode_of_the_command_line():
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what starts several processes as slow. Files with slow tests come first: side by side, tests end together."""
+    """Mark what starts several processes as slow; files with slow tests come first, so that workers end together."""
     for item in items:
         if item.path.parent.name == "distributed":
             item.add_marker("slow")

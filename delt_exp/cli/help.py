@@ -8,7 +8,7 @@ USAGE = """\
 python run.py [GROUP=OPTION ...] [KEY=VALUE ...]       one run
 python run.py -m GROUP=OPTION,OPTION KEY=VALUE,VALUE   a sweep over all combinations
 python run.py study=NAME [scale=paper] [...]           many runs that answer one question, with one report
-python run.py -m [...] hydra/launcher=parallel         run the jobs of a sweep or study in parallel (default: sequentially)
+python run.py -m [...] hydra/launcher=parallel         run these jobs in parallel (default: one after another)
 python run.py --cfg job [...]                          show the configuration and stop
 
 Below, * marks the default option of a group.

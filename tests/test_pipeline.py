@@ -182,6 +182,7 @@ def test_speed_settings_reuse_everything(tmp_path, monkeypatch):
     assert record["found_by"][0]["computed"] == []
 
 
+@pytest.mark.slow
 def test_warm_and_cold_stores_give_the_same_bits(tmp_path, monkeypatch):
     write_texts(tmp_path)
     command(monkeypatch, "orderer=sorting")  # warms corpus, tokens, proxy and scores

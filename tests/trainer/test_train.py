@@ -103,6 +103,7 @@ def test_loss_does_not_depend_on_accumulation(pool, tmp_path, micro_batch_items)
     np.testing.assert_allclose(other, base, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_processes_consume_the_plan_with_the_same_loss(pool, tmp_path):
     """Four; two are those that resume and are killed below."""
     folders = {layout: new_folder(tmp_path) for layout in ("packed", "padded")}

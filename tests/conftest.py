@@ -56,5 +56,9 @@ def _mode_of_the_command_line():
 
 
 def pytest_collection_modifyitems(items):
-    """The longest files, which start programs, come first, so that tests run side by side end together."""
-    items.sort(key=lambda item: (item.path.name != "test_docs.py", item.path.parent.name not in ("tests", "study")))
+    """Mark what starts several processes as slow; files with slow tests come first, so that workers end together."""
+    for item in items:
+        if item.path.parent.name == "distributed":
+            item.add_marker("slow")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

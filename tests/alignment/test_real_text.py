@@ -47,6 +47,7 @@ def corpora():
     return {name: [text[:1000] for text in texts[: 2 * DOCUMENTS]] for name, texts in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_other_half_of_a_corpus_is_nearest_to_it(metric, corpora):
     cfg = composed([f"alignment={metric}", *METRICS[metric]])

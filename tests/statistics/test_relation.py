@@ -161,6 +161,7 @@ def test_the_relation_within_sets_is_covered_at_the_sizes_of_studies(shape, set_
     assert (np.abs(np.mean(covers, axis=0) - 0.95) < 0.042).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slope", [0.0, -17.0])
 def test_intervals_over_corpora_cover_the_truth_of_a_placebo_and_of_a_relation(slope):
     variance_x, variance_y = 0.03**2 + 0.05**2 + 0.03**2, 0.3**2 + 0.5**2 + 0.3**2

@@ -71,13 +71,26 @@ def datasets_of(name):
     return list({digest([plain(config[node]) for node in nodes]): config for config in configs}.values())
 
 
+class Known:
+    """A store for all studies, and the documents of every corpus in it as normalised words: studies share corpora."""
+
+    def __init__(self, folder):
+        self.store, self.words = Store(folder, verify="size"), {}
+
+    def texts_as_words(self, corpus):
+        if corpus.digest not in self.words:
+            self.words[corpus.digest] = {tuple(words(text)) for text in corpus.texts()}
+        return self.words[corpus.digest]
+
+
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return Store(tmp_path_factory.mktemp("store"), verify="size")
+def known(tmp_path_factory):
+    return Known(tmp_path_factory.mktemp("store"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", *STUDIES])
-def test_target_candidates_and_evaluation_sets_are_disjoint(name, store):
+def test_target_candidates_and_evaluation_sets_are_disjoint(name, known):
     """By normalised words as configured; for near-duplicates as runs read them. The empty name is the default run."""
     for config in datasets_of(name):
         nodes = OmegaConf.masked_copy(config, ["train_dataset", "target_dataset", "eval_dataset"])
@@ -93,16 +106,16 @@ def test_target_candidates_and_evaluation_sets_are_disjoint(name, store):
             corpus=construct(CorpusSettings, config.corpus, "corpus"),
             scorer=SimpleNamespace(READS_TARGET=True),
             decontaminate=False,
-            store=store,
+            store=known.store,
         )
         evaluation = list(evaluation_texts(parts).values())
-        sets = [{tuple(words(text)) for text in one.texts()} for one in (*read_corpora(parts), *evaluation)]
+        sets = [known.texts_as_words(one) for one in (*read_corpora(parts), *evaluation)]
         assert not any(sets[0] & other for other in sets[1:])
         assert not any(sets[1] & other for other in sets[2:])
         parts.decontaminate = config.decontaminate
         candidates, target = read_corpora(parts)
-        counts = overlap_stage(store, candidates, [target, *evaluation])
-        counts += overlap_stage(store, target, evaluation) if evaluation else []
+        counts = overlap_stage(known.store, candidates, [target, *evaluation])
+        counts += overlap_stage(known.store, target, evaluation) if evaluation else []
         assert {(row["exact"], row["near"]) for row in counts} == {(0, 0)}
         assert len(candidates) > 0.8 * len(sets[0])
 

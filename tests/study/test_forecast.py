@@ -87,6 +87,7 @@ def test_sizes_without_sense_are_refused():
         Nominal(**{**SIZES, "gpu_tflops": 0})
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_study_tells_its_outlook_and_computes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [
         "run.py", "study=delt_ablation", "scale=paper", "dry_run=true", "study.seeds=[0]",

@@ -6,12 +6,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from delt_exp.cli.help import description, group_names, options
 from delt_exp.config.build import CONF
-from delt_exp.config.run_name import register_resolvers
+from delt_exp.config.compose import composed
 
 OPTIONS = {group: options(CONF, group) for group in group_names(CONF)}
 ALL = [(group, option) for group, names in OPTIONS.items() for option in names]
@@ -20,22 +19,15 @@ UNUSED_BY_DEFAULT = ("data_scorer",)  # chosen inside a scorer
 SPECIAL = {"_target_", "_partial_"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def hydra():
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
-
-
 def composed_with(group, option):
     """Return a configuration with this option; one composition has an option of every group, for speed."""
-    return compose("config", [f"{group}={option}"]) if group in ALONE else together(OPTIONS[group].index(option))
+    return composed(CONF, [f"{group}={option}"]) if group in ALONE else together(OPTIONS[group].index(option))
 
 
 @cache
 def together(number):
     chosen = {group: names[number % len(names)] for group, names in OPTIONS.items() if group not in ALONE}
-    return compose("config", [f"{'+' * (group in UNUSED_BY_DEFAULT)}{group}={name}" for group, name in chosen.items()])
+    return composed(CONF, [f"{'+' * (group in UNUSED_BY_DEFAULT)}{group}={name}" for group, name in chosen.items()])
 
 
 def targets(node):
@@ -86,7 +78,7 @@ def test_every_scorer_selector_orderer_and_data_scorer_has_code_and_test_of_its_
     ],
 )
 def test_every_data_scorer_can_be_chosen_for_every_scorer_that_has_one(option, scorer, place):
-    config = compose("config", [*scorer, f"data_scorer@{place}.data_scorer={option}", f"{place}.data_scorer.seed=7"])
+    config = composed(CONF, [*scorer, f"data_scorer@{place}.data_scorer={option}", f"{place}.data_scorer.seed=7"])
     chosen = OmegaConf.select(config, f"{place}.data_scorer")
     assert chosen["_target_"].startswith(f"delt_exp.data_scorer.{option}.")
     assert set(chosen) == set(OmegaConf.load(CONF / "data_scorer" / f"{option}.yaml"))

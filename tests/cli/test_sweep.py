@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from delt_exp.cli import run_info
 from delt_exp.config.build import CONF
 from tests.runs import FAST, command, records, write_jsonl, write_texts
 
@@ -34,12 +35,10 @@ def test_runs_that_fail_are_named_in_one_line_each_and_the_others_finish(tmp_pat
 
 
 def test_each_sweep_has_a_group_and_arms_of_its_own_and_keeps_its_configuration(tmp_path, monkeypatch):
-    from delt_exp.config.build import run_name
-
     write_texts(tmp_path)
     seen = []
-    original = run_name.run_info
-    monkeypatch.setattr(run_name, "run_info", lambda *given: seen.append(original(*given)) or seen[-1])
+    original = run_info.run_info
+    monkeypatch.setattr(run_info, "run_info", lambda *given: seen.append(original(*given)) or seen[-1])
     for values in ("shuffle,sorting", "identity,folding"):
         command(monkeypatch, "-m", *QUICK, f"orderer={values}", "seed=3")
     assert [dict(run.arm) for run in seen] == [

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.fixtures import config
-from delt_exp.corpus.draws import random_rows
 from delt_exp.files import write_json
 from delt_exp.pipeline import build_components, read
 from delt_exp.progress import say
+from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Pool
 from delt_exp.statistics.diagnostics import auc
 
@@ -57,16 +57,16 @@ def annotated(corpus: str, settings: list[str], seed: int, folder: Path) -> dict
     everything = ["scorer.num_target=null", "scorer.num_steps=20", "scorer.interval=5", "proxy.train_tokens=100_000"]
     cfg = config(f"output_dir={folder}", "scorer=lqs", *CORPORA[corpus], *everything, *seeds, *settings)
     parts = build_components(cfg)
-    tokenizer, candidates, target = read(parts)
+    resources, candidates, target = read(parts)
     rows = random_rows(candidates.corpus.ids, DOCUMENTS, 0, "documents of this benchmark")
     scorer: Any = parts.scorer
     evidence = folder / "evidence"
     evidence.mkdir(exist_ok=True)
-    pool = Pool(candidates, target, tokenizer, parts.store, parts.trainer, evidence, evidence)
+    pool = Pool(candidates, target, resources, evidence, evidence)
     started = time.process_time()
-    proxy = scorer.proxy.prepare(pool, parts.runtime)
+    proxy = scorer.proxy.prepare(resources, candidates, target)
     warm = time.process_time()
-    labels = scorer._annotate(pool, proxy, rows, parts.runtime, {})
+    labels = scorer._annotate(pool, proxy, rows, {})
     good = [candidates.corpus.source(row) == FOUND[corpus] for row in rows]
     seconds = {"warm_start_seconds": warm - started, "annotation_seconds": time.process_time() - warm}
     return {"scores": labels.tolist(), "good": good, **seconds}

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.draws import generator
-from delt_exp.corpus.ranking import rank_ids
+from delt_exp.rows.draws import generator
+from delt_exp.rows.ranking import rank_ids
 
 
 def shuffle(ids: NDArray[np.uint64], scores: NDArray[np.float32], *, seed: int) -> NDArray[np.intp]:

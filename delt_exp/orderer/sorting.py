@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_flag
-from delt_exp.corpus.ranking import rank
+from delt_exp.rows.ranking import rank
 
 
 def sorting(ids: NDArray[np.uint64], scores: NDArray[np.float32], *, ascending: bool) -> NDArray[np.intp]:

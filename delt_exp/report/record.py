@@ -21,11 +21,12 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Document
 from delt_exp.eval_dataset.base import Measure
 from delt_exp.files import read_json, write_json, written_aside
+from delt_exp.rows.ranking import rank
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.trainer.job import TrainedModel
 from delt_exp.trainer.plan import Plan
-from delt_exp.trainer.train import TrainedModel, training_result
 
 NUM_EXAMPLES = 5  # documents shown at the best, middle and worst scores
 EXAMPLE_CHARS = 1500
@@ -98,7 +99,7 @@ def _name(stage: Mapping[str, Any]) -> tuple[str, str]:
 
 def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
     """Return the facts of a run as one JSON-like value; every report is built from these alone."""
-    training = training_result(outcome.model.folder)
+    training = outcome.model.result
     lengths = outcome.candidates.tokens.lengths
     return {
         "name": info.name,
@@ -250,8 +251,6 @@ def _link_model(folder: Path, model: Path) -> None:
 
 def _examples(outcome: "Outcome") -> dict[str, list[dict[str, Any]]]:
     """Return the documents at both ends and in the middle of the goodness ranking."""
-    from delt_exp.corpus.ranking import rank
-
     ranked = rank(outcome.table.ids, outcome.table.goodness)
     count, middle = min(NUM_EXAMPLES, len(ranked)), len(ranked) // 2
     first_middle = max(middle - count // 2, 0)
@@ -348,7 +347,7 @@ class Overlap:
 
     target: {documents, in_train, near_train}, None where the scorer reads no target. evaluation: dataset -> the same
     and {in_target, near_target}, for the datasets whose text is at hand. in_: equal documents; near_: others that are
-    near-duplicates (see `delt_exp.corpus.overlap`).
+    near-duplicates (see `delt_exp.dataset.near_duplicates`).
     """
 
     target: dict[str, int] | None

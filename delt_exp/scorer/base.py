@@ -8,12 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.cost import PhaseCost
+from delt_exp.model.cost import PhaseCost
 from delt_exp.quantity import Meaning
-from delt_exp.runtime import Runtime
-from delt_exp.store.store import Store
-from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.trainer.settings import TrainerSettings
+from delt_exp.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -21,16 +18,14 @@ class Pool:
     """What a scorer may look at.
 
     candidates: the documents to score. target: text the data should serve, None unless the scorer's READS_TARGET.
-    store, trainer: where and how models are trained on the way. work_dir: survives a kill, for scorers that continue.
+    work_dir: survives a kill, for scorers that continue.
     evidence_dir: what a scorer leaves here goes to the record and the page: `annotated.parquet`, `fit.parquet`,
     `fit.json`, `phases.json`.
     """
 
     candidates: TokenizedCorpus
     target: TokenizedCorpus | None
-    tokenizer: Tokenizer
-    store: Store
-    trainer: TrainerSettings
+    resources: Resources
     work_dir: Path
     evidence_dir: Path
 
@@ -52,7 +47,7 @@ class Scorer(Protocol):
     def meaning(self) -> Meaning:
         """What the number is, its unit, and which direction is better."""
 
-    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+    def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [N], finite; row i belongs to `pool.candidates.corpus.ids[i]`."""
 
 
@@ -60,5 +55,5 @@ class Scorer(Protocol):
 class Forecasting(Protocol):
     """A scorer that can tell what it will cost; the others cost next to nothing."""
 
-    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
         """Return the cost of every phase, from sizes alone."""

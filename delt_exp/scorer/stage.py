@@ -6,18 +6,14 @@ from pathlib import Path
 from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.files import write_json
-from delt_exp.runtime import Runtime
+from delt_exp.resources import Resources
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
 from delt_exp.scorer.table import ScoreTable
-from delt_exp.store.store import Store
-from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.trainer.settings import TrainerSettings
 
 
 def scores_stage(
-    store: Store, scorer: Scorer, candidates: TokenizedCorpus, target: TokenizedCorpus | None,
-    tokenizer: Tokenizer, trainer: TrainerSettings, runtime: Runtime,
-) -> ScoreTable:  # fmt: skip
+    resources: Resources, scorer: Scorer, candidates: TokenizedCorpus, target: TokenizedCorpus | None
+) -> ScoreTable:
     """Return one score for every candidate; raises DataError when the scorer gives anything but finite numbers."""
     reads_tokens = scorer.READS_TOKENS
     inputs = {
@@ -25,7 +21,7 @@ def scores_stage(
         "corpus": candidates.corpus.digest,
         "tokens": candidates.tokens.digest if reads_tokens else None,
         "target": target.tokens.digest if target is not None and scorer.READS_TARGET else None,
-        "precision": trainer.resolved_precision() if reads_tokens else None,
+        "precision": resources.trainer.resolved_precision() if reads_tokens else None,
     }
 
     def build(folder: Path) -> None:
@@ -33,11 +29,11 @@ def scores_stage(
         work.mkdir(exist_ok=True)
         evidence.mkdir(exist_ok=True)
         read_target = target if scorer.READS_TARGET else None
-        pool = Pool(candidates, read_target, tokenizer, store, trainer, work, evidence)
-        table = ScoreTable(candidates.corpus.ids, scorer.score(pool, runtime), scorer.meaning)
+        pool = Pool(candidates, read_target, resources, work, evidence)
+        table = ScoreTable(candidates.corpus.ids, scorer.score(pool), scorer.meaning)
         table.save(folder / "scores.parquet")
-        costs = scorer.forecast(pool, runtime) if isinstance(scorer, Forecasting) else []
+        costs = scorer.forecast(pool) if isinstance(scorer, Forecasting) else []
         write_json(evidence / "flops.json", sum(cost.flops for cost in costs))
         shutil.rmtree(work)
 
-    return ScoreTable.load(store.get("scores", inputs, build, resumable=True).path / "scores.parquet")
+    return ScoreTable.load(resources.store.get("scores", inputs, build, resumable=True).path / "scores.parquet")

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_number
-from delt_exp.corpus.ranking import check_table
 from delt_exp.errors import ConfigError
+from delt_exp.rows.ranking import check_table
 
 
 def threshold(

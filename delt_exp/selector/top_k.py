@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.ranking import best_rows, check_table
 from delt_exp.errors import ConfigError
+from delt_exp.rows.ranking import best_rows, check_table
 
 
 def top_k(ids: NDArray[np.uint64], scores: NDArray[np.float32], *, k: int) -> NDArray[np.intp]:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_number
-from delt_exp.corpus.ranking import best_rows, check_table, floor_share
 from delt_exp.errors import ConfigError
+from delt_exp.rows.ranking import best_rows, check_table, floor_share
 
 
 def top_r(ids: NDArray[np.uint64], scores: NDArray[np.float32], *, ratio: float) -> NDArray[np.intp]:

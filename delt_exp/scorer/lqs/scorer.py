@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_choice, check_integer
 from delt_exp.config.identity import identity
-from delt_exp.corpus.draws import random_rows, shuffled_rows
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.cost import PhaseCost
 from delt_exp.data_scorer.base import DataScorer
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import write_json, written_aside
+from delt_exp.model.cost import PhaseCost
 from delt_exp.progress import say
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
+from delt_exp.rows.draws import random_rows, shuffled_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
+from delt_exp.scorer.lqs.cost import Workload, forecast
 from delt_exp.scorer.lqs.settings import SCORES, AnnotationSettings
 from delt_exp.store.memory import PeakMemory
 
@@ -87,37 +88,36 @@ class LqsScorer:
         name, explanation = NAMES[self.score_name]
         return Meaning(f"{name} score", "none", "higher", explanation)
 
-    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+    def score(self, pool: Pool) -> NDArray[np.float32]:
         phases: dict[str, Any] = {}
         with _timed(phases, "warm start"):
-            proxy = self.proxy.prepare(pool, runtime)
+            proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
         if self.data_scorer is not None:
             self.data_scorer.check(proxy)
         rows = self._proxy_rows(pool.candidates.corpus.ids)
-        labels = self._annotate(pool, proxy, rows, runtime, phases)
+        labels = self._annotate(pool, proxy, rows, phases)
         if self.data_scorer is None:
             scores = labels.astype(np.float32)
         else:
-            scores = self._distil(self.data_scorer, pool, proxy, rows, labels, runtime, phases)
-        _add_flops(phases, self.forecast(pool, runtime))
+            scores = self._distil(self.data_scorer, pool, proxy, rows, labels, phases)
+        _add_flops(phases, self.forecast(pool))
         write_json(pool.evidence_dir / "phases.json", phases)
         return scores
 
-    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
         """Return what every phase will cost, from sizes alone; a document counts with all `context_tokens`."""
         from delt_exp.scorer.lqs.annotate import fits_whole
-        from delt_exp.scorer.lqs.cost import Workload, forecast
 
-        size = self.proxy.size(pool, self.context_tokens)
+        size, runtime = self.proxy.size(pool.resources, self.context_tokens), pool.resources.runtime
         num_candidates, settings = len(pool.candidates), self._settings(runtime)
         num_target = self.num_target or len(pool.target or [])
-        is_whole = fits_whole(self.num_steps, size.parameter_bytes, pool.trainer.devices)
+        is_whole = fits_whole(self.num_steps, size.parameter_bytes, pool.resources.trainer.devices)
         num_proxies, needs_norms = self.num_proxies or num_candidates, self.init_norm == "terminal"
         work = Workload(
             self.num_steps, self.interval, num_proxies, num_target, self.batch_documents, settings.gradient_samples,
             settings.hvp_samples, self.context_tokens, is_whole, needs_norms,
         )  # fmt: skip
-        costs = [*self.proxy.forecast(pool), *forecast(work, size)]
+        costs = [*self.proxy.forecast(pool.resources), *forecast(work, size)]
         if self.data_scorer is not None and self.num_proxies is not None:
             costs += self.data_scorer.forecast(
                 size, pool.candidates.tokens, self.num_proxies, runtime.tokens_per_pass()
@@ -125,24 +125,26 @@ class LqsScorer:
         return costs
 
     def _annotate(
-        self, pool: Pool, proxy: ProxyModel, rows: NDArray[np.intp], runtime: Runtime, phases: dict[str, Any]
+        self, pool: Pool, proxy: ProxyModel, rows: NDArray[np.intp], phases: dict[str, Any]
     ) -> NDArray[np.float64]:
         from delt_exp.scorer.lqs.documents import num_beyond
         from delt_exp.scorer.lqs.stage import annotation_stage
 
-        job = self._job(proxy, rows, runtime)
-        beyond = num_beyond(proxy.candidates, rows, self.context_tokens)
+        job = self._job(pool, proxy, rows)
+        beyond = num_beyond(job.candidates, rows, self.context_tokens)
         if beyond:
             say(f"{beyond} of {len(rows)} proxies are longer than {self.context_tokens} tokens: so many of each count")
-        trainer = pool.trainer
-        annotation, cost = annotation_stage(pool.store, self._inputs(pool), job, trainer.devices, trainer.num_nodes)
+        trainer = pool.resources.trainer
+        annotation, cost = annotation_stage(
+            pool.resources.store, self._inputs(pool), job, trainer.devices, trainer.num_nodes
+        )
         phases["annotation"] = {
             "seconds": cost["build_seconds"], "peak_bytes": cost["peak_bytes"],
             "cuda_peak_bytes": cost["cuda_peak_bytes"], "proxies": len(rows), "longer_than_context": beyond,
             "trajectory": annotation.trajectory, "target_loss": annotation.target_loss_T.tolist(),
             "train_loss": annotation.train_loss_T.tolist(),
         }  # fmt: skip
-        _write_annotated(pool.evidence_dir / "annotated.parquet", proxy.candidates.ids[rows], annotation)
+        _write_annotated(pool.evidence_dir / "annotated.parquet", job.candidates.ids[rows], annotation)
         return np.asarray(annotation.scores(self.score_name).numpy())
 
     def _inputs(self, pool: Pool) -> dict[str, Any]:
@@ -151,34 +153,39 @@ class LqsScorer:
         settings = {key: value for key, value in identity(self).items() if key not in ("score_name", "data_scorer")}
         parts = {"candidates": pool.candidates, "target": pool.target}
         digests = {name: [part.corpus.digest, part.tokens.digest] for name, part in parts.items()}
-        return {"annotator": settings, "precision": pool.trainer.resolved_precision(), **digests}
+        return {"annotator": settings, "precision": pool.resources.trainer.resolved_precision(), **digests}
 
-    def _job(self, proxy: ProxyModel, rows: NDArray[np.intp], runtime: Runtime) -> "AnnotationJob":
+    def _job(self, pool: Pool, proxy: ProxyModel, rows: NDArray[np.intp]) -> "AnnotationJob":
         from delt_exp.scorer.lqs.job import AnnotationJob
 
-        if proxy.target is None:
+        if pool.target is None:
             raise ConfigError(f"scorer={self.score_name} needs a target set; choose target_dataset=...")
-        stream = shuffled_rows(proxy.candidates.ids, self.seed, "short run of LQS")
+        runtime = pool.resources.runtime
+        candidates, target = (proxy.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
+        stream = shuffled_rows(candidates.ids, self.seed, "short run of LQS")
         batches = np.resize(stream, (self.num_steps, self.batch_documents))
-        target_rows, settings = self._target_rows(proxy.target), self._settings(runtime)
+        target_rows, settings = self._target_rows(target), self._settings(runtime)
         return AnnotationJob(
-            proxy.network, Tokens(proxy.candidates.folder), Tokens(proxy.target.folder), batches, target_rows, rows,
+            proxy.network, Tokens(candidates.folder), Tokens(target.folder), batches, target_rows, rows,
             self.context_tokens, settings, runtime.torch_device(),
         )  # fmt: skip
 
     def _distil(
         self, data_scorer: DataScorer, pool: Pool, proxy: ProxyModel, rows: NDArray[np.intp],
-        labels: NDArray[np.float64], runtime: Runtime, phases: dict[str, Any],
+        labels: NDArray[np.float64], phases: dict[str, Any],
     ) -> NDArray[np.float32]:  # fmt: skip
         from delt_exp.data_scorer.processes import run_inference
 
+        resources = pool.resources
+        tokens = proxy.tokens(pool.candidates, resources)
         folder, shards = pool.work_dir / "data_scorer", pool.work_dir / "shards"
         with _timed(phases, "data scorer"):
             if not (folder / "fit.json").exists():
-                data_scorer.fit(proxy, rows, labels, folder, runtime, pool.trainer.resolved_precision())
+                precision = resources.trainer.resolved_precision()
+                data_scorer.fit(proxy, tokens, rows, labels, folder, resources.runtime, precision)
         with _timed(phases, "inference"):
-            processes = pool.trainer.devices, pool.trainer.num_nodes
-            scores = run_inference(data_scorer, folder, proxy.candidates, runtime, shards, *processes)
+            processes = resources.trainer.devices, resources.trainer.num_nodes
+            scores = run_inference(data_scorer, folder, tokens, resources.runtime, shards, *processes)
         for name in ("fit.json", "fit.parquet"):
             shutil.copyfile(folder / name, pool.evidence_dir / name)
         return scores

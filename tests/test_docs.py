@@ -108,7 +108,7 @@ def test_documented_runs_work(command, tmp_path, monkeypatch, store):
         return
     if is_about_a_method(command):  # the runs of other pages evaluate and draw
         words.append("eval_dataset=none")
-        monkeypatch.setattr("delt_exp.report.page.write_plots", lambda folder, record: {})
+        monkeypatch.setattr("delt_exp.report.plots.write_plots", lambda folder, record: {})
     overrides = small(words)
     monkeypatch.setattr(sys, "argv", ["run.py", *words, *overrides, f"data_dir={LOCAL_DATA}", f"store.root={store}"])
     main()

@@ -60,7 +60,7 @@ class ScoreTable:
         """Read what `save` wrote; raises DataError for a Parquet file without a meaning."""
         import pyarrow.parquet as pq
 
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read()
         metadata = table.schema.metadata or {}
         if b"delt_exp.meaning" not in metadata:
             raise DataError(f"{path} is not a score table: it does not say what its numbers mean")

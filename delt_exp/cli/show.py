@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from delt_exp.model.cost import PhaseCost, total
 from delt_exp.files import read_json
+from delt_exp.model.cost import PhaseCost, total
 from delt_exp.progress import console
 
 

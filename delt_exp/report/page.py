@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from jinja2 import Template
 
@@ -86,7 +87,8 @@ def _not_reached(order: Path) -> int:
     """Return how many kept documents no training step used."""
     import pyarrow.parquet as pq
 
-    return int((pq.ParquetFile(order).read(["step"])["step"].to_numpy() < 0).sum())
+    steps = pq.ParquetFile(order).read(["step"])["step"].combine_chunks()
+    return int((np.from_dlpack(steps) < 0).sum())
 
 
 @cache

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,5 +66,9 @@ class ScoreTable:
         if b"delt_exp.meaning" not in metadata:
             raise DataError(f"{path} is not a score table: it does not say what its numbers mean")
         meaning = Meaning(**json.loads(metadata[b"delt_exp.meaning"]))
-        ids, scores = (np.from_dlpack(table[name].combine_chunks()) for name in ("id", "score"))
+        ids, scores = (_column(table, name) for name in ("id", "score"))
         return cls(ids, scores, meaning)
+
+
+def _column(table: Any, name: str) -> Any:
+    return np.from_dlpack(table[name].combine_chunks())

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from delt_exp.logger.csv import CsvLogger
+from delt_exp.logger.tensorboard import TensorBoardLogger
 from delt_exp.scorer.table import ScoreTable
 from tests.runs import FAST, arrays, command, records, write_jsonl, write_texts
 
@@ -145,9 +145,10 @@ def test_loggers_keep_a_found_run_in_the_group_that_computed_it(tmp_path, monkey
     (path,) = Path("outputs/runs").glob("*/record.json")
     path.write_text(json.dumps({**record, "group": "first"}))  # as if a study of this name had computed it
     started, finished = [], []
-    monkeypatch.setattr(CsvLogger, "start", lambda self, run: started.append(run.group))
-    monkeypatch.setattr(CsvLogger, "finish", lambda self, record: finished.append(record["group"]))
-    command(monkeypatch, "scorer=length")
+    monkeypatch.setattr(TensorBoardLogger, "start", lambda self, run: started.append(run.group))
+    monkeypatch.setattr(TensorBoardLogger, "metrics", lambda self, row: None)
+    monkeypatch.setattr(TensorBoardLogger, "finish", lambda self, record: finished.append(record["group"]))
+    command(monkeypatch, "scorer=length", "logger=tensorboard")
     assert (started, finished) == (["first"], ["first"])
     assert records()[0]["found_by"][0]["group"] is None
 

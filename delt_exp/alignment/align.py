@@ -31,7 +31,7 @@ def align(train: Iterable[str], evaluation: Iterable[str], *overrides: str) -> C
     session = open_session(cfg, {"train": _Texts(tuple(train)), "evaluation": _Texts(tuple(evaluation))})
     (train_side, evaluation_side) = ({name: text} for name, text in session.texts.items())
     (row,) = coefficients(session.alignment, train_side, evaluation_side, session.resources)
-    return Coefficient(row.value, row.low, row.high, row.without_interval)
+    return row
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,9 @@ where NAME is the option or the file's name without endings.
 import csv
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from delt_exp.alignment.align import Session, open_session, with_default
 from delt_exp.alignment.base import Coefficient
@@ -30,6 +29,10 @@ from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest, disk_errors, write_json, written_aside
 from delt_exp.runtime import quiet
 
+COLUMNS = (
+    "train", "evaluation", "value", "low", "high", "train_seconds", "evaluation_seconds", "pair_seconds",
+    "without_interval",
+)  # fmt: skip
 READERS = {".jsonl": "jsonl", ".parquet": "parquet", ".txt": "text"}
 
 
@@ -97,9 +100,7 @@ def _show_table(session: Session, folder: Path) -> str:
     place = _write(session, rows, folder, with_picture=is_square)
     meaning = session.alignment.meaning
     title = f"{meaning.name} [{meaning.unit}], training text -> evaluation text, with 95 % interval"
-    lines = [
-        f"{r.train} -> {r.evaluation}: {_show(Coefficient(r.value, r.low, r.high, r.without_interval))}" for r in rows
-    ]
+    lines = [f"{row.train} -> {row.evaluation}: {_show(row)}" for row in rows]
     return "\n".join([title, *lines, f"table, settings{' and heat map' * is_square}: {place}"])
 
 
@@ -136,7 +137,6 @@ def _show(c: Coefficient) -> str:
 
 def _write_csv(path: Path, rows: Sequence[TableRow]) -> None:
     with written_aside(path) as aside, aside.open("w", newline="") as file:
-        records: list[Mapping[str, Any]] = [asdict(row) for row in rows]
-        writer = csv.DictWriter(file, list(records[0]))
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(records)
+        writer.writerows(asdict(row) for row in rows)

@@ -60,7 +60,7 @@ def _logger_of(study: StudyRecord) -> Mapping[str, Any]:
     if not settings:
         raise ConfigError(
             f"no finished run of {study.folder} was logged to W&B; repeat the study's command with logger=wandb "
-            "(finished stages are found)"
+            "(finished stages are reused)"
         )
     return settings[-1]
 

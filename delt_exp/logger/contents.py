@@ -6,6 +6,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from delt_exp.report.cost import scoring_seconds, training_seconds
+
 HISTOGRAM_BINS = 64
 
 
@@ -35,12 +37,9 @@ def _alignment(record: Mapping[str, Any]) -> dict[str, float]:
 
 def _cost(record: Mapping[str, Any]) -> dict[str, float]:
     """Return the seconds of the computation, whenever and for whichever run it happened."""
-    costs = {stage["stage"]: stage["cost"] for stage in record["stages"]}  # the last model is the run's own
-    seconds = {"cost/training_seconds": costs["model"]["build_seconds"]}
-    used = costs["scores"].get("used")  # None: scored by an older version
-    if used is not None:
-        seconds["cost/scoring_seconds"] = sum(stage["build_seconds"] for stage in used.values())
-    return seconds
+    scoring = scoring_seconds(record)
+    known = {} if scoring is None else {"cost/scoring_seconds": scoring}
+    return {"cost/training_seconds": training_seconds(record), **known}
 
 
 def read_scores(folder: Path) -> NDArray[Any]:

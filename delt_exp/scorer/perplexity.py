@@ -1,28 +1,23 @@
 """Mean token loss of a document under a proxy language model."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.model.cost import PhaseCost, forward_cost
-from delt_exp.proxy.base import Proxy
+from delt_exp.corpus.tokens import Tokens
+from delt_exp.corpus.windows import Windowing
+from delt_exp.model.token_loss import TokenLossJudge
+from delt_exp.proxy.base import ProxyModel
 from delt_exp.quantity import Meaning
-from delt_exp.scorer.base import Pool
+from delt_exp.scorer.judged import JudgedScorer
 
 
 @dataclass(frozen=True)
-class PerplexityScorer:
+class PerplexityScorer(JudgedScorer):
     """Scores the mean cross-entropy of the text given its prompt, in nats per token; exp of it is the perplexity."""
 
     VERSION: ClassVar[int] = 1
-    READS_TOKENS: ClassVar[bool] = True
-    proxy: Proxy
-
-    @property
-    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant of the other scorers
-        return self.proxy.READS_TARGET
 
     @property
     def meaning(self) -> Meaning:
@@ -33,20 +28,11 @@ class PerplexityScorer:
             "How surprising a document is to the proxy model, token by token; exp of it is the perplexity.",
         )
 
-    def score(self, pool: Pool) -> NDArray[np.float32]:
-        from delt_exp.model.token_loss import token_loss
+    def windowing(self, context_tokens: int) -> Windowing:
+        return Windowing("text", context_tokens)
 
-        resources = pool.resources
-        proxy = self.proxy.prepare(resources, pool.candidates, pool.target)
-        tokens = proxy.tokens(pool.candidates, resources)
-        losses = token_loss(proxy.network, tokens, proxy.context_tokens, resources.runtime, "scoring")
-        return losses.mean_nats.astype(np.float32)
+    def judge(self, proxy: ProxyModel) -> TokenLossJudge:
+        return TokenLossJudge(proxy.name, proxy.revision, proxy.context_tokens)
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return the cost of the proxy and of reading every candidate once."""
-        per_pass = pool.resources.runtime.tokens_per_pass()
-        size, num_tokens = self.proxy.size(pool.resources, per_pass), int(pool.candidates.tokens.lengths.sum())
-        return [
-            *self.proxy.forecast(pool.resources),
-            forward_cost("scoring", size, len(pool.candidates), num_tokens, per_pass),
-        ]
+    def scores(self, numbers_NK: NDArray[Any], tokens: Tokens) -> NDArray[Any]:
+        return numbers_NK[:, 0] / tokens.num_predicted

@@ -1,7 +1,7 @@
 """What a training run needs, and what it leaves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from delt_exp.model.recipe import Recipe
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.plan import Plan, PlanSettings, make_plan
 from delt_exp.trainer.settings import TrainerSettings
+from delt_exp.weighter.base import Weighter
+from delt_exp.weighter.none import NoWeighter
 
 
 def plan_for(recipe: Recipe, tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings) -> Plan:
@@ -25,7 +27,8 @@ def plan_for(recipe: Recipe, tokens: Tokens, order: NDArray[np.intp], settings: 
 class TrainJob:
     """Everything a training run needs; travels to other processes as it is.
 
-    config_key: where `recipe` is configured, for messages.
+    config_key: where `recipe` is configured, for messages. goodness: [N] of all documents of the plan's
+    tokens, higher is better; None unless the weighter reads it.
     """
 
     recipe: Recipe
@@ -34,6 +37,8 @@ class TrainJob:
     trainer: TrainerSettings
     seed: int
     config_key: str = "model"
+    weighter: Weighter = field(default_factory=NoWeighter)
+    goodness: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ METRICS = {
     "sentence": (
         *PROBE,
         "probe.train_tokens=60_000",
-        "alignment.sentence.encoder=probe",
-        "alignment.sentence.context_tokens=128",
+        "encoder=proxy",
+        "encoder.context_tokens=128",
     ),
     "unigram": ("tokenizer.vocab_size=1024",),
     "ngram": ("tokenizer.vocab_size=1024",),

@@ -73,7 +73,7 @@ def test_a_wrong_word_names_the_nearest_right_one(argument, message):
         ["scorer=perplexity", "orderer=folding", "selector.ratio=0.5", "model=tiny"],
         ["-m", "scorer=random,length", "seed=0,1,2", "selector.ratio=range(0.2,1.0,0.4)"],
         ["+train_dataset@train_dataset.parts.news=news_agnews", "train_dataset=mixture"],
-        ["eval_dataset=[stdlib,local_bench]", "logger=[csv,wandb]"],
+        ["eval_dataset=[stdlib,local_bench]", "logger=[tensorboard,wandb]"],
         ["orderer=jitter", "orderer.window=8", "orderer@orderer.base=folding"],
         ["experiment=smoke"],
         ["-m", "scorer=glob(l*)"],

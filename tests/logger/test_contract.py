@@ -10,10 +10,11 @@ from hydra.utils import get_class
 
 from delt_exp.config.build import build, plain
 from delt_exp.logger.base import StudyLogger
+from delt_exp.pretrained.loading import check_models
 from tests.logger.run_folder import RECORD, ROWS, make_run, make_study
 
 CONF = Path(__file__).parents[2] / "conf"
-NAMES = sorted(path.stem for path in (CONF / "logger").glob("*.yaml"))
+NAMES = sorted(path.stem for path in (CONF / "logger").glob("*.yaml") if path.stem != "none")
 NEEDS = {"tensorboard": "tensorboard"}
 SETTINGS = {"wandb": ["logger.wandb.mode=disabled"]}
 
@@ -31,7 +32,11 @@ def logger(request):
 
 
 def test_there_are_loggers_to_check():
-    assert {"csv", "tensorboard", "wandb"} <= set(NAMES)
+    assert {"tensorboard", "wandb"} <= set(NAMES)
+
+
+def test_none_is_no_logger():
+    assert compose("none") == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,6 +83,10 @@ def test_a_logger_that_takes_studies_takes_one_twice_and_leaves_its_folder_as_it
     for _ in range(2):
         logger.log_study(study)
         assert before.items() <= contents(study.folder).items()
+
+
+def test_a_logger_that_was_not_started_can_be_looked_at_by_a_dry_run(logger):
+    assert check_models(logger, fetch=False) == []
 
 
 def test_an_abandoned_run_can_be_started_again(logger, tmp_path):

@@ -24,7 +24,7 @@ def test_equal_settings_are_one_stage_whatever_comes_after_them():
             for scorer in ("length", "random") for orderer in ("folding", "shuffle") for seed in (0, 1)]  # fmt: skip
     needs = outlook(arms, Path("nowhere"))
     # length has no seed and is scored once, random once a seed; every arm is a training of its own
-    assert {kind: (len(need.missing), need.found) for kind, need in needs.items()} == {
+    assert {kind: (len(need.missing), need.cached) for kind, need in needs.items()} == {
         "scores": (3, 0),
         "model": (8, 0),
     }
@@ -38,12 +38,12 @@ def test_what_a_finished_run_left_is_found_by_a_study_until_it_is_freed(tmp_path
     runs = Path("outputs/runs")
     arms = [configured("scorer=length", *fast, f"orderer={orderer}") for orderer in ("folding", "sorting")]
     needs = outlook(arms, runs)
-    assert [(len(need.missing), need.found) for need in needs.values()] == [(0, 1), (1, 1)]
+    assert [(len(need.missing), need.cached) for need in needs.values()] == [(0, 1), (1, 1)]
     (runs / "of_another_version").mkdir()
     (runs / "of_another_version" / "record.json").write_text('{"config": {"trainer": {"precision": "auto"}}}')
     for entry in Path("outputs/store/model").iterdir():
         entry.rename(tmp_path / entry.name)
-    assert [(len(need.missing), need.found) for need in outlook(arms, runs).values()] == [(0, 1), (2, 0)]
+    assert [(len(need.missing), need.cached) for need in outlook(arms, runs).values()] == [(0, 1), (2, 0)]
 
 
 def test_gpu_hours_are_six_operations_a_parameter_and_token():
@@ -94,8 +94,8 @@ def test_a_dry_run_of_a_study_tells_its_outlook_and_computes_nothing(tmp_path, m
     # random, length and perplexity; shuffled at three budgets, the perplexity in five orders, two placebos folded, and
     # the shorter half to nine tenths of the documents in two orders
     assert "delt_ablation-paper: 16 runs (16 arms), 0 finished before" in shown
-    assert "3 scorings to compute, 0 found; 16 trainings to compute, 0 found" in shown
-    assert "GPU-hours (scorings" in shown
+    assert "3 scoring runs to compute, 0 cached; 16 training runs to compute, 0 cached" in shown
+    assert "GPU-hours (scoring runs" in shown
     assert not Path("outputs/runs").exists()
     assert not Path("outputs/store").exists()
 

@@ -87,7 +87,7 @@ def test_a_repeated_study_computes_nothing(finished):
     # Every seed spoils the corpus anew; documents are not reordered, so that both scorers train one sequence.
     assert first.computed == {"corpus": 2, "tokenizer": 1, "tokens": 2, "scores": 4, "model": 2}
     assert (second.computed, second.stage_seconds, second.overhead) == ({}, 0, None)
-    assert second.found == first.computed
+    assert second.reused == first.computed
 
 
 def test_an_account_is_of_distinct_stages_and_of_whole_jobs(finished):

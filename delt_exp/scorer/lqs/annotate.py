@@ -61,8 +61,8 @@ def annotate_problem(
 ) -> Annotation:
     """`annotate` for anything that has gradients; theta is afterwards what it was."""
     theta_0 = problem.theta
-    is_whole = _keeps_whole(settings.trajectory, theta_0, problem.n_steps, ranks)
-    logger.info("trajectory of %d steps: %s", problem.n_steps, "kept whole" if is_whole else "checkpoints and replay")
+    is_whole = _keeps_whole(settings.trajectory, theta_0, problem.num_steps, ranks)
+    logger.info("trajectory of %d steps: %s", problem.num_steps, "kept whole" if is_whole else "checkpoints and replay")
     try:
         trajectory = Trajectory(problem, settings.lr, is_whole)
         return ReverseLoop(problem, settings, trajectory, ranks, state_dir, progress).run()
@@ -70,17 +70,17 @@ def annotate_problem(
         problem.theta = theta_0
 
 
-def _keeps_whole(choice: str, theta: Tensor, n_steps: int, ranks: Ranks) -> bool:
+def _keeps_whole(choice: str, theta: Tensor, num_steps: int, ranks: Ranks) -> bool:
     """Whether the states of a run fit the memory that is free; decided alike on all processes of a machine."""
     if choice != "auto":
         return choice == "whole"
-    fits = fits_whole(n_steps, theta.numel() * theta.element_size(), ranks.world_size)
+    fits = fits_whole(num_steps, theta.numel() * theta.element_size(), ranks.world_size)
     return all_agree(ranks, fits, theta.device)
 
 
-def fits_whole(n_steps: int, state_bytes: int, num_processes: int) -> bool:
+def fits_whole(num_steps: int, state_bytes: int, num_processes: int) -> bool:
     """Whether `auto` would keep every state of a run in the memory that is free now."""
-    return n_steps * state_bytes * num_processes <= _MEMORY_SHARE * _free_bytes()
+    return num_steps * state_bytes * num_processes <= _MEMORY_SHARE * _free_bytes()
 
 
 def _free_bytes() -> int:

@@ -134,10 +134,8 @@ class LqsScorer:
         beyond = num_beyond(job.candidates, rows, self.context_tokens)
         if beyond:
             say(f"{beyond} of {len(rows)} proxies are longer than {self.context_tokens} tokens: so many of each count")
-        trainer = pool.resources.trainer
-        annotation, cost = annotation_stage(
-            pool.resources.store, self._inputs(pool), job, trainer.devices, trainer.num_nodes
-        )
+        resources = pool.resources
+        annotation, cost = annotation_stage(resources.store, self._inputs(pool), job, resources.trainer)
         phases["annotation"] = {
             "seconds": cost["build_seconds"], "peak_bytes": cost["peak_bytes"],
             "cuda_peak_bytes": cost["cuda_peak_bytes"], "proxies": len(rows), "longer_than_context": beyond,
@@ -166,7 +164,7 @@ class LqsScorer:
         batches = np.resize(stream, (self.num_steps, self.batch_documents))
         target_rows, settings = self._target_rows(target), self._settings(runtime)
         return AnnotationJob(
-            proxy.network, Tokens(candidates.folder), Tokens(target.folder), batches, target_rows, rows,
+            proxy, Tokens(candidates.folder), Tokens(target.folder), batches, target_rows, rows,
             self.context_tokens, settings, runtime.torch_device(),
         )  # fmt: skip
 
@@ -174,8 +172,6 @@ class LqsScorer:
         self, data_scorer: DataScorer, pool: Pool, proxy: ProxyModel, rows: NDArray[np.intp],
         labels: NDArray[np.float64], phases: dict[str, Any],
     ) -> NDArray[np.float32]:  # fmt: skip
-        from delt_exp.data_scorer.processes import run_inference
-
         resources = pool.resources
         tokens = proxy.tokens(pool.candidates, resources)
         folder, shards = pool.work_dir / "data_scorer", pool.work_dir / "shards"
@@ -184,8 +180,7 @@ class LqsScorer:
                 precision = resources.trainer.resolved_precision()
                 data_scorer.fit(proxy, tokens, rows, labels, folder, resources.runtime, precision)
         with _timed(phases, "inference"):
-            processes = resources.trainer.devices, resources.trainer.num_nodes
-            scores = run_inference(data_scorer, folder, tokens, resources.runtime, shards, *processes)
+            scores = data_scorer.load(folder).predict(resources, tokens, shards)
         for name in ("fit.json", "fit.parquet"):
             shutil.copyfile(folder / name, pool.evidence_dir / name)
         return scores

@@ -36,7 +36,8 @@ from delt_exp.gradients.flat import flatten, trainable_parameters
 from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.mapped import AdamStep
 from delt_exp.gradients.projection import Projection
-from delt_exp.model.objective import Batch, CrossEntropy
+from delt_exp.model.batch import Batch
+from delt_exp.model.objective import CrossEntropy
 
 NUM_FEATURES = 8192
 NUM_TARGETS = 9

@@ -20,8 +20,8 @@ from benchmarks.table import Row, alternate, median_ratio, spread
 from delt_exp.config.build import build
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.dataset.base import Document
-from delt_exp.distributed import shards
-from delt_exp.distributed.map_documents import map_documents
+from delt_exp.mapping import shards
+from delt_exp.mapping.map_documents import map_documents
 from delt_exp.model.token_loss import TokenLossJudge
 from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.resources import Resources

@@ -35,11 +35,10 @@ from delt_exp.scorer.base import Scorer
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
-from delt_exp.trainer.job import TrainJob, plan_for
+from delt_exp.trainer.job import TrainJob, Weighter, plan_for
 from delt_exp.trainer.plan import Plan, PlanSettings
 from delt_exp.trainer.settings import TrainerSettings
 from delt_exp.trainer.train import OnMetrics, training_stage
-from delt_exp.weighter.base import Weighter
 
 Choice = Callable[[NDArray[np.uint64], NDArray[np.float32]], NDArray[np.intp]]
 

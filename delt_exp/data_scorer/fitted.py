@@ -18,9 +18,9 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import WindowBatch, Windowing
 from delt_exp.data_scorer.averages import average_over_positions, judgement_of
 from delt_exp.data_scorer.regressor import Regressor
-from delt_exp.distributed.map_documents import map_documents
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest, file_sha256, read_json, written_aside
+from delt_exp.mapping.map_documents import map_documents
 from delt_exp.pretrained.loading import load_base_model
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime

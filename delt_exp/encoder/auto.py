@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from delt_exp.distributed.judge import TextJudge
 from delt_exp.encoder.minilm import MiniLmEncoder, packaged_folder
 from delt_exp.encoder.proxy import ProxyEncoder
+from delt_exp.mapping.judge import TextJudge
 from delt_exp.pretrained.loading import check_models
 from delt_exp.proxy.base import Proxy
 from delt_exp.resources import Resources

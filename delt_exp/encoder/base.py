@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Protocol
 
-from delt_exp.distributed.judge import TextJudge
+from delt_exp.mapping.judge import TextJudge
 from delt_exp.resources import Resources
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.distributed.judge import TextBatch
+from delt_exp.mapping.judge import TextBatch
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for
 

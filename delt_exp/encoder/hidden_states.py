@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.distributed.judge import TextBatch
 from delt_exp.errors import ConfigError
+from delt_exp.mapping.judge import TextBatch
 from delt_exp.pretrained.limits import position_limit
 from delt_exp.pretrained.loading import check_ids, load_base_model, load_causal_lm, load_pretrained
 from delt_exp.tokenizer.base import Tokenizer

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
 from delt_exp.corpus.corpus import Corpus
-from delt_exp.distributed.map_documents import map_texts
 from delt_exp.encoder.base import Encoder
 from delt_exp.files import digest
+from delt_exp.mapping.map_documents import map_texts
 from delt_exp.resources import Resources
 
 FILE = "embeddings.npy"

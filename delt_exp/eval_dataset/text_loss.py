@@ -13,11 +13,11 @@ from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
-from delt_exp.distributed.map_documents import map_documents
 from delt_exp.errors import DataError, DivergedError
 from delt_exp.eval_dataset.base import Measure
 from delt_exp.eval_dataset.evaluation import write_columns, write_measures
 from delt_exp.files import read_json
+from delt_exp.mapping.map_documents import map_documents
 from delt_exp.model.token_loss import TokenLossJudge
 from delt_exp.resources import Resources
 from delt_exp.store.store import Store

@@ -18,7 +18,8 @@ from delt_exp.gradients.mapped import Transform
 from delt_exp.gradients.projection import Hashing, Projection
 from delt_exp.gradients.sketch import SketchSum
 from delt_exp.gradients.uses import FactoredUse, LookupUse, MatrixUse, Use, chunks
-from delt_exp.model.objective import Batch, Objective
+from delt_exp.model.batch import Batch
+from delt_exp.model.objective import Objective
 
 # In multiply-adds of the product that builds G (measured, CPU, float32): the two transforms of a token and the product
 # of their spectra, per K log2 K; and scattering one element of G, its index included.

@@ -20,13 +20,15 @@ from delt_exp.corpus.tokens import IGNORED
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.elementwise import expanding_elementwise
 from delt_exp.gradients.flat import trainable_parameters
-from delt_exp.gradients.loss import evaluating, sample_losses
+from delt_exp.gradients.loss import sample_losses
 from delt_exp.gradients.mapped import Mapped, Transform
 from delt_exp.gradients.reduction import BuiltCollector, Reduction
 from delt_exp.gradients.reference import sample_gradients
 from delt_exp.gradients.tape import Tape
 from delt_exp.gradients.terms import Terms
-from delt_exp.model.objective import Batch, Objective
+from delt_exp.model.batch import Batch
+from delt_exp.model.next_token import evaluating
+from delt_exp.model.objective import Objective
 
 C = TypeVar("C", bound=BuiltCollector)
 Parameters = dict[str, nn.Parameter]

@@ -3,8 +3,6 @@
 Shapes: B samples, N positions of all samples, V vocabulary.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,7 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.gradients.flat import trainable_parameters
-from delt_exp.model.objective import Batch, Objective
+from delt_exp.model.batch import Batch
+from delt_exp.model.objective import Objective
 
 
 def sample_losses(
@@ -37,18 +36,6 @@ def autocasting(device: torch.device, dtype: torch.dtype | None) -> torch.autoca
     Casts are not cached: two uses of a weight would share one graph node, which hides uses from the kernel.
     """
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None, cache_enabled=False)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off inside; every module's training flag is as before afterwards."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 class _ShortCrossEntropy(TorchFunctionMode):

@@ -16,8 +16,10 @@ from torch.overrides import TorchFunctionMode
 
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.flat import accumulating_into, trainable_parameters, unflatten
-from delt_exp.gradients.loss import autocasting, evaluating, sample_losses
-from delt_exp.model.objective import Batch, Objective
+from delt_exp.gradients.loss import autocasting, sample_losses
+from delt_exp.model.batch import Batch
+from delt_exp.model.next_token import evaluating
+from delt_exp.model.objective import Objective
 
 _TWICE_DIFFERENTIABLE_ATTENTION = ("eager", "sdpa", None)
 # Options that make the output depend on the weight in another way, or hide rows of it from the gradient.

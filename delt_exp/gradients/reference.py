@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.gradients.flat import flatten, trainable_parameters
-from delt_exp.gradients.loss import evaluating
-from delt_exp.model.objective import Batch
+from delt_exp.model.batch import Batch
+from delt_exp.model.next_token import evaluating
 
 LossOf = Callable[[Batch], Tensor]
 """The loss of a batch of one sample."""

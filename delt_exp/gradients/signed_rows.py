@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from delt_exp.errors import ConfigError
-from delt_exp.model.objective import Batch, Objective
+from delt_exp.model.batch import Batch
+from delt_exp.model.objective import Objective
 
 ROW_WEIGHTS = "row_weights"
 

@@ -5,8 +5,7 @@ from typing import Any
 import torch
 
 from delt_exp.errors import ConfigError
-from delt_exp.gradients.loss import evaluating
-from delt_exp.model.next_token import next_token_logits
+from delt_exp.model.next_token import evaluating, next_token_logits
 from delt_exp.rows.draws import generator
 
 NUM_TOKENS = 8  # of each of two documents

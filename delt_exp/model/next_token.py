@@ -3,6 +3,8 @@
 B samples of a batch, T positions, V vocabulary.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from delt_exp.corpus.tokens import IGNORED
-from delt_exp.model.objective import Batch
+from delt_exp.model.batch import Batch
 
 NETWORK_INPUTS = ("input_ids", "attention_mask", "position_ids")
 
@@ -40,3 +42,15 @@ class NextTokenLosses(nn.Module):
 
 
 next_token_losses = NextTokenLosses()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Dropout off inside; every module's training flag is as before afterwards."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

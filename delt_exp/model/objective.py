@@ -3,19 +3,14 @@
 B samples of a batch, T positions.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from delt_exp.corpus.tokens import IGNORED
+from delt_exp.model.batch import Batch
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Batch = Mapping[str, "Tensor"]
-"""`input_ids` [B, T]; `labels` [B, T], where labels[:, t] is the token to predict at position t and IGNORED leaves the
-position out (already shifted, unlike the `labels` argument of transformers). Optional: `position_ids` [B, T], which
-begin again at 0 where a document begins that sees nothing before it, and `attention_mask` [B, T]."""
 
 
 class Objective(Protocol):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
-from delt_exp.distributed.judge import Judge
-from delt_exp.distributed.map_documents import map_documents
+from delt_exp.mapping.judge import Judge
+from delt_exp.mapping.map_documents import map_documents
 from delt_exp.model.cost import FORWARD, PhaseCost
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.scorer.base import Pool

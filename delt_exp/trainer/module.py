@@ -14,8 +14,8 @@ from delt_exp.distributed.ranks import ProcessGroup, SingleProcess
 from delt_exp.model.optimizer import clip_gradients
 from delt_exp.model.schedule import scheduler
 from delt_exp.rows.draws import seed_for
-from delt_exp.trainer.job import TrainJob
-from delt_exp.weighter.base import Weights
+from delt_exp.trainer.job import TrainJob, Weights
+from delt_exp.trainer.weights import EqualWeights
 
 
 class LMModule(pl.LightningModule):
@@ -41,7 +41,10 @@ class LMModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         ranks = ProcessGroup() if self.trainer.world_size > 1 else SingleProcess()
-        self.weights = self.job.weighter.open(self.network, self.job, ranks)
+        weighter = self.job.weighter
+        self.weights = (
+            EqualWeights(self.job.plan.num_items) if weighter is None else weighter.open(self.network, self.job, ranks)
+        )
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Each micro-batch seeds itself, so that dropout is the same after a resume.

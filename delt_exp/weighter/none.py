@@ -1,19 +1,12 @@
 """Every sequence counts alike."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from delt_exp.distributed.ranks import Ranks
-    from delt_exp.model.objective import Batch
-    from delt_exp.trainer.job import TrainJob
-    from delt_exp.trainer.plan import PlanSettings
+from delt_exp.distributed.ranks import Ranks
+from delt_exp.trainer.job import TrainJob
+from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.weights import EqualWeights
 
 
 @dataclass(frozen=True)
@@ -23,36 +16,8 @@ class NoWeighter:
     VERSION: ClassVar[int] = 1
     reads_scores: ClassVar[bool] = False
 
-    def check(self, settings: "PlanSettings") -> None:
+    def check(self, settings: PlanSettings) -> None:
         """Accept all."""
 
-    def open(self, network: Any, job: "TrainJob", ranks: "Ranks") -> "EqualWeights":
+    def open(self, network: Any, job: TrainJob, ranks: Ranks) -> EqualWeights:
         return EqualWeights(job.plan.num_items)
-
-
-class FixedWeights:
-    """Has nothing to learn and nothing to remember."""
-
-    def after_step(self, step: int) -> None:
-        """Stay."""
-
-    def state_dict(self) -> Mapping[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing is there."""
-
-
-class EqualWeights(FixedWeights):
-    """1 everywhere."""
-
-    def __init__(self, num_items: int) -> None:
-        self.num_items = num_items
-
-    def __call__(self, batch: "Batch", losses_B: "Tensor") -> "Tensor":
-        import torch
-
-        return torch.ones_like(losses_B)
-
-    def planned(self) -> NDArray[np.float64]:
-        return np.ones(self.num_items)

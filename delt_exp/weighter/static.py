@@ -7,16 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_number
+from delt_exp.distributed.ranks import Ranks
 from delt_exp.errors import ConfigError
-from delt_exp.weighter.none import FixedWeights
+from delt_exp.model.batch import Batch
+from delt_exp.trainer.job import TrainJob
+from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.weights import FixedWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from delt_exp.distributed.ranks import Ranks
-    from delt_exp.model.objective import Batch
-    from delt_exp.trainer.job import TrainJob
-    from delt_exp.trainer.plan import PlanSettings
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,14 @@ class StaticWeighter:
     def __post_init__(self) -> None:
         check_number("weighter.temperature", self.temperature, "(0, inf)")
 
-    def check(self, settings: "PlanSettings") -> None:
+    def check(self, settings: PlanSettings) -> None:
         if settings.layout != "padded":
             raise ConfigError(
                 f"training.layout is {settings.layout}: a sequence holds several documents, but has one weight; use "
                 "training.layout=padded with weighter=static"
             )
 
-    def open(self, network: Any, job: "TrainJob", ranks: "Ranks") -> "ItemWeights":
+    def open(self, network: Any, job: TrainJob, ranks: Ranks) -> "ItemWeights":
         assert job.goodness is not None
         plan, goodness = job.plan, job.goodness.astype(np.float64)
         rows_I = plan.order[plan.document_of(np.arange(plan.num_items))]
@@ -68,7 +67,7 @@ class ItemWeights(FixedWeights):
 
         self.weights_I = torch.from_numpy(weights_I)
 
-    def __call__(self, batch: "Batch", losses_B: "Tensor") -> "Tensor":
+    def __call__(self, batch: Batch, losses_B: "Tensor") -> "Tensor":
         self.weights_I = self.weights_I.to(losses_B.device)
         return self.weights_I[batch["index"]]
 

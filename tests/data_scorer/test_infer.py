@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
 from delt_exp.data_scorer.regressor import Regressor
-from delt_exp.distributed import shards
-from delt_exp.distributed.shards import Shards
 from delt_exp.errors import ConfigError, StoreError
+from delt_exp.mapping import shards
+from delt_exp.mapping.shards import Shards
 from delt_exp.runtime import Runtime
 from tests.data_scorer.tiny import letters, make_proxy, predict
 from tests.helpers import RUNTIME, TRAINER, new_folder

@@ -14,7 +14,7 @@ from delt_exp.corpus.tokens import IGNORED
 from delt_exp.corpus.windows import WindowBatch, Windowing
 from delt_exp.distributed import job as job_module
 from delt_exp.distributed.job import run_job
-from delt_exp.distributed.judge import TextBatch
+from delt_exp.mapping.judge import TextBatch
 
 
 @dataclass(frozen=True)

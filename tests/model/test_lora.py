@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from delt_exp.distributed.processes import run_in_processes
+from delt_exp.distributed.processes import launch
 from delt_exp.errors import ConfigError
 from delt_exp.files import read_json
 from delt_exp.model.fresh import FreshNetwork
@@ -87,7 +87,7 @@ def test_several_processes_train_the_adapters_of_one(pool, tmp_path):
     folders = {strategy: new_folder(tmp_path) for strategy in ("ddp", "fsdp")}
     settings = {"recipe": lora_recipe(dropout=0.0), "devices": 2, "micro_batch_items": 2}
     jobs = [(job_of(pool, strategy=strategy, **settings), folder, None) for strategy, folder in folders.items()]
-    run_in_processes(train_ranks, (jobs,), 2, 1, tmp_path)
+    launch(train_ranks, (jobs,), 2)
     for folder in folders.values():
         assert read_json(folder / "result.json")["order_mismatch"] == ""
         for name in ("model.safetensors", "adapter/adapter_model.safetensors"):

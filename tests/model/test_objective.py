@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from delt_exp.distributed.ranks import SingleProcess
 from delt_exp.gradients.kernel import per_sample_norms
 from delt_exp.gradients.loss import sample_losses
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.trainer.module import LMModule
+from delt_exp.trainer.weights import EqualWeights
 from tests.helpers import make_pool, tiny_recipe, words
 from tests.trainer.test_train import job_of
 
@@ -73,7 +73,7 @@ def test_another_objective_is_what_training_and_per_sample_gradients_use(tmp_pat
     def norms_and_step(objective):
         job = job_of(pool, recipe=tiny_recipe(objective=objective, batch_items=1))
         module = LMModule(network, job)
-        module.weights = job.weighter.open(network, job, SingleProcess())
+        module.weights = EqualWeights(job.plan.num_items)
         monkeypatch.setattr(LMModule, "trainer", SimpleNamespace(world_size=1, accumulate_grad_batches=1))
         norms_B = per_sample_norms(network, {"input_ids": ids, "labels": ids + 1}, objective)
         return torch.cat([norms_B, module.training_step(batch, 0).detach()[None]])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from delt_exp.distributed.processes import run_in_processes
+from delt_exp.distributed.processes import launch
 from delt_exp.errors import ConfigError
 from delt_exp.files import read_json
 from delt_exp.model.optimizer import SGD
@@ -134,7 +134,7 @@ def test_several_processes_keep_whole_states_also_of_shards(pool, tmp_path):
     folders = {strategy: new_folder(tmp_path) for strategy in ("ddp", "fsdp")}
     settings = {"devices": 2, "micro_batch_items": 2}
     jobs = [(job_of(pool, strategy=strategy, **settings), folder) for strategy, folder in folders.items()]
-    run_in_processes(keeping_ranks, (jobs,), 2, 1, tmp_path)
+    launch(keeping_ranks, (jobs,), 2)
     for folder in folders.values():
         for name in ("model.safetensors", "moments.safetensors"):
             expected, found = load_file(single.folder / name), load_file(folder / "states" / "step-3" / name)

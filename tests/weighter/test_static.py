@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from delt_exp.distributed.processes import run_in_processes
+from delt_exp.distributed.processes import launch
 from delt_exp.distributed.ranks import SingleProcess
 from delt_exp.errors import ConfigError
 from delt_exp.files import read_json
@@ -117,7 +117,7 @@ def test_a_resumed_run_has_the_same_bits(pool, tmp_path, monkeypatch):
 def test_two_processes_weigh_as_one(pool, tmp_path):
     folder = new_folder(tmp_path)
     jobs = [(weighted_job(pool, strategy="ddp", devices=2, micro_batch_items=2), folder, None)]
-    run_in_processes(train_ranks, (jobs,), 2, 1, tmp_path)
+    launch(train_ranks, (jobs,), 2)
     assert read_json(folder / "result.json")["order_mismatch"] == ""
     for name, value in weights(trained(tmp_path, weighted_job(pool))).items():
         torch.testing.assert_close(weights(folder)[name], value, rtol=1e-3, atol=1e-4)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import WindowBatch, buckets, sum_over_windows, windows_of
-from delt_exp.distributed.judge import Judge, Numbers, TextBatch, TextJudge
 from delt_exp.files import digest
+from delt_exp.mapping.judge import Judge, Numbers, TextBatch, TextJudge
 
 Advance = Callable[[int, int], None]
 """Told for every batch how many documents it begins, and how many tokens (of texts: at most) it reads."""

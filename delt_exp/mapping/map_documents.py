@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.distributed.items import Advance, Items, JudgementError, TextItems, WindowItems
-from delt_exp.distributed.judge import Judge, Numbers, TextJudge
-from delt_exp.distributed.shards import Shards, cut
-from delt_exp.distributed.workers import end_with_caller, is_worker, local_device, run_workers, share_threads
 from delt_exp.errors import DeltError
+from delt_exp.mapping.items import Advance, Items, JudgementError, TextItems, WindowItems
+from delt_exp.mapping.judge import Judge, Numbers, TextJudge
+from delt_exp.mapping.shards import Shards, cut
+from delt_exp.mapping.workers import end_with_caller, is_worker, local_device, run_workers, share_threads
 from delt_exp.progress import Task, say, track
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime

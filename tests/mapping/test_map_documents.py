@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 
 from delt_exp.dataset.base import Document
 from delt_exp.distributed import job as job_module
-from delt_exp.distributed import map_documents as map_module
-from delt_exp.distributed import shards as shards_module
-from delt_exp.distributed import workers
-from delt_exp.distributed.items import WindowItems
 from delt_exp.distributed.job import write_job
-from delt_exp.distributed.map_documents import map_documents, map_texts
-from delt_exp.distributed.shards import Shards, cut
 from delt_exp.errors import DeltError, StoreError
+from delt_exp.mapping import map_documents as map_module
+from delt_exp.mapping import shards as shards_module
+from delt_exp.mapping import workers
+from delt_exp.mapping.items import WindowItems
+from delt_exp.mapping.map_documents import map_documents, map_texts
+from delt_exp.mapping.shards import Shards, cut
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
@@ -223,9 +223,11 @@ import sys
 from pathlib import Path
 import numpy as np
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.distributed import job, shards, workers
+from delt_exp.distributed import job
+from delt_exp.mapping import shards
+from delt_exp.mapping import workers
 from tests.distributed.judges import Counting
-from tests.distributed.test_map_documents import counted
+from tests.mapping.test_map_documents import counted
 if __name__ == "__main__":
     shards.SHARD_SIZE, workers.WORKER = 16, "tests.distributed.judges"
     job.PACKAGES = ("delt_exp.", "tests.")

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-from hydra._internal.hydra import Hydra
 from hypothesis import settings
 
 settings.register_profile("delt", database=None, deadline=None)
@@ -39,20 +38,6 @@ def _coarse_pictures(request, monkeypatch):
 def _what_is_loaded_stays():
     """Spare the garbage collector a million objects of imported packages, which it would look at again and again."""
     gc.freeze()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _mode_of_the_command_line():
-    """Spare commands one of three compositions: Hydra's to look for `hydra.mode`, which here only a study sets."""
-    original = Hydra.get_mode
-
-    def get_mode(self, config_name, overrides):
-        is_a_study = any(text.startswith("study=") for text in overrides)
-        return original(self, config_name, overrides) if is_a_study else None
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Hydra, "get_mode", get_mode)
-        yield
 
 
 def pytest_collection_modifyitems(items):

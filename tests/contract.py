@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from delt_exp.cli.help import group_names, options
 from delt_exp.config.build import CONF
-from delt_exp.config.run_name import register_resolvers
+from delt_exp.config.compose import composed
 
 # Groups of data, sizes and places; every other one is a group of methods.
 NO_METHODS = {
@@ -40,9 +39,7 @@ def configured(group: str, option: str, folder: Path, *overrides: str) -> DictCo
     file of its module: tests/scorer/test_kenlm.py for delt_exp/scorer/kenlm.py.
     """
     given = [*own(group, option, "contract_overrides", lambda folder: [])(folder), *overrides]
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", [f"{group}={option}", f"data_dir={DATA}", *given])
+    config = composed(CONF, [f"{group}={option}", f"data_dir={DATA}", *given])
     if "${data_dir}" in OmegaConf.to_yaml(config[group]) and not DATA.is_dir():
         pytest.skip(f"the local data folder {DATA} is not there")
     shrink(config, {text.partition("=")[0] for text in given})

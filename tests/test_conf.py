@@ -6,12 +6,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from delt_exp.cli.help import description, group_names, options
 from delt_exp.config.build import CONF
-from delt_exp.config.run_name import register_resolvers
+from delt_exp.config.compose import composed
 from tests.contract import file_of_tests, methods, settings_of, target
 
 OPTIONS = {group: options(CONF, group) for group in group_names(CONF)}
@@ -22,23 +21,16 @@ CHOSEN = {key for entry in DEFAULTS if isinstance(entry, DictConfig) for key in 
 SPECIAL = {"_target_", "_partial_"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def hydra():
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
-
-
 def composed_with(group, option):
     """Return a configuration with this option; one composition has an option of every group, for speed."""
-    return compose("config", [f"{group}={option}"]) if group in ALONE else together(OPTIONS[group].index(option))
+    return composed(CONF, [f"{group}={option}"]) if group in ALONE else together(OPTIONS[group].index(option))
 
 
 @cache
 def together(number):
     chosen = {group: names[number % len(names)] for group, names in OPTIONS.items() if group not in ALONE}
     parts = {group for group in chosen if group not in CHOSEN and "/" not in group}
-    return compose("config", [f"{'+' * (group in parts)}{group}={name}" for group, name in chosen.items()])
+    return composed(CONF, [f"{'+' * (group in parts)}{group}={name}" for group, name in chosen.items()])
 
 
 def targets(node):
@@ -84,7 +76,7 @@ def test_every_method_has_a_test_file_named_like_its_module(group, option):
     ],
 )
 def test_every_data_scorer_can_be_chosen_for_every_scorer_that_has_one(option, scorer, place):
-    config = compose("config", [*scorer, f"data_scorer@{place}.data_scorer={option}", f"{place}.data_scorer.seed=7"])
+    config = composed(CONF, [*scorer, f"data_scorer@{place}.data_scorer={option}", f"{place}.data_scorer.seed=7"])
     chosen = OmegaConf.select(config, f"{place}.data_scorer")
     assert chosen["_target_"] == target("data_scorer", option)
     assert set(chosen) == set(settings_of("data_scorer", option)) - {"defaults"}

@@ -7,13 +7,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from delt_exp.cli.check import check_command
 from delt_exp.cli.main import at_scale, main
 from delt_exp.config.build import CONF, construct
-from delt_exp.config.run_name import register_resolvers
+from delt_exp.config.compose import composed
 from delt_exp.trainer.plan import PlanSettings
 from tests.helpers import words as random_words
 from tests.runs import write_jsonl
@@ -107,7 +106,7 @@ def test_documented_runs_work(command, tmp_path, monkeypatch, store):
     if "--help" in words or "--cfg" in words or NEEDS_MORE.search(command):
         words = at_scale([word for word in words if word not in ("--help", "--cfg", "job")])
         check_command(CONF, words)
-        construct(PlanSettings, composed(tuple(words)).training, "training")
+        construct(PlanSettings, configuration(tuple(words)).training, "training")
         return
     if is_about_a_method(command):  # the contract tests run every method; here its command is rehearsed
         words.append("dry_run=true")
@@ -125,15 +124,13 @@ def is_about_a_method(command):
 
 
 @cache
-def composed(words):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(words))
+def configuration(words):
+    return composed(CONF, words)
 
 
 def small(words):
     """Return overrides that make a run small, where its command does not say otherwise."""
-    config = composed(tuple(word for word in words if re.split("[=@.]", word)[0] in READ_BY_SMALL))
+    config = configuration(tuple(word for word in words if re.split("[=@.]", word)[0] in READ_BY_SMALL))
     if "${data_dir}" in OmegaConf.to_yaml(config) and not LOCAL_DATA.exists():
         pytest.skip("needs the local data folder")
     limits = SMALL | (SMALL_PROBE if any("probe" in node for node in config.alignment.values()) else {})
@@ -180,7 +177,5 @@ def test_the_study_that_the_page_writes_composes(tmp_path):
     ((_, block),) = ((page, block) for page, block in blocks("yaml") if "# @package _global_" in block)
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "mine.yaml").write_text(block)
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", ["study=mine", f"hydra.searchpath=[file://{tmp_path}]"])
+    config = composed(CONF, ["study=mine", f"hydra.searchpath=[file://{tmp_path}]"])
     assert len(build(config.study, "study").jobs()) == 2 * 2 * 5

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict
 
@@ -163,7 +164,10 @@ def all_composed(cfg: DictConfig, loader: ConfigLoader, commands: Sequence[Seque
     """
     with track("composing", len(commands), "runs") as task:
         for command in commands:
-            composed = _composed(cfg, loader, command)
+            try:
+                composed = _composed(cfg, loader, command)
+            except HydraException as error:
+                raise ConfigError(f"{' '.join(command)}: {str(error).strip().splitlines()[0]}") from error
             for key in composed:
                 if key not in ("hydra", "study"):
                     check_keys(plain(composed[key]), str(key))

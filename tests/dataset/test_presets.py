@@ -1,6 +1,7 @@
 """Meets every YAML of conf/train_dataset and conf/target_dataset."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,15 @@ PRESETS = [
 NEEDS_PARTS = {"mixture", "interleave"}
 
 
-@pytest.fixture
-def node(tmp_path):
-    """Compose one option of a group on a throw-away top level."""
-    (tmp_path / "config.yaml").write_text("defaults: [_self_]\ndata_dir: ???\nseed: 0\n")
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    """Compose one option of a group on a throw-away top level, each once for all tests."""
+    folder = tmp_path_factory.mktemp("conf")
+    (folder / "config.yaml").write_text("defaults: [_self_]\ndata_dir: ???\nseed: 0\n")
 
+    @cache
     def compose_node(group, name, *overrides):
-        with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        with initialize_config_dir(str(folder), version_base="1.3"):
             paths = (f"hydra.searchpath=[file://{ROOT / 'conf'}]", f"data_dir={DATA}")
             return compose("config", overrides=[*paths, f"+{group}={name}", *overrides])[group]
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from delt_exp.cli.help import help_text
 from delt_exp.cli.reporting import fail, reporting
 from delt_exp.config.build import CONF
 from delt_exp.errors import ConfigError, DeltError
@@ -46,8 +47,6 @@ def _main() -> None:
     with reporting():
         arguments = at_scale([at_home(text) for text in sys.argv[1:]])
         if {"--help", "-h"} & set(arguments):
-            from delt_exp.cli.help import help_text
-
             print(help_text(CONF))
             return
         from delt_exp.cli.check import check_command

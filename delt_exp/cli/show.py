@@ -18,21 +18,21 @@ def show_run(folder: Path) -> None:
     stages, latest = record["stages"], (record["found_by"] or [record])[-1]
     reused = len(stages) - len(latest["computed"]) if record["found_by"] else sum(stage["cached"] for stage in stages)
     verdict = "verified" if record["order_verified"] else "NOT VERIFIED"
-    console.print(f"{len(stages)} stages, {reused} of them found; order {verdict}; {latest['seconds']:.0f} s")
+    console.print(f"{len(stages)} stages, {reused} of them cached; order {verdict}; {latest['seconds']:.0f} s")
     console.print(f"report: {folder / 'report.html'}", markup=False)
 
 
 def show_costs(costs: list[PhaseCost]) -> None:
     """Print what each phase will cost."""
 
-    table = Table("phase", title="What this would cost, if nothing of it is in the store", title_justify="left")
+    table = Table("phase", title="Estimated cost with an empty cache", title_justify="left")
     for name in ("passes", "FLOPs", "memory"):
         table.add_column(name, justify="right")
     for cost in [*costs, total(costs)]:
         table.add_row(cost.phase, f"{cost.passes:,}", f"{cost.flops:.2g}", f"{cost.peak_bytes / 1e9:.2f} GB")
     console.print(table)
-    console.print("estimated from sizes; memory without that of Python and its libraries, about 0.5 GB a process;")
-    console.print("what a selector keeps is counted with stand-in scores")
+    console.print("Add about 0.5 GB of memory per process for Python and its libraries.")
+    console.print("Selected documents are estimated with placeholder scores.")
 
 
 def _results_table(record: dict[str, Any]) -> Table:

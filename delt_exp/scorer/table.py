@@ -1,4 +1,4 @@
-"""Scores on disk and in memory: one number a document, with its meaning, unit and direction."""
+"""Scores on disk and in memory: one number per document, with its meaning, unit and direction."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -27,7 +27,9 @@ class ScoreTable:
 
     def __post_init__(self) -> None:
         if self.ids.shape != self.scores.shape or self.ids.ndim != 1:
-            raise DataError(f"score table: {self.scores.shape} scores for {self.ids.shape} ids; one number a document")
+            raise DataError(
+                f"score table: {self.scores.shape} scores for {self.ids.shape} ids; one number per document"
+            )
         bad = np.flatnonzero(~np.isfinite(self.scores))
         if len(bad):
             raise DataError(

@@ -216,7 +216,7 @@ def _announce(plan: Plan) -> None:
     if forecast is not None:
         hours = gpu_hours(needs, forecast)
         each = ", ".join(f"{WORDS[kind]} {value:,.0f}" for kind, value in hours.items())
-        pace = f"at {forecast.gpu_tflops:g} TFLOP/s a GPU"
+        pace = f"at {forecast.gpu_tflops:g} TFLOP/s per GPU"
         say(f"forecast: {sum(hours.values()):,.0f} GPU-hours ({each}) {pace}, without evaluation")
 
 

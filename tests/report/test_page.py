@@ -178,7 +178,7 @@ def test_documents_beyond_the_token_budget_are_counted(run_folder):
     steps = order["step"].to_pylist()
     pq.write_table(order.set_column(4, "step", [[*steps[:23], *[-1] * 7]]), folder / "order.parquet")
     text = page(folder).text
-    assert "7 of 30 kept documents lie beyond the token budget" in text
+    assert "7 of 30 kept documents were not trained because the token budget" in text
     assert "selected, but beyond the token budget −7 documents trained 23" in text
 
 

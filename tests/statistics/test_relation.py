@@ -132,7 +132,7 @@ def test_what_the_covariate_explains_is_not_claimed_for_x():
     noisy = points.x_N + random.normal(0, 0.03, 49)
     relation = relate(replace(points, x_N=noisy, covariate_N=points.x_N), **OPTIONS)
     assert relation.line.r.value < -0.7
-    assert "it is not shown beyond the covariate" in relation.sentence
+    assert "it adds nothing measurable to the covariate" in relation.sentence
 
 
 def test_a_planted_relation_is_found_without_caveats():

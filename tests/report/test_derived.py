@@ -1,6 +1,8 @@
 """The files of a run folder are left as they are only where the run would write the same again."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,15 @@ def test_a_run_that_finds_everything_draws_nothing_and_repairs_what_is_gone(tmp_
     command(monkeypatch, "scorer=length")
     assert lost.exists()
     assert len(records()[0]["found_by"]) == 2
+
+
+def test_a_run_that_finds_everything_imports_neither_torch_nor_matplotlib_nor_pandas(tmp_path, monkeypatch):
+    write_texts(tmp_path)
+    command(monkeypatch, "scorer=length")
+    again = (
+        f"import sys; sys.argv = {sys.argv!r}\nfrom delt_exp.cli.main import main; main()\nprint(sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True, check=True)
+    assert len(records()[0]["found_by"]) == 1
+    heavy = ("torch", "transformers", "pytorch_lightning", "datasets", "matplotlib", "pandas", "scipy")
+    assert not [name for name in heavy if f"'{name}'" in done.stdout]

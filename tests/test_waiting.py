@@ -9,6 +9,8 @@ import pytest
 from delt_exp.distributed.processes import launch
 from tests.distributed.node_ranks import how_threads_wait
 
+pytestmark = pytest.mark.slow
+
 # Importing torch is what reads the variable: it must be there before, and the package must not load torch first.
 WHEN_TORCH_IS_LOADED = """
 import os, sys

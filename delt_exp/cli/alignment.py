@@ -16,14 +16,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from delt_exp.alignment.align import Session, composed, open_session, with_default
+from delt_exp.alignment.align import Session, open_session, with_default
 from delt_exp.alignment.base import Coefficient
 from delt_exp.alignment.table import Describer, TableRow, coefficients, matrix
 from delt_exp.alignment.task2vec.diversity import diversity
 from delt_exp.alignment.task2vec.metric import Task2VecAlignment
 from delt_exp.cli.check import check_command
+from delt_exp.cli.reporting import reporting
 from delt_exp.config.build import CONF, build
-from delt_exp.errors import ConfigError, DataError, DeltError
+from delt_exp.config.compose import composed
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest, disk_errors, write_json, written_aside
 from delt_exp.runtime import quiet
 
@@ -41,11 +43,8 @@ def main() -> None:
         print(__doc__)
         raise SystemExit(0 if arguments else 1)
     quiet()
-    try:
+    with reporting():
         print(run(arguments))
-    except DeltError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 def run(arguments: Sequence[str]) -> str:
@@ -58,7 +57,7 @@ def run(arguments: Sequence[str]) -> str:
     chosen = [override for label, name in _labels(names).items() for override in _dataset_overrides(label, name)]
     overrides = with_default([*chosen, *(text for text in arguments if "=" in text)])
     check_command(CONF, overrides)
-    cfg = composed(overrides)
+    cfg = composed(CONF, overrides)
     session = open_session(cfg, {label: build(node, f"corpora.{label}") for label, node in cfg.corpora.items()})
     return (
         _show_diversity(session)

@@ -3,7 +3,6 @@
 import argparse
 import re
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from delt_exp.cli.reporting import reporting
 from delt_exp.config.identity import differences
-from delt_exp.errors import ConfigError, DeltError
+from delt_exp.errors import ConfigError
 from delt_exp.files import read_json
 from delt_exp.report.numbers import size
 from delt_exp.store.store import ENTRY
@@ -128,11 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     freeing.add_argument("--unused-days", type=float, help="remove stages not used for so many days")
     freeing.add_argument("--max-size", type=parse_bytes, help="then remove the least recently used down to this: 20G")
     options = parser.parse_args(arguments)
-    try:
+    with reporting():
         print(_run(options))
-    except DeltError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 def _run(options: argparse.Namespace) -> str:

@@ -3,11 +3,14 @@
 Code that comes with the weights is never run, and a network that is handed out holds what its files say: see `weights`.
 """
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlparse
 
 from delt_exp.errors import ConfigError, DeltError
 from delt_exp.files import tree_digest
@@ -114,13 +117,15 @@ def _say_once(note: str) -> None:
 def load_pretrained(auto_class: Any, name: str, revision: str | None, **options: Any) -> Any:
     """Return `auto_class.from_pretrained(name)`; never runs code that comes with the weights.
 
-    Without network, a copy in the cache serves: set HF_HUB_OFFLINE=1 where asking the Hub for each file takes long.
     Raises DependencyError when the folder or the Hub name cannot be had, DataError for damaged files.
     """
+    local_only = not Path(name).is_dir() and not hub_reachable()
     try:
         if "Tokenizer" not in auto_class.__name__:
-            refuse_adapter(name, revision)
-        return auto_class.from_pretrained(name, revision=revision, trust_remote_code=False, **options)
+            refuse_adapter(name, revision, local_only=local_only)
+        return auto_class.from_pretrained(
+            name, revision=revision, trust_remote_code=False, local_files_only=local_only, **options
+        )
     except DeltError:
         raise
     except Exception as error:  # safetensors, torch, tokenizers and huggingface_hub have no class of error in common
@@ -143,6 +148,24 @@ def check_ids(tokenizer: Any, embedding_rows: int, name: str) -> None:
             f"{name!r} has {embedding_rows}; use the tokenizer it was trained with, or add rows to the model first: "
             f"resize_token_embeddings({largest + 1}) of transformers, then save_pretrained"
         )
+
+
+def hub_reachable() -> bool:
+    """Return whether the Hugging Face Hub answers; asked once, because without network its retries take 70 s.
+
+    Behind a proxy the question cannot be asked directly, and the answer is yes.
+    """
+    proxies = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+        return False
+    if any(os.environ.get(proxy) for proxy in proxies):
+        return True
+    url = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    try:
+        with socket.create_connection((url.hostname, url.port or 443), timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def pretrained_fingerprint(name: str, revision: str | None) -> str:

@@ -29,11 +29,11 @@ def weight_files(folder: Path) -> list[Path]:
     return sorted({file for pattern in PATTERNS for file in folder.glob(pattern)})
 
 
-def refuse_adapter(name: str, revision: str | None) -> None:
+def refuse_adapter(name: str, revision: str | None, *, local_only: bool) -> None:
     """Raise ConfigError for an adapter: alone it is no model, and beside one it changes it."""
     from transformers.utils import find_adapter_config_file
 
-    found = find_adapter_config_file(name, revision=revision)
+    found = find_adapter_config_file(name, revision=revision, local_files_only=local_only)
     if found is None:
         return
     try:
@@ -61,7 +61,7 @@ def explain(error: Exception, name: str, revision: str | None) -> DeltError:
         return ConfigError(f"{name!r} is quantised ({reason}): dequantise it first, or use its float16 version")
     return DependencyError(
         f"cannot load {name!r} as a {kind}: {reason} Give a folder with config.json and weights of an architecture of "
-        "transformers, or make the network or a filled HF_HOME cache available (HF_HUB_OFFLINE=1: no retries)."
+        "transformers, or make the network or a filled HF_HOME cache available."
     )
 
 

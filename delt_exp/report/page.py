@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from jinja2 import Template
 
 from delt_exp.files import read_json, written_aside
 from delt_exp.report import facts, numbers
-from delt_exp.report.plots import write_plots
 from delt_exp.report.template import compiled
 
 CAPTIONS = {
@@ -59,24 +59,36 @@ STAGES = {
 }
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, *, redraw: bool = True) -> Path:
     """Write the pictures and `report.html` of a run folder, from its record, scores, order and metrics alone.
+
+    redraw: false takes the pictures that are there.
 
     The page is one file without links to others; nothing in it can run or load anything.
     """
     record = read_json(folder / "record.json")
-    page = _render(record, write_plots(folder, record), _not_reached(folder / "order.parquet"))
+    page = _render(record, _pictures(folder, record, redraw), _not_reached(folder / "order.parquet"))
     path = folder / "report.html"
     with written_aside(path) as aside:
         aside.write_bytes(page.encode("utf-8", "replace"))  # a command line may hold bytes that are not text
     return path
 
 
+def _pictures(folder: Path, record: Mapping[str, Any], redraw: bool) -> dict[str, Path]:
+    if redraw:
+        from delt_exp.report.plots import write_plots  # Matplotlib takes half a second
+
+        return write_plots(folder, record)
+    paths = {name: folder / "plots" / f"{name}.png" for name in CAPTIONS}
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
 def _not_reached(order: Path) -> int:
     """Return how many kept documents no training step used."""
     import pyarrow.parquet as pq
 
-    return int((pq.read_table(order, columns=["step"])["step"].to_numpy() < 0).sum())
+    steps = pq.ParquetFile(order).read(["step"])["step"].combine_chunks()
+    return int((np.from_dlpack(steps) < 0).sum())
 
 
 @cache

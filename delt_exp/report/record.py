@@ -21,6 +21,8 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Document
 from delt_exp.eval_dataset.base import Measure
 from delt_exp.files import read_json, write_json, written_aside
+from delt_exp.report.derived import is_current, note_files, sources
+from delt_exp.report.page import write_report
 from delt_exp.rows.ranking import rank
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.store.store import Store
@@ -39,9 +41,23 @@ PACKAGES = (
 
 def write_run(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
     """Write everything a run leaves to its folder and return its record."""
-    from delt_exp.report.page import write_report
+    folder, made_of = info.folder, sources(info.id, _keys(outcome))
+    record = make_record(info, outcome)
+    earlier = earlier_record(folder, info.id)
+    if earlier is not None:
+        record = with_origin(record, earlier)
+    is_written = is_current(folder, made_of)
+    if not is_written:
+        _write_files(folder, outcome)
+    write_json(folder / "record.json", record)
+    write_report(folder, redraw=not is_written)
+    note_files(folder, made_of)
+    return record
 
-    folder = info.folder
+
+def _write_files(folder: Path, outcome: "Outcome") -> None:
+    """Write all that is neither record nor page."""
+    shutil.rmtree(folder / "plots", ignore_errors=True)
     _write_scores(folder / "scores.parquet", outcome)
     for name in ("annotated.parquet", "fit.parquet"):
         if (_evidence(outcome) / name).exists():
@@ -50,13 +66,12 @@ def write_run(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
     _write_order(folder / "order.parquet", outcome)
     _write_losses(folder / "losses.parquet", outcome)
     _link_model(folder / "model", outcome.model.pretrained)
-    record = make_record(info, outcome)
-    earlier = earlier_record(folder, info.id)
-    if earlier is not None:
-        record = with_origin(record, earlier)
-    write_json(folder / "record.json", record)
-    write_report(folder)
-    return record
+
+
+def _keys(outcome: "Outcome") -> list[str]:
+    """Return what names the stages that the files show; those inside the scores' are in its key."""
+    shown = (outcome.candidates.corpus.digest, _scores_folder(outcome).name, outcome.model.folder.name)
+    return [*shown, *(use.key for use in outcome.store.uses if use.stage == "evaluation")]
 
 
 def earlier_record(folder: Path, run_id: str) -> dict[str, Any] | None:

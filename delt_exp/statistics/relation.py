@@ -133,7 +133,7 @@ class Relation:
         if turned:
             found.append(f"it does not hold without {' or without '.join(turned)}")
         if self.partial_r is not None and not self.partial_r.shows(sign):
-            found.append("it is not shown beyond the covariate")
+            found.append("it adds nothing measurable to the covariate")
         return found
 
     @property

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict
 
@@ -163,7 +164,10 @@ def all_composed(cfg: DictConfig, loader: ConfigLoader, commands: Sequence[Seque
     """
     with track("composing", len(commands), "runs") as task:
         for command in commands:
-            composed = _composed(cfg, loader, command)
+            try:
+                composed = _composed(cfg, loader, command)
+            except HydraException as error:
+                raise ConfigError(f"{' '.join(command)}: {str(error).strip().splitlines()[0]}") from error
             for key in composed:
                 if key not in ("hydra", "study"):
                     check_keys(plain(composed[key]), str(key))
@@ -212,7 +216,7 @@ def _announce(plan: Plan) -> None:
     if forecast is not None:
         hours = gpu_hours(needs, forecast)
         each = ", ".join(f"{WORDS[kind]} {value:,.0f}" for kind, value in hours.items())
-        pace = f"at {forecast.gpu_tflops:g} TFLOP/s a GPU"
+        pace = f"at {forecast.gpu_tflops:g} TFLOP/s per GPU"
         say(f"forecast: {sum(hours.values()):,.0f} GPU-hours ({each}) {pace}, without evaluation")
 
 

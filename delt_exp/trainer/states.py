@@ -77,6 +77,7 @@ def write_model(shell: Any, state: Mapping[str, Any], tokenizer: Tokenizer, fold
         adapted.load_state_dict(
             {name: value.clone() for name, value in weights.items()}, assign=True
         )  # merged in place
+        adapted.tie_weights()  # which loading has torn apart
         adapted.save_pretrained(folder / "adapter")
         adapted.merge_and_unload().save_pretrained(folder)
     else:

@@ -115,6 +115,7 @@ def test_shards_of_another_scorer_and_tokens_of_another_tokenizer_are_refused(fi
         predict(foreign, proxy.candidates, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same_bits(fitted, proxy, tmp_path, four_a_shard):
     """Three workers share seven shards, which they do not divide."""
     several = replace(TRAINER, strategy="ddp", devices=3)

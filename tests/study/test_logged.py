@@ -17,6 +17,8 @@ from tests.logger.wandb.reader import read_offline_run
 from tests.runs import write_jsonl
 from tests.study.comparison.test_run import SMALL
 
+pytestmark = pytest.mark.slow
+
 # The second arm is trained by two processes.
 TWO_PROCESSES = "'trainer=ddp', 'trainer.accelerator=cpu', 'trainer.log_steps=1', 'trainer.num_workers=0'"
 GRID = (

@@ -113,6 +113,7 @@ def test_weights_that_the_last_update_spoils_are_noticed(pool, tmp_path, monkeyp
         train(job_of(pool, lr=1e-3), new_folder(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_processes_stop_together_where_one_of_them_has_a_bad_loss(pool, tmp_path, strategy):
     job, folder = job_of(pool, lr=1e-3, strategy=strategy, **TWO), new_folder(tmp_path)

@@ -28,6 +28,7 @@ NETWORKS = {
     "gpt2": ("gpt2", {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64} | NO_DROPOUT),
 }
 SETTINGS = {"padded": {"layout": "padded"}, "recomputing": {"gradient_checkpointing": True}}
+pytestmark = pytest.mark.slow
 CASES = [*NETWORKS, *SETTINGS]
 BF16 = {"precision": "bf16-mixed"}
 TWO = {"strategy": "fsdp", "devices": 2, "micro_batch_items": 2}

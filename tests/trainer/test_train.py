@@ -103,6 +103,7 @@ def test_loss_does_not_depend_on_accumulation(pool, tmp_path, micro_batch_items)
     np.testing.assert_allclose(other, base, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_processes_consume_the_plan_with_the_same_loss(pool, tmp_path):
     """Four; two are those that resume and are killed below."""
     folders = {layout: new_folder(tmp_path) for layout in ("packed", "padded")}
@@ -231,6 +232,7 @@ def test_resuming_with_another_micro_batch_plays_the_same_plan(pool, tmp_path, m
     np.testing.assert_allclose(losses(folder), losses(trained(tmp_path, job_of(pool))), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_resuming_on_another_number_of_processes_plays_the_same_plan(pool, tmp_path, monkeypatch):
     folder = new_folder(tmp_path)
     interrupted(job_of(pool, checkpoint_steps=3), folder, monkeypatch, 7)
@@ -261,6 +263,7 @@ def test_a_kill_after_the_last_step_loses_nothing(pool, tmp_path, monkeypatch):
     assert read_json(folder / "result.json")["order_verified"] is True
 
 
+@pytest.mark.slow
 def test_a_failing_process_ends_all_with_its_message(pool, tmp_path):
     recipe = tiny_recipe(network=FreshNetwork("llama", {"hiden_size": 8, "max_position_embeddings": 64}))
     with pytest.raises(DeltError, match=r"process \d of 2 failed: ConfigError: .*hiden_size is not a setting"):
@@ -284,6 +287,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path):
     """Two processes; a training of one is killed in the test of the pipeline."""
     recipe = tiny_recipe(context_tokens=4)

@@ -133,7 +133,8 @@ class LqsScorer:
         job = self._job(pool, proxy, rows)
         beyond = num_beyond(job.candidates, rows, self.context_tokens)
         if beyond:
-            say(f"{beyond} of {len(rows)} proxies are longer than {self.context_tokens} tokens: so many of each count")
+            size, many = self.context_tokens, f"{beyond} of {len(rows)} annotated documents"
+            say(f"{many} are longer than {size} tokens; only {size} of each are scored")
         resources = pool.resources
         annotation, cost = annotation_stage(resources.store, self._inputs(pool), job, resources.trainer)
         phases["annotation"] = {

@@ -46,11 +46,11 @@ def pairs_table(name: str, title: str, panels: Sequence[Panel], pairs: Sequence[
         ])  # fmt: skip
     columns = [
         *(["panel"] if has_panels else []), "first", "second", "first minus second", "p", "p (Holm)", "effect size",
-        "smallest in reach", "over", "verdict of the first",
+        "minimum detectable effect", "over", "verdict of the first",
     ]  # fmt: skip
     note = (
-        f"Over common seeds and documents; Holm over these {len(rows)} comparisons. Smallest in reach: the true "
-        "difference that this study finds with probability 0.8."
+        f"Paired over shared seeds and documents; Holm-corrected ({len(rows)} comparisons). Minimum detectable "
+        "effect: the true difference that this study finds with 80 % power."
     )
     return Table(name, title, note, columns, rows)
 

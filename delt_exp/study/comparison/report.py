@@ -120,7 +120,7 @@ def _gain(
     if pair.verdict.startswith("worse"):
         return f"No: the best such arm, {best.name}, is worse than {pair.second} ({numbers}).{seeds}"
     if pair.verdict.startswith("not"):
-        reach = f"the smallest difference in reach is {pair.detectable:.2g}"
+        reach = f"the minimum detectable effect is {pair.detectable:.2g}"
         return f"Not shown: {best.name} is not distinguishable from {pair.second} ({numbers}; {reach}).{seeds}"
     text = f"{best.name} is better than {pair.second} ({numbers})"
     if even:

@@ -264,6 +264,7 @@ def test_an_unknown_mode_is_refused_with_the_allowed_ones():
         WandbLogger(**SETTINGS | {"mode": "cloud"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["auto", "online"])
 def test_a_server_that_does_not_answer_is_an_error_with_a_cure_that_works(tmp_path, mode):
     program = f"""

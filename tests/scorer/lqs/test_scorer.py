@@ -25,6 +25,10 @@ RIDGE = Ridge(penalties=(0.1, 10.0), folds=4, clip_sigma=3.0, seed=0)
 DATA_SCORERS = pytest.mark.parametrize("data_scorer", [DISTIL, RIDGE], ids=["regression", "ridge"])
 
 
+def contract_overrides(folder):
+    return ["scorer.num_proxies=null", "scorer.data_scorer=null"]  # every candidate is annotated
+
+
 def scorer(**changes):
     settings = {
         "score_name": "lqs", "proxy": TrainedProxy(tiny_recipe(), "sample", 2_000, 0), "num_steps": 4,
@@ -52,6 +56,7 @@ def test_every_relative_scores_every_document(pool, name):
     assert name.lower() in scorer(score_name=name).meaning.name.lower() or name == "lqs"
 
 
+@pytest.mark.slow
 @DATA_SCORERS
 def test_several_processes_give_the_same_scores(tmp_path, data_scorer):
     """Both the annotation and the inference of the data scorer are shared by two processes."""

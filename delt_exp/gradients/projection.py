@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from delt_exp.config.checks import check_integer
 from delt_exp.errors import ConfigError
+from delt_exp.files import digest
 from delt_exp.rows.draws import seed_for
 
 
@@ -85,7 +86,7 @@ class Projection:
 
     def _draw(self, name: str, shape: torch.Size) -> Hashing:
         # Raw words, which numpy promises to keep as they are; it does not promise that of its distributions.
-        words = PCG64(seed_for(self.seed, f"gradient sketch of {name}"))
+        words = PCG64(seed_for(self.seed, "gradient sketch of a parameter", int(digest(name), 16)))
         sizes = list(shape) if len(shape) == 2 else [shape.numel()]
         drawn = [words.random_raw(n) for n in sizes]
         buckets = tuple(torch.from_numpy((raw >> np.uint64(1)) % np.uint64(self.num_features)).long() for raw in drawn)

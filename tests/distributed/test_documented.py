@@ -30,7 +30,8 @@ def kubernetes_script():
 def script(name):
     """The shell script of an example, which starts workers and a run."""
     shell = re.findall(r"^```sh\n(.*?)^```", PAGE, flags=re.M | re.S)
-    by_ssh = next(block for block in shell if "ssh $host" in block)
+    run = next(b for b in re.findall(r"^```bash\n(.*?)^```", PAGE, flags=re.M | re.S) if "trainer.jobs_dir" in b)
+    by_ssh = next(block for block in shell if "ssh $host" in block) + run  # "and the run as above"
     return {"kubernetes": kubernetes_script(), "skypilot": SKYPILOT[0]["run"], "ssh": by_ssh}[name]
 
 

@@ -124,7 +124,7 @@ def make_record(info: RunInfo, outcome: "Outcome") -> dict[str, Any]:
         "config": dict(info.config),
         "seed": info.config["seed"],
         "command": shlex.join(["python", *sys.argv]),
-        "started": outcome.started.isoformat(timespec="seconds"),
+        "started": outcome.started.isoformat(timespec="microseconds"),  # a run reused takes less than a second
         "seconds": outcome.seconds,
         "data": {
             "train": _describe(outcome.candidates),

@@ -79,7 +79,7 @@ def _launch(cfg: DictConfig, launcher: Launcher, plan: Plan) -> list[JobReturn]:
     """Run the jobs; study.json lists them before the first and holds errors and account after the last."""
     record = plan.record
     record.write(cfg.study)
-    started, since = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    started, since = time.monotonic(), datetime.now(UTC).isoformat(timespec="microseconds")
     returns = launched(launcher, plan.commands)
     record.note_failures([failure(result) for result in returns])
     record.accounts.append(_account(record, returns, time.monotonic() - started, since))

@@ -1,7 +1,8 @@
 """Small corpora, tokens and pools for tests, made on disk as the program makes them."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,14 @@ def tiny_recipe(**changes: Any) -> Recipe:
         clip_norm=1.0,
     )
     return replace(recipe, **changes)
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    """Return when the condition holds; fails after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def words(count: int, seed: int = 0) -> list[str]:

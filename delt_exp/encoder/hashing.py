@@ -46,10 +46,10 @@ class HashingEncoder:
 class HashedWords:
     """The judgement of `HashingEncoder`; a text without a word gets its hash as its one word."""
 
+    dtype: ClassVar[str] = "float32"
+    context_tokens: ClassVar[int] = UNLIMITED
     width: int
     seed: int
-    dtype: str = "float32"
-    context_tokens: int = UNLIMITED
 
     def open(self, device: str) -> Callable[[TextBatch], NDArray[np.float32]]:
         return lambda batch: np.stack([self.vector(text) for text in batch.texts])

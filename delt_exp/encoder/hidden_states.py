@@ -6,7 +6,7 @@ B documents of a batch, T positions, D features.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,12 @@ Vectors = NDArray[np.float32]
 class EncoderStates:
     """An encoder of `transformers` or sentence-transformers, read with its own tokenizer; pooling: `mean` or `cls`."""
 
+    dtype: ClassVar[str] = "float32"
     name: str
     revision: str | None
     pooling: str
     context_tokens: int
     width: int
-    dtype: str = "float32"
 
     def open(self, device: str) -> Callable[[TextBatch], Vectors]:
         from transformers import AutoTokenizer
@@ -55,12 +55,12 @@ class EncoderStates:
 class CausalStates:
     """The mean last hidden states of a causal LM, read with the tokenizer in `tokenizer_folder`."""
 
+    dtype: ClassVar[str] = "float32"
     name: str
     revision: str | None
     tokenizer_folder: Path
     context_tokens: int
     width: int
-    dtype: str = "float32"
 
     def open(self, device: str) -> Callable[[TextBatch], Vectors]:
         import torch

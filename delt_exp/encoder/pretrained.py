@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from delt_exp.config.checks import check_choice, check_integer
 from delt_exp.encoder.hidden_states import EncoderStates, states_width
-from delt_exp.pretrained.loading import check_model, load_pretrained, pretrained_fingerprint
+from delt_exp.pretrained.loading import check_model, load_config, pretrained_fingerprint
 from delt_exp.resources import Resources
 
 
@@ -36,10 +36,7 @@ class PretrainedEncoder:
         return {}
 
     def judge(self, resources: Resources) -> EncoderStates:
-        from transformers import AutoConfig
-
-        config = load_pretrained(AutoConfig, self.name, self.revision)
-        width = states_width(config, self.context_tokens, self.name)
+        width = states_width(load_config(self.name, self.revision), self.context_tokens, self.name)
         return EncoderStates(self.name, self.revision, self.pooling, self.context_tokens, width)
 
     def check_weights(self, *, fetch: bool) -> Sequence[str]:

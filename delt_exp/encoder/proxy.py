@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from delt_exp.config.checks import check_integer
 from delt_exp.config.identity import identity
 from delt_exp.encoder.hidden_states import CausalStates, states_width
-from delt_exp.pretrained.loading import load_pretrained
+from delt_exp.pretrained.loading import load_config
 from delt_exp.proxy.base import Proxy
 from delt_exp.resources import Resources
 
@@ -29,8 +29,6 @@ class ProxyEncoder:
         return {"proxy": identity(self.proxy), **self.proxy.inputs(resources)}
 
     def judge(self, resources: Resources) -> CausalStates:
-        from transformers import AutoConfig
-
         model = self.proxy.prepare(resources)
-        width = states_width(load_pretrained(AutoConfig, model.name, model.revision), self.context_tokens, "the probe")
+        width = states_width(load_config(model.name, model.revision), self.context_tokens, "the probe")
         return CausalStates(model.name, model.revision, model.tokenizer.folder, self.context_tokens, width)

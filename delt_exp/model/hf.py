@@ -10,6 +10,7 @@ from delt_exp.pretrained.loading import (
     check_ids,
     check_weights,
     load_causal_lm,
+    load_config,
     load_pretrained,
     pretrained_fingerprint,
 )
@@ -61,6 +62,4 @@ class PretrainedNetwork:
 
     def transformers_config(self, tokenizer: Tokenizer) -> Any:
         """Return the configuration stored with the model."""
-        from transformers import AutoConfig
-
-        return load_pretrained(AutoConfig, self.name, self.revision)
+        return load_config(self.name, self.revision)

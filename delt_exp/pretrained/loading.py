@@ -132,6 +132,13 @@ def load_pretrained(auto_class: Any, name: str, revision: str | None, **options:
         raise explain(error, name, revision) from error
 
 
+def load_config(name: str | Path, revision: str | None = None) -> Any:
+    """Return the `transformers` configuration of a pretrained model; raises as `load_pretrained` does."""
+    from transformers import AutoConfig
+
+    return load_pretrained(AutoConfig, str(name), revision)
+
+
 def check_ids(tokenizer: Any, embedding_rows: int, name: str) -> None:
     """Raise ConfigError when documents can hold ids that have no embedding; tokenizer: a `transformers` one.
 

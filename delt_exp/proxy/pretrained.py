@@ -9,7 +9,7 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import ModelSize, PhaseCost, model_size
 from delt_exp.pretrained.limits import position_limit
-from delt_exp.pretrained.loading import check_model, load_pretrained, pretrained_fingerprint
+from delt_exp.pretrained.loading import check_model, load_config, pretrained_fingerprint
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.hf import HfTokenizer
@@ -44,7 +44,7 @@ class PretrainedProxy:
     ) -> ProxyModel:
         maker = HfTokenizer(self.name, self.revision, self.eos_token, begin="auto", chat_template="own")
         tokenizer = tokenizer_stage(resources.store, maker, None)
-        limit = position_limit(self._config())
+        limit = position_limit(load_config(self.name, self.revision))
         self._check_context(limit)
         check_model(self.name, self.revision, fetch=True)  # a run has done so before: it costs nothing now
         model = ProxyModel(self.name, self.revision, tokenizer, self.context_tokens or limit or UNLIMITED, limit)
@@ -63,16 +63,11 @@ class PretrainedProxy:
 
     def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the model that `name` stands for."""
-        return model_size(self._config(), sample_tokens)
+        return model_size(load_config(self.name, self.revision), sample_tokens)
 
     def forecast(self, resources: Resources) -> list[PhaseCost]:
         """Return nothing: it was trained elsewhere."""
         return []
-
-    def _config(self) -> Any:
-        from transformers import AutoConfig
-
-        return load_pretrained(AutoConfig, self.name, self.revision)
 
     def _check_context(self, limit: int | None) -> None:
         if limit is not None and self.context_tokens is not None and self.context_tokens > limit:

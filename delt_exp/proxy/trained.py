@@ -52,9 +52,8 @@ class TrainedProxy:
     ) -> ProxyModel:
         text = target if self.train_on == "target" else candidates
         if text is None:
-            raise ConfigError(
-                f"proxy.train_on is {self.train_on}, but there is no such text; choose target_dataset=..."
-            )
+            cure = {"target": "choose target_dataset=...", "sample": "a probe has a dataset of its own: probe=trained"}
+            raise ConfigError(f"proxy.train_on is {self.train_on}, but there is no such text; {cure[self.train_on]}")
         rows = shuffled_rows(text.corpus.ids, self.seed, "documents of the proxy")
         seed = seed_for(self.seed, "training of the proxy")
         plan = plan_for(self.recipe, text.tokens, rows, _until(self.train_tokens))

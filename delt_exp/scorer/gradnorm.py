@@ -1,18 +1,20 @@
 """Norm of a document's gradient under a proxy model."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.windows import WindowBatch, Windowing
+from delt_exp.corpus.windows import Windowing
+from delt_exp.model.batch import Batch
+from delt_exp.model.causal_judge import CausalJudge
 from delt_exp.model.cost import FORWARD_BACKWARD
+from delt_exp.model.objective import CrossEntropy
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.judged import JudgedScorer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -37,38 +39,20 @@ class GradnormScorer(JudgedScorer):
         )
 
     def windowing(self, context_tokens: int) -> Windowing:
-        return Windowing("beginning", self.context_tokens)
+        return Windowing(GradnormJudge.READS, self.context_tokens)
 
     def judge(self, proxy: ProxyModel) -> "GradnormJudge":
         return GradnormJudge(proxy.name, proxy.revision, self.context_tokens)
 
 
 @dataclass(frozen=True)
-class GradnormJudge:
-    """The norm of the gradient of a document's beginning; name, revision: of a causal LM."""
+class GradnormJudge(CausalJudge):
+    """The norm of the gradient of a document's beginning."""
 
+    READS: ClassVar[str] = "beginning"
     dtype: ClassVar[str] = "float32"
-    width: ClassVar[int] = 1
-    name: str
-    revision: str | None
-    context_tokens: int
 
-    @property
-    def windowing(self) -> Windowing:
-        return Windowing("beginning", self.context_tokens)
-
-    def open(self, device: str) -> Callable[[WindowBatch], NDArray[np.float64]]:
-        import torch
-
+    def numbers(self, network: Any, batch: Batch) -> "Tensor":
         from delt_exp.gradients.kernel import per_sample_norms
-        from delt_exp.model.objective import CrossEntropy
-        from delt_exp.pretrained.loading import load_causal_lm
 
-        network = load_causal_lm(self.name, self.revision).to(device)
-
-        def judgement(batch: WindowBatch) -> NDArray[np.float64]:
-            arrays = {"input_ids": batch.ids_WT, "labels": batch.labels_WT}
-            samples = {key: torch.from_numpy(array).to(device) for key, array in arrays.items()}
-            return np.asarray(per_sample_norms(network, samples, CrossEntropy()).cpu().numpy())
-
-        return judgement
+        return per_sample_norms(network, batch, CrossEntropy())

@@ -29,7 +29,7 @@ class PerplexityScorer(JudgedScorer):
         )
 
     def windowing(self, context_tokens: int) -> Windowing:
-        return Windowing("text", context_tokens)
+        return Windowing(TokenLossJudge.READS, context_tokens)
 
     def judge(self, proxy: ProxyModel) -> TokenLossJudge:
         return TokenLossJudge(proxy.name, proxy.revision, proxy.context_tokens)

@@ -68,9 +68,8 @@ class Weighter(Protocol):
 class TrainJob:
     """Everything a training run needs; travels to other processes as it is.
 
-    config_key: where `recipe` is configured, for messages. goodness: [N] of all documents of the plan's
-    tokens, higher is better; None unless the weighter reads it. weighter: None for
-    weights that are all 1.
+    config_key: where `recipe` is configured, for messages. weighter: None for weights that are all 1. goodness: [N] of
+    all documents of the plan's tokens, higher is better; None unless the weighter reads it.
     """
 
     recipe: Recipe

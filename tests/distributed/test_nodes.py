@@ -24,7 +24,7 @@ from delt_exp.errors import ConfigError, DeltError, StoreError
 from delt_exp.files import read_json
 from delt_exp.trainer.train import train
 from tests.distributed.node_ranks import environment, fail_on_rank_1, sum_of_ranks
-from tests.helpers import TRAINER, make_pool, new_folder, words
+from tests.helpers import TRAINER, make_pool, new_folder, wait_until, words
 from tests.scorer.lqs.test_scorer import RIDGE, fresh_pool, scorer
 from tests.trainer.test_train import job_of, losses, trained, weights
 
@@ -189,9 +189,8 @@ def test_nothing_runs_on_when_the_caller_ends(tmp_path, allocation, devices, num
     agents = allocation.read_text().split() if num_nodes > 1 else []
     running = [*agents, *(path.read_text() for path in pids)]
     process.send_signal(number)
-    process.wait()
-    while any(map(is_running, running)):
-        time.sleep(0.05)
+    process.wait(timeout=60)
+    wait_until(lambda: not any(map(is_running, running)))
 
 
 def test_ranks_have_the_environment_of_the_caller_at_every_launch(monkeypatch):

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
@@ -31,7 +30,7 @@ from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
 from tests.distributed.judges import Broken, Counting, Lengths, Narrow
-from tests.helpers import TRAINER, make_byte_tokenizer, make_corpus, make_tokens, words
+from tests.helpers import TRAINER, make_byte_tokenizer, make_corpus, make_tokens, wait_until, words
 
 TEXTS = [
     "a",
@@ -168,13 +167,6 @@ def start(job):
     return subprocess.Popen([sys.executable, "-m", "tests.distributed.judges", str(job)])
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_worker_is_killed_another_joins_and_the_bytes_are_those_of_one(tokens, tmp_path, judges_of_tests):
     rows, slow = np.arange(len(TEXTS)), Counting(seconds=0.05, log=tmp_path / "log")
     slow.log.mkdir()
@@ -246,6 +238,7 @@ def test_workers_end_with_a_caller_that_is_killed(tokens, tmp_path):
     caller.wait()
     running = [Path(f"/proc/{path.name.removeprefix('started-')}") for path in log.glob("started-*")]
     wait_until(lambda: not any(path.exists() for path in running))
+    assert len(running) == 2
 
 
 def map_job(tokens, rows, judge, folder):

@@ -9,7 +9,7 @@ import torch
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.corpus.windows import Windowing, sum_over_windows, windows_of
 from delt_exp.errors import ConfigError
-from delt_exp.model.token_loss import summed_losses
+from delt_exp.model.token_loss import TokenLossJudge
 from delt_exp.proxy.pretrained import PretrainedProxy
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.perplexity import PerplexityScorer
@@ -50,8 +50,9 @@ def test_the_score_is_the_mean_loss_of_one_document_at_a_time(pool, tmp_path):
 
 def losses(network, tokens, context, batch_tokens=4096):
     """Summed loss of every document under a network in memory."""
-    windows = windows_of(tokens, np.arange(len(tokens)), Windowing("text", context))
-    return sum_over_windows(summed_losses(network), windows, context, batch_tokens)[:, 0]
+    judge = TokenLossJudge("in memory", None, context)
+    windows = windows_of(tokens, np.arange(len(tokens)), judge.windowing)
+    return sum_over_windows(judge.reading(network), windows, context, batch_tokens)[:, 0]
 
 
 def test_a_model_that_knows_nothing_gives_the_logarithm_of_the_vocabulary(pool):

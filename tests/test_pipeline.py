@@ -135,7 +135,7 @@ def test_a_found_run_keeps_who_computed_it_and_notes_who_found_it(tmp_path, monk
     assert (other["computed"], "checkpoint_steps" in one["command"]) == ([], True)
     assert (one["group"], one["commit"], one["started"] >= first["started"]) == (None, first["commit"], True)
     page = html.unescape((Path("outputs/runs") / last["name"] / "report.html").read_text())
-    assert page.index(first["command"]) < page.index("Found again") < page.index(one["command"])
+    assert page.index(first["command"]) < page.index("Reused 2") < page.index(one["command"])
 
 
 def test_loggers_keep_a_found_run_in_the_group_that_computed_it(tmp_path, monkeypatch):

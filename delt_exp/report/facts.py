@@ -68,14 +68,17 @@ def key_facts(record: Record) -> list[Fact]:
     selection, training, stages = record["selection"], record["training"], record["stages"]
     kept, every = selection["kept_documents"], selection["of_documents"]
     token_share = share(selection["kept_tokens"], selection["of_tokens"])
-    found = sum(stage["cached"] for stage in stages)
+    reused, every_stage = sum(stage["cached"] for stage in stages), len(stages)
+    origin = (
+        f"{reused} of {every_stage} stages reused from the cache" if reused else f"all {every_stage} stages computed"
+    )
     loss = training["final_train_loss"]
     return [
         Fact("documents kept", count(kept), f"{share(kept, every)} of {count(every)}, {token_share} of the tokens"),
         Fact("tokens trained", compact(training["tokens"]), f"in {count(training['steps'])} steps"),
         Fact("model", compact(training["parameters"]), f"parameters ({record['choices']['model']})"),
         Fact("training loss", value(loss), "nats/token, mean of the last tenth"),
-        Fact("time", seconds(record["seconds"]), f"{found} of {len(stages)} stages found, not computed"),
+        Fact("time", seconds(record["seconds"]), origin),
     ]
 
 

@@ -196,9 +196,9 @@ def test_documents_show_score_source_fate_and_what_is_cut(run_folder):
     assert "4,321 more characters are not shown" in text
 
 
-def test_costs_say_what_was_found_and_what_computed(run_folder):
+def test_costs_say_what_was_cached_and_what_computed(run_folder):
     text = page(run_folder()).text
-    assert "score every document scores/01234567 found 0.25 s 1 min 15 s 1.23 GB" in text
+    assert "score every document scores/01234567 cached 0.25 s 1 min 15 s 1.23 GB" in text
     assert "train a model model/01234567 computed" in text
     assert "peak on GPU" not in text
 

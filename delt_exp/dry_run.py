@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.cost import PhaseCost, model_size, training_cost
-from delt_exp.pipeline import Components, build_components, read, rehearse, stand_in_scores
+from delt_exp.pipeline import Components, build_components, read, rehearse, stand_in
 from delt_exp.pretrained.loading import check_models
 from delt_exp.scorer.base import Forecasting, Pool
 from delt_exp.tokenizer.base import Tokenizer
@@ -43,5 +43,5 @@ def training_costs(parts: Components, candidates: TokenizedCorpus, tokenizer: To
 
 
 def _kept_tokens(parts: Components, candidates: TokenizedCorpus) -> int:
-    kept = parts.selector(candidates.corpus.ids, stand_in_scores(len(candidates)))
+    kept = parts.selector(stand_in(candidates))
     return int(np.asarray(candidates.tokens.lengths)[kept].sum())

@@ -1,7 +1,7 @@
 """The whole data flow: score, select, order, train, evaluate, report."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from delt_exp.alignment.base import Alignment
@@ -17,6 +16,7 @@ from delt_exp.alignment.run import run_alignment
 from delt_exp.config.build import build, construct
 from delt_exp.config.checks import check_flag, check_integer
 from delt_exp.config.run_name import RunInfo
+from delt_exp.corpus.candidates import Candidates
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, overlap_stage, text_stage, tokenizer_stage
@@ -26,6 +26,7 @@ from delt_exp.eval_dataset.base import EvalDataset, Subject
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.model.recipe import Recipe
+from delt_exp.orderer import Orderer
 from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
 from delt_exp.report.record import Outcome, Overlap
@@ -33,13 +34,12 @@ from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Scorer
 from delt_exp.scorer.stage import scores_stage
+from delt_exp.selector import Selector
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 from delt_exp.trainer.plan import Plan, PlanSettings
 from delt_exp.trainer.settings import TrainerSettings
 from delt_exp.trainer.train import OnMetrics, TrainJob, training_stage
-
-Choice = Callable[[NDArray[np.uint64], NDArray[np.float32]], NDArray[np.intp]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,8 @@ class Components:
     target_dataset: Dataset
     tokenizer: TokenizerMaker
     scorer: Scorer
-    selector: Choice
-    orderer: Choice
+    selector: Selector
+    orderer: Orderer
     model: Recipe
     corpus: CorpusSettings
     decontaminate: bool
@@ -124,8 +124,9 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     overlap = _overlap(parts, tokenizer, candidates, target)
 
     table = scores_stage(store, parts.scorer, candidates, target, tokenizer, parts.trainer, parts.runtime)
-    kept = parts.selector(table.ids, table.goodness)
-    order = kept[parts.orderer(table.ids[kept], table.goodness[kept])]
+    seen = candidates.corpus.candidates(table.goodness)
+    kept = parts.selector(seen)
+    order = kept[parts.orderer(seen.take(kept))]
 
     plan = parts.model.plan(candidates.tokens, order, parts.training)
     alignment = _alignment(parts, tokenizer, candidates, plan)
@@ -178,22 +179,20 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     """Select, order and plan by stand-in scores, so that a bad setting is found before anything is scored."""
     parts.trainer.check_available()
     parts.runtime.check_available()
-    ids = candidates.corpus.ids
-    scores = stand_in_scores(len(ids))
-    kept = parts.selector(ids, scores)
-    parts.orderer(ids[kept], scores[kept])
+    seen = stand_in(candidates)
+    parts.orderer(seen.take(parts.selector(seen)))
     parts.model.check(tokenizer)
     if parts.training.isolates_documents:
         parts.model.check_isolation(tokenizer, seed)
-    everything = parts.model.plan(candidates.tokens, np.arange(len(ids)), parts.training)
+    everything = parts.model.plan(candidates.tokens, np.arange(len(seen)), parts.training)
     parts.model.schedule.warmup(everything.num_steps)
 
 
-def stand_in_scores(count: int) -> NDArray[np.float32]:
-    """Return scores that are all different, one as large as a number can be: no sound selection keeps nothing."""
-    scores = np.arange(count, dtype=np.float32)
-    scores[-1] = np.finfo(np.float32).max
-    return scores
+def stand_in(candidates: TokenizedCorpus) -> Candidates:
+    """Return goodness that is all different, one as large as a number can be: no sound selection keeps nothing."""
+    goodness = np.arange(len(candidates), dtype=np.float32)
+    goodness[-1] = np.finfo(np.float32).max
+    return candidates.corpus.candidates(goodness)
 
 
 def _alignment(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
+from delt_exp.corpus.candidates import Candidates
 from delt_exp.dataset.base import ROLES, Dataset, Document, EmptyFile, Part, joined
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json, write_json
@@ -234,6 +235,10 @@ class Corpus:
     def source(self, row: int) -> str:
         """Return the name of the corpus that document `row` came from."""
         return str(self.meta["sources"][self.source_codes[row]])
+
+    def candidates(self, goodness: NDArray[np.float32]) -> Candidates:
+        """Return all documents as selectors see them, with their goodness [N] and their sources as groups."""
+        return Candidates(self.ids, goodness, self.source_codes, self.meta["sources"])
 
     def document(self, row: int) -> Document:
         """Return document `row` as it was read, with its source."""

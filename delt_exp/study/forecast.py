@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from delt_exp.config.build import plain
 from delt_exp.config.checks import check_integer, check_number
+from delt_exp.corpus.candidates import Candidates
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.cost import total
 from delt_exp.files import digest, read_json
@@ -128,6 +129,9 @@ class _NominalText:
     @property
     def ids(self) -> Any:
         return np.arange(len(self), dtype=np.uint64)
+
+    def candidates(self, goodness: Any) -> Candidates:
+        return Candidates.ungrouped(self.ids, goodness)
 
     def __len__(self) -> int:
         return len(self.lengths)

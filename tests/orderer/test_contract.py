@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from delt_exp.corpus.candidates import Candidates
+
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "orderer").glob("*.yaml"))
 SETTINGS = {name: OmegaConf.load(CONF / "orderer" / f"{name}.yaml") for name in NAMES}
@@ -48,20 +50,23 @@ def test_there_are_orderers_to_check():
 @pytest.mark.parametrize("name", NAMES)
 @given(table=tables())
 def test_every_document_is_trained_once(name, table):
-    assert_permutation(make_orderer(name)(*table), len(table[0]))
+    assert_permutation(make_orderer(name)(Candidates.ungrouped(*table)), len(table[0]))
 
 
 @pytest.mark.parametrize("length", [0, 1, 2])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_corpus_of_none_one_or_two_documents_is_ordered(name, length):
-    assert_permutation(make_orderer(name)(np.arange(length, dtype=np.uint64), np.zeros(length, np.float32)), length)
+    assert_permutation(
+        make_orderer(name)(Candidates.ungrouped(np.arange(length, dtype=np.uint64), np.zeros(length, np.float32))),
+        length,
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "num_layers" in SETTINGS[name]])
 @pytest.mark.parametrize("num_layers", [1, 4, 11, 12, 13, 1000])
 def test_any_number_of_layers_gives_a_permutation(name, num_layers):
     ids, scores = np.arange(12, dtype=np.uint64), np.arange(12, dtype=np.float32)
-    assert_permutation(make_orderer(name, f"orderer.num_layers={num_layers}")(ids, scores), 12)
+    assert_permutation(make_orderer(name, f"orderer.num_layers={num_layers}")(Candidates.ungrouped(ids, scores)), 12)
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - READS_ROW_ORDER))
@@ -69,15 +74,19 @@ def test_any_number_of_layers_gives_a_permutation(name, num_layers):
 def test_the_sequence_of_documents_does_not_depend_on_the_order_of_the_rows(name, table, seed):
     ids, scores = table
     rows = np.random.default_rng(seed).permutation(len(ids))
-    sequence = ids[make_orderer(name)(ids, scores)]
-    np.testing.assert_array_equal(sequence, ids[rows][make_orderer(name)(ids[rows], scores[rows])])
+    sequence = ids[make_orderer(name)(Candidates.ungrouped(ids, scores))]
+    np.testing.assert_array_equal(
+        sequence, ids[rows][make_orderer(name)(Candidates.ungrouped(ids[rows], scores[rows]))]
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "seed" in SETTINGS[name]])
 def test_the_seed_decides_the_order(name):
     ids, scores = np.arange(100, dtype=np.uint64), np.arange(100, dtype=np.float32)
     overrides = ["orderer.window=10"] if name == "jitter" else []  # its default shuffles nothing
-    first, again, other = (make_orderer(name, *overrides, seed=seed)(ids, scores) for seed in (0, 0, 1))
+    first, again, other = (
+        make_orderer(name, *overrides, seed=seed)(Candidates.ungrouped(ids, scores)) for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -86,5 +95,5 @@ def test_the_seed_decides_the_order(name):
 @given(table=tables())
 def test_descending_is_ascending_on_negated_scores(name, table):
     ids, scores = table
-    descending = make_orderer(name, "orderer.ascending=false")(ids, scores)
-    np.testing.assert_array_equal(descending, make_orderer(name)(ids, -scores))
+    descending = make_orderer(name, "orderer.ascending=false")(Candidates.ungrouped(ids, scores))
+    np.testing.assert_array_equal(descending, make_orderer(name)(Candidates.ungrouped(ids, -scores)))

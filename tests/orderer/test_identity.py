@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from delt_exp.corpus.candidates import Candidates
 from delt_exp.orderer.identity import identity
 
 
 def test_rows_keep_their_places_whatever_the_scores():
     ids, scores = np.array([9, 1, 9], dtype=np.uint64), np.array([3, 2, 1], dtype=np.float32)
-    np.testing.assert_array_equal(identity(ids, scores), [0, 1, 2])
+    np.testing.assert_array_equal(identity(Candidates.ungrouped(ids, scores)), [0, 1, 2])

@@ -10,6 +10,7 @@ from delt_exp.cost import PhaseCost, model_size, training_cost
 from delt_exp.pipeline import Components, build_components, read, rehearse, stand_in
 from delt_exp.pretrained.loading import check_models
 from delt_exp.scorer.base import Forecasting, Pool
+from delt_exp.store.evidence import Evidence
 from delt_exp.tokenizer.base import Tokenizer
 
 
@@ -29,7 +30,7 @@ def scoring_costs(
     if not isinstance(parts.scorer, Forecasting):
         return []
     nowhere = Path()
-    pool = Pool(candidates, target, tokenizer, parts.store, parts.trainer, nowhere, nowhere)
+    pool = Pool(candidates, target, tokenizer, parts.store, parts.trainer, nowhere, Evidence(nowhere))
     return parts.scorer.forecast(pool, parts.runtime)
 
 

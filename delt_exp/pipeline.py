@@ -29,7 +29,9 @@ from delt_exp.model.recipe import Recipe
 from delt_exp.orderer import Orderer
 from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
-from delt_exp.report.record import Outcome, Overlap
+from delt_exp.report.outcome import Outcome, Overlap
+from delt_exp.report.record import earlier_record
+from delt_exp.report.run_folder import write_run
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Scorer
@@ -88,8 +90,6 @@ def build_components(cfg: DictConfig) -> Components:
 
 def run(cfg: DictConfig, info: RunInfo) -> Path:
     """Run one experiment and return its folder; whatever was computed before is found again."""
-    from delt_exp.report.record import earlier_record, write_run
-
     parts = build_components(cfg)
     with disk_errors(info.folder):
         info.folder.mkdir(parents=True, exist_ok=True)
@@ -133,16 +133,26 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     job = TrainJob(parts.model, plan, tokenizer, parts.trainer, cfg.seed)
     model = training_stage(store, job, on_metrics)
     subject = Subject(model, tokenizer, parts.model.context_tokens)
-    measures = [
-        measure
-        for name, dataset in parts.eval_dataset.items()
-        for measure in dataset.evaluate(name, subject, store, parts.runtime)
-    ]
-    seconds = time.monotonic() - clock
+    evaluations = {
+        name: dataset.evaluate(name, subject, store, parts.runtime) for name, dataset in parts.eval_dataset.items()
+    }
     return Outcome(
-        started, seconds, candidates, target, tokenizer, table, kept, order, plan, model, measures, alignment, overlap,
-        model_notes, store,
-    )  # fmt: skip
+        started=started,
+        seconds=time.monotonic() - clock,
+        candidates=candidates,
+        target=target,
+        tokenizer=tokenizer,
+        table=table,
+        kept=kept,
+        order=order,
+        plan=plan,
+        model=model,
+        evaluations=evaluations,
+        alignment=alignment,
+        overlap=overlap,
+        model_notes=model_notes,
+        stages=store.uses,
+    )
 
 
 def read(parts: Components) -> tuple[Tokenizer, TokenizedCorpus, TokenizedCorpus | None]:
@@ -158,7 +168,7 @@ def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
     store = parts.store
     candidates = corpus_stage(store, parts.train_dataset, parts.corpus)
     target = None
-    if parts.scorer.READS_TARGET:
+    if "target" in parts.scorer.needs:
         target = corpus_stage(store, parts.target_dataset, replace(parts.corpus, drop_duplicates=False))
     if parts.decontaminate:
         others = list(evaluation_texts(parts).values())

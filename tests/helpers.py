@@ -18,6 +18,7 @@ from delt_exp.model.recipe import Recipe
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
+from delt_exp.store.evidence import Evidence
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.tokenizer.byte import ByteTokenizer
@@ -130,7 +131,7 @@ def make_pool(
         store=Store(new_folder(tmp_path), verify="hash"),
         trainer=TRAINER,
         work_dir=new_folder(tmp_path),
-        evidence_dir=new_folder(tmp_path),
+        evidence=Evidence(new_folder(tmp_path)),
     )
 
 

@@ -53,7 +53,7 @@ def test_every_option_composes_and_its_keys_are_parameters(group, option):
         parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
         given = set(node) - SPECIAL
         assert given <= set(parameters), f"{node['_target_']}: {given - set(parameters)} are no parameters"
-        left = set(parameters) - given - ({"ids", "scores"} if node.get("_partial_") else set())
+        left = set(parameters) - given - ({"candidates"} if node.get("_partial_") else set())
         assert not left, f"{node['_target_']}: {left} are not set by the YAML"
         defaults = [n for n in given if parameters[n].default is not inspect.Parameter.empty]
         assert not defaults, f"{node['_target_']}: {defaults} have a second default in code"

@@ -27,7 +27,7 @@ class SentenceAlignment:
     """
 
     VERSION: ClassVar[int] = 2
-    READS_TOKENS: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ("probe", "encoder", "revision")  # `inputs` says which of them is used
     probe: Probe
     encoder: str

@@ -34,7 +34,7 @@ def corpus_stage(store: Store, dataset: Dataset, settings: CorpusSettings) -> Co
 
 def tokenizer_stage(store: Store, maker: TokenizerMaker, corpus: Corpus) -> Tokenizer:
     """Return the tokenizer, trained on `corpus` where it is one that is trained."""
-    read = corpus.digest if maker.READS_CORPUS else None
+    read = corpus.digest if "corpus" in maker.needs else None
     inputs = {"tokenizer": identity(maker), "corpus": read, "format": tokenizer_module.FORMAT}
     return Tokenizer(store.get("tokenizer", inputs, lambda folder: maker.make(corpus, folder)).path)
 

@@ -1,6 +1,7 @@
 """What an evaluation dataset promises."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -29,6 +30,15 @@ class Measure:
     better: Literal["higher", "lower"]
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What a dataset said of a model. folder: of its stage; documents: the loss of each document, where it has any."""
+
+    measures: list[Measure]
+    folder: Path
+    documents: Path | None
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """The model under evaluation, and what is needed to read it."""
@@ -49,5 +59,5 @@ class EvalDataset(Protocol):
     def text(self, store: Store) -> Corpus | None:
         """Return what a model that knows everything would write, for alignment; None where the text is not at hand."""
 
-    def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> list[Measure]:
+    def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> Evaluation:
         """Return all measures, labelled `name`; a finished evaluation of the same model is found in the store."""

@@ -12,7 +12,7 @@ from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
-from delt_exp.eval_dataset.base import Measure, Subject
+from delt_exp.eval_dataset.base import Evaluation, Measure, Subject
 from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
 from delt_exp.files import read_json
 from delt_exp.runtime import Runtime
@@ -50,7 +50,7 @@ class TextLoss:
         """Return the documents of the dataset."""
         return corpus_stage(store, self.dataset, WHOLE)
 
-    def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> list[Measure]:
+    def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> Evaluation:
         """Return loss, perplexity and bits per byte; raises DivergedError when the model gives no finite loss."""
         data = self._read(store, subject.tokenizer)
         inputs = {
@@ -60,7 +60,8 @@ class TextLoss:
             "context_tokens": subject.context_tokens,
         }
         use = store.get("evaluation", inputs, lambda folder: _measure(name, data, subject, runtime, folder))
-        return [TextMeasure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
+        measures = [TextMeasure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
+        return Evaluation([*measures], use.path, use.path / "documents.parquet")
 
     def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
         return text_stage(store, self.text(store), tokenizer)

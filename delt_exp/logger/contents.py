@@ -6,6 +6,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from delt_exp.report.stages import own_stage
+
 HISTOGRAM_BINS = 64
 
 
@@ -35,9 +37,8 @@ def _alignment(record: Mapping[str, Any]) -> dict[str, float]:
 
 def _cost(record: Mapping[str, Any]) -> dict[str, float]:
     """Return the seconds of the computation, whenever and for whichever run it happened."""
-    costs = {stage["stage"]: stage["cost"] for stage in record["stages"]}  # the last model is the run's own
-    seconds = {"cost/training_seconds": costs["model"]["build_seconds"]}
-    used = costs["scores"].get("used")  # None: scored by an older version
+    seconds = {"cost/training_seconds": own_stage(record, "model")["cost"]["build_seconds"]}
+    used = own_stage(record, "scores")["cost"].get("used")  # None: an older version computed the scores
     if used is not None:
         seconds["cost/scoring_seconds"] = sum(stage["build_seconds"] for stage in used.values())
     return seconds

@@ -24,32 +24,36 @@ from delt_exp.runtime import Runtime
 class TokenLoss:
     """Per document: sum of the losses of its text tokens [nats], and how many they are."""
 
-    sum_nats: NDArray[np.float64]  # [N]
-    num_tokens: NDArray[np.int64]  # [N]
+    sum_nats: NDArray[np.float64]  # [D]
+    num_tokens: NDArray[np.int64]  # [D]
 
     @property
     def mean_nats(self) -> NDArray[np.float64]:
-        """[N] mean loss of each document, in nats per token."""
+        """[D] mean loss of each document, in nats per token."""
         return self.sum_nats / self.num_tokens
 
 
-def token_loss(network: Any, tokens: Tokens, context_tokens: int, runtime: Runtime, name: str) -> TokenLoss:
-    """Return the loss of every document of `tokens` under `network`, in evaluation mode and float32.
+def token_loss(
+    network: Any, tokens: Tokens, context_tokens: int, runtime: Runtime, name: str, rows: NDArray[np.intp] | None = None
+) -> TokenLoss:
+    """Return the loss of the documents `rows` [D] of `tokens`, all by default, in evaluation mode and float32.
 
     Windows of similar length share a batch of at most `runtime.tokens_per_pass()` padded tokens; the result does not
     depend on which, beyond rounding.
     """
     device = torch.device(runtime.torch_device())
     network = network.to(device).eval()
-    sums = np.zeros(len(tokens), np.float64)
-    rows, starts = _windows(tokens, context_tokens)
-    with torch.inference_mode(), track(name, len(rows), "windows") as task:
-        for chosen in _batches(tokens, rows, starts, context_tokens, runtime.tokens_per_pass()):
-            inputs_WT, labels_WT = _pad([_window(tokens, rows[i], starts[i], context_tokens) for i in chosen])
+    rows = np.arange(len(tokens)) if rows is None else rows
+    sums_D = np.zeros(len(rows), np.float64)
+    documents, starts = _windows(tokens.lengths[rows], context_tokens)
+    with torch.inference_mode(), track(name, len(documents), "windows") as task:
+        for chosen in _batches(tokens, rows[documents], starts, context_tokens, runtime.tokens_per_pass()):
+            windows = [_window(tokens, rows[documents[i]], starts[i], context_tokens) for i in chosen]
+            inputs_WT, labels_WT = _pad(windows)
             losses = _summed_losses(network, inputs_WT.to(device), labels_WT.to(device))
-            np.add.at(sums, rows[chosen], losses.double().cpu().numpy())
+            np.add.at(sums_D, documents[chosen], losses.double().cpu().numpy())
             task.advance(len(chosen))
-    return TokenLoss(sums, tokens.num_predicted)
+    return TokenLoss(sums_D, tokens.num_predicted[rows])
 
 
 def _summed_losses(network: Any, inputs_WT: torch.Tensor, labels_WT: torch.Tensor) -> torch.Tensor:
@@ -60,12 +64,12 @@ def _summed_losses(network: Any, inputs_WT: torch.Tensor, labels_WT: torch.Tenso
     return losses_WT.double().sum(1)
 
 
-def _windows(tokens: Tokens, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (row, first predicted position) of every window of every document."""
-    counts = -(-tokens.lengths // size)
-    rows = np.repeat(np.arange(len(tokens)), counts)
+def _windows(lengths_D: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (which document, first predicted position) of every window of every document."""
+    counts = -(-lengths_D // size)
+    documents = np.repeat(np.arange(len(lengths_D)), counts)
     first = np.repeat(np.cumsum(counts) - counts, counts)
-    return rows, (np.arange(len(rows)) - first) * size
+    return documents, (np.arange(len(documents)) - first) * size
 
 
 def _batches(

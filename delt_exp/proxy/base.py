@@ -27,8 +27,8 @@ class Proxy(Protocol):
     VERSION: ClassVar[int]
 
     @property
-    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant wherever settings do not decide
-        """Whether the model depends on the target set."""
+    def needs(self) -> frozenset[str]:
+        """`target` where the model depends on the target set."""
 
     def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
         """Return the model in evaluation mode, trained or loaded as its settings say."""

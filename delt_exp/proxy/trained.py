@@ -32,8 +32,8 @@ class TrainedProxy:
             raise ConfigError(f"proxy.train_on is {self.train_on!r}; allowed are target and sample")
 
     @property
-    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant of the other proxies
-        return self.train_on == "target"
+    def needs(self) -> frozenset[str]:
+        return frozenset({"target"} if self.train_on == "target" else ())
 
     def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
         from delt_exp.pretrained.loading import load_causal_lm

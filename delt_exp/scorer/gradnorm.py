@@ -23,7 +23,6 @@ class GradnormScorer:
     """
 
     VERSION: ClassVar[int] = 2
-    READS_TOKENS: ClassVar[bool] = True
     proxy: Proxy
     context_tokens: int
 
@@ -31,8 +30,8 @@ class GradnormScorer:
         check_integer("scorer.context_tokens", self.context_tokens, at_least=1)
 
     @property
-    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant of the other scorers
-        return self.proxy.READS_TARGET
+    def needs(self) -> frozenset[str]:
+        return self.proxy.needs | {"tokens"}
 
     @property
     def meaning(self) -> Meaning:
@@ -51,21 +50,21 @@ class GradnormScorer:
         proxy = self.proxy.prepare(pool, runtime)
         device = torch.device(runtime.torch_device())
         network, size = proxy.network.to(device), max(1, runtime.tokens_per_pass() // self.context_tokens)
-        longest_first = np.argsort(-proxy.candidates.lengths, kind="stable")
+        longest_first = np.argsort(-proxy.candidates.lengths[pool.rows], kind="stable")
         norms = np.zeros(len(longest_first), np.float32)
         with track("scoring", len(norms), "documents") as task:
             for start in range(0, len(norms), size):
-                rows = longest_first[start : start + size]
-                samples = document_samples(proxy.candidates, rows, self.context_tokens)
+                chosen = longest_first[start : start + size]
+                samples = document_samples(proxy.candidates, pool.rows[chosen], self.context_tokens)
                 ((_, batch),) = micro_batches(samples, range(len(samples)), size, device)
-                norms[rows] = per_sample_norms(network, batch).cpu().numpy()
-                task.advance(len(rows))
+                norms[chosen] = per_sample_norms(network, batch).cpu().numpy()
+                task.advance(len(chosen))
         return norms
 
     def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
-        """Return the cost of the proxy and of one forward and backward pass over the beginning of every candidate."""
+        """Return the cost of the proxy and of one forward and backward pass over the beginning of every document."""
         size, per_pass = self.proxy.size(pool, self.context_tokens), runtime.tokens_per_pass()
-        num_tokens = int(np.minimum(pool.candidates.tokens.lengths + 1, self.context_tokens).sum())
+        num_tokens = int(np.minimum(pool.candidates.tokens.lengths[pool.rows] + 1, self.context_tokens).sum())
         held = size.parameter_bytes + per_pass * size.activation_bytes_per_token
         flops = float(FORWARD_BACKWARD) * size.parameters * num_tokens
-        return [*self.proxy.forecast(pool), PhaseCost("scoring", len(pool.candidates), flops, held)]
+        return [*self.proxy.forecast(pool), PhaseCost("scoring", len(pool.rows), flops, held)]

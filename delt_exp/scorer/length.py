@@ -20,7 +20,6 @@ class LengthScorer:
     """
 
     VERSION: ClassVar[int] = 1
-    READS_TARGET: ClassVar[bool] = False
     unit: Literal["bytes", "tokens"]
     longer: bool
 
@@ -29,8 +28,8 @@ class LengthScorer:
         check_flag("scorer.longer", self.longer)
 
     @property
-    def READS_TOKENS(self) -> bool:  # noqa: N802 - a constant of the other scorers
-        return self.unit == "tokens"
+    def needs(self) -> frozenset[str]:
+        return frozenset({"tokens"} if self.unit == "tokens" else ())
 
     @property
     def meaning(self) -> Meaning:
@@ -44,5 +43,5 @@ class LengthScorer:
 
     def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
         if self.unit == "tokens":
-            return pool.candidates.tokens.lengths.astype(np.float32)
-        return pool.candidates.corpus.whole_bytes.astype(np.float32)
+            return pool.candidates.tokens.lengths[pool.rows].astype(np.float32)
+        return pool.candidates.corpus.whole_bytes[pool.rows].astype(np.float32)

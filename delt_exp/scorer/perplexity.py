@@ -18,12 +18,11 @@ class PerplexityScorer:
     """Scores the mean cross-entropy of the text given its prompt, in nats per token; exp of it is the perplexity."""
 
     VERSION: ClassVar[int] = 1
-    READS_TOKENS: ClassVar[bool] = True
     proxy: Proxy
 
     @property
-    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant of the other scorers
-        return self.proxy.READS_TARGET
+    def needs(self) -> frozenset[str]:
+        return self.proxy.needs | {"tokens"}
 
     @property
     def meaning(self) -> Meaning:
@@ -38,11 +37,12 @@ class PerplexityScorer:
         from delt_exp.model.token_loss import token_loss
 
         proxy = self.proxy.prepare(pool, runtime)
-        losses = token_loss(proxy.network, proxy.candidates, proxy.context_tokens, runtime, "scoring")
+        losses = token_loss(proxy.network, proxy.candidates, proxy.context_tokens, runtime, "scoring", pool.rows)
         return losses.mean_nats.astype(np.float32)
 
     def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
-        """Return the cost of the proxy and of reading every candidate once."""
-        per_pass = runtime.tokens_per_pass()
-        size, num_tokens = self.proxy.size(pool, per_pass), int(pool.candidates.tokens.lengths.sum())
-        return [*self.proxy.forecast(pool), forward_cost("scoring", size, len(pool.candidates), num_tokens, per_pass)]
+        """Return the cost of the proxy and of reading every document once."""
+        per_pass, lengths = runtime.tokens_per_pass(), pool.candidates.tokens.lengths[pool.rows]
+        size = self.proxy.size(pool, per_pass)
+        scoring = forward_cost("scoring", size, len(lengths), int(lengths.sum()), per_pass)
+        return [*self.proxy.forecast(pool), scoring]

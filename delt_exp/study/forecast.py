@@ -14,7 +14,9 @@ from delt_exp.config.checks import check_integer, check_number
 from delt_exp.corpus.candidates import Candidates
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.cost import total
+from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json
+from delt_exp.report.stages import own_stage
 from delt_exp.tokenizer.base import Tokenizer
 
 # What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.
@@ -104,11 +106,10 @@ def _known(runs_folder: Path) -> set[tuple[str, str]]:
     known: set[tuple[str, str]] = set()
     for path in runs_folder.glob("*/record.json"):
         record = read_json(path)
-        with suppress(KeyError, IndexError):  # of another version of this code, which says nothing about this one
+        with suppress(KeyError, DataError):  # of another version of this code, which says nothing about this one
             science = {**record["config"], "precision": record["config"]["trainer"]["precision"]}
             for kind in KINDS:
-                stage = [stage for stage in record["stages"] if stage["stage"] == kind][-1]
-                if Path(stage["path"]).exists():
+                if Path(own_stage(record, kind)["path"]).exists():
                     known.add((kind, _name(science, kind)))
     return known
 

@@ -34,8 +34,8 @@ class TokenizerMaker(Protocol):
     VERSION: ClassVar[int]
 
     @property
-    def READS_CORPUS(self) -> bool:  # noqa: N802 - a constant wherever settings do not decide
-        """Whether the result depends on the training corpus."""
+    def needs(self) -> frozenset[str]:
+        """`corpus` where the result depends on the training corpus."""
 
     def make(self, corpus: Corpus, folder: Path) -> None:
         """Write the tokenizer to `folder` through `save_tokenizer`."""

@@ -39,7 +39,7 @@ def subject(tmp_path):
 
 
 def evaluate(subject, store, items=DOCUMENTS):
-    measures = TextLoss(ListDataset(items)).evaluate("some texts", subject, store, RUNTIME)
+    measures = TextLoss(ListDataset(items)).evaluate("some texts", subject, store, RUNTIME).measures
     assert [m.metric for m in measures] == ["loss", "perplexity", "bits_per_byte"]
     return measures
 
@@ -105,7 +105,7 @@ def test_a_finished_evaluation_is_found_again_and_another_model_is_measured_anew
 
 def test_the_same_result_is_found_under_another_name(subject, store):
     evaluate(subject, store)
-    renamed = TextLoss(ListDataset(DOCUMENTS)).evaluate("another name", subject, store, RUNTIME)
+    renamed = TextLoss(ListDataset(DOCUMENTS)).evaluate("another name", subject, store, RUNTIME).measures
     assert store.uses[-1].cached
     assert {m.dataset for m in renamed} == {"another name"}
 

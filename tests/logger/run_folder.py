@@ -51,12 +51,15 @@ RECORD = {
          "trained": {"value": 0.625}},
     ],
     "stages": [
-        {"stage": "model", "key": "bb", "path": "/store/bb", "cached": True, "seconds": 0.25,
+        {"stage": "model", "role": "scores", "own": False, "key": "bb", "path": "/store/bb",
+         "cached": True, "seconds": 0.25,
          "cost": {"build_seconds": 2.0, "peak_bytes": 512, "cuda_peak_bytes": 0}},  # of the proxy
-        {"stage": "scores", "key": "aa", "path": "/store/aa", "cached": True, "seconds": 0.5,
+        {"stage": "scores", "role": "scores", "own": True, "key": "aa", "path": "/store/aa",
+         "cached": True, "seconds": 0.5,
          "cost": {"build_seconds": 9.0, "peak_bytes": 1024, "cuda_peak_bytes": 0,
                   "used": {"model/bb": {"build_seconds": 2.0}, "scores/aa": {"build_seconds": 7.0}}}},
-        {"stage": "model", "key": "cc", "path": "/store/cc", "cached": False, "seconds": 4.0,
+        {"stage": "model", "role": "model", "own": True, "key": "cc", "path": "/store/cc",
+         "cached": False, "seconds": 4.0,
          "cost": {"build_seconds": 4.0, "peak_bytes": 2048, "cuda_peak_bytes": 0}},
     ],
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ TEXTS = [
     "Once upon a time there was a scorer.",
     "0 1 2 3 4 5 6 7 8 9",
 ]
+SOME = np.array([2, 3, 8, 11])
 TARGET_TEXTS = ["The target resembles the first document.", "a b a b a b"] * 4
 
 
@@ -47,8 +48,8 @@ SMALL_PROXY = [
     "proxy.recipe.network.config.intermediate_size=32",
 ]  # fmt: skip
 ANNOTATE_ALL = [
-    "scorer.num_proxies=null", "scorer.data_scorer=null", "scorer.num_target=null", "scorer.num_steps=2",
-    "scorer.interval=1", "scorer.batch_documents=4",
+    "scorer.num_annotated=null", "scorer.data_scorer=null", "scorer.base.num_target=null", "scorer.base.num_steps=2",
+    "scorer.base.interval=1", "scorer.base.batch_documents=4",
 ]  # fmt: skip
 
 # What a YAML needs to run here: files made for it, or smaller numbers.
@@ -66,13 +67,14 @@ def compose(name: str, overrides: list[str]) -> Any:
 
 @dataclass
 class Case:
-    """One scorer, asked three times: twice for the same documents in fresh folders, once for the reversed ones."""
+    """One scorer, asked four times: twice for the same documents in fresh folders, for the reversed ones, for SOME."""
 
     scorer: Any
     ids: np.ndarray
     scores: np.ndarray
     again: np.ndarray
     reversed_rows: np.ndarray
+    some: np.ndarray
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -82,10 +84,10 @@ def case(request, tmp_path_factory):
     scorer = build(compose(request.param, overrides))
 
     def pool_of(texts):
-        return make_pool(folder, texts, TARGET_TEXTS if scorer.READS_TARGET else None)
+        return make_pool(folder, texts, TARGET_TEXTS if "target" in scorer.needs else None)
 
     first = pool_of(TEXTS)
-    pools = first, pool_of(TEXTS), pool_of(TEXTS[::-1])
+    pools = first, pool_of(TEXTS), pool_of(TEXTS[::-1]), replace(pool_of(TEXTS), chosen=SOME)
     return Case(scorer, first.candidates.corpus.ids, *(scorer.score(pool, RUNTIME) for pool in pools))
 
 
@@ -126,6 +128,10 @@ def test_the_score_follows_the_document_not_the_row(case):
     np.testing.assert_allclose(case.reversed_rows[::-1], case.scores, rtol=1e-5)
 
 
+def test_some_documents_get_the_numbers_that_they_have_among_all(case):
+    np.testing.assert_allclose(case.some, case.scores[SOME], rtol=1e-5)
+
+
 def test_the_meaning_is_complete(case):
     meaning = case.scorer.meaning
     assert isinstance(meaning, Meaning)
@@ -139,5 +145,4 @@ def test_the_identity_holds_the_version_and_every_setting(case):
     values = identity(case.scorer)
     assert values["VERSION"] >= 1
     assert set(inspect.signature(type(case.scorer)).parameters) <= set(values)
-    assert isinstance(case.scorer.READS_TARGET, bool)
-    assert isinstance(case.scorer.READS_TOKENS, bool)
+    assert case.scorer.needs <= {"target", "tokens"}

@@ -9,6 +9,7 @@ import wandb
 from delt_exp.logger.base import StudyInfo
 from delt_exp.logger.wandb import names as wandb_names
 from delt_exp.logger.wandb.contents import artifact_name
+from delt_exp.report.stages import own_stage
 from delt_exp.report.tables import flat
 
 
@@ -27,7 +28,7 @@ def media(study: StudyInfo) -> dict[str, Any]:
 def artifact(study: StudyInfo) -> wandb.Artifact:
     """Return tables, page and study.json; metadata: ids of its runs, and the keys of their models in the store."""
     name = wandb_names.artifact_name("study", study.name)
-    keys = [[stage["key"] for stage in record["stages"] if stage["stage"] == "model"][-1] for record in study.runs]
+    keys = [own_stage(record, "model")["key"] for record in study.runs]
     metadata = {"question": study.question, "runs": [record["id"] for record in study.runs], "models": keys}
     result = wandb.Artifact(name, type="study", metadata=metadata)
     tables = [f"tables/{table.name}.{suffix}" for table in study.findings.tables for suffix in ("csv", "md", "tex")]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from delt_exp.report.findings import Cell, Figure, Table
+from delt_exp.report.stages import own_stage
 from delt_exp.statistics.families import Comparison, holm
 from delt_exp.study.comparison.arms import Arm, Panel
 from delt_exp.study.comparison.leaderboard import difference
@@ -41,7 +42,7 @@ class Cost:
 def cost_of(arm: Arm) -> Cost:
     """Return what an arm cost."""
     charges = [_scoring(record) for record in arm.records]
-    models = [[stage for stage in record["stages"] if stage["stage"] == "model"][-1] for record in arm.records]
+    models = [own_stage(record, "model") for record in arm.records]
     scoring = [None if None in values else float(np.median(values)) for values in zip(*charges, strict=True)]
     seconds = float(np.median([model["cost"]["build_seconds"] for model in models]))
     flops = float(np.median([record["training"]["flops"] for record in arm.records]))
@@ -55,10 +56,7 @@ def scaled(value: float | None, unit: float) -> float | None:
 
 def _scoring(record: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
     """Return seconds, operations and peak memory of the scores and of all that they were made with."""
-    scores = [stage for stage in record["stages"] if stage["stage"] == "scores"][-1]
-    used, flops, phases = scores["cost"].get("used"), record["score"].get("flops"), record["score"]["phases"]
-    if flops is None and phases is not None:
-        flops = float(sum(phase["flops"] for phase in phases.values()))
+    used, flops = own_stage(record, "scores")["cost"].get("used"), record["score"]["flops"]
     if used is None:
         return None, flops, None
     peak = max(max(stage["peak_bytes"], stage["cuda_peak_bytes"]) for stage in used.values())

@@ -19,8 +19,8 @@ from delt_exp.dataset.mixture import size_bytes
 from delt_exp.dataset.stdlib import SPLITS, StdlibCode, StdlibProse
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.plan import PlanSettings
-from delt_exp.trainer.train import TrainJob
 
 
 @dataclass(frozen=True)
@@ -65,4 +65,6 @@ def train_job(cfg: DictConfig, folder: Path, num_steps: int) -> TrainJob:
     recipe, order = build(cfg.model), np.random.default_rng(0).permutation(len(candidates))
     max_tokens = num_steps * recipe.batch_items * recipe.context_tokens
     settings = PlanSettings(**{**plain(cfg.training), "epochs": None, "max_tokens": max_tokens})
-    return TrainJob(recipe, recipe.plan(candidates.tokens, order, settings), tokenizer, build(cfg.trainer), cfg.seed)
+    return TrainJob(
+        recipe, plan_for(recipe, candidates.tokens, order, settings), tokenizer, build(cfg.trainer), cfg.seed
+    )

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.fixtures import config
-from delt_exp.corpus.draws import random_rows
 from delt_exp.files import write_json
 from delt_exp.pipeline import build_components, read
 from delt_exp.progress import say
+from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.distilled import DistilledScorer
 from delt_exp.statistics.diagnostics import auc
@@ -64,14 +64,14 @@ def annotated(corpus: str, settings: list[str], seed: int, folder: Path) -> dict
     ]
     cfg = config(f"output_dir={folder}", "scorer=lqs", *CORPORA[corpus], *everything, *seeds, *settings)
     parts = build_components(cfg)
-    tokenizer, candidates, target = read(parts)
+    resources, candidates, target = read(parts)
     rows = random_rows(candidates.corpus.ids, DOCUMENTS, 0, "documents of this benchmark")
     scorer, work = cast(DistilledScorer, parts.scorer), folder / "work"
-    pool = Pool(candidates, target, tokenizer, parts.store, parts.trainer, work, Evidence(folder / "evidence"), rows)
+    pool = Pool(candidates, target, resources, work, Evidence(folder / "evidence"), rows)
     started = time.process_time()
-    scorer.proxy.prepare(pool, parts.runtime)
+    scorer.proxy.prepare(resources, candidates, target)
     warm = time.process_time()
-    labels = scorer.base.score(pool, parts.runtime)
+    labels = scorer.base.score(pool)
     good = [candidates.corpus.source(row) == FOUND[corpus] for row in rows]
     seconds = {"warm_start_seconds": warm - started, "annotation_seconds": time.process_time() - warm}
     return {"scores": labels.tolist(), "good": good, **seconds}

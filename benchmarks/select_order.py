@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.orderer.folding import folding
+from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.top_r import top_r
 
 RATIO, NUM_LAYERS = 0.5, 3

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from delt_exp.trainer.job import TrainJob
 from delt_exp.trainer.metrics_file import MetricsFile
-from delt_exp.trainer.train import TrainJob, train
+from delt_exp.trainer.train import train
 
 WARM_STEPS = 5
 

@@ -58,10 +58,13 @@ class Structure:
         return circles(edges)
 
     def package_circles(self) -> list[list[str]]:
-        """Return the same for the folders directly in the package, loose files counting as folders of their own."""
+        """Return the same for the folders directly in the package, loose files counting as folders of their own.
+
+        A `__main__.py` is an entry: it stands with the command line that it calls.
+        """
         edges: dict[str, set[str]] = {}
         for found in self.imports:
-            if found.imported in self.files:
+            if found.imported in self.files and not found.importer.endswith(".__main__"):
                 one, other = (".".join(name.split(".")[:2]) for name in (found.importer, found.imported))
                 edges.setdefault(one, set()).update({other} - {one})
                 edges.setdefault(other, set())

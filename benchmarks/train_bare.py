@@ -20,7 +20,8 @@ from benchmarks.table import Row, median_ratio, spread
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.model.optimizer import AdamW
 from delt_exp.trainer.datamodule import OrderedDataModule
-from delt_exp.trainer.train import TrainJob, train
+from delt_exp.trainer.job import TrainJob
+from delt_exp.trainer.train import train
 
 BLOCK_STEPS = 5
 

@@ -14,7 +14,7 @@ from benchmarks.fixtures import config, train_job
 from benchmarks.steady import StopWatch, run_ours
 from benchmarks.table import Row, alternate, median_ratio, spread
 from delt_exp.corpus.tokens import IGNORED
-from delt_exp.trainer.train import TrainJob
+from delt_exp.trainer.job import TrainJob
 
 CORPORA = ("news_agnews", "biomed_abstracts")
 CONTEXT_TOKENS = 512

@@ -6,9 +6,10 @@ import numpy as np
 from omegaconf import DictConfig
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.cost import PhaseCost, model_size, training_cost
+from delt_exp.model.cost import PhaseCost, model_size, training_cost
 from delt_exp.pipeline import Components, build_components, read, rehearse, stand_in
 from delt_exp.pretrained.loading import check_models
+from delt_exp.resources import Resources
 from delt_exp.scorer.base import Forecasting, Pool
 from delt_exp.store.evidence import Evidence
 from delt_exp.tokenizer.base import Tokenizer
@@ -17,7 +18,8 @@ from delt_exp.tokenizer.base import Tokenizer
 def forecast(cfg: DictConfig) -> list[PhaseCost]:
     """Return what scoring and training cost the first time; reads and tokenises the corpora, computes nothing else."""
     parts = build_components(cfg)
-    tokenizer, candidates, target = read(parts)
+    resources, candidates, target = read(parts)
+    tokenizer = resources.run_tokenizer
     check_models(parts, fetch=False)
     rehearse(parts, candidates, tokenizer, cfg.seed)
     return [*scoring_costs(parts, candidates, target, tokenizer), training_costs(parts, candidates, tokenizer)]
@@ -30,8 +32,8 @@ def scoring_costs(
     if not isinstance(parts.scorer, Forecasting):
         return []
     nowhere = Path()
-    pool = Pool(candidates, target, tokenizer, parts.store, parts.trainer, nowhere, Evidence(nowhere))
-    return parts.scorer.forecast(pool, parts.runtime)
+    resources = Resources(parts.store, tokenizer, parts.trainer, parts.runtime)
+    return parts.scorer.forecast(Pool(candidates, target, resources, nowhere, Evidence(nowhere)))
 
 
 def training_costs(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> PhaseCost:

@@ -16,13 +16,12 @@ from delt_exp.alignment.run import run_alignment
 from delt_exp.config.build import build, construct
 from delt_exp.config.checks import check_flag, check_integer
 from delt_exp.config.run_name import RunInfo
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, overlap_stage, text_stage, tokenizer_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
-from delt_exp.eval_dataset.base import EvalDataset, Subject
+from delt_exp.eval_dataset.base import EvalDataset
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.model.recipe import Recipe
@@ -33,15 +32,17 @@ from delt_exp.report.outcome import Outcome, Overlap
 from delt_exp.report.record import earlier_record
 from delt_exp.report.run_folder import write_run
 from delt_exp.resources import Resources
+from delt_exp.rows.candidates import Candidates
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Scorer
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector import Selector
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
+from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.plan import Plan, PlanSettings
 from delt_exp.trainer.settings import TrainerSettings
-from delt_exp.trainer.train import OnMetrics, TrainJob, training_stage
+from delt_exp.trainer.train import OnMetrics, training_stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,24 +119,22 @@ def _to_all(loggers: list[RunLogger], row: Mapping[str, float]) -> None:
 def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Outcome:
     """Score, select, order, train and evaluate, stage by stage."""
     started, clock, store = datetime.now(UTC), time.monotonic(), parts.store
-    tokenizer, candidates, target = read(parts)
+    resources, candidates, target = read(parts)
+    tokenizer = resources.run_tokenizer
     model_notes = check_models(parts, fetch=True)
     rehearse(parts, candidates, tokenizer, cfg.seed)
-    overlap = _overlap(parts, tokenizer, candidates, target)
+    overlap = _overlap(parts, resources, candidates, target)
 
-    table = scores_stage(store, parts.scorer, candidates, target, tokenizer, parts.trainer, parts.runtime)
+    table = scores_stage(resources, parts.scorer, candidates, target)
     seen = candidates.corpus.candidates(table.goodness)
     kept = parts.selector(seen)
     order = kept[parts.orderer(seen.take(kept))]
 
-    plan = parts.model.plan(candidates.tokens, order, parts.training)
-    alignment = _alignment(parts, tokenizer, candidates, plan)
+    plan = plan_for(parts.model, candidates.tokens, order, parts.training)
+    alignment = _alignment(parts, resources, candidates, plan)
     job = TrainJob(parts.model, plan, tokenizer, parts.trainer, cfg.seed)
     model = training_stage(store, job, on_metrics)
-    subject = Subject(model, tokenizer, parts.model.context_tokens)
-    evaluations = {
-        name: dataset.evaluate(name, subject, store, parts.runtime) for name, dataset in parts.eval_dataset.items()
-    }
+    evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
         started=started,
         seconds=time.monotonic() - clock,
@@ -155,12 +154,13 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     )
 
 
-def read(parts: Components) -> tuple[Tokenizer, TokenizedCorpus, TokenizedCorpus | None]:
-    """Return tokenizer, candidates and, for a scorer that reads it, the target set."""
+def read(parts: Components) -> tuple[Resources, TokenizedCorpus, TokenizedCorpus | None]:
+    """Return resources with the tokenizer, candidates and, for a scorer that reads it, the target set."""
     candidates, target = read_corpora(parts)
     tokenizer = tokenizer_stage(parts.store, parts.tokenizer, candidates)
     encoded = partial(text_stage, parts.store, tokenizer=tokenizer)
-    return tokenizer, encoded(candidates), None if target is None else encoded(target)
+    resources = Resources(parts.store, tokenizer, parts.trainer, parts.runtime)
+    return resources, encoded(candidates), None if target is None else encoded(target)
 
 
 def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
@@ -193,8 +193,10 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     parts.orderer(seen.take(parts.selector(seen)))
     parts.model.check(tokenizer)
     if parts.training.isolates_documents:
-        parts.model.check_isolation(tokenizer, seed)
-    everything = parts.model.plan(candidates.tokens, np.arange(len(seen)), parts.training)
+        from delt_exp.model.isolation import check_isolation
+
+        check_isolation(parts.model.network.make(tokenizer, seed))
+    everything = plan_for(parts.model, candidates.tokens, np.arange(len(seen)), parts.training)
     parts.model.schedule.warmup(everything.num_steps)
 
 
@@ -206,22 +208,21 @@ def stand_in(candidates: TokenizedCorpus) -> Candidates:
 
 
 def _alignment(
-    parts: Components, tokenizer: Tokenizer, candidates: TokenizedCorpus, plan: Plan
+    parts: Components, resources: Resources, candidates: TokenizedCorpus, plan: Plan
 ) -> list[dict[str, Any]]:
     """Measure alignment before training: whether it says what training will give is the question."""
     evaluation = evaluation_texts(parts)
     if not parts.alignment or not evaluation:
         return []
-    resources = Resources(parts.store, tokenizer, parts.trainer, parts.runtime)
     return run_alignment(parts.alignment, candidates.corpus, plan.trained_rows, evaluation, resources)
 
 
 def _overlap(
-    parts: Components, tokenizer: Tokenizer, candidates: TokenizedCorpus, target: TokenizedCorpus | None
+    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
 ) -> Overlap:
     """Read every evaluation dataset before training, count what is not disjoint, and say so."""
     for dataset in parts.eval_dataset.values():
-        dataset.prepare(parts.store, tokenizer)
+        dataset.prepare(resources)
     texts = evaluation_texts(parts)
     sets = list(texts.values()) if target is None else [*texts.values(), target.corpus]
     in_train = _counted(parts.store, candidates.corpus, sets, "train")

@@ -1,4 +1,4 @@
-"""What stages may use on the way: where results are kept and how models are trained and run."""
+"""What every step may use on the way: where results are kept, and how models are trained and run."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,15 @@ from delt_exp.trainer.settings import TrainerSettings
 
 @dataclass(frozen=True)
 class Resources:
-    """What metrics may use. tokenizer: needed by metrics of tokens. store, trainer, runtime: for models on the way."""
+    """One bag for store, tokenizer of the run (None where none is chosen), trainer and runtime."""
 
     store: Store
     tokenizer: Tokenizer | None
     trainer: TrainerSettings
     runtime: Runtime
+
+    @property
+    def run_tokenizer(self) -> Tokenizer:
+        """The tokenizer, where there must be one."""
+        assert self.tokenizer is not None
+        return self.tokenizer

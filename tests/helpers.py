@@ -16,6 +16,7 @@ from delt_exp.model.fresh import FreshNetwork
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.recipe import Recipe
 from delt_exp.model.schedule import WarmupCosine
+from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.store.evidence import Evidence
@@ -102,7 +103,7 @@ def write_arpa(tmp_path: Path, arpa: str = BIGRAM_ARPA) -> Path:
 
 def make_byte_tokenizer(tmp_path: Path, corpus: Corpus) -> Tokenizer:
     folder = new_folder(tmp_path)
-    ByteTokenizer().make(corpus, folder)
+    ByteTokenizer().make(corpus.texts(), folder)
     return Tokenizer(folder)
 
 
@@ -110,6 +111,10 @@ def make_tokens(tmp_path: Path, corpus: Corpus, tokenizer: Tokenizer) -> Tokens:
     folder = new_folder(tmp_path)
     write_tokens(corpus, tokenizer, folder)
     return Tokens(folder)
+
+
+def make_resources(store: Store, tokenizer: Tokenizer | None) -> Resources:
+    return Resources(store, tokenizer, TRAINER, RUNTIME)
 
 
 def make_pool(
@@ -127,9 +132,7 @@ def make_pool(
     return Pool(
         candidates=tokenized(corpus),
         target=None if target_texts is None else tokenized(make_corpus(tmp_path, target_texts)),
-        tokenizer=tokenizer,
-        store=Store(new_folder(tmp_path), verify="hash"),
-        trainer=TRAINER,
+        resources=Resources(Store(new_folder(tmp_path), verify="hash"), tokenizer, TRAINER, RUNTIME),
         work_dir=new_folder(tmp_path),
         evidence=Evidence(new_folder(tmp_path)),
     )

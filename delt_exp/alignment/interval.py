@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from delt_exp.alignment.base import Coefficient
-from delt_exp.corpus.draws import generator
 from delt_exp.errors import DataError
+from delt_exp.rows.draws import generator
 
 RESAMPLES = 2000
 Floats = NDArray[np.float64]

@@ -17,10 +17,10 @@ import numpy as np
 from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
 from delt_exp.alignment.interval import pair_mean
 from delt_exp.config.checks import check_choice, check_flag, check_integer
-from delt_exp.corpus.draws import drawn
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
+from delt_exp.rows.draws import drawn
 
 # Allowed levels and the default of each codec.
 LEVELS = {"zlib": (0, 9, 6), "gzip": (0, 9, 9), "lz4": (-10, 16, 0), "zstd": (1, 22, 3)}

@@ -10,10 +10,10 @@ from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
 from delt_exp.alignment.counts import count_tables, hellinger, log_probabilities
 from delt_exp.alignment.interval import ratio
 from delt_exp.config.checks import check_choice, check_integer, check_number
-from delt_exp.corpus.draws import drawn
 from delt_exp.errors import ConfigError
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
+from delt_exp.rows.draws import drawn
 from delt_exp.tokenizer.base import Tokenizer
 
 

@@ -9,12 +9,13 @@ import numpy as np
 from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
 from delt_exp.alignment.interval import mean_cosine
 from delt_exp.config.checks import check_choice, check_integer
-from delt_exp.corpus.draws import drawn
+from delt_exp.config.identity import identity
 from delt_exp.errors import DataError
 from delt_exp.pretrained.loading import check_model, check_models, pretrained_fingerprint
-from delt_exp.probe.base import Probe
+from delt_exp.proxy.base import Proxy
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
+from delt_exp.rows.draws import drawn
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class SentenceAlignment:
     VERSION: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ("probe", "encoder", "revision")  # `inputs` says which of them is used
-    probe: Probe
+    probe: Proxy
     encoder: str
     revision: str | None
     pooling: str
@@ -58,7 +59,6 @@ class SentenceAlignment:
         return [] if found is None else found.notes
 
     def inputs(self, resources: Resources) -> dict[str, Any]:
-        from delt_exp.config.identity import identity
         from delt_exp.model.encoder import packaged_encoder
 
         name = packaged_encoder() if self.encoder == "auto" else self.encoder

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.table import Table
 
-    from delt_exp.cost import PhaseCost
+    from delt_exp.model.cost import PhaseCost
 
 
 def main() -> None:
@@ -169,7 +169,7 @@ def _show_forecast(costs: "list[PhaseCost]") -> None:
     """Print what each phase will cost."""
     from rich.table import Table
 
-    from delt_exp.cost import total
+    from delt_exp.model.cost import total
     from delt_exp.progress import console
 
     table = Table("phase", title="What this would cost, if nothing of it is in the store", title_justify="left")

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.dataset.base import ROLES, Dataset, Document, EmptyFile, Part, joined
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.progress import track
+from delt_exp.rows.candidates import Candidates
 
 Ids = NDArray[np.uint64]
 FORMAT = 2  # bump when the same documents are written differently

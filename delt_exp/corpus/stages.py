@@ -4,7 +4,7 @@ A corpus is keyed by its dataset's settings and files; everything after it by co
 another path, or the same sequence chosen in another way, are the same stage.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from delt_exp.corpus import tokens as tokens_module
 from delt_exp.corpus.corpus import Corpus, CorpusSettings, write_corpus, write_part
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens, write_tokens
 from delt_exp.dataset.base import Dataset
+from delt_exp.dataset.near_duplicates import near_duplicates
 from delt_exp.errors import DataError
 from delt_exp.files import read_json, write_json
 from delt_exp.progress import say
@@ -32,11 +33,13 @@ def corpus_stage(store: Store, dataset: Dataset, settings: CorpusSettings) -> Co
     return Corpus(use.path)
 
 
-def tokenizer_stage(store: Store, maker: TokenizerMaker, corpus: Corpus) -> Tokenizer:
-    """Return the tokenizer, trained on `corpus` where it is one that is trained."""
-    read = corpus.digest if "corpus" in maker.needs else None
-    inputs = {"tokenizer": identity(maker), "corpus": read, "format": tokenizer_module.FORMAT}
-    return Tokenizer(store.get("tokenizer", inputs, lambda folder: maker.make(corpus, folder)).path)
+def tokenizer_stage(store: Store, maker: TokenizerMaker, corpus: Corpus | None) -> Tokenizer:
+    """Return the tokenizer; corpus: what it is trained on, None for one that needs no training."""
+    read = corpus if "corpus" in maker.needs else None
+    digest = None if read is None else read.digest
+    inputs = {"tokenizer": identity(maker), "corpus": digest, "format": tokenizer_module.FORMAT}
+    texts: Iterable[str] = () if read is None else read.texts()
+    return Tokenizer(store.get("tokenizer", inputs, lambda folder: maker.make(texts, folder)).path)
 
 
 def tokens_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> TokenizedCorpus:
@@ -67,7 +70,7 @@ def text_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> TokenizedC
 def overlap_stage(store: Store, candidates: Corpus, sets: Sequence[Corpus]) -> list[dict[str, int]]:
     """Return for each of `sets` its distinct documents, how many are candidates (exact) and how many others nearly are.
 
-    Each is {documents, exact, near}; see `delt_exp.corpus.overlap`.
+    Each is {documents, exact, near}; see `delt_exp.dataset.near_duplicates`.
     """
     corpora = {corpus.digest: corpus for corpus in sets}
     inputs = {"candidates": candidates.digest, "sets": sorted(corpora), "format": overlap_module.FORMAT}
@@ -90,7 +93,7 @@ def decontaminated_stage(store: Store, corpus: Corpus, sets: Sequence[Corpus]) -
 
     def build(folder: Path) -> None:
         texts = [one.texts() for one in corpora.values()]
-        is_near, _ = overlap_module.near_duplicates(corpus.texts(), texts, len(corpus))
+        is_near, _ = near_duplicates(corpus.texts(), texts, len(corpus))
         # Texts without a word have no 5-grams, but the same ones are the same all the same.
         is_near |= np.isin(corpus.ids, np.concatenate([one.ids for one in corpora.values()]))
         if is_near.all():

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.draws import uniform_per_id
-from delt_exp.corpus.ranking import floor_share
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.rows.draws import uniform_per_id
+from delt_exp.rows.ranking import floor_share
 
 MIN_ANNOTATED, MIN_HELD_OUT = 10, 2  # fewer have no rank correlation worth the name
 

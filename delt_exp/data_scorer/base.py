@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.cost import ModelSize, PhaseCost
+from delt_exp.model.cost import ModelSize, PhaseCost
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
 
@@ -42,9 +42,16 @@ class DataScorer(Protocol):
         """Raise ConfigError, before anything is annotated, when it cannot read what the proxy's tokenizer gives."""
 
     def fit(
-        self, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime, precision: str
+        self,
+        proxy: ProxyModel,
+        tokens: Tokens,
+        rows: ArrayLike,
+        labels: ArrayLike,
+        folder: Path,
+        runtime: Runtime,
+        precision: str,
     ) -> Fitted:
-        """Return a scorer that predicts `labels` [D] of the documents `rows` [D] of `proxy.candidates`, on one device.
+        """Return a scorer that predicts `labels` [D] of the documents `rows` [D] of `tokens`, on one device.
 
         What `load` needs goes to `folder`, with `fit.parquet` and, written last, `fit.json` (see `evidence.py`).
         precision: `32-true` or `bf16-mixed`, also of predictions. Raises DataError for labels that cannot be learnt,

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from delt_exp.corpus.draws import generator
 from delt_exp.corpus.windows import buckets, windows_of
 from delt_exp.data_scorer.annotated import Annotated
 from delt_exp.data_scorer.model import Part
+from delt_exp.rows.draws import generator
 
 
 class AnnotatedDocuments(pl.LightningDataModule):

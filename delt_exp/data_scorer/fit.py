@@ -11,26 +11,27 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from delt_exp.config.checks import check_choice
-from delt_exp.corpus.draws import seed_for
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.annotated import Annotated, prepare, split
 from delt_exp.data_scorer.documents import AnnotatedDocuments
 from delt_exp.data_scorer.evidence import write_fit
 from delt_exp.data_scorer.fitted import PRECISIONS, FittedScorer, Reading, save_weights
 from delt_exp.data_scorer.model import RegressionModule
-from delt_exp.data_scorer.regression import Regression
 from delt_exp.data_scorer.regressor import Regressor
+from delt_exp.data_scorer.settings import RegressionSettings
 from delt_exp.errors import ConfigError
-from delt_exp.pretrained.loading import position_limit
+from delt_exp.pretrained.limits import position_limit
 from delt_exp.progress import Task, track
 from delt_exp.proxy.base import ProxyModel
+from delt_exp.rows.draws import seed_for
 from delt_exp.runtime import Runtime, quiet
 
 
 def fit(
-    settings: Regression, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime,
-    precision: str,
+    settings: RegressionSettings, proxy: ProxyModel, tokens: Tokens, rows: ArrayLike, labels: ArrayLike, folder: Path,
+    runtime: Runtime, precision: str,
 ) -> FittedScorer:  # fmt: skip
-    """Return a scorer that predicts `labels` [D] of the documents `rows` [D] of `proxy.candidates`, on one device.
+    """Return a scorer that predicts `labels` [D] of the documents `rows` [D] of `tokens`, on one device.
 
     It is written to `folder`, with its validation and curve in fit.json and every document in fit.parquet. Documents
     longer than the proxy's context are read in windows. precision: `32-true` or `bf16-mixed`, also of inference.
@@ -39,7 +40,7 @@ def fit(
     """
     check_choice("trainer.precision", precision, PRECISIONS)
     started = time.monotonic()
-    annotated = prepare(proxy.candidates, np.asarray(rows), np.asarray(labels), settings.clip_sigma)
+    annotated = prepare(tokens, np.asarray(rows), np.asarray(labels), settings.clip_sigma)
     ids, ratios = annotated.tokens.ids[annotated.rows], (settings.choice_ratio, settings.validation_ratio)
     parts = split(ids, annotated.labels, *ratios, settings.seed)
     data = AnnotatedDocuments(
@@ -56,7 +57,7 @@ def fit(
     _train(module, data, settings.epochs, runtime, precision, folder)
     module.restore_best()
     weights = save_weights(regressor, folder)
-    tokenizer, context_tokens = proxy.candidates.meta["tokenizer"], proxy.context_tokens
+    tokenizer, context_tokens = tokens.meta["tokenizer"], proxy.context_tokens
     reading = Reading(annotated.mean, annotated.std, context_tokens, precision, tokenizer, weights, regressor.layers)
     fitted = FittedScorer(regressor, reading)
     curve = {"best_epoch": module.best_epoch, "epochs": module.curve, "steps": num_steps}
@@ -64,7 +65,7 @@ def fit(
     return fitted
 
 
-def _regressor(settings: Regression, proxy: ProxyModel) -> Regressor:
+def _regressor(settings: RegressionSettings, proxy: ProxyModel) -> Regressor:
     """Return the untrained regressor; raises ConfigError when the context is too long for its body."""
     network = (
         proxy.network

@@ -9,13 +9,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from delt_exp.corpus.draws import seed_for
 from delt_exp.corpus.windows import Batch
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.data_scorer.validation import spearman
 from delt_exp.errors import DataError, DivergedError
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
+from delt_exp.rows.draws import seed_for
 
 
 class Part(NamedTuple):

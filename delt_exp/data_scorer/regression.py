@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from numpy.typing import ArrayLike
 
-from delt_exp.config.checks import check_integer, check_number
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.cost import ModelSize, PhaseCost, forward_cost, training_cost
-from delt_exp.model.optimizer import AdamW
-from delt_exp.model.recipe import Network
-from delt_exp.model.schedule import WarmupCosine
+from delt_exp.data_scorer.settings import RegressionSettings
+from delt_exp.model.cost import ModelSize, PhaseCost, forward_cost, training_cost
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
 
@@ -20,38 +17,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Regression:
-    """How a regression model learns the scores of annotated documents (DELT, arXiv 2506.21545).
-
-    body: the causal LM it stands on, fresh or pretrained; null starts from the weights of the proxy model.
-    batch_documents: documents of one optimizer step. choice_ratio: random share of the annotated documents that is not
-    learnt from; the epoch with the highest Spearman on it is kept. validation_ratio: another share, which neither
-    trains nor chooses and says what the scorer is worth. clip_sigma: targets are standardised over all annotated
-    documents and clipped to this many standard deviations. clip_norm: largest gradient norm, null for no clipping.
-    seed: of split, order, head and dropout; dropout is what the body's config says.
-    """
+class Regression(RegressionSettings):
+    """Learns the scores of annotated documents with a language model (DELT, arXiv 2506.21545)."""
 
     VERSION: ClassVar[int] = 3
-    body: Network | None
-    epochs: int
-    batch_documents: int
-    choice_ratio: float
-    validation_ratio: float
-    clip_sigma: float
-    clip_norm: float | None
-    seed: int
-    optimizer: AdamW
-    schedule: WarmupCosine
-
-    def __post_init__(self) -> None:
-        check_integer("data_scorer.epochs", self.epochs, at_least=1)
-        check_integer("data_scorer.batch_documents", self.batch_documents, at_least=1)
-        check_number("data_scorer.choice_ratio", self.choice_ratio, "(0, 1)")
-        check_number("data_scorer.validation_ratio", self.validation_ratio, "(0, 1)")
-        check_number("data_scorer.clip_sigma", self.clip_sigma, "(0, inf)")
-        if self.clip_norm is not None:
-            check_number("data_scorer.clip_norm", self.clip_norm, "(0, inf)")
-        check_integer("data_scorer.seed", self.seed, at_least=0)
 
     def check(self, proxy: ProxyModel) -> None:
         """Raise ConfigError when the body cannot read what the proxy's tokenizer gives."""
@@ -59,12 +28,19 @@ class Regression:
             self.body.check(proxy.tokenizer)
 
     def fit(
-        self, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime, precision: str
+        self,
+        proxy: ProxyModel,
+        tokens: Tokens,
+        rows: ArrayLike,
+        labels: ArrayLike,
+        folder: Path,
+        runtime: Runtime,
+        precision: str,
     ) -> "FittedScorer":
-        """Return a scorer that predicts `labels` [D] of the documents `rows` [D] of `proxy.candidates`: see `fit`."""
+        """Return a scorer that predicts `labels` [D] of the documents `rows` [D] of `tokens`: see `fit`."""
         from delt_exp.data_scorer.fit import fit
 
-        return fit(self, proxy, rows, labels, folder, runtime, precision)
+        return fit(self, proxy, tokens, rows, labels, folder, runtime, precision)
 
     def load(self, folder: Path) -> "FittedScorer":
         """Return what `fit` wrote to `folder`."""

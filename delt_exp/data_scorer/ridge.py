@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from delt_exp.config.checks import check_choice, check_integer, check_number
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.cost import ModelSize, PhaseCost, forward_cost
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.model.cost import ModelSize, PhaseCost, forward_cost
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime, quiet
 
@@ -55,7 +55,14 @@ class Ridge:
         """Accept any proxy: its own states are the features."""
 
     def fit(
-        self, proxy: ProxyModel, rows: ArrayLike, labels: ArrayLike, folder: Path, runtime: Runtime, precision: str
+        self,
+        proxy: ProxyModel,
+        tokens: Tokens,
+        rows: ArrayLike,
+        labels: ArrayLike,
+        folder: Path,
+        runtime: Runtime,
+        precision: str,
     ) -> "FittedScorer":
         """Return a scorer that predicts `labels` [D] of the documents `rows` [D]: see `DataScorer`."""
         from delt_exp.data_scorer.annotated import folds_of, prepare
@@ -65,7 +72,7 @@ class Ridge:
         check_choice("trainer.precision", precision, PRECISIONS)
         started = time.monotonic()
         quiet()
-        annotated = prepare(proxy.candidates, np.asarray(rows), np.asarray(labels), self.clip_sigma)
+        annotated = prepare(tokens, np.asarray(rows), np.asarray(labels), self.clip_sigma)
         fold_D = folds_of(annotated.tokens.ids[annotated.rows], self.folds, self.seed)
         body, states_DC = _read(proxy, annotated, precision, runtime)
         features_DC, scale_C = standardised(states_DC)
@@ -75,7 +82,7 @@ class Ridge:
         regressor = _regressor(body, weights_C * scale_C, float(targets_D.mean()), states_DC.mean(0))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "fit.json").unlink(missing_ok=True)  # of an earlier fit, whose weights are about to go
-        weights, tokenizer = save_weights(regressor, folder), proxy.candidates.meta["tokenizer"]
+        weights, tokenizer = save_weights(regressor, folder), tokens.meta["tokenizer"]
         reading = Reading(
             annotated.mean, annotated.std, proxy.context_tokens, precision, tokenizer, weights, regressor.layers
         )

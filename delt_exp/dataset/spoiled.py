@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from delt_exp.config.checks import check_integer, check_number
-from delt_exp.corpus.draws import generator
 from delt_exp.dataset.base import Dataset, Document, EmptyFile
 from delt_exp.errors import DataError
 from delt_exp.files import digest
+from delt_exp.rows.draws import generator
 
 GARBLED_SHARE = 0.4
 SNIPPET_CHARS = 60

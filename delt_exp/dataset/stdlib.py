@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from delt_exp.config.checks import check_choice
-from delt_exp.corpus.overlap import near_duplicates
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.files import check_limit
 from delt_exp.dataset.mixture import size_bytes
+from delt_exp.dataset.near_duplicates import near_duplicates
 from delt_exp.dataset.stdlib_source import Module, public_files, topic_prose
 from delt_exp.errors import DataError
 from delt_exp.files import digest
@@ -27,9 +27,9 @@ class Stdlib:
 
     Each source file, and each topic of the language reference, belongs to one `split` in all three corpora: train
     (80 %), validation or target (10 % each). No text occurs twice, and none is a near-duplicate of one in another split
-    (see `delt_exp.corpus.overlap`): it is left out of train, or of target where the other is in validation. The order
-    is a fixed shuffle, so that a prefix is a fair sample; the stream ends before it exceeds `max_bytes` of UTF-8 (None:
-    no limit). The documents depend on the Python version.
+    (see `near_duplicates.py`): it is left out of train, or of target where the other is in validation. The order is a
+    fixed shuffle, so that a prefix is a fair sample; the stream ends before it exceeds `max_bytes` of UTF-8 (None: no
+    limit). The documents depend on the Python version.
     """
 
     VERSION: ClassVar[int] = 2

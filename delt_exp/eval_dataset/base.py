@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.corpus import Corpus
-from delt_exp.runtime import Runtime
+from delt_exp.resources import Resources
 from delt_exp.store.store import Store
-from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.trainer.train import TrainedModel
+from delt_exp.trainer.job import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -39,25 +38,16 @@ class Evaluation:
     documents: Path | None
 
 
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """The model under evaluation, and what is needed to read it."""
-
-    model: TrainedModel
-    tokenizer: Tokenizer
-    context_tokens: int
-
-
 class EvalDataset(Protocol):
     """Measures a model; fields of an implementation are the keys of its YAML node."""
 
     VERSION: ClassVar[int]
 
-    def prepare(self, store: Store, tokenizer: Tokenizer) -> NDArray[np.uint64]:
+    def prepare(self, resources: Resources) -> NDArray[np.uint64]:
         """Read the data, so that bad input is found before anything is trained; return content ids, if it has any."""
 
     def text(self, store: Store) -> Corpus | None:
         """Return what a model that knows everything would write, for alignment; None where the text is not at hand."""
 
-    def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> Evaluation:
-        """Return all measures, labelled `name`; a finished evaluation of the same model is found in the store."""
+    def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> Evaluation:
+        """Return all measures, labelled `name`; a finished evaluation of the same model is reused from the store."""

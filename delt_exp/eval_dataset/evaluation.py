@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from delt_exp.errors import DivergedError
-from delt_exp.eval_dataset.base import Measure, Subject
+from delt_exp.eval_dataset.base import Measure
 from delt_exp.files import write_json
 from delt_exp.runtime import Runtime
+from delt_exp.trainer.job import TrainedModel
 
 
 @contextmanager
-def loaded_network(subject: Subject, runtime: Runtime) -> Iterator[Any]:
-    """Load the subject's network on the runtime's device, in float32 and evaluation mode; its memory is freed after."""
+def loaded_network(model: TrainedModel, runtime: Runtime) -> Iterator[Any]:
+    """Load a trained network on the runtime's device, in float32 and evaluation mode; its memory is freed after."""
     import torch
 
     from delt_exp.pretrained.loading import load_causal_lm
 
-    network = load_causal_lm(subject.model.pretrained)
+    network = load_causal_lm(model.pretrained)
     try:
         yield network.to(runtime.torch_device())
     finally:

@@ -17,14 +17,15 @@ from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DependencyError
-from delt_exp.eval_dataset.base import Evaluation, Measure, Subject
+from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
 from delt_exp.eval_dataset.local_task import Example, LocalTask
 from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.files import digest, read_json
+from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
-from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.trainer.job import TrainedModel
 
 if TYPE_CHECKING:
     from delt_exp.eval_dataset.harness import Score
@@ -63,7 +64,7 @@ class Benchmark(ABC):
     def content(self) -> Any:
         """Return what decides the tasks, as JSON-like values."""
 
-    def prepare(self, store: Store, tokenizer: Tokenizer) -> NDArray[np.uint64]:
+    def prepare(self, resources: Resources) -> NDArray[np.uint64]:
         """Read all data; returns no ids, because examples are not documents."""
         self.load(load_harness())
         return np.empty(0, np.uint64)
@@ -72,36 +73,36 @@ class Benchmark(ABC):
         """Return None: the texts of these tasks are not at hand."""
         return None
 
-    def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> Evaluation:
+    def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> Evaluation:
         """Return one measure per task and metric, labelled `name/task`, and the average, labelled `name`."""
         harness = load_harness()
         inputs = {
             "evaluation": f"multiple_choice {self.VERSION}",
-            "model": subject.model.key,
-            "tokenizer": subject.tokenizer.digest,
-            "context_tokens": subject.context_tokens,
+            "model": model.key,
+            "tokenizer": model.tokenizer.digest,
+            "context_tokens": model.context_tokens,
             "lm_eval": harness.VERSION,
             "tasks": self.content(),
         }
 
         def build(folder: Path) -> None:
-            _write(folder, name, self._run(harness, name, subject, runtime))
+            _write(folder, name, self._run(harness, name, model, resources.runtime))
 
-        folder = store.get("evaluation", inputs, build).path
+        folder = resources.store.get("evaluation", inputs, build).path
         rows = read_json(folder / "measures.json")
         measures = [TaskMeasure(**{**row, "dataset": f"{name}/{row['dataset']}".rstrip("/")}) for row in rows]
         return Evaluation([*measures], folder, documents=None)
 
-    def _run(self, harness: ModuleType, name: str, subject: Subject, runtime: Runtime) -> list["Score"]:
+    def _run(self, harness: ModuleType, name: str, model: TrainedModel, runtime: Runtime) -> list["Score"]:
         tasks = self.load(harness)
-        with loaded_network(subject, runtime) as network:
+        with loaded_network(model, runtime) as network:
             scores: list[Score] = harness.run_tasks(
                 tasks,
                 network,
-                subject.tokenizer.pretrained(),
+                model.tokenizer.pretrained(),
                 name=name,
-                context_tokens=subject.context_tokens,
-                batch_size=max(1, runtime.tokens_per_pass() // subject.context_tokens),
+                context_tokens=model.context_tokens,
+                batch_size=max(1, runtime.tokens_per_pass() // model.context_tokens),
                 limit=self.limit,
                 allow_code_execution=getattr(self, "allow_code_execution", False),
             )

@@ -12,12 +12,14 @@ from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
-from delt_exp.eval_dataset.base import Evaluation, Measure, Subject
+from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
 from delt_exp.files import read_json
+from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.trainer.job import TrainedModel
 
 WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=False)
 
@@ -42,24 +44,26 @@ class TextLoss:
     VERSION: ClassVar[int] = 2
     dataset: Dataset
 
-    def prepare(self, store: Store, tokenizer: Tokenizer) -> NDArray[np.uint64]:
+    def prepare(self, resources: Resources) -> NDArray[np.uint64]:
         """Read and tokenise the dataset; return the content ids of its documents."""
-        return self._read(store, tokenizer).corpus.ids
+        return self._read(resources.store, resources.run_tokenizer).corpus.ids
 
     def text(self, store: Store) -> Corpus:
         """Return the documents of the dataset."""
         return corpus_stage(store, self.dataset, WHOLE)
 
-    def evaluate(self, name: str, subject: Subject, store: Store, runtime: Runtime) -> Evaluation:
+    def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> Evaluation:
         """Return loss, perplexity and bits per byte; raises DivergedError when the model gives no finite loss."""
-        data = self._read(store, subject.tokenizer)
+        data = self._read(resources.store, model.tokenizer)
         inputs = {
             "evaluation": f"text_loss {self.VERSION}",
-            "model": subject.model.key,
+            "model": model.key,
             "tokens": data.tokens.digest,
-            "context_tokens": subject.context_tokens,
+            "context_tokens": model.context_tokens,
         }
-        use = store.get("evaluation", inputs, lambda folder: _measure(name, data, subject, runtime, folder))
+        use = resources.store.get(
+            "evaluation", inputs, lambda folder: _measure(name, data, model, resources.runtime, folder)
+        )
         measures = [TextMeasure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
         return Evaluation([*measures], use.path, use.path / "documents.parquet")
 
@@ -97,11 +101,11 @@ def text_measures(sum_nats: NDArray[Any], num_tokens: NDArray[Any], num_bytes: N
     ]
 
 
-def _measure(name: str, data: TokenizedCorpus, subject: Subject, runtime: Runtime, folder: Path) -> None:
+def _measure(name: str, data: TokenizedCorpus, model: TrainedModel, runtime: Runtime, folder: Path) -> None:
     from delt_exp.model.token_loss import token_loss
 
-    with loaded_network(subject, runtime) as network:
-        losses = token_loss(network, data.tokens, subject.context_tokens, runtime, f"evaluating {name}")
+    with loaded_network(model, runtime) as network:
+        losses = token_loss(network, data.tokens, model.context_tokens, runtime, f"evaluating {name}")
     measures = text_measures(losses.sum_nats, losses.num_tokens, data.corpus.text_bytes)
     columns = {
         "id": data.corpus.ids,

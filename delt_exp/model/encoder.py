@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from delt_exp.errors import ConfigError
-from delt_exp.pretrained.loading import check_ids, load_base_model, load_pretrained, position_limit
-from delt_exp.probe.base import ProbeModel
+from delt_exp.pretrained.limits import position_limit
+from delt_exp.pretrained.loading import check_ids, load_base_model, load_pretrained
+from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -45,10 +46,11 @@ def load_encoder(name: str, revision: str | None, pooling: str, context_tokens: 
     return _encoder(hidden, context_tokens, runtime)
 
 
-def probe_encoder(probe: ProbeModel, context_tokens: int, runtime: Runtime) -> Encode:
+def probe_encoder(probe: ProxyModel, context_tokens: int, runtime: Runtime) -> Encode:
     """Return the function from documents to the unit vectors of a causal LM's mean last hidden states [N, D]."""
-    _check_context(context_tokens, probe.context_limit, "the probe")
+    _check_context(context_tokens, probe.position_limit, "the probe")
     device = runtime.torch_device()
+    network = probe.network.to(device)
 
     def hidden(documents: list[str]) -> tuple[Tensor, Tensor]:
         ids = [i[:context_tokens] for i in probe.tokenizer.encode(documents)]
@@ -56,7 +58,7 @@ def probe_encoder(probe: ProbeModel, context_tokens: int, runtime: Runtime) -> E
         padded = [row + [probe.tokenizer.eos_id] * (width - len(row)) for row in ids]
         mask_BT = torch.arange(width)[None] < torch.tensor([len(row) for row in ids])[:, None]
         inputs_BT = torch.tensor(padded, device=device)
-        return probe.network.base_model(input_ids=inputs_BT, use_cache=False).last_hidden_state, mask_BT.to(device)
+        return network.base_model(input_ids=inputs_BT, use_cache=False).last_hidden_state, mask_BT.to(device)
 
     return _encoder(hidden, context_tokens, runtime)
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from delt_exp.corpus.draws import seed_for
 from delt_exp.errors import ConfigError
-from delt_exp.pretrained.loading import POSITION_SETTINGS, position_limit
+from delt_exp.pretrained.limits import POSITION_SETTINGS, position_limit
+from delt_exp.rows.draws import seed_for
 from delt_exp.tokenizer.base import Tokenizer
 
 ALWAYS_CAUSAL = ("gpt2", "gpt_neox", "llama", "mistral", "olmo2", "opt", "phi3", "qwen2", "qwen3")

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from delt_exp.errors import ConfigError
+from delt_exp.pretrained.limits import position_limit
 from delt_exp.pretrained.loading import (
     check_ids,
     check_weights,
     load_causal_lm,
     load_pretrained,
-    position_limit,
     pretrained_fingerprint,
 )
 from delt_exp.tokenizer.base import Tokenizer

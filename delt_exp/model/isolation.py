@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from delt_exp.corpus.draws import generator
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.loss import evaluating
+from delt_exp.rows.draws import generator
 from delt_exp.trainer.module import next_token_logits
 
 NUM_TOKENS = 8  # of each of two documents

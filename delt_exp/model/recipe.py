@@ -4,16 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from delt_exp.config.checks import check_integer, check_number
-from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.trainer.plan import Plan, PlanSettings, make_plan
 
 
 class Network(Protocol):
@@ -67,16 +62,6 @@ class Recipe:
                 f"model.context_tokens is {self.context_tokens}, but this model has {limit} positions; "
                 f"use model.context_tokens={limit} or a model with more positions"
             )
-
-    def check_isolation(self, tokenizer: Tokenizer, seed: int) -> None:
-        """Raise ConfigError when documents packed into one sequence influence each other; builds the network."""
-        from delt_exp.model.isolation import check_isolation
-
-        check_isolation(self.network.make(tokenizer, seed))
-
-    def plan(self, tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings) -> Plan:
-        """Return the batches in which this recipe trains `order`; raises DataError for less than one batch."""
-        return make_plan(tokens, order, settings, context_tokens=self.context_tokens, batch_items=self.batch_items)
 
 
 def num_parameters(parameters: Iterable[Any]) -> int:

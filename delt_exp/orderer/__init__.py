@@ -9,6 +9,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.candidates import Candidates
+from delt_exp.rows.candidates import Candidates
 
 Orderer = Callable[[Candidates], NDArray[np.intp]]

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.orderer.sorting import sorting
+from delt_exp.rows.candidates import Candidates
 
 
 def folding(candidates: Candidates, *, num_layers: int, ascending: bool) -> NDArray[np.intp]:

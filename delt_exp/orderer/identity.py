@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.candidates import Candidates
+from delt_exp.rows.candidates import Candidates
 
 
 def identity(candidates: Candidates) -> NDArray[np.intp]:

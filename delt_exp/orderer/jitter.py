@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.candidates import Candidates
-from delt_exp.corpus.draws import generator
 from delt_exp.orderer import Orderer
+from delt_exp.rows.candidates import Candidates
+from delt_exp.rows.draws import generator
 
 
 def jitter(candidates: Candidates, *, base: Orderer, window: int, seed: int) -> NDArray[np.intp]:

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.orderer.sorting import sorting
 from delt_exp.orderer.stair import check_windows, replace_windows
 from delt_exp.orderer.zigzag import zigzag_fold
+from delt_exp.rows.candidates import Candidates
 
 
 def saw(

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_choice, check_number
-from delt_exp.corpus.candidates import Candidates
-from delt_exp.corpus.draws import generator
-from delt_exp.corpus.ranking import floor_share, rank
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
+from delt_exp.rows.draws import generator
+from delt_exp.rows.ranking import floor_share, rank
 
 
 def segment(

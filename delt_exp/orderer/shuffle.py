@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.candidates import Candidates
-from delt_exp.corpus.draws import generator
-from delt_exp.corpus.ranking import rank_ids
+from delt_exp.rows.candidates import Candidates
+from delt_exp.rows.draws import generator
+from delt_exp.rows.ranking import rank_ids
 
 
 def shuffle(candidates: Candidates, *, seed: int) -> NDArray[np.intp]:

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_flag
-from delt_exp.corpus.candidates import Candidates
-from delt_exp.corpus.ranking import rank
+from delt_exp.rows.candidates import Candidates
+from delt_exp.rows.ranking import rank
 
 
 def sorting(candidates: Candidates, *, ascending: bool) -> NDArray[np.intp]:

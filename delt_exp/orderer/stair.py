@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer, check_number
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.orderer.folding import fold
 from delt_exp.orderer.sorting import sorting
+from delt_exp.rows.candidates import Candidates
 
 
 def stair(

@@ -14,6 +14,8 @@ from urllib.parse import urlparse
 
 from delt_exp.errors import ConfigError, DeltError
 from delt_exp.files import tree_digest
+from delt_exp.pretrained.limits import position_limit
+from delt_exp.pretrained.weight_files import explain, local_folder, refuse_adapter, weight_files
 from delt_exp.progress import say
 
 
@@ -52,8 +54,6 @@ def check_weights(name: str, revision: str | None, *, fetch: bool, causal: bool 
 
     Raises as `load_causal_lm` does, or `load_base_model` where `causal` is false.
     """
-    from delt_exp.pretrained.weight_files import local_folder, weight_files
-
     folder = local_folder(name, revision)
     files = weight_files(folder) if folder is not None else []
     if not files and not fetch and not Path(name).is_dir():
@@ -119,8 +119,6 @@ def load_pretrained(auto_class: Any, name: str, revision: str | None, **options:
 
     Raises DependencyError when the folder or the Hub name cannot be had, DataError for damaged files.
     """
-    from delt_exp.pretrained.weight_files import explain, refuse_adapter
-
     local_only = not Path(name).is_dir() and not hub_reachable()
     try:
         if "Tokenizer" not in auto_class.__name__:
@@ -150,16 +148,6 @@ def check_ids(tokenizer: Any, embedding_rows: int, name: str) -> None:
             f"{name!r} has {embedding_rows}; use the tokenizer it was trained with, or add rows to the model first: "
             f"resize_token_embeddings({largest + 1}) of transformers, then save_pretrained"
         )
-
-
-POSITION_SETTINGS = ("max_position_embeddings", "n_positions", "max_seq_len")
-
-
-def position_limit(config: Any) -> int | None:
-    """Return how many positions a network of this `transformers` config can take, or None when it has no limit."""
-    config = config.get_text_config()
-    limits = (getattr(config, name, None) for name in POSITION_SETTINGS)
-    return next((limit for limit in limits if isinstance(limit, int)), None)
 
 
 def hub_reachable() -> bool:

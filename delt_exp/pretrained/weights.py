@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.pretrained.limits import position_limit
 
 Load = Callable[..., Any]
 
@@ -127,8 +128,6 @@ def refuse_reading_ahead(network: Any, name: str) -> None:
 
 def _probe_logits(network: Any, name: str) -> torch.Tensor:
     """Return the logits [2, T, V] of a few tokens and of the same with another one at the end."""
-    from delt_exp.pretrained.loading import position_limit
-
     rows, padding = network.get_input_embeddings().weight.shape[0], network.config.pad_token_id
     length = min(PROBE_TOKENS, position_limit(network.config) or PROBE_TOKENS)
     tokens = [index for index in range(min(rows, length + 2)) if index != padding]

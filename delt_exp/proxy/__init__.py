@@ -1,1 +1,1 @@
-"""The small language model that looks at documents before the real one is trained."""
+"""Fixed language models that look at documents: proxies of scorers, probes of alignment metrics."""

@@ -1,24 +1,53 @@
-"""What every proxy model promises."""
+"""What every proxy promises: one fixed language model that looks at documents."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
-from delt_exp.corpus.tokens import Tokens
-from delt_exp.cost import ModelSize, PhaseCost
-from delt_exp.runtime import Runtime
-from delt_exp.scorer.base import Pool
+import numpy as np
+
+from delt_exp.corpus.stages import tokens_stage
+from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
+from delt_exp.errors import DataError
+from delt_exp.model.cost import ModelSize, PhaseCost
+from delt_exp.resources import Resources
 from delt_exp.tokenizer.base import Tokenizer
 
 
 @dataclass(frozen=True, eq=False)
 class ProxyModel:
-    """A causal LM ready to look at documents, with candidates and target (if any) under its own tokenizer."""
+    """A causal LM with its own tokenizer.
 
-    network: Any
+    name, revision: a folder or Hub name that any process can load. context_tokens: positions of a window.
+    position_limit: how many positions it takes, None for no limit.
+    """
+
+    name: str
+    revision: str | None
     tokenizer: Tokenizer
-    candidates: Tokens
-    target: Tokens | None
     context_tokens: int
+    position_limit: int | None
+
+    @cached_property
+    def network(self) -> Any:
+        """The network in evaluation mode, on the CPU when it is first asked for."""
+        from delt_exp.pretrained.loading import load_causal_lm
+
+        return load_causal_lm(self.name, self.revision)
+
+    def tokens(self, text: TokenizedCorpus, resources: Resources) -> Tokens:
+        """Return the tokens of a corpus under this model's tokenizer; raises DataError for a document without any."""
+        if text.tokens.meta["tokenizer"] == self.tokenizer.digest:
+            return text.tokens
+        tokens = tokens_stage(resources.store, text.corpus, self.tokenizer).tokens
+        empty = np.flatnonzero(tokens.num_predicted == 0)
+        if len(empty):
+            raise DataError(
+                f"{len(empty)} of {len(tokens)} documents have no token under the tokenizer of proxy {self.name!r}, "
+                f"the first in row {empty[0]} of the corpus; use it for training too (tokenizer=hf "
+                f"tokenizer.name={self.name}): documents without a token are then left out"
+            )
+        return tokens
 
 
 class Proxy(Protocol):
@@ -30,11 +59,16 @@ class Proxy(Protocol):
     def needs(self) -> frozenset[str]:
         """`target` where the model depends on the target set."""
 
-    def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
-        """Return the model in evaluation mode, trained or loaded as its settings say."""
+    def inputs(self, resources: Resources) -> dict[str, Any]:
+        """Return what besides the fields decides the model, as JSON-like values."""
 
-    def size(self, pool: Pool, sample_tokens: int) -> ModelSize:
+    def prepare(
+        self, resources: Resources, candidates: TokenizedCorpus | None = None, target: TokenizedCorpus | None = None
+    ) -> ProxyModel:
+        """Return the model, trained or loaded as its settings say; raises ConfigError without the texts it needs."""
+
+    def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return how large the model is when it reads sequences of `sample_tokens`; loads no weights."""
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
+    def forecast(self, resources: Resources) -> list[PhaseCost]:
         """Return what `prepare` costs the first time."""

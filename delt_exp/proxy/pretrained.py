@@ -1,32 +1,27 @@
-"""A pretrained causal LM as proxy, with its own tokenizer."""
+"""A pretrained causal LM with its own tokenizer: GPT-2 as the probe of the papers, for example."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
-
-from delt_exp.corpus.tokens import Tokens
-from delt_exp.cost import ModelSize, PhaseCost, model_size
-from delt_exp.errors import ConfigError, DataError
-from delt_exp.pretrained.loading import (
-    check_ids,
-    check_model,
-    load_causal_lm,
-    load_pretrained,
-    position_limit,
-    pretrained_fingerprint,
-)
+from delt_exp.corpus.stages import tokenizer_stage
+from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.errors import ConfigError
+from delt_exp.model.cost import ModelSize, PhaseCost, model_size
+from delt_exp.pretrained.limits import position_limit
+from delt_exp.pretrained.loading import check_ids, check_model, load_pretrained, pretrained_fingerprint
 from delt_exp.proxy.base import ProxyModel
-from delt_exp.runtime import Runtime
-from delt_exp.scorer.base import Pool
+from delt_exp.resources import Resources
 from delt_exp.tokenizer.hf import HfTokenizer
+
+UNLIMITED = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class PretrainedProxy:
-    """`name` is a Hub name or a folder; documents are read in windows of `context_tokens`.
+    """`name` is a Hub name or a folder, `revision` a branch, tag or commit.
 
+    context_tokens: positions of a window; null: all that the model has, whole documents where it has no limit.
     eos_token: what ends a document where the tokenizer names none; null is what it names.
     """
 
@@ -34,25 +29,29 @@ class PretrainedProxy:
     needs: ClassVar[frozenset[str]] = frozenset()
     name: str
     revision: str | None
-    context_tokens: int
+    context_tokens: int | None
     eos_token: str | None
 
     def fingerprint(self) -> str:
-        """Return what identifies the files behind `name`."""
+        """Return what identifies the files that `name` stands for."""
         return pretrained_fingerprint(self.name, self.revision)
 
-    def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
-        from delt_exp.corpus.stages import tokenizer_stage, tokens_stage
+    def inputs(self, resources: Resources) -> dict[str, Any]:
+        return {}
 
-        network = load_causal_lm(self.name, self.revision)
-        self._check_context(position_limit(network.config))
+    def prepare(
+        self, resources: Resources, candidates: TokenizedCorpus | None = None, target: TokenizedCorpus | None = None
+    ) -> ProxyModel:
         maker = HfTokenizer(self.name, self.revision, self.eos_token, begin="auto", chat_template="own")
-        tokenizer = tokenizer_stage(pool.store, maker, pool.candidates.corpus)
-        check_ids(tokenizer.pretrained(), network.get_input_embeddings().weight.shape[0], self.name)
-        candidates = tokens_stage(pool.store, pool.candidates.corpus, tokenizer).tokens
-        _refuse_without_tokens(candidates, self.name)
-        target = None if pool.target is None else tokens_stage(pool.store, pool.target.corpus, tokenizer).tokens
-        return ProxyModel(network, tokenizer, candidates, target, self.context_tokens)
+        tokenizer = tokenizer_stage(resources.store, maker, None)
+        limit = position_limit(self._config())
+        self._check_context(limit)
+        model = ProxyModel(self.name, self.revision, tokenizer, self.context_tokens or limit or UNLIMITED, limit)
+        check_ids(tokenizer.pretrained(), model.network.get_input_embeddings().weight.shape[0], self.name)
+        for text in (candidates, target):
+            if text is not None:
+                model.tokens(text, resources)  # a text that it cannot read is refused before anything is scored
+        return model
 
     def check_weights(self, *, fetch: bool) -> Sequence[str]:
         """Return notes on the weights; raises DeltError for unsound ones, and for a context or ids beyond the model."""
@@ -62,29 +61,22 @@ class PretrainedProxy:
         self._check_context(found.position_limit)
         return found.notes
 
+    def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
+        """Return the size of the model that `name` stands for."""
+        return model_size(self._config(), sample_tokens)
+
+    def forecast(self, resources: Resources) -> list[PhaseCost]:
+        """Return nothing: it was trained elsewhere."""
+        return []
+
+    def _config(self) -> Any:
+        from transformers import AutoConfig
+
+        return load_pretrained(AutoConfig, self.name, self.revision)
+
     def _check_context(self, limit: int | None) -> None:
-        if limit is not None and self.context_tokens > limit:
+        if limit is not None and self.context_tokens is not None and self.context_tokens > limit:
             raise ConfigError(
                 f"proxy.context_tokens is {self.context_tokens}, but {self.name!r} has {limit} positions; "
                 f"use proxy.context_tokens={limit}"
             )
-
-    def size(self, pool: Pool, sample_tokens: int) -> ModelSize:
-        """Return the size of the model behind `name`."""
-        from transformers import AutoConfig
-
-        return model_size(load_pretrained(AutoConfig, self.name, self.revision), sample_tokens)
-
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return nothing: it was trained elsewhere."""
-        return []
-
-
-def _refuse_without_tokens(candidates: Tokens, name: str) -> None:
-    empty = np.flatnonzero(candidates.num_predicted == 0)
-    if len(empty):
-        raise DataError(
-            f"{len(empty)} of {len(candidates)} documents have no token under the tokenizer of proxy {name!r}, the "
-            f"first in row {empty[0]} of the corpus; use it for training too (tokenizer=hf tokenizer.name={name}): "
-            "documents without a token are then left out"
-        )

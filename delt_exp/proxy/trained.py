@@ -1,16 +1,25 @@
-"""A proxy trained here, on the target set or on a random part of the candidates."""
+"""A proxy trained here: on the target set, on a random part of the candidates, or on a dataset of its own."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from delt_exp.corpus.draws import seed_for, shuffled_rows
-from delt_exp.cost import ModelSize, PhaseCost, model_size, training_cost
+from delt_exp.config.checks import check_integer
+from delt_exp.corpus.corpus import CorpusSettings
+from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
+from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError
+from delt_exp.model.cost import ModelSize, PhaseCost, model_size, training_cost
 from delt_exp.model.recipe import Recipe
 from delt_exp.proxy.base import ProxyModel
-from delt_exp.runtime import Runtime
-from delt_exp.scorer.base import Pool
+from delt_exp.resources import Resources
+from delt_exp.rows.draws import seed_for, shuffled_rows
+from delt_exp.tokenizer.base import TokenizerMaker
+from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.train import training_stage
+
+WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=True)
 
 
 @dataclass(frozen=True)
@@ -35,28 +44,93 @@ class TrainedProxy:
     def needs(self) -> frozenset[str]:
         return frozenset({"target"} if self.train_on == "target" else ())
 
-    def prepare(self, pool: Pool, runtime: Runtime) -> ProxyModel:
-        from delt_exp.pretrained.loading import load_causal_lm
-        from delt_exp.trainer.train import TrainJob, training_stage
+    def inputs(self, resources: Resources) -> dict[str, Any]:
+        return {"proxy_precision": resources.trainer.resolved_precision()}
 
-        text = pool.target if self.train_on == "target" else pool.candidates
+    def prepare(
+        self, resources: Resources, candidates: TokenizedCorpus | None = None, target: TokenizedCorpus | None = None
+    ) -> ProxyModel:
+        text = target if self.train_on == "target" else candidates
         if text is None:
-            raise ConfigError("proxy.train_on is target, but there is no target set; choose target_dataset=...")
-        order = shuffled_rows(text.corpus.ids, self.seed, "documents of the proxy")
-        settings = PlanSettings(layout="packed", epochs=None, max_tokens=self.train_tokens, completion_only=False)
-        plan = self.recipe.plan(text.tokens, order, settings)
+            raise ConfigError(
+                f"proxy.train_on is {self.train_on}, but there is no such text; choose target_dataset=..."
+            )
+        rows = shuffled_rows(text.corpus.ids, self.seed, "documents of the proxy")
         seed = seed_for(self.seed, "training of the proxy")
-        job = TrainJob(self.recipe, plan, pool.tokenizer, pool.trainer, seed, "proxy.recipe")
-        network = load_causal_lm(training_stage(pool.store, job).pretrained)
-        target = None if pool.target is None else pool.target.tokens
-        return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target, self.recipe.context_tokens)
+        plan = plan_for(self.recipe, text.tokens, rows, _until(self.train_tokens))
+        return _trained(
+            TrainJob(self.recipe, plan, resources.run_tokenizer, resources.trainer, seed, "proxy.recipe"), resources
+        )
 
-    def size(self, pool: Pool, sample_tokens: int) -> ModelSize:
+    def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of the run's tokenizer."""
-        return model_size(self.recipe.network.transformers_config(pool.tokenizer), sample_tokens)
+        return model_size(self.recipe.network.transformers_config(resources.run_tokenizer), sample_tokens)
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return the cost of the training."""
-        context = self.recipe.context_tokens
-        held = min(self.recipe.batch_items, pool.trainer.micro_batch_items) * context
-        return [training_cost("warm start", self.size(pool, context), self.train_tokens, context, held)]
+    def forecast(self, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of the training run."""
+        return [
+            _training_cost(self.recipe, self.train_tokens, self.size(resources, self.recipe.context_tokens), resources)
+        ]
+
+
+@dataclass(frozen=True)
+class DatasetProxy:
+    """Trains `recipe` on the shuffled documents of `dataset` until `train_tokens` tokens were predicted.
+
+    It does not depend on the texts that it will compare, so that one model serves every comparison. tokenizer: trained
+    on the same dataset, unless it needs no training.
+    """
+
+    VERSION: ClassVar[int] = 2
+    needs: ClassVar[frozenset[str]] = frozenset()
+    dataset: Dataset
+    tokenizer: TokenizerMaker
+    recipe: Recipe
+    train_tokens: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_integer("probe.train_tokens", self.train_tokens, at_least=1)
+        check_integer("probe.seed", self.seed, at_least=0)
+
+    def inputs(self, resources: Resources) -> dict[str, Any]:
+        return {"probe_precision": resources.trainer.resolved_precision()}
+
+    def prepare(
+        self, resources: Resources, candidates: TokenizedCorpus | None = None, target: TokenizedCorpus | None = None
+    ) -> ProxyModel:
+        corpus = corpus_stage(resources.store, self.dataset, WHOLE)
+        tokenizer = tokenizer_stage(resources.store, self.tokenizer, corpus)
+        tokens = tokens_stage(resources.store, corpus, tokenizer).tokens
+        rows = shuffled_rows(corpus.ids, self.seed, "documents of the probe")
+        seed = seed_for(self.seed, "training of the probe")
+        plan = plan_for(self.recipe, tokens, rows, _until(self.train_tokens))
+        return _trained(TrainJob(self.recipe, plan, tokenizer, resources.trainer, seed, "probe.recipe"), resources)
+
+    def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
+        """Return the size of the network with the vocabulary of its own tokenizer, which is made for it."""
+        corpus = corpus_stage(resources.store, self.dataset, WHOLE)
+        tokenizer = tokenizer_stage(resources.store, self.tokenizer, corpus)
+        return model_size(self.recipe.network.transformers_config(tokenizer), sample_tokens)
+
+    def forecast(self, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of the training run."""
+        return [
+            _training_cost(self.recipe, self.train_tokens, self.size(resources, self.recipe.context_tokens), resources)
+        ]
+
+
+def _until(train_tokens: int) -> PlanSettings:
+    return PlanSettings(layout="packed", epochs=None, max_tokens=train_tokens, completion_only=False)
+
+
+def _trained(job: TrainJob, resources: Resources) -> ProxyModel:
+    model = training_stage(resources.store, job)
+    limit = job.recipe.network.position_limit(job.tokenizer)
+    return ProxyModel(str(model.pretrained), None, job.tokenizer, job.recipe.context_tokens, limit)
+
+
+def _training_cost(recipe: Recipe, train_tokens: int, size: ModelSize, resources: Resources) -> PhaseCost:
+    context = recipe.context_tokens
+    held = min(recipe.batch_items, resources.trainer.micro_batch_items) * context
+    return training_cost("warm start", size, train_tokens, context, held)

@@ -14,8 +14,8 @@ from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.scorer.stage import Scores
 from delt_exp.store.store import StageUse
 from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.trainer.job import TrainedModel
 from delt_exp.trainer.plan import Plan
-from delt_exp.trainer.train import TrainedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class Overlap:
 
     target: {documents, in_train, near_train}, None where the scorer reads no target. evaluation: dataset -> the same
     and {in_target, near_target}, for the datasets whose text is at hand. in_: equal documents; near_: others that are
-    near-duplicates (see `delt_exp.corpus.overlap`).
+    near-duplicates (see `delt_exp.dataset.near_duplicates`).
     """
 
     target: dict[str, int] | None

@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.run_name import RunInfo
-from delt_exp.corpus.ranking import rank
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Document
 from delt_exp.files import read_json
 from delt_exp.report.outcome import Outcome
 from delt_exp.report.stages import described
-from delt_exp.trainer.train import training_result
+from delt_exp.rows.ranking import rank
 
 NUM_EXAMPLES = 5  # documents shown at the best, middle and worst scores
 EXAMPLE_CHARS = 1500
@@ -72,7 +71,7 @@ def _name(stage: Mapping[str, Any]) -> tuple[str, str]:
 
 def make_record(info: RunInfo, outcome: Outcome) -> dict[str, Any]:
     """Return the facts of a run as one JSON-like value; every report is built from these alone."""
-    training, evidence = training_result(outcome.model.folder), outcome.table.evidence.contents()
+    training, evidence = outcome.model.result, outcome.table.evidence.contents()
     lengths = outcome.candidates.tokens.lengths
     return {
         "name": info.name,

@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.cost import PhaseCost
+from delt_exp.model.cost import PhaseCost
 from delt_exp.quantity import Meaning
-from delt_exp.runtime import Runtime
+from delt_exp.resources import Resources
 from delt_exp.store.evidence import Evidence
-from delt_exp.store.store import Store
-from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.trainer.settings import TrainerSettings
 
 Floats = NDArray[np.floating[Any]]
 
@@ -25,16 +22,14 @@ class Pool:
 
     candidates: the documents of the run; `rows` of them are to be scored. target: text the data should serve, None
     unless the scorer needs it. chosen: what `rows` are, None for all.
-    store, trainer: where and how models are trained on the way. work_dir: survives a kill, for scorers that continue.
+    work_dir: survives a kill, for scorers that continue.
     evidence: takes what a scorer wants to be seen of its work: tables, numbers, figures and sentences for record, page,
     loggers and studies.
     """
 
     candidates: TokenizedCorpus
     target: TokenizedCorpus | None
-    tokenizer: Tokenizer
-    store: Store
-    trainer: TrainerSettings
+    resources: Resources
     work_dir: Path
     evidence: Evidence
     chosen: NDArray[np.intp] | None = None
@@ -63,7 +58,7 @@ class Scorer(Protocol):
     def meaning(self) -> Meaning:
         """What the number is, its unit, and which direction is better."""
 
-    def score(self, pool: Pool, runtime: Runtime) -> Floats:
+    def score(self, pool: Pool) -> Floats:
         """Return scores [R], finite; number i is that of the document `pool.rows[i]`, whatever else is asked for."""
 
 
@@ -71,5 +66,5 @@ class Scorer(Protocol):
 class Forecasting(Protocol):
     """A scorer that can tell what it will cost; the others cost next to nothing."""
 
-    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
         """Return the cost of every phase, from sizes alone."""

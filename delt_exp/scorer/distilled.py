@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.draws import random_rows
-from delt_exp.cost import PhaseCost
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.base import DataScorer
+from delt_exp.data_scorer.evidence import is_complete, show_fit
 from delt_exp.errors import ConfigError
+from delt_exp.model.cost import PhaseCost
 from delt_exp.proxy.base import Proxy
 from delt_exp.quantity import Meaning
-from delt_exp.runtime import Runtime
-from delt_exp.scorer.base import Floats, Forecasting, Pool, Scorer
+from delt_exp.rows.draws import random_rows
+from delt_exp.scorer.base import Forecasting, Pool, Scorer
 
 PURPOSE = "annotated documents of LQS"  # names the draw of any base: another text would draw other documents
 
@@ -54,28 +55,33 @@ class DistilledScorer:
     def meaning(self) -> Meaning:
         return self.base.meaning
 
-    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+    def score(self, pool: Pool) -> NDArray[np.float32]:
         inner = replace(pool, work_dir=pool.work_dir / "base")
         if self.data_scorer is None or self.num_annotated is None:
-            return self.base.score(inner, runtime).astype(np.float32)
+            return self.base.score(inner).astype(np.float32)
         rows = self._annotated_rows(pool, self.num_annotated)
         with pool.evidence.phase("warm start"):
-            self.data_scorer.check(self.proxy.prepare(pool, runtime))  # the model is not held while `base` works
-        labels = self.base.score(replace(inner, chosen=rows), runtime)
-        folder = pool.work_dir / "data_scorer"
-        self._fit(self.data_scorer, pool, runtime, rows, labels, folder)
-        return self._infer(self.data_scorer, pool, runtime, folder)[pool.rows]
+            proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        self.data_scorer.check(proxy)
+        labels = self.base.score(replace(inner, chosen=rows))
+        folder, tokens = pool.work_dir / "data_scorer", proxy.tokens(pool.candidates, pool.resources)
+        if not is_complete(folder):
+            with pool.evidence.phase("data scorer"):
+                runtime, precision = pool.resources.runtime, pool.resources.trainer.resolved_precision()
+                self.data_scorer.fit(proxy, tokens, rows, labels, folder, runtime, precision)
+        show_fit(folder, pool.evidence, self.meaning.name)
+        return self._infer(self.data_scorer, pool, tokens, folder)[pool.rows]
 
-    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
         """Return the cost of `base` on the annotated documents, of the proxy, of fitting and of inference."""
         if self.data_scorer is None or self.num_annotated is None:
-            return self.base.forecast(pool, runtime) if isinstance(self.base, Forecasting) else []
+            return self.base.forecast(pool) if isinstance(self.base, Forecasting) else []
         chosen = replace(pool, chosen=np.arange(min(self.num_annotated, len(pool.candidates))))
-        costs = self.base.forecast(chosen, runtime) if isinstance(self.base, Forecasting) else []
+        costs = self.base.forecast(chosen) if isinstance(self.base, Forecasting) else []
         # A proxy that `base` uses too is one stage and paid once.
-        warm_start = [cost for cost in self.proxy.forecast(pool) if cost not in costs]
-        per_pass = runtime.tokens_per_pass()
-        size, tokens = self.proxy.size(pool, per_pass), pool.candidates.tokens
+        warm_start = [cost for cost in self.proxy.forecast(pool.resources) if cost not in costs]
+        per_pass, tokens = pool.resources.runtime.tokens_per_pass(), pool.candidates.tokens
+        size = self.proxy.size(pool.resources, per_pass)
         return [*warm_start, *costs, *self.data_scorer.forecast(size, tokens, self.num_annotated, per_pass)]
 
     def _annotated_rows(self, pool: Pool, count: int) -> NDArray[np.intp]:
@@ -87,27 +93,10 @@ class DistilledScorer:
             )
         return random_rows(ids, count, self.seed, PURPOSE)
 
-    def _fit(
-        self,
-        data_scorer: DataScorer,
-        pool: Pool,
-        runtime: Runtime,
-        rows: NDArray[np.intp],
-        labels: Floats,
-        folder: Path,
-    ) -> None:
-        from delt_exp.data_scorer.evidence import is_complete, show_fit
-
-        with pool.evidence.phase("data scorer"):
-            if not is_complete(folder):
-                proxy = self.proxy.prepare(pool, runtime)
-                data_scorer.fit(proxy, rows, labels, folder, runtime, pool.trainer.resolved_precision())
-        show_fit(folder, pool.evidence, self.meaning.name)
-
-    def _infer(self, data_scorer: DataScorer, pool: Pool, runtime: Runtime, folder: Path) -> NDArray[np.float32]:
+    def _infer(self, data_scorer: DataScorer, pool: Pool, tokens: Tokens, folder: Path) -> NDArray[np.float32]:
         from delt_exp.data_scorer.processes import run_inference
 
+        trainer, runtime = pool.resources.trainer, pool.resources.runtime
+        processes, shards = (trainer.devices, trainer.num_nodes), pool.work_dir / "shards"
         with pool.evidence.phase("inference"):
-            tokens, trainer = self.proxy.prepare(pool, runtime).candidates, pool.trainer
-            processes = trainer.devices, trainer.num_nodes
-            return run_inference(data_scorer, folder, tokens, runtime, pool.work_dir / "shards", *processes)
+            return run_inference(data_scorer, folder, tokens, runtime, shards, *processes)

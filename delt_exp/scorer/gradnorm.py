@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.cost import FORWARD_BACKWARD, PhaseCost
+from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost
 from delt_exp.proxy.base import Proxy
 from delt_exp.quantity import Meaning
-from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 
 
@@ -39,7 +38,7 @@ class GradnormScorer:
             "gradient norm", "nats", "lower", "How hard a document pulls on the parameters of the proxy model."
         )
 
-    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+    def score(self, pool: Pool) -> NDArray[np.float32]:
         import torch
 
         from delt_exp.gradients.kernel import per_sample_norms
@@ -47,24 +46,27 @@ class GradnormScorer:
         from delt_exp.scorer.lqs.documents import document_samples
         from delt_exp.scorer.lqs.samples import micro_batches
 
-        proxy = self.proxy.prepare(pool, runtime)
+        runtime = pool.resources.runtime
+        proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        tokens = proxy.tokens(pool.candidates, pool.resources)
         device = torch.device(runtime.torch_device())
         network, size = proxy.network.to(device), max(1, runtime.tokens_per_pass() // self.context_tokens)
-        longest_first = np.argsort(-proxy.candidates.lengths[pool.rows], kind="stable")
+        longest_first = np.argsort(-tokens.lengths[pool.rows], kind="stable")
         norms = np.zeros(len(longest_first), np.float32)
         with track("scoring", len(norms), "documents") as task:
             for start in range(0, len(norms), size):
                 chosen = longest_first[start : start + size]
-                samples = document_samples(proxy.candidates, pool.rows[chosen], self.context_tokens)
+                samples = document_samples(tokens, pool.rows[chosen], self.context_tokens)
                 ((_, batch),) = micro_batches(samples, range(len(samples)), size, device)
                 norms[chosen] = per_sample_norms(network, batch).cpu().numpy()
                 task.advance(len(chosen))
         return norms
 
-    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
         """Return the cost of the proxy and of one forward and backward pass over the beginning of every document."""
-        size, per_pass = self.proxy.size(pool, self.context_tokens), runtime.tokens_per_pass()
+        size = self.proxy.size(pool.resources, self.context_tokens)
+        per_pass = pool.resources.runtime.tokens_per_pass()
         num_tokens = int(np.minimum(pool.candidates.tokens.lengths[pool.rows] + 1, self.context_tokens).sum())
         held = size.parameter_bytes + per_pass * size.activation_bytes_per_token
         flops = float(FORWARD_BACKWARD) * size.parameters * num_tokens
-        return [*self.proxy.forecast(pool), PhaseCost("scoring", len(pool.rows), flops, held)]
+        return [*self.proxy.forecast(pool.resources), PhaseCost("scoring", len(pool.rows), flops, held)]

@@ -14,7 +14,6 @@ from delt_exp.errors import ConfigError, DataError, DependencyError
 from delt_exp.files import digest, file_sha256
 from delt_exp.progress import track
 from delt_exp.quantity import Meaning
-from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.kenlm_text import CcNetText
 
@@ -71,7 +70,7 @@ class KenlmScorer:
         explanation = "Perplexity under an n-gram model read by KenLM; low where the text resembles the model's corpus."
         return Meaning("KenLM perplexity", unit, "lower", explanation)
 
-    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+    def score(self, pool: Pool) -> NDArray[np.float32]:
         text = CcNetText(
             self.lower_case,
             self.strip_accents,

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_choice, check_flag
 from delt_exp.quantity import Meaning
-from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 
 
@@ -41,7 +40,7 @@ class LengthScorer:
             explanation,
         )
 
-    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+    def score(self, pool: Pool) -> NDArray[np.float32]:
         if self.unit == "tokens":
             return pool.candidates.tokens.lengths[pool.rows].astype(np.float32)
         return pool.candidates.corpus.whole_bytes[pool.rows].astype(np.float32)

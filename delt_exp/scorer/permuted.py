@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.draws import shuffled_rows
-from delt_exp.corpus.ranking import rank_ids
-from delt_exp.cost import PhaseCost
+from delt_exp.model.cost import PhaseCost
 from delt_exp.quantity import Meaning
-from delt_exp.runtime import Runtime
+from delt_exp.rows.draws import shuffled_rows
+from delt_exp.rows.ranking import rank_ids
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
+from delt_exp.scorer.stage import scores_stage
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,12 @@ class PermutedScorer:
         explanation = f"A placebo: each document has the {base.name} of another one, drawn at random."
         return Meaning(f"permuted {base.name}", base.unit, base.better, explanation)
 
-    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
-        from delt_exp.scorer.stage import scores_stage
-
-        table = scores_stage(
-            pool.store, self.base, pool.candidates, pool.target, pool.tokenizer, pool.trainer, runtime
-        )  # fmt: skip
+    def score(self, pool: Pool) -> NDArray[np.float32]:
+        table = scores_stage(pool.resources, self.base, pool.candidates, pool.target)
         scores = np.empty_like(table.scores)
         scores[shuffled_rows(table.ids, self.seed, "permuted scores")] = table.scores[rank_ids(table.ids)]
         return scores[pool.rows]
 
-    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
         """Return the cost of `base`; dealing its scores out costs next to nothing."""
-        return self.base.forecast(pool, runtime) if isinstance(self.base, Forecasting) else []
+        return self.base.forecast(pool) if isinstance(self.base, Forecasting) else []

@@ -6,10 +6,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.cost import PhaseCost, forward_cost
+from delt_exp.model.cost import PhaseCost, forward_cost
 from delt_exp.proxy.base import Proxy
 from delt_exp.quantity import Meaning
-from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 
 
@@ -33,16 +32,18 @@ class PerplexityScorer:
             "How surprising a document is to the proxy model, token by token; exp of it is the perplexity.",
         )
 
-    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+    def score(self, pool: Pool) -> NDArray[np.float32]:
         from delt_exp.model.token_loss import token_loss
 
-        proxy = self.proxy.prepare(pool, runtime)
-        losses = token_loss(proxy.network, proxy.candidates, proxy.context_tokens, runtime, "scoring", pool.rows)
+        resources = pool.resources
+        proxy = self.proxy.prepare(resources, pool.candidates, pool.target)
+        tokens = proxy.tokens(pool.candidates, resources)
+        losses = token_loss(proxy.network, tokens, proxy.context_tokens, resources.runtime, "scoring", pool.rows)
         return losses.mean_nats.astype(np.float32)
 
-    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
         """Return the cost of the proxy and of reading every document once."""
-        per_pass, lengths = runtime.tokens_per_pass(), pool.candidates.tokens.lengths[pool.rows]
-        size = self.proxy.size(pool, per_pass)
+        per_pass, lengths = pool.resources.runtime.tokens_per_pass(), pool.candidates.tokens.lengths[pool.rows]
+        size = self.proxy.size(pool.resources, per_pass)
         scoring = forward_cost("scoring", size, len(lengths), int(lengths.sum()), per_pass)
-        return [*self.proxy.forecast(pool), scoring]
+        return [*self.proxy.forecast(pool.resources), scoring]

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.draws import uniform_per_id
 from delt_exp.quantity import Meaning
-from delt_exp.runtime import Runtime
+from delt_exp.rows.draws import uniform_per_id
 from delt_exp.scorer.base import Pool
 
 FLOAT32_BITS = 24
@@ -31,7 +30,7 @@ class RandomScorer:
         explanation = "A placebo: drawn at random for each document, so whatever it appears to gain is chance."
         return Meaning("random score", "none", "higher", explanation)
 
-    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float32]:
+    def score(self, pool: Pool) -> NDArray[np.float32]:
         draws = uniform_per_id(pool.ids, self.seed, "random scores")
         # Rounding to float32 could reach 1; keeping the upper bits cannot.
         scores: NDArray[np.float32] = np.ldexp(np.floor(np.ldexp(draws, FLOAT32_BITS)), -FLOAT32_BITS)

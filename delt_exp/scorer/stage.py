@@ -8,14 +8,11 @@ import numpy as np
 
 from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.cost import PhaseCost
-from delt_exp.runtime import Runtime
+from delt_exp.model.cost import PhaseCost
+from delt_exp.resources import Resources
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.store.evidence import Evidence
-from delt_exp.store.store import Store
-from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.trainer.settings import TrainerSettings
 
 FORMAT = 2  # bump when the same scores leave other files
 
@@ -33,9 +30,8 @@ class Scores(ScoreTable):
 
 
 def scores_stage(
-    store: Store, scorer: Scorer, candidates: TokenizedCorpus, target: TokenizedCorpus | None,
-    tokenizer: Tokenizer, trainer: TrainerSettings, runtime: Runtime,
-) -> Scores:  # fmt: skip
+    resources: Resources, scorer: Scorer, candidates: TokenizedCorpus, target: TokenizedCorpus | None
+) -> Scores:
     """Return one score for every candidate; raises DataError when the scorer gives anything but finite numbers."""
     needs_tokens, target = "tokens" in scorer.needs, target if "target" in scorer.needs else None
     inputs = {
@@ -44,20 +40,20 @@ def scores_stage(
         "corpus": candidates.corpus.digest,
         "tokens": candidates.tokens.digest if needs_tokens else None,
         "target": target.tokens.digest if target is not None else None,
-        "precision": trainer.resolved_precision() if needs_tokens else None,
+        "precision": resources.trainer.resolved_precision() if needs_tokens else None,
     }
 
     def build(folder: Path) -> None:
         work, evidence = folder / "work", Evidence(folder / "evidence")
         work.mkdir(exist_ok=True)
-        pool = Pool(candidates, target, tokenizer, store, trainer, work, evidence)
-        table = ScoreTable(candidates.corpus.ids, scorer.score(pool, runtime).astype(np.float32), scorer.meaning)
+        pool = Pool(candidates, target, resources, work, evidence)
+        table = ScoreTable(candidates.corpus.ids, scorer.score(pool).astype(np.float32), scorer.meaning)
         table.save(folder / "scores.parquet")
-        costs = scorer.forecast(pool, runtime) if isinstance(scorer, Forecasting) else []
+        costs = scorer.forecast(pool) if isinstance(scorer, Forecasting) else []
         evidence.count_flops(_by_phase(costs))
         shutil.rmtree(work)
 
-    found = store.get("scores", inputs, build, resumable=True).path
+    found = resources.store.get("scores", inputs, build, resumable=True).path
     table = ScoreTable.load(found / "scores.parquet")
     return Scores(table.ids, table.scores, table.meaning, found)
 

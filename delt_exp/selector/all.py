@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 
 
 def keep_all(candidates: Candidates) -> NDArray[np.intp]:

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_flag, check_number
-from delt_exp.corpus.candidates import Candidates
-from delt_exp.corpus.draws import uniform_per_id
-from delt_exp.corpus.ranking import best_rows
+from delt_exp.rows.candidates import Candidates
+from delt_exp.rows.draws import uniform_per_id
+from delt_exp.rows.ranking import best_rows
 from delt_exp.selector.top_r import count_of
 
 

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_number
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 
 
 def threshold(candidates: Candidates, *, value: float | None, quantile: float | None) -> NDArray[np.intp]:

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.candidates import Candidates
-from delt_exp.corpus.ranking import best_rows
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
+from delt_exp.rows.ranking import best_rows
 
 
 def top_k(candidates: Candidates, *, k: int) -> NDArray[np.intp]:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_number
-from delt_exp.corpus.candidates import Candidates
-from delt_exp.corpus.ranking import best_rows, floor_share
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
+from delt_exp.rows.ranking import best_rows, floor_share
 
 
 def top_r(candidates: Candidates, *, ratio: float) -> NDArray[np.intp]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import rankdata, t
 
-from delt_exp.corpus.ranking import best_rows, floor_share
 from delt_exp.errors import DataError
+from delt_exp.rows.ranking import best_rows, floor_share
 from delt_exp.statistics.inputs import check_lengths, check_varies, finite
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.draws import generator
 from delt_exp.errors import DataError
+from delt_exp.rows.draws import generator
 from delt_exp.statistics.inputs import check_lengths, finite
 
 

@@ -11,12 +11,12 @@ from omegaconf import DictConfig
 
 from delt_exp.config.build import plain
 from delt_exp.config.checks import check_integer, check_number
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.cost import total
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json
+from delt_exp.model.cost import total
 from delt_exp.report.stages import own_stage
+from delt_exp.rows.candidates import Candidates
 from delt_exp.tokenizer.base import Tokenizer
 
 # What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.

@@ -4,7 +4,7 @@ A tokenizer folder is what `save_pretrained` of `transformers` writes (so the ex
 with the few facts needed to encode, so that encoding imports only `tokenizers`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.corpus import Corpus
 from delt_exp.dataset.base import Part
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest, file_sha256, read_json, write_json
@@ -37,8 +36,8 @@ class TokenizerMaker(Protocol):
     def needs(self) -> frozenset[str]:
         """`corpus` where the result depends on the training corpus."""
 
-    def make(self, corpus: Corpus, folder: Path) -> None:
-        """Write the tokenizer to `folder` through `save_tokenizer`."""
+    def make(self, texts: Iterable[str], folder: Path) -> None:
+        """Write the tokenizer to `folder` through `save_tokenizer`; texts: the training corpus, if it is read."""
 
 
 @dataclass(frozen=True)

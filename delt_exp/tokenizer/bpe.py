@@ -1,11 +1,10 @@
 """Byte-level BPE trained on the training corpus, or on a dataset that several runs share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from delt_exp.corpus.corpus import Corpus
 from delt_exp.dataset.base import Dataset, joined
 from delt_exp.errors import ConfigError
 from delt_exp.tokenizer.base import END_OF_TEXT, save_tokenizer, wrap
@@ -37,7 +36,7 @@ class BpeTokenizer:
     def needs(self) -> frozenset[str]:
         return frozenset({"corpus"} if self.dataset is None else ())
 
-    def make(self, corpus: Corpus, folder: Path) -> None:
+    def make(self, texts: Iterable[str], folder: Path) -> None:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
         rust = Tokenizer(models.BPE())
@@ -49,12 +48,14 @@ class BpeTokenizer:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        rust.train_from_iterator(self._texts(corpus), trainer)
+        rust.train_from_iterator(self._beginning(texts), trainer)
         save_tokenizer(wrap(rust), folder, "bpe")
 
-    def _texts(self, corpus: Corpus) -> Iterator[str]:
+    def _beginning(self, texts: Iterable[str]) -> Iterator[str]:
         left = self.train_bytes
-        for text in corpus.texts() if self.dataset is None else (joined(d.parts) for d in self.dataset.documents()):
+        if self.dataset is not None:
+            texts = (joined(document.parts) for document in self.dataset.documents())
+        for text in texts:
             yield text
             if left is not None:
                 left -= len(text.encode())

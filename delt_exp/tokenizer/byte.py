@@ -1,10 +1,10 @@
 """One token per UTF-8 byte."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from delt_exp.corpus.corpus import Corpus
 from delt_exp.tokenizer.base import END_OF_TEXT, save_tokenizer, wrap
 
 
@@ -15,7 +15,7 @@ class ByteTokenizer:
     VERSION: ClassVar[int] = 1
     needs: ClassVar[frozenset[str]] = frozenset()
 
-    def make(self, corpus: Corpus, folder: Path) -> None:
+    def make(self, texts: Iterable[str], folder: Path) -> None:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

@@ -1,11 +1,11 @@
 """Any pretrained tokenizer, by Hub name or folder."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from delt_exp.config.checks import check_choice
-from delt_exp.corpus.corpus import Corpus
 from delt_exp.errors import ConfigError
 from delt_exp.pretrained.loading import load_pretrained, pretrained_fingerprint
 from delt_exp.tokenizer.base import BEGINS, save_tokenizer, special_tokens
@@ -34,10 +34,10 @@ class HfTokenizer:
         check_choice("tokenizer.chat_template", self.chat_template, ("own", "plain"))
 
     def fingerprint(self) -> str:
-        """Return what identifies the files behind `name`."""
+        """Return what identifies the files that `name` stands for."""
         return pretrained_fingerprint(self.name, self.revision)
 
-    def make(self, corpus: Corpus, folder: Path) -> None:
+    def make(self, texts: Iterable[str], folder: Path) -> None:
         from transformers import AutoTokenizer
 
         tokenizer = load_pretrained(AutoTokenizer, self.name, self.revision)

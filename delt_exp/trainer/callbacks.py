@@ -4,7 +4,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -13,11 +13,9 @@ import torch
 from delt_exp.files import file_sha256
 from delt_exp.progress import Task, track
 from delt_exp.trainer.divergence import diverged
+from delt_exp.trainer.job import TrainJob
 from delt_exp.trainer.metrics_file import MetricsFile
 from delt_exp.trainer.proof.recorder import Evidence, local
-
-if TYPE_CHECKING:
-    from delt_exp.trainer.train import TrainJob
 
 
 class StepLog(pl.Callback):
@@ -27,7 +25,7 @@ class StepLog(pl.Callback):
     checkpoint, on a CPU at once. A step where one of them is not finite raises DivergedError, on all ranks together.
     """
 
-    def __init__(self, path: Path, job: "TrainJob") -> None:
+    def __init__(self, path: Path, job: TrainJob) -> None:
         self.file, self.job = MetricsFile(path), job
         self.targets = job.plan.targets_per_step()
         self.tokens = np.cumsum(self.targets)

@@ -1,14 +1,10 @@
 """The message of a training run whose numbers are no longer finite."""
 
-from typing import TYPE_CHECKING
-
 from delt_exp.errors import DivergedError
-
-if TYPE_CHECKING:
-    from delt_exp.trainer.train import TrainJob
+from delt_exp.trainer.job import TrainJob
 
 
-def diverged(job: "TrainJob", step: int, what: str) -> DivergedError:
+def diverged(job: TrainJob, step: int, what: str) -> DivergedError:
     """Return the error for `job`: `what` (such as "the loss is nan") is so since `step`, counted from 1."""
     key, recipe = job.config_key, job.recipe
     if step == 1:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.functional import cross_entropy
 
-from delt_exp.corpus.draws import seed_for
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.model.recipe import Recipe
+from delt_exp.rows.draws import seed_for
 
 
 class SummedLoss(nn.Module):

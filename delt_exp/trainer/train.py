@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,16 +19,13 @@ import numpy as np
 from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.processes import run_in_processes, share_threads
-from delt_exp.files import file_sha256, read_json, write_json
-from delt_exp.model.recipe import Recipe, num_parameters
+from delt_exp.files import file_sha256, write_json
+from delt_exp.model.recipe import num_parameters
 from delt_exp.progress import say
 from delt_exp.runtime import quiet
 from delt_exp.store.store import Store
-from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.trainer import train as train_module
+from delt_exp.trainer.job import TrainedModel, TrainJob
 from delt_exp.trainer.metrics_file import MetricsFile, follow
-from delt_exp.trainer.plan import Plan
-from delt_exp.trainer.settings import TrainerSettings
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -37,21 +34,6 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # bump when the same job trains another model or leaves other files
 OnMetrics = Callable[[Mapping[str, float]], None]
-
-
-@dataclass(frozen=True, eq=False)
-class TrainJob:
-    """Everything a training needs; travels to other processes as it is.
-
-    config_key: where `recipe` is configured, for messages.
-    """
-
-    recipe: Recipe
-    plan: Plan
-    tokenizer: Tokenizer
-    trainer: TrainerSettings
-    seed: int
-    config_key: str = "model"
 
 
 def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> None:
@@ -206,12 +188,6 @@ def _final_loss(rows: list[dict[str, float]]) -> float:
     return sum(n * loss for n, loss in late) / sum(n for n, _ in late)
 
 
-def training_result(folder: Path) -> dict[str, Any]:
-    """Return what a finished training says of itself."""
-    result: dict[str, Any] = read_json(folder / "result.json")
-    return result
-
-
 def _latest_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint whose content is what was written; damaged ones are reported and removed."""
     for path in sorted((folder / "checkpoints").glob("step-*.ckpt"), key=_step_of, reverse=True):
@@ -242,19 +218,6 @@ def _step_of(checkpoint: Path | None) -> int:
     return int(checkpoint.stem.removeprefix("step-")) if checkpoint else 0
 
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """A finished training: its folder and the key that names it."""
-
-    folder: Path
-    key: str
-
-    @property
-    def pretrained(self) -> Path:
-        """Model and tokenizer in Hugging Face format."""
-        return self.folder / "model"
-
-
 def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = None) -> TrainedModel:
     """Return the model trained on a plan; one sequence of documents is trained once, however it was chosen.
 
@@ -264,11 +227,11 @@ def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = N
         "recipe": identity(job.recipe),
         "plan": job.plan.digest,
         "seed": job.seed,
-        "format": train_module.FORMAT,
+        "format": FORMAT,
         "precision": job.trainer.resolved_precision(),
     }
     use = store.get("model", inputs, lambda folder: train(job, folder, on_metrics), resumable=True)
     if use.cached and on_metrics is not None:
         for row in MetricsFile(use.path / "metrics.csv").rows():
             on_metrics(row)
-    return TrainedModel(use.path, use.key)
+    return TrainedModel(use.path, use.key, job.tokenizer, job.recipe.context_tokens)

@@ -7,7 +7,7 @@ import numpy as np
 
 from delt_exp.alignment.base import Text
 from delt_exp.alignment.task2vec.metric import Task2VecAlignment
-from delt_exp.probe.trained import TrainedProbe
+from delt_exp.proxy.trained import DatasetProxy
 from delt_exp.resources import Resources
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.byte import ByteTokenizer
@@ -33,7 +33,7 @@ def make_text(tmp_path: Path, items: Any) -> Text:
     return Text(make_corpus(tmp_path, items))
 
 
-def tiny_probe(**changes: Any) -> TrainedProbe:
+def tiny_probe(**changes: Any) -> DatasetProxy:
     """Return a probe of two layers x 16 over bytes that trains in a second."""
     dataset = ListDataset((*sentences(40, seed=9), *sentences(40, seed=8, disguised=True)))
     settings = {
@@ -43,7 +43,7 @@ def tiny_probe(**changes: Any) -> TrainedProbe:
         "train_tokens": 2048,
         "seed": 0,
     }
-    return TrainedProbe(**{**settings, **changes})
+    return DatasetProxy(**{**settings, **changes})
 
 
 def task2vec(**changes: Any) -> Task2VecAlignment:

@@ -84,7 +84,7 @@ def test_task2vec_is_the_default_and_names_its_probe(monkeypatch, capsys):
     assert rows["one", "two"] == pytest.approx(rows["two", "one"])
     assert rows["one", "two"] > rows["one", "far_off"]
     probe = json.loads((folder / "settings.json").read_text())["settings"]["probe"]
-    assert probe["class"] == "TrainedProbe"
+    assert probe["class"] == "DatasetProxy"
     assert probe["dataset"]["content"]
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from delt_exp.corpus.overlap import near_duplicates, overlap_sentences, words
+from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.corpus.stages import decontaminated_stage, overlap_stage
+from delt_exp.dataset.near_duplicates import near_duplicates, words
 from delt_exp.errors import DataError
 from delt_exp.store.store import Store
 from tests.helpers import make_corpus

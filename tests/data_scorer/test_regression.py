@@ -34,7 +34,7 @@ def fit(proxy, tmp_path):
         rows = np.arange(120) if rows is None else rows
         labels = share_of_a([TEXTS[row] for row in rows]) if labels is None else labels
         folder = folder or new_folder(tmp_path)
-        fitted = replace(SCORER, **changes).fit(proxy, rows, labels, folder, runtime, precision)
+        fitted = replace(SCORER, **changes).fit(proxy, proxy.candidates, rows, labels, folder, runtime, precision)
         return fitted, json.loads((folder / "fit.json").read_text()), folder
 
     return run

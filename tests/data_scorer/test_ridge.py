@@ -36,7 +36,7 @@ def fit(proxy, tmp_path):
         rows = np.arange(120) if rows is None else rows
         labels = share_of_a([TEXTS[row] for row in rows]) if labels is None else labels
         folder = new_folder(tmp_path)
-        fitted = replace(RIDGE, **changes).fit(proxy, rows, labels, folder, runtime, precision)
+        fitted = replace(RIDGE, **changes).fit(proxy, proxy.candidates, rows, labels, folder, runtime, precision)
         return fitted, read_json(folder / "fit.json"), folder
 
     return run
@@ -132,7 +132,9 @@ def test_a_proxy_whose_states_are_not_finite_is_named(bad):
 def test_other_architectures_are_read_learnt_and_loaded_alike(tmp_path, architecture, config):
     """OPT's first and last states differ in width."""
     proxy = make_proxy(tmp_path, TEXTS[:40], architecture=architecture, config=config)
-    fitted = RIDGE.fit(proxy, np.arange(40), share_of_a(TEXTS[:40]), tmp_path / "fit", RUNTIME, "32-true")
+    fitted = RIDGE.fit(
+        proxy, proxy.candidates, np.arange(40), share_of_a(TEXTS[:40]), tmp_path / "fit", RUNTIME, "32-true"
+    )
     before = fitted.predict_rows(proxy.candidates, np.arange(40), RUNTIME)
     assert spearman(before, share_of_a(TEXTS[:40])) > 0.5
     assert np.array_equal(RIDGE.load(tmp_path / "fit").predict_rows(proxy.candidates, np.arange(40), RUNTIME), before)

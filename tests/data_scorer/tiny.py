@@ -1,17 +1,18 @@
 """A tiny proxy over byte tokens and a data scorer that learns how often a letter occurs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.regression import Regression
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.proxy.base import ProxyModel
-from tests.helpers import make_pool, tiny_recipe
+from tests.helpers import make_pool, new_folder, tiny_recipe
 
 SCORER = Regression(
     body=None,
@@ -41,9 +42,17 @@ def share_of_a(texts: Sequence[str]) -> np.ndarray:
     return np.array([text.count("a") / len(text) for text in texts])
 
 
-def make_proxy(tmp_path: Path, texts: Sequence[str], context_tokens: int = 64, **config: Any) -> ProxyModel:
+@dataclass(frozen=True, eq=False)
+class TinyProxy(ProxyModel):
+    """A proxy together with the documents that it reads."""
+
+    candidates: Tokens
+
+
+def make_proxy(tmp_path: Path, texts: Sequence[str], context_tokens: int = 64, **config: Any) -> TinyProxy:
     """An untrained Llama of 2 x 16 over `texts`, or of another architecture."""
     pool = make_pool(tmp_path, texts)
     recipe = tiny_recipe(context_tokens=context_tokens)
-    network = replace(recipe.network, **config).make(pool.tokenizer, 0).eval()
-    return ProxyModel(network, pool.tokenizer, pool.candidates.tokens, target=None, context_tokens=context_tokens)
+    tokenizer, folder = pool.resources.run_tokenizer, new_folder(tmp_path)
+    replace(recipe.network, **config).make(tokenizer, 0).save_pretrained(folder)
+    return TinyProxy(str(folder), None, tokenizer, context_tokens, None, pool.candidates.tokens)

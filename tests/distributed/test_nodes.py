@@ -19,8 +19,8 @@ from delt_exp.data_scorer import processes as data_scorer_processes
 from delt_exp.distributed import nodes
 from delt_exp.distributed.processes import run_in_processes
 from delt_exp.errors import ConfigError, DeltError
+from delt_exp.files import read_json
 from delt_exp.scorer.lqs import job as lqs_processes
-from delt_exp.trainer.train import training_result
 from tests.distributed.node_ranks import environment, fail_on_rank_1, sum_of_ranks
 from tests.helpers import RUNTIME, TRAINER, make_pool, new_folder, words
 from tests.trainer.test_train import job_of, losses, trained, weights
@@ -78,7 +78,7 @@ def pool(tmp_path_factory):
 def test_training_on_two_nodes_is_the_training_of_one_process(pool, tmp_path, allocation):
     single = trained(tmp_path, job_of(pool))
     several = trained(tmp_path, job_of(pool, strategy="fsdp", devices=1, num_nodes=2, micro_batch_items=1))
-    result = training_result(several)
+    result = read_json(several / "result.json")
     assert (result["world_size"], result["order_verified"]) == (2, True)
     np.testing.assert_allclose(losses(several), losses(single), rtol=1e-5)
     for name, value in weights(single).items():

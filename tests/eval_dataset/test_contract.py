@@ -14,8 +14,8 @@ from delt_exp.config.build import build, plain
 from delt_exp.eval_dataset.multiple_choice import Benchmark, HubTasks
 from delt_exp.eval_dataset.text_loss import TextLoss
 from delt_exp.store.store import Store
-from tests.eval_dataset.subjects import make_subject
-from tests.helpers import RUNTIME
+from tests.eval_dataset.models import make_model
+from tests.helpers import make_resources
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("DELT_DATA_DIR", ROOT.parent / "shared" / "data"))
@@ -90,16 +90,16 @@ def test_every_offline_suite_measures_a_model(suite, tmp_path):
         pytest.skip(f"the local data folder is not at {DATA}")
     if any(isinstance(part, Benchmark) for part in parts.values()):
         pytest.importorskip("lm_eval", reason="the extra eval is not installed")
-    store, subject = Store(tmp_path / "store", verify="hash"), make_subject(tmp_path, 128, logit_scale=0.0)
+    store, trained = Store(tmp_path / "store", verify="hash"), make_model(tmp_path, 128, logit_scale=0.0)
     for name, part in parts.items():
         if isinstance(part, TextLoss):
             limit = {"max_bytes": LIMITS[name]} if name in LIMITS else {"max_documents": 3}
             part = TextLoss(dataclasses.replace(part.dataset, **limit))
         else:
             part = dataclasses.replace(part, limit=2)
-        ids = part.prepare(store, subject.tokenizer)
+        ids = part.prepare(make_resources(store, trained.tokenizer))
         assert ids.dtype == np.uint64
-        measures = part.evaluate(name, subject, store, RUNTIME).measures
+        measures = part.evaluate(name, trained, make_resources(store, trained.tokenizer)).measures
         assert {measure.dataset.split("/")[0] for measure in measures} == {name}
         assert all(np.isfinite(measure.value) and measure.count > 0 for measure in measures)
         assert sum(measure.metric in ("bits_per_byte", "average") for measure in measures) == 1

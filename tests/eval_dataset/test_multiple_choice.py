@@ -17,8 +17,8 @@ from delt_exp.errors import ConfigError, DataError, DependencyError
 from delt_exp.eval_dataset.local_task import ChoiceTask, CompletionTask, ContextTask
 from delt_exp.eval_dataset.multiple_choice import HubTasks, LocalTasks
 from delt_exp.store.store import Store
-from tests.eval_dataset.subjects import VOCAB, make_subject
-from tests.helpers import RUNTIME
+from tests.eval_dataset.models import VOCAB, make_model
+from tests.helpers import make_resources
 
 pytest.importorskip("lm_eval", reason="the extra eval is not installed")
 
@@ -61,8 +61,8 @@ def completion_task(tmp_path, records=COMPLETIONS):
     return CompletionTask(write(tmp_path / "completions.jsonl", records), "{story}", " {word}")
 
 
-def evaluate(subject, store, limit=None, **tasks):
-    return LocalTasks(limit, tasks).evaluate("bench", subject, store, RUNTIME).measures
+def evaluate(trained, store, limit=None, **tasks):
+    return LocalTasks(limit, tasks).evaluate("bench", trained, make_resources(store, trained.tokenizer)).measures
 
 
 def examples(store, task, metric):
@@ -71,11 +71,11 @@ def examples(store, task, metric):
 
 
 class LogLikelihood:
-    """log p(answer | context) under a subject, one pair at a time; every byte is a token."""
+    """log p(answer | context) under a trained, one pair at a time; every byte is a token."""
 
-    def __init__(self, subject):
-        self.model = AutoModelForCausalLM.from_pretrained(subject.model.pretrained).eval()
-        self.encode = lambda text: subject.tokenizer.encode([text])[0]
+    def __init__(self, trained):
+        self.model = AutoModelForCausalLM.from_pretrained(trained.pretrained).eval()
+        self.encode = lambda text: trained.tokenizer.encode([text])[0]
 
     def __call__(self, context, answer):
         tokens, given = self.encode(context + answer), len(self.encode(context))
@@ -88,8 +88,8 @@ def test_a_uniform_model_prefers_short_answers_and_long_ones_once_normalised(sto
     # Every byte costs ln V, so `acc` takes the shortest answer: right in 3 of 4 (not in "Naïve?"). Normalised, an
     # answer of n characters costs (n + 1)/n ln V with its space, so the longest wins: "maybe" ties with "it is", which
     # comes first and is right; the other three are wrong.
-    subject = make_subject(tmp_path, 128, logit_scale=0.0)
-    (acc_norm,) = evaluate(subject, store, quiz=choice_task(tmp_path))
+    trained = make_model(tmp_path, 128, logit_scale=0.0)
+    (acc_norm,) = evaluate(trained, store, quiz=choice_task(tmp_path))
     assert (acc_norm.dataset, acc_norm.metric, acc_norm.count) == ("bench/quiz", "acc_norm", 4)
     assert examples(store, "quiz", "acc") == [1, 1, 1, 0]
     assert examples(store, "quiz", "acc_norm") == [0, 0, 0, 1]
@@ -99,9 +99,9 @@ def test_a_uniform_model_prefers_short_answers_and_long_ones_once_normalised(sto
 
 
 def test_accuracies_are_those_of_the_log_likelihoods(store, tmp_path):
-    subject = make_subject(tmp_path, 128)
-    evaluate(subject, store, quiz=choice_task(tmp_path))
-    log_p, acc, acc_norm = LogLikelihood(subject), [], []
+    trained = make_model(tmp_path, 128)
+    evaluate(trained, store, quiz=choice_task(tmp_path))
+    log_p, acc, acc_norm = LogLikelihood(trained), [], []
     for record in CHOICES:
         scores = [log_p(f"Question: {record['question']}\nAnswer:", f" {option}") for option in record["options"]]
         normed = [score / len(option) for score, option in zip(scores, record["options"], strict=True)]
@@ -128,9 +128,9 @@ def test_the_text_of_a_suite_is_its_right_answers_behind_their_questions(store, 
 
 
 def test_partial_scoring_compares_the_continuation_after_each_context(store, tmp_path):
-    subject = make_subject(tmp_path, 128)
-    (acc,) = evaluate(subject, store, pronouns=context_task(tmp_path))
-    log_p = LogLikelihood(subject)
+    trained = make_model(tmp_path, 128)
+    (acc,) = evaluate(trained, store, pronouns=context_task(tmp_path))
+    log_p = LogLikelihood(trained)
     right = [
         float(np.argmax([log_p(context, f" {record['rest']}") for context in record["contexts"]]) == record["answer"])
         for record in CONTEXTS
@@ -142,18 +142,18 @@ def test_partial_scoring_compares_the_continuation_after_each_context(store, tmp
 
 
 def test_a_completion_is_right_where_greedy_decoding_finds_it(store, tmp_path):
-    subject = make_subject(tmp_path, 128)
-    model = AutoModelForCausalLM.from_pretrained(subject.model.pretrained).eval()
-    story = subject.tokenizer.encode(["Once upon a"])[0]
+    trained = make_model(tmp_path, 128)
+    model = AutoModelForCausalLM.from_pretrained(trained.pretrained).eval()
+    story = trained.tokenizer.encode(["Once upon a"])[0]
     greedy = model.generate(torch.tensor([story]), max_new_tokens=1, do_sample=False)[0, len(story) :].tolist()
-    next_byte = subject.tokenizer.decode(greedy)
+    next_byte = trained.tokenizer.decode(greedy)
     records = [{"story": "Once upon a", "word": word} for word in ("", "time", "door")]
     path = completion_task(tmp_path, records).path
     found = CompletionTask(path, "{story}", next_byte + "{word}")  # greedy where the word is empty
-    acc, perplexity = evaluate(subject, store, words=found)
+    acc, perplexity = evaluate(trained, store, words=found)
     assert examples(store, "words", "acc") == [1, 0, 0]
     assert acc.value == pytest.approx(1 / 3)
-    log_p = LogLikelihood(subject)
+    log_p = LogLikelihood(trained)
     log_probs = np.array([log_p("Once upon a", next_byte + record["word"]) for record in records])
     assert perplexity.value == pytest.approx(math.exp(-log_probs.mean()), rel=1e-4)
     delta = perplexity.value * log_probs.std(ddof=1) / math.sqrt(3)
@@ -162,14 +162,14 @@ def test_a_completion_is_right_where_greedy_decoding_finds_it(store, tmp_path):
 
 
 def test_the_perplexity_of_a_uniform_model_is_the_vocabulary_to_the_number_of_bytes(store, tmp_path):
-    _, perplexity = evaluate(make_subject(tmp_path, 128, 0.0), store, words=completion_task(tmp_path))
+    _, perplexity = evaluate(make_model(tmp_path, 128, 0.0), store, words=completion_task(tmp_path))
     assert perplexity.value == pytest.approx(VOCAB**5)  # " time" and " door"
     assert perplexity.stderr == pytest.approx(0, abs=VOCAB**5 * 1e-5)
 
 
 def test_the_average_takes_the_first_metric_of_each_task_that_is_better_when_higher(store, tmp_path):
     tasks = {"quiz": choice_task(tmp_path), "pronouns": context_task(tmp_path), "words": completion_task(tmp_path)}
-    measures = {(m.dataset, m.metric): m for m in evaluate(make_subject(tmp_path, 128), store, **tasks)}
+    measures = {(m.dataset, m.metric): m for m in evaluate(make_model(tmp_path, 128), store, **tasks)}
     heads = [measures[f"bench/{name}", metric] for name, metric in zip(tasks, ("acc_norm", "acc", "acc"), strict=True)]
     average = measures["bench", "average"]
     assert set(measures) - {(m.dataset, m.metric) for m in heads} == {
@@ -187,46 +187,46 @@ def test_choices_can_be_templates(tmp_path):
 
 
 def test_the_limit_takes_the_first_examples(store, tmp_path):
-    (acc_norm,) = evaluate(make_subject(tmp_path, 128, 0.0), store, limit=2, quiz=choice_task(tmp_path))
+    (acc_norm,) = evaluate(make_model(tmp_path, 128, 0.0), store, limit=2, quiz=choice_task(tmp_path))
     assert (acc_norm.count, acc_norm.value) == (2, 0)
 
 
 def test_a_result_is_found_by_the_content_of_the_files(store, tmp_path):
-    subject, task = make_subject(tmp_path, 128), choice_task(tmp_path)
-    first = evaluate(subject, store, quiz=task)
+    trained, task = make_model(tmp_path, 128), choice_task(tmp_path)
+    first = evaluate(trained, store, quiz=task)
     (tmp_path / "moved").mkdir()
-    assert evaluate(subject, store, quiz=choice_task(tmp_path / "moved")) == first
+    assert evaluate(trained, store, quiz=choice_task(tmp_path / "moved")) == first
     assert store.uses[-1].cached
     flipped = [{**record, "answer": 1 - record["answer"]} for record in CHOICES]
-    evaluate(subject, store, quiz=choice_task(tmp_path, flipped))
+    evaluate(trained, store, quiz=choice_task(tmp_path, flipped))
     assert not store.uses[-1].cached
 
 
 def test_contexts_that_do_not_fit_are_cut_on_the_left_and_counted(store, tmp_path):
     long = {"question": "x" * 100 + "Is it?", "options": ["no", "yes"], "answer": 0}
     task = choice_task(tmp_path, [*CHOICES, long])
-    (acc_norm,) = evaluate(make_subject(tmp_path, 64), store, quiz=task)
+    (acc_norm,) = evaluate(make_model(tmp_path, 64), store, quiz=task)
     assert (acc_norm.truncated, acc_norm.count) == (1, 5)
 
 
 def test_an_answer_longer_than_the_context_is_read_in_consecutive_windows(store, tmp_path):
-    subject = make_subject(tmp_path, 8)
+    trained = make_model(tmp_path, 8)
     task = completion_task(tmp_path, [{"story": "It was", "word": "a very dark"}])  # 12 bytes with the space
-    _, perplexity = evaluate(subject, store, words=task)
-    log_p = LogLikelihood(subject)
+    _, perplexity = evaluate(trained, store, words=task)
+    log_p = LogLikelihood(trained)
     expected = log_p("s", " a very ") + log_p("very ", "dark")  # the model reads 8 bytes to predict the ninth
     assert perplexity.value == pytest.approx(math.exp(-expected), rel=1e-4)
     assert (perplexity.truncated, perplexity.stderr) == (1, None)
 
 
 def test_the_process_is_as_before_and_nothing_is_printed(store, tmp_path, capfd):
-    subject = make_subject(tmp_path, 128)
+    trained = make_model(tmp_path, 128)
     random.seed(5), np.random.seed(5), torch.manual_seed(5)  # noqa: NPY002
     expected = random.random(), np.random.random(), torch.rand(1).item()  # noqa: NPY002
     random.seed(5), np.random.seed(5), torch.manual_seed(5)  # noqa: NPY002
     level = logging.getLogger("lm_eval").level
     capfd.readouterr()
-    evaluate(subject, store, quiz=choice_task(tmp_path))
+    evaluate(trained, store, quiz=choice_task(tmp_path))
     assert (random.random(), np.random.random(), torch.rand(1).item()) == expected  # noqa: NPY002
     assert logging.getLogger("lm_eval").level == level
     printed = "".join(capfd.readouterr()).splitlines()
@@ -252,19 +252,19 @@ def test_bad_input_is_found_before_training_and_names_file_line_and_field(case, 
     (tmp_path / "bad.jsonl").write_text(content)
     task = ChoiceTask(str(tmp_path / "bad.jsonl"), "{question}", "options", "answer")
     with pytest.raises(DataError, match=message):
-        LocalTasks(None, {"quiz": task}).prepare(store, tokenizer=None)
+        LocalTasks(None, {"quiz": task}).prepare(make_resources(store, None))
 
 
 def test_a_missing_file_names_the_cure(store, tmp_path):
     task = ChoiceTask(str(tmp_path / "absent.jsonl"), "{question}", "options", "answer")
     with pytest.raises(DataError, match=r"absent.jsonl.*DELT_DATA_DIR"):
-        LocalTasks(None, {"quiz": task}).prepare(store, tokenizer=None)
+        LocalTasks(None, {"quiz": task}).prepare(make_resources(store, None))
 
 
 def test_without_the_harness_the_message_names_the_extra(store, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     with pytest.raises(DependencyError, match=r"lm_eval.*pip install \"delt-exp\[eval\]\""):
-        LocalTasks(None, {"quiz": choice_task(tmp_path)}).prepare(store, tokenizer=None)
+        LocalTasks(None, {"quiz": choice_task(tmp_path)}).prepare(make_resources(store, None))
 
 
 @pytest.fixture
@@ -284,12 +284,12 @@ def small_index(monkeypatch):
 
 def test_an_unknown_task_names_the_nearest_ones(small_index, store):
     with pytest.raises(ConfigError, match=r"'piqua'.*did you mean: piqa"):
-        HubTasks(None, ["sciq", "piqua"], False).prepare(store, tokenizer=None)
+        HubTasks(None, ["sciq", "piqua"], False).prepare(make_resources(store, None))
 
 
 def test_tasks_that_run_generated_code_need_permission(small_index, store):
     with pytest.raises(ConfigError, match=r"humaneval runs Python code.*allow_code_execution"):
-        HubTasks(None, ["humaneval"], False).prepare(store, tokenizer=None)
+        HubTasks(None, ["humaneval"], False).prepare(make_resources(store, None))
 
 
 def test_hub_tasks_without_network_name_the_cure(small_index, store, tmp_path, monkeypatch):
@@ -298,7 +298,7 @@ def test_hub_tasks_without_network_name_the_cure(small_index, store, tmp_path, m
 
     monkeypatch.setattr("datasets.load_dataset", unreachable)
     with pytest.raises(DependencyError, match=r"piqa cannot be loaded: ConnectionError.*eval_dataset=local_bench"):
-        HubTasks(None, ["piqa"], False).prepare(store, tokenizer=None)
+        HubTasks(None, ["piqa"], False).prepare(make_resources(store, None))
 
 
 def test_hub_tasks_run_on_their_own_definitions(small_index, store, tmp_path, monkeypatch):
@@ -308,8 +308,8 @@ def test_hub_tasks_run_on_their_own_definitions(small_index, store, tmp_path, mo
     splits = {"train": datasets.Dataset.from_list(rows), "validation": datasets.Dataset.from_list(rows)}
     monkeypatch.setattr("datasets.load_dataset", lambda **_: splits)
     tasks = HubTasks(2, ["piqa"], False)
-    assert tasks.prepare(store, tokenizer=None).shape == (0,)
-    (acc_norm,) = tasks.evaluate("general", make_subject(tmp_path, 128, 0.0), store, RUNTIME).measures
+    assert tasks.prepare(make_resources(store, None)).shape == (0,)
+    (acc_norm,) = tasks.evaluate("general", make_model(tmp_path, 128, 0.0), make_resources(store, None)).measures
     assert (acc_norm.dataset, acc_norm.metric, acc_norm.value, acc_norm.count) == ("general/piqa", "acc_norm", 0, 2)
     assert examples(store, "piqa", "acc") == [1, 1]
 
@@ -331,8 +331,10 @@ def test_generated_answers_end_after_half_the_context_and_the_user_is_told(store
     )
     manager = TaskManager(include_path=tmp_path / "tasks", include_defaults=False)
     monkeypatch.setattr(harness, "_index", lambda: manager)
-    subject = make_subject(tmp_path, 32, logit_scale=0.0)
-    (match,) = HubTasks(None, ["echo"], False).evaluate("suite", subject, store, RUNTIME).measures
+    trained = make_model(tmp_path, 32, logit_scale=0.0)
+    (match,) = (
+        HubTasks(None, ["echo"], False).evaluate("suite", trained, make_resources(store, trained.tokenizer)).measures
+    )
     assert examples(store, "echo", "exact_match") == [1, 0]
     assert (match.metric, match.value, match.truncated) == ("exact_match", 0.5, 1)  # 35 bytes leave no room for 16
     assert "answers end after half the context (16 tokens)" in capfd.readouterr().err

@@ -1,6 +1,7 @@
 """Loss on text against known numbers, a plain one-document-at-a-time computation, and the bootstrap."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,11 +14,10 @@ from transformers import AutoModelForCausalLM
 from delt_exp.corpus.corpus import document_id
 from delt_exp.dataset.base import Document
 from delt_exp.errors import DataError, DivergedError
-from delt_exp.eval_dataset.base import Subject
 from delt_exp.eval_dataset.text_loss import TextLoss, ratio_stderr, text_measures
 from delt_exp.store.store import Store
-from tests.eval_dataset.subjects import VOCAB, make_subject
-from tests.helpers import RUNTIME, ListDataset
+from tests.eval_dataset.models import VOCAB, make_model
+from tests.helpers import ListDataset, make_resources
 
 CONTEXT = 16
 DOCUMENTS = [
@@ -34,24 +34,26 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def subject(tmp_path):
-    return make_subject(tmp_path, CONTEXT)
+def trained(tmp_path):
+    return make_model(tmp_path, CONTEXT)
 
 
-def evaluate(subject, store, items=DOCUMENTS):
-    measures = TextLoss(ListDataset(items)).evaluate("some texts", subject, store, RUNTIME).measures
+def evaluate(trained, store, items=DOCUMENTS):
+    measures = (
+        TextLoss(ListDataset(items)).evaluate("some texts", trained, make_resources(store, trained.tokenizer)).measures
+    )
     assert [m.metric for m in measures] == ["loss", "perplexity", "bits_per_byte"]
     return measures
 
 
-def slow_losses(subject, items):
+def slow_losses(trained, items):
     """Sum of -ln p of each text token, one document at a time, window after window."""
-    model = AutoModelForCausalLM.from_pretrained(subject.model.pretrained).double().eval()
+    model = AutoModelForCausalLM.from_pretrained(trained.pretrained).double().eval()
     sums, counts = [], []
     for item in items:
         document = Document(item) if isinstance(item, str) else item
-        prompt, text = subject.tokenizer.encode([document.prompt, document.text])
-        ids = [subject.tokenizer.eos_id, *prompt, *text]
+        prompt, text = trained.tokenizer.encode([document.prompt, document.text])
+        ids = [trained.tokenizer.eos_id, *prompt, *text]
         losses = []
         for start in range(0, len(ids) - 1, CONTEXT):
             window = ids[start : start + CONTEXT + 1]
@@ -63,9 +65,9 @@ def slow_losses(subject, items):
     return np.array(sums), np.array(counts)
 
 
-def test_the_loss_is_that_of_one_document_after_the_other(subject, store):
-    sums, counts = slow_losses(subject, DOCUMENTS)
-    loss, perplexity, bits = evaluate(subject, store)
+def test_the_loss_is_that_of_one_document_after_the_other(trained, store):
+    sums, counts = slow_losses(trained, DOCUMENTS)
+    loss, perplexity, bits = evaluate(trained, store)
     assert loss.value == pytest.approx(sums.sum() / counts.sum(), rel=1e-5)
     assert perplexity.value == pytest.approx(math.exp(sums.sum() / counts.sum()), rel=1e-4)
     num_bytes = 5 + 20 + len(DOCUMENTS[2]) + 12  # of the texts, without the prompt
@@ -75,10 +77,10 @@ def test_the_loss_is_that_of_one_document_after_the_other(subject, store):
     }
 
 
-def test_the_store_keeps_the_loss_of_every_document(subject, store):
-    evaluate(subject, store)
+def test_the_store_keeps_the_loss_of_every_document(trained, store):
+    evaluate(trained, store)
     table = pq.read_table(store.uses[-1].path / "documents.parquet").to_pydict()
-    sums, counts = slow_losses(subject, DOCUMENTS)
+    sums, counts = slow_losses(trained, DOCUMENTS)
     np.testing.assert_allclose(table["sum_nats"], sums, rtol=1e-5)
     assert table["num_tokens"] == counts.tolist()
     assert table["num_bytes"] == [5, 20, len(DOCUMENTS[2]), 12]
@@ -86,32 +88,33 @@ def test_the_store_keeps_the_loss_of_every_document(subject, store):
 
 
 def test_a_uniform_model_needs_the_logarithm_of_the_vocabulary_for_every_token(store, tmp_path):
-    loss, perplexity, bits = evaluate(make_subject(tmp_path, CONTEXT, logit_scale=0.0), store)
+    loss, perplexity, bits = evaluate(make_model(tmp_path, CONTEXT, logit_scale=0.0), store)
     assert loss.value == pytest.approx(math.log(VOCAB))
     assert perplexity.value == pytest.approx(VOCAB)
     assert bits.value == pytest.approx(math.log2(VOCAB))  # one token is one byte here
     assert loss.stderr == pytest.approx(0, abs=1e-6)
 
 
-def test_a_finished_evaluation_is_found_again_and_another_model_is_measured_anew(subject, store, tmp_path):
-    first, again = evaluate(subject, store), evaluate(subject, store)
+def test_a_finished_evaluation_is_found_again_and_another_model_is_measured_anew(trained, store, tmp_path):
+    first, again = evaluate(trained, store), evaluate(trained, store)
     assert first == again
     assert store.uses[-1].cached
-    other = make_subject(tmp_path, CONTEXT, logit_scale=0.5)
+    other = make_model(tmp_path, CONTEXT, logit_scale=0.5)
     assert evaluate(other, store)[0].value != first[0].value
-    shorter = Subject(subject.model, subject.tokenizer, CONTEXT // 2)
+    shorter = replace(trained, context_tokens=CONTEXT // 2)
     assert evaluate(shorter, store)[0].value != first[0].value
 
 
-def test_the_same_result_is_found_under_another_name(subject, store):
-    evaluate(subject, store)
-    renamed = TextLoss(ListDataset(DOCUMENTS)).evaluate("another name", subject, store, RUNTIME).measures
+def test_the_same_result_is_found_under_another_name(trained, store):
+    evaluate(trained, store)
+    resources = make_resources(store, trained.tokenizer)
+    renamed = TextLoss(ListDataset(DOCUMENTS)).evaluate("another name", trained, resources).measures
     assert store.uses[-1].cached
     assert {m.dataset for m in renamed} == {"another name"}
 
 
-def test_prepare_returns_the_ids_of_all_documents_copies_included(subject, store):
-    ids = TextLoss(ListDataset(["a", "b", "a"])).prepare(store, subject.tokenizer)
+def test_prepare_returns_the_ids_of_all_documents_copies_included(trained, store):
+    ids = TextLoss(ListDataset(["a", "b", "a"])).prepare(make_resources(store, trained.tokenizer))
     assert ids.tolist() == [document_id(Document(text)) for text in ("a", "b", "a")]
 
 
@@ -123,7 +126,7 @@ def test_prepare_returns_the_ids_of_all_documents_copies_included(subject, store
     ],
 )
 def test_a_diverged_model_is_reported_and_nothing_is_stored(store, tmp_path, logit_scale, error, message):
-    diverged = make_subject(tmp_path, CONTEXT, logit_scale=logit_scale)
+    diverged = make_model(tmp_path, CONTEXT, logit_scale=logit_scale)
     with pytest.raises(error, match=message):
         evaluate(diverged, store)
     assert [f for f in (store.root / "evaluation").iterdir() if f.is_dir()] == []

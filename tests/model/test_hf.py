@@ -9,15 +9,15 @@ from tokenizers import models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from delt_exp.corpus.stages import text_stage
-from delt_exp.cost import model_size
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.model.cost import model_size
 from delt_exp.model.hf import PretrainedNetwork
-from delt_exp.pretrained.loading import position_limit
+from delt_exp.pretrained.limits import position_limit
 from delt_exp.proxy.pretrained import PretrainedProxy
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.tokenizer.hf import HfTokenizer
-from tests.helpers import RUNTIME, make_corpus, make_pool, new_folder
+from tests.helpers import make_corpus, make_pool, new_folder
 from tests.pretrained.folders import SOUND, make_network, renamed, rewrite, saved
 from tests.runs import command, records, write_texts
 
@@ -57,7 +57,7 @@ def test_tokens_without_an_embedding_are_refused_with_both_numbers(special, tmp_
     with pytest.raises(ConfigError, match="needs 7 embedding rows"):
         proxy.check_weights(fetch=False)
     with pytest.raises(ConfigError, match="needs 7 embedding rows"):
-        proxy.prepare(make_pool(tmp_path, ["fold"]), RUNTIME)
+        proxy.prepare(make_pool(tmp_path, ["fold"]).resources)
 
 
 def test_a_special_token_that_no_document_can_hold_needs_no_embedding(tmp_path):
@@ -102,8 +102,9 @@ def test_documents_without_a_token_for_the_proxy_alone_are_named_before_scoring(
     saved(folder)
     save_words(folder, eos_token="</s>")
     proxy = PretrainedProxy(str(folder), None, context_tokens=8, eos_token=None)
+    pool = make_pool(tmp_path, ["fold", ZERO_WIDTH])
     with pytest.raises(DataError, match=r"1 of 2 documents have no token(.|\n)*row 1"):
-        proxy.prepare(make_pool(tmp_path, ["fold", ZERO_WIDTH]), RUNTIME)
+        proxy.prepare(pool.resources, pool.candidates)
 
 
 @pytest.mark.parametrize("kind", SOUND)
@@ -147,7 +148,7 @@ def wrapped(tmp_path):
     saved(folder, vocab_size=257, pad_token_id=None, max_position_embeddings=64)
     rewrite(folder, renamed(lambda name: f"module.{name}"))
     tokenizer = Tokenizer(new_folder(tmp_path))
-    ByteTokenizer().make(make_corpus(tmp_path, ["a"]), tokenizer.folder)
+    ByteTokenizer().make(["a"], tokenizer.folder)
     tokenizer.pretrained().save_pretrained(folder)
     return folder
 

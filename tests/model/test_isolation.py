@@ -6,11 +6,13 @@ import torch
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.errors import ConfigError
+from delt_exp.files import read_json
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.model.isolation import check_isolation
+from delt_exp.trainer.job import plan_for
 from delt_exp.trainer.module import SummedLoss, next_token_logits
 from delt_exp.trainer.plan import PlanSettings
-from delt_exp.trainer.train import train, training_result
+from delt_exp.trainer.train import train
 from tests.helpers import make_pool, new_folder, tiny_recipe, words
 from tests.trainer.test_train import job_of, trained
 
@@ -38,13 +40,13 @@ def pool(tmp_path_factory):
 
 
 def network_of(pool, name, config):
-    return FreshNetwork(name, config).make(pool.tokenizer, 0).eval()
+    return FreshNetwork(name, config).make(pool.resources.tokenizer, 0).eval()
 
 
 def plan_of(pool, layout, context_tokens):
     recipe = tiny_recipe(context_tokens=context_tokens, batch_items=1)
     settings = PlanSettings(layout, epochs=1, max_tokens=None, completion_only=False)
-    return recipe.plan(pool.candidates.tokens, np.arange(len(pool.candidates)), settings)
+    return plan_for(recipe, pool.candidates.tokens, np.arange(len(pool.candidates)), settings)
 
 
 def losses_and_gradient(network, plan):
@@ -126,7 +128,7 @@ def test_training_with_isolated_documents_is_verified_on_any_micro_batch(pool, t
     for micro_batch_items in (8, 3):
         job = job_of(pool, layout="packed_isolated", micro_batch_items=micro_batch_items)
         folder = trained(tmp_path, job)
-        result = training_result(folder)
+        result = read_json(folder / "result.json")
         assert (result["order_verified"], result["order_mismatch"]) == (True, "")
         weights.append(result["final_train_loss"])
     assert weights[0] == pytest.approx(weights[1], rel=1e-4)

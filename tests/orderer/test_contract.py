@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from delt_exp.corpus.candidates import Candidates
+from delt_exp.rows.candidates import Candidates
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "orderer").glob("*.yaml"))

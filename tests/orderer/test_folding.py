@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
 from delt_exp.orderer.folding import fold, folding
+from delt_exp.rows.candidates import Candidates
 
 
 def make_ranked(length):

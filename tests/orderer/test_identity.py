@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.orderer.identity import identity
+from delt_exp.rows.candidates import Candidates
 
 
 def test_rows_keep_their_places_whatever_the_scores():

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
 from delt_exp.orderer.folding import folding
 from delt_exp.orderer.identity import identity
 from delt_exp.orderer.jitter import jitter
+from delt_exp.rows.candidates import Candidates
 
 CONF = Path(__file__).parents[2] / "conf"
 BASES = sorted(path.stem for path in (CONF / "orderer").glob("*.yaml"))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
 from delt_exp.orderer.segment import segment
+from delt_exp.rows.candidates import Candidates
 
 IDS, SCORES = np.arange(20, dtype=np.uint64), np.arange(20, dtype=np.float32)
 RANGES = {"low": set(range(3)), "high": set(range(17, 20))}

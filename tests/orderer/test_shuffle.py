@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
 from delt_exp.orderer.shuffle import shuffle
+from delt_exp.rows.candidates import Candidates
 
 IDS = np.array([30, 10, 20], dtype=np.uint64)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
 from delt_exp.orderer.sorting import sorting
+from delt_exp.rows.candidates import Candidates
 
 IDS = np.array([8, 2, 5, 1], dtype=np.uint64)
 SCORES = np.array([0.5, 0.5, -1, 3], dtype=np.float32)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
 from delt_exp.orderer.stair import stair
+from delt_exp.rows.candidates import Candidates
 
 
 def make_stair(length, num_sections, window_ratio, num_layers, ascending=True):

@@ -7,7 +7,7 @@ from transformers import BertConfig, BertForMaskedLM, Gemma2Config, Gemma2ForCau
 from delt_exp.alignment.table import coefficients
 from delt_exp.config.identity import identity
 from delt_exp.errors import ConfigError, DependencyError
-from delt_exp.probe.pretrained import PretrainedProbe
+from delt_exp.proxy.pretrained import PretrainedProxy
 from tests.alignment.tiny import make_resources, make_text, sentences, task2vec, tiny_probe
 
 
@@ -22,9 +22,9 @@ def saved_probe(folder, resources):
 def test_a_folder_gives_the_model_with_its_own_tokenizer(tmp_path):
     resources = make_resources(tmp_path)
     original = saved_probe(tmp_path / "gpt", resources)
-    probe = PretrainedProbe(str(tmp_path / "gpt"), None, None).prepare(resources)
+    probe = PretrainedProxy(str(tmp_path / "gpt"), None, None, None).prepare(resources)
     assert probe.tokenizer.encode(["fold"]) == original.tokenizer.encode(["fold"])
-    assert probe.context_limit == 64
+    assert probe.position_limit == 64
     pairs = zip(probe.network.parameters(), original.network.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
@@ -33,7 +33,7 @@ def test_it_embeds_texts_as_the_trained_one_does(tmp_path):
     resources = make_resources(tmp_path)
     saved_probe(tmp_path / "gpt", resources)
     texts = {"a": make_text(tmp_path, sentences(8, seed=1)), "b": make_text(tmp_path, sentences(8, seed=2))}
-    folder = PretrainedProbe(str(tmp_path / "gpt"), None, None)
+    folder = PretrainedProxy(str(tmp_path / "gpt"), None, None, None)
     values = [
         [row.value for row in coefficients(task2vec(probe=probe), texts, texts, resources)]
         for probe in (tiny_probe(), folder)
@@ -44,16 +44,16 @@ def test_it_embeds_texts_as_the_trained_one_does(tmp_path):
 def test_the_content_of_the_folder_counts_and_not_its_path(tmp_path):
     resources = make_resources(tmp_path)
     saved_probe(tmp_path / "gpt", resources)
-    before = identity(PretrainedProbe(str(tmp_path / "gpt"), None, None))["content"]
+    before = identity(PretrainedProxy(str(tmp_path / "gpt"), None, None, None))["content"]
     (tmp_path / "gpt").rename(tmp_path / "moved")
-    assert identity(PretrainedProbe(str(tmp_path / "moved"), None, None))["content"] == before
+    assert identity(PretrainedProxy(str(tmp_path / "moved"), None, None, None))["content"] == before
     (tmp_path / "moved" / "config.json").write_text("{}")
-    assert identity(PretrainedProbe(str(tmp_path / "moved"), None, None))["content"] != before
+    assert identity(PretrainedProxy(str(tmp_path / "moved"), None, None, None))["content"] != before
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(DependencyError, match="cannot load"):
-        PretrainedProbe(str(tmp_path / "nowhere"), None, None).prepare(make_resources(tmp_path))
+        PretrainedProxy(str(tmp_path / "nowhere"), None, None, None).prepare(make_resources(tmp_path))
 
 
 def test_an_encoder_is_no_probe(tmp_path):
@@ -62,7 +62,7 @@ def test_an_encoder_is_no_probe(tmp_path):
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     BertForMaskedLM(BertConfig(vocab_size=257, **sizes)).save_pretrained(tmp_path / "bert")
     probe.tokenizer.pretrained().save_pretrained(tmp_path / "bert")
-    metric = task2vec(probe=PretrainedProbe(str(tmp_path / "bert"), None, None))
+    metric = task2vec(probe=PretrainedProxy(str(tmp_path / "bert"), None, None, None))
     texts = {"a": make_text(tmp_path, sentences(8))}
     with pytest.raises(ConfigError, match="tokens see those after them"):
         coefficients(metric, texts, texts, resources)
@@ -77,7 +77,7 @@ def test_a_network_that_caps_its_logits_is_no_probe_for_task2vec(tmp_path):
     torch.nn.init.normal_(network.model.embed_tokens.weight)
     network.save_pretrained(tmp_path / "gemma")
     probe.tokenizer.pretrained().save_pretrained(tmp_path / "gemma")
-    metric = task2vec(probe=PretrainedProbe(str(tmp_path / "gemma"), None, None))
+    metric = task2vec(probe=PretrainedProxy(str(tmp_path / "gemma"), None, None, None))
     texts = {"a": make_text(tmp_path, sentences(8))}
     with pytest.raises(ConfigError, match="changes its logits after the head"):
         coefficients(metric, texts, texts, resources)

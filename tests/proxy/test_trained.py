@@ -14,7 +14,7 @@ def test_a_probe_is_trained_once_and_read_in_evaluation_mode(tmp_path):
     assert not first.network.training
     assert next(first.network.parameters()).dtype == torch.float32
     assert all(torch.equal(a, b) for a, b in zip(first.network.parameters(), second.network.parameters(), strict=True))
-    assert first.context_limit == 64
+    assert first.position_limit == 64
     assert sum(use.stage == "model" and not use.cached for use in resources.store.uses) == 1
 
 

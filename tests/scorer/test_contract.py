@@ -15,7 +15,7 @@ from delt_exp.config.build import build, plain
 from delt_exp.config.identity import identity
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.table import ScoreTable
-from tests.helpers import RUNTIME, make_pool, write_arpa
+from tests.helpers import make_pool, write_arpa
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = sorted(path.stem for path in (CONF / "scorer").glob("*.yaml"))
@@ -88,7 +88,7 @@ def case(request, tmp_path_factory):
 
     first = pool_of(TEXTS)
     pools = first, pool_of(TEXTS), pool_of(TEXTS[::-1]), replace(pool_of(TEXTS), chosen=SOME)
-    return Case(scorer, first.candidates.corpus.ids, *(scorer.score(pool, RUNTIME) for pool in pools))
+    return Case(scorer, first.candidates.corpus.ids, *(scorer.score(pool) for pool in pools))
 
 
 def test_there_are_scorers_to_check():

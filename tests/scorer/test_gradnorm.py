@@ -9,14 +9,14 @@ from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.gradnorm import GradnormScorer
 from delt_exp.scorer.lqs.documents import document_sample
 from delt_exp.trainer.module import SummedLoss, next_token_logits
-from tests.helpers import RUNTIME, make_pool, tiny_recipe, words
+from tests.helpers import make_pool, tiny_recipe, words
 
 
 def test_the_score_is_the_norm_of_the_gradient_of_the_mean_loss(tmp_path):
     pool = make_pool(tmp_path, words(9))
     proxy = TrainedProxy(tiny_recipe(), "sample", 1_000, 0)
-    scores = GradnormScorer(proxy, context_tokens=16).score(pool, RUNTIME)
-    network = proxy.prepare(pool, RUNTIME).network
+    scores = GradnormScorer(proxy, context_tokens=16).score(pool)
+    network = proxy.prepare(pool.resources, pool.candidates).network
     for row in range(9):
         sample = document_sample(pool.candidates.tokens, row, 16)
         network.zero_grad()

@@ -12,7 +12,7 @@ from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DataError, DependencyError
 from delt_exp.scorer.kenlm import KenlmScorer
 from delt_exp.scorer.kenlm_text import CcNetText
-from tests.helpers import BIGRAM_ARPA, RUNTIME, make_pool, write_arpa
+from tests.helpers import BIGRAM_ARPA, make_pool, write_arpa
 
 pytest.importorskip("kenlm", reason="the extra kenlm is not installed")
 
@@ -28,7 +28,7 @@ def arpa(tmp_path_factory):
 def score(arpa, tmp_path):
     def score(*texts, **settings):
         scorer = KenlmScorer(**{**PLAIN, "model_path": arpa, **settings})
-        return scorer.score(make_pool(tmp_path, texts), RUNTIME).tolist()
+        return scorer.score(make_pool(tmp_path, texts)).tolist()
 
     return score
 
@@ -164,15 +164,13 @@ class TestSentencePiece:
         scorer = KenlmScorer(**{**PLAIN, "model_path": str(arpa), "sentencepiece_path": path})
         rest = len(processor.encode_as_pieces("low")) - 1
         log10_p = -0.4 - 0.3 - 1.0 * rest - 0.7
-        assert scorer.score(make_pool(tmp_path, ["low"]), RUNTIME) == pytest.approx(
-            10 ** (-log10_p / (rest + 2)), rel=1e-6
-        )
+        assert scorer.score(make_pool(tmp_path, ["low"])) == pytest.approx(10 ** (-log10_p / (rest + 2)), rel=1e-6)
         assert scorer.meaning.unit == "per SentencePiece piece"
 
     def test_another_file_is_not_a_sentencepiece_model(self, arpa, tmp_path):
         scorer = KenlmScorer(**{**PLAIN, "model_path": arpa, "sentencepiece_path": arpa})
         with pytest.raises(DataError, match="is not a SentencePiece model"):
-            scorer.score(make_pool(tmp_path, ["a"]), RUNTIME)
+            scorer.score(make_pool(tmp_path, ["a"]))
 
 
 class TestErrors:
@@ -198,14 +196,14 @@ class TestErrors:
     def test_a_file_that_is_no_model_is_named(self, tmp_path, content):
         path = write_arpa(tmp_path, content)
         with pytest.raises(DataError, match=f"{path} is not a model that KenLM can read"):
-            KenlmScorer(model_path=str(path), **PLAIN).score(make_pool(tmp_path, ["a"]), RUNTIME)
+            KenlmScorer(model_path=str(path), **PLAIN).score(make_pool(tmp_path, ["a"]))
 
     def test_a_model_without_unknown_words_is_refused_for_a_text_it_cannot_score(self, tmp_path):
         path = write_arpa(tmp_path, BIGRAM_ARPA.replace("ngram 1=5", "ngram 1=4").replace("-1.0\t<unk>\n", ""))
         scorer = KenlmScorer(model_path=str(path), **PLAIN)
-        assert scorer.score(make_pool(tmp_path, ["a b"]), RUNTIME) == pytest.approx(10**0.25)
+        assert scorer.score(make_pool(tmp_path, ["a b"])) == pytest.approx(10**0.25)
         with pytest.raises(DataError, match=r"\(row 1\).*no probability for unknown words"):
-            scorer.score(make_pool(tmp_path, ["a b", "z"]), RUNTIME)
+            scorer.score(make_pool(tmp_path, ["a b", "z"]))
 
     @pytest.mark.parametrize(
         ("settings", "key"),
@@ -229,6 +227,6 @@ def test_nothing_is_printed_by_the_library(score, capfd):
 
 
 def test_scores_are_float32(arpa, tmp_path):
-    scores = KenlmScorer(model_path=arpa, **PLAIN).score(make_pool(tmp_path, ["a", "b"]), RUNTIME)
+    scores = KenlmScorer(model_path=arpa, **PLAIN).score(make_pool(tmp_path, ["a", "b"]))
     assert scores.dtype == np.float32
     assert scores.shape == (2,)

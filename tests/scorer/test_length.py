@@ -5,7 +5,7 @@ import pytest
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError
 from delt_exp.scorer.length import LengthScorer
-from tests.helpers import RUNTIME, make_pool
+from tests.helpers import make_pool
 
 # UTF-8: é has 2 bytes, € 3, 𝄞 4.
 TEXTS = ["abc", "é€𝄞", "one\ntwo", Document("completion", prompt="é: ")]
@@ -14,14 +14,14 @@ BYTES = [3, 9, 7, 14]
 
 @pytest.mark.parametrize("unit", ["bytes", "tokens"])
 def test_bytes_and_byte_tokens_count_the_utf8_of_prompt_and_text(tmp_path, unit):
-    assert LengthScorer(unit=unit, longer=True).score(make_pool(tmp_path, TEXTS), RUNTIME).tolist() == BYTES
+    assert LengthScorer(unit=unit, longer=True).score(make_pool(tmp_path, TEXTS)).tolist() == BYTES
 
 
 def test_tokens_are_those_of_the_tokenizer_and_bytes_do_not_depend_on_it(tmp_path, monkeypatch):
     pool = make_pool(tmp_path, TEXTS)
     monkeypatch.setitem(pool.candidates.tokens.__dict__, "lengths", pool.candidates.tokens.lengths * 10)
-    assert LengthScorer(unit="tokens", longer=True).score(pool, RUNTIME).tolist() == [30, 90, 70, 140]
-    assert LengthScorer(unit="bytes", longer=True).score(pool, RUNTIME).tolist() == BYTES
+    assert LengthScorer(unit="tokens", longer=True).score(pool).tolist() == [30, 90, 70, 140]
+    assert LengthScorer(unit="bytes", longer=True).score(pool).tolist() == BYTES
 
 
 @pytest.mark.parametrize(("unit", "needs"), [("bytes", set()), ("tokens", {"tokens"})])

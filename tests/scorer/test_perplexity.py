@@ -28,9 +28,9 @@ def trained(**changes):
 
 
 def save_pretrained(pool, folder):
-    network = tiny_recipe().make_network(pool.tokenizer, seed=4)
+    network = tiny_recipe().make_network(pool.resources.tokenizer, seed=4)
     network.save_pretrained(folder)
-    pool.tokenizer.pretrained().save_pretrained(folder)
+    pool.resources.tokenizer.pretrained().save_pretrained(folder)
     return network
 
 
@@ -38,9 +38,9 @@ def test_the_score_is_the_mean_loss_of_one_document_at_a_time(pool, tmp_path):
     folder = new_folder(tmp_path)
     network = save_pretrained(pool, folder).eval()
     proxy = PretrainedProxy(name=str(folder), revision=None, context_tokens=64, eos_token=None)
-    scores = PerplexityScorer(proxy).score(pool, RUNTIME)
+    scores = PerplexityScorer(proxy).score(pool)
     for row, text in enumerate(pool.candidates.corpus.texts()):
-        ids = torch.tensor([[pool.tokenizer.eos_id, *pool.tokenizer.encode([text])[0]]])
+        ids = torch.tensor([[pool.resources.tokenizer.eos_id, *pool.resources.tokenizer.encode([text])[0]]])
         with torch.no_grad():
             log_p = network(input_ids=ids[:, :-1]).logits[0].log_softmax(-1)
         expected = -log_p[torch.arange(ids.shape[1] - 1), ids[0, 1:]].mean()
@@ -48,7 +48,7 @@ def test_the_score_is_the_mean_loss_of_one_document_at_a_time(pool, tmp_path):
 
 
 def test_a_model_that_knows_nothing_gives_the_logarithm_of_the_vocabulary(pool):
-    network = tiny_recipe().make_network(pool.tokenizer, seed=0)
+    network = tiny_recipe().make_network(pool.resources.tokenizer, seed=0)
     torch.nn.init.zeros_(network.get_output_embeddings().weight)
     losses = token_loss(network, pool.candidates.tokens, 16, RUNTIME, "scoring")
     np.testing.assert_allclose(losses.mean_nats, math.log(257), rtol=1e-6)
@@ -56,13 +56,13 @@ def test_a_model_that_knows_nothing_gives_the_logarithm_of_the_vocabulary(pool):
 
 @pytest.mark.parametrize("context", [1, 5, 64])
 def test_windows_predict_every_token_of_the_text_once(pool, context):
-    network = tiny_recipe().make_network(pool.tokenizer, seed=0)
+    network = tiny_recipe().make_network(pool.resources.tokenizer, seed=0)
     losses = token_loss(network, pool.candidates.tokens, context, RUNTIME, "scoring")
     np.testing.assert_array_equal(losses.num_tokens, pool.candidates.tokens.lengths)
 
 
 def test_batch_size_changes_nothing_beyond_rounding(pool):
-    network = tiny_recipe().make_network(pool.tokenizer, seed=0)
+    network = tiny_recipe().make_network(pool.resources.tokenizer, seed=0)
     one, many = (
         token_loss(network, pool.candidates.tokens, 16, Runtime("cpu", size), "scoring").sum_nats
         for size in (1, 10_000)
@@ -71,7 +71,7 @@ def test_batch_size_changes_nothing_beyond_rounding(pool):
 
 
 def test_text_like_the_target_scores_better(pool):
-    scores = PerplexityScorer(trained()).score(pool, RUNTIME)
+    scores = PerplexityScorer(trained()).score(pool)
     assert scores[:20].max() < scores[20:].min()
 
 
@@ -79,13 +79,13 @@ def test_a_proxy_trained_on_a_sample_does_not_need_a_target(pool, tmp_path):
     without = make_pool(tmp_path, words(20))
     scorer = PerplexityScorer(trained(train_on="sample", train_tokens=500))
     assert scorer.needs == {"tokens"}
-    assert np.isfinite(scorer.score(without, RUNTIME)).all()
+    assert np.isfinite(scorer.score(without)).all()
 
 
 def test_one_training_serves_every_scorer_that_asks_for_the_same_proxy(pool):
-    PerplexityScorer(trained()).score(pool, RUNTIME)
-    PerplexityScorer(trained()).score(pool, RUNTIME)
-    assert [use.cached for use in pool.store.uses if use.stage == "model"] == [False, True]
+    PerplexityScorer(trained()).score(pool)
+    PerplexityScorer(trained()).score(pool)
+    assert [use.cached for use in pool.resources.store.uses if use.stage == "model"] == [False, True]
 
 
 def test_a_proxy_trains_on_target_or_sample_only():

@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.gumbel_top_k import gumbel_top_k
 from delt_exp.selector.top_r import top_r
 

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.random import random_ratio
 
 IDS = np.random.default_rng(0).integers(2**64, size=1000, dtype=np.uint64)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.threshold import threshold
 
 IDS = np.arange(5, dtype=np.uint64)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.top_r import top_r
 
 IDS = np.array([4, 3, 2, 1, 0], dtype=np.uint64)

@@ -13,8 +13,8 @@ from delt_exp.cli.help import options
 from delt_exp.config.build import CONF, build, construct, plain
 from delt_exp.config.run_name import register_resolvers
 from delt_exp.corpus.corpus import CorpusSettings
-from delt_exp.corpus.overlap import words
 from delt_exp.corpus.stages import overlap_stage
+from delt_exp.dataset.near_duplicates import words
 from delt_exp.files import digest
 from delt_exp.pipeline import evaluation_texts, read_corpora
 from delt_exp.store.store import Store

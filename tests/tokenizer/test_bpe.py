@@ -6,14 +6,14 @@ from delt_exp.dataset.stdlib import StdlibProse
 from delt_exp.errors import ConfigError
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.tokenizer.bpe import BpeTokenizer
-from tests.helpers import make_corpus, new_folder
+from tests.helpers import new_folder
 
 
 @pytest.fixture
 def make(tmp_path):
     def make(texts, vocab_size, train_bytes=None):
         tokenizer = Tokenizer(new_folder(tmp_path))
-        BpeTokenizer(vocab_size, train_bytes, None).make(make_corpus(tmp_path, texts), tokenizer.folder)
+        BpeTokenizer(vocab_size, train_bytes, None).make(texts, tokenizer.folder)
         return tokenizer
 
     return make
@@ -56,7 +56,7 @@ def test_runs_on_two_corpora_share_the_merges_of_a_third(tmp_path):
     digests = set()
     for texts in (["ab ab ab"], ["cd cd cd"]):
         tokenizer = Tokenizer(new_folder(tmp_path))
-        shared.make(make_corpus(tmp_path, texts), tokenizer.folder)
+        shared.make(texts, tokenizer.folder)
         digests.add(tokenizer.digest)
     assert len(digests) == 1
     assert shared.needs == frozenset()

@@ -50,7 +50,7 @@ def made(request, tmp_path_factory):
     twice = []
     for _ in range(2):
         tokenizer = Tokenizer(new_folder(folder))
-        maker.make(make_corpus(folder, TEXTS), tokenizer.folder)
+        maker.make(TEXTS, tokenizer.folder)
         twice.append(tokenizer)
     return maker, *twice
 

@@ -6,7 +6,7 @@ from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.tokenizer.bpe import BpeTokenizer
 from delt_exp.tokenizer.hf import HfTokenizer
-from tests.helpers import make_corpus, new_folder
+from tests.helpers import new_folder
 
 TEXTS = ["the cat sat on the mat " * 5, "naïve café\n\n"]
 
@@ -14,13 +14,13 @@ TEXTS = ["the cat sat on the mat " * 5, "naïve café\n\n"]
 @pytest.fixture
 def original(tmp_path):
     tokenizer = Tokenizer(new_folder(tmp_path))
-    BpeTokenizer(280, None, None).make(make_corpus(tmp_path, TEXTS), tokenizer.folder)
+    BpeTokenizer(280, None, None).make(TEXTS, tokenizer.folder)
     return tokenizer
 
 
 def load(name, tmp_path, begin="auto"):
     tokenizer = Tokenizer(new_folder(tmp_path))
-    HfTokenizer(str(name), None, None, begin, "own").make(make_corpus(tmp_path, TEXTS), tokenizer.folder)
+    HfTokenizer(str(name), None, None, begin, "own").make(TEXTS, tokenizer.folder)
     return tokenizer
 
 

@@ -12,10 +12,11 @@ from delt_exp.errors import DeltError, DivergedError
 from delt_exp.eval_dataset.base import Measure
 from delt_exp.eval_dataset.evaluation import write_measures
 from delt_exp.files import write_json
+from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.metrics_file import MetricsFile
 from delt_exp.trainer.module import LMModule
 from delt_exp.trainer.plan import PlanSettings
-from delt_exp.trainer.train import TrainJob, train
+from delt_exp.trainer.train import train
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
 
 TWO = {"devices": 2, "micro_batch_items": 4}
@@ -30,8 +31,8 @@ def job_of(pool, lr=1e30, **trainer):
     recipe = tiny_recipe()
     recipe = replace(recipe, optimizer=replace(recipe.optimizer, lr=lr))
     order, settings = np.arange(len(pool.candidates)), PlanSettings("packed", 1, None, completion_only=False)
-    plan = recipe.plan(pool.candidates.tokens, order, settings)
-    return TrainJob(recipe, plan, pool.tokenizer, replace(TRAINER, **trainer), seed=0)
+    plan = plan_for(recipe, pool.candidates.tokens, order, settings)
+    return TrainJob(recipe, plan, pool.resources.tokenizer, replace(TRAINER, **trainer), seed=0)
 
 
 def poisoned_at(step, rank=0):

@@ -9,10 +9,11 @@ from torch import nn
 
 from delt_exp.distributed.processes import run_in_processes
 from delt_exp.errors import ConfigError
+from delt_exp.files import read_json
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.trainer.fsdp import shard
 from delt_exp.trainer.metrics_file import MetricsFile
-from delt_exp.trainer.train import _latest_checkpoint, train, training_result
+from delt_exp.trainer.train import _latest_checkpoint, train
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
 from tests.trainer.test_train import interrupted, job_of, losses, train_ranks, trained, weights
 
@@ -66,7 +67,7 @@ def gradient_norms(folder):
 
 
 def check_same_training(found, expected):
-    assert training_result(found)["order_verified"] is True
+    assert read_json(found / "result.json")["order_verified"] is True
     np.testing.assert_allclose(losses(found), losses(expected), rtol=1e-5)
     assert list(weights(found)) == list(weights(expected))
     for name, value in weights(expected).items():
@@ -80,9 +81,9 @@ def test_two_processes_train_the_model_of_one(pool, sharded, tmp_path, name):
     check_same_training(two, single)
     np.testing.assert_allclose(gradient_norms(two), gradient_norms(single), rtol=1e-5)
     own = {"world_size", "seconds_since_restart", "final_train_loss"}
-    results = [{k: v for k, v in training_result(folder).items() if k not in own} for folder in (two, single)]
+    results = [{k: v for k, v in read_json(folder / "result.json").items() if k not in own} for folder in (two, single)]
     assert results[0] == results[1]
-    assert training_result(two)["world_size"] == 2
+    assert read_json(two / "result.json")["world_size"] == 2
     files = [{f.name: f.read_bytes() for f in (d / "model").iterdir() if f.suffix == ".json"} for d in (two, single)]
     assert files[0] == files[1]
 

@@ -187,7 +187,7 @@ def test_what_no_assistant_wrote_is_never_predicted(tmp_path, completion_only):
         pool.candidates.tokens, order=np.array([0]), completion_only=completion_only, context_tokens=200, batch_items=1
     )
     labels = plan.item(0).labels
-    assert pool.tokenizer.decode(labels[labels != IGNORED]) == "so<|endoftext|>thus<|endoftext|>"
-    assert pool.tokenizer.decode(plan.item(0).inputs) == (
+    assert pool.resources.tokenizer.decode(labels[labels != IGNORED]) == "so<|endoftext|>thus<|endoftext|>"
+    assert pool.resources.tokenizer.decode(plan.item(0).inputs) == (
         "<|endoftext|>User:\nwhy\n\nAssistant:\nso<|endoftext|>\n\nUser:\nand\n\nAssistant:\nthus"
     )

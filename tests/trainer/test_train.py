@@ -20,10 +20,11 @@ from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.files import read_json
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.trainer.callbacks import StepLog
+from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.metrics_file import MetricsFile
 from delt_exp.trainer.module import SummedLoss, next_token_logits
 from delt_exp.trainer.plan import PlanSettings
-from delt_exp.trainer.train import TrainJob, _latest_checkpoint, _train_rank, train, training_result
+from delt_exp.trainer.train import _latest_checkpoint, _train_rank, train
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
 
 
@@ -37,9 +38,9 @@ def job_of(pool, *, layout="packed", completion_only=False, recipe=None, **train
     recipe = recipe or tiny_recipe()
     order = np.random.default_rng(3).permutation(len(pool.candidates))
     settings = PlanSettings(layout=layout, epochs=1, max_tokens=None, completion_only=completion_only)
-    plan = recipe.plan(pool.candidates.tokens, order, settings)
+    plan = plan_for(recipe, pool.candidates.tokens, order, settings)
     trainer_settings = replace(TRAINER, **({"micro_batch_items": 8, "log_steps": 1} | trainer))
-    return TrainJob(recipe, plan, pool.tokenizer, trainer_settings, seed=0)
+    return TrainJob(recipe, plan, pool.resources.tokenizer, trainer_settings, seed=0)
 
 
 def trained(tmp_path, job):
@@ -92,7 +93,7 @@ def test_training_equals_a_bare_loop_over_global_batches(pool, tmp_path, layout,
     for name, value in network.state_dict().items():
         if name in weights(folder):
             torch.testing.assert_close(weights(folder)[name], value, rtol=1e-3, atol=2e-5)
-    assert training_result(folder)["order_verified"] is True
+    assert read_json(folder / "result.json")["order_verified"] is True
 
 
 @pytest.mark.parametrize("micro_batch_items", [1, 3, 8, 50])
@@ -109,7 +110,7 @@ def test_several_processes_consume_the_plan_with_the_same_loss(pool, tmp_path):
     jobs = [(job_of(pool, layout=layout, **settings), folder, None) for layout, folder in folders.items()]
     run_in_processes(train_ranks, (jobs,), 4, 1, tmp_path)
     for layout, several in folders.items():
-        single, result = trained(tmp_path, job_of(pool, layout=layout)), training_result(several)
+        single, result = trained(tmp_path, job_of(pool, layout=layout)), read_json(several / "result.json")
         assert (result["world_size"], result["order_verified"]) == (4, True)
         np.testing.assert_allclose(losses(several), losses(single), rtol=1e-4)
         for name, value in weights(single).items():
@@ -132,8 +133,8 @@ def test_the_model_loads_with_transformers_and_speaks_its_tokenizer(pool, tmp_pa
     folder = trained(tmp_path, job_of(pool))
     network = AutoModelForCausalLM.from_pretrained(folder / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
-    assert network.config.vocab_size == pool.tokenizer.vocab_size
-    assert tokenizer("fold")["input_ids"] == pool.tokenizer.encode(["fold"])[0]
+    assert network.config.vocab_size == pool.resources.tokenizer.vocab_size
+    assert tokenizer("fold")["input_ids"] == pool.resources.tokenizer.encode(["fold"])[0]
 
 
 def test_metrics_reach_the_listener_line_by_line(pool, tmp_path):
@@ -141,7 +142,7 @@ def test_metrics_reach_the_listener_line_by_line(pool, tmp_path):
     train(job_of(pool), folder, rows.append)
     assert rows == MetricsFile(folder / "metrics.csv").rows()
     assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
-    assert rows[-1]["tokens"] == training_result(folder)["tokens"]
+    assert rows[-1]["tokens"] == read_json(folder / "result.json")["tokens"]
 
 
 def test_every_sequence_is_recorded_with_its_documents(pool, tmp_path):
@@ -167,7 +168,7 @@ def test_context_beyond_the_position_limit_is_refused(pool, tmp_path):
 
 def test_a_misspelt_network_setting_is_refused(pool):
     with pytest.raises(ConfigError, match="hiden_size is not a setting of a llama"):
-        FreshNetwork("llama", {"hiden_size": 8}).make(pool.tokenizer, 0)
+        FreshNetwork("llama", {"hiden_size": 8}).make(pool.resources.tokenizer, 0)
 
 
 class KilledError(Exception):
@@ -211,7 +212,7 @@ def test_resuming_gives_the_same_bits(pool, tmp_path, monkeypatch, step):
         undisturbed / "model" / "model.safetensors"
     ).read_bytes()
     assert losses(folder) == losses(undisturbed)
-    assert training_result(folder)["order_verified"] is True
+    assert read_json(folder / "result.json")["order_verified"] is True
 
 
 def interrupted(job, folder, monkeypatch, step):
@@ -226,7 +227,7 @@ def test_resuming_with_another_micro_batch_plays_the_same_plan(pool, tmp_path, m
     folder = new_folder(tmp_path)
     interrupted(job_of(pool, checkpoint_steps=3, micro_batch_items=before), folder, monkeypatch, 7)
     train(job_of(pool, checkpoint_steps=3, micro_batch_items=after), folder)
-    assert training_result(folder)["order_verified"] is True
+    assert read_json(folder / "result.json")["order_verified"] is True
     np.testing.assert_allclose(losses(folder), losses(trained(tmp_path, job_of(pool))), rtol=1e-4)
 
 
@@ -234,7 +235,7 @@ def test_resuming_on_another_number_of_processes_plays_the_same_plan(pool, tmp_p
     folder = new_folder(tmp_path)
     interrupted(job_of(pool, checkpoint_steps=3), folder, monkeypatch, 7)
     train(job_of(pool, checkpoint_steps=3, strategy="ddp", devices=2, micro_batch_items=2), folder)
-    assert training_result(folder)["order_verified"] is True
+    assert read_json(folder / "result.json")["order_verified"] is True
     np.testing.assert_allclose(losses(folder), losses(trained(tmp_path, job_of(pool))), rtol=1e-4)
 
 
@@ -257,7 +258,7 @@ def test_a_kill_after_the_last_step_loses_nothing(pool, tmp_path, monkeypatch):
     monkeypatch.setattr("delt_exp.trainer.train._train_rank", lambda *_: pytest.fail("trained again"))
     train(job, folder)
     assert not (folder / "checkpoints").exists()
-    assert training_result(folder)["order_verified"] is True
+    assert read_json(folder / "result.json")["order_verified"] is True
 
 
 def test_a_failing_process_ends_all_with_its_message(pool, tmp_path):
@@ -270,7 +271,7 @@ def test_a_batch_with_nothing_to_predict_is_refused(tmp_path):
     pool = make_pool(tmp_path, [Document("answer", prompt="q" * 400), *words(20)])
     recipe, settings = tiny_recipe(), PlanSettings("packed", epochs=1, max_tokens=None, completion_only=True)
     with pytest.raises(DataError, match="batch 0 has nothing to predict: the prompt of document 0 fills it"):
-        recipe.plan(pool.candidates.tokens, np.arange(21), settings)
+        plan_for(recipe, pool.candidates.tokens, np.arange(21), settings)
 
 
 RUN = """

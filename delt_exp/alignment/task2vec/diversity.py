@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from delt_exp.alignment.base import Arrays, Coefficient, Text
 from delt_exp.alignment.table import Describer, compare
 from delt_exp.alignment.task2vec.metric import Task2VecAlignment
-from delt_exp.corpus.draws import generator
 from delt_exp.errors import ConfigError
 from delt_exp.resources import Resources
+from delt_exp.rows.draws import generator
 from delt_exp.tokenizer.base import Tokenizer
 
 Draw = Callable[[np.random.Generator, tuple[int, ...], Tokenizer], NDArray[np.int64]]

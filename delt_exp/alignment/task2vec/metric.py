@@ -14,12 +14,12 @@ from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
 from delt_exp.alignment.interval import pair_mean
 from delt_exp.alignment.task2vec.distance import plain_cosine, scaled_cosine
 from delt_exp.config.checks import check_choice, check_flag, check_integer, check_number
-from delt_exp.corpus.draws import generator, shuffled_rows, uniform_per_id
 from delt_exp.errors import ConfigError
-from delt_exp.probe.base import Probe, ProbeModel
 from delt_exp.progress import track
+from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
+from delt_exp.rows.draws import generator, shuffled_rows, uniform_per_id
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Task2VecAlignment:
     VERSION: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ("cosine",)
-    probe: Probe
+    probe: Proxy
     context_tokens: int
     batch_documents: int | None
     num_batches: int
@@ -107,10 +107,10 @@ class Task2VecAlignment:
     def embedder(self, resources: Resources) -> "Embedder":
         """Return the function from token ids of a batch to its embedding; raises ConfigError for too long a context."""
         probe = self.probe.prepare(resources)
-        if probe.context_limit is not None and self.context_tokens > probe.context_limit:
+        if probe.position_limit is not None and self.context_tokens > probe.position_limit:
             raise ConfigError(
-                f"alignment.task2vec.context_tokens is {self.context_tokens}, but the probe has {probe.context_limit} "
-                f"positions; use alignment.task2vec.context_tokens={probe.context_limit}"
+                f"alignment.task2vec.context_tokens is {self.context_tokens}, but the probe has {probe.position_limit} "
+                f"positions; use alignment.task2vec.context_tokens={probe.position_limit}"
             )
         return Embedder(self, probe, resources)
 
@@ -132,12 +132,13 @@ class Task2VecAlignment:
 class Embedder:
     """Embeds batches of documents given as token ids."""
 
-    def __init__(self, alignment: Task2VecAlignment, probe: ProbeModel, resources: Resources) -> None:
+    def __init__(self, alignment: Task2VecAlignment, probe: ProxyModel, resources: Resources) -> None:
         from delt_exp.alignment.task2vec.compat import compat_embedding
         from delt_exp.alignment.task2vec.fisher import FisherSettings, fisher_embedding
         from delt_exp.alignment.task2vec.head import Tuning
 
         self.probe = probe
+        self._network = probe.network.to(resources.runtime.torch_device())
         self._context_tokens = alignment.context_tokens
         self._embed = compat_embedding if alignment.compat else fisher_embedding
         tuning = Tuning(alignment.epochs, alignment.tuning_documents, alignment.lr, alignment.weight_decay)
@@ -152,4 +153,4 @@ class Embedder:
         uniform = [labels.random(self._context_tokens, np.float32) for labels in generators]
         passages = [Passage(ids[: self._context_tokens], u) for ids, u in zip(documents, uniform, strict=True)]
         ends = self.probe.tokenizer.begin_id, self.probe.tokenizer.eos_id
-        return self._embed(self.probe.network, passages, ends, self._settings)
+        return self._embed(self._network, passages, ends, self._settings)

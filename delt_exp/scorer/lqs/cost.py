@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from delt_exp.cost import FORWARD_BACKWARD, ModelSize, PhaseCost
+from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost
 
 PROXY_TERMS = 6  # per parameter and token: forward and activation gradients 4, products with the direction 2
 HVP = 16  # forward 2, gradient along the activations 2, and their derivatives

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_choice, check_integer
 from delt_exp.config.identity import identity
-from delt_exp.corpus.draws import random_rows, shuffled_rows
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.cost import PhaseCost
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
+from delt_exp.model.cost import PhaseCost
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
+from delt_exp.rows.draws import random_rows, shuffled_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
+from delt_exp.scorer.lqs.cost import Workload, forecast
 from delt_exp.scorer.lqs.settings import SCORES, AnnotationSettings
 
 if TYPE_CHECKING:
@@ -70,32 +71,30 @@ class LqsScorer:
         name, explanation = NAMES[self.score_name]
         return Meaning(f"{name} score", "none", "higher", explanation)
 
-    def score(self, pool: Pool, runtime: Runtime) -> NDArray[np.float64]:
+    def score(self, pool: Pool) -> NDArray[np.float64]:
         from delt_exp.scorer.lqs.evidence import show_annotation
         from delt_exp.scorer.lqs.stage import annotation_stage
 
         with pool.evidence.phase("warm start"):
-            proxy = self.proxy.prepare(pool, runtime)
-        trainer, job = pool.trainer, self._job(proxy, pool.rows, runtime)
-        inputs = self._inputs(pool)
-        annotation, cost = annotation_stage(pool.store, inputs, job, trainer.devices, trainer.num_nodes)
+            proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        job, trainer, store = self._job(pool, proxy), pool.resources.trainer, pool.resources.store
+        annotation, cost = annotation_stage(store, self._inputs(pool), job, trainer.devices, trainer.num_nodes)
         pool.evidence.charge("annotation", cost)
         show_annotation(pool.evidence, annotation, job)
         return np.asarray(annotation.scores(self.score_name).numpy())
 
-    def forecast(self, pool: Pool, runtime: Runtime) -> list[PhaseCost]:
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
         """Return what every phase will cost, from sizes alone; a document counts with all `context_tokens`."""
         from delt_exp.scorer.lqs.annotate import fits_whole
-        from delt_exp.scorer.lqs.cost import Workload, forecast
 
-        size = self.proxy.size(pool, self.context_tokens)
-        num_target, settings = self.num_target or len(pool.target or []), self._settings(runtime)
-        is_whole = fits_whole(self.num_steps, size.parameter_bytes, pool.trainer.devices)
+        size, settings = self.proxy.size(pool.resources, self.context_tokens), self._settings(pool.resources.runtime)
+        num_target = self.num_target or len(pool.target or [])
+        is_whole = fits_whole(self.num_steps, size.parameter_bytes, pool.resources.trainer.devices)
         work = Workload(
             self.num_steps, self.interval, len(pool.rows), num_target, self.batch_documents, settings.gradient_samples,
             settings.hvp_samples, self.context_tokens, is_whole, self.init_norm == "terminal",
         )  # fmt: skip
-        return [*self.proxy.forecast(pool), *forecast(work, size)]
+        return [*self.proxy.forecast(pool.resources), *forecast(work, size)]
 
     def _inputs(self, pool: Pool) -> dict[str, Any]:
         """Return what decides the annotation: everything but which score is made of it, and how it is spread."""
@@ -104,21 +103,23 @@ class LqsScorer:
         parts = {"candidates": pool.candidates, "target": pool.target}
         return {
             "annotator": settings,
-            "precision": pool.trainer.resolved_precision(),
+            "precision": pool.resources.trainer.resolved_precision(),
             "rows": digest(pool.rows),
             **{name: [part.corpus.digest, part.tokens.digest] for name, part in parts.items()},
         }
 
-    def _job(self, proxy: ProxyModel, rows: NDArray[np.intp], runtime: Runtime) -> "AnnotationJob":
+    def _job(self, pool: Pool, proxy: ProxyModel) -> "AnnotationJob":
         from delt_exp.scorer.lqs.job import AnnotationJob
 
-        if proxy.target is None:
+        if pool.target is None:
             raise ConfigError(f"scorer={self.score_name} needs a target set; choose target_dataset=...")
-        stream = shuffled_rows(proxy.candidates.ids, self.seed, "short run of LQS")
+        runtime = pool.resources.runtime
+        candidates, target = (proxy.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
+        stream = shuffled_rows(candidates.ids, self.seed, "short run of LQS")
         batches = np.resize(stream, (self.num_steps, self.batch_documents))
         return AnnotationJob(
-            proxy.network, Tokens(proxy.candidates.folder), Tokens(proxy.target.folder), batches,
-            self._target_rows(proxy.target), rows, self.context_tokens, self._settings(runtime), runtime.torch_device(),
+            proxy.network, Tokens(candidates.folder), Tokens(target.folder), batches, self._target_rows(target),
+            pool.rows, self.context_tokens, self._settings(runtime), runtime.torch_device(),
         )  # fmt: skip
 
     def _settings(self, runtime: Runtime) -> AnnotationSettings:

@@ -1,6 +1,6 @@
 """Forecasts counted by hand."""
 
-from delt_exp.cost import ModelSize, total
+from delt_exp.model.cost import ModelSize, total
 from delt_exp.scorer.lqs.cost import Workload, forecast
 
 SIZES = {"n_proxies": 100, "n_target": 5, "train_batch_samples": 3, "gradient_samples": 4, "hvp_samples": 2}

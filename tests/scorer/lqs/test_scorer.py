@@ -13,7 +13,7 @@ from delt_exp.model.schedule import WarmupCosine
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.distilled import DistilledScorer
 from delt_exp.scorer.lqs.scorer import LqsScorer
-from tests.helpers import RUNTIME, TRAINER, make_pool, tiny_recipe, words
+from tests.helpers import TRAINER, make_pool, tiny_recipe, words
 
 DISTIL = Regression(
     body=None, epochs=2, batch_documents=4, choice_ratio=0.25, validation_ratio=0.25, clip_sigma=3.0,
@@ -51,7 +51,7 @@ def fresh_pool(folder):
 
 @pytest.mark.parametrize("name", ["lqs", "pds", "learnability", "quality"])
 def test_every_relative_scores_every_document(pool, name):
-    scores = scorer(score_name=name).score(pool, RUNTIME)
+    scores = scorer(score_name=name).score(pool)
     assert scores.shape == (24,)
     assert np.isfinite(scores).all()
     assert len(np.unique(scores)) == 24
@@ -62,15 +62,16 @@ def test_every_relative_scores_every_document(pool, name):
 def test_several_processes_give_the_same_scores(tmp_path, data_scorer):
     """Both the annotation and the inference of the data scorer are shared by two processes."""
     distilling = distilled(16, data_scorer)
-    alone = distilling.score(fresh_pool(tmp_path / "alone"), RUNTIME)
+    alone = distilling.score(fresh_pool(tmp_path / "alone"))
     two = replace(TRAINER, strategy="ddp", devices=2)
-    together = distilling.score(replace(fresh_pool(tmp_path / "two"), trainer=two), RUNTIME)
+    pool = fresh_pool(tmp_path / "two")
+    together = distilling.score(replace(pool, resources=replace(pool.resources, trainer=two)))
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-6)
 
 
 @DATA_SCORERS
 def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool, data_scorer):
-    scores = distilled(16, data_scorer).score(pool, RUNTIME)
+    scores = distilled(16, data_scorer).score(pool)
     assert scores.shape == (24,)
     assert len(np.unique(scores)) == 24
     validation = pool.evidence.contents()["numbers"]["fit"]["values"]
@@ -85,7 +86,7 @@ def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool, data_score
 def test_an_interrupted_annotation_continues_to_the_same_scores(tmp_path, monkeypatch):
     from delt_exp.scorer.lqs.job import _Shown
 
-    undisturbed = scorer().score(fresh_pool(tmp_path / "undisturbed"), RUNTIME)
+    undisturbed = scorer().score(fresh_pool(tmp_path / "undisturbed"))
     pool, original, updates = fresh_pool(tmp_path / "interrupted"), _Shown.__call__, []
 
     def interrupt(self, phase, done, total):
@@ -97,25 +98,25 @@ def test_an_interrupted_annotation_continues_to_the_same_scores(tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(_Shown, "__call__", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            scorer().score(pool, RUNTIME)
-    np.testing.assert_array_equal(scorer().score(pool, RUNTIME), undisturbed)
+            scorer().score(pool)
+    np.testing.assert_array_equal(scorer().score(pool), undisturbed)
 
 
 def test_relatives_share_one_annotation(tmp_path):
     pool = fresh_pool(tmp_path)
-    lqs, pds = scorer().score(pool, RUNTIME), scorer(score_name="pds").score(pool, RUNTIME)
-    assert [use.cached for use in pool.store.uses if use.stage == "annotation"] == [False, True]
+    lqs, pds = scorer().score(pool), scorer(score_name="pds").score(pool)
+    assert [use.cached for use in pool.resources.store.uses if use.stage == "annotation"] == [False, True]
     assert not np.array_equal(lqs, pds)
-    other = scorer(lr=0.1).score(pool, RUNTIME)
-    assert not pool.store.uses[-1].cached
+    other = scorer(lr=0.1).score(pool)
+    assert not pool.resources.store.uses[-1].cached
     assert not np.array_equal(lqs, other)
 
 
 @DATA_SCORERS
 def test_the_forecast_names_the_phases_that_are_recorded(pool, data_scorer):
     distilling = distilled(16, data_scorer)
-    costs = distilling.forecast(pool, RUNTIME)
-    distilling.score(pool, RUNTIME)
+    costs = distilling.forecast(pool)
+    distilling.score(pool)
     phases = pool.evidence.contents()["phases"]
     assert {cost.phase.split(":")[0] for cost in costs} == set(phases)
     assert all(phase["seconds"] > 0 and phase["peak_bytes"] > 0 for phase in phases.values())
@@ -128,7 +129,7 @@ def test_annotating_everything_and_a_data_scorer_exclude_each_other():
 
 def test_more_annotated_documents_than_documents_are_refused(pool):
     with pytest.raises(ConfigError, match=r"scorer\.num_annotated=99 is more than the 24 documents"):
-        distilled(99, DISTIL).score(pool, RUNTIME)
+        distilled(99, DISTIL).score(pool)
 
 
 def test_wrong_settings_are_refused_at_once():
@@ -139,7 +140,7 @@ def test_wrong_settings_are_refused_at_once():
 
 
 def test_what_was_annotated_is_left_as_evidence_under_every_score(pool):
-    scores = scorer(score_name="pds").score(pool, RUNTIME)
+    scores = scorer(score_name="pds").score(pool)
     table = pool.evidence.read_table("annotated")
     assert table.column_names == ["id", "lqs", "pds", "learnability", "quality"]
     np.testing.assert_array_equal(table["id"].to_numpy(), pool.candidates.corpus.ids)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from delt_exp.files import read_json
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.trainer.proof.steps import STEPS, PlannedSteps, step_mismatch
-from delt_exp.trainer.train import training_result
 from tests.helpers import make_pool, tiny_recipe, words
 from tests.trainer.test_train import job_of, trained
 
@@ -88,6 +88,6 @@ def test_a_step_at_learning_rate_0_and_any_clipping_are_no_alarm(tmp_path, clip_
     schedule = WarmupCosine(warmup_steps=0, warmup_ratio=None, min_ratio=0.0)
     job = job_of(make_pool(tmp_path, words(60)), recipe=tiny_recipe(schedule=schedule, clip_norm=clip_norm))
     folder = trained(tmp_path, job)
-    assert training_result(folder)["order_mismatch"] == ""
+    assert read_json(folder / "result.json")["order_mismatch"] == ""
     steps = np.load(folder / "steps.npy", allow_pickle=False)
     assert (steps["lr"][-1], steps["before"][-1]) == (0, steps["after"][-1])

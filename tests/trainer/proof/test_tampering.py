@@ -9,11 +9,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from delt_exp.corpus.tokens import IGNORED
+from delt_exp.files import read_json
 from delt_exp.model.optimizer import AdamW
 from delt_exp.trainer.datamodule import OrderedBatches, _Collate
 from delt_exp.trainer.module import LMModule, SummedLoss, next_token_logits
 from delt_exp.trainer.plan import Plan
-from delt_exp.trainer.train import training_result
 from tests.helpers import make_pool, words
 from tests.trainer.test_train import job_of, trained
 
@@ -349,7 +349,7 @@ def test_a_run_that_was_tampered_with_is_not_verified(pool, tmp_path, name):
     tamper, reason, settings = TAMPERINGS[name]
     with pytest.MonkeyPatch.context() as patch:
         tamper(patch)
-        result = training_result(trained(tmp_path, job_of(pool, **settings)))
+        result = read_json(trained(tmp_path, job_of(pool, **settings)) / "result.json")
     assert result["order_verified"] is False
     assert reason in result["order_mismatch"]
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from delt_exp.corpus.ranking import best_rows, check_table, floor_share, rank, rank_ids
 from delt_exp.errors import DataError
+from delt_exp.rows.ranking import best_rows, check_table, floor_share, rank, rank_ids
 
 # Few distinct values, so that ties are the rule; the ids differ in the upper half, the lower half or both.
 IDS = st.sampled_from([0, 1, 2**32, 2**32 + 1, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)

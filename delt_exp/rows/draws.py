@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.ranking import rank_ids
+from delt_exp.rows.ranking import rank_ids
 
 
 def seed_for(seed: int, purpose: str, *parts: int) -> int:

@@ -5,14 +5,13 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from delt_exp.eval_dataset.base import Subject
-from delt_exp.trainer.train import TrainedModel
+from delt_exp.trainer.job import TrainedModel
 from tests.helpers import make_byte_tokenizer, make_corpus
 
 VOCAB = 257  # bytes and the end-of-text token
 
 
-def make_subject(tmp_path: Path, context_tokens: int, logit_scale: float = 1.0) -> Subject:
+def make_model(tmp_path: Path, context_tokens: int, logit_scale: float = 1.0) -> TrainedModel:
     """Return a random Llama over bytes with 128 positions; `logit_scale` 0 makes its predictions uniform."""
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -30,4 +29,4 @@ def make_subject(tmp_path: Path, context_tokens: int, logit_scale: float = 1.0) 
     folder = tmp_path / f"trained_{logit_scale}"
     model.save_pretrained(folder / "model")
     tokenizer = make_byte_tokenizer(tmp_path, make_corpus(tmp_path, ["any"]))
-    return Subject(TrainedModel(folder, key=f"model with scale {logit_scale}"), tokenizer, context_tokens)
+    return TrainedModel(folder, f"model with scale {logit_scale}", tokenizer, context_tokens)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from delt_exp.corpus.candidates import Candidates
 from delt_exp.dataset.base import Document
 from delt_exp.errors import DataError
+from delt_exp.rows.candidates import Candidates
 from tests.helpers import make_corpus
 
 IDS = np.array([7, 3, 5, 9], dtype=np.uint64)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.ranking import check_table
 from delt_exp.errors import DataError
+from delt_exp.rows.ranking import check_table
 
 
 @dataclass(frozen=True, eq=False)

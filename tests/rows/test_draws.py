@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import delt_exp
-from delt_exp.corpus import draws
-from delt_exp.corpus.draws import generator, occurrence, random_rows, uniform_per_id
 from delt_exp.errors import ConfigError
+from delt_exp.rows import draws
+from delt_exp.rows.draws import generator, occurrence, random_rows, uniform_per_id
 
 P = "a test"
 SOURCES = Path(delt_exp.__file__).parent
@@ -97,7 +97,7 @@ def test_every_draw_of_the_package_has_a_purpose_that_no_other_draw_has():
 def test_no_random_number_comes_from_elsewhere():
     """All generators are made in draws.py; isolation.py gives a foreign harness its global seeds."""
     for file, name, call in calls():
-        if name in UNSEEDED and str(file) not in ("corpus/draws.py", "eval_dataset/isolation.py"):
+        if name in UNSEEDED and str(file) not in ("rows/draws.py", "eval_dataset/isolation.py"):
             assert name == "manual_seed", f"{file}:{call.lineno}"
             assert getattr(call.args[0], "func", None) is not None, f"{file}:{call.lineno}"
             assert call.args[0].func.id == "seed_for", f"{file}:{call.lineno}"
@@ -122,7 +122,7 @@ def test_draws_of_one_purpose_differ_by_their_parts_and_not_by_sums_of_seed_and_
 
 def test_selections_keep_documents_whether_or_not_a_score_was_learnt_from_them():
     """With the same seed everywhere, as in a run: no selector knows which documents were annotated."""
-    from delt_exp.corpus.candidates import Candidates
+    from delt_exp.rows.candidates import Candidates
     from delt_exp.selector.gumbel_top_k import gumbel_top_k
     from delt_exp.selector.random import random_ratio
 

@@ -2,7 +2,7 @@
 
 from transformers import LlamaConfig
 
-from delt_exp.cost import ModelSize, forward_cost, model_size, total, training_cost
+from delt_exp.model.cost import ModelSize, forward_cost, model_size, total, training_cost
 
 SIZE = ModelSize(parameters=10, activation_bytes_per_token=7)
 

@@ -1,1 +1,0 @@
-"""The fixed models that alignment metrics look at data with."""

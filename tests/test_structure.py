@@ -1,0 +1,28 @@
+"""The shape of the source tree, which is what a reader sees first."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.structure import Structure, circles
+
+PACKAGE = Path(__file__).parents[1] / "delt_exp"
+
+
+@pytest.fixture(scope="module")
+def structure():
+    return Structure(PACKAGE)
+
+
+def test_circles_are_found_where_they_are():
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": set()}
+    assert circles(edges) == [["a", "b", "c"]]
+    assert circles({"a": {"b"}, "b": set()}) == []
+
+
+def test_no_modules_import_each_other_not_even_inside_functions_or_for_types(structure):
+    assert structure.circles() == []
+
+
+def test_at_most_ten_files_lie_loose(structure):
+    assert 1 < len(structure.loose_files) <= 10

@@ -11,6 +11,7 @@ from PIL import Image
 from delt_exp.config.run_name import RunInfo
 from delt_exp.logger.base import StudyInfo
 from delt_exp.report.findings import Figure, Findings, Ranged, Table
+from delt_exp.store.evidence import Evidence
 
 SCORES = np.array([0.0, 1.0, 1.0, 4.0], np.float32)
 CHOICES = {
@@ -46,6 +47,7 @@ RECORD = {
                  "prompt": "", "text": f"<b>{group}</b> naïve", "cut": 0}]
         for number, group in enumerate(("best", "median", "worst"))
     },
+    "evidence": {"numbers": {"fit": {"caption": "", "values": {"spearman": 0.5, "how": "held out", "pearson": None}}}},
     "alignment": [
         {"metric": "ncd", "evaluation": "prose", "unit": "", "name": "compression", "before": {"value": 0.5},
          "trained": {"value": 0.625}},
@@ -72,6 +74,7 @@ def make_run(tmp_path: Path, name: str = "night-01234567", run_id: str = "012345
     (folder / "model").mkdir()
     pq.write_table(pa.table({"id": np.arange(4, dtype=np.uint64), "score": SCORES}), folder / "scores.parquet")
     pq.write_table(pa.table({"position": [0, 1, 2], "row": [2, 0, 1]}), folder / "order.parquet")
+    Evidence(folder / "evidence").table("fit", {"id": np.arange(2, dtype=np.uint64), "annotated": [0.5, 1.5]}, "")
     Image.new("RGB", (3, 2), (255, 0, 0)).save(folder / "plots" / "loss.png")
     (folder / "model" / "config.json").write_text("{}")
     (folder / "model" / "model.safetensors").write_bytes(b"weights")

@@ -54,7 +54,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.only:
-            results[name] = run(checkout.resolve(), RUNS[name], Path(folder) / name)
+            results[name] = run(checkout.resolve(), RUNS[name], Path(folder) / name.replace("=", "_"))
             print(name, digest(results[name]), flush=True)
             out.write_text(json.dumps(results, indent=1) + "\n")
 
@@ -88,6 +88,9 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> None:
     different = [
         (name, key) for name in before for key in before[name] if before[name][key] != after.get(name, {}).get(key)
     ]
+    failed = [name for runs in (before, after) for name in runs if "failed" in runs[name]]
+    if failed:
+        sys.exit(f"these runs failed, which compares nothing: {', '.join(dict.fromkeys(failed))}")
     for name, key in different:
         print(f"{name}: {key}: {before[name][key]} -> {after.get(name, {}).get(key)}")
     print(f"{len(before)} runs, {len(different)} differences")

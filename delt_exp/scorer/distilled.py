@@ -57,6 +57,7 @@ class DistilledScorer:
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         inner = replace(pool, work_dir=pool.work_dir / "base")
+        inner.work_dir.mkdir(parents=True, exist_ok=True)
         if self.data_scorer is None or self.num_annotated is None:
             return self.base.score(inner).astype(np.float32)
         rows = self._annotated_rows(pool, self.num_annotated)

@@ -47,15 +47,17 @@ SMALL_PROXY = [
     "proxy.train_tokens=4096", "proxy.recipe.network.config.hidden_size=16",
     "proxy.recipe.network.config.intermediate_size=32",
 ]  # fmt: skip
+EXACT = ["scorer.num_annotated=null", "scorer.data_scorer=null"]
 ANNOTATE_ALL = [
-    "scorer.num_annotated=null", "scorer.data_scorer=null", "scorer.base.num_target=null", "scorer.base.num_steps=2",
-    "scorer.base.interval=1", "scorer.base.batch_documents=4",
+    *EXACT, "scorer.base.num_target=null", "scorer.base.num_steps=2", "scorer.base.interval=1",
+    "scorer.base.batch_documents=4",
 ]  # fmt: skip
 
 # What a YAML needs to run here: files made for it, or smaller numbers.
 SETTINGS: dict[str, Callable[[Path], list[str]]] = {
     "kenlm": kenlm_settings,
     **dict.fromkeys(("perplexity", "gradnorm"), lambda folder: SMALL_PROXY),
+    "distilled": lambda folder: [*SMALL_PROXY, *EXACT],
     **dict.fromkeys(("lqs", "pds", "learnability", "quality"), lambda folder: [*SMALL_PROXY, *ANNOTATE_ALL]),
 }
 

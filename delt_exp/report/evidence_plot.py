@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from delt_exp.errors import DataError
@@ -47,6 +48,8 @@ def draw_figure(axes: Axes, figure: Figure, columns: Columns) -> None:
         mean = float(np.mean(columns[figure.x]))
         axes.axline((mean, mean), slope=1, color=MUTED, linewidth=1, linestyle="--")
     axes.set(xlabel=figure.x_label, ylabel=figure.y_label)
+    if figure.kind != "bars" and columns[figure.x].dtype.kind in "iu":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # there is no half step
     if axes.get_legend_handles_labels()[0]:
         axes.legend()
 

@@ -38,6 +38,8 @@ def value(number: float, stderr: float | None = None) -> str:
 
 def cell(content: object) -> str:
     """Return a cell of a table that somebody else made: numbers rounded, whole ones as they are, texts as they are."""
+    if isinstance(content, bool):
+        return "yes" if content else "no"
     return value(content) if isinstance(content, float) else "" if content is None else str(content)
 
 

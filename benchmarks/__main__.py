@@ -20,10 +20,13 @@ BENCHMARKS = {
     "selection": "selecting and ordering 1e8 scores, and 1e6 against sorted Python records",
     "memory": "resident memory while a 2 GB corpus is tokenised (writes about 6 GB to the temporary folder)",
     "lqs": "an LQS annotation against the published recipe, its parts against a training step",
+    "features": "per-sample gradient features and several directions against a forward and backward pass",
+    "map_documents": "documents judged by a model: one process, two, and the memory of many documents",
     "data_scorer": "data-scorer inference against padded documents (partly needs the local data folder)",
     "alignment": "Task2Vec embeddings and an 8 x 8 alignment table against the published recipe",
     "waiting": "training beside busy processes, with threads that sleep while they wait and threads that spin",
     "second_run": "the second identical run against the first",
+    "startup": "what a user waits for before anything is computed",
 }
 
 

@@ -54,7 +54,9 @@ def main() -> None:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.only:
-            results[name] = run(checkout.resolve(), RUNS[name], Path(folder) / name.replace("=", "_"))
+            results[name] = run(
+                checkout.resolve(), RUNS[name], Path(folder) / name.replace("=", "-")
+            )  # Hydra ends a value at "="
             print(name, digest(results[name]), flush=True)
             out.write_text(json.dumps(results, indent=1) + "\n")
 

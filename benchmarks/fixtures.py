@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from delt_exp.config.build import CONF, build, construct, plain
+from delt_exp.config.compose import composed
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
@@ -48,8 +48,7 @@ class NumberedStdlib:
 
 def config(*overrides: str) -> DictConfig:
     """Return the configuration of `python run.py` with these overrides."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
+    return composed(CONF, overrides)
 
 
 def tokenized(cfg: DictConfig, dataset: Dataset, store: Store) -> tuple[TokenizedCorpus, Tokenizer]:

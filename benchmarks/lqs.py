@@ -24,6 +24,7 @@ from benchmarks.table import Row, alternate, median_ratio, spread
 from delt_exp.gradients.flat import flatten, unflatten
 from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.products import hvp
+from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.lqs.annotate import annotate
 from delt_exp.scorer.lqs.samples import next_token_sample
 from delt_exp.scorer.lqs.settings import AnnotationSettings
@@ -206,13 +207,13 @@ def training_step(model: Any, ids_BT: Tensor) -> None:
 def terms_pass(model: Any, ids_BT: Tensor) -> None:
     """Per-sample dot products and norms of the batch."""
     direction = torch.ones(sum(p.numel() for p in model.parameters()), device=DEVICE)
-    per_sample_terms(model, {"input_ids": ids_BT[:, :-1], "labels": ids_BT[:, 1:]}, direction)
+    per_sample_terms(model, {"input_ids": ids_BT[:, :-1], "labels": ids_BT[:, 1:]}, CrossEntropy(), direction)
 
 
 def hvp_pass(model: Any, ids_BT: Tensor) -> None:
     """A Hessian-vector product of the batch."""
     direction = torch.ones(sum(p.numel() for p in model.parameters()), device=DEVICE)
-    hvp(model, {"input_ids": ids_BT[:, :-1], "labels": ids_BT[:, 1:]}, direction, 4)
+    hvp(model, {"input_ids": ids_BT[:, :-1], "labels": ids_BT[:, 1:]}, CrossEntropy(), direction, 4)
 
 
 def compare_parts(sizes: Sizes) -> list[Row]:
@@ -233,7 +234,7 @@ def compare_parts(sizes: Sizes) -> list[Row]:
     return rows
 
 
-def peak_bytes(sizes: Sizes, part: Callable[[Any, Tensor], None]) -> int:
+def peak_bytes(sizes: Sizes, part: Callable[[Any, Tensor], Any]) -> int:
     """Memory that model and part need at most; call it in a fresh process."""
     torch.set_num_threads(1)
     with PeakMemory().measure() as before:

@@ -82,7 +82,7 @@ def bare_steps(job: TrainJob) -> Iterator[None]:
     network = job.recipe.make_network(job.tokenizer, job.seed).train()
     optimizer = job.recipe.optimizer.make(network)
     for batch in batches:
-        logits_BTV = network(input_ids=batch["inputs"], use_cache=False).logits
+        logits_BTV = network(input_ids=batch["input_ids"], use_cache=False).logits
         cross_entropy(logits_BTV.flatten(0, 1), batch["labels"].flatten(), ignore_index=IGNORED).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), job.recipe.clip_norm or math.inf)
         optimizer.step()

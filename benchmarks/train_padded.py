@@ -14,6 +14,7 @@ from benchmarks.fixtures import config, train_job
 from benchmarks.steady import StopWatch, run_ours
 from benchmarks.table import Row, alternate, median_ratio, spread
 from delt_exp.corpus.tokens import IGNORED
+from delt_exp.model.optimizer import AdamW
 from delt_exp.trainer.job import TrainJob
 
 CORPORA = ("news_agnews", "biomed_abstracts")
@@ -76,6 +77,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
 def run_padded(job: TrainJob, rows: PaddedRows) -> float:
     """Return the rate of `transformers.Trainer` with the optimizer, schedule and clipping of the recipe."""
     recipe, watch = job.recipe, _Watch()
+    assert isinstance(recipe.optimizer, AdamW)
     with TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder, max_steps=rows.num_steps, per_device_train_batch_size=rows.batch_items, use_cpu=True,

@@ -39,7 +39,7 @@ from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector import Selector
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
-from delt_exp.trainer.job import TrainJob, plan_for
+from delt_exp.trainer.job import TrainJob, Weighter, plan_for
 from delt_exp.trainer.plan import Plan, PlanSettings
 from delt_exp.trainer.settings import TrainerSettings
 from delt_exp.trainer.train import OnMetrics, training_stage
@@ -60,6 +60,7 @@ class Components:
     decontaminate: bool
     training: PlanSettings
     trainer: TrainerSettings
+    weighter: Weighter
     eval_dataset: Mapping[str, EvalDataset]
     alignment: Mapping[str, Alignment]
     logger: Mapping[str, RunLogger]
@@ -71,7 +72,9 @@ def build_components(cfg: DictConfig) -> Components:
     """Build every component of a configuration; raises ConfigError for a value that is not allowed."""
     check_integer("seed", cfg.seed, at_least=0)
     check_flag("decontaminate", cfg.decontaminate)
-    groups = ("train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "trainer")
+    groups = (
+        "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "weighter", "trainer",
+    )  # fmt: skip
     built = {group: build(cfg[group], group) for group in groups}
     suite = {name: build(node, f"eval_dataset.{name}") for name, node in (cfg.eval_dataset or {}).items()}
     metrics = {name: build(node, f"alignment.{name}") for name, node in cfg.alignment.items()}
@@ -132,7 +135,8 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
 
     plan = plan_for(parts.model, candidates.tokens, order, parts.training)
     alignment = _alignment(parts, resources, candidates, plan)
-    job = TrainJob(parts.model, plan, tokenizer, parts.trainer, cfg.seed)
+    goodness = table.goodness if parts.weighter.reads_scores else None
+    job = TrainJob(parts.model, plan, tokenizer, parts.trainer, cfg.seed, weighter=parts.weighter, goodness=goodness)
     model = training_stage(store, job, on_metrics)
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
@@ -192,12 +196,13 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     seen = stand_in(candidates)
     parts.orderer(seen.take(parts.selector(seen)))
     parts.model.check(tokenizer)
+    parts.weighter.check(parts.training)
     if parts.training.isolates_documents:
         from delt_exp.model.isolation import check_isolation
 
         check_isolation(parts.model.network.make(tokenizer, seed))
     everything = plan_for(parts.model, candidates.tokens, np.arange(len(seen)), parts.training)
-    parts.model.schedule.warmup(everything.num_steps)
+    parts.model.schedule.check(everything.num_steps)
 
 
 def stand_in(candidates: TokenizedCorpus) -> Candidates:

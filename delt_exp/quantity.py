@@ -1,4 +1,4 @@
-"""What a number means: its name, its unit and which direction is better."""
+"""A number with its interval, and what a number means: its name, its unit and which direction is better."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,3 +14,16 @@ class Meaning:
     unit: str
     better: Direction
     explanation: str
+
+
+@dataclass(frozen=True)
+class Ranged:
+    """A number with its interval, low to high; infinite ends where nothing is known."""
+
+    value: float
+    low: float
+    high: float
+
+    def shows(self, sign: float) -> bool:
+        """Whether all of the interval lies on the side of `sign`; never for a sign of 0."""
+        return (sign > 0 and self.low > 0) or (sign < 0 and self.high < 0)

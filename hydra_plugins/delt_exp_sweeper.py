@@ -19,16 +19,13 @@ class StudySweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from delt_exp.cli.main import fail
+        from delt_exp.cli.reporting import reporting
         from delt_exp.cli.sweep import sweep_runs
-        from delt_exp.errors import DeltError
         from delt_exp.study.sweep import sweep
 
         assert self.config is not None  # Hydra calls `setup` first
         assert self.hydra_context is not None
         assert self.launcher is not None
-        try:
-            run = sweep_runs if self.config.get("study") is None else sweep
+        run = sweep_runs if self.config.get("study") is None else sweep
+        with reporting():
             return run(self.config, self.hydra_context.config_loader, self.launcher, arguments)
-        except DeltError as error:
-            fail(error)

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-from hydra._internal.hydra import Hydra
 from hypothesis import settings
 
 settings.register_profile("delt", database=None, deadline=None)
@@ -41,20 +40,10 @@ def _what_is_loaded_stays():
     gc.freeze()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _mode_of_the_command_line():
-    """Spare commands one of three compositions: Hydra's to look for `hydra.mode`, which here only a study sets."""
-    original = Hydra.get_mode
-
-    def get_mode(self, config_name, overrides):
-        is_a_study = any(text.startswith("study=") for text in overrides)
-        return original(self, config_name, overrides) if is_a_study else None
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Hydra, "get_mode", get_mode)
-        yield
-
-
 def pytest_collection_modifyitems(items):
-    """The longest files, which start programs, come first, so that tests run side by side end together."""
-    items.sort(key=lambda item: (item.path.name != "test_docs.py", item.path.parent.name not in ("tests", "study")))
+    """Mark what starts several processes as slow; files with slow tests come first, so that workers end together."""
+    for item in items:
+        if item.path.parent.name == "distributed":
+            item.add_marker("slow")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

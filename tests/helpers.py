@@ -13,6 +13,7 @@ from delt_exp.corpus.tokens import TokenizedCorpus, Tokens, write_tokens
 from delt_exp.dataset.base import Document
 from delt_exp.files import digest
 from delt_exp.model.fresh import FreshNetwork
+from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.recipe import Recipe
 from delt_exp.model.schedule import WarmupCosine
@@ -30,6 +31,7 @@ TRAINER = TrainerSettings(
     accelerator="cpu",
     devices=1,
     num_nodes=1,
+    jobs_dir=None,
     strategy="single",
     precision="32-true",
     micro_batch_items=8,
@@ -151,6 +153,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
     }
     recipe = Recipe(
         network=FreshNetwork("llama", config),
+        objective=CrossEntropy(),
         optimizer=AdamW(lr=1e-2, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1),
         schedule=WarmupCosine(warmup_steps=2, warmup_ratio=None, min_ratio=0.1),
         context_tokens=16,

@@ -98,7 +98,7 @@ def test_bad_settings_are_found_before_anything_is_scored(tmp_path, monkeypatch,
 def test_a_scorer_that_returns_nan_is_named(tmp_path, monkeypatch, capsys):
     write_texts(tmp_path)
 
-    def broken(self, pool, runtime):
+    def broken(self, pool):
         scores = np.zeros(len(pool.candidates), np.float32)
         scores[3] = np.nan
         return scores

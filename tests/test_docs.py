@@ -1,28 +1,24 @@
-"""Every command in the documentation is executed, every Python block runs, every file that a page writes works."""
+"""Every experiment in the documentation is executed; other commands and Python are in test_docs_code.py."""
 
-import os
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from delt_exp.cli.check import check_command
 from delt_exp.cli.main import at_scale, main
 from delt_exp.config.build import CONF, construct
-from delt_exp.config.run_name import register_resolvers
+from delt_exp.config.compose import composed
 from delt_exp.trainer.plan import PlanSettings
 from tests.helpers import words as random_words
 from tests.runs import write_jsonl
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LOCAL_DATA = ROOT.parent / "shared" / "data"
 # What makes a documented run small; everything the command itself says stays as it is written.
 SMALL = {
@@ -55,11 +51,15 @@ COMMANDS = ("python run.py", "python -m delt_exp", "python -m pytest")
 
 @pytest.fixture(autouse=True)
 def _samples(tmp_path):
-    """The files that documented commands read."""
+    write_samples(tmp_path)
+
+
+def write_samples(folder):
+    """Write the files that documented commands read."""
     for seed, (name, fields) in enumerate(SAMPLES.items()):
         texts = random_words(60 * len(fields), seed)
         rows = zip(*(texts[n :: len(fields)] for n in range(len(fields))), strict=True)
-        write_jsonl(tmp_path / name, [dict(zip(fields, row, strict=True)) for row in rows])
+        write_jsonl(folder / name, [dict(zip(fields, row, strict=True)) for row in rows])
 
 
 def blocks(language, pages=PAGES):
@@ -98,6 +98,7 @@ def store(tmp_path_factory):
     return tmp_path_factory.mktemp("store")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands("python run.py"), ids=str)
 def test_documented_runs_work(command, tmp_path, monkeypatch, store):
     skip_what_is_still_to_be_written(command)
@@ -105,11 +106,10 @@ def test_documented_runs_work(command, tmp_path, monkeypatch, store):
     if "--help" in words or "--cfg" in words or NEEDS_MORE.search(command):
         words = at_scale([word for word in words if word not in ("--help", "--cfg", "job")])
         check_command(CONF, words)
-        construct(PlanSettings, composed(tuple(words)).training, "training")
+        construct(PlanSettings, configuration(tuple(words)).training, "training")
         return
-    if is_about_a_method(command):  # the runs of other pages evaluate and draw
-        words.append("eval_dataset=none")
-        monkeypatch.setattr("delt_exp.report.page.write_plots", lambda folder, record: {})
+    if is_about_a_method(command):  # the contract tests run every method; here its command is rehearsed
+        words.append("dry_run=true")
     overrides = small(words)
     monkeypatch.setattr(sys, "argv", ["run.py", *words, *overrides, f"data_dir={LOCAL_DATA}", f"store.root={store}"])
     main()
@@ -118,21 +118,19 @@ def test_documented_runs_work(command, tmp_path, monkeypatch, store):
 
 
 def is_about_a_method(command):
-    """Whether a command stands on pages of scorers, selectors and orderers alone."""
-    others = [page for page in PAGES if page.parts[-3] != "methods" or page.parent.name == "alignment"]
+    """Whether a command stands on pages of methods alone."""
+    others = [page for page in PAGES if page.parts[-3] != "methods"]
     return command not in lines_of_commands(others)
 
 
 @cache
-def composed(words):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(words))
+def configuration(words):
+    return composed(CONF, words)
 
 
 def small(words):
     """Return overrides that make a run small, where its command does not say otherwise."""
-    config = composed(tuple(word for word in words if re.split("[=@.]", word)[0] in READ_BY_SMALL))
+    config = configuration(tuple(word for word in words if re.split("[=@.]", word)[0] in READ_BY_SMALL))
     if "${data_dir}" in OmegaConf.to_yaml(config) and not LOCAL_DATA.exists():
         pytest.skip("needs the local data folder")
     limits = SMALL | (SMALL_PROBE if any("probe" in node for node in config.alignment.values()) else {})
@@ -165,33 +163,6 @@ def unsaid(limits, words):
     return [f"{key}={value}" for key, value in limits.items() if key not in said]
 
 
-@pytest.mark.parametrize("command", commands("python -m delt_exp"), ids=str)
-def test_documented_tools_work(command, tmp_path, monkeypatch, capsys):
-    import runpy
-
-    skip_what_is_still_to_be_written(command)
-    if re.search(r"RUN|KEY|FOLDER", command):
-        pytest.skip("a form with a placeholder; its parts are tested with the tool")
-    words = shlex.split(command)
-    monkeypatch.setattr(sys, "argv", [*words[2:], *small_texts(words[3:])])
-    with pytest.raises(SystemExit) if "--help" in words else _nothing():
-        runpy.run_module(words[2], run_name="__main__")
-    assert capsys.readouterr().out
-
-
-def small_texts(words):
-    """Return overrides that make a comparison of texts small, where its command does not say otherwise."""
-    if "--help" in words or not any("alignment" in word for word in words):
-        return []
-    return unsaid(SMALL_PROBE | {f"corpora.{word}.max_bytes": "40_000" for word in words if "stdlib" in word}, words)
-
-
-def _nothing():
-    from contextlib import nullcontext
-
-    return nullcontext()
-
-
 def test_every_line_of_a_bash_block_is_a_command_that_is_run():
     assert [line for line in lines_of_commands() if not line.startswith((*COMMANDS, "#"))] == []
 
@@ -202,43 +173,10 @@ def test_no_command_hides_outside_the_bash_blocks():
         assert not re.findall(rf"^\s*(?:{'|'.join(map(re.escape, COMMANDS))}).*", rest, flags=re.M), page.name
 
 
-@pytest.mark.parametrize("page", sorted({page for page, _ in blocks("python")}), ids=lambda page: page.name)
-def test_python_blocks_of_a_page_run_in_order(page, capsys):
-    names = {}
-    for owner, block in blocks("python"):
-        if owner == page:
-            module = type(sys)("documentation")
-            names.setdefault("__name__", module.__name__)
-            sys.modules.setdefault("documentation", module)
-            exec(compile(block, page.name, "exec"), names)
-    assert "loss" in capsys.readouterr().out
-
-
 def test_every_python_block_is_run_or_written_to_a_file():
     text = "".join(page.read_text() for page in PAGES)
     written = [path for path, _ in written_files() if path.suffix == ".py"]
     assert len(re.findall(r"^ *```py", text, flags=re.M)) == len(list(blocks("python"))) + len(written)
-
-
-def test_what_pages_tell_to_write_works_without_another_edit(tmp_path):
-    """In a copy of the checkout: the tests of the files, the contract tests, and the commands that use them."""
-    checkout = tmp_path / "checkout"
-    for name in ("conf", "delt_exp", "docs", "hydra_plugins", "tests"):
-        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("README.md", "pyproject.toml", "run.py"):
-        shutil.copyfile(ROOT / name, checkout / name)
-    for path, content in written_files():
-        assert not (checkout / path).exists()
-        (checkout / path).write_text(content)
-    names = {path.stem.removeprefix("test_") for path, _ in written_files()}
-    chosen = ["tests/scorer", "tests/test_conf.py", "tests/test_docs.py", "-k", " or ".join(sorted(names))]
-    command = [sys.executable, "-m", "pytest", *chosen, "-p", "no:cacheprovider", "-rA"]
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    for command in commands("python"):
-        if names & set(re.split(r"[=\s]", command)) and "pytest" not in command:
-            assert f"[{command}]" in done.stdout.replace("PASSED ", "")
 
 
 def test_the_study_that_the_page_writes_composes(tmp_path):
@@ -247,7 +185,5 @@ def test_the_study_that_the_page_writes_composes(tmp_path):
     ((_, block),) = ((page, block) for page, block in blocks("yaml") if "# @package _global_" in block)
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "mine.yaml").write_text(block)
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", ["study=mine", f"hydra.searchpath=[file://{tmp_path}]"])
+    config = composed(CONF, ["study=mine", f"hydra.searchpath=[file://{tmp_path}]"])
     assert len(build(config.study, "study").jobs()) == 2 * 2 * 5

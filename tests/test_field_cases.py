@@ -10,6 +10,8 @@ from delt_exp.cli.main import main
 from tests.field_cases.case import QUICK, Case
 from tests.runs import records
 
+pytestmark = pytest.mark.slow
+
 INPUTS = Path(__file__).parents[2] / "shared" / "field_cases"
 FILES = sorted(file.stem for file in (Path(__file__).parent / "field_cases").glob("*.py") if file.stem != "case")
 CASES: list[Case] = [case for stem in FILES for case in importlib.import_module(f"tests.field_cases.{stem}").CASES]

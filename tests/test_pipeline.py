@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from delt_exp.logger.csv import CsvLogger
+from delt_exp.logger.tensorboard import TensorBoardLogger
 from delt_exp.scorer.table import ScoreTable
 from tests.runs import FAST, arrays, command, records, write_jsonl, write_texts
 
@@ -145,9 +145,10 @@ def test_loggers_keep_a_found_run_in_the_group_that_computed_it(tmp_path, monkey
     (path,) = Path("outputs/runs").glob("*/record.json")
     path.write_text(json.dumps({**record, "group": "first"}))  # as if a study of this name had computed it
     started, finished = [], []
-    monkeypatch.setattr(CsvLogger, "start", lambda self, run: started.append(run.group))
-    monkeypatch.setattr(CsvLogger, "finish", lambda self, record: finished.append(record["group"]))
-    command(monkeypatch, "scorer=length")
+    monkeypatch.setattr(TensorBoardLogger, "start", lambda self, run: started.append(run.group))
+    monkeypatch.setattr(TensorBoardLogger, "metrics", lambda self, row: None)
+    monkeypatch.setattr(TensorBoardLogger, "finish", lambda self, record: finished.append(record["group"]))
+    command(monkeypatch, "scorer=length", "logger=tensorboard")
     assert (started, finished) == (["first"], ["first"])
     assert records()[0]["found_by"][0]["group"] is None
 
@@ -182,6 +183,7 @@ def test_speed_settings_reuse_everything(tmp_path, monkeypatch):
     assert record["found_by"][0]["computed"] == []
 
 
+@pytest.mark.slow
 def test_warm_and_cold_stores_give_the_same_bits(tmp_path, monkeypatch):
     write_texts(tmp_path)
     command(monkeypatch, "orderer=sorting")  # warms corpus, tokens, proxy and scores
@@ -234,6 +236,7 @@ def test_a_pretrained_model_refuses_a_tokenizer_it_was_not_trained_with(finished
     assert not Path("outputs/store/scores").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_every_combination_and_survives_a_failing_job(tmp_path, monkeypatch):
     write_texts(tmp_path)
     with pytest.raises(SystemExit) as leave:
@@ -244,6 +247,7 @@ def test_a_sweep_runs_every_combination_and_survives_a_failing_job(tmp_path, mon
     assert len({record["name"] for record in done}) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_finished_by_the_same_command_with_the_same_bits(tmp_path, monkeypatch):
     write_texts(tmp_path)
     slow = ["model.batch_items=1", "trainer.checkpoint_steps=10"]

@@ -14,18 +14,14 @@ from typing import ClassVar
 import pytest
 from plotly.offline import get_plotlyjs
 
-from delt_exp.cli.help import options
 from delt_exp.config.build import CONF
+from tests.contract import methods, settings_of, target
 from tests.report.test_page import BROWSER, Page
 from tests.test_docs import PAGES, ROOT
 
-METHODS = [
-    (group, option)
-    for group in ("scorer", "selector", "orderer", "alignment")
-    for option in options(CONF, group)
-    if option != "none"
-]
-SECTIONS = ["## When to use it", "## Deviations from the source", "## Settings"]
+pytestmark = pytest.mark.slow
+WRITTEN = sorted((ROOT / "docs" / "methods").rglob("*.md"))
+SECTIONS = ["## When to use it", "## Deviations from the source"]
 # Attributes whose address a browser fetches by itself; a link to click on is none of them.
 FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "object": "data"}
 FETCHED_RELATIONS = {"stylesheet", "icon", "preload", "modulepreload", "manifest"}
@@ -75,15 +71,13 @@ def test_every_markdown_page_is_in_the_site(site):
 def test_every_internal_link_and_anchor_leads_somewhere(pages):
     anchors = {path: {attributes.get("id") for _, attributes in page.tags} for path, page in pages.items()}
     for path, page in pages.items():
-        for target in (attributes.get("href", "") for _, attributes in page.tags):
-            address, _, anchor = (target or "").partition("#")
+        for link in (attributes.get("href", "") for _, attributes in page.tags):
+            address, _, anchor = (link or "").partition("#")
             if re.match(r"[a-z]+:", address) or path.name == "404.html":
                 continue
             place = (path.parent / address).resolve() if address else path
-            assert place.exists(), f"{path.name}: {target}"
-            assert not anchor or place.suffix != ".html" or anchor in anchors[place] | {"__top"}, (
-                f"{path.name}: {target}"
-            )
+            assert place.exists(), f"{path.name}: {link}"
+            assert not anchor or place.suffix != ".html" or anchor in anchors[place] | {"__top"}, f"{path.name}: {link}"
 
 
 def test_a_page_fetches_nothing_from_another_host(site, pages):
@@ -142,7 +136,7 @@ def browse(url, tmp_path):
 
 
 def test_the_page_of_a_study_is_kept_without_plotly_and_whole_in_the_site(tmp_path):
-    names = runpy.run_path(str(ROOT / "docs" / "pages.py"))
+    names = runpy.run_path(str(ROOT / "docs" / "study_pages.py"))
     study, script = tmp_path / "outputs" / "mine", f"<script>{get_plotlyjs()}</script>"
     (study / "tables").mkdir(parents=True)
     (study / "tables" / "pairs.csv").write_text("first,second")
@@ -154,21 +148,33 @@ def test_the_page_of_a_study_is_kept_without_plotly_and_whole_in_the_site(tmp_pa
     assert (kept / "report.html").read_text() == f"a · b{script}"
 
 
-@pytest.mark.parametrize(("group", "option"), METHODS)
-def test_every_method_has_its_page(group, option):
-    text = (ROOT / "docs" / "methods" / group / f"{option}.md").read_text()
-    assert text.startswith(f"# {option}\n")
-    assert re.findall("^## .*", text, flags=re.M)[-3:] == SECTIONS
+@pytest.mark.parametrize(("group", "option"), methods())
+def test_every_method_has_its_page_its_row_and_its_place_in_the_navigation(site, pages, group, option):
+    address = f"methods/{group}/{option}.html"
+    page = pages[site / address]
+    assert f"{group}={option}" in page.text or f".{group}={option}" in page.text
+    assert target(group, option).rpartition(".")[0].replace(".", "/") in page.text
+    for key in set(settings_of(group, option, continued=False)) - {"defaults"}:
+        assert key in page.text
+    for place, times in (("methods.html", 2), ("index.html", 1)):  # the navigation is on every page, the row on one
+        links = [attributes.get("href") for tag, attributes in pages[site / place].tags if tag == "a"]
+        assert links.count(address) >= times, place
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_page_written_by_hand_adds_facts_a_command_and_what_no_docstring_says(path):
+    text = path.read_text()
+    for fact in ("source", "cost"):
+        assert re.search(rf'^{fact}: ".+"$', text.split("---")[1], flags=re.M), fact
     assert "## Definition" in text
-    for fact in ("source", "cost", "code"):
-        assert re.search(rf"^\| {fact} \| .+ \|$", text, flags=re.M), fact
-    assert f'--8<-- "conf/{group}/{option}.yaml"' in text
-    assert re.search(rf"^python .*\b{group}[.=].*{option}", text, flags=re.M)
-    assert f"(methods/{group}/{option}.md)" in (ROOT / "docs" / "methods.md").read_text()
+    assert re.findall("^## .*", text, flags=re.M)[-2:] == SECTIONS
+    assert re.search(rf"^python .*\b{path.parent.name}[.=].*{path.stem}", text, flags=re.M)
+    assert (CONF / path.parent.name / f"{path.stem}.yaml").exists()
 
 
 def test_links_between_the_markdown_files_point_to_files():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-            if not target.startswith("http"):
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+        for address in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            file = (page.parent / address).resolve()
+            if not address.startswith("http") and (file.parent.name, file.stem) not in methods():
+                assert file.exists(), f"{page.name}: {address}"

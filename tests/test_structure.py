@@ -26,3 +26,12 @@ def test_no_modules_import_each_other_not_even_inside_functions_or_for_types(str
 
 def test_at_most_ten_files_lie_loose(structure):
     assert 1 < len(structure.loose_files) <= 10
+
+
+def test_no_packages_import_each_other(structure):
+    assert structure.package_circles() == []
+
+
+def test_an_import_is_hidden_in_a_function_only_where_that_saves_time(structure):
+    needless = structure.hidden_imports(excused=False)
+    assert [f"{found.importer}:{found.line} imports {found.imported}" for found in needless] == []

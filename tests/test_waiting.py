@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
-from delt_exp.distributed.processes import run_in_processes
+from delt_exp.distributed.processes import launch
 from tests.distributed.node_ranks import how_threads_wait
+
+pytestmark = pytest.mark.slow
 
 # Importing torch is what reads the variable: it must be there before, and the package must not load torch first.
 WHEN_TORCH_IS_LOADED = """
@@ -34,7 +36,7 @@ def policy(module, environment):
 ENTRIES = [
     "delt_exp.cli.main",
     "delt_exp.trainer.train",
-    "delt_exp.distributed.node_agent",
+    "delt_exp.worker",
     "hydra_plugins.delt_exp_sweeper, delt_exp.cli.main",
     "benchmarks.train_bare",
 ]
@@ -49,5 +51,5 @@ def test_what_the_user_has_set_stays():
     assert policy("delt_exp.cli.main", {**UNSET, "OMP_WAIT_POLICY": "ACTIVE"}) == "ACTIVE"
 
 
-def test_ranks_inherit_it(tmp_path):
-    assert run_in_processes(how_threads_wait, (), 2, 1, tmp_path) == os.environ["OMP_WAIT_POLICY"]
+def test_ranks_inherit_it():
+    assert launch(how_threads_wait, (), 2)[0] == os.environ["OMP_WAIT_POLICY"]

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from delt_exp.alignment.base import Alignment, Coefficient, Text
 from delt_exp.alignment.table import coefficients
 from delt_exp.config.build import CONF, build, construct
+from delt_exp.config.compose import composed
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.dataset.base import Dataset, Document
 from delt_exp.dataset.mixture import Mixture
@@ -26,11 +27,11 @@ def align(train: Iterable[str], evaluation: Iterable[str], *overrides: str) -> C
 
     Raises ConfigError or DataError as the command does. Works under `outputs/store` unless an override says otherwise.
     """
-    cfg = composed(overrides)
+    cfg = composed(CONF, with_default(overrides))
     session = open_session(cfg, {"train": _Texts(tuple(train)), "evaluation": _Texts(tuple(evaluation))})
     (train_side, evaluation_side) = ({name: text} for name, text in session.texts.items())
     (row,) = coefficients(session.alignment, train_side, evaluation_side, session.resources)
-    return Coefficient(row.value, row.low, row.high, row.without_interval)
+    return row
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +41,6 @@ class Session:
     alignment: Alignment
     texts: Mapping[str, Text]
     resources: Resources
-
-
-def composed(overrides: Sequence[str]) -> DictConfig:
-    """Return the configuration of `python run.py` with these overrides, and DEFAULT where they choose no metric."""
-    from hydra import compose, initialize_config_dir
-
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", with_default(overrides))
 
 
 def with_default(overrides: Sequence[str]) -> list[str]:

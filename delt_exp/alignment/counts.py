@@ -1,10 +1,13 @@
 """n-gram counts of token streams as sorted integer keys.
 
 The key of a j-gram is (index of its first j - 1 tokens among the keys of level j - 1) * V + its last token, with one
-empty context at level 0. Shapes: S positions of a stream, K keys of a level; V vocabulary.
+empty context at level 0. So a j-gram is one int64 however long it is, as long as (keys of level j - 1) * V is below
+2^63, and looking it up is a binary search in a sorted array: no dictionary, a few bytes a distinct n-gram.
+Shapes: S positions of a stream, K keys of a level, G distinct n-grams of a stream; V vocabulary.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +15,20 @@ from numpy.typing import NDArray
 from delt_exp.alignment.base import Arrays
 
 Ints = NDArray[np.int64]
+UNSEEN = -1  # instead of the index of an n-gram that the table does not have
+
+
+class Level(NamedTuple):
+    """One level of a table, looked up at every position of a stream.
+
+    context_S and index_S: the keys, of the level before and of this one, of the n-gram that ends at a position without
+    its last token and with it; UNSEEN where the table has none.
+    """
+
+    counts_K: Ints
+    keys_K: Ints
+    context_S: Ints
+    index_S: Ints
 
 
 def count_tables(stream_S: Ints, is_counted_S: NDArray[np.bool_], order: int, vocab_size: int) -> Arrays:
@@ -25,7 +42,7 @@ def count_tables(stream_S: Ints, is_counted_S: NDArray[np.bool_], order: int, vo
         keys_K, index_S = np.unique(context_S * vocab_size + stream_S, return_inverse=True)
         tables[f"keys_{level}"] = keys_K
         tables[f"counts_{level}"] = np.bincount(index_S[is_counted_S], minlength=len(keys_K))
-        context_S = _one_later(index_S)
+        context_S = _ending_one_earlier(index_S)
     return tables
 
 
@@ -34,41 +51,50 @@ def log_probabilities(tables: Arrays, stream_S: Ints, smoothing: float) -> NDArr
     vocab_size = int(tables["vocab_size"][0])
     p_S = np.full(len(stream_S), 1 / vocab_size)
     num_contexts = 1
-    for counts_K, keys_K, context_S, index_S in _levels(tables, stream_S):
-        totals = np.bincount(keys_K // vocab_size, weights=counts_K, minlength=num_contexts)
-        p_S = (_at(counts_K, index_S) + smoothing * p_S) / (_at(totals, context_S) + smoothing)
-        num_contexts = len(keys_K)
+    for level in _levels(tables, stream_S):
+        totals = np.bincount(level.keys_K // vocab_size, weights=level.counts_K, minlength=num_contexts)
+        p_S = (_at(level.counts_K, level.index_S) + smoothing * p_S) / (_at(totals, level.context_S) + smoothing)
+        num_contexts = len(level.keys_K)
     return np.log(p_S)
 
 
 def hellinger(train: Arrays, evaluation: Arrays) -> float:
-    """Return sum over n-grams of the highest level of sqrt(share in train * share in evaluation), in [0, 1]."""
-    stream_S = evaluation["stream"]
-    (*_, (_, _, _, here_S)) = _levels(evaluation, stream_S)
-    (*_, (counts_K, _, _, there_S)) = _levels(train, stream_S)
-    grams, first = np.unique(here_S, return_index=True)
-    top = max(int(name.removeprefix("counts_")) for name in evaluation if name.startswith("counts_"))
-    own = evaluation[f"counts_{top}"][grams]
-    shared = _at(counts_K, there_S[first]) / counts_K.sum() * own / own.sum()
-    return float(np.sqrt(shared).sum())
+    """Return sum over n-grams of the highest level of sqrt(share in train * share in evaluation), in [0, 1].
+
+    Only n-grams of the evaluation text are looked up, at the first place where each occurs: others add nothing.
+    """
+    *_, here = _levels(evaluation, evaluation["stream"])
+    *_, there = _levels(train, evaluation["stream"])
+    grams_G, first_G = np.unique(here.index_S, return_index=True)
+    counts_G = here.counts_K[grams_G]
+    train_counts_G = _at(there.counts_K, there.index_S[first_G])
+    return float(np.sqrt(train_counts_G / there.counts_K.sum() * counts_G / counts_G.sum()).sum())
 
 
-def _levels(tables: Arrays, stream_S: Ints) -> Iterator[tuple[Ints, Ints, Ints, Ints]]:
-    """Yield (counts, keys, context at each position, n-gram at each position) by level; -1 is what never occurred."""
-    vocab_size, level = int(tables["vocab_size"][0]), 1
+def _levels(tables: Arrays, stream_S: Ints) -> Iterator[Level]:
+    """Yield the levels of a table from the shortest n-grams to the longest, looked up along the stream."""
+    vocab_size, order = int(tables["vocab_size"][0]), 1
     context_S = np.zeros_like(stream_S)
-    while f"keys_{level}" in tables:
-        keys_K, code_S = tables[f"keys_{level}"], context_S * vocab_size + stream_S
-        found_S = np.minimum(np.searchsorted(keys_K, code_S), len(keys_K) - 1)
-        index_S = np.where(keys_K[found_S] == code_S, found_S, -1)
-        yield tables[f"counts_{level}"], keys_K, context_S, index_S
-        context_S, level = _one_later(index_S), level + 1
+    while f"keys_{order}" in tables:
+        keys_K = tables[f"keys_{order}"]
+        index_S = _look_up(keys_K, context_S * vocab_size + stream_S)
+        yield Level(tables[f"counts_{order}"], keys_K, context_S, index_S)
+        context_S, order = _ending_one_earlier(index_S), order + 1
+
+
+def _look_up(keys_K: Ints, wanted_S: Ints) -> Ints:
+    """Return the index of each wanted key, UNSEEN where it is none; an UNSEEN context makes a negative key, so none."""
+    nearest_S = np.minimum(np.searchsorted(keys_K, wanted_S), len(keys_K) - 1)
+    return np.where(keys_K[nearest_S] == wanted_S, nearest_S, UNSEEN)
 
 
 def _at(values_K: NDArray[np.generic], index_S: Ints) -> NDArray[np.float64]:
-    return np.where(index_S < 0, 0.0, values_K[index_S])
+    """Return the value of each n-gram, 0 for UNSEEN."""
+    return np.where(index_S == UNSEEN, 0.0, values_K[index_S])
 
 
-def _one_later(index_S: Ints) -> Ints:
-    """The n-gram that ends one position earlier; at the first position, whatever stands first."""
-    return np.concatenate([index_S[:1] * 0, index_S[:-1]])
+def _ending_one_earlier(index_S: Ints) -> Ints:
+    """Return the n-gram that ends one position earlier; at the first position, which has none, the first key."""
+    earlier_S = np.zeros_like(index_S)
+    earlier_S[1:] = index_S[:-1]
+    return earlier_S

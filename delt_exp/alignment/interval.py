@@ -10,6 +10,7 @@ from scipy.stats import t
 from delt_exp.alignment.base import Coefficient
 from delt_exp.errors import DataError
 from delt_exp.rows.draws import generator
+from delt_exp.statistics.points import times_drawn
 
 RESAMPLES = 2000
 Floats = NDArray[np.float64]
@@ -49,7 +50,7 @@ def mean_cosine(left_MD: Floats, right_ND: Floats, seed: int) -> Coefficient:
     lower it, and it can exceed 1 by chance. Raises DataError where the members of a side have no direction in common.
     """
     rng = generator(seed, "bootstrap of embeddings")
-    rows_RM, columns_RN = _resample(rng, len(left_MD)), _resample(rng, len(right_ND))
+    rows_RM, columns_RN = (times_drawn(rng, len(members), RESAMPLES) for members in (left_MD, right_ND))
     cross, cross_R = _pair_means(left_MD @ right_ND.T, rows_RM, columns_RN, is_same=False)
     left, left_R = _pair_means(left_MD @ left_MD.T, rows_RM, rows_RM, is_same=True)
     right, right_R = _pair_means(right_ND @ right_ND.T, columns_RN, columns_RN, is_same=True)
@@ -64,7 +65,7 @@ def ratio(numerators_N: Floats, denominators_N: Floats, seed: int) -> Coefficien
     value = float(numerators_N.sum() / denominators_N.sum())
     if len(numerators_N) == 1:
         return Coefficient(value, None, None)
-    counts_RN = _resample(generator(seed, "bootstrap of documents"), len(numerators_N))
+    counts_RN = times_drawn(generator(seed, "bootstrap of documents"), len(numerators_N), RESAMPLES)
     return _interval(value, (counts_RN @ numerators_N) / (counts_RN @ denominators_N))
 
 
@@ -79,11 +80,6 @@ def _pair_means(similarity_MN: Floats, rows_RM: Floats, columns_RN: Floats, *, i
     sizes_R = ((rows_RM @ is_counted_MN) * columns_RN).sum(1)
     means_R = np.divide(sums_R, sizes_R, out=np.full_like(sums_R, np.nan), where=sizes_R > 0)
     return float(counted_MN.sum() / is_counted_MN.sum()), means_R
-
-
-def _resample(rng: np.random.Generator, members: int) -> Floats:
-    """How often each member is drawn, one row a resample."""
-    return rng.multinomial(members, np.full(members, 1 / members), size=RESAMPLES).astype(np.float64)
 
 
 def _interval(value: float, resampled_R: Floats) -> Coefficient:

@@ -1,5 +1,6 @@
 """Alignment through the store: every text is described once, every pair compared once."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,23 +18,18 @@ from delt_exp.resources import Resources
 from delt_exp.store.store import Store
 
 
-@dataclass(frozen=True)
-class TableRow:
+@dataclass(frozen=True, kw_only=True)
+class TableRow(Coefficient):
     """One pair. The seconds are those of the computations, whenever they happened; a text is described once.
 
     train_seconds, evaluation_seconds: of describing the two texts; pair_seconds: of comparing the descriptions.
-    without_interval: as of `Coefficient`.
     """
 
     train: str
     evaluation: str
-    value: float
-    low: float | None
-    high: float | None
     train_seconds: float
     evaluation_seconds: float
     pair_seconds: float
-    without_interval: str = ""
 
 
 class Describer:
@@ -101,12 +97,19 @@ def coefficients(
     describer = Describer(alignment, resources)
     described = {name: _named(describer, name, text) for name, text in trained.items()}
     against = {name: _named(describer, name, text) for name, text in evaluation.items()}
-    pairs = [(t, e) for t in described for e in against]
-    found = [compare(alignment, described[t], against[e], resources.store) for t, e in pairs]
-    return [
-        TableRow(t, e, c.value, c.low, c.high, described[t].seconds, against[e].seconds, seconds, c.without_interval)
-        for (t, e), (c, seconds) in zip(pairs, found, strict=True)
-    ]
+    rows = []
+    for (here, train_side), (there, other_side) in itertools.product(described.items(), against.items()):
+        coefficient, seconds = compare(alignment, train_side, other_side, resources.store)
+        row = TableRow(
+            **vars(coefficient),
+            train=here,
+            evaluation=there,
+            train_seconds=train_side.seconds,
+            evaluation_seconds=other_side.seconds,
+            pair_seconds=seconds,
+        )
+        rows.append(row)
+    return rows
 
 
 def _named(describer: Describer, name: str, text: Text) -> Description:

@@ -12,22 +12,27 @@ where NAME is the option or the file's name without endings.
 import csv
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from delt_exp.alignment.align import Session, composed, open_session, with_default
+from delt_exp.alignment.align import Session, open_session, with_default
 from delt_exp.alignment.base import Coefficient
 from delt_exp.alignment.table import Describer, TableRow, coefficients, matrix
 from delt_exp.alignment.task2vec.diversity import diversity
 from delt_exp.alignment.task2vec.metric import Task2VecAlignment
 from delt_exp.cli.check import check_command
+from delt_exp.cli.reporting import reporting
 from delt_exp.config.build import CONF, build
-from delt_exp.errors import ConfigError, DataError, DeltError
+from delt_exp.config.compose import composed
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest, disk_errors, write_json, written_aside
 from delt_exp.runtime import quiet
 
+COLUMNS = (
+    "train", "evaluation", "value", "low", "high", "train_seconds", "evaluation_seconds", "pair_seconds",
+    "without_interval",
+)  # fmt: skip
 READERS = {".jsonl": "jsonl", ".parquet": "parquet", ".txt": "text"}
 
 
@@ -38,11 +43,8 @@ def main() -> None:
         print(__doc__)
         raise SystemExit(0 if arguments else 1)
     quiet()
-    try:
+    with reporting():
         print(run(arguments))
-    except DeltError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 def run(arguments: Sequence[str]) -> str:
@@ -55,7 +57,7 @@ def run(arguments: Sequence[str]) -> str:
     chosen = [override for label, name in _labels(names).items() for override in _dataset_overrides(label, name)]
     overrides = with_default([*chosen, *(text for text in arguments if "=" in text)])
     check_command(CONF, overrides)
-    cfg = composed(overrides)
+    cfg = composed(CONF, overrides)
     session = open_session(cfg, {label: build(node, f"corpora.{label}") for label, node in cfg.corpora.items()})
     return (
         _show_diversity(session)
@@ -98,9 +100,7 @@ def _show_table(session: Session, folder: Path) -> str:
     place = _write(session, rows, folder, with_picture=is_square)
     meaning = session.alignment.meaning
     title = f"{meaning.name} [{meaning.unit}], training text -> evaluation text, with 95 % interval"
-    lines = [
-        f"{r.train} -> {r.evaluation}: {_show(Coefficient(r.value, r.low, r.high, r.without_interval))}" for r in rows
-    ]
+    lines = [f"{row.train} -> {row.evaluation}: {_show(row)}" for row in rows]
     return "\n".join([title, *lines, f"table, settings{' and heat map' * is_square}: {place}"])
 
 
@@ -137,7 +137,6 @@ def _show(c: Coefficient) -> str:
 
 def _write_csv(path: Path, rows: Sequence[TableRow]) -> None:
     with written_aside(path) as aside, aside.open("w", newline="") as file:
-        records: list[Mapping[str, Any]] = [asdict(row) for row in rows]
-        writer = csv.DictWriter(file, list(records[0]))
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(records)
+        writer.writerows(asdict(row) for row in rows)

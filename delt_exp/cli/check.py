@@ -1,5 +1,6 @@
-"""Checks a command before Hydra runs it, so that a mistake costs a second and names its cure."""
+"""Checks a command before anything runs, so that a mistake costs a second and names its cure."""
 
+import argparse
 import difflib
 import os
 import shlex
@@ -8,58 +9,78 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from delt_exp.cli.help import group_names, options
+from delt_exp.config.compose import hydra_at
 from delt_exp.config.run_name import check_name
 from delt_exp.errors import ConfigError, DependencyError, StoreError
 from delt_exp.files import disk_errors
 
-# What hydra.main understands; its own parser would answer a misspelt one with status 2 and a page of usage.
-FLAGS = (
-    "--cfg", "-c", "--multirun", "-m", "--run", "-r", "--resolve", "--package", "-p", "--info", "-i", "--version",
-    "--help", "-h", "--hydra-help", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn",
-    "--config-dir", "-cd", "--experimental-rerun",
-)  # fmt: skip
 LAUNCHER = "hydra/launcher"
 NULLABLE = ("experiment", "study")  # groups of which nothing may be chosen
 ENGINES = {"joblib": ("parallel", "joblib"), "submitit": ("slurm", "slurm_nodes", "submitit_local", "submitit_slurm")}
+# What only Hydra answers, from other folders too, so that nothing is known about their keys.
+RARE = (
+    "hydra_help", "info", "shell_completion", "experimental_rerun", "config_path", "config_name", "config_dir",
+)  # fmt: skip
 
 
-def check_command(conf: Path, arguments: Sequence[str]) -> None:
-    """Raise ConfigError, DependencyError or StoreError, naming the nearest right word, if the command cannot run."""
-    flags, texts = split_arguments(arguments)
-    for flag in flags:
-        if flag.startswith("-") and flag.split("=")[0] not in FLAGS:
-            raise ConfigError(
-                f"there is no option {flag!r}{_nearest(flag, FLAGS)}; python run.py --help shows the usage"
-            )
-    overrides = [_parsed(text) for text in texts]
-    for override in overrides:
-        _check_option(conf, override)
-    config = _compose(conf, overrides)
-    if not {"--cfg", "-c", "--info", "-i", "--hydra-help"} & set(arguments):
-        if config.get("study") is None and not {"--multirun", "-m"} & set(flags):
+def check_command(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
+    """Return flags and overrides; `multirun` is true for a study, `is_rare` for what `hydra.main` is to answer itself.
+
+    Raises ConfigError, DependencyError or StoreError, naming the nearest right word, if the command cannot run.
+    """
+    args = _flags(arguments)
+    if args.is_rare:
+        return args
+    overrides = [_parsed(text) for text in args.overrides]
+    with hydra_at(conf) as hydra:
+        for override in overrides:
+            _check_option(conf, override, hydra)
+        mode = ["hydra.mode=MULTIRUN"] * args.multirun
+        config = _compose(conf, hydra, [*(_first_choice(conf, override) for override in overrides), *mode])
+    args.overrides += mode
+    with open_dict(config):
+        args.multirun = config.pop("hydra").mode == RunMode.MULTIRUN
+    if args.cfg is None:
+        if not args.multirun:
             _refuse_launcher(overrides)
         _check_values(config)
-        check_name(config.get("name"))
+        check_name(config.name)
         _check_output(Path(config.output_dir).expanduser())
+    return args
 
 
-def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return (flags with their values, overrides), each in the order given."""
-    overrides = [text for text in arguments if not text.startswith("-") and ("=" in text or text.startswith("~"))]
-    return [text for text in arguments if text not in overrides], overrides
+def _flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what Hydra's own parser makes of a command; it would answer a misspelt flag with a page of usage."""
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    for word in arguments:
+        if word.startswith("-") and word.split("=")[0] not in flags:
+            raise ConfigError(
+                f"there is no option {word!r}{_nearest(word, flags)}; python run.py --help shows the usage"
+            )
+    try:
+        args = parser.parse_intermixed_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ConfigError(str(error)) from error
+    args.is_rare = any(getattr(args, name) for name in RARE) or args.run + args.multirun + (args.cfg is not None) > 1
+    return args
 
 
 def _parsed(text: str) -> Override:
     """Return an override; raises ConfigError with the quotes that its value needs."""
+    if "=" not in text and not text.startswith("~"):
+        raise ConfigError(f"cannot read the command line: {text!r} has no '='; write KEY=VALUE or GROUP=OPTION")
     parser = OverridesParser.create()
     try:
         return parser.parse_override(text)
@@ -78,11 +99,12 @@ def _parsed(text: str) -> Override:
         ) from error
 
 
-def _check_option(conf: Path, override: Override) -> None:
+def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
     group = (override.key_or_group or "").split("@")[0]
     if not (conf / group).is_dir() or override.is_delete():
         return
-    known = _known(conf, group)
+    is_hydras = group.startswith("hydra/")  # to which plugins bring options
+    known = hydra.config_loader.get_group_options(group) if is_hydras else options(conf, group)
     for value in _values(override):
         if value is None and group not in NULLABLE:
             raise ConfigError(f"{group}=null chooses nothing; options: {', '.join(known)}")
@@ -92,14 +114,6 @@ def _check_option(conf: Path, override: Override) -> None:
             raise ConfigError(
                 f"{group} has no option {value!r}{_nearest(str(value), known)}; options: {', '.join(known)}"
             )
-
-
-def _known(conf: Path, group: str) -> list[str]:
-    """Return the options of a group; of Hydra's own groups also those that its plugins bring."""
-    if not group.startswith("hydra/"):
-        return options(conf, group)
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        return GlobalHydra.instance().config_loader().get_group_options(group)
 
 
 def _check_engine(launcher: str) -> None:
@@ -128,27 +142,31 @@ def _values(override: Override) -> Iterable[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _compose(conf: Path, overrides: Sequence[Override]) -> DictConfig:
-    single = [_first_choice(conf, override) for override in overrides]
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        try:
-            return compose("config", single)
-        except HydraException as error:
-            _explain(conf, [(o.key_or_group or "", text) for o, text in zip(overrides, single, strict=True)])
-            raise ConfigError(_first_line(error)) from error
+def _compose(conf: Path, hydra: Hydra, overrides: list[str]) -> DictConfig:
+    """Return the configuration of overrides without a sweep, with Hydra's own part."""
+    try:
+        return hydra.compose_config("config", overrides, RunMode.RUN)
+    except HydraException as error:
+        _explain(conf, hydra, overrides)
+        raise ConfigError(_first_line(error)) from error
 
 
-def _explain(conf: Path, overrides: Sequence[tuple[str, str]]) -> None:
+def _explain(conf: Path, hydra: Hydra, overrides: Sequence[str]) -> None:
     """Raise for the first override that does not compose on top of the chosen options."""
     groups = group_names(conf)
     composing: list[str] = []
-    for key, text in sorted(overrides, key=lambda item: item[0].split("@")[0] not in groups):
+    for text in sorted(overrides, key=lambda text: _key(text).split("@")[0] not in groups):
         try:
-            compose("config", [*composing, text])
+            hydra.compose_config("config", [*composing, text], RunMode.RUN)
             composing.append(text)
         except HydraException as error:
-            known = [name for name in _keys(compose("config", composing)) if "_target_" not in name]
-            _raise_for(key, text, known, groups, error)
+            config = hydra.compose_config("config", composing, RunMode.RUN)
+            known = [name for name in _keys(config) if "_target_" not in name and name.split(".")[0] != "hydra"]
+            _raise_for(_key(text), text, known, groups, error)
+
+
+def _key(text: str) -> str:
+    return _parsed(text).key_or_group
 
 
 def _raise_for(key: str, text: str, known: list[str], groups: list[str], error: HydraException) -> NoReturn:

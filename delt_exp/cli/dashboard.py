@@ -1,12 +1,12 @@
 """Create a W&B workspace for a study that was run with logger=wandb; a second time updates it."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from delt_exp.errors import ConfigError, DeltError, DependencyError
+from delt_exp.cli.reporting import reporting
+from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.files import read_json, write_json
 from delt_exp.study.page import read_findings
 from delt_exp.study.record import StudyRecord, read_study
@@ -25,14 +25,11 @@ def main() -> None:
     parser.add_argument("--entity", help="W&B team; not given: that of the runs, else your default one")
     parser.add_argument("--dry-run", action="store_true", help="show the layout; needs neither key nor network")
     given = parser.parse_args()
-    try:
+    with reporting():
         if given.dry_run:
             print("\n".join(outline(planned(given.folder, given.project, given.entity))))
         else:
             print(create(given.folder, given.project, given.entity))
-    except DeltError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 def planned(folder: Path, project: str | None, entity: str | None) -> "ws.Workspace":
@@ -63,7 +60,7 @@ def _logger_of(study: StudyRecord) -> Mapping[str, Any]:
     if not settings:
         raise ConfigError(
             f"no finished run of {study.folder} was logged to W&B; repeat the study's command with logger=wandb "
-            "(finished stages are found)"
+            "(finished stages are reused)"
         )
     return settings[-1]
 

@@ -7,9 +7,11 @@ import yaml
 USAGE = """\
 python run.py [GROUP=OPTION ...] [KEY=VALUE ...]       one run
 python run.py -m GROUP=OPTION,OPTION KEY=VALUE,VALUE   a sweep over all combinations
-python run.py study=NAME [scale=paper] [...]           many runs that answer one question, and one page about them
-python run.py -m [...] hydra/launcher=parallel         the runs of a sweep or study at once; without it one by one
+python run.py study=NAME [scale=paper] [...]           many runs that answer one question, with one report
+python run.py -m [...] hydra/launcher=parallel         run these jobs in parallel (default: one after another)
 python run.py --cfg job [...]                          show the configuration and stop
+
+Below, * marks the default option of a group.
 """
 
 
@@ -55,7 +57,7 @@ def _group(conf: Path, group: str, default: str | None) -> str:
     names = options(conf, group)
     width = max((len(name) for name in names), default=0)
     lines = [f"  {'*' if n == default else ' '} {n:<{width}}  {description(conf / group / f'{n}.yaml')}" for n in names]
-    return "\n".join([f"{group}=   (* is the default)", *lines, ""])
+    return "\n".join([f"{group}=", *lines, ""])
 
 
 def _leaves(node: dict[str, object], prefix: str = "") -> list[str]:

@@ -13,14 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from delt_exp.cli.help import help_text
+from delt_exp.cli.reporting import fail, reporting
 from delt_exp.config.build import CONF
 from delt_exp.errors import ConfigError, DeltError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-    from rich.table import Table
-
-    from delt_exp.model.cost import PhaseCost
 
 
 def main() -> None:
@@ -45,27 +44,35 @@ def _leave_interrupted() -> NoReturn:
 
 
 def _main() -> None:
-    try:
+    with reporting():
         arguments = at_scale([at_home(text) for text in sys.argv[1:]])
-    except ConfigError as error:
-        fail(error)
-    if {"--help", "-h"} & set(arguments):
-        from delt_exp.cli.help import help_text
+        if {"--help", "-h"} & set(arguments):
+            print(help_text(CONF))
+            return
+        from delt_exp.cli.check import check_command
+        from delt_exp.config.compose import hydra_at
 
-        print(help_text(CONF))
-        return
+        args = check_command(CONF, arguments)
+        if args.is_rare:
+            _leave_to_hydra(arguments)
+            return
+        with hydra_at(CONF) as hydra:  # which remembers what was composed for the check
+            if args.cfg is not None:
+                hydra.show_cfg("config", args.overrides, args.cfg, args.package, args.resolve)
+            elif args.multirun:
+                hydra.multirun("config", _job, args.overrides)
+            else:
+                hydra.run("config", _job, args.overrides)
+
+
+def _leave_to_hydra(arguments: list[str]) -> None:
     import hydra
 
-    from delt_exp.cli.check import check_command, split_arguments
     from delt_exp.config.run_name import register_resolvers
 
     register_resolvers()
-    try:
-        check_command(CONF, arguments)
-    except DeltError as error:
-        fail(error)
-    flags, overrides = split_arguments(arguments)
-    sys.argv[1:] = [*flags, *overrides]  # Hydra's parser does not accept overrides on both sides of a flag
+    # Hydra's own entry does not accept overrides on both sides of a flag.
+    sys.argv[1:] = sorted(arguments, key=lambda text: "=" in text and not text.startswith("-"))
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
 
 
@@ -104,6 +111,7 @@ def _job(cfg: "DictConfig") -> float:
     from hydra.types import RunMode
 
     from delt_exp.cli.run_info import run_info
+    from delt_exp.cli.show import show_costs, show_run
 
     hydra_config = HydraConfig.get()
     _end_with_sweep()
@@ -111,11 +119,11 @@ def _job(cfg: "DictConfig") -> float:
         if cfg.dry_run:
             from delt_exp.dry_run import forecast
 
-            _show_forecast(forecast(cfg))
+            show_costs(forecast(cfg))
         else:
             from delt_exp.pipeline import run
 
-            _show(run(cfg, run_info(cfg, hydra_config)))
+            show_run(run(cfg, run_info(cfg, hydra_config)))
     except KeyboardInterrupt:
         _leave_interrupted()
     except DeltError as error:
@@ -140,58 +148,3 @@ def _end_with_sweep() -> None:
         from delt_exp.distributed.processes import end_with_parent
 
         end_with_parent(process._parent_pid)  # type: ignore[attr-defined]  # which may be gone by now
-
-
-def fail(error: DeltError) -> NoReturn:
-    """Show one message and leave with status 1; HYDRA_FULL_ERROR=1 shows where it came from."""
-    if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
-        raise error
-    print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(1)
-
-
-def _show(folder: Path) -> None:
-    """Print the results of a finished run and where its page is."""
-    from delt_exp.files import read_json
-    from delt_exp.progress import console
-
-    record: dict[str, Any] = read_json(folder / "record.json")
-    if record["results"]:
-        console.print(_results_table(record))
-    stages, latest = record["stages"], (record["found_by"] or [record])[-1]
-    reused = len(stages) - len(latest["computed"]) if record["found_by"] else sum(stage["cached"] for stage in stages)
-    verdict = "verified" if record["order_verified"] else "NOT VERIFIED"
-    console.print(f"{len(stages)} stages, {reused} of them found; order {verdict}; {latest['seconds']:.0f} s")
-    console.print(f"report: {folder / 'report.html'}", markup=False)
-
-
-def _show_forecast(costs: "list[PhaseCost]") -> None:
-    """Print what each phase will cost."""
-    from rich.table import Table
-
-    from delt_exp.model.cost import total
-    from delt_exp.progress import console
-
-    table = Table("phase", title="What this would cost, if nothing of it is in the store", title_justify="left")
-    for name in ("passes", "FLOPs", "memory"):
-        table.add_column(name, justify="right")
-    for cost in [*costs, total(costs)]:
-        table.add_row(cost.phase, f"{cost.passes:,}", f"{cost.flops:.2g}", f"{cost.peak_bytes / 1e9:.2f} GB")
-    console.print(table)
-    console.print("estimated from sizes; memory without that of Python and its libraries, about 0.5 GB a process;")
-    console.print("what a selector keeps is counted with stand-in scores")
-
-
-def _results_table(record: dict[str, Any]) -> "Table":
-    """One row a dataset, one column a metric, each value with its standard error."""
-    from rich.table import Table
-
-    cells: dict[str, dict[str, str]] = {}
-    for row in record["results"]:
-        error = "" if row["stderr"] is None else f" ± {row['stderr']:.2g}"
-        cells.setdefault(row["dataset"], {})[row["metric"]] = f"{row['value']:.4g}{error}"
-    metrics = list(dict.fromkeys(metric for values in cells.values() for metric in values))
-    table = Table("dataset", *metrics, title=record["name"], title_justify="left")
-    for dataset, values in cells.items():
-        table.add_row(dataset, *(values.get(metric, "") for metric in metrics))
-    return table

@@ -3,7 +3,6 @@
 import argparse
 import re
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from delt_exp.cli.reporting import reporting
 from delt_exp.config.identity import differences
-from delt_exp.errors import ConfigError, DeltError
+from delt_exp.errors import ConfigError
 from delt_exp.files import read_json
+from delt_exp.report.numbers import size
 from delt_exp.store.store import ENTRY
 
 UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -79,13 +80,13 @@ def free(root: Path, *, unused_days: float | None, max_bytes: float | None) -> l
     """
     everything = entries(root)
     oldest = time.time() - unused_days * DAY_SECONDS if unused_days is not None else float("-inf")
-    size = sum(entry.num_bytes for entry in everything)
+    total = sum(entry.num_bytes for entry in everything)
     removed = []
     for entry in everything:
-        too_old, too_large = entry.used < oldest, max_bytes is not None and size > max_bytes
+        too_old, too_large = entry.used < oldest, max_bytes is not None and total > max_bytes
         if (too_old or too_large) and _remove(entry.path):
             removed.append(entry)
-            size -= entry.num_bytes
+            total -= entry.num_bytes
     return removed
 
 
@@ -108,20 +109,12 @@ def parse_bytes(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-def show_bytes(num_bytes: float) -> str:
-    """Return a size in the largest unit that leaves at least 1."""
-    unit = max((u for u, factor in UNITS.items() if num_bytes >= factor), key=lambda u: UNITS[u], default="")
-    return f"{num_bytes / UNITS[unit]:.1f} {unit}B" if unit else f"{num_bytes:.0f} B"
-
-
 def _table(listed: Sequence[Entry]) -> str:
     lines = [f"{'stage':<11}{'key':<26}{'size':>10}{'computed in':>13}{'last used':>13}"]
     for e in listed:
         days = (time.time() - e.used) / DAY_SECONDS
-        lines.append(
-            f"{e.stage:<11}{e.key:<26}{show_bytes(e.num_bytes):>10}{e.build_seconds:>11.1f} s{days:>8.1f} d ago"
-        )
-    return "\n".join([*lines, f"{len(listed)} stages, {show_bytes(sum(e.num_bytes for e in listed))}"])
+        lines.append(f"{e.stage:<11}{e.key:<26}{size(e.num_bytes):>10}{e.build_seconds:>11.1f} s{days:>8.1f} d ago")
+    return "\n".join([*lines, f"{len(listed)} stages, {size(sum(e.num_bytes for e in listed))}"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -135,11 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     freeing.add_argument("--unused-days", type=float, help="remove stages not used for so many days")
     freeing.add_argument("--max-size", type=parse_bytes, help="then remove the least recently used down to this: 20G")
     options = parser.parse_args(arguments)
-    try:
+    with reporting():
         print(_run(options))
-    except DeltError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 def _run(options: argparse.Namespace) -> str:

@@ -28,14 +28,14 @@ def sweep_runs(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, argume
 
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
     commands = [list(job) for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
-    list(all_composed(cfg, loader, commands))
     varied = [override.get_key_element() for override in overrides if override.is_sweep_override()]
     name = str(cfg.name) if cfg.name is not None else f"sweep-{digest(sorted(arguments))[:8]}"
-    if not cfg.dry_run:
-        _write(cfg, name, varied)
     with open_dict(cfg):  # every run learns by this which sweep it belongs to
         quoted = name.replace("'", "\\'")
         cfg.hydra.overrides.hydra.append(f"hydra.job.name='{quoted}'")
+    list(all_composed(cfg, loader, commands))
+    if not cfg.dry_run:
+        _write(cfg, name, varied)
     returns = launched(launcher, commands)
     failed = [(command, failure(result)) for command, result in zip(commands, returns, strict=True)]
     told = [(command, error) for command, error in failed if error is not None]

@@ -1,25 +1,20 @@
 """The one place where configuration becomes objects."""
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from delt_exp.errors import ConfigError, DeltError
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-
 import importlib
 import inspect
+import os
 import shlex
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import TypeVar, Union, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from delt_exp.errors import ConfigError, DeltError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
 ALLOWED_PREFIX = "delt_exp."
 SIMPLE = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 T = TypeVar("T")
@@ -134,6 +129,3 @@ def _locate(target: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"_target_ {target!r} cannot be imported: {error}") from error
-
-
-CONF = Path(__file__).resolve().parents[2] / "conf"

@@ -169,6 +169,11 @@ class Tokens:
     def _runs(self) -> dict[str, TokenRuns]:
         return {name: TokenRuns.load(self.folder, name) for name in RUNS}
 
+    @cached_property
+    def has_unpredicted(self) -> bool:
+        """Whether there is a prompt or another turn, a token that is only read."""
+        return any(len(runs.starts) for runs in self._runs.values())
+
     def predicted_before(self, positions: NDArray[np.int64], *, completion_only: bool = True) -> NDArray[np.int64]:
         """Return how many of the tokens before each position are predicted.
 

@@ -1,6 +1,5 @@
 """What every data scorer promises; imports no torch, so that settings are checked at once."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -10,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.model.cost import ModelSize, PhaseCost
 from delt_exp.proxy.base import ProxyModel
+from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 
 
@@ -20,16 +20,10 @@ class Fitted(Protocol):
     def digest(self) -> str:
         """Hash of all that decides a prediction: equal digests mean equal predictions."""
 
-    @property
-    def tokenizer(self) -> str:
-        """Digest of the tokenizer whose tokens it reads."""
+    def predict(self, resources: Resources, tokens: Tokens, shards: Path) -> NDArray[np.float32]:
+        """Return a score [N] in annotated units for every document of `tokens`, on all processes there are.
 
-    def predict_rows(
-        self, tokens: Tokens, rows: NDArray[np.intp], runtime: Runtime, advance: Callable[[int], None]
-    ) -> NDArray[np.float32]:
-        """Return scores [D] in annotated units for the documents `rows` [D], whatever they share a batch with.
-
-        `advance` is told how many documents were begun.
+        shards: a folder in which a killed call continues. Raises ConfigError for tokens of another tokenizer.
         """
 
 

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from delt_exp.corpus.windows import buckets, windows_of
+from delt_exp.corpus.windows import Windowing, buckets, windows_of
 from delt_exp.data_scorer.annotated import Annotated
 from delt_exp.data_scorer.model import Part
+from delt_exp.data_scorer.regressor import Batch
 from delt_exp.rows.draws import generator
 
 
@@ -26,7 +27,7 @@ class AnnotatedDocuments(pl.LightningDataModule):
         batch_tokens: int, seed: int,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.annotated, self.parts, self.context_tokens = annotated, parts, context_tokens
+        self.annotated, self.parts, self.windowing = annotated, parts, Windowing("all", context_tokens)
         self.batch_documents, self.batch_tokens, self.seed = batch_documents, batch_tokens, seed
 
     def train_dataloader(self) -> DataLoader[list[Part]]:
@@ -44,13 +45,14 @@ class AnnotatedDocuments(pl.LightningDataModule):
         return DataLoader(batches, batch_size=None, collate_fn=self._parts)  # type: ignore[arg-type]
 
     def _parts(self, chosen: NDArray[np.intp]) -> list[Part]:
-        totals = windows_of(self.annotated.tokens, self.annotated.rows[chosen], self.context_tokens).totals_D
-        return [self._part(chosen[bucket]) for bucket in buckets(totals, self.context_tokens, self.batch_tokens)]
+        sizes = self.windowing.sizes(self.annotated.tokens, self.annotated.rows[chosen])
+        passes = buckets(sizes, self.windowing.context_tokens, self.batch_tokens)
+        return [self._part(chosen[bucket]) for bucket in passes]
 
     def _part(self, chosen: NDArray[np.intp]) -> Part:
-        windows = windows_of(self.annotated.tokens, self.annotated.rows[chosen], self.context_tokens)
+        windows = windows_of(self.annotated.tokens, self.annotated.rows[chosen], self.windowing)
         return Part(
-            windows.batch(np.arange(len(windows.document_W))),
+            Batch.of(windows.batch(np.arange(len(windows.document_W)))),
             torch.from_numpy(self.annotated.targets[chosen]),
             torch.from_numpy(self.annotated.labels[chosen]),
         )

@@ -47,7 +47,7 @@ def fit(
         annotated, parts, proxy.context_tokens, settings.batch_documents, runtime.tokens_per_pass(), settings.seed
     )
     num_steps = settings.epochs * len(data.train_dataloader())
-    settings.schedule.warmup(num_steps)
+    settings.schedule.check(num_steps)
     regressor = _regressor(settings, proxy)
     module = RegressionModule(
         regressor, settings.optimizer, settings.schedule, settings.clip_norm, num_steps, settings.seed
@@ -59,7 +59,7 @@ def fit(
     weights = save_weights(regressor, folder)
     tokenizer, context_tokens = tokens.meta["tokenizer"], proxy.context_tokens
     reading = Reading(annotated.mean, annotated.std, context_tokens, precision, tokenizer, weights, regressor.layers)
-    fitted = FittedScorer(regressor, reading)
+    fitted = FittedScorer(folder, reading, regressor)
     curve = {"best_epoch": module.best_epoch, "epochs": module.curve, "steps": num_steps}
     _write_fit(annotated, parts, fitted, curve, started, runtime, folder)
     return fitted

@@ -1,4 +1,4 @@
-"""A fitted data scorer on disk and in memory.
+"""A fitted data scorer on disk, and how it scores documents.
 
 Its folder holds `body/` (Hugging Face format), `head.safetensors`, `fit.parquet` and `fit.json` (see `evidence.py`),
 which is written last: a folder that has it is complete.
@@ -6,18 +6,23 @@ which is written last: a folder that has it is complete.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.data_scorer.averages import average_over_positions
+from delt_exp.corpus.windows import WindowBatch, Windowing
+from delt_exp.data_scorer.averages import average_over_positions, judgement_of
 from delt_exp.data_scorer.regressor import Regressor
+from delt_exp.errors import ConfigError
 from delt_exp.files import digest, file_sha256, read_json, written_aside
+from delt_exp.mapping.map_documents import map_documents
 from delt_exp.pretrained.loading import load_base_model
+from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 
 PRECISIONS = ("32-true", "bf16-mixed")
@@ -40,47 +45,84 @@ class Reading:
     layers: str
 
 
+@dataclass(frozen=True)
+class RegressorJudge:
+    """Sums of a regressor's output over the positions of a window; fitted: digest of what `folder` holds."""
+
+    dtype: ClassVar[str] = "float64"
+    width: ClassVar[int] = 1
+    folder: Path
+    fitted: str
+    layers: str
+    context_tokens: int
+    precision: str
+
+    @property
+    def windowing(self) -> Windowing:
+        return Windowing("all", self.context_tokens)
+
+    def open(self, device: str) -> Callable[[WindowBatch], NDArray[np.float64]]:
+        return judgement_of(load_regressor(self.folder, self.layers).to(device), self.precision, device)
+
+
 @dataclass(frozen=True, eq=False)
 class FittedScorer:
-    """A regressor with everything it takes to predict in annotated units."""
+    """A regressor in a folder, with everything it takes to predict in annotated units.
 
-    regressor: Regressor
+    in_memory: the regressor, where it has just been fitted; it is loaded when it is asked for otherwise.
+    """
+
+    folder: Path
     reading: Reading
+    in_memory: Regressor | None = None
 
     @property
     def digest(self) -> str:
         """Hash of weights and reading: equal digests mean equal predictions."""
         return digest(asdict(self.reading))
 
-    @property
-    def tokenizer(self) -> str:
-        """Digest of the tokenizer whose tokens it reads."""
-        return self.reading.tokenizer
+    @cached_property
+    def regressor(self) -> Regressor:
+        """The model in evaluation mode."""
+        return self.in_memory or load_regressor(self.folder, self.reading.layers)
 
-    def predict_rows(
-        self, tokens: Tokens, rows: NDArray[np.intp], runtime: Runtime,
-        advance: Callable[[int], None] = lambda num_documents: None,
-    ) -> NDArray[np.float32]:  # fmt: skip
-        """Return scores in annotated units for the documents `rows`, whatever they share a batch with, up to rounding.
+    def predict(self, resources: Resources, tokens: Tokens, shards: Path) -> NDArray[np.float32]:
+        """Return a score [N] in annotated units for every document of `tokens`; see `map_documents` for `shards`.
 
-        `advance` is told how many documents were begun.
+        Raises ConfigError for tokens of another tokenizer.
         """
+        reading, rows = self.reading, np.arange(len(tokens))
+        if tokens.meta["tokenizer"] != reading.tokenizer:
+            raise ConfigError(
+                f"{tokens.folder} was encoded by tokenizer {tokens.meta['tokenizer']}, the data scorer reads "
+                f"{reading.tokenizer}; encode the corpus with the tokenizer of the annotated documents"
+            )
+        judge = RegressorJudge(self.folder, self.digest, reading.layers, reading.context_tokens, reading.precision)
+        sums_N1 = map_documents(resources, tokens, rows, judge, shards, "scoring the corpus")
+        return self._scores(sums_N1[:, 0] / judge.windowing.sizes(tokens, rows))
+
+    def predict_rows(self, tokens: Tokens, rows: NDArray[np.intp], runtime: Runtime) -> NDArray[np.float32]:
+        """Return scores [D] in annotated units for the documents `rows`, in this process."""
         reading, regressor = self.reading, self.regressor.to(runtime.torch_device()).eval()
-        dots_D = average_over_positions(
-            regressor, tokens, rows, reading.context_tokens, reading.precision, runtime, advance
-        )
-        standardised_D = dots_D + regressor.head.bias.item()
-        return (reading.label_mean + reading.label_std * standardised_D).astype(np.float32)
+        dots_D1 = average_over_positions(regressor, tokens, rows, reading.context_tokens, reading.precision, runtime)
+        return self._scores(dots_D1[:, 0])
+
+    def _scores(self, dots_D: NDArray[np.float64]) -> NDArray[np.float32]:
+        bias = load_file(self.folder / "head.safetensors")["bias"].item()
+        return (self.reading.label_mean + self.reading.label_std * (dots_D + bias)).astype(np.float32)
 
     @classmethod
     def load(cls, folder: Path) -> "FittedScorer":
-        """Read what a data scorer's `fit` wrote, in evaluation mode on the CPU."""
-        reading = Reading(**read_json(folder / "fit.json")["reading"])
-        body = load_base_model(folder / "body")
-        head = load_file(folder / "head.safetensors")
-        regressor = Regressor(body, head["weight"].shape[1], reading.layers)
-        regressor.head.load_state_dict(head)
-        return cls(regressor.eval(), reading)
+        """Read what a data scorer's `fit` wrote."""
+        return cls(folder, Reading(**read_json(folder / "fit.json")["reading"]))
+
+
+def load_regressor(folder: Path, layers: str) -> Regressor:
+    """Read the weights in `folder`, in evaluation mode on the CPU."""
+    head = load_file(folder / "head.safetensors")
+    regressor = Regressor(load_base_model(folder / "body"), head["weight"].shape[1], layers)
+    regressor.head.load_state_dict(head)
+    return regressor.eval()
 
 
 def save_weights(regressor: Regressor, folder: Path) -> list[str]:

@@ -1,20 +1,18 @@
 """How the regression model of the data scorer is trained (DELT, arXiv 2506.21545). D documents."""
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from delt_exp.corpus.windows import Batch
-from delt_exp.data_scorer.regressor import Regressor
+from delt_exp.data_scorer.regressor import Batch, Regressor
 from delt_exp.data_scorer.validation import spearman
 from delt_exp.errors import DataError, DivergedError
-from delt_exp.model.optimizer import AdamW
-from delt_exp.model.schedule import WarmupCosine
+from delt_exp.model.optimizer import Optimizer, clip_gradients
+from delt_exp.model.schedule import Schedule, scheduler
 from delt_exp.rows.draws import seed_for
 
 
@@ -34,7 +32,7 @@ class RegressionModule(pl.LightningModule):
     """
 
     def __init__(
-        self, regressor: Regressor, optimizer: AdamW, schedule: WarmupCosine, clip_norm: float | None,
+        self, regressor: Regressor, optimizer: Optimizer, schedule: Schedule, clip_norm: float | None,
         num_steps: int, seed: int,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -59,8 +57,7 @@ class RegressionModule(pl.LightningModule):
             error_D = (self.regressor.predict(part.batch) - part.target_D).square()
             self.manual_backward(error_D.sum() / num_documents)
             self._train_errors.append(error_D.detach())
-        largest = math.inf if self.clip_norm is None else self.clip_norm
-        norm = nn.utils.clip_grad_norm_(self.regressor.parameters(), largest)
+        norm = clip_gradients(self.regressor.parameters(), self.clip_norm)
         self._norms.append(norm.detach())
         if norm.device.type == "cpu":  # elsewhere a look costs time, and waits for the end of the epoch
             self._check_finite()
@@ -122,10 +119,7 @@ class RegressionModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer.make(self.regressor)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: self.schedule.factor(min(step, self.num_steps - 1), self.num_steps)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler(optimizer, self.schedule, self.num_steps)}
 
 
 def _number(value: Tensor) -> float | None:

@@ -4,12 +4,25 @@ W windows, T positions, C channels, D documents.
 """
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from delt_exp.corpus.windows import Batch
+from delt_exp.corpus.windows import WindowBatch
+
+
+class Batch(NamedTuple):
+    """Windows of one forward pass as tensors, which Lightning moves to its device; see `WindowBatch`."""
+
+    ids_WT: Tensor
+    lengths_W: Tensor
+    document_W: Tensor
+
+    @classmethod
+    def of(cls, batch: WindowBatch) -> "Batch":
+        """Return a batch without its labels, on the CPU."""
+        return cls(*map(torch.from_numpy, (batch.ids_WT, batch.lengths_W, batch.document_W)))
 
 
 class Regressor(nn.Module):

@@ -89,7 +89,7 @@ class Ridge:
         details = {"penalty": penalty, "seconds": time.monotonic() - started, "reading": asdict(reading)}
         how = np.full(len(fold_D), "out of fold")
         write_fit(folder, annotated, predicted_D, how, "out of fold", details)
-        return FittedScorer(regressor, reading)
+        return FittedScorer(folder, reading, regressor)
 
     def load(self, folder: Path) -> "FittedScorer":
         """Return what `fit` wrote to `folder`."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from delt_exp.config.checks import check_integer, check_number
-from delt_exp.model.optimizer import AdamW
+from delt_exp.model.optimizer import Optimizer
 from delt_exp.model.recipe import Network
-from delt_exp.model.schedule import WarmupCosine
+from delt_exp.model.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class RegressionSettings:
     clip_sigma: float
     clip_norm: float | None
     seed: int
-    optimizer: AdamW
-    schedule: WarmupCosine
+    optimizer: Optimizer
+    schedule: Schedule
 
     def __post_init__(self) -> None:
         check_integer("data_scorer.epochs", self.epochs, at_least=1)

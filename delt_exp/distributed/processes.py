@@ -1,4 +1,4 @@
-"""Runs one function in several processes of one machine or of several nodes, as ranks of one `torch.distributed` group.
+"""Runs one function in several processes, as ranks of one `torch.distributed` group.
 
 The caller stays the only process of its run: ranks know nothing of pipelines and sweeps.
 """
@@ -12,35 +12,44 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from delt_exp.distributed.nodes import run_by_srun, run_by_workers
 from delt_exp.errors import DeltError
 from delt_exp.runtime import quiet
 
 
-def run_in_processes(
-    function: Callable[..., Any], arguments: tuple[Any, ...], devices: int, num_nodes: int, shared: Path
-) -> Any:
-    """Call `function(*arguments)` in `devices` processes on each of `num_nodes` nodes; return what rank 0 returns.
+class Spread(Protocol):
+    """Over what work is spread, as `TrainerSettings` say: `devices` processes on each of `num_nodes` nodes."""
 
-    Processes have torchrun's environment. Function and arguments travel by pickle, over pipes and sockets. Every call
-    has a port of its own. When one rank fails the others are ended. shared: an existing folder that arguments refer
-    to. Raises DeltError with the message of the rank that failed, or for a node that does not see `shared`.
+    @property
+    def devices(self) -> int: ...
+    @property
+    def num_nodes(self) -> int: ...
+    @property
+    def jobs_dir(self) -> str | None: ...
+
+
+def run_in_processes(function: Callable[..., Any], arguments: tuple[Any, ...], spread: Spread, shared: Path) -> None:
+    """Call `function(*arguments)` in every process of `spread`, as ranks with torchrun's environment.
+
+    What the function makes it leaves in files. On this machine function and arguments travel through a pipe; on several
+    nodes as a job (see `write_job`) in `shared`, an existing folder that all of them see. When one rank fails the
+    others are ended. Raises DeltError with the message of the rank that failed.
     """
     quiet()
-    if num_nodes > 1:
-        from delt_exp.distributed.nodes import run_on_nodes
+    if spread.jobs_dir is not None:
+        run_by_workers(function, arguments, spread.devices, spread.num_nodes, Path(spread.jobs_dir))
+    elif spread.num_nodes > 1:
+        run_by_srun(function, arguments, spread.devices, spread.num_nodes, shared)
+    else:
+        launch(function, arguments, spread.devices)
 
-        return run_on_nodes(function, arguments, devices, num_nodes, shared)
-    return launch(function, arguments, devices, max_nodes=1, rdzv_endpoint="localhost:0")[0]
 
+def launch(function: Callable[..., Any], arguments: tuple[Any, ...], devices: int) -> dict[int, Any]:
+    """Call `function(*arguments)` in `devices` processes of this machine and return what each rank returns.
 
-def launch(
-    function: Callable[..., Any], arguments: tuple[Any, ...], devices: int, max_nodes: int, **rendezvous: Any
-) -> dict[int, Any]:
-    """Run the ranks of this machine and return what each returns; raises DeltError with the message of one that failed.
-
-    rendezvous: where the machines meet, as settings of torch's `LaunchConfig`.
+    Every call has a port of its own. Raises DeltError with the message of the rank that failed.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -50,8 +59,8 @@ def launch(
     # context or an OpenMP thread, which survive no fork. (OpenBLAS has threads by then, and handlers that start them.)
     multiprocessing.set_forkserver_preload(["pytorch_lightning"])
     config = LaunchConfig(
-        min_nodes=max_nodes, max_nodes=max_nodes, nproc_per_node=devices, rdzv_backend="c10d", run_id="delt-exp",
-        max_restarts=0, monitor_interval=0.2, start_method="forkserver", **rendezvous,
+        min_nodes=1, max_nodes=1, nproc_per_node=devices, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
+        run_id="delt-exp", max_restarts=0, monitor_interval=0.2, start_method="forkserver",
     )  # fmt: skip
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -61,7 +70,7 @@ def launch(
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         message = failure.message["message"] if isinstance(failure.message, dict) else failure.message
-        raise DeltError(f"process {rank} of {devices * max_nodes} failed: {message}") from error
+        raise DeltError(f"process {rank} of {devices} failed: {message}") from error
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():  # the launcher leaves its own behind
@@ -105,7 +114,10 @@ def end_with_parent(parent: int) -> None:
 
 
 def join_group(device: str) -> bool:
-    """Make this process, started by `run_in_processes`, a rank of the default group; return whether it is rank 0."""
+    """Make this process, started by `run_in_processes`, a rank of the default group; return whether it is rank 0.
+
+    A worker that plays several jobs stays in the group.
+    """
     import torch
     from torch import distributed
 
@@ -113,11 +125,20 @@ def join_group(device: str) -> bool:
     quiet()
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
-    atexit.register(distributed.destroy_process_group)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+        atexit.register(_leave_group)
     return distributed.get_rank() == 0
 
 
+def _leave_group() -> None:
+    from torch import distributed
+
+    if distributed.is_initialized():  # Lightning may have left it
+        distributed.destroy_process_group()
+
+
+@cache  # once: each call would share what is left
 def share_threads(num_processes: int) -> None:
     """Give this process its share of the cores when several of a machine compute on the CPU."""
     import torch

@@ -1,6 +1,7 @@
 """Loss of a model on the documents of a dataset: nats per token, perplexity, bits per byte."""
 
 import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,11 +13,13 @@ from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
+from delt_exp.errors import DataError, DivergedError
 from delt_exp.eval_dataset.base import Evaluation, Measure
-from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
+from delt_exp.eval_dataset.evaluation import write_columns, write_measures
 from delt_exp.files import read_json
+from delt_exp.mapping.map_documents import map_documents
+from delt_exp.model.token_loss import TokenLossJudge
 from delt_exp.resources import Resources
-from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainedModel
@@ -61,9 +64,15 @@ class TextLoss:
             "tokens": data.tokens.digest,
             "context_tokens": model.context_tokens,
         }
-        use = resources.store.get(
-            "evaluation", inputs, lambda folder: _measure(name, data, model, resources.runtime, folder)
-        )
+
+        def build(folder: Path) -> None:
+            try:
+                _measure(name, data, model, resources, folder)
+            except (DataError, DivergedError):
+                shutil.rmtree(folder)  # what a broken model says is not worth keeping
+                raise
+
+        use = resources.store.get("evaluation", inputs, build, resumable=True)
         measures = [TextMeasure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
         return Evaluation([*measures], use.path, use.path / "documents.parquet")
 
@@ -101,17 +110,11 @@ def text_measures(sum_nats: NDArray[Any], num_tokens: NDArray[Any], num_bytes: N
     ]
 
 
-def _measure(name: str, data: TokenizedCorpus, model: TrainedModel, runtime: Runtime, folder: Path) -> None:
-    from delt_exp.model.token_loss import token_loss
-
-    with loaded_network(model, runtime) as network:
-        losses = token_loss(network, data.tokens, model.context_tokens, runtime, f"evaluating {name}")
-    measures = text_measures(losses.sum_nats, losses.num_tokens, data.corpus.text_bytes)
-    columns = {
-        "id": data.corpus.ids,
-        "sum_nats": losses.sum_nats,
-        "num_tokens": losses.num_tokens,
-        "num_bytes": data.corpus.text_bytes,
-    }
+def _measure(name: str, data: TokenizedCorpus, model: TrainedModel, resources: Resources, folder: Path) -> None:
+    judge, shards = TokenLossJudge(str(model.pretrained), None, model.context_tokens), folder / "shards"
+    sum_nats = map_documents(resources, data.tokens, np.arange(len(data)), judge, shards, f"evaluating {name}")[:, 0]
+    num_tokens, num_bytes = data.tokens.num_predicted, data.corpus.text_bytes
+    columns = {"id": data.corpus.ids, "sum_nats": sum_nats, "num_tokens": num_tokens, "num_bytes": num_bytes}
     write_columns(folder / "documents.parquet", columns)
-    write_measures(folder, name, measures)
+    write_measures(folder, name, text_measures(sum_nats, num_tokens, num_bytes))
+    shutil.rmtree(shards)

@@ -1,69 +1,111 @@
-"""Per-sample gradient products for a whole batch from one forward and one backward pass (ghost products).
+"""Per-sample gradients for a whole batch from one forward and one backward pass (ghost products).
 
-The gradient of a sample is never built as a whole: each layer's part is reduced to a dot product and a squared norm as
-soon as the backward pass reaches it. Shapes: B samples, T positions.
+The gradient of a sample is never built as a whole: each layer's part is reduced, to dot products and a squared norm or
+to whatever a collector makes of it, as soon as the backward pass reaches it. A sample is one row of the batch, or
+several where the objective gives one loss for several rows (the two answers of a preference pair, the windows of a long
+document): a layer's gradient sums over positions, and the positions of all rows of a sample are just more of them.
+Signs and weights of rows are in the loss, so they reach every product through the deltas, cross terms included.
+Shapes: B samples, R rows, T positions, P parameters.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from delt_exp.corpus.tokens import IGNORED
+from delt_exp.errors import ConfigError
 from delt_exp.gradients.elementwise import expanding_elementwise
-from delt_exp.gradients.flat import flatten, trainable_parameters, unflatten
-from delt_exp.gradients.loss import IGNORED, Batch, evaluating, sample_losses
-from delt_exp.gradients.reduction import Reduction
+from delt_exp.gradients.flat import trainable_parameters
+from delt_exp.gradients.loss import sample_losses
+from delt_exp.gradients.mapped import Mapped, Transform
+from delt_exp.gradients.reduction import BuiltCollector, Reduction
 from delt_exp.gradients.reference import sample_gradients
 from delt_exp.gradients.tape import Tape
+from delt_exp.gradients.terms import Terms
+from delt_exp.model.batch import Batch
+from delt_exp.model.next_token import evaluating
+from delt_exp.model.objective import Objective
+
+C = TypeVar("C", bound=BuiltCollector)
+Parameters = dict[str, nn.Parameter]
 
 
 def per_sample_terms(
-    model: nn.Module, batch: Batch, direction: Tensor, autocast_dtype: torch.dtype | None = None
-) -> tuple[Tensor, Tensor]:
-    """<g_n, direction> and ||g_n|| of each sample, two float64 vectors of shape (B,).
-
-    g_n is the gradient of sample n's mean token loss, dropout off, with respect to the trainable parameters;
-    `direction` is a flat vector in the order of `trainable_parameters`. Parameters used in a way the kernel does not
-    know cost one more forward and backward pass per sample, and a warning that names them.
-    """
-    parameters = trainable_parameters(model)
-    pieces = unflatten(direction, list(parameters.values()))
-    return _terms(model, batch, parameters, pieces, autocast_dtype)
-
-
-def per_sample_norms(model: nn.Module, batch: Batch, autocast_dtype: torch.dtype | None = None) -> Tensor:
-    """||g_n|| as in `per_sample_terms`, cheaper."""
-    return _terms(model, batch, trainable_parameters(model), None, autocast_dtype)[1]
-
-
-def _terms(
     model: nn.Module,
     batch: Batch,
-    parameters: dict[str, nn.Parameter],
-    directions: Sequence[Tensor] | None,
-    autocast_dtype: torch.dtype | None,
+    objective: Objective,
+    direction: Tensor,
+    autocast_dtype: torch.dtype | None = None,
+    transform: Transform | None = None,
 ) -> tuple[Tensor, Tensor]:
+    """`<f(g_n), direction>` and `||f(g_n)||` of each sample, float64.
+
+    g_n is the gradient of sample n's mean loss, dropout off, with respect to the trainable parameters; f is
+    `transform`, or leaves g_n as it is. `direction` is a flat vector in the order of `trainable_parameters`, (P,), or S
+    of them as rows, (S, P), which costs little more; the products are then (B,) or (B, S). Parameters used in a way the
+    kernel does not know cost one more forward and backward pass per sample, and a warning that names them.
+    """
+    terms = collect_gradients(model, batch, objective, partial(Terms, direction), autocast_dtype, transform)
+    return terms.dot, terms.norms()
+
+
+def per_sample_norms(
+    model: nn.Module, batch: Batch, objective: Objective, autocast_dtype: torch.dtype | None = None
+) -> Tensor:
+    """`||g_n||` as in `per_sample_terms`, cheaper."""
+    return collect_gradients(model, batch, objective, partial(Terms, None), autocast_dtype).norms()
+
+
+def collect_gradients(
+    model: nn.Module,
+    batch: Batch,
+    objective: Objective,
+    open_collector: Callable[[Parameters, Tensor], C],
+    autocast_dtype: torch.dtype | None = None,
+    transform: Transform | None = None,
+) -> C:
+    """Hand the gradients of each sample, mapped by `transform`, to a collector; returns it.
+
+    The collector is opened with the trainable parameters and the losses (B,).
+    """
+    parameters, loss_of = trainable_parameters(model), partial(_losses, model, objective, autocast_dtype)
     batch = _without_square_shape(batch)
-    shape_BT = batch["labels"].shape
-    tape = Tape(list(parameters.values()), shape_BT)
+    shape_RT = batch["labels"].shape
+    tape = Tape(list(parameters.values()), shape_RT)
     with torch.enable_grad(), evaluating(model):
-        with expanding_elementwise(model, shape_BT, tape.note_leaf), tape:
-            losses_B = sample_losses(model, batch, autocast_dtype)
-        reduction = Reduction(tape, losses_B, list(parameters.values()), directions)
-    dot_B, square_B = reduction.dot_B, reduction.square_B
-    if reduction.left_out:
-        _warn_of(model, parameters, reduction.left_out)
-        by_id = {} if directions is None else dict(zip(map(id, parameters.values()), directions, strict=True))
-        direction = flatten(by_id[id(p)] for p in reduction.left_out).double() if by_id else None
-        for n, gradient in enumerate(sample_gradients(model, batch, reduction.left_out, autocast_dtype)):
-            square_B[n] += gradient.double().square().sum()
-            if direction is not None:
-                dot_B[n] += gradient.double() @ direction
-    return dot_B, square_B.clamp(min=0).sqrt()  # rounding can take a zero norm of tied weights below zero
+        with expanding_elementwise(model, shape_RT, tape.note_leaf), tape:
+            losses_B = loss_of(batch)
+        _check_rows(losses_B, shape_RT[0])
+        collector = open_collector(parameters, losses_B)
+        mapped = collector if transform is None else Mapped(collector, transform, parameters, losses_B)
+        left_out = Reduction(tape, list(parameters.values()), mapped).run(losses_B)
+    if left_out:
+        _warn_of(model, parameters, left_out)
+    for n, gradients in enumerate(sample_gradients(model, batch, len(losses_B), loss_of, left_out)):
+        for p, gradient in zip(left_out, gradients, strict=True):
+            mapped.add_built(id(p), slice(n, n + 1), gradient.double().reshape(1, -1))
+    with torch.no_grad():
+        mapped.finish()
+    return collector
 
 
-def _warn_of(model: nn.Module, parameters: dict[str, nn.Parameter], left_out: Sequence[nn.Parameter]) -> None:
+def _losses(model: nn.Module, objective: Objective, autocast_dtype: torch.dtype | None, batch: Batch) -> Tensor:
+    return sample_losses(model, batch, objective, autocast_dtype)
+
+
+def _check_rows(losses_B: Tensor, num_rows: int) -> None:
+    if losses_B.dim() != 1 or not len(losses_B) or num_rows % len(losses_B):
+        raise ConfigError(
+            f"the objective gives losses of shape {list(losses_B.shape)} for a batch of {num_rows} rows; allowed is "
+            "one loss per sample, and equally many rows for each: fill short samples up with rows without labels"
+        )
+
+
+def _warn_of(model: nn.Module, parameters: Parameters, left_out: Sequence[nn.Parameter]) -> None:
     ids = {id(p) for p in left_out}
     names = ", ".join(name for name, p in parameters.items() if id(p) in ids)
     warnings.warn(
@@ -74,15 +116,17 @@ def _warn_of(model: nn.Module, parameters: dict[str, nn.Parameter], left_out: Se
 
 
 def _without_square_shape(batch: Batch) -> Batch:
-    """One more ignored position where there are as many positions as samples.
+    """One more ignored position where there are as many positions as rows.
 
     The kernel tells the two apart by their number, so that a layer that puts positions first cannot mislead it.
     """
-    n_samples, n_positions = batch["labels"].shape
-    if n_samples != n_positions or n_samples == 1:
+    num_rows, num_positions = shape_RT = batch["labels"].shape
+    if num_rows != num_positions or num_rows == 1:
         return batch
     added = {"labels": IGNORED, "attention_mask": 0}
     return {
-        key: torch.cat([value, value.new_full((n_samples, 1), added.get(key, 0))], dim=1)
+        key: torch.cat([value, value.new_full((num_rows, 1), added.get(key, 0))], dim=1)
+        if value.shape == shape_RT
+        else value
         for key, value in batch.items()
     }

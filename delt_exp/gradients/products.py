@@ -16,7 +16,10 @@ from torch.overrides import TorchFunctionMode
 
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.flat import accumulating_into, trainable_parameters, unflatten
-from delt_exp.gradients.loss import Batch, autocasting, evaluating, sample_losses
+from delt_exp.gradients.loss import autocasting, sample_losses
+from delt_exp.model.batch import Batch
+from delt_exp.model.next_token import evaluating
+from delt_exp.model.objective import Objective
 
 _TWICE_DIFFERENTIABLE_ATTENTION = ("eager", "sdpa", None)
 # Options that make the output depend on the weight in another way, or hide rows of it from the gradient.
@@ -24,29 +27,35 @@ _NOT_LINEAR = ("padding_idx", "max_norm", "scale_grad_by_freq", "sparse", "alpha
 
 
 def add_gradient(
-    model: nn.Module, batch: Batch, divisor: int, total: Tensor, autocast_dtype: torch.dtype | None = None
+    model: nn.Module,
+    batch: Batch,
+    objective: Objective,
+    divisor: int,
+    total: Tensor,
+    autocast_dtype: torch.dtype | None = None,
 ) -> float:
     """Add the gradient of sum_n l_n / divisor to the flat vector `total`; returns that sum. Dropout is off."""
     parameters = list(trainable_parameters(model).values())
     with torch.enable_grad(), evaluating(model), accumulating_into(total, parameters):
-        loss = sample_losses(model, batch, autocast_dtype).sum() / divisor
+        loss = sample_losses(model, batch, objective, autocast_dtype).sum() / divisor
         loss.backward()  # type: ignore[no-untyped-call]
     return loss.item()
 
 
-def hvp(model: nn.Module, batch: Batch, direction: Tensor, micro_batch_samples: int) -> Tensor:
-    """H direction for the Hessian H of the mean over samples of their mean token losses, dropout off; flat."""
-    n_samples = batch["labels"].shape[0]
+def hvp(model: nn.Module, batch: Batch, objective: Objective, direction: Tensor, micro_batch_samples: int) -> Tensor:
+    """H direction for the Hessian H of the mean over samples of their mean losses, dropout off; flat."""
+    num_samples = batch["labels"].shape[0]
     total = torch.zeros_like(direction)
-    for start in range(0, n_samples, micro_batch_samples):
+    for start in range(0, num_samples, micro_batch_samples):
         part = {key: value[start : start + micro_batch_samples] for key, value in batch.items()}
-        add_hvp(model, part, direction, n_samples, total)
+        add_hvp(model, part, objective, direction, num_samples, total)
     return total
 
 
 def add_hvp(
     model: nn.Module,
     batch: Batch,
+    objective: Objective,
     direction: Tensor,
     divisor: int,
     total: Tensor,
@@ -63,7 +72,7 @@ def add_hvp(
     directions = unflatten(direction, parameters)
     with torch.enable_grad(), evaluating(model), sdpa_kernel(SDPBackend.MATH):
         with _LinearsApart(parameters) as linears:
-            loss = sample_losses(model, batch, autocast_dtype).sum() / divisor
+            loss = sample_losses(model, batch, objective, autocast_dtype).sum() / divisor
         first = _first_derivatives(loss, linears.calls, parameters, directions, autocast_dtype)
         outputs, weights = zip(*first, strict=True)
         leaves = [call.leaf for call in linears.calls]

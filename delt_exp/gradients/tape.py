@@ -1,6 +1,14 @@
 """Records how a forward pass uses its trainable parameters.
 
-Shapes: B samples, T positions, I inputs of a layer.
+Module hooks would see the modules, not the uses: a weight that is shared, sliced or multiplied outside its module
+would go unseen. The tape listens one level below, to the functions of torch that get the parameter itself; what those
+compute is known for any model that calls them. Whatever else touches a parameter goes unnoted, and the reduction finds
+it by counting the edges of the graph.
+
+Rows must be told from positions by shape alone, because a layer may see (R, T, I), (R, heads, T, I) or (R T, I). So a
+flat input is taken to be ordered by row only where the memory it views proves it, and R and T are kept unequal.
+
+Shapes: R rows of the batch, T positions, I inputs of a layer.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +25,9 @@ from torch.overrides import TorchFunctionMode
 from delt_exp.gradients.uses import LookupUse, MatrixUse, Use, VectorUse
 
 
-def has_sample_shape(x: Tensor, n_samples: int, n_positions: int) -> bool:
-    """Whether `x` looks like (B, ..., T, ..., I), with the samples first."""
-    return x.dim() > 2 and x.shape[0] == n_samples and n_positions in x.shape[1:-1]
+def has_row_shape(x: Tensor, num_rows: int, num_positions: int) -> bool:
+    """Whether `x` looks like (R, ..., T, ..., I), with the rows first."""
+    return x.dim() > 2 and x.shape[0] == num_rows and num_positions in x.shape[1:-1]
 
 
 @dataclass(eq=False)
@@ -45,12 +53,12 @@ class Tape(TorchFunctionMode):
     """While active, notes each call that uses one of `parameters` in a way whose algebra is known.
 
     A use that is not noted shows as a surplus edge of the autograd graph. `leaves` holds, per parameter id, the copies
-    per sample that stood in for a parameter; `roots` the outputs from which on every gradient flows.
+    per row that stood in for a parameter; `roots` the outputs from which on every gradient flows.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], shape_BT: torch.Size) -> None:
+    def __init__(self, parameters: Sequence[nn.Parameter], shape_RT: torch.Size) -> None:
         super().__init__()
-        self.n_samples, self._n_positions = shape_BT
+        self._num_rows, self._num_positions = shape_RT
         self.calls: list[Call] = []
         self.leaves: list[tuple[int, Tensor]] = []
         self.roots: list[GradientEdge] = []
@@ -67,7 +75,7 @@ class Tape(TorchFunctionMode):
         return self._handlers.get(func, func)(*args, **kwargs or {})
 
     def note_leaf(self, parameter: nn.Parameter, leaf: Tensor) -> None:
-        """`leaf`, one copy of the parameter per sample, stood in for it in one call."""
+        """`leaf`, one copy of the parameter per row, stood in for it in one call."""
         self.leaves.append((id(parameter), leaf))
 
     def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -89,13 +97,13 @@ class Tape(TorchFunctionMode):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Tensor:
-        if input.shape in ((self._n_positions,), (1, self._n_positions)):  # position ids, shared by all samples
-            input = input.expand(self.n_samples, self._n_positions)
+        if input.shape in ((self._num_positions,), (1, self._num_positions)):  # position ids, shared by all rows
+            input = input.expand(self._num_rows, self._num_positions)
         y = F.embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
         is_plain = max_norm is None and not scale_grad_by_freq
-        if is_plain and input.dim() > 1 and input.shape[0] == self.n_samples:
+        if is_plain and input.dim() > 1 and input.shape[0] == self._num_rows:
             padding_id = None if padding_idx is None else padding_idx % weight.shape[0]
-            self._note(y, input, [(weight, LookupUse(input.flatten(1), padding_id))])
+            self._note(y, input, [(weight, LookupUse(input.flatten(1), padding_id, weight.shape[0]))])
         return y
 
     def _layer_norm(
@@ -111,37 +119,37 @@ class Tape(TorchFunctionMode):
         return y
 
     def _note_matrix(self, y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, is_transposed: bool) -> Tensor:
-        x_BTI = self._by_sample(x)
-        if x_BTI is not None:
+        x_RTI = self._by_row(x)
+        if x_RTI is not None:
             shift = [] if bias is None else [(bias, VectorUse(None, bias.shape))]
             # With its history, the input would tie the whole graph to the hooks in it, a cycle nobody can collect.
-            self._note(y, x, [(weight, MatrixUse(x_BTI.detach(), is_transposed)), *shift])
+            self._note(y, x, [(weight, MatrixUse(x_RTI.detach(), is_transposed)), *shift])
         return y
 
     def _note_norm(self, y: Tensor, x: Tensor, weight: Any, bias: Any, normalise: Callable[[Tensor], Tensor]) -> None:
-        if self._by_sample(x) is not None:
+        if self._by_row(x) is not None:
             scale = [] if weight is None else [(weight, VectorUse(partial(normalise, x.detach()), weight.shape))]
             shift = [] if bias is None else [(bias, VectorUse(None, bias.shape))]
             self._note(y, x, [*scale, *shift])
 
-    def _by_sample(self, x: Tensor) -> Tensor | None:
-        """`x` as (B, T, I) if its rows are known to be ordered by sample, also behind a flattening view; else None."""
-        if self.n_samples == 1:
+    def _by_row(self, x: Tensor) -> Tensor | None:
+        """`x` as (R, T, I) if it is known to be ordered by row, also after a flattening view; else None."""
+        if self._num_rows == 1:
             return x.reshape(1, -1, x.shape[-1])
         whole = x
         if x.dim() == 2 and x._base is not None and x.is_contiguous() and x.storage_offset() == 0:
             whole = x._base
-            # Each sample must be one block of the memory for x, which reads it from end to end, to be in their order.
-            if whole.numel() != x.numel() or whole.stride(0) * self.n_samples != whole.numel():
+            # Each row must be one block of the memory for x, which reads it from end to end, to be in their order.
+            if whole.numel() != x.numel() or whole.stride(0) * self._num_rows != whole.numel():
                 return None
-        is_by_sample = has_sample_shape(whole, self.n_samples, self._n_positions)
-        return x.reshape(self.n_samples, -1, x.shape[-1]) if is_by_sample else None
+        is_by_row = has_row_shape(whole, self._num_rows, self._num_positions)
+        return x.reshape(self._num_rows, -1, x.shape[-1]) if is_by_row else None
 
     def _note(self, y: Tensor, x: Tensor, uses: Sequence[tuple[Tensor, Use]]) -> None:
         known = [(id(p), use) for p, use in uses if id(p) in self._ids]
         if not known or not y.requires_grad:
             return
-        if not x.requires_grad:
+        if not x.requires_grad:  # nothing before this layer needs a gradient: the backward pass may end here
             self.roots.append(get_gradient_edge(y))
         call = Call(x.detach(), known)
         self.calls.append(call)

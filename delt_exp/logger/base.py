@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from delt_exp.config.run_name import RunInfo
-
-if TYPE_CHECKING:
-    from delt_exp.report.findings import Findings
+from delt_exp.report.findings import Findings
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class StudyInfo:
     folder: Path
     question: str
     config: Mapping[str, Any]
-    findings: "Findings"
+    findings: Findings
     runs: Sequence[Mapping[str, Any]]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from delt_exp.report.stages import own_stage
+from delt_exp.report.cost import scoring_seconds, training_seconds
 
 HISTOGRAM_BINS = 64
 
@@ -38,11 +38,9 @@ def _alignment(record: Mapping[str, Any]) -> dict[str, float]:
 
 def _cost(record: Mapping[str, Any]) -> dict[str, float]:
     """Return the seconds of the computation, whenever and for whichever run it happened."""
-    seconds = {"cost/training_seconds": own_stage(record, "model")["cost"]["build_seconds"]}
-    used = own_stage(record, "scores")["cost"].get("used")  # None: an older version computed the scores
-    if used is not None:
-        seconds["cost/scoring_seconds"] = sum(stage["build_seconds"] for stage in used.values())
-    return seconds
+    scoring = scoring_seconds(record)
+    known = {} if scoring is None else {"cost/scoring_seconds": scoring}
+    return {"cost/training_seconds": training_seconds(record), **known}
 
 
 def _evidence(record: Mapping[str, Any]) -> dict[str, float]:

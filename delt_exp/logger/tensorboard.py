@@ -23,7 +23,7 @@ class TensorBoardLogger:
     Raises DependencyError in `start` and `log_study` where the package tensorboard is missing.
     """
 
-    _run: RunInfo = field(init=False, repr=False)
+    _run: Any = field(init=False, repr=False, default=None)
     _writer: Any = field(init=False, repr=False, default=None)
     _tokens: int = field(init=False, repr=False, default=0)
 

@@ -5,9 +5,8 @@ from typing import Any
 import torch
 
 from delt_exp.errors import ConfigError
-from delt_exp.gradients.loss import evaluating
+from delt_exp.model.next_token import evaluating, next_token_logits
 from delt_exp.rows.draws import generator
-from delt_exp.trainer.module import next_token_logits
 
 NUM_TOKENS = 8  # of each of two documents
 TOLERANCE = 1e-3  # of the largest logit; float32 rounds to about 1e-6, and what leaks is some per cent
@@ -20,11 +19,11 @@ def check_isolation(network: Any) -> None:
     one, device = torch.arange(NUM_TOKENS), next(network.parameters()).device
     positions = torch.cat([one, one])[None].to(device)
     with torch.no_grad(), evaluating(network):
-        alone = next_token_logits(network, second[None].to(device), None)[0]
+        alone = next_token_logits(network, {"input_ids": second[None].to(device)})[0]
         for before in (first, other):
-            inputs = torch.cat([before, second])[None].to(device)
+            batch = {"input_ids": torch.cat([before, second])[None].to(device), "position_ids": positions}
             try:
-                packed = next_token_logits(network, inputs, positions)[0, NUM_TOKENS:]
+                packed = next_token_logits(network, batch)[0, NUM_TOKENS:]
             except TypeError:  # it takes no positions
                 _refuse(network)
             if (packed - alone).abs().max() > TOLERANCE * alone.abs().max():

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from delt_exp.config.checks import check_integer, check_number
 from delt_exp.errors import ConfigError
-from delt_exp.model.optimizer import AdamW
-from delt_exp.model.schedule import WarmupCosine
+from delt_exp.model.objective import Objective
+from delt_exp.model.optimizer import Optimizer
+from delt_exp.model.schedule import Schedule
 from delt_exp.tokenizer.base import Tokenizer
 
 
@@ -29,15 +30,16 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Network, optimizer, schedule and batch; everything here changes the trained model.
+    """Network, objective, optimizer, schedule and batch; everything here changes the trained model.
 
     context_tokens: length of a training sequence. batch_items: sequences in a global batch, whatever the number of
     devices. clip_norm: largest gradient norm, null for no clipping.
     """
 
     network: Network
-    optimizer: AdamW
-    schedule: WarmupCosine
+    objective: Objective
+    optimizer: Optimizer
+    schedule: Schedule
     context_tokens: int
     batch_items: int
     clip_norm: float | None
@@ -62,6 +64,10 @@ class Recipe:
                 f"model.context_tokens is {self.context_tokens}, but this model has {limit} positions; "
                 f"use model.context_tokens={limit} or a model with more positions"
             )
+
+    def lr(self, step: int, num_steps: int) -> float:
+        """Return the learning rate of optimizer step 0 .. num_steps-1."""
+        return self.optimizer.lr * self.schedule.factor(step, num_steps)
 
 
 def num_parameters(parameters: Iterable[Any]) -> int:

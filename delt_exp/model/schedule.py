@@ -1,16 +1,30 @@
-"""Linear warm-up, then a cosine down to a share of the peak."""
+"""Learning rates over a training run: a linear warm-up, then a decay to a share of the peak."""
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from delt_exp.errors import ConfigError
 
+if TYPE_CHECKING:
+    import torch
+
+
+class Schedule(Protocol):
+    """Says what share of the peak learning rate each step has; fields are the keys of its YAML file."""
+
+    def check(self, num_steps: int) -> None:
+        """Raise ConfigError when the schedule does not fit a training run of `num_steps` steps."""
+
+    def factor(self, step: int, num_steps: int) -> float:
+        """Return the factor of the peak learning rate at optimizer step 0 .. num_steps-1."""
+
 
 @dataclass(frozen=True)
-class WarmupCosine:
-    """Factor of the peak learning rate at each step.
+class _Warmup:
+    """What the schedules below share, up to the form of the decay.
 
-    Give `warmup_steps` or `warmup_ratio` (share of all steps); min_ratio is the factor at the end.
+    Step s of W warm-up steps has the factor (s+1) / (W+1), so that no step is lost at a learning rate of 0.
     """
 
     warmup_steps: int | None
@@ -27,20 +41,56 @@ class WarmupCosine:
             if ratio is not None and not 0 <= ratio <= 1:
                 raise ConfigError(f"model.schedule.{name} must be in [0, 1], got {ratio}")
 
-    def warmup(self, num_steps: int) -> int:
-        """Return the number of warm-up steps; raises ConfigError when they leave no step to train."""
+    def check(self, num_steps: int) -> None:
+        self._warmup(num_steps)
+
+    def factor(self, step: int, num_steps: int) -> float:
+        warmup = self._warmup(num_steps)
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        progress = (step - warmup) / max(num_steps - warmup - 1, 1)
+        return self.min_ratio + (1 - self.min_ratio) * self._decay(min(progress, 1.0))
+
+    def _decay(self, progress: float) -> float:
+        """Return what is left of the way from the peak to `min_ratio`: 1 at progress 0, 0 at progress 1."""
+        raise NotImplementedError
+
+    def _warmup(self, num_steps: int) -> int:
         steps = self.warmup_steps if self.warmup_steps is not None else round((self.warmup_ratio or 0) * num_steps)
         if not 0 <= steps < num_steps:
             raise ConfigError(
-                f"model.schedule: {steps} warm-up steps do not fit a training of {num_steps} steps; "
+                f"model.schedule: {steps} warm-up steps do not fit a training run of {num_steps} steps; "
                 "train longer or use model.schedule.warmup_steps=null model.schedule.warmup_ratio=0.1"
             )
         return steps
 
-    def factor(self, step: int, num_steps: int) -> float:
-        """Return the factor at optimizer step 0 .. num_steps-1: (step+1)/(W+1) while warming up, then the cosine."""
-        warmup = self.warmup(num_steps)
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        progress = (step - warmup) / max(num_steps - warmup - 1, 1)
-        return self.min_ratio + (1 - self.min_ratio) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+@dataclass(frozen=True)
+class WarmupCosine(_Warmup):
+    """After the warm-up half a period of a cosine (Loshchilov and Hutter 2017, arXiv 1608.03983).
+
+    Give `warmup_steps` or `warmup_ratio` (share of all steps); min_ratio is the factor at the last step.
+    """
+
+    def _decay(self, progress: float) -> float:
+        return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True)
+class WarmupLinear(_Warmup):
+    """After the warm-up a straight line.
+
+    Give `warmup_steps` or `warmup_ratio` (share of all steps); min_ratio is the factor at the last step.
+    """
+
+    def _decay(self, progress: float) -> float:
+        return 1 - progress
+
+
+def scheduler(
+    optimizer: "torch.optim.Optimizer", schedule: Schedule, num_steps: int
+) -> "torch.optim.lr_scheduler.LambdaLR":
+    """Return what sets the learning rate of each of `num_steps` steps; asked for one more, it repeats the last."""
+    from torch.optim.lr_scheduler import LambdaLR
+
+    return LambdaLR(optimizer, lambda step: schedule.factor(min(step, num_steps - 1), num_steps))

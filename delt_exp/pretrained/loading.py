@@ -151,7 +151,7 @@ def check_ids(tokenizer: Any, embedding_rows: int, name: str) -> None:
 
 
 def hub_reachable() -> bool:
-    """Return whether the Hugging Face Hub answers; asked once before a long series of retries would.
+    """Return whether the Hugging Face Hub answers; asked once, because without network its retries take 70 s.
 
     Behind a proxy the question cannot be asked directly, and the answer is yes.
     """

@@ -9,7 +9,7 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import ModelSize, PhaseCost, model_size
 from delt_exp.pretrained.limits import position_limit
-from delt_exp.pretrained.loading import check_ids, check_model, load_pretrained, pretrained_fingerprint
+from delt_exp.pretrained.loading import check_model, load_pretrained, pretrained_fingerprint
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.hf import HfTokenizer
@@ -46,8 +46,8 @@ class PretrainedProxy:
         tokenizer = tokenizer_stage(resources.store, maker, None)
         limit = position_limit(self._config())
         self._check_context(limit)
+        check_model(self.name, self.revision, fetch=True)  # a run has done so before: it costs nothing now
         model = ProxyModel(self.name, self.revision, tokenizer, self.context_tokens or limit or UNLIMITED, limit)
-        check_ids(tokenizer.pretrained(), model.network.get_input_embeddings().weight.shape[0], self.name)
         for text in (candidates, target):
             if text is not None:
                 model.tokens(text, resources)  # a text that it cannot read is refused before anything is scored

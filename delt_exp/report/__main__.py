@@ -1,10 +1,10 @@
 """`python -m delt_exp.report FOLDER`: draw the pictures and write the page of a run folder again."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from delt_exp.errors import DeltError
+from delt_exp.cli.reporting import reporting
+from delt_exp.errors import DataError
 from delt_exp.files import disk_errors
 
 
@@ -15,13 +15,13 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
     from delt_exp.report.page import write_report
 
-    try:
-        with disk_errors(folder):
+    with reporting(), disk_errors(folder):
+        try:
             print(write_report(folder))
-    except FileNotFoundError as error:
-        sys.exit(f"error: {error.filename} is missing: give the folder of a finished run, the one with record.json")
-    except DeltError as error:
-        sys.exit(f"error: {error}")
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{error.filename} is missing: give the folder of a finished run, the one with record.json"
+            ) from error
 
 
 if __name__ == "__main__":

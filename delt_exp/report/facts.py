@@ -139,7 +139,7 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
             found.append(Caution(False, f"{part} lost their beginning to fit the context ({result['metric']})."))
     if not_reached:
         part = f"{count(not_reached)} of {count(record['selection']['kept_documents'])} kept documents"
-        found.append(Caution(False, f"{part} lie beyond the token budget and were never trained."))
+        found.append(Caution(False, f"{part} were not trained because the token budget was used up."))
     return found
 
 

@@ -1,23 +1,13 @@
-"""What the report of a study promises."""
+"""What a page of results is made of: an answer, figures and tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-if TYPE_CHECKING:
-    from delt_exp.study.record import StudyRecord
-
-
-@dataclass(frozen=True)
-class Ranged:
-    """A number with its interval: one cell on the page, three columns in a CSV file."""
-
-    value: float
-    low: float
-    high: float
-
+from delt_exp.quantity import Ranged
 
 Cell = str | float | int | Ranged | None
+"""A `Ranged` is one cell on the page, three columns in a CSV file."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +38,3 @@ class Findings:
     answer: str
     figures: Sequence[Figure]
     tables: Sequence[Table]
-
-
-class StudyReport(Protocol):
-    """Turns the finished runs of a study into findings; fields of an implementation are keys of the study's YAML."""
-
-    def findings(self, study: "StudyRecord") -> Findings:
-        """Return what the finished runs say; raises DataError when they are too few to say anything."""

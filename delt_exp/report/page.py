@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from jinja2 import Template
 
 from delt_exp.files import read_json, written_aside
 from delt_exp.report import facts, numbers
-from delt_exp.report.plots import write_plots
 from delt_exp.report.template import compiled
 from delt_exp.store.evidence import Evidence
 
@@ -54,25 +54,39 @@ STAGES = {
 }
 
 
-def write_report(folder: Path) -> Path:
-    """Write the pictures and `report.html` of a run folder, from its record, scores, order and metrics alone.
+def write_report(folder: Path, *, redraw: bool = True) -> Path:
+    """Write the pictures and `report.html` of a run folder, from its record, scores, order, metrics and evidence
+    alone.
+
+    redraw: false takes the pictures that are there.
 
     The page is one file without links to others; nothing in it can run or load anything.
     """
     record = read_json(folder / "record.json")
     evidence = Evidence(folder / "evidence")
-    page = _render(record, evidence, write_plots(folder, record), _not_reached(folder / "order.parquet"))
+    pictures = _pictures(folder, record, evidence, redraw)
+    page = _render(record, evidence, pictures, _not_reached(folder / "order.parquet"))
     path = folder / "report.html"
     with written_aside(path) as aside:
         aside.write_bytes(page.encode("utf-8", "replace"))  # a command line may hold bytes that are not text
     return path
 
 
+def _pictures(folder: Path, record: Mapping[str, Any], evidence: Evidence, redraw: bool) -> dict[str, Path]:
+    if redraw:
+        from delt_exp.report.plots import write_plots  # Matplotlib takes half a second
+
+        return write_plots(folder, record)
+    paths = {name: folder / "plots" / f"{name}.png" for name in _captions(evidence.contents())}
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
 def _not_reached(order: Path) -> int:
     """Return how many kept documents no training step used."""
     import pyarrow.parquet as pq
 
-    return int((pq.read_table(order, columns=["step"])["step"].to_numpy() < 0).sum())
+    steps = pq.ParquetFile(order).read(["step"])["step"].combine_chunks()
+    return int((np.from_dlpack(steps) < 0).sum())
 
 
 @cache
@@ -84,9 +98,7 @@ def _template() -> Template:
 
 def _render(record: Mapping[str, Any], left: Evidence, plots: Mapping[str, Path], not_reached: int) -> str:
     evidence = left.contents()
-    captions = CAPTIONS | {
-        f"scorer_{name}": (figure["title"], figure["caption"]) for name, figure in evidence["figures"].items()
-    }
+    captions = _captions(evidence)
     pictures = [(name, *captions[name], _data_url(path)) for name, path in plots.items()]
     return _template().render(
         run=record,
@@ -106,6 +118,14 @@ def _render(record: Mapping[str, Any], left: Evidence, plots: Mapping[str, Path]
         started=datetime.fromisoformat(record["started"]),
         config=yaml.safe_dump(record["config"], sort_keys=False, allow_unicode=True),
     )
+
+
+def _captions(evidence: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return title and caption of every picture there may be, in reading order."""
+    shown = {f"scorer_{name}": (figure["title"], figure["caption"]) for name, figure in evidence["figures"].items()}
+    names = list(CAPTIONS)
+    first = names.index("score_along_order")  # what the scorer shows stands after the pictures of its scores
+    return {name: (CAPTIONS | shown)[name] for name in [*names[:first], *shown, *names[first:]]}
 
 
 def _ledgers(record: Mapping[str, Any]) -> dict[str, list[tuple[str, int]]]:

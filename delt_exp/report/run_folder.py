@@ -9,28 +9,43 @@ import numpy as np
 
 from delt_exp.config.run_name import RunInfo
 from delt_exp.files import write_json, written_aside
+from delt_exp.report.derived import is_current, note_files, sources
 from delt_exp.report.outcome import Outcome
+from delt_exp.report.page import write_report
 from delt_exp.report.record import earlier_record, make_record, with_origin
 
 
 def write_run(info: RunInfo, outcome: Outcome) -> dict[str, Any]:
     """Write everything a run leaves to its folder and return its record."""
-    from delt_exp.report.page import write_report
+    folder, made_of = info.folder, sources(info.id, _keys(outcome))
+    record = make_record(info, outcome)
+    earlier = earlier_record(folder, info.id)
+    if earlier is not None:
+        record = with_origin(record, earlier)
+    is_written = is_current(folder, made_of)
+    if not is_written:
+        _write_files(folder, outcome)
+    write_json(folder / "record.json", record)
+    write_report(folder, redraw=not is_written)
+    note_files(folder, made_of)
+    return record
 
-    folder = info.folder
+
+def _write_files(folder: Path, outcome: Outcome) -> None:
+    """Write all that is neither record nor page."""
+    shutil.rmtree(folder / "plots", ignore_errors=True)
     _write_scores(folder / "scores.parquet", outcome)
     _copy_evidence(folder / "evidence", outcome.table.evidence.folder)
     shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
     _write_order(folder / "order.parquet", outcome)
     _write_losses(folder / "losses.parquet", outcome)
     _link_model(folder / "model", outcome.model.pretrained)
-    record = make_record(info, outcome)
-    earlier = earlier_record(folder, info.id)
-    if earlier is not None:
-        record = with_origin(record, earlier)
-    write_json(folder / "record.json", record)
-    write_report(folder)
-    return record
+
+
+def _keys(outcome: Outcome) -> list[str]:
+    """Return what names the stages that the files show; those inside the scores' are in its key."""
+    shown = (outcome.candidates.corpus.digest, outcome.table.folder.name, outcome.model.folder.name)
+    return [*shown, *(evaluation.folder.name for evaluation in outcome.evaluations.values())]
 
 
 def _write_scores(path: Path, outcome: Outcome) -> None:

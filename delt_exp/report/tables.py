@@ -4,7 +4,9 @@ import csv
 import io
 from collections.abc import Sequence
 
-from delt_exp.report.findings import Cell, Ranged, Table
+from delt_exp.quantity import Ranged
+from delt_exp.report import numbers
+from delt_exp.report.findings import Cell, Table
 
 
 def shown(cell: Cell) -> str:
@@ -13,9 +15,7 @@ def shown(cell: Cell) -> str:
         return ""
     if isinstance(cell, Ranged):
         return f"{shown(cell.value)} [{shown(cell.low)}, {shown(cell.high)}]"
-    if isinstance(cell, float):
-        return f"{cell:,.0f}" if 1e4 <= abs(cell) < 1e15 else f"{cell:.3g}"
-    return f"{cell:,}" if isinstance(cell, int) else cell
+    return cell if isinstance(cell, str) else numbers.number(cell)
 
 
 def sort_value(cell: Cell) -> float | int | None:

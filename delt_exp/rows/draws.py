@@ -36,9 +36,9 @@ def uniform_per_id(ids: NDArray[np.uint64], seed: int, purpose: str, *parts: int
     the first row of the id gets one number, the second another.
     """
     salt = generator(seed, purpose, *parts).integers(2**64, dtype=np.uint64)
-    hashes = _mix(ids ^ salt)
+    hashes = splitmix64(ids ^ salt)
     hashes += occurrence(ids).astype(np.uint64)
-    numbers = (_mix(hashes) >> np.uint64(12)).astype(np.float64)
+    numbers = (splitmix64(hashes) >> np.uint64(12)).astype(np.float64)
     # 52 bits and a half: exact, so that the largest number stays below 1.
     return (numbers + 0.5) * 2.0**-52
 
@@ -65,8 +65,8 @@ def occurrence(ids: NDArray[np.uint64]) -> NDArray[np.intp]:
     return result
 
 
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Scramble `values` in place by a bijection of 64 bits: the finaliser of splitmix64 (Steele et al. 2014)."""
+def splitmix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scramble `values` in place by a bijection of 64 bits, the finaliser of splitmix64 (Steele et al. 2014)."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         values ^= values >> np.uint64(shift)
         values *= np.uint64(factor)

@@ -1,14 +1,12 @@
 """A costly score for a whole corpus: some documents are annotated exactly, a regression model scores all of them."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
-from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.base import DataScorer
 from delt_exp.data_scorer.evidence import is_complete, show_fit
 from delt_exp.errors import ConfigError
@@ -71,7 +69,9 @@ class DistilledScorer:
                 runtime, precision = pool.resources.runtime, pool.resources.trainer.resolved_precision()
                 self.data_scorer.fit(proxy, tokens, rows, labels, folder, runtime, precision)
         show_fit(folder, pool.evidence, self.meaning.name)
-        return self._infer(self.data_scorer, pool, tokens, folder)[pool.rows]
+        with pool.evidence.phase("inference"):
+            scores = self.data_scorer.load(folder).predict(pool.resources, tokens, pool.work_dir / "shards")
+        return scores[pool.rows]
 
     def forecast(self, pool: Pool) -> list[PhaseCost]:
         """Return the cost of `base` on the annotated documents, of the proxy, of fitting and of inference."""
@@ -93,11 +93,3 @@ class DistilledScorer:
                 "or null with scorer.data_scorer=null"
             )
         return random_rows(ids, count, self.seed, PURPOSE)
-
-    def _infer(self, data_scorer: DataScorer, pool: Pool, tokens: Tokens, folder: Path) -> NDArray[np.float32]:
-        from delt_exp.data_scorer.processes import run_inference
-
-        trainer, runtime = pool.resources.trainer, pool.resources.runtime
-        processes, shards = (trainer.devices, trainer.num_nodes), pool.work_dir / "shards"
-        with pool.evidence.phase("inference"):
-            return run_inference(data_scorer, folder, tokens, runtime, shards, *processes)

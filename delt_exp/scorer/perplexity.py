@@ -1,27 +1,24 @@
 """Mean token loss of a document under a proxy language model."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.model.cost import PhaseCost, forward_cost
-from delt_exp.proxy.base import Proxy
+from delt_exp.corpus.tokens import Tokens
+from delt_exp.corpus.windows import Windowing
+from delt_exp.model.token_loss import TokenLossJudge
+from delt_exp.proxy.base import ProxyModel
 from delt_exp.quantity import Meaning
-from delt_exp.scorer.base import Pool
+from delt_exp.scorer.judged import JudgedScorer
 
 
 @dataclass(frozen=True)
-class PerplexityScorer:
+class PerplexityScorer(JudgedScorer):
     """Scores the mean cross-entropy of the text given its prompt, in nats per token; exp of it is the perplexity."""
 
     VERSION: ClassVar[int] = 1
-    proxy: Proxy
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return self.proxy.needs | {"tokens"}
 
     @property
     def meaning(self) -> Meaning:
@@ -32,18 +29,11 @@ class PerplexityScorer:
             "How surprising a document is to the proxy model, token by token; exp of it is the perplexity.",
         )
 
-    def score(self, pool: Pool) -> NDArray[np.float32]:
-        from delt_exp.model.token_loss import token_loss
+    def windowing(self, context_tokens: int) -> Windowing:
+        return Windowing("text", context_tokens)
 
-        resources = pool.resources
-        proxy = self.proxy.prepare(resources, pool.candidates, pool.target)
-        tokens = proxy.tokens(pool.candidates, resources)
-        losses = token_loss(proxy.network, tokens, proxy.context_tokens, resources.runtime, "scoring", pool.rows)
-        return losses.mean_nats.astype(np.float32)
+    def judge(self, proxy: ProxyModel) -> TokenLossJudge:
+        return TokenLossJudge(proxy.name, proxy.revision, proxy.context_tokens)
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return the cost of the proxy and of reading every document once."""
-        per_pass, lengths = pool.resources.runtime.tokens_per_pass(), pool.candidates.tokens.lengths[pool.rows]
-        size = self.proxy.size(pool.resources, per_pass)
-        scoring = forward_cost("scoring", size, len(lengths), int(lengths.sum()), per_pass)
-        return [*self.proxy.forecast(pool.resources), scoring]
+    def scores(self, numbers_RK: NDArray[Any], tokens: Tokens, rows: NDArray[np.intp]) -> NDArray[Any]:
+        return numbers_RK[:, 0] / tokens.num_predicted[rows]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from scipy.stats import rankdata, t
+from scipy.stats import kruskal, mannwhitneyu, rankdata, t
 
 from delt_exp.errors import DataError
 from delt_exp.rows.ranking import best_rows, floor_share
@@ -21,7 +21,7 @@ def rank_agreement(scores_KN: NDArray[np.floating]) -> NDArray[np.float64]:
     scores_KN = finite("scores", scores_KN, 2)
     for k, scores_N in enumerate(scores_KN):
         check_varies(f"scores[{k}]", scores_N)
-    return np.atleast_2d(np.corrcoef(rankdata(scores_KN, axis=1)))
+    return np.atleast_2d(np.corrcoef(rankdata(scores_KN, axis=1)))  # spearmanr gives no matrix for two
 
 
 def top_overlap(ids_N: NDArray[np.uint64], goodness_KN: NDArray[np.float32], ratio: float) -> NDArray[np.float64]:
@@ -53,23 +53,23 @@ def source_share(scores_N: NDArray[np.floating], source_N: NDArray[Any]) -> floa
 
     Kruskal and Wallis 1952: H / (N - 1). Of no relation expect (sources - 1) / (N - 1), not 0.
     """
-    ranks_N = rankdata(finite("scores", scores_N))
-    check_lengths(scores=ranks_N, source=source_N)
-    check_varies("scores", ranks_N)
+    scores_N = finite("scores", scores_N)
+    check_lengths(scores=scores_N, source=source_N)
+    check_varies("scores", scores_N)
     _, group_N, counts = np.unique(source_N, return_inverse=True, return_counts=True)
-    means = np.bincount(group_N, ranks_N) / counts
-    return float((counts * np.square(means - ranks_N.mean())).sum() / np.square(ranks_N - ranks_N.mean()).sum())
+    if len(counts) == 1:
+        return 0.0
+    groups = np.split(scores_N[np.argsort(group_N, kind="stable")], np.cumsum(counts)[:-1])
+    return float(kruskal(*groups).statistic) / (len(scores_N) - 1)
 
 
 def auc(scores_N: NDArray[np.floating], planted_N: NDArray[np.bool_]) -> float:
     """Return P(a planted document scores higher than another), ties counting half (Mann and Whitney 1947)."""
-    ranks_N = rankdata(finite("scores", scores_N))
-    check_lengths(scores=ranks_N, planted=planted_N)
-    planted_N = np.asarray(planted_N, np.bool_)
+    scores_N, planted_N = finite("scores", scores_N), np.asarray(planted_N, np.bool_)
+    check_lengths(scores=scores_N, planted=planted_N)
     check_varies("planted", planted_N)
-    num_planted = int(planted_N.sum())
-    above = ranks_N[planted_N].sum() - num_planted * (num_planted + 1) / 2
-    return float(above / (num_planted * (len(ranks_N) - num_planted)))
+    planted_P, others_Q = scores_N[planted_N], scores_N[~planted_N]
+    return float(mannwhitneyu(planted_P, others_Q, method="asymptotic").statistic) / (len(planted_P) * len(others_Q))
 
 
 def auc_interval(auc_S: NDArray[np.float64], num_fewer: int, alpha: float) -> tuple[float, float]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.errors import DataError
+from delt_exp.quantity import Ranged
 from delt_exp.statistics.inputs import check_lengths, check_varies, finite
-from delt_exp.statistics.points import Interval, resampled_weights, weighted_covariances
+from delt_exp.statistics.points import percentiles, resampled_weights, weighted_covariances
 
 STEP = 0.1  # of alignment
 
@@ -20,14 +21,13 @@ class Exchange:
     """STEP of alignment lowers the loss as much as `factor` times the tokens do: factor = 2^(STEP c / b).
 
     per_doubling: b [nats/token] of a doubling of the tokens; per_alignment: c [nats/token] of 1 of alignment.
-    factor_interval: percentiles over corpora; simulated coverage of the nominal 95 %: 0.92 to 1.00 (500 studies each,
+    The interval: percentiles over corpora; simulated coverage of the nominal 95 %: 0.92 to 1.00 (500 studies each,
     3 x 8 to 10 x 10 corpora). rising_share: share of the resamples in which more tokens do not lower the loss.
     """
 
     per_doubling: float
     per_alignment: float
-    factor: float
-    factor_interval: Interval
+    factor: Ranged
     rising_share: float
     num_points: int
     alpha: float
@@ -40,9 +40,9 @@ class Exchange:
                 f"No exchange rate: more tokens are not shown to lower the loss ({self.per_doubling:+.3g} nats/token a "
                 f"doubling, not negative in {100 * self.rising_share:.1f} % of the resamples of corpora)."
             )
-        low, high = self.factor_interval.low, self.factor_interval.high
+        low, high = self.factor.low, self.factor.high
         return (
-            f"{STEP} of alignment is worth a factor of {self.factor:.3g} in tokens, {100 * (1 - self.alpha):g} % "
+            f"{STEP} of alignment is worth a factor of {self.factor.value:.3g} in tokens, {100 * (1 - self.alpha):g} % "
             f"interval over corpora [{low:.3g}, {high:.3g}], {self.num_points} points"
             + ("; that alignment lowers the loss is not shown." if low <= 1 else ".")
         )
@@ -80,14 +80,13 @@ def exchange_rate(
         )
     # The interval of the exponent, so that a rate too large for a number is still the largest.
     b_B, c_B = _slopes(resampled_weights(train_N, evaluation_N, resamples, seed), columns_CN, group_N)
-    exponent = Interval.of(STEP * c_B / b_B, alpha, -np.inf, np.inf)
+    exponents = STEP * c / b, *percentiles(STEP * c_B / b_B, alpha, -np.inf, np.inf)
     with np.errstate(over="ignore"):
-        factor, low, high = (float(np.exp2(power)) for power in (STEP * c / b, exponent.low, exponent.high))
+        factor = Ranged(*(float(np.exp2(exponent)) for exponent in exponents))
     return Exchange(
         per_doubling=float(b),
         per_alignment=float(c),
         factor=factor,
-        factor_interval=Interval(low, high, exponent.num_undefined),
         rising_share=float(np.mean(b_B[np.isfinite(b_B)] >= 0)),
         num_points=len(loss_N),
         alpha=alpha,

@@ -76,29 +76,22 @@ class Points:
         return Points(**columns)
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A percentile interval over resamples; num_undefined: resamples that left nothing to compute it from.
+def percentiles(draws_B: NDArray[np.float64], alpha: float, lowest: float, highest: float) -> tuple[float, float]:
+    """Return the ends of the (1 - alpha) interval over resamples of a statistic in [lowest, highest].
 
-    Such a resample could have given any value: it counts as the lowest for `low` and as the highest for `high`. So
-    three corpora, of which a ninth of the resamples draws only one, give no interval where one is too little.
+    A resample that left nothing to compute the statistic from (nan) could have given any value: it counts as the lowest
+    for one end and as the highest for the other. So three corpora, of which a ninth of the resamples draws only one,
+    give no interval where one is too little.
     """
+    undefined_B = np.isnan(draws_B)
+    low = np.quantile(np.where(undefined_B, lowest, draws_B), alpha / 2, method="lower")
+    high = np.quantile(np.where(undefined_B, highest, draws_B), 1 - alpha / 2, method="higher")
+    return float(low), float(high)
 
-    low: float
-    high: float
-    num_undefined: int
 
-    @classmethod
-    def of(cls, draws_B: NDArray[np.float64], alpha: float, lowest: float, highest: float) -> "Interval":
-        """Return the (1 - alpha) interval of the draws, nan where undefined; the statistic is in [lowest, highest]."""
-        undefined_B = np.isnan(draws_B)
-        low = np.quantile(np.where(undefined_B, lowest, draws_B), alpha / 2, method="lower")
-        high = np.quantile(np.where(undefined_B, highest, draws_B), 1 - alpha / 2, method="higher")
-        return cls(float(low), float(high), int(undefined_B.sum()))
-
-    def shows(self, sign: float) -> bool:
-        """Whether all of the interval lies on the side of `sign`; never for a sign of 0."""
-        return (sign > 0 and self.low > 0) or (sign < 0 and self.high < 0)
+def times_drawn(random: np.random.Generator, num_members: int, resamples: int) -> NDArray[np.float64]:
+    """Return how often each member is drawn in a resample with replacement, [B, members]."""
+    return random.multinomial(num_members, np.full(num_members, 1 / num_members), resamples).astype(np.float64)
 
 
 def resampled_weights(
@@ -109,7 +102,7 @@ def resampled_weights(
     weights_BN = np.ones((resamples, len(train_N)))
     for labels_N in (train_N, evaluation_N):
         levels, level_N = np.unique(labels_N, return_inverse=True)
-        weights_BN *= random.multinomial(len(levels), np.full(len(levels), 1 / len(levels)), resamples)[:, level_N]
+        weights_BN *= times_drawn(random, len(levels), resamples)[:, level_N]
     return weights_BN
 
 

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from scipy.stats import linregress, spearmanr, t
 
 from delt_exp.errors import DataError
+from delt_exp.quantity import Ranged
 from delt_exp.statistics.inputs import check_varies
 from delt_exp.statistics.mixed import MixedFit, fit_mixed
-from delt_exp.statistics.points import Interval, Points, resampled_weights, weighted_covariances
+from delt_exp.statistics.points import Points, resampled_weights, weighted_covariances
 
 _FEW_CORPORA = 5  # fewer say too little about the variance between them
 _LARGEST_R = 1 - 1e-12  # Fisher's z of 1 is infinite
@@ -40,16 +41,14 @@ Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 class CorpusLine:
     """Correlation and slope of y on x, with intervals over corpora."""
 
-    r: float
-    slope: float
-    r_interval: Interval
-    slope_interval: Interval
+    r: Ranged
+    slope: Ranged
     num_pairs: int
     num_train: int
     num_evaluation: int
 
     def __str__(self) -> str:
-        return f"r = {self.r:.2f} [{self.r_interval.low:.2f}, {self.r_interval.high:.2f}], {self.num_pairs} pairs"
+        return f"r = {self.r.value:.2f} [{self.r.low:.2f}, {self.r.high:.2f}], {self.num_pairs} pairs"
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,7 @@ class Relation:
     different_domains: CorpusLine | None
     left_out: tuple[LeftOut, ...]
     mixed: MixedFit | None
-    partial_r: float | None
-    partial_interval: Interval | None
+    partial_r: Ranged | None
     alpha: float
 
     @property
@@ -110,7 +108,7 @@ class Relation:
     @property
     def r2(self) -> float:
         """Share of the variance of y, within evaluation sets, that x explains."""
-        return self.primary.r**2
+        return self.primary.r.value**2
 
     @property
     def within_mean(self) -> float | None:
@@ -120,8 +118,8 @@ class Relation:
     @property
     def caveats(self) -> list[str]:
         """What keeps the relation from being a finding; empty where nothing does."""
-        line, sign, found = self.primary, np.sign(self.primary.r), []
-        if not line.r_interval.shows(sign):
+        line, sign, found = self.primary, np.sign(self.primary.r.value), []
+        if not line.r.shows(sign):
             found.append("no relation is shown, for the interval contains 0")
         for count, what in ((line.num_train, "training corpora"), (line.num_evaluation, "evaluation sets")):
             if count < _FEW_CORPORA:
@@ -129,27 +127,27 @@ class Relation:
         if self.within is None:
             found.append("it is not shown within evaluation sets (too few pairs)")
         apart = self.different_domains
-        if apart is None or not apart.r_interval.shows(sign):
+        if apart is None or not apart.r.shows(sign):
             found.append(f"it is not shown between different domains ({apart or 'too few pairs'})")
         turned = [left.corpus for left in self.left_out if not left.r * sign > 0]
         if turned:
             found.append(f"it does not hold without {' or without '.join(turned)}")
-        if self.partial_interval is not None and not self.partial_interval.shows(sign):
-            found.append("it is not shown beyond the covariate")
+        if self.partial_r is not None and not self.partial_r.shows(sign):
+            found.append("it adds nothing measurable to the covariate")
         return found
 
     @property
     def sentence(self) -> str:
         """r with its interval and what it rests on, then the caveats."""
-        line, low, high = self.primary, self.primary.r_interval.low, self.primary.r_interval.high
+        line, r = self.primary, self.primary.r
         held = "it holds between different domains and without any one corpus"
         where = "" if self.within is None else " within evaluation sets"
         these = self.within is not None and line.num_evaluation < _FEW_CORPORA
         over = "training corpora, for these evaluation sets only" if these else "corpora"
         return (
-            f"r = {line.r:.2f}{where}, {100 * (1 - self.alpha):g} % interval over {over} [{low:.2f}, {high:.2f}] "
+            f"r = {r.value:.2f}{where}, {100 * (1 - self.alpha):g} % interval over {over} [{r.low:.2f}, {r.high:.2f}] "
             f"(training corpora: {line.num_train}, evaluation sets: {line.num_evaluation}, pairs: {line.num_pairs}; "
-            f"over all pairs r = {self.line.r:.2f}): {'; '.join(self.caveats) or held}."
+            f"over all pairs r = {self.line.r.value:.2f}): {'; '.join(self.caveats) or held}."
         )
 
 
@@ -170,7 +168,6 @@ def relate(points: Points, *, alpha: float, resamples: int, seed: int) -> Relati
     is_within = len(np.unique(points.train_N)) > 1
     group_N = np.unique(points.evaluation_N, return_inverse=True)[1] if is_within else one_group_N
     fit = linregress(points.x_N, points.y_N)
-    partial_r, partial_interval = _partial(points, group_N, alpha)
     return Relation(
         line=_corpus_line(points, one_group_N, alpha),
         intercept=float(fit.intercept),
@@ -182,8 +179,7 @@ def relate(points: Points, *, alpha: float, resamples: int, seed: int) -> Relati
         different_domains=_part(points, ~points.same_domain_N, group_N, alpha),
         left_out=_leave_one_out(points, group_N),
         mixed=fit_mixed(points, alpha),
-        partial_r=partial_r,
-        partial_interval=partial_interval,
+        partial_r=_partial(points, group_N, alpha),
         alpha=alpha,
     )
 
@@ -202,12 +198,10 @@ def _lines(
 def _corpus_line(points: Points, group_N: NDArray[Any], alpha: float) -> CorpusLine:
     (r,), (slope,) = _lines(points, group_N, np.ones((1, len(points.x_N))))
     over_sets = _over_sets(points, group_N)
-    slope_half = _half_width(lambda weights_BN: _lines(points, group_N, weights_BN)[1], points, over_sets, alpha)
+    half = _half_width(lambda weights_BN: _lines(points, group_N, weights_BN)[1], points, over_sets, alpha)
     return CorpusLine(
-        r=float(r),
-        slope=float(slope),
-        r_interval=_r_interval(lambda w_BN: _lines(points, group_N, w_BN)[0], float(r), points, over_sets, alpha),
-        slope_interval=Interval(float(slope) - slope_half, float(slope) + slope_half, 0),
+        r=_correlation(lambda w_BN: _lines(points, group_N, w_BN)[0], float(r), points, over_sets, alpha),
+        slope=Ranged(float(slope), float(slope) - half, float(slope) + half),
         num_pairs=len(points.x_N),
         num_train=len(np.unique(points.train_N)),
         num_evaluation=len(np.unique(points.evaluation_N)),
@@ -219,14 +213,14 @@ def _over_sets(points: Points, group_N: NDArray[Any]) -> bool:
     return len(np.unique(points.evaluation_N)) >= _FEW_CORPORA or len(np.unique(group_N)) == 1
 
 
-def _r_interval(
-    correlation: Statistic, r: float, points: Points, over_sets: bool, alpha: float
-) -> Interval:  # fmt: skip
+def _correlation(correlation: Statistic, r: float, points: Points, over_sets: bool, alpha: float) -> Ranged:
+    """Return r with its interval, computed on Fisher's z, where its error is nearly normal."""
+
     def z(weights_BN: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.arctanh(np.clip(correlation(weights_BN), -_LARGEST_R, _LARGEST_R))
 
     centre, half = np.arctanh(np.clip(r, -_LARGEST_R, _LARGEST_R)), _half_width(z, points, over_sets, alpha)
-    return Interval(float(np.tanh(centre - half)), float(np.tanh(centre + half)), 0)
+    return Ranged(r, float(np.tanh(centre - half)), float(np.tanh(centre + half)))
 
 
 def _half_width(statistic: Statistic, points: Points, over_sets: bool, alpha: float) -> float:
@@ -282,24 +276,33 @@ def _leave_one_out(points: Points, group_N: NDArray[Any]) -> tuple[LeftOut, ...]
     return tuple(result)
 
 
-def _partial(points: Points, group_N: NDArray[Any], alpha: float) -> tuple[float, Interval] | tuple[None, None]:
-    """Return the correlation of x and y, both freed of the covariate, with its interval over corpora."""
+def _partial(points: Points, group_N: NDArray[Any], alpha: float) -> Ranged | None:
+    """Return the correlation of x and y, both freed of the covariate; None without a covariate."""
     if points.covariate_N is None:
-        return None, None
+        return None
     check_varies("covariate", points.covariate_N)
     columns_CN = np.stack([points.x_N, points.y_N, points.covariate_N])
     columns_CN /= columns_CN.std(1, keepdims=True)
 
     def partial(weights_BN: NDArray[np.float64]) -> NDArray[np.float64]:
-        v = weighted_covariances(weights_BN, columns_CN, group_N)
-        xy_B, xx_B, yy_B = (v[:, i, j] * v[:, 2, 2] - v[:, i, 2] * v[:, j, 2] for i, j in ((0, 1), (0, 0), (1, 1)))
-        left_B = (xx_B > _ROUNDING) & (yy_B > _ROUNDING)
-        return np.clip(xy_B / np.sqrt(np.where(left_B, xx_B * yy_B, np.nan)), -1, 1)
+        return _partial_correlation(weighted_covariances(weights_BN, columns_CN, group_N))
 
     r = float(partial(np.ones((1, columns_CN.shape[1])))[0])
     if not np.isfinite(r):
         raise DataError("the covariate determines x or y completely, so nothing is left to relate; leave it out")
-    return r, _r_interval(partial, r, points, _over_sets(points, group_N), alpha)
+    return _correlation(partial, r, points, _over_sets(points, group_N), alpha)
+
+
+def _partial_correlation(covariance_BCC: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return r [B] of x and y given z from the covariances of (x, y, z); nan where z determines x or y.
+
+    What z leaves of the covariance of two columns is c_ij - c_iz c_jz / c_zz; times c_zz, which cancels in r, nothing
+    is divided by a variance that may be 0.
+    """
+    (xx, xy, xz), (_, yy, yz), (_, _, zz) = covariance_BCC.transpose(1, 2, 0)
+    rest_xy, rest_xx, rest_yy = xy * zz - xz * yz, xx * zz - xz * xz, yy * zz - yz * yz
+    is_left_B = (rest_xx > _ROUNDING) & (rest_yy > _ROUNDING)
+    return np.clip(rest_xy / np.sqrt(np.where(is_left_B, rest_xx * rest_yy, np.nan)), -1, 1)
 
 
 def _band(points: Points, weights_BN: NDArray[np.float64], alpha: float) -> Band:

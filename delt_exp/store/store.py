@@ -19,6 +19,7 @@ from delt_exp.errors import ConfigError
 from delt_exp.files import digest, disk_errors, file_sha256, locked, obey_umask, read_json, write_json
 from delt_exp.progress import say
 from delt_exp.store.attempt import Attempt
+from delt_exp.store.file_lock import check_locks
 from delt_exp.store.memory import PeakMemory
 
 ENTRY = "entry.json"
@@ -62,7 +63,7 @@ class Store:
         """Return the stage for `inputs`, calling `build(folder)` only when it is new or damaged.
 
         A resumable build finds in `folder` what an interrupted call left there. Raises StoreError when the folder
-        cannot be written or the disk is full.
+        cannot be written, the disk is full, or the file system has no file locks.
         """
         started = time.monotonic()
         key = stage_key(stage, inputs)
@@ -71,6 +72,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             cached = path.exists() and not self.damage(path)
             if not cached:
+                check_locks(self.root)
                 with locked(path, f"store: another process computes {stage}/{key}; waiting for it"):
                     cached = self._is_sound(path)  # another process may have finished it meanwhile
                     if not cached:

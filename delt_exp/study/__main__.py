@@ -1,10 +1,9 @@
 """`python -m delt_exp.study FOLDER`: write the page of a study again, finished or not."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from delt_exp.errors import DeltError
+from delt_exp.cli.reporting import reporting
 
 
 def main() -> None:
@@ -13,11 +12,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of a study, such as outputs/detection")
     from delt_exp.study.page import write_page
 
-    try:
+    with reporting():
         print(write_page(parser.parse_args().folder))
-    except DeltError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

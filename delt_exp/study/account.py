@@ -11,7 +11,7 @@ class Account:
     """One launch of a study's jobs.
 
     wall_seconds: of the launch. job_seconds: sum over jobs, each from the start of its own code to its end.
-    stage_seconds: of the distinct stages that were computed, each without the stages inside it. computed, found:
+    stage_seconds: of the distinct stages that were computed, each without the stages inside it. computed, reused:
     stage -> how many different ones.
     """
 
@@ -20,7 +20,7 @@ class Account:
     job_seconds: float
     stage_seconds: float
     computed: Mapping[str, int]
-    found: Mapping[str, int]
+    reused: Mapping[str, int]
 
     @property
     def overhead(self) -> float | None:
@@ -30,7 +30,7 @@ class Account:
     def summary(self) -> str:
         """Return the account in words."""
         text = f"{self.jobs} jobs in {self.wall_seconds:,.0f} s computed {_counted(self.computed)}"
-        text += f" and found {_counted(self.found)}"
+        text += f" and reused {_counted(self.reused)}"
         if self.overhead is None:
             return text
         each = (self.job_seconds - self.stage_seconds) / self.jobs
@@ -45,18 +45,18 @@ def account(
 ) -> Account:
     """Return the account of jobs that have just finished, from their records and the seconds each took.
 
-    since: when they were launched, as `started` of a record; what was computed before was found.
+    since: when they were launched, as `started` of a record; what was computed before is reused.
     """
     uses = [stage for record in records for stage in uses_since(record, since)]
     built = {name(stage): stage for stage in uses if not stage["cached"]}
-    found = {name(stage): stage for stage in uses if stage["cached"] and name(stage) not in built}
+    reused = {name(stage): stage for stage in uses if stage["cached"] and name(stage) not in built}
     own = sum(stage["cost"]["used"][key]["build_seconds"] for key, stage in built.items())
-    counts = [dict(Counter(stage["stage"] for stage in stages.values())) for stages in (built, found)]
+    counts = [dict(Counter(stage["stage"] for stage in stages.values())) for stages in (built, reused)]
     return Account(len(job_seconds), wall_seconds, sum(job_seconds), own, *counts)
 
 
 def uses_since(record: Mapping[str, Any], since: str) -> list[Mapping[str, Any]]:
-    """Return the stages of a run, computed or found as seen from `since`, a time as in `started`."""
+    """Return the stages of a run, computed or reused as seen from `since`, a time as in `started`."""
     own = [{**stage, "cached": stage["cached"] or record["started"] < since} for stage in record["stages"]]
     findings = [finding for finding in record["found_by"] if finding["started"] >= since]
     return [*own, *(stage for finding in findings for stage in finding["computed"])]

@@ -3,15 +3,23 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from delt_exp.config.checks import check_integer
 from delt_exp.errors import ConfigError
-from delt_exp.report.findings import StudyReport
+from delt_exp.report.findings import Findings
 from delt_exp.study.forecast import Nominal
+from delt_exp.study.record import StudyRecord
 
 Choice = Any
 """An option of a config group, or the value of a key; or {label: [override, ...]}, several overrides under one name."""
+
+
+class StudyReport(Protocol):
+    """Turns the finished runs of a study into findings; fields of an implementation are keys of the study's YAML."""
+
+    def findings(self, study: StudyRecord) -> Findings:
+        """Return what the finished runs say; raises DataError when they are too few to say anything."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_number
 from delt_exp.dataset.spoiled import CLEAN
 from delt_exp.errors import DataError
-from delt_exp.report.findings import Figure, Findings, Ranged, Table
+from delt_exp.quantity import Ranged
+from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.scorer.lqs.settings import ANNOTATED
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import auc, auc_interval
@@ -20,6 +22,7 @@ from delt_exp.statistics.families import Comparison, holm
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.store.evidence import Evidence
 from delt_exp.study.comparison.outcomes import compare_paired
+from delt_exp.study.figures import error_bars, figure
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 ALL_KINDS = "all"
@@ -118,29 +121,27 @@ class DetectionReport:
         self, arms: Mapping[tuple[str, str, str], MetricArm], intervals: Intervals, panels: list[str]
     ) -> Figure:
         """One group of points a scorer, one colour a panel, all kinds together."""
-        data = []
-        scorers = list(dict.fromkeys(scorer for _, scorer, _ in arms))
+        traces = []
         for panel in panels:
-            shown = [(s, arms[panel, s, ALL_KINDS]) for s in scorers if (panel, s, ALL_KINDS) in arms]
-            ends = [intervals[panel, scorer, ALL_KINDS] for scorer, _ in shown]
-            values = [arm.estimate.value for _, arm in shown]
-            error = {
-                "type": "data", "symmetric": False,
-                "array": [high - value for (_, high), value in zip(ends, values, strict=True)],
-                "arrayminus": [value - low for (low, _), value in zip(ends, values, strict=True)],
-            }  # fmt: skip
-            data.append({"type": "scatter", "mode": "markers", "name": panel, "x": [s for s, _ in shown], "y": values,
-                         "error_y": error, "marker": {"size": 9}})  # fmt: skip
-        layout = {
-            "scattermode": "group", "height": 440, "xaxis": {"automargin": True},
-            "yaxis": {"title": {"text": "AUC"}, "range": [0, 1.02]},
-            "shapes": [{"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": 0.5, "y1": 0.5,
-                        "line": {"dash": "dot"}}],
-            "legend": {"orientation": "h", "y": 1.12}, "margin": {"t": 30},
-        }  # fmt: skip
+            keys = [key for key in arms if key[0] == panel and key[2] == ALL_KINDS]
+            means = [Ranged(arms[key].estimate.value, *intervals[key]) for key in keys]
+            traces.append(
+                go.Scatter(
+                    name=panel,
+                    x=[scorer for _, scorer, _ in keys],
+                    y=[mean.value for mean in means],
+                    error_y=error_bars(means),
+                    mode="markers",
+                    marker_size=9,
+                )
+            )
+        yaxis, legend = {"title": {"text": "AUC"}, "range": [0, 1.02]}, {"orientation": "h", "y": 1.12}
+        plot = figure(traces, 440, scattermode="group", xaxis_automargin=True, yaxis=yaxis, legend=legend)
+        plot.update_xaxes(categoryorder="array", categoryarray=list(dict.fromkeys(scorer for _, scorer, _ in arms)))
+        plot.add_hline(0.5, line_dash="dot")
         level = f"{100 * (1 - self.alpha):g} %"
         note = f"Means over seeds with {level} t-intervals; the dotted line is a score that knows nothing."
-        return Figure("detection", "Which scores find the planted documents", note, {"data": data, "layout": layout})
+        return Figure("detection", "Which scores find the planted documents", note, plot.to_plotly_json())
 
 
 def _arm(key: tuple[str, str, str], by_seed: Mapping[int, tuple[float, int]]) -> MetricArm:

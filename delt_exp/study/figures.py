@@ -1,22 +1,83 @@
-"""What the figures of all studies share."""
+"""How the figures of all studies look, and one figure with a button for each of several."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+import plotly.graph_objects as go
 
+from delt_exp.quantity import Ranged
 
 # Okabe and Ito 2008, told apart by every colour vision; then the same darker.
 COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#004a73", "#8a3d00", "#006648",
     "#854e6d", "#95670a", "#38749a", "#5b4714",
 )  # fmt: skip
-
-
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "triangle-down", "pentagon", "hexagram")
-
-
 BAND, LINE = "rgba(110, 120, 135, 0.18)", "#6e7887"
-
-
 BLUE_TO_RED = [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]]  # ColorBrewer RdBu, told apart by every colour vision
+ROW_PIXELS = 44  # of a heat map
+BUTTONS_PIXELS = 40
+
+LOOK = go.layout.Template(
+    data={"heatmap": [go.Heatmap(colorbar_thickness=12, hoverongaps=False)]},
+    layout={
+        "colorway": COLOURS,
+        "margin": {"t": 30},
+        "hovermode": "closest",
+        "legend": {"font": {"size": 11}},
+        "xaxis": {"automargin": True, "title": {"standoff": 12}},
+        "yaxis": {"automargin": True},
+    },
+)
+
+
+def colour(number: int) -> str:
+    """Return a colour for each whole number; the first ones differ."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def symbol(number: int) -> str:
+    """Return the shape of a marker for each whole number; the first ones differ."""
+    return SYMBOLS[number % len(SYMBOLS)]
+
+
+def figure(traces: Sequence[Any], height: float, **layout: Any) -> Any:
+    """Return a `plotly.graph_objects.Figure` in the look of all studies; `layout` in Plotly's words."""
+    return go.Figure(list(traces), {"template": LOOK, "height": height, **layout})
+
+
+def heat_map(trace: Any, x_title: str | None = None, y_title: str | None = None) -> Any:
+    """Return the figure of one `Heatmap` between names, the first row on top."""
+    xaxis = {"type": "category", "title": {"text": x_title}}
+    yaxis = {"type": "category", "title": {"text": y_title}, "automargin": True, "autorange": "reversed"}
+    return figure([trace], 200 + ROW_PIXELS * len(trace.y), margin={"t": 30, "l": 10}, xaxis=xaxis, yaxis=yaxis)
+
+
+def error_bars(cells: Sequence[Ranged]) -> dict[str, Any]:
+    """Return the bars from `low` to `high` around each value, for `error_x` or `error_y`."""
+    array = [cell.high - cell.value for cell in cells]
+    return {"type": "data", "symmetric": False, "array": array, "arrayminus": [c.value - c.low for c in cells]}
+
+
+def chooser(figures: Mapping[str, Any], shown: str | None = None) -> Any:
+    """Return one figure of several, with a button for each, by its label; `shown` (None: the first) is seen first.
+
+    A button changes what is drawn and the title of the x axis; the rest of the layout is that of `shown`, and the
+    height the largest. A single figure is returned without a button.
+    """
+    shown = next(iter(figures)) if shown is None else shown
+    if len(figures) == 1:
+        return figures[shown]
+    owners = [label for label, one in figures.items() for _ in one.data]
+    joined = go.Figure([trace for one in figures.values() for trace in one.data], figures[shown].layout)
+    for trace, owner in zip(joined.data, owners, strict=True):
+        trace.visible = owner == shown
+    buttons = [
+        {"label": label, "method": "update",
+         "args": [{"visible": [owner == label for owner in owners]}, {"xaxis.title.text": one.layout.xaxis.title.text}]}
+        for label, one in figures.items()
+    ]  # fmt: skip
+    menu = {"type": "buttons", "direction": "right", "active": list(figures).index(shown), "buttons": buttons}
+    place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 8}}
+    height = max(one.layout.height for one in figures.values()) + BUTTONS_PIXELS
+    return joined.update_layout(updatemenus=[{**menu, **place}], margin_t=30 + BUTTONS_PIXELS, height=height)

@@ -46,14 +46,14 @@ class Nominal:
 
 
 class Outlook(NamedTuple):
-    """Stages of one kind: those still to compute, with a configuration that asks for each, and how many were found."""
+    """Stages of one kind: those still to compute, with a configuration that asks for each, and how many are cached."""
 
     missing: Mapping[str, DictConfig]
-    found: int
+    cached: int
 
 
 def outlook(configs: Sequence[DictConfig], runs_folder: Path) -> dict[str, Outlook]:
-    """Return what the jobs of a study need, by kind; a stage is found if a finished run of any study left it."""
+    """Return what the jobs of a study need, by kind; a stage is cached if a finished run of any study left it."""
     sciences = [_science(cfg) for cfg in configs]
     wanted = {
         kind: {_name(science, kind): cfg for science, cfg in zip(sciences, configs, strict=True)} for kind in KINDS
@@ -102,7 +102,7 @@ def _name(science: Mapping[str, Any], kind: str) -> str:
 
 
 def _known(runs_folder: Path) -> set[tuple[str, str]]:
-    """Return (kind, name) of the stages behind finished runs that are still in the store."""
+    """Return (kind, name) of the stages of finished runs that are still in the store."""
     known: set[tuple[str, str]] = set()
     for path in runs_folder.glob("*/record.json"):
         record = read_json(path)

@@ -10,9 +10,10 @@ from typing import Any
 from delt_exp.config.build import build
 from delt_exp.errors import DataError
 from delt_exp.files import written_aside
-from delt_exp.report.findings import Findings, StudyReport
+from delt_exp.report.findings import Findings
 from delt_exp.report.tables import as_csv, as_latex, as_markdown, shown, sort_value
 from delt_exp.report.template import compiled
+from delt_exp.study.definition import StudyReport
 from delt_exp.study.record import StudyRecord, read_study
 
 # Plotly's own way to send a figure's data to a server stays shut: no button, no link, no address.
@@ -48,7 +49,7 @@ def read_findings(folder: Path) -> tuple[StudyRecord, Findings]:
     except KeyError as error:
         raise DataError(
             f"{folder}: a record of this study has no {error}: it was written by another version of this code; repeat "
-            "the command that started the study, which finds what is finished and writes the records again"
+            "the command that started the study, which reuses what is finished and writes the records again"
         ) from error
 
 
@@ -88,7 +89,7 @@ def _render(study: StudyRecord, findings: Findings) -> str:
 
 
 def _versions(study: StudyRecord) -> list[tuple[str, int]]:
-    """Return each version of the code that computed or last found runs of this study, and how many, most first."""
+    """Return each version of the code that computed or last reused runs of this study, and how many, most first."""
     records = [run.record() or {} for run in study.finished()]
     commits = [[record, *record.get("found_by", [])][-1].get("commit") for record in records]
     names = [f"{c['sha'][:7]}{' with changed files' if c['changed_files'] else ''}" for c in commits if c]

@@ -101,7 +101,7 @@ def read_study(folder: Path) -> tuple[StudyRecord, Any]:
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{folder / FILE} was written by another version of this code ({error}); remove this file and repeat the "
-            "study's command, which finds what is finished"
+            "study's command, which reuses what is finished"
         ) from error
 
 

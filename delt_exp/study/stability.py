@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import plotly.graph_objects as go
 
 from delt_exp.config.checks import check_number
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.report.findings import Cell, Figure, Findings, Ranged, Table
+from delt_exp.quantity import Ranged
+from delt_exp.report.findings import Cell, Figure, Findings, Table
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.comparison.diagnosis import NOT_MEASURED, Scores, agree, scores_of
-from delt_exp.study.figures import BLUE_TO_RED
+from delt_exp.study.figures import BLUE_TO_RED, heat_map
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 SEED = "seed"
@@ -101,19 +103,20 @@ class StabilityReport:
     def _figure(self, rows: Sequence[Sequence[Cell]]) -> Figure:
         scorers, dimensions = (list(dict.fromkeys(str(row[k]) for row in rows)) for k in range(2))
         values = {(row[0], row[1]): _value(row[2]) for row in rows if row[2] != NOT_MEASURED}
-        data = [{
-            "type": "heatmap", "x": dimensions, "y": scorers, "zmin": -1, "zmax": 1, "colorscale": BLUE_TO_RED,
-            "reversescale": True, "z": [[values.get((s, d)) for d in dimensions] for s in scorers],
-            "texttemplate": "%{z:.2f}", "hovertemplate": "%{y}, other %{x}<br>%{z:.3f}<extra></extra>",
-            "colorbar": {"thickness": 12},
-        }]  # fmt: skip
-        layout = {
-            "height": 200 + 44 * len(scorers), "margin": {"t": 30, "l": 10},
-            "xaxis": {"type": "category", "title": {"text": "what differs"}},
-            "yaxis": {"type": "category", "automargin": True, "autorange": "reversed"},
-        }  # fmt: skip
+        trace = go.Heatmap(
+            x=dimensions,
+            y=scorers,
+            z=[[values.get((scorer, dimension)) for dimension in dimensions] for scorer in scorers],
+            zmin=-1,
+            zmax=1,
+            colorscale=BLUE_TO_RED,
+            reversescale=True,
+            texttemplate="%{z:.2f}",
+            hovertemplate="%{y}, other %{x}<br>%{z:.3f}<extra></extra>",
+        )
         note = "Spearman's correlation between the scores of two runs, mean over pairs; 1 means the same ranking."
-        return Figure("stability", "How far a score is the same again", note, {"data": data, "layout": layout})
+        plot = heat_map(trace, "what differs")
+        return Figure("stability", "How far a score is the same again", note, plot.to_plotly_json())
 
 
 def _answer(rows: Sequence[Sequence[Cell]]) -> str:

@@ -4,9 +4,11 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict
 
@@ -22,7 +24,16 @@ from delt_exp.study.logged import log_study
 from delt_exp.study.page import read_findings, write_findings
 from delt_exp.study.record import FILE, PlannedRun, StudyRecord, read_study
 
-WORDS = {"scores": "scorings", "model": "trainings"}
+WORDS = {"scores": "scoring runs", "model": "training runs"}
+
+
+class Plan(NamedTuple):
+    """A study before its jobs are launched: one command, one composed configuration and one planned run a job."""
+
+    study: Study
+    record: StudyRecord
+    commands: list[list[str]]
+    configs: list[DictConfig]
 
 
 def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str]) -> list[JobReturn]:
@@ -32,41 +43,59 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     ConfigError when the command sets what the study varies, DeltError when the run that the others start from fails.
     With dry_run=true the outlook is all.
     """
+    plan = _plan(cfg, loader, launcher, arguments)
+    missing = missing_files(plan.configs)
+    if missing and not cfg.dry_run:
+        raise DataError(summary(missing))
+    _announce(plan)
+    if cfg.dry_run:
+        if missing:
+            say(f"warning: {summary(missing)}")
+        return []
+    returns = _launch(cfg, launcher, plan)
+    _finish(cfg, plan.record)
+    return returns
+
+
+def _plan(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str]) -> Plan:
+    """Compose all jobs; launches the run that they start from, if the study has one."""
     study: Study = build(cfg.study, "study")
     jobs = study.jobs()
     _check_arguments(arguments, study, jobs)
     commands = [[*at_seed(study.common, job.seed), *arguments, *job.overrides] for job in jobs]
     if study.base is not None:
         commands = _from_base(cfg, loader, launcher, study.base, arguments, commands)
-    name = group_name(cfg.name, cfg.hydra.runtime.choices)
     configs = list(all_composed(cfg, loader, commands))
     runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
+    name = group_name(cfg.name, cfg.hydra.runtime.choices)
     folder = Path(cfg.output_dir).expanduser() / name
     record = StudyRecord(folder, name, study.question, common_settings(cfg), runs, [])
     if (folder / FILE).exists():
         record.continue_from(read_study(folder)[0])
-    missing = missing_files(configs)
-    if missing and not cfg.dry_run:
-        raise DataError(summary(missing))
-    _announce(record, study, configs)
-    if cfg.dry_run:
-        if missing:
-            say(f"warning: {summary(missing)}")
-        return []
+    return Plan(study, record, commands, configs)
+
+
+def _launch(cfg: DictConfig, launcher: Launcher, plan: Plan) -> list[JobReturn]:
+    """Run the jobs; study.json lists them before the first and holds errors and account after the last."""
+    record = plan.record
     record.write(cfg.study)
     started, since = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-    returns = launched(launcher, commands)
+    returns = launched(launcher, plan.commands)
     record.note_failures([failure(result) for result in returns])
     record.accounts.append(_account(record, returns, time.monotonic() - started, since))
     record.write(cfg.study)
     say(record.accounts[-1].summary())
+    return returns
+
+
+def _finish(cfg: DictConfig, record: StudyRecord) -> None:
+    """Tell what failed, write the page from what is finished, and leave with status 1 where anything failed."""
     for run in record.failed():
         say(f"failed: {' '.join(run.overrides)}\n  {run.error}")
     if record.finished():
         _publish(cfg, record)
     if record.failed():
         raise SystemExit(1)
-    return returns
 
 
 def launched(launcher: Launcher, commands: list[list[str]]) -> list[JobReturn]:
@@ -78,7 +107,7 @@ def launched(launcher: Launcher, commands: list[list[str]]) -> list[JobReturn]:
     except Exception as error:  # jobs return their errors; what a lost process raises is up to the launcher
         reason = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
         raise DeltError(
-            f"a run ended without a result ({reason}); repeat the command: finished runs are found, the others continue"
+            f"a run ended without a result ({reason}); repeat the command: finished runs are reused, others continue"
         ) from error
 
 
@@ -135,7 +164,10 @@ def all_composed(cfg: DictConfig, loader: ConfigLoader, commands: Sequence[Seque
     """
     with track("composing", len(commands), "runs") as task:
         for command in commands:
-            composed = _composed(cfg, loader, command)
+            try:
+                composed = _composed(cfg, loader, command)
+            except HydraException as error:
+                raise ConfigError(f"{' '.join(command)}: {str(error).strip().splitlines()[0]}") from error
             for key in composed:
                 if key not in ("hydra", "study"):
                     check_keys(plain(composed[key]), str(key))
@@ -172,19 +204,20 @@ def _key(override: str) -> str:
     return override.split("=")[0].lstrip("+~")
 
 
-def _announce(record: StudyRecord, study: Study, configs: Sequence[DictConfig]) -> None:
-    """Say what is to be computed, at most, and what will be found."""
+def _announce(plan: Plan) -> None:
+    """Say what is to be computed, at most, and what will be reused."""
+    record, forecast = plan.record, plan.study.forecast
     done, total = len(record.finished()), len(record.runs)
     arms = len({tuple(sorted(run.arm.items())) for run in record.runs})
     say(f"{record.name}: {total} runs ({arms} arms), {done} finished before")
-    needs = outlook(configs, Path(record.runs[0].folder).parent)
-    parts = [f"{len(need.missing)} {WORDS[kind]} to compute, {need.found} found" for kind, need in needs.items()]
+    needs = outlook(plan.configs, Path(record.runs[0].folder).parent)
+    parts = [f"{len(need.missing)} {WORDS[kind]} to compute, {need.cached} cached" for kind, need in needs.items()]
     say(f"distinct settings: {'; '.join(parts)}; of those that turn out equal, only one is computed")
-    if study.forecast is not None:
-        hours = gpu_hours(needs, study.forecast)
+    if forecast is not None:
+        hours = gpu_hours(needs, forecast)
         each = ", ".join(f"{WORDS[kind]} {value:,.0f}" for kind, value in hours.items())
-        tflops = study.forecast.gpu_tflops
-        say(f"forecast: {sum(hours.values()):,.0f} GPU-hours ({each}) at {tflops:g} TFLOP/s a GPU, without evaluation")
+        pace = f"at {forecast.gpu_tflops:g} TFLOP/s per GPU"
+        say(f"forecast: {sum(hours.values()):,.0f} GPU-hours ({each}) {pace}, without evaluation")
 
 
 def failure(result: JobReturn) -> str | None:

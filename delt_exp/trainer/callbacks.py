@@ -80,13 +80,12 @@ class StepLog(pl.Callback):
         return losses[-1], norms[-1]
 
     def _write(self, step: int, loss: float, grad_norm: float) -> None:
-        recipe = self.job.recipe
         self.file.append({
             "step": step,
             "tokens": int(self.tokens[step - 1]),
             "seconds": time.monotonic() - self.started,
             "train/loss": loss,
-            "train/lr": recipe.optimizer.lr * recipe.schedule.factor(step - 1, len(self.targets)),
+            "train/lr": self.job.recipe.lr(step - 1, len(self.targets)),
             "train/grad_norm": grad_norm,
         })  # fmt: skip
 

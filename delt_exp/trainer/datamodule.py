@@ -71,10 +71,10 @@ class _Collate:
         index = torch.tensor([item["index"] for item in items])
         step = int(index[0]) // self.batch_items if index[0] >= 0 else -1 - int(index[0])
         return {
-            "inputs": torch.from_numpy(inputs),
+            "input_ids": torch.from_numpy(inputs),
             "labels": torch.from_numpy(labels),
             # Without them a network counts from 0 itself, and need not look for borders of documents.
-            "positions": torch.from_numpy(positions) if self.gives_positions else None,
+            **({"position_ids": torch.from_numpy(positions)} if self.gives_positions else {}),
             "lengths": lengths,
             "index": index,
             "first": torch.tensor([item["first"] for item in items]),

@@ -37,12 +37,17 @@ def shard(network: Any, mesh: DeviceMesh) -> None:
 
 def without_weights(network: Any) -> Any:
     """Return a copy whose parameters take no memory; it knows what a sharded network forgets: its class."""
-    on_meta = {id(parameter): Parameter(parameter.detach().to("meta")) for parameter in network.parameters()}
+    on_meta = {id(p): Parameter(p.detach().to("meta"), requires_grad=p.requires_grad) for p in network.parameters()}
     return copy.deepcopy(network, on_meta)
 
 
 class ShardedStrategy(ModelParallelStrategy):
-    """`ModelParallelStrategy` over all ranks, whose checkpoints hold what those of `single` and `ddp` hold."""
+    """`ModelParallelStrategy` over all ranks, whose checkpoints hold what those of `single` and `ddp` hold.
+
+    The parent can write whole tensors too, but numbers the optimizer's states in the order of the module's parameters.
+    torch numbers them by parameter group, and ours put matrices before vectors: what one process began, the parent
+    would load into the wrong parameters.
+    """
 
     def __init__(self, world_size: int) -> None:
         super().__init__(data_parallel_size=world_size, tensor_parallel_size=1, save_distributed_checkpoint=False)

@@ -96,12 +96,17 @@ class Plan:
         settings = [self.layout, self.context_tokens, self.batch_items, self.completion_only, self.num_items]
         return digest(self.tokens.meta["tokenizer"], self.tokens.ids[self.order], settings)
 
+    def document_of(self, items: Any) -> Any:
+        """Return the plan positions of the documents that items of the padded layout are in."""
+        assert self.layout == "padded"
+        return np.searchsorted(self._first_items, items, side="right") - 1
+
     def bounds(self, items: Any) -> tuple[Any, Any]:
         """Return (start, stop) of items: item i predicts the stream positions (start, stop]."""
         if self.layout != "padded":
             start, end = items * self.context_tokens, self.ends[-1]
         else:
-            document = np.searchsorted(self._first_items, items, side="right") - 1
+            document = self.document_of(items)
             start = self.begins[document] + (items - self._first_items[document]) * self.context_tokens
             end = self.ends[document]
         return start, np.minimum(start + self.context_tokens, end)

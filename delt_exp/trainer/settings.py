@@ -1,15 +1,10 @@
 """Where and how fast a training run runs."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from delt_exp.config.checks import check_choice, check_integer
 from delt_exp.distributed.nodes import check_nodes
 from delt_exp.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
-
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
@@ -21,7 +16,8 @@ class TrainerSettings:
     (In a network with dropout the masks follow the micro-batches, so there `devices` and `micro_batch_items` do too.)
 
     accelerator: `auto`, `cpu` or `gpu`. strategy: `single`, or `ddp` or `fsdp` (parameters and optimizer state in
-    shards) over `devices` processes on each of `num_nodes` nodes of a Slurm allocation (1 needs no Slurm).
+    shards) over `devices` processes on each of `num_nodes` nodes. jobs_dir: a folder that the workers of all nodes
+    see, started by torchrun; null starts processes here, or on the nodes of this Slurm allocation.
     precision: `auto` (bf16 autocast on a GPU that has it, else float32) or a Lightning precision such as `bf16-mixed`.
     micro_batch_items: sequences in one forward pass; gradients accumulate to model.batch_items.
     num_workers: reader processes of each rank. log_steps, checkpoint_steps: optimizer steps between lines and restarts.
@@ -30,6 +26,7 @@ class TrainerSettings:
     accelerator: str
     devices: int
     num_nodes: int
+    jobs_dir: str | None
     strategy: str
     precision: str
     micro_batch_items: int
@@ -47,6 +44,8 @@ class TrainerSettings:
         for name in ("devices", "num_nodes"):
             if self.strategy == "single" and getattr(self, name) != 1:
                 raise ConfigError(f"trainer.{name} is {getattr(self, name)}; several need trainer=ddp or trainer=fsdp")
+        if self.strategy == "single" and self.jobs_dir is not None:
+            raise ConfigError(f"trainer.jobs_dir is {self.jobs_dir}; workers need trainer=ddp or trainer=fsdp")
         if self.strategy == "fsdp" and self.precision == "16-mixed":
             raise ConfigError("trainer.precision=16-mixed does not go with trainer=fsdp; use bf16-mixed or 32-true")
         for name in ("devices", "num_nodes", "micro_batch_items", "log_steps", "checkpoint_steps"):
@@ -59,8 +58,8 @@ class TrainerSettings:
 
     def check_available(self) -> None:
         """Raise ConfigError when there are not as many GPUs or nodes as asked for."""
-        if self.num_nodes > 1:
-            check_nodes(self.num_nodes)
+        if self.num_nodes > 1 or self.jobs_dir is not None:
+            check_nodes(self.devices, self.num_nodes, self.jobs_dir)
         if self.accelerator == "cpu":
             return
         import torch

@@ -8,18 +8,19 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.processes import run_in_processes, share_threads
-from delt_exp.files import file_sha256, write_json
+from delt_exp.files import digest, file_sha256, write_json
 from delt_exp.model.recipe import num_parameters
 from delt_exp.progress import say
 from delt_exp.runtime import quiet
@@ -36,17 +37,18 @@ FORMAT = 2  # bump when the same job trains another model or leaves other files
 OnMetrics = Callable[[Mapping[str, float]], None]
 
 
-def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> None:
+def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep: Sequence[int] = ()) -> None:
     """Train `job` into `folder`, continuing from the last checkpoint found there.
 
-    on_metrics gets every line of metrics.csv as it is written, those before a restart included. Raises ConfigError
+    on_metrics gets every line of metrics.csv as it is written, those before a restart included. keep: numbers of
+    updates after which the state stays, in `states/step-S`. Raises ConfigError
     for a schedule or context that does not fit, or a network that cannot keep packed documents apart, before any step;
     DivergedError at the step whose numbers are not finite.
     """
     if (folder / "result.json").exists():  # killed between the last step and the renaming of the folder
         _clean_up(folder)
         return
-    job.recipe.schedule.warmup(job.plan.num_steps)
+    job.recipe.schedule.check(job.plan.num_steps)
     checkpoint = _latest_checkpoint(folder)
     start = _step_of(checkpoint)
     if start:
@@ -54,12 +56,11 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None) -> N
     MetricsFile(folder / "metrics.csv").keep_up_to(start)
     with follow(folder / "metrics.csv", on_metrics):
         if job.trainer.strategy == "single":
-            _train_rank(job, folder, checkpoint)
+            _train_rank(job, folder, checkpoint, keep)
         else:
             without_maps = replace(job, plan=replace(job.plan, tokens=Tokens(job.plan.tokens.folder)))
-            run_in_processes(
-                _train_rank, (without_maps, folder, checkpoint), job.trainer.devices, job.trainer.num_nodes, folder
-            )  # fmt: skip
+            arguments = (without_maps, folder, checkpoint, keep)
+            run_in_processes(_train_rank, arguments, job.trainer, folder)
     _clean_up(folder)
 
 
@@ -69,7 +70,7 @@ def _clean_up(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None) -> None:
+def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None, keep: Sequence[int] = ()) -> None:
     """Train one rank; every rank of a job runs this with the same arguments."""
     import torch
 
@@ -77,11 +78,12 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None) -> None:
     from delt_exp.trainer.datamodule import OrderedDataModule
     from delt_exp.trainer.fsdp import without_weights
     from delt_exp.trainer.module import LMModule
+    from delt_exp.trainer.states import KeptStates
 
     quiet()
     share_threads(job.trainer.devices)
     network = job.recipe.make_network(job.tokenizer, job.seed)
-    shell = without_weights(network) if job.trainer.strategy == "fsdp" else network
+    shell = without_weights(network)
     if job.plan.isolates_documents:
         check_isolation(network)
     if job.trainer.gradient_checkpointing:
@@ -89,17 +91,19 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None) -> None:
     if job.trainer.compile:
         network.forward = torch.compile(network.forward)  # not `network.compile()`: `Evidence` watches its calls
     network.train()
-    module = LMModule(network, job.recipe, job.plan.num_steps, job.seed)
+    module = LMModule(network, job)
     data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers)
-    trainer, started = _make_trainer(job, folder), time.monotonic()
+    states = KeptStates(folder / "states", keep, shell, job.tokenizer)
+    trainer, started = _make_trainer(job, folder, states), time.monotonic()
     with _interrupts_come_through():
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     state = trainer.strategy.lightning_module_state_dict()
     if trainer.is_global_zero:
-        _finish(job, folder, shell, state, time.monotonic() - started, trainer)
+        planned_weights = module.weights.planned()
+        _finish(job, folder, shell, state, planned_weights, time.monotonic() - started, trainer)
 
 
-def _make_trainer(job: TrainJob, folder: Path) -> "pl.Trainer":
+def _make_trainer(job: TrainJob, folder: Path, states: "pl.Callback") -> "pl.Trainer":
     import pytorch_lightning as pl
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -116,6 +120,7 @@ def _make_trainer(job: TrainJob, folder: Path) -> "pl.Trainer":
     callbacks = [
         evidence,
         StepLog(folder / "metrics.csv", job),
+        states,
         Checkpoints(folder / "checkpoints", settings.checkpoint_steps, evidence),
     ]
     return pl.Trainer(
@@ -130,35 +135,45 @@ def _make_trainer(job: TrainJob, folder: Path) -> "pl.Trainer":
 
 
 def _finish(
-    job: TrainJob, folder: Path, shell: Any, state: Mapping[str, Any], seconds: float, trainer: "pl.Trainer"
+    job: TrainJob,
+    folder: Path,
+    shell: Any,
+    state: Mapping[str, Any],
+    planned_weights: NDArray[np.float64] | None,
+    seconds: float,
+    trainer: "pl.Trainer",
 ) -> None:
     """Write model, proof of order and summary; remove what only a restart needed."""
 
-    from delt_exp.trainer.proof.order import order_mismatch
+    from delt_exp.trainer.proof.order import order_mismatch, weight_mismatch
     from delt_exp.trainer.proof.recorder import fingerprint, merged
     from delt_exp.trainer.proof.steps import step_mismatch
+    from delt_exp.trainer.states import write_model
 
-    weights = {name.removeprefix("network."): value.cpu() for name, value in state.items()}
+    weights = write_model(shell, state, job.tokenizer, folder / "model")
     saved = fingerprint([weights[name] for name, _ in shell.named_parameters()])
-    shell.save_pretrained(folder / "model", state_dict=weights)
-    for file in job.tokenizer.folder.iterdir():
-        if file.name not in ("entry.json", "meta.json"):
-            shutil.copy(file, folder / "model")
     consumed, steps = merged(folder / "evidence")
     np.save(folder / "consumed.npy", consumed)
     np.save(folder / "steps.npy", steps)
     rows = MetricsFile(folder / "metrics.csv").rows()
-    mismatch = order_mismatch(job.plan, consumed) or step_mismatch(_planned_steps(job, int(saved), rows), steps)
+    mismatch = (
+        order_mismatch(job.plan, consumed)
+        or weight_mismatch(job.plan, consumed, planned_weights)
+        or step_mismatch(_planned_steps(job, int(saved), rows), steps)
+    )
     if mismatch:
         say(f"order NOT verified: {mismatch}")
     parameters, tokens = num_parameters(shell.parameters()), int(job.plan.targets_per_step().sum())
+    trained = num_parameters(p for p in shell.parameters() if p.requires_grad)
     result = {
         "order_verified": not mismatch,
         "order_mismatch": mismatch,
         "steps": job.plan.num_steps,
         "tokens": tokens,
         "parameters": parameters,
-        "flops": 6 * parameters * tokens,  # Kaplan et al. 2020, without attention
+        "trained_parameters": trained,
+        # Kaplan et al. 2020, without attention: 2 forward, 2 for the deltas, 2 for the gradients of what is trained.
+        "flops": (4 * parameters + 2 * trained) * tokens,
         "final_train_loss": _final_loss(rows),
         "seconds_since_restart": seconds,
         "precision": job.trainer.resolved_precision(),
@@ -173,7 +188,7 @@ def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) ->
     from delt_exp.trainer.proof.steps import PlannedSteps
 
     recipe, num_steps = job.recipe, job.plan.num_steps
-    lr = [recipe.optimizer.lr * recipe.schedule.factor(step, num_steps) for step in range(num_steps)]
+    lr = [recipe.lr(step, num_steps) for step in range(num_steps)]
     losses = [(int(row["step"]), row["train/loss"]) for row in rows]
     scales_loss = job.trainer.resolved_precision() == "16-mixed"
     return PlannedSteps(job.plan.targets_per_step(), np.array(lr), recipe.clip_norm, scales_loss, weights, losses)
@@ -218,19 +233,25 @@ def _step_of(checkpoint: Path | None) -> int:
     return int(checkpoint.stem.removeprefix("step-")) if checkpoint else 0
 
 
-def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = None) -> TrainedModel:
-    """Return the model trained on a plan; one sequence of documents is trained once, however it was chosen.
-
-    on_metrics gets every line of the training metrics, live or, for a training that was found, read back.
-    """
-    inputs = {
+def training_inputs(job: TrainJob) -> dict[str, Any]:
+    """Return what decides the trained model, as the inputs of a stage."""
+    return {
         "recipe": identity(job.recipe),
         "plan": job.plan.digest,
         "seed": job.seed,
         "format": FORMAT,
         "precision": job.trainer.resolved_precision(),
+        "weighter": identity(job.weighter),
+        "goodness": None if job.goodness is None else digest(job.goodness[job.plan.order]),
     }
-    use = store.get("model", inputs, lambda folder: train(job, folder, on_metrics), resumable=True)
+
+
+def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = None) -> TrainedModel:
+    """Return the model trained on a plan; one sequence of documents is trained once, however it was chosen.
+
+    on_metrics gets every line of the training metrics, live or, for a training that was found, read back.
+    """
+    use = store.get("model", training_inputs(job), lambda folder: train(job, folder, on_metrics), resumable=True)
     if use.cached and on_metrics is not None:
         for row in MetricsFile(use.path / "metrics.csv").rows():
             on_metrics(row)

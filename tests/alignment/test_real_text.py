@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from delt_exp.alignment.align import composed, open_session
+from delt_exp.alignment.align import open_session
 from delt_exp.alignment.table import coefficients
+from delt_exp.config.build import CONF
+from delt_exp.config.compose import composed
 from delt_exp.dataset.stdlib import StdlibCode, StdlibPairs, StdlibProse
 from tests.helpers import ListDataset
 
@@ -27,8 +29,8 @@ METRICS = {
     "sentence": (
         *PROBE,
         "probe.train_tokens=60_000",
-        "alignment.sentence.encoder=probe",
-        "alignment.sentence.context_tokens=128",
+        "encoder=proxy",
+        "encoder.context_tokens=128",
     ),
     "unigram": ("tokenizer.vocab_size=1024",),
     "ngram": ("tokenizer.vocab_size=1024",),
@@ -47,9 +49,10 @@ def corpora():
     return {name: [text[:1000] for text in texts[: 2 * DOCUMENTS]] for name, texts in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_other_half_of_a_corpus_is_nearest_to_it(metric, corpora):
-    cfg = composed([f"alignment={metric}", *METRICS[metric]])
+    cfg = composed(CONF, [f"alignment={metric}", *METRICS[metric]])
     halves = {f"{name} {half}": ListDataset(texts[half * DOCUMENTS :][:DOCUMENTS])
               for name, texts in corpora.items() for half in (0, 1)}  # fmt: skip
     session = open_session(cfg, halves)

@@ -17,7 +17,8 @@ from delt_exp.cli.dashboard import PLACE, create, main, outline, planned
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.files import read_json, write_json
 from delt_exp.logger.wandb.logger import WandbLogger
-from delt_exp.report.findings import Figure, Findings, Ranged, Table
+from delt_exp.quantity import Ranged
+from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.study.dashboard.layout import layout
 from delt_exp.study.logged import study_info
 from delt_exp.study.page import read_findings, write_findings

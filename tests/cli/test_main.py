@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
@@ -14,6 +13,7 @@ from delt_exp.cli.check import check_command, missing_keys
 from delt_exp.cli.help import description, group_names, help_text, options
 from delt_exp.cli.main import at_home, main
 from delt_exp.config.build import CONF, check_keys, plain
+from delt_exp.config.compose import composed
 from delt_exp.config.run_name import check_name
 from delt_exp.errors import ConfigError, StoreError
 from tests.runs import FAST, command, write_texts
@@ -73,7 +73,7 @@ def test_a_wrong_word_names_the_nearest_right_one(argument, message):
         ["scorer=perplexity", "orderer=folding", "selector.ratio=0.5", "model=tiny"],
         ["-m", "scorer=random,length", "seed=0,1,2", "selector.ratio=range(0.2,1.0,0.4)"],
         ["+train_dataset@train_dataset.parts.news=news_agnews", "train_dataset=mixture"],
-        ["eval_dataset=[stdlib,local_bench]", "logger=[csv,wandb]"],
+        ["eval_dataset=[stdlib,local_bench]", "logger=[tensorboard,wandb]"],
         ["orderer=jitter", "orderer.window=8", "orderer@orderer.base=folding"],
         ["experiment=smoke"],
         ["-m", "scorer=glob(l*)"],
@@ -235,8 +235,7 @@ def test_every_option_fits_every_preset_or_the_keys_that_do_not_are_named_with_a
 def complaint_about(group, *overrides):
     """Return the message on what does not fit the chosen component; values that are still to be given have any."""
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("config", list(overrides))
+        cfg = composed(CONF, overrides)
         for key in missing_keys(OmegaConf.to_container(cfg)):
             OmegaConf.update(cfg, key, "given")
         check_keys(plain(cfg[group]), group)

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from delt_exp.cli import run_info
 from delt_exp.config.build import CONF
 from tests.runs import FAST, command, records, write_jsonl, write_texts
+
+pytestmark = pytest.mark.slow
 
 QUICK = ("scorer=length", "training.epochs=null", "training.max_tokens=256")
 
@@ -34,12 +37,10 @@ def test_runs_that_fail_are_named_in_one_line_each_and_the_others_finish(tmp_pat
 
 
 def test_each_sweep_has_a_group_and_arms_of_its_own_and_keeps_its_configuration(tmp_path, monkeypatch):
-    from delt_exp.config.build import run_name
-
     write_texts(tmp_path)
     seen = []
-    original = run_name.run_info
-    monkeypatch.setattr(run_name, "run_info", lambda *given: seen.append(original(*given)) or seen[-1])
+    original = run_info.run_info
+    monkeypatch.setattr(run_info, "run_info", lambda *given: seen.append(original(*given)) or seen[-1])
     for values in ("shuffle,sorting", "identity,folding"):
         command(monkeypatch, "-m", *QUICK, f"orderer={values}", "seed=3")
     assert [dict(run.arm) for run in seen] == [
@@ -130,7 +131,7 @@ def test_after_a_parallel_sweep_is_ended_no_process_stays_not_even_an_idle_worke
 @needs_proc
 def test_a_killed_worker_is_one_line_and_the_repeated_sweep_continues_both_runs(tmp_path, parallel_sweep):
     sweep, processes = parallel_sweep("0,1", "trainer.checkpoint_steps=5")
-    while len(list(tmp_path.glob("outputs/store/model/*.work/checkpoints/*.sha256"))) < 2:
+    while len({file.parent for file in tmp_path.glob("outputs/store/model/*.work/checkpoints/*.sha256")}) < 2:
         time.sleep(0.1)
     (worker, *_) = [pid for pid in processes if b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(worker, signal.SIGKILL)

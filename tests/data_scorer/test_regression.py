@@ -11,12 +11,11 @@ import torch
 from delt_exp.data_scorer import model
 from delt_exp.data_scorer.annotated import split, standardise
 from delt_exp.data_scorer.fitted import FittedScorer
-from delt_exp.data_scorer.infer import predict
 from delt_exp.data_scorer.validation import spearman
 from delt_exp.errors import ConfigError, DataError, DivergedError
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.runtime import Runtime
-from tests.data_scorer.tiny import SCORER, letters, make_proxy, share_of_a
+from tests.data_scorer.tiny import SCORER, letters, make_proxy, predict, share_of_a
 from tests.helpers import RUNTIME, new_folder
 
 TEXTS = letters(400)
@@ -45,7 +44,7 @@ def test_the_share_of_a_letter_is_learnt_and_predicted_for_unseen_documents_in_i
     true = 500 + 20 * share_of_a(TEXTS)
     fitted, summary, _ = fit(annotated, true[annotated], epochs=8)
     assert summary["validation"]["spearman"] > 0.9
-    scores = predict(fitted, proxy.candidates, RUNTIME, tmp_path)
+    scores = predict(fitted, proxy.candidates, tmp_path)
     unseen = np.arange(1, 400, 2)
     assert np.corrcoef(scores[unseen], true[unseen])[0, 1] > 0.9
     assert np.abs(scores[unseen] - true[unseen]).mean() < 2.5  # of a range of 20; always saying 510 errs by 5

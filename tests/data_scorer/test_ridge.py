@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 
 from delt_exp.data_scorer.annotated import folds_of
 from delt_exp.data_scorer.evidence import show_fit
-from delt_exp.data_scorer.infer import predict
 from delt_exp.data_scorer.ridge import Ridge, out_of_fold, ridge, standardised
 from delt_exp.data_scorer.validation import spearman
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import read_json
 from delt_exp.runtime import Runtime
 from delt_exp.store.evidence import Evidence
-from tests.data_scorer.tiny import letters, make_proxy, share_of_a
+from tests.data_scorer.tiny import letters, make_proxy, predict, share_of_a
 from tests.helpers import RUNTIME, new_folder
 
 TEXTS = letters(400)
@@ -155,7 +154,7 @@ def test_the_share_of_a_letter_is_learnt_and_predicted_for_unseen_documents_in_i
     true = 500 + 20 * share_of_a(TEXTS)
     fitted, summary, _ = fit(annotated, true[annotated])
     unseen = np.arange(1, 400, 2)
-    scores = predict(fitted, proxy.candidates, RUNTIME, tmp_path / "shards")
+    scores = predict(fitted, proxy.candidates, tmp_path / "shards")
     reached = spearman(scores[unseen], true[unseen])
     assert reached > 0.9
     assert np.abs(scores[unseen] - true[unseen]).mean() < 2.5  # of a range of 20; always saying 510 errs by 5

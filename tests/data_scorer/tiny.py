@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 from delt_exp.corpus.tokens import Tokens
+from delt_exp.data_scorer.fitted import FittedScorer
 from delt_exp.data_scorer.regression import Regression
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.proxy.base import ProxyModel
-from tests.helpers import make_pool, new_folder, tiny_recipe
+from delt_exp.resources import Resources
+from delt_exp.store.store import Store
+from delt_exp.trainer.settings import TrainerSettings
+from tests.helpers import RUNTIME, TRAINER, make_pool, new_folder, tiny_recipe
 
 SCORER = Regression(
     body=None,
@@ -56,3 +60,8 @@ def make_proxy(tmp_path: Path, texts: Sequence[str], context_tokens: int = 64, *
     tokenizer, folder = pool.resources.run_tokenizer, new_folder(tmp_path)
     replace(recipe.network, **config).make(tokenizer, 0).save_pretrained(folder)
     return TinyProxy(str(folder), None, tokenizer, context_tokens, None, pool.candidates.tokens)
+
+
+def predict(fitted: FittedScorer, tokens: Tokens, shards: Path, trainer: TrainerSettings = TRAINER) -> np.ndarray:
+    """Scores of all documents, by as many processes as the trainer says."""
+    return fitted.predict(Resources(Store(shards.parent, "size"), None, trainer, RUNTIME), tokens, shards)

@@ -1,12 +1,11 @@
 """Meets every YAML of conf/train_dataset and conf/target_dataset."""
 
-import dataclasses
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from delt_exp.config.build import build
@@ -24,43 +23,24 @@ PRESETS = [
 NEEDS_PARTS = {"mixture", "interleave"}
 
 
-@pytest.fixture
-def node(tmp_path):
-    """Compose one option of a group on a throw-away top level."""
-    (tmp_path / "config.yaml").write_text("defaults: [_self_]\ndata_dir: ???\nseed: 0\n")
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    """Compose one option of a group on a throw-away top level, each once for all tests."""
+    folder = tmp_path_factory.mktemp("conf")
+    (folder / "config.yaml").write_text("defaults: [_self_]\ndata_dir: ???\nseed: 0\n")
 
+    @cache
     def compose_node(group, name, *overrides):
-        with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        with initialize_config_dir(str(folder), version_base="1.3"):
             paths = (f"hydra.searchpath=[file://{ROOT / 'conf'}]", f"data_dir={DATA}")
             return compose("config", overrides=[*paths, f"+{group}={name}", *overrides])[group]
 
     return compose_node
 
 
-def nodes_with_target(node):
-    yield node
-    for part in OmegaConf.to_container(node).get("parts", {}):
-        yield from nodes_with_target(node.parts[part])
-
-
 def open_keys(node):
     """The settings that the user has to give."""
     return {key for key, value in OmegaConf.to_container(node).items() if value == "???"}
-
-
-@pytest.mark.parametrize(("group", "name"), PRESETS)
-def test_every_key_is_a_constructor_parameter_and_none_has_a_default(node, group, name):
-    for part in nodes_with_target(node(group, name)):
-        fields = dataclasses.fields(get_class(part["_target_"]))
-        assert set(part) - {"_target_"} == {field.name for field in fields}
-        assert all(field.default is dataclasses.MISSING for field in fields)
-
-
-@pytest.mark.parametrize(("group", "name"), PRESETS)
-def test_the_first_line_describes_the_preset(group, name):
-    first = (ROOT / "conf" / group / f"{name}.yaml").read_text().splitlines()[0]
-    assert first.startswith("# ")
-    assert 10 < len(first) <= 120
 
 
 @pytest.mark.parametrize(("group", "name"), PRESETS)
@@ -73,6 +53,8 @@ def test_a_preset_builds_and_a_local_one_yields_documents(node, group, name):
         with pytest.raises(ConfigError, match=r"parts is empty"):
             build(config)
         return
+    if "path" in config and "${data_dir}" not in OmegaConf.to_yaml(config):
+        return  # files of the user's own
     dataset = build(config)
     hub = config.dataset if "shards" in config else config
     if hub["_target_"].endswith("Hub"):

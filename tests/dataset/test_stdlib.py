@@ -158,11 +158,14 @@ def test_the_fingerprint_follows_the_contents(tmp_path, monkeypatch):
     prints = set()
     for content in ("a = 1\n", "a = 2\n", "a = 2\n"):
         (tmp_path / "mod.py").write_text(content)
+        stdlib._digest.cache_clear()  # another process would read the files anew
         prints.add(StdlibCode(split="train", max_bytes=None).fingerprint())
+    stdlib._digest.cache_clear()
     assert len(prints) == 2
 
 
 def test_a_python_without_sources_is_an_error(tmp_path, monkeypatch):
+    stdlib._digest.cache_clear()
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
     with pytest.raises(DataError, match=r"no Python source files"):
         StdlibCode(split="train", max_bytes=None).fingerprint()

@@ -8,15 +8,16 @@ from delt_exp.distributed.processes import join_group
 from delt_exp.errors import DeltError
 
 
-def sum_of_ranks() -> tuple[int, int, bool]:
-    """Join the group and return (world size, sum of 1 + rank over all ranks, whether this is rank 0)."""
+def sum_of_ranks(file: Path) -> None:
+    """Join the group; rank 0 writes the world size and the sum of 1 + rank over all ranks."""
     import torch
     import torch.distributed as dist
 
     is_first = join_group("cpu")
     total = torch.tensor(1 + dist.get_rank())
     dist.all_reduce(total)
-    return dist.get_world_size(), int(total), is_first
+    if is_first:
+        file.write_text(f"{dist.get_world_size()} {int(total)}")
 
 
 def environment() -> tuple[str | None, str]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.reference import per_sample_terms_reference
+from delt_exp.model.objective import CrossEntropy
 from tests.gradients.tiny import VOCAB, draw_batch, draw_direction
 
 WIDTH = 6
@@ -109,7 +110,7 @@ def terms_and_reference(middle: nn.Module, shape: list[int], trains_embedding: b
     net = Net(middle).double()
     net.embed.requires_grad_(trains_embedding)
     batch, direction = draw_batch(shape), draw_direction(net)
-    return per_sample_terms(net, batch, direction), per_sample_terms_reference(net, batch, direction)
+    return per_sample_terms(net, batch, CrossEntropy(), direction), per_sample_terms_reference(net, batch, direction)
 
 
 def assert_same(pair: tuple[Any, Any]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.kernel import per_sample_norms, per_sample_terms
 from delt_exp.gradients.reference import per_sample_terms_reference
+from delt_exp.model.objective import CrossEntropy
 from tests.gradients.tiny import FAMILIES, draw_batch, draw_direction, tiny_model
 
 lengths = st.lists(st.integers(0, 9), min_size=1, max_size=5)
@@ -27,11 +28,14 @@ def no_fallback() -> Iterator[None]:
 
 def assert_equal_terms(model: nn.Module, batch: dict[str, Tensor], tolerance: float) -> None:
     direction = draw_direction(model)
-    found, expected = (terms(model, batch, direction) for terms in (per_sample_terms, per_sample_terms_reference))
+    found = per_sample_terms(model, batch, CrossEntropy(), direction)
+    expected = per_sample_terms_reference(model, batch, direction)
     scale = 1e-3 + expected[1]
     assert (found[1] - expected[1]).abs().max() <= tolerance * scale.max()
     assert ((found[0] - expected[0]).abs() <= tolerance * scale * direction.norm()).all()
-    assert torch.allclose(per_sample_norms(model, batch), found[1], rtol=max(tolerance, 1e-9), atol=tolerance)
+    assert torch.allclose(
+        per_sample_norms(model, batch, CrossEntropy()), found[1], rtol=max(tolerance, 1e-9), atol=tolerance
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -99,15 +103,15 @@ def test_a_sample_does_not_depend_on_its_batch_mates_or_its_place(mates: list[in
         row = torch.full((1, value.shape[1]), -100 if key == "labels" else 0)
         row[:, :5] = alone[key]
         together[key] = torch.cat([value[:place], row, value[place:]])
-    found = per_sample_terms(model, together, direction)
-    expected = per_sample_terms(model, alone, direction)
+    found = per_sample_terms(model, together, CrossEntropy(), direction)
+    expected = per_sample_terms(model, alone, CrossEntropy(), direction)
     for of_batch, of_one in zip(found, expected, strict=True):
         assert of_batch[place].item() == pytest.approx(of_one.item(), rel=1e-9)
 
 
 def test_a_sample_without_targets_has_no_gradient_at_all() -> None:
     model = tiny_model("llama tied, padding row", dtype=torch.float32)
-    dot_B, norm_B = per_sample_terms(model, draw_batch([0, 5]), draw_direction(model))
+    dot_B, norm_B = per_sample_terms(model, draw_batch([0, 5]), CrossEntropy(), draw_direction(model))
     assert dot_B[0] == 0
     assert norm_B[0] == 0
     assert norm_B[1] > 0
@@ -117,7 +121,7 @@ def test_the_model_is_left_as_it_was() -> None:
     model = tiny_model("llama")
     model.model.layers[0].eval()
     before = [(module.training, "forward" in module.__dict__) for module in model.modules()]
-    per_sample_terms(model, draw_batch([3]), draw_direction(model))
+    per_sample_terms(model, draw_batch([3]), CrossEntropy(), draw_direction(model))
     assert [(module.training, "forward" in module.__dict__) for module in model.modules()] == before
     assert all(isinstance(p, nn.Parameter) and p.grad is None for p in model.parameters())
 
@@ -127,10 +131,10 @@ def test_nothing_of_a_batch_stays_in_memory(family: str) -> None:
     """Autograd's part of a cycle is invisible to the collector, so that a cycle would stay for good."""
     model = tiny_model(family)
     direction, batch = draw_direction(model), draw_batch([5, 3])
-    per_sample_terms(model, batch, direction)
+    per_sample_terms(model, batch, CrossEntropy(), direction)
     before = live_tensors()
     for _ in range(4):
-        per_sample_terms(model, batch, direction)
+        per_sample_terms(model, batch, CrossEntropy(), direction)
     assert live_tensors() <= before + 2
 
 
@@ -155,7 +159,9 @@ def test_terms_worked_by_hand() -> None:
     # Zero logits: p = (1/2, 1/2). Sample 0 reads 0, 1 and predicts 0, 1, each with weight 1/2: rows (-1/4, 1/4) and
     # (1/4, -1/4), norm sqrt(4/16) = 1/2. Sample 1 reads 0, 0 and predicts 0 once: row 0 = (-1/2, 1/2), norm sqrt(1/2).
     batch = {"input_ids": torch.tensor([[0, 1], [0, 0]]), "labels": torch.tensor([[0, 1], [0, -100]])}
-    dot_B, norm_B = per_sample_terms(OneLayer(), batch, torch.tensor([1.0, 2.0, 3.0, 5.0], dtype=torch.float64))
+    dot_B, norm_B = per_sample_terms(
+        OneLayer(), batch, CrossEntropy(), torch.tensor([1.0, 2.0, 3.0, 5.0], dtype=torch.float64)
+    )
     assert norm_B.tolist() == pytest.approx([0.5, 0.5**0.5], rel=1e-12)
     assert dot_B.tolist() == pytest.approx([-0.25, 0.5], rel=1e-12)  # (-1 + 2 + 3 - 5) / 4 and (-1 + 2) / 2
 
@@ -163,12 +169,12 @@ def test_terms_worked_by_hand() -> None:
 def test_bfloat16_forward_stays_near_float32() -> None:
     model, batch = tiny_model("llama", dtype=torch.float32), draw_batch([9, 5])
     direction = draw_direction(model)
-    _, exact_B = per_sample_terms(model, batch, direction)
-    _, norm_B = per_sample_terms(model, batch, direction, torch.bfloat16)
+    _, exact_B = per_sample_terms(model, batch, CrossEntropy(), direction)
+    _, norm_B = per_sample_terms(model, batch, CrossEntropy(), direction, torch.bfloat16)
     assert norm_B.tolist() == pytest.approx(exact_B.tolist(), rel=0.05)
 
 
 def test_a_model_without_trainable_parameters_is_refused() -> None:
     model = tiny_model("llama").requires_grad_(False)
     with pytest.raises(ConfigError, match="none; allowed is one kind"):
-        per_sample_norms(model, draw_batch([3]))
+        per_sample_norms(model, draw_batch([3]), CrossEntropy())

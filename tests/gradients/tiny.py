@@ -1,7 +1,7 @@
 """Tiny language models of several families with random weights, and batches for them."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+
+from delt_exp.gradients.flat import trainable_parameters
+from delt_exp.gradients.reference import sample_gradients
 
 VOCAB = 31
 _SIZES = {"vocab_size": VOCAB, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
@@ -68,3 +71,56 @@ def draw_direction(model: nn.Module, seed: int = 0) -> Tensor:
     trainable = [p for p in model.parameters() if p.requires_grad]
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(sum(p.numel() for p in trainable), generator=generator, dtype=trainable[0].dtype)
+
+
+class TokenSums:
+    """Summed cross-entropy of a row's labels, and their number: by a code of its own, for the slow side of tests."""
+
+    VERSION: ClassVar[int] = 1
+
+    def losses(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        inputs = {key: value for key, value in batch.items() if key != "labels"}
+        logits = network(**inputs, use_cache=False).logits
+        labels = batch["labels"]
+        chosen = logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+        return -chosen.where(labels != -100, 0).sum(1)
+
+    def counts(self, batch: Mapping[str, Tensor]) -> Tensor:
+        return (batch["labels"] != -100).sum(1)
+
+
+def gradients_by_name(
+    model: nn.Module, batch: Mapping[str, Tensor], num_samples: int, objective: Any = None
+) -> list[dict[str, Tensor]]:
+    """The gradient of each sample's mean loss, one backward pass each."""
+    objective, parameters = objective or TokenSums(), trainable_parameters(model)
+
+    def mean_loss(sample: Mapping[str, Tensor]) -> Tensor:
+        return objective.losses(model, sample).sum() / objective.counts(sample).sum().clamp(min=1)
+
+    gradients = sample_gradients(model, batch, num_samples, mean_loss, list(parameters.values()))
+    return [dict(zip(parameters, g, strict=True)) for g in gradients]
+
+
+class HandMadeLora(nn.Module):
+    """A frozen layer and its low-rank correction, with both factors away from zero."""
+
+    def __init__(self, base: nn.Linear, rank: int = 2) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.lora_A = nn.Linear(base.in_features, rank, bias=False, dtype=base.weight.dtype)
+        self.lora_B = nn.Linear(rank, base.out_features, bias=False, dtype=base.weight.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.base(x) + 2 * self.lora_B(self.lora_A(x))
+
+
+def lora_model(seed: int = 0, dtype: torch.dtype = torch.float64) -> Any:
+    """The Llama of `tiny_model`, frozen but for the corrections of its value and output projections."""
+    model = tiny_model("llama", seed, dtype).requires_grad_(False)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for layer in model.model.layers:
+            layer.self_attn.v_proj = HandMadeLora(layer.self_attn.v_proj)
+            layer.self_attn.o_proj = HandMadeLora(layer.self_attn.o_proj)
+    return model

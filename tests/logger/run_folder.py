@@ -10,7 +10,8 @@ from PIL import Image
 
 from delt_exp.config.run_name import RunInfo
 from delt_exp.logger.base import StudyInfo
-from delt_exp.report.findings import Figure, Findings, Ranged, Table
+from delt_exp.quantity import Ranged
+from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.store.evidence import Evidence
 
 SCORES = np.array([0.0, 1.0, 1.0, 4.0], np.float32)

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from delt_exp.corpus.tokens import IGNORED
 from delt_exp.errors import ConfigError
 from delt_exp.files import read_json
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.model.isolation import check_isolation
+from delt_exp.model.next_token import next_token_logits, next_token_losses
 from delt_exp.trainer.job import plan_for
-from delt_exp.trainer.module import SummedLoss, next_token_logits
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import train
 from tests.helpers import make_pool, new_folder, tiny_recipe, words
@@ -55,11 +54,12 @@ def losses_and_gradient(network, plan):
     losses = []
     for index in range(plan.num_items):
         item = plan.item(index)
-        positions = torch.from_numpy(item.positions)[None] if plan.isolates_documents else None
-        logits = next_token_logits(network, torch.from_numpy(item.inputs)[None], positions)
+        batch = {"input_ids": torch.from_numpy(item.inputs)[None]}
+        if plan.isolates_documents:
+            batch["position_ids"] = torch.from_numpy(item.positions)[None]
         labels = torch.from_numpy(item.labels)
-        losses.append(torch.nn.functional.cross_entropy(logits[0], labels, ignore_index=IGNORED, reduction="none"))
-        SummedLoss()(logits, labels[None]).backward()
+        losses.append(next_token_losses(next_token_logits(network, batch), labels[None])[0])
+        losses[-1].sum().backward()
     return torch.cat(losses).detach(), torch.cat([p.grad.flatten() for p in network.parameters()])
 
 
@@ -93,7 +93,7 @@ def test_a_document_cut_by_the_end_of_a_sequence_goes_on_alone_from_position_0(p
         starts = np.flatnonzero(item.positions == 0)
         for start, stop in zip(starts, [*starts[1:], len(item.labels)], strict=True):
             with torch.no_grad():
-                logits = next_token_logits(network, torch.from_numpy(item.inputs[start:stop])[None], None)[0]
+                logits = network(input_ids=torch.from_numpy(item.inputs[start:stop])[None]).logits[0]
             labels = torch.from_numpy(item.labels[start:stop])
             pieces.append(torch.nn.functional.cross_entropy(logits, labels, reduction="none"))
     torch.testing.assert_close(found, torch.cat(pieces), rtol=1e-5, atol=1e-5)

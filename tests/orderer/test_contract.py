@@ -3,26 +3,24 @@
 from functools import cache
 from pathlib import Path
 
-import hydra
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
+from delt_exp.cli.help import options
+from delt_exp.config.build import CONF, build
 from delt_exp.rows.candidates import Candidates
+from tests.contract import configured, own, settings_of
 
-CONF = Path(__file__).parents[2] / "conf"
-NAMES = sorted(path.stem for path in (CONF / "orderer").glob("*.yaml"))
-SETTINGS = {name: OmegaConf.load(CONF / "orderer" / f"{name}.yaml") for name in NAMES}
-READS_ROW_ORDER = {"identity"}  # the corpus order is what it promises
+NAMES = options(CONF, "orderer")
+SETTINGS = {name: settings_of("orderer", name) for name in NAMES}
+READS_ROW_ORDER = {name for name in NAMES if own("orderer", name, "READS_ROW_ORDER", default=False)}
 
 
 @cache
 def make_orderer(name, *overrides, seed=0):
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose(overrides=[f"+orderer={name}", f"+seed={seed}", *overrides])
-    return hydra.utils.instantiate(cfg.orderer)
+    return build(configured("orderer", name, Path(), f"seed={seed}", *overrides).orderer)
 
 
 @st.composite
@@ -83,10 +81,7 @@ def test_the_sequence_of_documents_does_not_depend_on_the_order_of_the_rows(name
 @pytest.mark.parametrize("name", [name for name in NAMES if "seed" in SETTINGS[name]])
 def test_the_seed_decides_the_order(name):
     ids, scores = np.arange(100, dtype=np.uint64), np.arange(100, dtype=np.float32)
-    overrides = ["orderer.window=10"] if name == "jitter" else []  # its default shuffles nothing
-    first, again, other = (
-        make_orderer(name, *overrides, seed=seed)(Candidates.ungrouped(ids, scores)) for seed in (0, 0, 1)
-    )
+    first, again, other = (make_orderer(name, seed=seed)(Candidates.ungrouped(ids, scores)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 

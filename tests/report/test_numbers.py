@@ -70,7 +70,16 @@ def test_durations_use_the_unit_that_keeps_them_short(duration, text):
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(812, "812 B"), (1_234_000, "1.23 MB"), (999_900, "1 MB"), (3.4e9, "3.4 GB")]
+    ("size", "text"),
+    [(0, "0 B"), (812, "812 B"), (1500, "1.5 kB"), (1_234_000, "1.23 MB"), (999_900, "1 MB"), (3.4e9, "3.4 GB")],
 )
 def test_sizes_are_decimal(size, text):
     assert numbers.size(size) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(1234567, "1,234,567"), (0.0123456, "0.0123"), (9876.5, "9.88e+03"), (12345.6, "12,346"), (1e15, "1e+15")],
+)
+def test_a_cell_of_a_table_has_three_digits_and_whole_thousands(amount, text):
+    assert numbers.number(amount) == text

@@ -178,7 +178,7 @@ def test_documents_beyond_the_token_budget_are_counted(run_folder):
     steps = order["step"].to_pylist()
     pq.write_table(order.set_column(4, "step", [[*steps[:23], *[-1] * 7]]), folder / "order.parquet")
     text = page(folder).text
-    assert "7 of 30 kept documents lie beyond the token budget" in text
+    assert "7 of 30 kept documents were not trained because the token budget" in text
     assert "selected, but beyond the token budget −7 documents trained 23" in text
 
 
@@ -225,6 +225,7 @@ def rewrite(folder):
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_damaged_page_again(run_folder):
     folder = run_folder()
     (folder / "report.html").write_text("gone")
@@ -234,6 +235,7 @@ def test_the_command_writes_a_damaged_page_again(run_folder):
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_the_command_names_the_missing_file_of_a_folder_that_is_no_run(tmp_path):
     done = rewrite(tmp_path)
     assert done.returncode == 1
@@ -259,6 +261,7 @@ def browse(path, tmp_path):
     return Page(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
 def test_a_real_browser_shows_the_page_without_a_complaint(run_folder, tmp_path):
     path = write_report(run_folder(lambda record: record["examples"]["best"][0].update(text=EVIL)))

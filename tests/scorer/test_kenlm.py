@@ -19,6 +19,10 @@ pytest.importorskip("kenlm", reason="the extra kenlm is not installed")
 PLAIN = {"lower_case": False, "strip_accents": False, "zero_digits": True, "compat": None, "sentencepiece_path": None}
 
 
+def contract_overrides(folder):
+    return [f"scorer.model_path={write_arpa(folder)}"]
+
+
 @pytest.fixture(scope="module")
 def arpa(tmp_path_factory):
     return str(write_arpa(tmp_path_factory.mktemp("arpa")))

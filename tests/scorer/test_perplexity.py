@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from delt_exp.corpus.tokens import IGNORED
+from delt_exp.corpus.windows import Windowing, sum_over_windows, windows_of
 from delt_exp.errors import ConfigError
-from delt_exp.model.token_loss import token_loss
+from delt_exp.model.token_loss import summed_losses
 from delt_exp.proxy.pretrained import PretrainedProxy
 from delt_exp.proxy.trained import TrainedProxy
-from delt_exp.runtime import Runtime
 from delt_exp.scorer.perplexity import PerplexityScorer
-from tests.helpers import RUNTIME, make_pool, new_folder, tiny_recipe, words
+from tests.helpers import make_pool, new_folder, tiny_recipe, words
 
 
 @pytest.fixture
@@ -47,26 +48,32 @@ def test_the_score_is_the_mean_loss_of_one_document_at_a_time(pool, tmp_path):
         assert scores[row] == pytest.approx(float(expected), rel=1e-4)
 
 
+def losses(network, tokens, context, batch_tokens=4096):
+    """Summed loss of every document under a network in memory."""
+    windows = windows_of(tokens, np.arange(len(tokens)), Windowing("text", context))
+    return sum_over_windows(summed_losses(network), windows, context, batch_tokens)[:, 0]
+
+
 def test_a_model_that_knows_nothing_gives_the_logarithm_of_the_vocabulary(pool):
     network = tiny_recipe().make_network(pool.resources.tokenizer, seed=0)
     torch.nn.init.zeros_(network.get_output_embeddings().weight)
-    losses = token_loss(network, pool.candidates.tokens, 16, RUNTIME, "scoring")
-    np.testing.assert_allclose(losses.mean_nats, math.log(257), rtol=1e-6)
+    sums = losses(network, pool.candidates.tokens, 16)
+    np.testing.assert_allclose(sums / pool.candidates.tokens.num_predicted, math.log(257), rtol=1e-6)
 
 
 @pytest.mark.parametrize("context", [1, 5, 64])
 def test_windows_predict_every_token_of_the_text_once(pool, context):
-    network = tiny_recipe().make_network(pool.resources.tokenizer, seed=0)
-    losses = token_loss(network, pool.candidates.tokens, context, RUNTIME, "scoring")
-    np.testing.assert_array_equal(losses.num_tokens, pool.candidates.tokens.lengths)
+    tokens = pool.candidates.tokens
+    windows = windows_of(tokens, np.arange(len(tokens)), Windowing("text", context))
+    labels_WT = windows.batch(np.arange(len(windows.lengths_W))).labels_WT
+    for row in range(len(tokens)):
+        own = labels_WT[windows.document_W == row]
+        np.testing.assert_array_equal(own[own != IGNORED], tokens.document(row))
 
 
 def test_batch_size_changes_nothing_beyond_rounding(pool):
     network = tiny_recipe().make_network(pool.resources.tokenizer, seed=0)
-    one, many = (
-        token_loss(network, pool.candidates.tokens, 16, Runtime("cpu", size), "scoring").sum_nats
-        for size in (1, 10_000)
-    )
+    one, many = (losses(network, pool.candidates.tokens, 16, size) for size in (1, 10_000))
     np.testing.assert_allclose(one, many, rtol=1e-5)
 
 

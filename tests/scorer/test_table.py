@@ -45,9 +45,9 @@ def test_a_score_that_is_not_finite_is_refused_with_its_row_and_document(bad):
 
 
 def test_one_number_for_each_id_is_required():
-    with pytest.raises(DataError, match="one number a document"):
+    with pytest.raises(DataError, match="one number per document"):
         table([1, 2, 3], ids=np.arange(2, dtype=np.uint64))
-    with pytest.raises(DataError, match="one number a document"):
+    with pytest.raises(DataError, match="one number per document"):
         ScoreTable(np.zeros((2, 1), np.uint64), np.zeros((2, 1), np.float32), QUALITY)
 
 

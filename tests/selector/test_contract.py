@@ -3,28 +3,24 @@
 from functools import cache
 from pathlib import Path
 
-import hydra
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
+from delt_exp.cli.help import options
+from delt_exp.config.build import CONF, build
 from delt_exp.errors import ConfigError
 from delt_exp.rows.candidates import Candidates
+from tests.contract import configured, settings_of
 
-CONF = Path(__file__).parents[2] / "conf"
-NAMES = sorted(path.stem for path in (CONF / "selector").glob("*.yaml"))
-SEEDED = [name for name in NAMES if "seed" in OmegaConf.load(CONF / "selector" / f"{name}.yaml")]
+NAMES = options(CONF, "selector")
+SEEDED = [name for name in NAMES if "seed" in settings_of("selector", name)]
 
 
 @cache
 def make_selector(name, seed=0):
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose(overrides=[f"+selector={name}", f"+seed={seed}"])
-    if "k" in cfg.selector:
-        cfg.selector.k = 7  # the default is meant for a corpus, not for the few rows here
-    return hydra.utils.instantiate(cfg.selector)
+    return build(configured("selector", name, Path(), f"seed={seed}").selector)
 
 
 @st.composite

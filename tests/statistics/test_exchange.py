@@ -22,8 +22,8 @@ def test_a_rate_worked_by_hand_without_noise():
     alignment = np.random.default_rng(0).uniform(0.4, 0.7, (5, 5))
     columns = grid(alignment, [1e6, 4e6], lambda train, evaluation, t, x: 20 + evaluation - 0.5 * np.log2(t) - 10 * x)
     rate = exchange_rate(*columns, **OPTIONS)
-    assert (rate.per_doubling, rate.per_alignment, rate.factor) == pytest.approx((-0.5, -10, 4))
-    assert (rate.factor_interval.low, rate.factor_interval.high) == pytest.approx((4, 4))
+    assert (rate.per_doubling, rate.per_alignment, rate.factor.value) == pytest.approx((-0.5, -10, 4))
+    assert (rate.factor.low, rate.factor.high) == pytest.approx((4, 4))
     assert rate.sentence.startswith(
         "0.1 of alignment is worth a factor of 4 in tokens, 95 % interval over corpora [4, 4]"
     )
@@ -53,7 +53,7 @@ def test_the_interval_covers_the_planted_rate(intercepts):
             return effect[train, evaluation] + slopes[train] * np.log2(t) - 17 * x + random.normal(0, 0.05, len(t))
 
         rate = exchange_rate(*grid(alignment, [1, 4, 16], loss), **{**OPTIONS, "evaluation_intercepts": intercepts})
-        covers.append(rate.factor_interval.low <= 2 ** (0.1 * 17 / 0.3) <= rate.factor_interval.high)
+        covers.append(rate.factor.low <= 2 ** (0.1 * 17 / 0.3) <= rate.factor.high)
     assert np.mean(covers) >= 0.9
 
 

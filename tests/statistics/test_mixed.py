@@ -55,6 +55,7 @@ def test_few_levels_have_fixed_intercepts_worked_by_hand():
     assert fit.stderr == pytest.approx(np.sqrt(3 / 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(13, 2), (8, 4), (14, 7)])
 @pytest.mark.parametrize("set_sds", [(0.01, 0.1), (0.15, 3.0)], ids=["weak sets", "strong sets"])
 def test_the_interval_covers_the_slope_at_the_sizes_of_studies(shape, set_sds):

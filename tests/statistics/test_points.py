@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delt_exp.errors import DataError
-from delt_exp.statistics.points import Interval, resampled_weights, weighted_covariances
+from delt_exp.statistics.points import percentiles, resampled_weights, weighted_covariances
 from tests.statistics.studies import grid_points
 
 COLUMNS = np.array([[1.0, 2, 4, 7, 3], [2, 2, 5, 1, 9]])
@@ -75,6 +75,6 @@ def test_covariances_within_groups_worked_by_hand():
 def test_an_undefined_resample_counts_as_both_extremes():
     # The fifth of 100 from either end, the undefined one first on both.
     draws = np.array([np.nan, *range(99)])
-    assert Interval.of(draws, 0.1, -np.inf, np.inf) == Interval(3, 95, 1)
+    assert percentiles(draws, 0.1, -np.inf, np.inf) == (3, 95)
     many = np.array([np.nan] * 6 + [0.5] * 94)
-    assert Interval.of(many, 0.1, -1, 1) == Interval(-1, 1, 6)
+    assert percentiles(many, 0.1, -1, 1) == (-1, 1)

@@ -163,6 +163,7 @@ print((use.path / "data.txt").read_text())
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_need_the_same_stage_compute_it_once(tmp_path):
     command = [sys.executable, "-c", BUILDER, str(tmp_path)]
     processes = [subprocess.Popen(command, stdout=-1, stderr=-1, text=True) for _ in range(2)]
@@ -172,6 +173,7 @@ def test_two_processes_that_need_the_same_stage_compute_it_once(tmp_path):
     assert any("waiting" in err for _, err in outputs)
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_no_entry_and_the_next_process_builds_it(tmp_path):
     command = [sys.executable, "-c", BUILDER, str(tmp_path)]
     process = subprocess.Popen(command)

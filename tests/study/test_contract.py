@@ -6,12 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from delt_exp.cli.help import options
 from delt_exp.config.build import CONF, build, construct, plain
-from delt_exp.config.run_name import register_resolvers
+from delt_exp.config.compose import composed
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import overlap_stage
 from delt_exp.dataset.near_duplicates import words
@@ -25,16 +24,9 @@ DATA = Path(os.environ.get("DELT_DATA_DIR", Path(__file__).parents[3] / "shared"
 STUDIES = options(CONF, "study")
 
 
-@pytest.fixture(autouse=True)
-def hydra():
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
-
-
 @cache
 def study_of(name):
-    return build(compose("config", [f"study={name}"]).study, "study")
+    return build(composed(CONF, [f"study={name}"]).study, "study")
 
 
 @cache
@@ -47,7 +39,7 @@ def first_jobs(name):
         job = max(jobs, key=lambda job: len(unseen.intersection(job.overrides)))
         unseen.difference_update(job.overrides)
         texts = [text.replace("{base}", "base") for text in at_seed([*common, *job.overrides], job.seed)]
-        found.append((job, compose("config", texts)))
+        found.append((job, composed(CONF, texts)))
     return found
 
 
@@ -60,24 +52,37 @@ def test_every_choice_of_a_study_composes_and_no_two_runs_are_the_same(name):
     assert len({job.overrides for job in jobs}) == len(jobs)
     assert all(config.seed == job.seed for job, config in first_jobs(name))
     if study.base is not None:
-        compose("config", [f"study={name}", *study.base])
+        composed(CONF, [f"study={name}", *study.base])
 
 
 @cache
 def datasets_of(name):
     """Return configurations of a study's runs, one for each distinct choice of candidates, target and evaluation."""
     nodes = ("train_dataset", "target_dataset", "eval_dataset", "corpus", "decontaminate")
-    configs = [config for _, config in first_jobs(name)] if name else [compose("config")]
+    configs = [config for _, config in first_jobs(name)] if name else [composed(CONF, [])]
     return list({digest([plain(config[node]) for node in nodes]): config for config in configs}.values())
 
 
+class Known:
+    """A store for all studies, and the documents of every corpus in it as normalised words: studies share corpora."""
+
+    def __init__(self, folder):
+        self.store, self.words = Store(folder, verify="size"), {}
+
+    def texts_as_words(self, corpus):
+        if corpus.digest not in self.words:
+            self.words[corpus.digest] = {tuple(words(text)) for text in corpus.texts()}
+        return self.words[corpus.digest]
+
+
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return Store(tmp_path_factory.mktemp("store"), verify="size")
+def known(tmp_path_factory):
+    return Known(tmp_path_factory.mktemp("store"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", *STUDIES])
-def test_target_candidates_and_evaluation_sets_are_disjoint(name, store):
+def test_target_candidates_and_evaluation_sets_are_disjoint(name, known):
     """By normalised words as configured; for near-duplicates as runs read them. The empty name is the default run."""
     for config in datasets_of(name):
         nodes = OmegaConf.masked_copy(config, ["train_dataset", "target_dataset", "eval_dataset"])
@@ -93,23 +98,23 @@ def test_target_candidates_and_evaluation_sets_are_disjoint(name, store):
             corpus=construct(CorpusSettings, config.corpus, "corpus"),
             scorer=SimpleNamespace(needs={"target"}),
             decontaminate=False,
-            store=store,
+            store=known.store,
         )
         evaluation = list(evaluation_texts(parts).values())
-        sets = [{tuple(words(text)) for text in one.texts()} for one in (*read_corpora(parts), *evaluation)]
+        sets = [known.texts_as_words(one) for one in (*read_corpora(parts), *evaluation)]
         assert not any(sets[0] & other for other in sets[1:])
         assert not any(sets[1] & other for other in sets[2:])
         parts.decontaminate = config.decontaminate
         candidates, target = read_corpora(parts)
-        counts = overlap_stage(store, candidates, [target, *evaluation])
-        counts += overlap_stage(store, target, evaluation) if evaluation else []
+        counts = overlap_stage(known.store, candidates, [target, *evaluation])
+        counts += overlap_stage(known.store, target, evaluation) if evaluation else []
         assert {(row["exact"], row["near"]) for row in counts} == {(0, 0)}
         assert len(candidates) > 0.8 * len(sets[0])
 
 
 @pytest.mark.parametrize("name", ["", *STUDIES])
 def test_seeds_of_proxy_scorer_and_data_scorer_follow_that_of_the_run(name):
-    for config in [config.copy() for _, config in first_jobs(name)] if name else [compose("config")]:
+    for config in [config.copy() for _, config in first_jobs(name)] if name else [composed(CONF, [])]:
         config.seed = 7
         assert set(seeds_in(OmegaConf.to_container(config.scorer, resolve=True))) <= {7}
 

@@ -4,11 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from delt_exp.cli.main import main
 from delt_exp.config.build import CONF, build
-from delt_exp.config.run_name import register_resolvers
+from delt_exp.config.compose import composed
 from delt_exp.errors import ConfigError
 from delt_exp.study.forecast import Nominal, gpu_hours, outlook
 from tests.runs import FAST, write_texts
@@ -16,18 +15,16 @@ from tests.runs import FAST, write_texts
 SIZES = {"corpus_documents": 100, "document_tokens": 50, "target_documents": 4, "vocab_size": 300, "gpu_tflops": 1e-6}
 
 
-def composed(*overrides):
-    register_resolvers()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
+def configured(*overrides):
+    return composed(CONF, overrides)
 
 
 def test_equal_settings_are_one_stage_whatever_comes_after_them():
-    arms = [composed(f"scorer={scorer}", f"orderer={orderer}", f"seed={seed}")
+    arms = [configured(f"scorer={scorer}", f"orderer={orderer}", f"seed={seed}")
             for scorer in ("length", "random") for orderer in ("folding", "shuffle") for seed in (0, 1)]  # fmt: skip
     needs = outlook(arms, Path("nowhere"))
     # length has no seed and is scored once, random once a seed; every arm is a training of its own
-    assert {kind: (len(need.missing), need.found) for kind, need in needs.items()} == {
+    assert {kind: (len(need.missing), need.cached) for kind, need in needs.items()} == {
         "scores": (3, 0),
         "model": (8, 0),
     }
@@ -39,19 +36,19 @@ def test_what_a_finished_run_left_is_found_by_a_study_until_it_is_freed(tmp_path
     monkeypatch.setattr(sys, "argv", ["run.py", "scorer=length", *fast])
     main()
     runs = Path("outputs/runs")
-    arms = [composed("scorer=length", *fast, f"orderer={orderer}") for orderer in ("folding", "sorting")]
+    arms = [configured("scorer=length", *fast, f"orderer={orderer}") for orderer in ("folding", "sorting")]
     needs = outlook(arms, runs)
-    assert [(len(need.missing), need.found) for need in needs.values()] == [(0, 1), (1, 1)]
+    assert [(len(need.missing), need.cached) for need in needs.values()] == [(0, 1), (1, 1)]
     (runs / "of_another_version").mkdir()
     (runs / "of_another_version" / "record.json").write_text('{"config": {"trainer": {"precision": "auto"}}}')
     for entry in Path("outputs/store/model").iterdir():
         entry.rename(tmp_path / entry.name)
-    assert [(len(need.missing), need.found) for need in outlook(arms, runs).values()] == [(0, 1), (2, 0)]
+    assert [(len(need.missing), need.cached) for need in outlook(arms, runs).values()] == [(0, 1), (2, 0)]
 
 
 def test_gpu_hours_are_six_operations_a_parameter_and_token():
     nominal = Nominal(**SIZES)
-    arms = [composed("scorer=length", "training.epochs=null", f"training.max_tokens={n}") for n in (1000, 3000)]
+    arms = [configured("scorer=length", "training.epochs=null", f"training.max_tokens={n}") for n in (1000, 3000)]
     hours = gpu_hours(outlook(arms, Path("nowhere")), nominal)
     config = arms[0].model.network.config
     d, inner, layers, kv = config.hidden_size, config.intermediate_size, config.num_hidden_layers, d_kv(config)
@@ -68,7 +65,7 @@ def d_kv(config):
 
 
 def test_scores_of_a_study_are_charged_once_a_distinct_scorer():
-    arms = [composed("scorer=gradnorm", f"orderer={orderer}") for orderer in ("folding", "sorting")]
+    arms = [configured("scorer=gradnorm", f"orderer={orderer}") for orderer in ("folding", "sorting")]
     one, both = (gpu_hours(outlook(some, Path("nowhere")), Nominal(**SIZES)) for some in (arms[:1], arms))
     assert both["scores"] == one["scores"] > 0
     assert both["model"] == pytest.approx(2 * one["model"])
@@ -76,7 +73,7 @@ def test_scores_of_a_study_are_charged_once_a_distinct_scorer():
 
 def test_an_epoch_is_counted_with_what_the_selector_keeps():
     def hours(ratio):
-        arm = composed("scorer=length", "training.epochs=2", f"selector.ratio={ratio}")
+        arm = configured("scorer=length", "training.epochs=2", f"selector.ratio={ratio}")
         return gpu_hours(outlook([arm], Path("nowhere")), Nominal(**SIZES))["model"]
 
     assert hours(0.25) == pytest.approx(hours(1.0) / 4)
@@ -87,6 +84,7 @@ def test_sizes_without_sense_are_refused():
         Nominal(**{**SIZES, "gpu_tflops": 0})
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_study_tells_its_outlook_and_computes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [
         "run.py", "study=delt_ablation", "scale=paper", "dry_run=true", "study.seeds=[0]",
@@ -97,12 +95,12 @@ def test_a_dry_run_of_a_study_tells_its_outlook_and_computes_nothing(tmp_path, m
     # random, length and perplexity; shuffled at three budgets, the perplexity in five orders, two placebos folded, and
     # the shorter half to nine tenths of the documents in two orders
     assert "delt_ablation-paper: 16 runs (16 arms), 0 finished before" in shown
-    assert "3 scorings to compute, 0 found; 16 trainings to compute, 0 found" in shown
-    assert "GPU-hours (scorings" in shown
+    assert "3 scoring runs to compute, 0 cached; 16 training runs to compute, 0 cached" in shown
+    assert "GPU-hours (scoring runs" in shown
     assert not Path("outputs/runs").exists()
     assert not Path("outputs/store").exists()
 
 
 def test_the_paper_scale_says_for_which_gpu_it_forecasts():
-    study = build(composed("study=delt_ablation/paper").study, "study")
+    study = build(configured("study=delt_ablation/paper").study, "study")
     assert study.forecast.corpus_documents * study.forecast.document_tokens == pytest.approx(1e9, rel=0.05)

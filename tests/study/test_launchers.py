@@ -25,6 +25,8 @@ from delt_exp.study.record import read_study
 from tests.runs import FAST, records, write_texts
 from tests.study.small_study import result, run_study, times_computed, write_study_texts
 
+pytestmark = pytest.mark.slow
+
 TOKENS = "training.max_tokens=512"
 BROKEN = "{broken: ['scorer=kenlm', 'scorer.model_path=nowhere.arpa']}"
 

@@ -17,6 +17,8 @@ from tests.logger.wandb.reader import read_offline_run
 from tests.runs import write_jsonl
 from tests.study.comparison.test_run import SMALL
 
+pytestmark = pytest.mark.slow
+
 # The second arm is trained by two processes.
 TWO_PROCESSES = "'trainer=ddp', 'trainer.accelerator=cpu', 'trainer.log_steps=1', 'trainer.num_workers=0'"
 GRID = (
@@ -36,7 +38,7 @@ def write_news():
 
 def run_study(patch):
     """Run a study of two arms in the current folder; returns it with its runs in W&B's words."""
-    patch.setattr(sys, "argv", ["run.py", *SMALL, "~study.slices.longer", GRID, "logger=[csv,tensorboard,wandb]"])
+    patch.setattr(sys, "argv", ["run.py", *SMALL, "~study.slices.longer", GRID, "logger=[tensorboard,wandb]"])
     main()
     wandb.teardown()  # which writes their files to the end
     study, _ = read_study(Path("outputs/order_only"))

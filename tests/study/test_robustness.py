@@ -16,6 +16,8 @@ from delt_exp.study.record import read_study
 from delt_exp.trainer import train as train_module
 from tests.study.small_study import result, run_study, times_computed, write_study_texts
 
+pytestmark = pytest.mark.slow
+
 LONG = ("training.max_tokens=2_560", "trainer.checkpoint_steps=5")  # 40 steps
 
 

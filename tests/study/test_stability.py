@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.report.findings import Ranged
+from delt_exp.quantity import Ranged
 from delt_exp.study.record import PlannedRun, StudyRecord
 from delt_exp.study.stability import StabilityReport
 from tests.study.comparison.studies import Planted, write_run

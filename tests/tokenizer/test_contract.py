@@ -1,52 +1,27 @@
 """What every tokenizer promises; a new YAML in conf/tokenizer is met here without a change."""
 
 import inspect
-import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import hydra
 import pytest
-from hydra.utils import get_class
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from delt_exp.config.build import build, plain
+from delt_exp.cli.help import options
+from delt_exp.config.build import CONF, build
 from delt_exp.config.identity import identity
 from delt_exp.tokenizer.base import END_OF_TEXT, Tokenizer
-from tests.helpers import make_byte_tokenizer, make_corpus, new_folder
+from tests.contract import configured
+from tests.helpers import new_folder
 
-CONF = Path(__file__).parents[2] / "conf"
-DATA = Path(os.environ.get("DELT_DATA_DIR", CONF.parents[1] / "shared" / "data"))
-NAMES = sorted(path.stem for path in (CONF / "tokenizer").glob("*.yaml"))
+NAMES = options(CONF, "tokenizer")
 TEXTS = ["def merge(a, b):\n    return a + b\n", "Ein Überraschungsei kostet 2 €.", "the cat sat on the mat " * 20]
-
-
-def saved_tokenizer(folder: Path) -> list[str]:
-    return [f"tokenizer.name={make_byte_tokenizer(folder, make_corpus(folder, TEXTS)).folder}"]
-
-
-# What a YAML needs to run here: files made for it, or smaller numbers.
-SETTINGS: dict[str, Callable[[Path], list[str]]] = {
-    "hf": saved_tokenizer,
-    "bpe": lambda folder: ["tokenizer.vocab_size=300"],
-    "bpe_seven_domains": lambda folder: ["tokenizer.vocab_size=300", "tokenizer.dataset.max_bytes=20_000"],
-}
-
-
-def compose(name: str, overrides: list[str]) -> Any:
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose(overrides=["+seed=0", f"+data_dir={DATA}", f"+tokenizer={name}", *overrides]).tokenizer
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def made(request, tmp_path_factory):
     """The same tokenizer made twice, with its maker."""
-    if request.param == "bpe_seven_domains" and not DATA.exists():
-        pytest.skip("needs the local data folder")
     folder = tmp_path_factory.mktemp(request.param)
-    maker = build(compose(request.param, SETTINGS.get(request.param, lambda folder: [])(folder)))
+    maker = build(configured("tokenizer", request.param, folder).tokenizer)
     twice = []
     for _ in range(2):
         tokenizer = Tokenizer(new_folder(folder))
@@ -57,14 +32,6 @@ def made(request, tmp_path_factory):
 
 def test_there_are_tokenizers_to_check():
     assert {"bpe", "byte", "hf"} <= set(NAMES)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_yaml_key_is_a_field_and_no_field_has_a_default(name):
-    node = compose(name, ["tokenizer.name=x"] if name == "hf" else [])
-    parameters = inspect.signature(get_class(node._target_)).parameters
-    assert set(plain(node)) - {"_target_"} == set(parameters)
-    assert [p.name for p in parameters.values() if p.default is not inspect.Parameter.empty] == []
 
 
 @settings(deadline=None)  # the first example loads the tokenizer

@@ -6,9 +6,13 @@ from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.tokenizer.bpe import BpeTokenizer
 from delt_exp.tokenizer.hf import HfTokenizer
-from tests.helpers import new_folder
+from tests.helpers import make_byte_tokenizer, make_corpus, new_folder
 
 TEXTS = ["the cat sat on the mat " * 5, "naïve café\n\n"]
+
+
+def contract_overrides(folder):
+    return [f"tokenizer.name={make_byte_tokenizer(folder, make_corpus(folder, TEXTS)).folder}"]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from delt_exp.distributed.processes import run_in_processes
+from delt_exp.distributed.processes import launch
 from delt_exp.errors import DeltError, DivergedError
 from delt_exp.eval_dataset.base import Measure
 from delt_exp.eval_dataset.evaluation import write_measures
@@ -113,11 +113,12 @@ def test_weights_that_the_last_update_spoils_are_noticed(pool, tmp_path, monkeyp
         train(job_of(pool, lr=1e-3), new_folder(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_processes_stop_together_where_one_of_them_has_a_bad_loss(pool, tmp_path, strategy):
     job, folder = job_of(pool, lr=1e-3, strategy=strategy, **TWO), new_folder(tmp_path)
     with pytest.raises(DeltError, match=r"process \d of 2 failed: DivergedError: training diverged: at step 5 of"):
-        run_in_processes(poisoned_rank, (job, folder, 5), 2, 1, tmp_path)
+        launch(poisoned_rank, (job, folder, 5), 2)
 
 
 def test_the_message_names_the_setting_of_the_model_that_diverged(pool, tmp_path):

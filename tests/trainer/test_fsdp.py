@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from delt_exp.distributed.processes import run_in_processes
+from delt_exp.distributed.processes import launch
 from delt_exp.errors import ConfigError
 from delt_exp.files import read_json
 from delt_exp.model.fresh import FreshNetwork
@@ -28,6 +28,7 @@ NETWORKS = {
     "gpt2": ("gpt2", {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64} | NO_DROPOUT),
 }
 SETTINGS = {"padded": {"layout": "padded"}, "recomputing": {"gradient_checkpointing": True}}
+pytestmark = pytest.mark.slow
 CASES = [*NETWORKS, *SETTINGS]
 BF16 = {"precision": "bf16-mixed"}
 TWO = {"strategy": "fsdp", "devices": 2, "micro_batch_items": 2}
@@ -58,7 +59,7 @@ def sharded(pool, tmp_path_factory):
     jobs += [(restarting, folders["interrupted"], 3), (restarting, folders["continued"], None)]
     resuming = case_of(pool, "llama", checkpoint_steps=2, **TWO)
     jobs += [(resuming, folders["resumed"], 3), (resuming, folders["resumed"], None)]
-    run_in_processes(train_ranks, (jobs,), 2, 1, parent)
+    launch(train_ranks, (jobs,), 2)
     return folders
 
 

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from delt_exp.dataset.base import Document
-from delt_exp.distributed.processes import run_in_processes
+from delt_exp.distributed.processes import launch
 from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.files import read_json
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.trainer.callbacks import StepLog
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.metrics_file import MetricsFile
-from delt_exp.trainer.module import SummedLoss, next_token_logits
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import _latest_checkpoint, _train_rank, train
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
@@ -71,8 +71,8 @@ def bare_loop(job):
         total = 0.0
         count = sum(int((item.labels != -100).sum()) for item in items)
         for item in items:
-            logits = next_token_logits(network, torch.from_numpy(item.inputs)[None], None)
-            loss = SummedLoss()(logits, torch.from_numpy(item.labels)[None]) / count
+            logits = network(input_ids=torch.from_numpy(item.inputs)[None]).logits[0]
+            loss = cross_entropy(logits, torch.from_numpy(item.labels), reduction="sum") / count
             loss.backward()
             total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
@@ -103,12 +103,13 @@ def test_loss_does_not_depend_on_accumulation(pool, tmp_path, micro_batch_items)
     np.testing.assert_allclose(other, base, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_processes_consume_the_plan_with_the_same_loss(pool, tmp_path):
     """Four; two are those that resume and are killed below."""
     folders = {layout: new_folder(tmp_path) for layout in ("packed", "padded")}
     settings = {"strategy": "ddp", "devices": 4, "micro_batch_items": 1}
     jobs = [(job_of(pool, layout=layout, **settings), folder, None) for layout, folder in folders.items()]
-    run_in_processes(train_ranks, (jobs,), 4, 1, tmp_path)
+    launch(train_ranks, (jobs,), 4)
     for layout, several in folders.items():
         single, result = trained(tmp_path, job_of(pool, layout=layout)), read_json(several / "result.json")
         assert (result["world_size"], result["order_verified"]) == (4, True)
@@ -231,6 +232,7 @@ def test_resuming_with_another_micro_batch_plays_the_same_plan(pool, tmp_path, m
     np.testing.assert_allclose(losses(folder), losses(trained(tmp_path, job_of(pool))), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_resuming_on_another_number_of_processes_plays_the_same_plan(pool, tmp_path, monkeypatch):
     folder = new_folder(tmp_path)
     interrupted(job_of(pool, checkpoint_steps=3), folder, monkeypatch, 7)
@@ -261,6 +263,7 @@ def test_a_kill_after_the_last_step_loses_nothing(pool, tmp_path, monkeypatch):
     assert read_json(folder / "result.json")["order_verified"] is True
 
 
+@pytest.mark.slow
 def test_a_failing_process_ends_all_with_its_message(pool, tmp_path):
     recipe = tiny_recipe(network=FreshNetwork("llama", {"hiden_size": 8, "max_position_embeddings": 64}))
     with pytest.raises(DeltError, match=r"process \d of 2 failed: ConfigError: .*hiden_size is not a setting"):
@@ -284,6 +287,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path):
     """Two processes; a training of one is killed in the test of the pipeline."""
     recipe = tiny_recipe(context_tokens=4)

@@ -15,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from delt_exp.gradients.elementwise import expanding_elementwise
 from delt_exp.gradients.reduction import Reduction
 from delt_exp.gradients.tape import Tape
-from delt_exp.gradients.uses import LookupUse, Use, VectorUse, chunks
+from delt_exp.gradients.uses import FactoredUse, LookupUse, Use, chunks
 from delt_exp.progress import say
 
 Body = Callable[[Tensor], Tensor]
@@ -73,13 +73,14 @@ def filter_squares(
         with expanding_elementwise(network, inputs_BT.shape, tape.note_leaf), tape:
             features_BTD = body(inputs_BT)
         products_B = (features_BTD * delta_BTD).flatten(1).sum(1)
-        reduction = FilterReduction(tape, products_B, filters)
-    unknown = {id(p) for p in reduction.left_out}
+        squares = FilterSquares(filters, products_B.device)
+        left_out = Reduction(tape, [f.weight for f in filters], squares).run(products_B)
+    unknown = {id(p) for p in left_out}
     slow = [f for f in filters if id(f.weight) in unknown]
     if slow:
         say(f"{', '.join(f.name for f in slow)}: used in an unknown way; squared one sample at a time, which is slow")
     extra = dict(zip(map(id, slow), filter_squares_reference(body, slow, inputs_BT, delta_BTD), strict=True))
-    return [extra[id(f)] if id(f) in extra else reduction.sums[id(f.weight)] for f in filters]
+    return [extra[id(f)] if id(f) in extra else squares.sums[id(f.weight)] for f in filters]
 
 
 def filter_squares_reference(
@@ -97,29 +98,26 @@ def filter_squares_reference(
     return sums
 
 
-class FilterReduction(Reduction):
-    """The backward pass that leaves in `sums`, by parameter id, what `filter_squares` returns."""
+class FilterSquares:
+    """Collects in `sums`, by parameter id, what `filter_squares` returns."""
 
-    def __init__(self, tape: Tape, products_B: Tensor, filters: Sequence[Filters]) -> None:
-        device = products_B.device
+    def __init__(self, filters: Sequence[Filters], device: torch.device) -> None:
         self.sums = {id(f.weight): torch.zeros(len(f), dtype=torch.float64, device=device) for f in filters}
         self._filters = {id(f.weight): f for f in filters}
-        super().__init__(tape, products_B, [f.weight for f in filters], None)
 
-    def _has_known_algebra(self, parameter_id: int, uses: list[Use], has_leaves: bool) -> bool:
-        return all(isinstance(use, VectorUse) for use in uses) or (len(uses) == 1 and not has_leaves)
+    def accepts(self, parameter_id: int, uses: Sequence[Use]) -> bool:
+        """A square of a sum of uses has cross terms, which are not known here."""
+        return len(uses) == 1
 
-    def _reduce_use(self, parameter_id: int, use: Use, delta_BTO: Tensor) -> None:
-        if isinstance(use, VectorUse):
-            self._collect_vector(parameter_id, use.gradient(delta_BTO))
-        elif isinstance(use, LookupUse):
+    def add_use(self, parameter_id: int, use: FactoredUse, delta_BTO: Tensor) -> None:
+        if isinstance(use, LookupUse):
             _add_lookup_squares(use, delta_BTO, self.sums[parameter_id])
         else:
             is_output = self._filters[parameter_id].axis == int(use.is_transposed)
             kept, averaged = (delta_BTO, use.x_BTI) if is_output else (use.x_BTI, delta_BTO)
             self.sums[parameter_id] += matrix_squares(kept, averaged)
 
-    def _add_vector(self, parameter_id: int, gradient_BP: Tensor) -> None:
+    def add_vector(self, parameter_id: int, gradient_BP: Tensor) -> None:
         weight = self._filters[parameter_id].weight
         self.sums[parameter_id] += self._filters[parameter_id].means(gradient_BP.square().sum(0).view(weight.shape))
 

@@ -101,7 +101,7 @@ class Task2VecAlignment:
         is_same = train.key == evaluation.key and len(similarity) > 1
         found = pair_mean(similarity, is_same=is_same)
         if any(bool(side.arrays.get("is_overlapping", False)) for side in (train, evaluation)):
-            return Coefficient(found.value, None, None, "batches share documents, for a text has too few")
+            return Coefficient(found.value, None, None, "batches share documents because one text has too few")
         return found
 
     def embedder(self, resources: Resources) -> "Embedder":

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from delt_exp.config.checks import check_choice
 from delt_exp.config.run_name import RunInfo
 from delt_exp.logger.base import StudyInfo
 from delt_exp.logger.contents import scalars
-from delt_exp.logger.wandb.connection import Connection, close
+from delt_exp.logger.wandb.connection import MODES, close, consume, open_run
 from delt_exp.logger.wandb.names import MAX_CHARS, MAX_TAG_CHARS, check_names, short
 
 if TYPE_CHECKING:
@@ -21,9 +23,9 @@ class WandbLogger:
     """One W&B run per run, with the id of its science: an online run of the same science is resumed.
 
     A run of a study is named by its arm and seed, and the study is a run of the same group. `auto` follows the variable
-    WANDB_MODE where it is set. WANDB_BASE_URL and the other variables of W&B keep their meaning. Raises ConfigError for
-    an unknown mode and, in `start`, for `online` without an API key; DependencyError where `online` cannot reach the
-    server or is refused.
+    WANDB_MODE where it is set. WANDB_BASE_URL, WANDB_INIT_TIMEOUT and the other variables of W&B keep their meaning.
+    Raises ConfigError for an unknown mode and, in `start`, for `online` without an API key; DependencyError where the
+    server cannot be reached or refuses the run.
     """
 
     project: str
@@ -31,22 +33,18 @@ class WandbLogger:
     mode: str
     tags: list[str]
     log_model: bool
-    start_timeout_seconds: int
-    finish_timeout_seconds: int
-    _connection: Connection = field(init=False, repr=False)
-    _info: RunInfo = field(init=False, repr=False)
+    _info: Any = field(init=False, repr=False, default=None)
     _run: Any = field(init=False, repr=False, default=None)
     _first_step: int = field(init=False, repr=False, default=0)
     _tokens: int = field(init=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
         check_names(self.project, self.entity, self.tags)
-        timeouts = self.start_timeout_seconds, self.finish_timeout_seconds
-        self._connection = Connection(self.project, self.entity, self.mode, *timeouts)
+        check_choice("logger.wandb.mode", self.mode, MODES)
 
     def start(self, run: RunInfo) -> None:
-        """Open the run; a server that refuses or does not answer is an error in mode `online` only."""
-        self._run = self._connection.open(
+        """Open the run; raises what `open_run` raises."""
+        self._run = self._open(
             run.folder,
             id=run.id,
             name=short(run.title, MAX_CHARS),
@@ -82,12 +80,15 @@ class WandbLogger:
             self._run.save(folder / "record.json", base_path=folder, policy="now")
             logged = [self._log(artifact) for artifact in artifacts(self._info, self.log_model)]
             for artifact in logged[:-1]:  # the model was made from the others
-                self._connection.consume(self._run, artifact)
+                consume(self._run, artifact)
         except BaseException:
             self.abandon()
             raise
         close(self._run, folder, exit_code=0)
         self._run = None
+
+    def _open(self, folder: Path, **identity: Any) -> "wandb.Run":
+        return open_run(self.mode, folder, project=self.project, entity=self.entity, **identity)
 
     def _log(self, artifact: "wandb.Artifact") -> "wandb.Artifact":
         """Log an artifact under the run's id too, by which a study finds it."""
@@ -103,7 +104,7 @@ class WandbLogger:
         """Log tables, figures, page and artifact of a study as one run of its group; errors as in `start`."""
         from delt_exp.logger.wandb.study import artifact, media, models
 
-        run = self._connection.open(
+        run = self._open(
             study.folder,
             id=study.id,
             name=short(study.name, MAX_CHARS),
@@ -118,7 +119,7 @@ class WandbLogger:
             run.log(media(study))
             run.log_artifact(artifact(study))
             for model in models(study):
-                self._connection.consume(run, model)
+                consume(run, model)
             exit_code = 0
         finally:
             close(run, study.folder, exit_code)

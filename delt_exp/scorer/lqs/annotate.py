@@ -65,8 +65,8 @@ def annotate_problem(
     """`annotate` for anything that has gradients; theta is afterwards what it was."""
     theta_0 = problem.theta
     if is_whole is None:
-        is_whole = _fits_whole_everywhere(theta_0, problem.n_steps, ranks)
-    logger.info("trajectory of %d steps: %s", problem.n_steps, "kept whole" if is_whole else "checkpoints and replay")
+        is_whole = _fits_whole_everywhere(theta_0, problem.num_steps, ranks)
+    logger.info("trajectory of %d steps: %s", problem.num_steps, "kept whole" if is_whole else "checkpoints and replay")
     try:
         trajectory = Trajectory(problem, settings.lr, is_whole)
         return ReverseLoop(problem, settings, trajectory, ranks, state_dir, progress).run()
@@ -74,15 +74,15 @@ def annotate_problem(
         problem.theta = theta_0
 
 
-def _fits_whole_everywhere(theta: Tensor, n_steps: int, ranks: Ranks) -> bool:
+def _fits_whole_everywhere(theta: Tensor, num_steps: int, ranks: Ranks) -> bool:
     """Whether the states of a run fit the memory that is free; decided alike on all processes of a machine."""
-    fits = fits_whole(n_steps, theta.numel() * theta.element_size(), ranks.world_size)
+    fits = fits_whole(num_steps, theta.numel() * theta.element_size(), ranks.world_size)
     return all_agree(ranks, fits, theta.device)
 
 
-def fits_whole(n_steps: int, state_bytes: int, num_processes: int) -> bool:
+def fits_whole(num_steps: int, state_bytes: int, num_processes: int) -> bool:
     """Whether every state of a run would be kept in the memory that is free now."""
-    return n_steps * state_bytes * num_processes <= _MEMORY_SHARE * _free_bytes()
+    return num_steps * state_bytes * num_processes <= _MEMORY_SHARE * _free_bytes()
 
 
 def _free_bytes() -> int:

@@ -13,10 +13,10 @@ HVP = 16  # forward 2, gradient along the activations 2, and their derivatives
 class Workload:
     """The sizes that decide the cost. gradient_samples, hvp_samples: per micro-batch. sample_tokens: at most."""
 
-    n_steps: int
+    num_steps: int
     interval: int
-    n_proxies: int
-    n_target: int
+    num_proxies: int
+    num_target: int
     train_batch_samples: int
     gradient_samples: int
     hvp_samples: int
@@ -30,12 +30,12 @@ def forecast(work: Workload, size: ModelSize) -> list[PhaseCost]:
 
     Memory counts the parameters, the vectors of their size each phase holds, the trajectory and the activations.
     """
-    stride = math.isqrt(work.n_steps)
-    segments = math.ceil(work.n_steps / stride)
-    states = work.n_steps if work.is_whole else segments + stride
-    scored = math.ceil(work.n_steps / work.interval) + work.needs_terminal_norms
-    samples = work.n_steps * work.train_batch_samples
-    replayed = 0 if work.is_whole else (work.n_steps - segments) * work.train_batch_samples
+    stride = math.isqrt(work.num_steps)
+    segments = math.ceil(work.num_steps / stride)
+    states = work.num_steps if work.is_whole else segments + stride
+    scored = math.ceil(work.num_steps / work.interval) + work.needs_terminal_norms
+    samples = work.num_steps * work.train_batch_samples
+    replayed = 0 if work.is_whole else (work.num_steps - segments) * work.train_batch_samples
 
     def cost(phase: str, passes: int, operations: int, vectors: int, batch: int, activations: float) -> PhaseCost:
         flops = float(passes) * work.sample_tokens * size.parameters * operations
@@ -46,8 +46,8 @@ def forecast(work: Workload, size: ModelSize) -> list[PhaseCost]:
         # parameters, theta before the update, gradient; and lambda later
         cost("annotation: forward", samples, FORWARD_BACKWARD, 3, work.gradient_samples, 1),
         cost("annotation: replay", replayed, FORWARD_BACKWARD, 4, work.gradient_samples, 1),
-        cost("annotation: target", work.n_target * work.n_steps, FORWARD_BACKWARD, 3, work.gradient_samples, 1),
+        cost("annotation: target", work.num_target * work.num_steps, FORWARD_BACKWARD, 3, work.gradient_samples, 1),
         # parameters, lambda, target gradient, product, and the second derivatives before they are added
-        cost("annotation: HVP", (work.n_steps - 1) * work.train_batch_samples, HVP, 5, work.hvp_samples, 4),
-        cost("annotation: proxies", scored * work.n_proxies, PROXY_TERMS, 2, work.gradient_samples, 1),
+        cost("annotation: HVP", (work.num_steps - 1) * work.train_batch_samples, HVP, 5, work.hvp_samples, 4),
+        cost("annotation: proxies", scored * work.num_proxies, PROXY_TERMS, 2, work.gradient_samples, 1),
     ]

@@ -17,7 +17,8 @@ def show_annotation(evidence: Evidence, annotation: Annotation, job: AnnotationJ
     """Leave every document under all four scores, the losses of the short run, and the sizes."""
     rows, beyond = job.proxy_rows, num_beyond(job.candidates, job.proxy_rows, job.context_tokens)
     if beyond:
-        say(f"{beyond} of {len(rows)} documents are longer than {job.context_tokens} tokens: so many of each count")
+        size, many = job.context_tokens, f"{beyond} of {len(rows)} annotated documents"
+        say(f"{many} are longer than {size} tokens; only {size} of each are scored")
     columns = {"id": np.asarray(job.candidates.ids[rows])}
     for score in SCORES:
         with suppress(DataError):  # that of the run itself is raised where it is used

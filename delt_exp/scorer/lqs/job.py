@@ -1,6 +1,6 @@
 """An annotation on several processes."""
 
-import copy
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,22 @@ import torch
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.distributed.processes import join_group, run_in_processes
+from delt_exp.distributed.processes import Spread, join_group, run_in_processes
 from delt_exp.distributed.ranks import ProcessGroup
 from delt_exp.progress import Task, track
+from delt_exp.proxy.base import ProxyModel
 from delt_exp.scorer.lqs.annotate import annotate
-from delt_exp.scorer.lqs.annotation import Annotation
 from delt_exp.scorer.lqs.documents import document_samples
 from delt_exp.scorer.lqs.settings import AnnotationSettings
+
+FILE = "annotation.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
 class AnnotationJob:
     """Everything an annotation needs; rows index the documents, a row of `train_TB` is the batch of one update."""
 
-    network: Any
+    model: ProxyModel
     candidates: Tokens
     target: Tokens
     train_TB: NDArray[np.int64]
@@ -34,34 +36,38 @@ class AnnotationJob:
     device: str
 
 
-def run_annotation(job: AnnotationJob, state_dir: Path, devices: int, num_nodes: int) -> Annotation:
-    """Annotate on `devices` processes of each node, with the same scores; continues behind the last whole segment."""
-    if devices * num_nodes == 1:
-        return _annotate(job, state_dir, None)
-    shared = state_dir.parent
-    result: Annotation = run_in_processes(_annotate_rank, (job, state_dir), devices, num_nodes, shared)
-    return result
+def run_annotation(job: AnnotationJob, folder: Path, spread: Spread) -> None:
+    """Write the annotation to `folder`, the same scores on any number of processes.
+
+    Continues after the last segment that a killed call finished.
+    """
+    if spread.devices * spread.num_nodes == 1 and spread.jobs_dir is None:
+        _annotate(job, folder, None)
+    else:  # every process loads the network by itself
+        unloaded = replace(job, model=replace(job.model))
+        run_in_processes(_annotate_rank, (unloaded, folder), spread, folder)
 
 
-def _annotate_rank(job: AnnotationJob, state_dir: Path) -> Annotation | None:
-    is_first = join_group(job.device)
-    # Tensors reach other processes through shared memory; every rank moves its own parameters.
-    own = replace(job, network=copy.deepcopy(job.network))
-    annotation = _annotate(own, state_dir, ProcessGroup())
-    return annotation if is_first else None
+def _annotate_rank(job: AnnotationJob, folder: Path) -> None:
+    join_group(job.device)
+    _annotate(job, folder, ProcessGroup())
 
 
-def _annotate(job: AnnotationJob, state_dir: Path, ranks: ProcessGroup | None) -> Annotation:
+def _annotate(job: AnnotationJob, folder: Path, ranks: ProcessGroup | None) -> None:
     context = job.context_tokens
     device = torch.device(job.device, torch.cuda.current_device()) if job.device == "cuda" else torch.device("cpu")
     batches = [document_samples(job.candidates, rows, context) for rows in job.train_TB]
     target = document_samples(job.target, job.target_rows, context)
     proxies = document_samples(job.candidates, job.proxy_rows, context)
-    with _Shown(ranks is None or ranks.rank == 0) as progress:
-        return annotate(
-            job.network.to(device), batches, target, proxies, job.settings,
-            ranks=ranks, state_dir=state_dir, progress=progress,
+    is_first = ranks is None or ranks.rank == 0
+    with _Shown(is_first) as progress:
+        annotation = annotate(
+            job.model.network.to(device), batches, target, proxies, job.settings,
+            ranks=ranks, state_dir=folder / "state", progress=progress,
         )  # fmt: skip
+    if is_first:
+        annotation.save(folder / FILE)
+        shutil.rmtree(folder / "state")
 
 
 class _Shown:

@@ -14,7 +14,10 @@ from delt_exp.files import digest
 from delt_exp.gradients.flat import flatten, trainable_parameters, unflatten
 from delt_exp.gradients.kernel import per_sample_norms, per_sample_terms
 from delt_exp.gradients.products import add_gradient, add_hvp
+from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.lqs.samples import Sample, by_length, micro_batches
+
+_OBJECTIVE = CrossEntropy()  # what PDS and DELT define their scores by
 
 OnProxies = Callable[[int, int], None]
 """Called with how many of its proxies a process has done, and how many it has."""
@@ -23,8 +26,8 @@ OnProxies = Callable[[int, int], None]
 class Problem(Protocol):
     """A training run of plain gradient descent, its target loss and the proxies to value; theta is where it stands."""
 
-    n_steps: int
-    n_proxies: int
+    num_steps: int
+    num_proxies: int
     theta: Tensor
 
     def step_gradient(self, step: int) -> tuple[float, Tensor]:
@@ -63,7 +66,7 @@ class LanguageModelProblem:
         autocast_dtype: torch.dtype | None,
     ) -> None:
         """`gradient_samples` and `hvp_samples` are the sizes of micro-batches of the two kinds of passes."""
-        self.n_steps, self.n_proxies = len(train_batches), len(proxies)
+        self.num_steps, self.num_proxies = len(train_batches), len(proxies)
         self._model, self._ranks, self._dtype = model, ranks, autocast_dtype
         self._train_batches, self._target, self._proxies = train_batches, target, proxies
         self._gradient_samples, self._hvp_samples = gradient_samples, hvp_samples
@@ -97,24 +100,24 @@ class LanguageModelProblem:
         total = torch.zeros_like(self.theta)
         loss = 0.0
         for _, batch in micro_batches(samples, self._shared(samples), self._gradient_samples, self._device):
-            loss += add_gradient(self._model, batch, len(samples), total, self._dtype)
+            loss += add_gradient(self._model, batch, _OBJECTIVE, len(samples), total, self._dtype)
         loss_sum = self._ranks.sum(torch.tensor(loss, dtype=torch.float64, device=self._device))
         return loss_sum.item(), self._ranks.sum(total)
 
     def step_hvp(self, step: int, direction: Tensor) -> Tensor:
         samples, total = self._train_batches[step], torch.zeros_like(direction)
         for _, batch in micro_batches(samples, self._shared(samples), self._hvp_samples, self._device):
-            add_hvp(self._model, batch, direction, len(samples), total, self._dtype)
+            add_hvp(self._model, batch, _OBJECTIVE, direction, len(samples), total, self._dtype)
         return self._ranks.sum(total)
 
     def proxy_terms(self, direction: Tensor | None, on_proxies: OnProxies) -> tuple[Tensor, Tensor]:
-        terms_2N = torch.zeros(2, self.n_proxies, dtype=torch.float64, device=self._device)
+        terms_2N = torch.zeros(2, self.num_proxies, dtype=torch.float64, device=self._device)
         done = 0
         for indices, batch in micro_batches(self._proxies, self._share, self._gradient_samples, self._device):
             if direction is None:
-                terms_2N[1, indices] = per_sample_norms(self._model, batch, self._dtype)
+                terms_2N[1, indices] = per_sample_norms(self._model, batch, _OBJECTIVE, self._dtype)
             else:
-                dot_B, norm_B = per_sample_terms(self._model, batch, direction, self._dtype)
+                dot_B, norm_B = per_sample_terms(self._model, batch, _OBJECTIVE, direction, self._dtype)
                 terms_2N[:, indices] = torch.stack([dot_B, norm_B])
             done += len(indices)
             on_proxies(done, len(self._share))

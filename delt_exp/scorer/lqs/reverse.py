@@ -60,23 +60,25 @@ class ReverseLoop:
 
     def _start(self) -> ReverseState:
         """The forward run, and what is known at its end."""
-        n_steps, n_proxies = self._problem.n_steps, self._problem.n_proxies
-        train_loss_T, target_loss_T = torch.zeros(2, n_steps, dtype=torch.float64)
-        self._run_forward(n_steps, train_loss_T)
-        target_loss_T[-1], costate = self._target_gradient(n_steps)
-        norm_N = torch.ones(n_proxies, dtype=torch.float64)
+        num_steps, num_proxies = self._problem.num_steps, self._problem.num_proxies
+        train_loss_T, target_loss_T = torch.zeros(2, num_steps, dtype=torch.float64)
+        self._run_forward(num_steps, train_loss_T)
+        target_loss_T[-1], costate = self._target_gradient(num_steps)
+        norm_N = torch.ones(num_proxies, dtype=torch.float64)
         if self._needs_terminal_norms:
             _, norm_N = self._proxy_terms(None)
-        state = ReverseState(self._trajectory.n_segments, costate, norm_N, train_loss_T, target_loss_T, [], [], [], [])
+        state = ReverseState(
+            self._trajectory.num_segments, costate, norm_N, train_loss_T, target_loss_T, [], [], [], []
+        )
         self._save(state)
         return state
 
-    def _run_forward(self, n_steps: int, train_loss_T: Tensor) -> None:
+    def _run_forward(self, num_steps: int, train_loss_T: Tensor) -> None:
         def on_step(step: int, loss: float) -> None:
             train_loss_T[step] = loss
-            self._progress("forward", step + 1, n_steps)
+            self._progress("forward", step + 1, num_steps)
 
-        self._trajectory.run_forward(min(n_steps, self._problem.n_steps), on_step)
+        self._trajectory.run_forward(min(num_steps, self._problem.num_steps), on_step)
 
     def _reverse_segment(self, segment: int, state: ReverseState) -> None:
         first_step = segment * self._trajectory.stride
@@ -85,7 +87,7 @@ class ReverseLoop:
             self._problem.theta = states.pop()
             step = first_step + len(states)
             self._reverse_step(step, state)
-            self._progress("reverse", self._problem.n_steps - step, self._problem.n_steps)
+            self._progress("reverse", self._problem.num_steps - step, self._problem.num_steps)
 
     def _reverse_step(self, step: int, state: ReverseState) -> None:
         """From lambda_{step+1} to lambda_step, with the model at theta_step."""
@@ -110,7 +112,7 @@ class ReverseLoop:
         return loss, gradient
 
     def _proxy_terms(self, direction: Tensor | None) -> tuple[Tensor, Tensor]:
-        scored_steps = -(-self._problem.n_steps // self._settings.interval)
+        scored_steps = -(-self._problem.num_steps // self._settings.interval)
         passes = scored_steps + self._needs_terminal_norms
 
         def on_proxies(done: int, share: int) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from delt_exp.corpus.tokens import IGNORED
 from delt_exp.errors import DataError
 from delt_exp.files import digest
-from delt_exp.gradients.loss import IGNORED
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,8 +77,8 @@ class LqsScorer:
 
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
-        job, trainer, store = self._job(pool, proxy), pool.resources.trainer, pool.resources.store
-        annotation, cost = annotation_stage(store, self._inputs(pool), job, trainer.devices, trainer.num_nodes)
+        job, resources = self._job(pool, proxy), pool.resources
+        annotation, cost = annotation_stage(resources.store, self._inputs(pool), job, resources.trainer)
         pool.evidence.charge("annotation", cost)
         show_annotation(pool.evidence, annotation, job)
         return np.asarray(annotation.scores(self.score_name).numpy())
@@ -118,8 +118,8 @@ class LqsScorer:
         stream = shuffled_rows(candidates.ids, self.seed, "short run of LQS")
         batches = np.resize(stream, (self.num_steps, self.batch_documents))
         return AnnotationJob(
-            proxy.network, Tokens(candidates.folder), Tokens(target.folder), batches, self._target_rows(target),
-            pool.rows, self.context_tokens, self._settings(runtime), runtime.torch_device(),
+            proxy, Tokens(candidates.folder), Tokens(target.folder), batches, self._target_rows(target), pool.rows,
+            self.context_tokens, self._settings(runtime), runtime.torch_device(),
         )  # fmt: skip
 
     def _settings(self, runtime: Runtime) -> AnnotationSettings:

@@ -24,17 +24,17 @@ class Trajectory:
 
     def __init__(self, problem: Problem, lr: float, is_whole: bool) -> None:
         self._problem, self._lr, self._is_whole = problem, lr, is_whole
-        self.stride = math.isqrt(problem.n_steps)
-        self.n_segments = math.ceil(problem.n_steps / self.stride)
+        self.stride = math.isqrt(problem.num_steps)
+        self.num_segments = math.ceil(problem.num_steps / self.stride)
         self.kind = "whole" if is_whole else "checkpoints"
         self._states: dict[int, Tensor] = {}
 
-    def run_forward(self, n_steps: int, on_step: Callable[[int, float], None]) -> None:
-        """Take the first `n_steps` updates from where the problem stands, and leave it at theta_`n_steps`.
+    def run_forward(self, num_steps: int, on_step: Callable[[int, float], None]) -> None:
+        """Take the first `num_steps` updates from where the problem stands, and leave it at theta_`num_steps`.
 
         `on_step` gets the index and the loss of each update. Raises DivergedError where a number is not finite.
         """
-        for step in range(n_steps):
+        for step in range(num_steps):
             if self._is_whole or step % self.stride == 0:
                 self._states[step] = self._problem.theta.cpu()
             on_step(step, self._descend(step))
@@ -42,7 +42,7 @@ class Trajectory:
     def segment(self, index: int) -> list[Tensor]:
         """The states of segment `index`, earliest first; they are no longer kept here afterwards."""
         start = index * self.stride
-        stop = min(start + self.stride, self._problem.n_steps)
+        stop = min(start + self.stride, self._problem.num_steps)
         if self._is_whole:
             return [self._states.pop(step) for step in range(start, stop)]
         states = [self._states.pop(start)]

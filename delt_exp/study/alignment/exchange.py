@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from delt_exp.errors import DataError
-from delt_exp.report.findings import Figure, Findings, Ranged, Table
+from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.statistics.exchange import Exchange, exchange_rate
 from delt_exp.study.alignment.pairs import Pair, pairs_of, points_table
 from delt_exp.study.alignment.report import AlignmentReport
-from delt_exp.study.figures import COLOURS
+from delt_exp.study.figures import colour, figure
 from delt_exp.study.record import StudyRecord
 
 
@@ -27,7 +28,7 @@ class ExchangeReport(AlignmentReport):
             raise DataError(f"study.report.primary={self.primary!r} was not measured; measured: {', '.join(metrics)}")
         rates = {metric: self._rate(pairs, metric) for metric in metrics}
         rows: list[list[Any]] = [
-            [metric, rate.per_doubling, rate.per_alignment, Ranged(rate.factor, *_ends(rate)), rate.rising_share]
+            [metric, rate.per_doubling, rate.per_alignment, rate.factor, rate.rising_share]
             for metric, rate in rates.items()
         ]
         columns = [
@@ -55,34 +56,32 @@ class ExchangeReport(AlignmentReport):
         )
 
 
-def _ends(rate: Exchange) -> tuple[float, float]:
-    return rate.factor_interval.low, rate.factor_interval.high
-
-
 def _figure(pairs: Sequence[Pair], metric: str) -> Figure:
-    """One line for each training corpus and evaluation set, coloured by alignment."""
+    """One line for each training corpus and evaluation set, coloured by training corpus."""
     keys = list(dict.fromkeys((pair.train, pair.evaluation) for pair in pairs))
     trains = list(dict.fromkeys(train for train, _ in keys))
-    data = []
+    traces = []
     for train, evaluation in keys:
         own = sorted((p for p in pairs if (p.train, p.evaluation) == (train, evaluation)), key=lambda p: p.tokens)
         mean = float(np.mean([pair.alignment[metric] for pair in own]))
-        data.append({
-            "type": "scatter", "mode": "lines+markers", "x": [p.tokens for p in own], "y": [p.loss for p in own],
-            "legendgroup": train, "name": train,
-            "showlegend": (train, evaluation) == next(key for key in keys if key[0] == train),
-            "line": {"color": COLOURS[trains.index(train) % len(COLOURS)],
-                     "dash": "solid" if train == evaluation else "dot"},
-            "hovertemplate": f"{train} → {evaluation}<br>{metric} {mean:.3g}<br>%{{x:,}} tokens<br>loss %{{y:.3f}}"
-            "<extra></extra>",
-        })  # fmt: skip
-    layout = {
-        "height": 560, "margin": {"t": 20}, "hovermode": "closest",
-        "xaxis": {"type": "log", "title": {"text": "training tokens"}},
-        "yaxis": {"title": {"text": "loss [nats/token]"}},
-    }  # fmt: skip
+        numbers = f"{metric} {mean:.3g}<br>%{{x:,}} tokens<br>loss %{{y:.3f}}"
+        line = {"color": colour(trains.index(train)), "dash": "solid" if train == evaluation else "dot"}
+        traces.append(
+            go.Scatter(
+                name=train,
+                x=[pair.tokens for pair in own],
+                y=[pair.loss for pair in own],
+                hovertemplate=f"{train} → {evaluation}<br>{numbers}<extra></extra>",
+                mode="lines+markers",
+                line=line,
+                legendgroup=train,
+                showlegend=(train, evaluation) == next(key for key in keys if key[0] == train),
+            )
+        )
+    plot = figure(traces, 560, margin_t=20, xaxis_title="training tokens", yaxis_title="loss [nats/token]")
+    plot.update_xaxes(type="log")
     note = (
         "Solid: evaluated on the domain that was trained on; dotted: on another. Where lines do not meet, no number of "
         "tokens tried here makes up for the wrong domain."
     )
-    return Figure("exchange", "Loss over tokens, by training corpus", note, {"data": data, "layout": layout})
+    return Figure("exchange", "Loss over tokens, by training corpus", note, plot.to_plotly_json())

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from delt_exp.config.checks import check_choice, check_integer, check_number
-from delt_exp.report.findings import Cell, Figure, Findings, Ranged, Table
+from delt_exp.quantity import Ranged
+from delt_exp.report.findings import Cell, Figure, Findings, Table
 from delt_exp.statistics.points import Points
-from delt_exp.statistics.relation import CorpusLine, Relation, relate
+from delt_exp.statistics.relation import Relation, relate
 from delt_exp.study.alignment.pairs import Pair, is_diagonal, pairs_of, points_table
 from delt_exp.study.alignment.scatter import scatter
 from delt_exp.study.record import StudyRecord
@@ -52,7 +53,9 @@ class AlignmentReport:
             "answer is about differences within evaluation sets. Hover for names; the "
             "buttons choose the metric."
         )
-        figure = Figure("alignment", "Loss against alignment", note, scatter(pairs, relations, self.primary))
+        figure = Figure(
+            "alignment", "Loss against alignment", note, scatter(pairs, relations, self.primary).to_plotly_json()
+        )
         tables = [
             self._side_by_side(pairs, relations),
             _within(relations),
@@ -81,7 +84,7 @@ class AlignmentReport:
         sentence = relations[self.primary].sentence.replace("the covariate", f"what {BASELINE} already says")
         text = f"{self.primary}: {sentence}"
         if best != self.primary:
-            r, r2 = relations[best].primary.r, relations[best].r2
+            r, r2 = relations[best].primary.r.value, relations[best].r2
             text += f" {best} predicts the loss better here (r = {r:.2f}, r² = {r2:.2f})."
         elif BASELINE in relations and best != BASELINE:
             cheap, own = relations[BASELINE].r2, relations[best].r2
@@ -105,18 +108,12 @@ class AlignmentReport:
 
 
 def _numbers(relation: Relation, seconds: tuple[float, float]) -> list[Cell]:
-    line, mixed, partial = relation.primary, relation.mixed, relation.partial_interval
+    line, apart, mixed = relation.primary, relation.different_domains, relation.mixed
     return [
-        _ranged(line), relation.r2, _ranged(relation.different_domains), relation.line.r,
-        Ranged(relation.partial_r, partial.low, partial.high) if partial and relation.partial_r is not None else None,
-        *seconds, Ranged(line.slope, line.slope_interval.low, line.slope_interval.high),
-        Ranged(mixed.slope, mixed.low, mixed.high) if mixed and mixed.converged else None,
+        line.r, relation.r2, apart.r if apart else None, relation.line.r.value, relation.partial_r,
+        *seconds, line.slope, Ranged(mixed.slope, mixed.low, mixed.high) if mixed and mixed.converged else None,
         relation.spearman, line.num_pairs, relation.p,
     ]  # fmt: skip
-
-
-def _ranged(line: CorpusLine | None) -> Ranged | None:
-    return Ranged(line.r, line.r_interval.low, line.r_interval.high) if line else None
 
 
 def _seconds(pairs: Sequence[Pair], metric: str) -> tuple[float, float]:

@@ -1,25 +1,28 @@
 """The finished runs of a study as arms: runs that differ in their seed alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.statistics.families import Comparison
+from delt_exp.study.comparison.cost import Cost, cost_of
 from delt_exp.study.comparison.outcomes import LOSS, Measured, Outcome, common_sets, measured, outcome
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 NAMED = 5  # arms in a remark; of more, their number is said
 Labels = tuple[tuple[str, str], ...]
+Group = Mapping[int, PlannedRun]
+"""The runs of one arm, by seed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Arm:
     """labels: what was chosen, by dimension, without the panel; runs: by seed, ascending."""
 
-    panel: str
     labels: Mapping[str, str]
     runs: Mapping[int, PlannedRun]
     outcome: Outcome
@@ -33,6 +36,11 @@ class Arm:
     def records(self) -> list[dict[str, Any]]:
         """The records of the runs, by seed."""
         return [record for run in self.runs.values() if (record := run.record()) is not None]
+
+    @cached_property
+    def cost(self) -> Cost:
+        """What the arm cost."""
+        return cost_of(self.records)
 
     @property
     def tokens(self) -> float:
@@ -53,13 +61,19 @@ class Arm:
         """Whether these are among the labels."""
         return labels.items() <= self.labels.items()
 
+    def without(self, *dimensions: str) -> str:
+        """Return the choices in all other dimensions, joined."""
+        return " · ".join(label for dimension, label in self.labels.items() if dimension not in dimensions)
+
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Arms that are compared with each other.
+    """Arms that are compared with each other, and the comparisons that the study was made for.
 
     baseline: the conventional arm, None while it is not finished. arms: all of its training budget, itself included.
-    longer: arms like the baseline with a larger budget. remarks: what is missing or not compared.
+    longer: arms like the baseline with a larger budget. remarks: what is missing or not compared. placebos: labels of
+    scorers without information. planned: comparisons by the names of the two arms. at_equal_cost: of each arm with the
+    baseline trained for the same total seconds, by the name of the arm.
     """
 
     name: str
@@ -67,15 +81,57 @@ class Panel:
     arms: Sequence[Arm]
     longer: Sequence[Arm]
     remarks: Sequence[str]
+    placebos: Sequence[str]
+    planned: Mapping[tuple[str, str], Comparison] = field(default_factory=dict)
+    at_equal_cost: Mapping[str, Comparison] = field(default_factory=dict)
 
     def like(self, arm: Arm, **changed: str) -> Arm | None:
         """Return the arm of the same labels but for those changed; None where there is none."""
         labels = {**arm.labels, **changed}
         return next((other for other in self.arms if other.labels == labels), None)
 
+    def is_placebo(self, arm: Arm) -> bool:
+        """Whether the study gave the arm a score without information."""
+        return arm.labels.get("scorer") in self.placebos
 
-def read_panels(study: StudyRecord, dimension: str | None, metric: str, baseline: Mapping[str, str]) -> list[Panel]:
-    """Return the arms of the finished runs, panel by panel; one panel without a name where `dimension` is None.
+    def in_usual_order(self, arm: Arm) -> Arm | None:
+        """Return the arm with the baseline's order; None without one, or where orders are not varied."""
+        usual = self.baseline.labels.get("orderer") if self.baseline else None
+        return self.like(arm, orderer=usual) if usual is not None else None
+
+    def between(self, arm: Arm, other: Arm | None) -> Comparison | None:
+        """Return the planned comparison of two arms; None where there is none."""
+        return self.planned.get((arm.name, other.name)) if other else None
+
+    def against_baseline(self, arm: Arm) -> Comparison | None:
+        """Return the planned comparison with the baseline; None for the baseline, or without one."""
+        return self.between(arm, self.baseline)
+
+    def against_placebos(self, arm: Arm) -> dict[str, Comparison]:
+        """Return the planned comparisons with the same arm under each placebo, by placebo."""
+        if self.is_placebo(arm):
+            return {}
+        found = {placebo: self.between(arm, self.like(arm, scorer=placebo)) for placebo in self.placebos}
+        return {placebo: pair for placebo, pair in found.items() if pair is not None}
+
+    @cached_property
+    def ranked(self) -> list[Arm]:
+        """The arms, best first: by the difference from the baseline over common seeds, else by the value."""
+
+        def worth(arm: Arm) -> tuple[float, str]:
+            turn = -1 if arm.outcome.better == "higher" else 1
+            pair = self.against_baseline(arm)
+            base = self.baseline.outcome.estimate.value if self.baseline else 0.0
+            value = base + pair.estimate.value if pair else arm.outcome.estimate.value
+            return turn * value, arm.name
+
+        return sorted(self.arms, key=worth)
+
+
+def read_panels(
+    study: StudyRecord, dimension: str | None, metric: str, baseline: Mapping[str, str], placebos: Sequence[str]
+) -> list[Panel]:
+    """Return the arms of the finished runs, panel by panel, nothing compared yet; one without a name for None.
 
     A run that the study lists twice counts under its first name. Raises ConfigError for a dimension that a slice does
     not vary, DataError for runs without the metric or without an evaluation set in common.
@@ -90,28 +146,30 @@ def read_panels(study: StudyRecord, dimension: str | None, metric: str, baseline
             panel = groups.setdefault(run.arm[dimension] if dimension else "", {})
             panel.setdefault(labels, {})[run.seed] = run
             seen.add(run.folder)
-    seeds = sorted({run.seed for run in study.runs})
-    return [_panel(name, arms, metric, baseline, seeds) for name, arms in groups.items()]
+    num_seeds = len({run.seed for run in study.runs})
+    panels = []
+    for name, by_labels in groups.items():
+        arms, remarks = _arms(by_labels, metric)
+        remarks += _few_seeds([arm for arm in arms if len(arm.runs) < num_seeds], num_seeds)
+        panels.append(_panel(name, arms, remarks, baseline, placebos))
+    return panels
 
 
 def _panel(
-    name: str, groups: Mapping[Labels, Mapping[int, PlannedRun]], metric: str, baseline: Mapping[str, str],
-    seeds: Sequence[int],
-) -> Panel:  # fmt: skip
-    arms, remarks = _arms(name, groups, metric)
-    remarks += _few_seeds([arm for arm in arms if len(arm.runs) < len(seeds)], len(seeds))
+    name: str, arms: Sequence[Arm], remarks: Sequence[str], baseline: Mapping[str, str], placebos: Sequence[str]
+) -> Panel:
+    """Return the panel of all arms with the budget of the baseline; remarks say which arms have another."""
     base = next((arm for arm in arms if arm.labels == baseline), None)
     budget = base.tokens if base else min(arm.tokens for arm in arms)
     matched = [arm for arm in arms if abs(arm.tokens - budget) < arm.batch_tokens]
     longer = [arm for arm in arms if arm.has(baseline) and arm not in matched and arm.tokens > budget]
-    remarks += [
+    other_budget = [
         f"{arm.name} was trained on {arm.tokens:,.0f} tokens instead of {budget:,.0f} and is not compared."
         for arm in arms
         if arm not in matched and arm not in longer
     ]
-    if base is None:
-        remarks.append(f"The baseline ({' · '.join(baseline.values())}) is not finished.")
-    return Panel(name, base, matched, longer, remarks)
+    unfinished = [] if base else [f"The baseline ({' · '.join(baseline.values())}) is not finished."]
+    return Panel(name, base, matched, longer, [*remarks, *other_budget, *unfinished], placebos)
 
 
 def _few_seeds(arms: Sequence[Arm], wanted: int) -> list[str]:
@@ -122,23 +180,28 @@ def _few_seeds(arms: Sequence[Arm], wanted: int) -> list[str]:
     ]
 
 
-def _arms(panel: str, groups: Mapping[Labels, Mapping[int, PlannedRun]], metric: str) -> tuple[list[Arm], list[str]]:
-    runs: dict[str, Measured] = {
-        run.folder: measured(run, metric) for by_seed in groups.values() for run in by_seed.values()
-    }
-    sets = common_sets(list(runs.values()))
-    left_out = sorted({name for run in runs.values() for name in run} - set(sets))
-    if not sets:
-        raise DataError(f"no evaluation set has the same documents in all runs: {', '.join(left_out)}")
-    remarks = [f"{name} is left out: its documents are not the same in all runs." for name in left_out]
+def _arms(groups: Mapping[Labels, Group], metric: str) -> tuple[list[Arm], list[str]]:
+    """Return the arms over the evaluation sets that all runs share, and remarks on what is left out."""
+    runs = {run.folder: measured(run, metric) for by_seed in groups.values() for run in by_seed.values()}
+    sets, remarks = _shared_sets(list(runs.values()))
     arms: list[Arm] = []
-    for labels, by_seed in groups.items():
-        name, by_seed = " · ".join(label for _, label in labels), dict(sorted(by_seed.items()))
-        if metric != LOSS and len(by_seed) < 2:
+    for labels, unordered in groups.items():
+        name = " · ".join(label for _, label in labels)
+        if metric != LOSS and len(unordered) < 2:
             remarks.append(f"{name} is left out: it has one seed, and {metric} needs two for an error.")
             continue
+        by_seed = dict(sorted(unordered.items()))
         values = [runs[run.folder] for run in by_seed.values()]
-        arms.append(Arm(panel, dict(labels), by_seed, outcome(name, tuple(by_seed), values, sets)))
+        arms.append(Arm(dict(labels), by_seed, outcome(name, tuple(by_seed), values, sets)))
     if not arms:
         raise DataError(f"no arm has two seeds yet, and {metric} needs two for an error; repeat the study's command")
     return arms, remarks
+
+
+def _shared_sets(runs: Sequence[Measured]) -> tuple[list[str], list[str]]:
+    """Return the evaluation sets that all runs have, and a remark on each other one; raises DataError for none."""
+    sets = common_sets(runs)
+    left_out = sorted({name for run in runs for name in run} - set(sets))
+    if not sets:
+        raise DataError(f"no evaluation set has the same documents in all runs: {', '.join(left_out)}")
+    return sets, [f"{name} is left out: its documents are not the same in all runs." for name in left_out]

@@ -5,94 +5,95 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pyarrow.csv
 from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError
 from delt_exp.report.findings import Figure
+from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel
-from delt_exp.study.comparison.leaderboard import Pairs, against_baseline, ranked
-from delt_exp.study.figures import BLUE_TO_RED, COLOURS, LINE
+from delt_exp.study.figures import BLUE_TO_RED, LINE, chooser, colour, figure, heat_map
 
-CURVE_POINTS = 60  # of a training curve; more could not be told apart
+CURVE_POINTS = 60  # of a curve of the training loss; more could not be told apart
 SHOWN_CURVES = 8  # the others wait in the legend
 
+Grid = Mapping[tuple[str, str], Arm]
+"""Arms by scorer and orderer."""
 
-def heat_map(panel: Panel, pairs: Pairs, suffix: str) -> Figure | None:
+
+def scorer_and_orderer(panel: Panel) -> Figure | None:
     """Return the difference from the baseline by scorer and orderer; buttons choose the rest of the arm.
 
     None where no two arms differ in scorer or orderer within one choice of the rest.
     """
-    cells: dict[str, dict[tuple[str, str], Arm]] = {}
+    grids: dict[str, dict[tuple[str, str], Arm]] = {}
     for arm in panel.arms:
         if arm is not panel.baseline:
-            rest = " · ".join(label for key, label in arm.labels.items() if key not in ("scorer", "orderer"))
-            cells.setdefault(rest, {})[arm.choice("scorer"), arm.choice("orderer")] = arm
-    if panel.baseline is None or not any(len(grid) > 1 for grid in cells.values()):
+            rest = arm.without("scorer", "orderer") or "all"
+            grids.setdefault(rest, {})[arm.choice("scorer"), arm.choice("orderer")] = arm
+    if panel.baseline is None or all(len(grid) < 2 for grid in grids.values()):
         return None
-    data = [_grid(panel, grid, pairs) for grid in cells.values()]
-    shown = max(range(len(data)), key=lambda i: len(list(cells.values())[i]))
-    bound = max((abs(z) for trace in data for row in trace["z"] for z in row if z is not None), default=0.0) or 1.0
-    for number, trace in enumerate(data):
-        trace |= {"visible": number == shown, "zmin": -bound, "zmax": bound}
-    buttons = [
-        {"label": rest or "all", "method": "update", "args": [{"visible": [i == number for i in range(len(data))]}]}
-        for number, rest in enumerate(cells)
-    ]
-    layout = {
-        "height": 190 + 46 * max(len(trace["y"]) for trace in data), "margin": {"t": 60, "l": 10},
-        "xaxis": {"title": {"text": "orderer"}, "type": "category"},
-        "yaxis": {"title": {"text": "scorer"}, "type": "category", "automargin": True, "autorange": "reversed"},
-        "updatemenus": [{"type": "buttons", "direction": "right", "x": 0, "y": 1.1, "xanchor": "left",
-                         "yanchor": "bottom", "active": shown, "buttons": buttons}] if len(data) > 1 else [],
-    }  # fmt: skip
+    differences = [abs(pair.estimate.value) for arm in panel.arms if (pair := panel.against_baseline(arm))]
+    bound = max(differences, default=0.0) or 1.0  # one scale for all grids, white in its middle
+    plots = {rest: _grid(panel, grid, bound) for rest, grid in grids.items()}
+    fullest = max(grids, key=lambda rest: len(grids[rest]))
     note = (
         f"Difference from {panel.baseline.name} [{panel.baseline.outcome.unit}], blue is better; * better or worse "
         "after Holm's correction. Empty: not part of this study."
     )
-    return Figure(f"heatmap{suffix}", "Scorer and orderer", note, {"data": data, "layout": layout})
+    return Figure("heatmap", "Scorer and orderer", note, chooser(plots, fullest).to_plotly_json())
 
 
-def _grid(panel: Panel, grid: Mapping[tuple[str, str], Arm], pairs: Pairs) -> dict[str, Any]:
-    scorers, orderers = (list(dict.fromkeys(key[axis] for key in grid)) for axis in (0, 1))
-    z: list[list[float | None]] = []
-    text: list[list[str]] = []
-    for scorer in scorers:
-        found = [(arm := grid.get((scorer, o))) and against_baseline(panel, arm, pairs) for o in orderers]
-        z.append([pair.estimate.value if pair else None for pair in found])
-        text.append(
-            [f"{p.estimate.value:+.3g}{'' if p.verdict.startswith('not') else ' *'}" if p else "" for p in found]
-        )
-    assert panel.baseline is not None
-    higher = panel.baseline.outcome.better == "higher"
-    return {
-        "type": "heatmap", "x": orderers, "y": scorers, "z": z, "text": text, "texttemplate": "%{text}",
-        "colorscale": BLUE_TO_RED, "reversescale": higher, "hoverongaps": False, "colorbar": {"thickness": 12},
-        "hovertemplate": "%{y} · %{x}<br>%{text}<extra></extra>",
-    }  # fmt: skip
+def _grid(panel: Panel, grid: Grid, bound: float) -> Any:
+    """Return one cell for each scorer and orderer of the grid, empty where there is no comparison."""
+    scorers = list(dict.fromkeys(scorer for scorer, _ in grid))
+    orderers = list(dict.fromkeys(orderer for _, orderer in grid))
+
+    def pair(scorer: str, orderer: str) -> Comparison | None:
+        arm = grid.get((scorer, orderer))
+        return panel.against_baseline(arm) if arm else None
+
+    pairs = [[pair(scorer, orderer) for orderer in orderers] for scorer in scorers]
+    trace = go.Heatmap(
+        x=orderers,
+        y=scorers,
+        z=[[one.estimate.value if one else None for one in row] for row in pairs],
+        text=[[_shown(one) if one else "" for one in row] for row in pairs],
+        texttemplate="%{text}",
+        hovertemplate="%{y} · %{x}<br>%{text}<extra></extra>",
+        colorscale=BLUE_TO_RED,
+        reversescale=panel.arms[0].outcome.better == "higher",
+        zmin=-bound,
+        zmax=bound,
+    )
+    return heat_map(trace, "orderer", "scorer")
 
 
-def dimension_curve(panel: Panel, dimension: str, alpha: float, suffix: str) -> Figure | None:
+def _shown(pair: Comparison) -> str:
+    star = "" if pair.verdict.startswith("not") else " *"
+    return f"{pair.estimate.value:+.3g}{star}"
+
+
+def dimension_curve(panel: Panel, dimension: str, alpha: float) -> Figure | None:
     """Return the outcome over a dimension whose choices are numbers, one line for the rest of the arm; None without."""
     lines: dict[str, list[tuple[float, Arm]]] = {}
     for arm in panel.arms:
         if dimension in arm.labels and arm is not panel.baseline:
-            rest = " · ".join(label for key, label in arm.labels.items() if key != dimension)
-            lines.setdefault(rest, []).append((_number(dimension, arm.labels[dimension]), arm))
+            point = _number(dimension, arm.labels[dimension]), arm
+            lines.setdefault(arm.without(dimension), []).append(point)
     lines = {rest: sorted(points, key=lambda point: point[0]) for rest, points in lines.items() if len(points) > 1}
     if not lines:
         return None
-    data = [_line(rest, points, alpha, COLOURS[i % len(COLOURS)]) for i, (rest, points) in enumerate(lines.items())]
-    unit, shapes = panel.arms[0].outcome.unit, []
+    traces = [_line(rest, points, alpha, colour(number)) for number, (rest, points) in enumerate(lines.items())]
+    plot = figure(traces, 460, xaxis_title=dimension, yaxis_title=panel.arms[0].outcome.unit, showlegend=True)
     if panel.baseline is not None:
-        y = panel.baseline.outcome.estimate.value
-        shapes.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": {"dash": "dot"}})
-    layout = {
-        "height": 460, "margin": {"t": 30}, "xaxis": {"title": {"text": dimension}}, "yaxis": {"title": {"text": unit}},
-        "shapes": shapes, "legend": {"font": {"size": 11}},
-    }  # fmt: skip
-    note = f"Mean and {100 * (1 - alpha):g} % interval; the dotted line is the baseline. {_tokens_note(panel)}"
-    return Figure(f"curve{suffix}", f"Outcome by {dimension}", note, {"data": data, "layout": layout})
+        plot.add_hline(panel.baseline.outcome.estimate.value, line_dash="dot")
+    note = (
+        f"Mean and {100 * (1 - alpha):g} % interval; the dotted line is the baseline. Every arm trains on "
+        f"{panel.arms[0].tokens:,.0f} tokens."
+    )
+    return Figure("curve", f"Outcome by {dimension}", note, plot.to_plotly_json())
 
 
 def _number(dimension: str, label: str) -> float:
@@ -104,46 +105,45 @@ def _number(dimension: str, label: str) -> float:
         ) from None
 
 
-def _line(name: str, points: Sequence[tuple[float, Arm]], alpha: float, colour: str) -> dict[str, Any]:
+def _line(name: str, points: Sequence[tuple[float, Arm]], alpha: float, line_colour: str) -> Any:
     estimates = [arm.outcome.estimate for _, arm in points]
-    values = [estimate.value for estimate in estimates]
-    half = [estimate.interval(alpha)[1] - estimate.value for estimate in estimates]
-    return {
-        "type": "scatter", "mode": "lines+markers", "name": name, "x": [x for x, _ in points], "y": values,
-        "error_y": {"type": "data", "array": half}, "line": {"color": colour},
-    }  # fmt: skip
+    half_widths = [estimate.interval(alpha)[1] - estimate.value for estimate in estimates]
+    return go.Scatter(
+        name=name,
+        x=[x for x, _ in points],
+        y=[estimate.value for estimate in estimates],
+        error_y={"type": "data", "array": half_widths},
+        mode="lines+markers",
+        line_color=line_colour,
+    )
 
 
-def _tokens_note(panel: Panel) -> str:
-    return f"Every arm trains on {panel.arms[0].tokens:,.0f} tokens."
-
-
-def training_curves(panel: Panel, pairs: Pairs, suffix: str) -> Figure:
+def training_curves(panel: Panel) -> Figure:
     """Return the training loss over tokens, mean over seeds; the baseline and the best arms are shown at first."""
-    order = ranked(panel, pairs)
-    if panel.baseline is not None:
-        order = [panel.baseline, *(arm for arm in order if arm is not panel.baseline)]
-    data: list[dict[str, Any]] = []
+    order = sorted(panel.ranked, key=lambda arm: arm is not panel.baseline)
+    traces = []
     for number, arm in enumerate(order):
         tokens, loss = _training_curve(arm)
-        data.append({
-            "type": "scatter", "mode": "lines", "name": arm.name, "x": tokens.tolist(), "y": loss.tolist(),
-            "line": {"color": LINE if arm is panel.baseline else COLOURS[number % len(COLOURS)]},
-            "visible": True if number < SHOWN_CURVES else "legendonly",
-        })  # fmt: skip
-    layout = {
-        "height": 520, "margin": {"t": 30}, "xaxis": {"title": {"text": "trained tokens"}},
-        "yaxis": {"title": {"text": "training loss [nats/token]"}}, "legend": {"font": {"size": 11}},
-    }  # fmt: skip
+        traces.append(
+            go.Scatter(
+                name=arm.name,
+                x=tokens.tolist(),
+                y=loss.tolist(),
+                mode="lines",
+                line_color=LINE if arm is panel.baseline else colour(number),
+                visible=True if number < SHOWN_CURVES else "legendonly",
+            )
+        )
+    plot = figure(traces, 520, xaxis_title="trained tokens", yaxis_title="training loss [nats/token]", showlegend=True)
     note = (
         "Loss on the documents that an arm is training on, which arms do not share: it shows how training went, not "
         "which arm is better. Click a name to show or hide it."
     )
-    return Figure(f"training{suffix}", "Training loss", note, {"data": data, "layout": layout})
+    return Figure("training", "Training loss", note, plot.to_plotly_json())
 
 
 def _training_curve(arm: Arm) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return tokens and loss of at most CURVE_POINTS points, each the token mean of its part of the training."""
+    """Return tokens and loss of at most CURVE_POINTS points, each the token mean of its part of the training run."""
     tables = [pyarrow.csv.read_csv(Path(run.folder) / "metrics.csv") for run in arm.runs.values()]
     tokens = np.concatenate([table["tokens"].to_numpy() for table in tables]).astype(np.float64)
     loss = np.concatenate([table["train/loss"].to_numpy() for table in tables])

@@ -3,26 +3,26 @@
 Shape suffixes: K scorers, N documents.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import plotly.graph_objects as go
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from delt_exp.report.findings import Cell, Figure, Table
+from delt_exp.report.stages import own_stage
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import length_correlation, rank_agreement, source_share, top_overlap
 from delt_exp.study.comparison.arms import Panel
-from delt_exp.study.comparison.cost_gain import cost_of, scaled
-from delt_exp.study.figures import BLUE_TO_RED
+from delt_exp.study.comparison.cost import scaled
+from delt_exp.study.figures import BLUE_TO_RED, chooser, heat_map
 from delt_exp.study.record import PlannedRun
 
 Matrix = NDArray[np.float64]
-
-
 NOT_MEASURED = "not measured"
 
 
@@ -60,39 +60,39 @@ def scores_of(run: PlannedRun) -> Scores:
     path = Path(run.folder) / "scores.parquet"
     table, more = ScoreTable.load(path), pq.read_table(path, columns=["source", "tokens"])
     sources = more["source"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    stages = (run.record() or {}).get("stages", [])
-    keys = [stage.get("key") for stage in stages if stage["stage"] == "scores"]
-    return Scores(table.ids, table.goodness, more["tokens"].to_numpy(), sources, keys[-1] if keys else None)
+    key = own_stage(run.record() or {}, "scores").get("key")
+    return Scores(table.ids, table.goodness, more["tokens"].to_numpy(), sources, key)
 
 
-def agreement_figure(scores: ByScorer, ratio: float, suffix: str) -> Figure | None:
+def agreement_figure(scores: ByScorer, ratio: float) -> Figure | None:
     """Return Spearman's correlation and the overlap of the best documents of every two scorers; None for one."""
     names, spearman_KK, overlap_KK = agreement(scores, ratio)
     if len(names) < 2:
         return None
-    shown = {"Spearman": (spearman_KK, -1.0), f"overlap of the best {100 * ratio:g} %": (overlap_KK, 0.0)}
-    data = [
-        {"type": "heatmap", "x": names, "y": names, "z": _cells(matrix_KK), "zmin": low, "zmax": 1.0,
-         "colorscale": BLUE_TO_RED if low else "Blues", "reversescale": True, "visible": not n,
-         "texttemplate": "%{z:.2f}", "hovertemplate": "%{y} · %{x}<br>%{z:.3f}<extra></extra>",
-         "colorbar": {"thickness": 12}}
-        for n, (matrix_KK, low) in enumerate(shown.values())
-    ]  # fmt: skip
-    buttons = [
-        {"label": name, "method": "update", "args": [{"visible": [i == n for i in range(len(shown))]}]}
-        for n, name in enumerate(shown)
-    ]
-    layout = {
-        "height": 200 + 44 * len(names), "margin": {"t": 60, "l": 10}, "xaxis": {"type": "category"},
-        "yaxis": {"type": "category", "automargin": True, "autorange": "reversed"},
-        "updatemenus": [{"type": "buttons", "direction": "right", "x": 0, "y": 1.1, "xanchor": "left",
-                         "yanchor": "bottom", "buttons": buttons}],
-    }  # fmt: skip
+    plots = {
+        "Spearman": _matrix(names, spearman_KK, BLUE_TO_RED, -1.0),
+        f"overlap of the best {100 * ratio:g} %": _matrix(names, overlap_KK, "Blues", 0.0),
+    }
     note = (
         "Mean over common seeds; scores are turned so that higher is better. By chance the overlap is "
         f"{ratio:.2f} and Spearman's correlation 0."
     )
-    return Figure(f"agreement{suffix}", "Do scorers agree?", note, {"data": data, "layout": layout})
+    return Figure("agreement", "Do scorers agree?", note, chooser(plots).to_plotly_json())
+
+
+def _matrix(names: list[str], matrix_KK: Matrix, colours: Any, lowest: float) -> Any:
+    trace = go.Heatmap(
+        x=names,
+        y=names,
+        z=[[None if np.isnan(value) else float(value) for value in row] for row in matrix_KK],
+        zmin=lowest,
+        zmax=1.0,
+        colorscale=colours,
+        reversescale=True,
+        texttemplate="%{z:.2f}",
+        hovertemplate="%{y} · %{x}<br>%{z:.3f}<extra></extra>",
+    )
+    return heat_map(trace)
 
 
 def agreement(scores: ByScorer, ratio: float) -> tuple[list[str], Matrix, Matrix]:
@@ -136,20 +136,19 @@ def stability(by_seed: Mapping[int, Scores], ratio: float) -> tuple[Cell, Cell]:
     return float(spearman), float(overlap)
 
 
-def scorers_table(panel: Panel, scores: ByScorer, ratio: float, suffix: str) -> Table:
+def scorers_table(panel: Panel, scores: ByScorer, ratio: float) -> Table:
     """Return one row a scorer: stability over seeds, length, source, cost."""
     rows: list[list[Cell]] = []
     for scorer, by_seed in scores.items():
         arm = next(arm for arm in panel.arms if arm.choice("scorer") == scorer)
-        cost = cost_of(arm)
         length = np.mean([length_correlation(one.goodness_N, one.tokens_N) for one in by_seed.values()
                           if np.ptp(one.tokens_N) > 0] or [np.nan])  # fmt: skip
         source = np.mean([source_share(one.goodness_N, one.source_N) for one in by_seed.values()])
         num_sources = max(len(np.unique(one.source_N)) for one in by_seed.values())
         rows.append([
             scorer, len(by_seed), *stability(by_seed, ratio), None if np.isnan(length) else float(length),
-            float(source) if num_sources > 1 else None, cost.scoring_seconds, scaled(cost.scoring_flops, 1e12),
-            scaled(cost.peak_bytes, 1e9),
+            float(source) if num_sources > 1 else None, arm.cost.scoring_seconds, scaled(arm.cost.scoring_flops, 1e12),
+            scaled(arm.cost.peak_bytes, 1e9),
         ])  # fmt: skip
     columns = [
         "scorer", "seeds", "Spearman between seeds", f"overlap between seeds, best {100 * ratio:g} %",
@@ -160,8 +159,4 @@ def scorers_table(panel: Panel, scores: ByScorer, ratio: float, suffix: str) -> 
         "the seeds share one scoring, that is not measured. A score that follows length is a stand-in for it. Share "
         "between sources: eta squared of the ranks, empty for one source. Means over seeds."
     )
-    return Table(f"scorers{suffix}", "What the scores are made of", note, columns, rows)
-
-
-def _cells(matrix_KK: Matrix) -> Sequence[Sequence[float | None]]:
-    return [[None if np.isnan(value) else float(value) for value in row] for row in matrix_KK]
+    return Table("scorers", "What the scores are made of", note, columns, rows)

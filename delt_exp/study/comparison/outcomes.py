@@ -47,7 +47,7 @@ def measured(run: PlannedRun, metric: str) -> Measured:
     if metric == LOSS or not rows:
         raise DataError(
             f"{run.folder} has no {metric} of evaluation documents; choose an eval_dataset that measures it and repeat "
-            "the study's command (finished stages are found)"
+            "the study's command (finished stages are reused)"
         )
     return rows
 

@@ -9,20 +9,11 @@ from delt_exp.errors import DataError
 from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel, read_panels
-from delt_exp.study.comparison.cost_gain import EqualCost, at_equal_cost, cost_figure, cost_of, cost_table
-from delt_exp.study.comparison.curves import dimension_curve, heat_map, training_curves
+from delt_exp.study.comparison.cost_gain import cost_figure, cost_table
+from delt_exp.study.comparison.curves import dimension_curve, scorer_and_orderer, training_curves
 from delt_exp.study.comparison.diagnosis import ByScorer, agreement_figure, read_scores, scorers_table
-from delt_exp.study.comparison.leaderboard import (
-    Pairs,
-    against_baseline,
-    against_placebos,
-    every_pair,
-    leaderboard_figure,
-    leaderboard_table,
-    pairs_table,
-    planned,
-    ranked,
-)
+from delt_exp.study.comparison.leaderboard import leaderboard_figure, leaderboard_table, pairs_table
+from delt_exp.study.comparison.pairs import compared, every_pair
 from delt_exp.study.record import StudyRecord
 
 Part = TypeVar("Part", Figure, Table)
@@ -54,77 +45,69 @@ class ComparisonReport:
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return answer, figures and tables; raises DataError where fewer than two arms can be compared."""
-        panels = read_panels(study, self.panel, self.metric, _labels(self.baseline))
+        panels = read_panels(study, self.panel, self.metric, _labels(self.baseline), self.placebos)
         if all(len(panel.arms) < 2 for panel in panels):
             raise DataError(f"{study.folder}: fewer than two arms are finished; repeat the study's command")
-        pairs = planned(panels, self.placebos, self.alpha)
-        equal = at_equal_cost(panels, self.placebos, self.alpha)
+        panels = compared(panels, self.alpha)
         figures: list[Figure] = []
         tables: list[Table] = []
         for number, panel in enumerate(panels):
-            suffix = f"-{number}" if len(panels) > 1 else ""
-            scores = read_scores(panel)
-            figures += [_titled(figure, panel) for figure in self._figures(panel, pairs, scores, suffix)]
-            tables += [_titled(table, panel) for table in self._tables(panel, pairs, equal, scores, suffix)]
-        tables.append(pairs_table("planned", "Planned comparisons", pairs))
-        tables.append(pairs_table("pairs", "Every pair", every_pair(panels, self.alpha)))
-        answers = [self._answer(study, panel, pairs, equal) for panel in panels]
+            scores, suffix = read_scores(panel), f"-{number}" if len(panels) > 1 else ""
+            figures += [_of_panel(one, panel, suffix) for one in self._figures(panel, scores) if one is not None]
+            tables += [_of_panel(one, panel, suffix) for one in self._tables(panel, scores)]
+        tables.append(pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels]))
+        tables.append(pairs_table("pairs", "Every pair", panels, every_pair(panels, self.alpha)))
+        answers = [self._answer(study, panel) for panel in panels]
         return Findings(" ".join(answers), figures, tables)
 
-    def _figures(self, panel: Panel, pairs: Pairs, scores: ByScorer, suffix: str) -> list[Figure]:
-        figures = [
-            leaderboard_figure(panel, pairs, self.placebos, suffix),
-            heat_map(panel, pairs, suffix),
-            dimension_curve(panel, self.curve, self.alpha, suffix) if self.curve else None,
-            cost_figure(panel, suffix),
-            training_curves(panel, pairs, suffix),
-            agreement_figure(scores, self.overlap_ratio, suffix),
-        ]
-        return [figure for figure in figures if figure is not None]
-
-    def _tables(self, panel: Panel, pairs: Pairs, equal: EqualCost, scores: ByScorer, suffix: str) -> list[Table]:
+    def _figures(self, panel: Panel, scores: ByScorer) -> list[Figure | None]:
         return [
-            leaderboard_table(panel, pairs, self.placebos, self.alpha, suffix),
-            cost_table(panel, equal, suffix),
-            scorers_table(panel, scores, self.overlap_ratio, suffix),
+            leaderboard_figure(panel),
+            scorer_and_orderer(panel),
+            dimension_curve(panel, self.curve, self.alpha) if self.curve else None,
+            cost_figure(panel),
+            training_curves(panel),
+            agreement_figure(scores, self.overlap_ratio),
         ]
 
-    def _answer(self, study: StudyRecord, panel: Panel, pairs: Pairs, equal: EqualCost) -> str:
+    def _tables(self, panel: Panel, scores: ByScorer) -> list[Table]:
+        return [
+            leaderboard_table(panel, self.alpha),
+            cost_table(panel),
+            scorers_table(panel, scores, self.overlap_ratio),
+        ]
+
+    def _answer(self, study: StudyRecord, panel: Panel) -> str:
         """Return two sentences on the best arm that the question is about."""
-        start = f"On {panel.name}: " if panel.name else ""
-        about, subject = [arm for arm in ranked(panel, pairs) if arm is not panel.baseline], _labels(self.subject)
-        about = [arm for arm in about if arm.has(subject) and arm.labels.get("scorer") not in self.placebos]
+        start, subject = f"On {panel.name}: " if panel.name else "", _labels(self.subject)
         if panel.baseline is None:
             return f"{start}No answer yet: the baseline is not finished."
-        if not about:
+        candidates = [arm for arm in panel.ranked if arm is not panel.baseline and not panel.is_placebo(arm)]
+        best = next((arm for arm in candidates if arm.has(subject)), None)
+        if best is None:
             return f"{start}No answer yet: no arm with {' and '.join(subject.values()) or 'a score'} is finished."
-        best = about[0]
-        pair = against_baseline(panel, best, pairs)
+        pair = panel.against_baseline(best)
         if pair is None:
             return f"{start}No answer yet: {best.name} has no seed in common with the baseline."
-        controls = self._controls(panel, best, pairs)
+        controls = self._controls(panel, best)
         even = [name for name, one in controls.items() if not one.verdict.startswith("better")]
         unfinished = self._unfinished(study, panel, best, controls)
         gain = _gain(best, pair, list(controls), even, unfinished)
-        return f"{start}{gain} {_worth(panel, best, equal, even + unfinished)}"
+        return f"{start}{gain} {_worth(panel, best, even + unfinished)}"
 
     def _unfinished(self, study: StudyRecord, panel: Panel, arm: Arm, controls: Mapping[str, Comparison]) -> list[str]:
         """Return the placebos of an arm that the study plans but has not finished."""
-        planned = [{k: v for k, v in run.arm.items() if k != self.panel} for run in study.runs
-                   if self.panel is None or run.arm.get(self.panel) == panel.name]  # fmt: skip
+        runs = [run for run in study.runs if self.panel is None or run.arm.get(self.panel) == panel.name]
+        planned = [{key: label for key, label in run.arm.items() if key != self.panel} for run in runs]
         names = {f"with {name} scores": {**arm.labels, "scorer": name} for name in self.placebos}
         return [name for name, labels in names.items() if name not in controls and labels in planned]
 
-    def _controls(self, panel: Panel, arm: Arm, pairs: Pairs) -> dict[str, Comparison]:
+    def _controls(self, panel: Panel, arm: Arm) -> dict[str, Comparison]:
         """Return what else the arm must beat: placebos; for a question about orders, its selection in the usual one."""
-        placebos = against_placebos(panel, arm, pairs, self.placebos)
-        controls = {f"with {name} scores": one for name, one in placebos.items()}
-        if "orderer" in self.subject and panel.baseline is not None and "orderer" in panel.baseline.labels:
-            usual = panel.baseline.labels["orderer"]
-            other = panel.like(arm, orderer=usual)
-            pair = pairs.get((panel.name, arm.name, other.name)) if other else None
-            controls |= {f"in {usual} order": pair} if pair else {}
-        return controls
+        controls = {f"with {name} scores": one for name, one in panel.against_placebos(arm).items()}
+        usual = panel.in_usual_order(arm) if "orderer" in self.subject else None
+        pair = panel.between(arm, usual)
+        return controls | ({f"in {usual.labels['orderer']} order": pair} if usual and pair else {})
 
 
 def _gain(
@@ -137,7 +120,7 @@ def _gain(
     if pair.verdict.startswith("worse"):
         return f"No: the best such arm, {best.name}, is worse than {pair.second} ({numbers}).{seeds}"
     if pair.verdict.startswith("not"):
-        reach = f"the smallest difference in reach is {pair.detectable:.2g}"
+        reach = f"the minimum detectable effect is {pair.detectable:.2g}"
         return f"Not shown: {best.name} is not distinguishable from {pair.second} ({numbers}; {reach}).{seeds}"
     text = f"{best.name} is better than {pair.second} ({numbers})"
     if even:
@@ -148,12 +131,13 @@ def _gain(
     return f"Yes: {text}{beaten}.{seeds}"
 
 
-def _worth(panel: Panel, best: Arm, equal: EqualCost, even: Sequence[str]) -> str:
+def _worth(panel: Panel, best: Arm, even: Sequence[str]) -> str:
     """Say whether the score of the best arm earns its cost."""
-    cost, pair = cost_of(best), equal.get((panel.name, best.name))
+    cost, pair = best.cost, panel.at_equal_cost.get(best.name)
     if cost.scoring_seconds is None:
         return "What its score cost is not recorded."
-    times = f"Its score cost {cost.scoring_seconds:.3g} s, {cost.scoring_seconds / cost.training_seconds:.2g} trainings"
+    share = cost.scoring_seconds / cost.training_seconds
+    times = f"Its score cost {cost.scoring_seconds:.3g} s, as much as {share:.2g} training runs"
     if pair is None:
         return f"{times}; no baseline trained for that long is finished, so whether that pays is open."
     words = {
@@ -171,5 +155,7 @@ def _labels(labels: Mapping[str, str | int | float]) -> dict[str, str]:
     return {key: str(label) for key, label in labels.items()}
 
 
-def _titled(part: Part, panel: Panel) -> Part:
-    return replace(part, title=f"{part.title}: {panel.name}") if panel.name else part
+def _of_panel(part: Part, panel: Panel, suffix: str) -> Part:
+    """Return a figure or table whose name tells it from those of other panels, with the panel in its title."""
+    title = f"{part.title}: {panel.name}" if panel.name else part.title
+    return replace(part, name=f"{part.name}{suffix}", title=title)

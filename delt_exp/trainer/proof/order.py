@@ -14,9 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import IGNORED
+from delt_exp.rows.draws import splitmix64
 from delt_exp.trainer.plan import Ints, Plan
 
-CONSUMED = np.dtype([("step", "<i8"), ("slot", "<i8"), ("first", "<i8"), ("last", "<i8"), ("digest", "<i8")])
+CONSUMED = np.dtype([
+    ("step", "<i8"), ("slot", "<i8"), ("first", "<i8"), ("last", "<i8"), ("digest", "<i8"), ("least_weight", "<f8"),
+    ("largest_weight", "<f8"),
+])  # fmt: skip
+"""One sequence. first, last: plan positions of its documents. least_weight, largest_weight: d objective / d loss of its
+predicted tokens, w / labels of the global batch for a sequence of weight w; inf and -inf where it predicts nothing."""
 
 
 def walk(plan: Plan) -> Iterator[tuple[Ints, Ints, Ints]]:
@@ -70,10 +76,8 @@ def item_digest(inputs_T: Ints, labels_T: Ints, positions_T: Ints) -> int:
 
 def multipliers(length: int) -> tuple[Ints, Ints, Ints]:
     """Return the fixed odd multipliers a_t, b_t, c_t of positions 0..length-1."""
-    state = np.arange(1, 3 * length + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # splitmix64
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    odd = ((state ^ (state >> np.uint64(31))) | np.uint64(1)).astype(np.int64)
+    counter = np.arange(1, 3 * length + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # by the golden ratio
+    odd = (splitmix64(counter) | np.uint64(1)).astype(np.int64)
     return odd[0::3], odd[1::3], odd[2::3]
 
 
@@ -95,3 +99,33 @@ def order_mismatch(plan: Plan, consumed: NDArray[np.void]) -> str:
             step, sequence = divmod(i, plan.batch_items)
             return f"step {step + 1}, sequence {sequence + 1}: other tokens, labels or positions than planned"
     return ""
+
+
+def weight_mismatch(plan: Plan, consumed: NDArray[np.void], planned_I: NDArray[np.float64] | None) -> str:
+    """Return an empty string when every predicted token entered the gradient with the weight of its sequence.
+
+    Else the first that did not. consumed: of all items of the plan. planned_I: weights of the items in their batches;
+    None for learnt ones, which only have to be one number a sequence with mean 1 over a batch.
+    """
+    consumed = np.sort(consumed, order=["step", "slot"])
+    starts = np.arange(0, plan.num_items, plan.batch_items)
+    sizes = np.diff(starts, append=plan.num_items)
+    weights_2I = np.stack([consumed["least_weight"], consumed["largest_weight"]]) * plan.targets_per_step().repeat(
+        sizes
+    )
+    is_empty = np.isposinf(weights_2I[0]) & np.isneginf(weights_2I[1])
+    if planned_I is None:
+        planned_I = np.where(is_empty, 1.0, weights_2I[0])
+        means = np.add.reduceat(planned_I, starts) / sizes
+        if not np.allclose(means, 1, rtol=1e-4):
+            step = int((~np.isclose(means, 1, rtol=1e-4)).argmax())
+            return f"step {step + 1}: the weights of its sequences have the mean {means[step]:g} and not 1"
+    is_wrong = ~np.isclose(weights_2I, planned_I, rtol=1e-4).all(0) & ~is_empty
+    if not is_wrong.any():
+        return ""
+    step, sequence = divmod(int(is_wrong.argmax()), plan.batch_items)
+    found, planned = weights_2I[:, is_wrong.argmax()], planned_I[is_wrong.argmax()]
+    return (
+        f"step {step + 1}: a loss entered the gradient with another weight than planned: those of sequence "
+        f"{sequence + 1} with {found[0]:g} to {found[1]:g} times 1 / labels of the batch, not {planned:g}"
+    )

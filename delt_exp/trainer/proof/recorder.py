@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from delt_exp.corpus.tokens import IGNORED
+from delt_exp.model.next_token import next_token_losses
 from delt_exp.trainer.proof.order import CONSUMED, multipliers
 from delt_exp.trainer.proof.steps import STEPS
 
@@ -29,11 +30,16 @@ SAMPLE = 4096  # numbers of each gradient that are looked at
 
 @dataclass
 class _Call:
-    """One micro-batch: its labels, its loss [nats], the weight of its loss in the gradient (None: not used)."""
+    """One micro-batch of B sequences. loss: their sum [nats].
 
+    claims: [4, B] index, first and last document as the loader says, and the digest. weights: [2, B] the least and the
+    largest weight of a label's loss in the gradient; None where it is not used, infinite where there is no label.
+    """
+
+    claims: Tensor
     num_labels: Tensor
     loss: Tensor
-    weight: Tensor | None = None
+    weights: Tensor | None = None
 
 
 @dataclass
@@ -60,12 +66,13 @@ class Evidence(pl.Callback):
         """sees_embedding: false for a compiled network, inside which nothing can be watched."""
         self.folder, self.batch_items, self.sees_embedding = folder, batch_items, sees_embedding
         self.start = 0
-        self.rows: list[tuple[int, Tensor]] = []
         self.steps: list[_Step] = []
         self.multipliers: dict[tuple[int, torch.device], tuple[Tensor, ...]] = {}
         self.entered: dict[str, Any] = {}
         self.embedded: Tensor | None = None
+        self.batch: dict[str, Tensor] | None = None  # of the micro-batch that is trained; a weighter may read others
         self.logits: Any = None
+        self.watching_losses: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.start = trainer.global_step
@@ -84,13 +91,15 @@ class Evidence(pl.Callback):
         network.register_forward_hook(self._leaves_network)
         if self.sees_embedding:
             network.get_input_embeddings().register_forward_pre_hook(self._enters_embedding)
-        pl_module.summed_loss.register_forward_hook(self._leaves_loss)
+        self.watching_losses = next_token_losses.register_forward_hook(self._leaves_losses)
         trainer.optimizers[0].register_step_post_hook(self._updated)
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self.batch = {name: batch[name] for name in ("index", "first", "last", "lengths")}
 
     def _enters_network(self, network: Any, args: tuple[Any, ...], arguments: dict[str, Any]) -> None:
+        if self.batch is None:
+            return
         self.entered, self.embedded, self.logits = ({} if args else arguments), None, None
         step = self.trainer.global_step
         if not self.steps or self.steps[-1].step != step:
@@ -104,28 +113,34 @@ class Evidence(pl.Callback):
     def _leaves_network(self, network: Any, args: tuple[Any, ...], output: Any) -> None:
         self.logits = weakref.ref(output.logits), output.logits._version
 
-    def _leaves_loss(self, summed_loss: Any, args: tuple[Any, ...], loss: Tensor) -> None:
-        """The loss of one micro-batch is made: digest what it was made of, and see how it enters the gradient."""
+    def _leaves_losses(self, next_token_losses: Any, args: tuple[Any, ...], losses_BT: Tensor) -> None:
+        """The losses of one micro-batch are made: digest what they were made of, see how they enter the gradient."""
+        if self.batch is None:
+            return
         logits_BTV, labels_BT = args
         is_whole = self.logits is not None and self.logits[0]() is logits_BTV and self.logits[1] == logits_BTV._version
-        digests_B = self._digests(labels_BT) if is_whole and labels_BT.shape == logits_BTV.shape[:2] else None
+        digests_B = (
+            self._digests(labels_BT, self.batch) if is_whole and labels_BT.shape == logits_BTV.shape[:2] else None
+        )
         claims = torch.stack([self.batch[name] for name in ("index", "first", "last")])
         if digests_B is None or len(digests_B) != claims.shape[1]:
             digests_B = torch.zeros_like(claims[0])
         step = self.steps[-1]
-        self.rows.append((step.step, torch.cat([claims, digests_B[None]])))
-        call = _Call((labels_BT != IGNORED).sum(), loss.detach())
+        is_label_BT = labels_BT != IGNORED
+        loss = losses_BT.detach().sum(dtype=torch.float64)
+        call = _Call(torch.cat([claims, digests_B[None]]), is_label_BT.sum(), loss)
         step.calls.append(call)
-        unit = torch.ones((), device=loss.device)
+        unit = torch.ones((), device=losses_BT.device)
         unit = self.trainer.world_size * (unit if self.scaler is None else self.scaler.scale(unit))
 
-        def enters_gradient(weight: Tensor) -> None:
-            call.weight = weight / unit + (0 if call.weight is None else call.weight)
+        def enter_gradient(weights_BT: Tensor) -> None:
+            ends = weights_BT.where(is_label_BT, math.inf).amin(1), weights_BT.where(is_label_BT, -math.inf).amax(1)
+            call.weights = torch.stack(ends) / unit + (0 if call.weights is None else call.weights)
 
-        if loss.requires_grad:
-            loss.register_hook(enters_gradient)
+        if losses_BT.requires_grad:
+            losses_BT.register_hook(enter_gradient)
 
-    def _digests(self, labels_BT: Tensor) -> Tensor | None:
+    def _digests(self, labels_BT: Tensor, batch: dict[str, Tensor]) -> Tensor | None:
         """Return [B] digests as `verify.item_digest` defines them, None where the network read something unplanned."""
         known = {"input_ids", "position_ids", "use_cache"}
         inputs_BT = self.entered.get("input_ids") if self.embedded is None else self.embedded
@@ -137,12 +152,13 @@ class Evidence(pl.Callback):
             self.multipliers[length, device] = tuple(torch.from_numpy(m).to(device) for m in on_host)
         a_T, b_T, c_T, index_T = self.multipliers[length, device]
         positions = self.entered.get("position_ids", index_T)
-        inside = index_T < self.batch["lengths"][:, None]
+        inside = index_T < batch["lengths"][:, None]
         if len(inside) != len(labels_BT):
             return None
         return (((inputs_BT + 1) * a_T + (labels_BT + 101) * b_T + (positions + 1) * c_T) * inside).sum(1)
 
     def on_after_backward(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.batch = None
         self.steps[-1].grad_norms = [self._grad_norm()]  # of a scaled loss it is another one than is applied
 
     def _updated(self, optimizer: Any, args: Any, arguments: Any) -> None:
@@ -163,7 +179,7 @@ class Evidence(pl.Callback):
 
     def flush(self, trainer: pl.Trainer) -> None:
         """Write what was recorded since the last call."""
-        rows = [_rows(step, rows.cpu().numpy(), self.batch_items) for step, rows in self.rows]
+        rows = [_rows(step.step, call, self.batch_items) for step in self.steps for call in step.calls]
         name = f"{self.start}-{trainer.global_rank}.npy"
         if rows:
             np.save(self.folder / "rows" / name, np.concatenate(rows))
@@ -171,12 +187,17 @@ class Evidence(pl.Callback):
             is_sharded = isinstance(self.parameters[0], DTensor)
             records = _steps(self.steps, trainer.global_rank, is_sharded, self.steps[0].before.device)
             np.save(self.folder / "steps" / name, records)
-        self.rows, self.steps = [], []
+        self.steps = []
         self.start = trainer.global_step
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.watching_losses.remove()
         self.flush(trainer)
         trainer.strategy.barrier()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        if self.watching_losses is not None:
+            self.watching_losses.remove()
 
 
 def fingerprint(tensors: list[Tensor]) -> Tensor:
@@ -204,11 +225,15 @@ def local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def _rows(step: int, rows: NDArray[np.int64], batch_items: int) -> NDArray[np.void]:
-    index, first, last, digests = rows[:, rows[0] >= 0]
+def _rows(step: int, call: _Call, batch_items: int) -> NDArray[np.void]:
+    claims = call.claims.cpu().numpy()
+    is_row = claims[0] >= 0
+    index, first, last, digests = claims[:, is_row]
     records = np.zeros(len(index), CONSUMED)
     records["step"], records["slot"] = step, index % batch_items
     records["first"], records["last"], records["digest"] = first, last, digests
+    if call.weights is not None and call.weights.shape[1] == len(is_row):
+        records["least_weight"], records["largest_weight"] = call.weights.double().cpu().numpy()[:, is_row]
     return records
 
 
@@ -218,7 +243,6 @@ def _steps(steps: list[_Step], rank: int, is_sharded: bool, device: torch.device
     calls = [call for step in steps for call in step.calls]
     labels_C = _read([call.num_labels for call in calls], device)
     loss_C = _read([call.loss for call in calls], device)
-    weight_C = _read([none if call.weight is None else call.weight for call in calls], device)
     norms_S3 = _read([norm for step in steps for norm in (*step.grad_norms, none, none, none)[:3]], device).reshape(
         -1, 3
     )
@@ -236,8 +260,6 @@ def _steps(steps: list[_Step], rank: int, is_sharded: bool, device: torch.device
     for record, step in zip(records, steps, strict=True):
         own = slice(first, first := first + len(step.calls))
         record["num_labels"], record["loss"] = labels_C[own].sum(), loss_C[own].sum()
-        if step.calls:
-            record["least_weight"], record["largest_weight"] = weight_C[own].min(), weight_C[own].max()
         record["is_intact"] = all(bool(flag) for flag in step.intact)
     return records
 

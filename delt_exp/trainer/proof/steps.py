@@ -13,11 +13,11 @@ from delt_exp.trainer.plan import Ints
 
 STEPS = np.dtype([
     ("step", "<i8"), ("rank", "<i8"), ("is_sharded", "?"), ("num_labels", "<i8"), ("loss", "<f8"),
-    ("least_weight", "<f8"), ("largest_weight", "<f8"), ("is_intact", "?"), ("num_updates", "<i8"), ("lr", "<f8"),
+    ("is_intact", "?"), ("num_updates", "<i8"), ("lr", "<f8"),
     ("backward_norm", "<f8"), ("applied_norm", "<f8"), ("grad_norm", "<f8"), ("before", "<i8"), ("after", "<i8"),
 ])  # fmt: skip
 """What one rank did in one step, counted from 0. num_labels, loss: predicted tokens and the sum of their losses [nats].
-least_weight, largest_weight: d objective / d summed loss, of its micro-batches. is_intact: gradients stayed as they
+is_intact: gradients stayed as they
 were between micro-batches. grad_norm: of the whole gradient, before it was clipped. backward_norm, applied_norm: of a
 sample of it, after the last backward pass and as the optimizer used it. before, after: bits of the parameters when the
 first micro-batch entered the network, and after the update."""
@@ -63,17 +63,14 @@ def step_mismatch(planned: PlannedSteps, records: Records) -> str:
 
 
 def _losses(planned: PlannedSteps, records: Records, first: Ints) -> list[tuple[str, Flags]]:
-    """Whether the losses are those of all planned labels, each with the weight 1 / labels of its global batch."""
+    """Whether the losses are those of all planned labels."""
     num_labels = np.add.reduceat(records["num_labels"], first)
-    weights = np.minimum.reduceat(records["least_weight"], first), np.maximum.reduceat(records["largest_weight"], first)
-    is_weighted = np.all([np.isclose(w * planned.targets, 1, rtol=1e-4) for w in weights], axis=0)
     reported = np.full(len(first), np.nan)
     for step, loss in planned.losses:
         reported[step - 1] = loss
     means = np.add.reduceat(records["loss"], first) / planned.targets
     return [
         ("its losses are not those of the planned number of labels", num_labels != planned.targets),
-        ("a loss entered the gradient with another weight than 1 / labels of the batch", ~is_weighted),
         ("the reported loss is not that of the batch", ~np.isnan(reported) & ~np.isclose(means, reported, rtol=1e-6)),
     ]
 

@@ -56,18 +56,18 @@ def test_golden_run_is_reproduced(trajectory: str) -> None:
     assert result.scores("lqs").tolist() == pytest.approx(golden["score"], rel=1e-3)
 
 
-@pytest.mark.parametrize("n_steps", [4, 7])
-def test_replay_gives_the_stored_states_to_the_bit(n_steps: int) -> None:
-    run = tiny_run(n_steps)
+@pytest.mark.parametrize("num_steps", [4, 7])
+def test_replay_gives_the_stored_states_to_the_bit(num_steps: int) -> None:
+    run = tiny_run(num_steps)
     states = {}
     for is_whole in (True, False):
         arguments = (*run.values(), SingleProcess(), 4, 2, None)
         problem = LanguageModelProblem(tiny_model(), *arguments)
         trajectory = Trajectory(problem, 0.1, is_whole)
-        trajectory.run_forward(n_steps, lambda step, loss: None)
-        segments = [trajectory.segment(i) for i in reversed(range(trajectory.n_segments))]
+        trajectory.run_forward(num_steps, lambda step, loss: None)
+        segments = [trajectory.segment(i) for i in reversed(range(trajectory.num_segments))]
         states[is_whole] = [state for segment in reversed(segments) for state in segment]
-    assert len(states[True]) == len(states[False]) == n_steps
+    assert len(states[True]) == len(states[False]) == num_steps
     assert all(map(torch.equal, states[True], states[False]))
     assert not torch.equal(states[True][0], states[True][-1])
 
@@ -187,7 +187,7 @@ def test_a_document_of_one_token_scores_zero() -> None:
 
 
 def test_bfloat16_ranks_proxies_like_float32() -> None:
-    run = tiny_run(n_proxies=30)
+    run = tiny_run(num_proxies=30)
     exact, rough = (
         annotate(tiny_model(), **run, settings=tiny_settings(precision=precision)).scores("lqs")
         for precision in ("fp32", "bf16")

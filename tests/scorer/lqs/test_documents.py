@@ -5,7 +5,7 @@ import pytest
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.dataset.base import Document
-from delt_exp.scorer.lqs.documents import document_sample
+from delt_exp.scorer.lqs.documents import document_samples
 from tests.helpers import make_byte_tokenizer, make_corpus, make_tokens
 
 
@@ -14,7 +14,7 @@ def sample_of(tmp_path, document, context_tokens):
     corpus = make_corpus(tmp_path, [document])
     tokenizer = make_byte_tokenizer(tmp_path, corpus)
     tokens = make_tokens(tmp_path, corpus, tokenizer)
-    sample = document_sample(tokens, 0, context_tokens)
+    (sample,) = document_samples(tokens, [0], context_tokens)
 
     def shown(ids):
         special = {tokens.eos_id: "|", IGNORED: "_"}

@@ -8,6 +8,7 @@ import torch
 from delt_exp.distributed.ranks import SingleProcess
 from delt_exp.errors import ConfigError, DataError, DivergedError
 from delt_exp.gradients.loss import sample_losses
+from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.lqs.annotate import annotate, annotate_problem
 from delt_exp.scorer.lqs.annotation import Annotation
 from delt_exp.scorer.lqs.samples import micro_batches
@@ -16,10 +17,10 @@ from tests.scorer.lqs.tiny import ScalarProblem, tiny_gpt2, tiny_model, tiny_run
 
 
 def annotate_scalar(
-    n_steps: int = 3, proxies_a: tuple[float, ...] = (3, -1), *, is_whole: bool = True, **changes: object
+    num_steps: int = 3, proxies_a: tuple[float, ...] = (3, -1), *, is_whole: bool = True, **changes: object
 ) -> Annotation:
     settings = tiny_settings(lr=0.1, **{"interval": 1, **changes})
-    problem = ScalarProblem(n_steps, list(proxies_a))
+    problem = ScalarProblem(num_steps, list(proxies_a))
     result = annotate_problem(
         problem,
         settings,
@@ -51,16 +52,16 @@ def test_scalar_values_known_by_hand(score: str, init_norm: str, expected: list[
     assert result.target_loss_T.tolist() == pytest.approx([1.9**2 / 2, 1.81**2 / 2, 1.729**2 / 2], rel=1e-9)
 
 
-@pytest.mark.parametrize("n_steps", [1, 2, 5, 7, 12])
-def test_numbers_of_steps_that_are_no_squares_agree_with_the_closed_form(n_steps: int) -> None:
+@pytest.mark.parametrize("num_steps", [1, 2, 5, 7, 12])
+def test_numbers_of_steps_that_are_no_squares_agree_with_the_closed_form(num_steps: int) -> None:
     # theta_t = 1 - 0.9^t and lambda_t = sum over s >= t of 0.9^(s - t) (theta_s - 2).
-    theta = [1 - 0.9**t for t in range(n_steps + 1)]
-    costate = [sum(0.9 ** (s - t) * (theta[s] - 2) for s in range(t, n_steps + 1)) for t in range(n_steps + 1)]
-    expected = sum(0.1 * costate[t + 1] * (theta[t] - 3) for t in range(n_steps))
+    theta = [1 - 0.9**t for t in range(num_steps + 1)]
+    costate = [sum(0.9 ** (s - t) * (theta[s] - 2) for s in range(t, num_steps + 1)) for t in range(num_steps + 1)]
+    expected = sum(0.1 * costate[t + 1] * (theta[t] - 3) for t in range(num_steps))
     for is_whole in (True, False):
-        result = annotate_scalar(n_steps, (3,), is_whole=is_whole)
+        result = annotate_scalar(num_steps, (3,), is_whole=is_whole)
         assert result.scores("pds").item() == pytest.approx(expected, rel=1e-10)
-        assert result.steps_S.tolist() == list(reversed(range(n_steps)))
+        assert result.steps_S.tolist() == list(reversed(range(num_steps)))
 
 
 def test_an_interval_of_all_steps_leaves_one_term() -> None:
@@ -110,7 +111,7 @@ def summed_target_loss(settings: AnnotationSettings, extra: int | None, epsilon:
 
     def mean_loss(samples: list[object]) -> torch.Tensor:
         (_, batch), *_ = micro_batches(samples, range(len(samples)), len(samples), torch.device("cpu"))
-        return sample_losses(model, batch).mean()
+        return sample_losses(model, batch, CrossEntropy()).mean()
 
     for samples in run["train_batches"]:
         loss = mean_loss(samples)

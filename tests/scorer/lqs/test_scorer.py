@@ -58,6 +58,7 @@ def test_every_relative_scores_every_document(pool, name):
     assert name.lower() in scorer(score_name=name).meaning.name.lower() or name == "lqs"
 
 
+@pytest.mark.slow
 @DATA_SCORERS
 def test_several_processes_give_the_same_scores(tmp_path, data_scorer):
     """Both the annotation and the inference of the data scorer are shared by two processes."""

@@ -50,20 +50,20 @@ def draw_samples(count: int, seed: int) -> list[Sample]:
     return [next_token_sample(torch.randint(VOCAB, (int(n),), generator=generator).tolist()) for n in lengths]
 
 
-def tiny_run(n_steps: int = 7, n_proxies: int = 9) -> dict[str, Any]:
+def tiny_run(num_steps: int = 7, num_proxies: int = 9) -> dict[str, Any]:
     """Arguments of `annotate` after the model: uneven batches, lengths and numbers."""
     return {
-        "train_batches": [draw_samples(5, seed=100 + step) for step in range(n_steps)],
+        "train_batches": [draw_samples(5, seed=100 + step) for step in range(num_steps)],
         "target": draw_samples(6, seed=1),
-        "proxies": draw_samples(n_proxies, seed=2),
+        "proxies": draw_samples(num_proxies, seed=2),
     }
 
 
 class ScalarProblem:
     """Batch loss (theta - 1)^2 / 2, target loss (theta - 2)^2 / 2, proxies (theta - a)^2 / 2, theta_0 = 0."""
 
-    def __init__(self, n_steps: int, proxies_a: list[float]) -> None:
-        self.n_steps, self.n_proxies = n_steps, len(proxies_a)
+    def __init__(self, num_steps: int, proxies_a: list[float]) -> None:
+        self.num_steps, self.num_proxies = num_steps, len(proxies_a)
         self._theta = torch.zeros(1, dtype=torch.float64)
         self._a_N = torch.tensor(proxies_a, dtype=torch.float64)
 

@@ -64,6 +64,7 @@ def test_records_of_several_versions_of_the_code_are_named(tmp_path):
     assert "Several versions" not in Page(write_page(write_study(tmp_path / "one", arms[1:])).read_text()).text
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_browser_draws_sorts_and_filters_without_a_complaint(tmp_path):
     page = write_page(write_study(tmp_path, ARMS))
@@ -106,6 +107,7 @@ document.getElementById("asked").textContent = JSON.stringify({ titles });
 """
 
 
+@pytest.mark.slow
 @needs_browser
 def test_no_button_and_no_script_of_a_page_makes_a_request(tmp_path):
     asked = []
@@ -135,6 +137,7 @@ def test_no_button_and_no_script_of_a_page_makes_a_request(tmp_path):
     assert asked == []
 
 
+@pytest.mark.slow
 @needs_browser
 def test_html_in_names_is_shown_not_obeyed(tmp_path):
     evil = arm(f"</script>{EVIL}", "1.0", '"><img src=x onerror=alert(1)>', -0.1)

@@ -12,6 +12,8 @@ from delt_exp.study.record import read_study
 from tests.helpers import words
 from tests.runs import FAST, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
     "study=order_only", "data_dir=data", "study.seeds=[0]", "training.max_tokens=512", "tokenizer=byte",
     "study.slices.longer.training=[{twice: ['training={epochs: 2, max_tokens: null}']}]",

@@ -19,7 +19,6 @@ def records(ranks=1, **changes):
     rows = np.zeros(2 * ranks, STEPS)
     rows["step"], rows["rank"] = np.repeat([0, 1], ranks), np.tile(np.arange(ranks), 2)
     rows["num_labels"], rows["loss"] = np.repeat([8, 4], ranks) // ranks, np.repeat([16.0, 12.0], ranks) / ranks
-    rows["least_weight"] = rows["largest_weight"] = np.repeat([1 / 8, 1 / 4], ranks)
     rows["is_intact"], rows["num_updates"], rows["lr"] = True, 1, np.repeat([0.1, 0.2], ranks)
     rows["grad_norm"], rows["backward_norm"], rows["applied_norm"] = 2.0, 1.0, 0.5
     rows["before"], rows["after"] = np.repeat([10, 20], ranks), np.repeat([20, 30], ranks)
@@ -47,8 +46,6 @@ def test_bits_of_shards_add_up_and_their_norms_in_squares():
     [
         ({"step": [0, 0]}, "1 steps left a record, 2 were planned"),
         ({"num_labels": [8, 3]}, "step 2: its losses are not those of the planned number of labels"),
-        ({"least_weight": [0, 1 / 4]}, "step 1: a loss entered the gradient with another weight"),
-        ({"largest_weight": [1 / 8, np.nan]}, "step 2: a loss entered the gradient with another weight"),
         ({"loss": [16.0, 13.0]}, "step 2: the reported loss"),
         ({"is_intact": [False, True]}, "step 1: the gradient was changed between micro-batches"),
         ({"num_updates": [1, 0]}, "step 2: not exactly one update"),

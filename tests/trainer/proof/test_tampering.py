@@ -10,9 +10,10 @@ from torch.nn.functional import cross_entropy
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.files import read_json
+from delt_exp.model.next_token import NextTokenLosses, next_token_logits
 from delt_exp.model.optimizer import AdamW
 from delt_exp.trainer.datamodule import OrderedBatches, _Collate
-from delt_exp.trainer.module import LMModule, SummedLoss, next_token_logits
+from delt_exp.trainer.module import LMModule
 from delt_exp.trainer.plan import Plan
 from tests.helpers import make_pool, words
 from tests.trainer.test_train import job_of, trained
@@ -50,21 +51,21 @@ def instead_of_step(patch, change):
 
 @tampering("step 3, sequence 1: other tokens, labels or positions")
 def rows_rolled(patch):
-    keys = ("inputs", "labels")
+    keys = ("input_ids", "labels")
     instead_of_step(patch, lambda batch: batch | {key: batch[key].roll(1, 0) for key in keys})
 
 
 @tampering("step 3, sequence 1: other tokens, labels or positions")
 def inputs_rolled_against_labels(patch):
-    instead_of_step(patch, lambda batch: batch | {"inputs": batch["inputs"].roll(1, 0)})
+    instead_of_step(patch, lambda batch: batch | {"input_ids": batch["input_ids"].roll(1, 0)})
 
 
 @tampering("step 3, sequence 5: other tokens")
 def one_token_changed(patch):
     def change(batch):
-        inputs = batch["inputs"].clone()
+        inputs = batch["input_ids"].clone()
         inputs[4, 7] += 1
-        return batch | {"inputs": inputs}
+        return batch | {"input_ids": inputs}
 
     instead_of_step(patch, change)
 
@@ -86,14 +87,14 @@ def labels_left_out(patch):
 
 @tampering("step 3, sequence 1: other tokens")
 def part_of_the_batch(patch):
-    keys = ("inputs", "labels")
+    keys = ("input_ids", "labels")
     instead_of_step(patch, lambda batch: batch | {key: batch[key][:4] for key in keys})
 
 
 @tampering("step 1, sequence 1: other tokens")
 def shorter_sequences(patch):
     original = LMModule.training_step
-    keys = ("inputs", "labels")
+    keys = ("input_ids", "labels")
     patch.setattr(
         LMModule,
         "training_step",
@@ -117,43 +118,45 @@ def half_read_twice_inside_the_network(patch):
 
 @tampering("step 1, sequence 1: other tokens, labels or positions")
 def other_positions(patch):
-    def logits(network, inputs, positions):
-        return next_token_logits(network, inputs, torch.arange(1, inputs.shape[1] + 1).expand_as(inputs))
+    def logits(network, batch):
+        inputs = batch["input_ids"]
+        positions = torch.arange(1, inputs.shape[1] + 1).expand_as(inputs)
+        return next_token_logits(network, batch | {"position_ids": positions})
 
-    patch.setattr("delt_exp.trainer.module.next_token_logits", logits)
+    patch.setattr("delt_exp.model.next_token.next_token_logits", logits)
 
 
 @tampering("step 1, sequence 1: other tokens")
 def a_mask_nobody_planned(patch):
-    def logits(network, inputs, positions):
-        mask = torch.ones_like(inputs)
+    def logits(network, batch):
+        mask = torch.ones_like(batch["input_ids"])
         mask[:, ::2] = 0
-        return network(input_ids=inputs, attention_mask=mask, use_cache=False).logits
+        return next_token_logits(network, batch | {"attention_mask": mask})
 
-    patch.setattr("delt_exp.trainer.module.next_token_logits", logits)
+    patch.setattr("delt_exp.model.next_token.next_token_logits", logits)
 
 
 @tampering("step 1, sequence 1: other tokens")
 def logits_rolled(patch):
-    def logits(network, inputs, positions):
-        return next_token_logits(network, inputs, positions).roll(1, 0)
+    def logits(network, batch):
+        return next_token_logits(network, batch).roll(1, 0)
 
-    patch.setattr("delt_exp.trainer.module.next_token_logits", logits)
+    patch.setattr("delt_exp.model.next_token.next_token_logits", logits)
 
 
 @tampering("step 1, sequence 1: other tokens")
 def logits_detached(patch):
-    def logits(network, inputs, positions):
-        found = next_token_logits(network, inputs, positions)
+    def logits(network, batch):
+        found = next_token_logits(network, batch)
         return found.detach().requires_grad_()
 
-    patch.setattr("delt_exp.trainer.module.next_token_logits", logits)
+    patch.setattr("delt_exp.model.next_token.next_token_logits", logits)
 
 
 @tampering("0 sequences were consumed")
 def another_loss(patch):
     def training_step(self, batch, batch_idx):
-        logits = self.network(input_ids=batch["inputs"]).logits
+        logits = self.network(input_ids=batch["input_ids"]).logits
         loss = cross_entropy(logits.flatten(0, 1), batch["labels"].flatten())
         self.loss_sum = self.loss_sum + loss.detach().double() * batch["targets"]
         return loss
@@ -179,8 +182,8 @@ def loss_times_zero(patch):
 
 @tampering("step 1: a loss entered the gradient with another weight")
 def loss_without_gradient(patch):
-    original = SummedLoss.forward
-    patch.setattr(SummedLoss, "forward", lambda self, *arguments: original(self, *arguments).detach() + 0)
+    original = NextTokenLosses.forward
+    patch.setattr(NextTokenLosses, "forward", lambda self, *arguments: original(self, *arguments).detach() + 0)
     step = LMModule.training_step
 
     def training_step(self, batch, batch_idx):
@@ -341,7 +344,13 @@ def documents_of_another_seed(patch):
 @tampering("other tokens, labels or positions", layout="packed_isolated")
 def borders_forgotten(patch):
     original = _Collate.__call__
-    patch.setattr(_Collate, "__call__", lambda self, items: original(self, items) | {"positions": None})
+
+    def batch_of(self, items):
+        batch = original(self, items)
+        del batch["position_ids"]
+        return batch
+
+    patch.setattr(_Collate, "__call__", batch_of)
 
 
 @pytest.mark.parametrize("name", TAMPERINGS)
@@ -357,9 +366,11 @@ def test_a_run_that_was_tampered_with_is_not_verified(pool, tmp_path, name):
 def test_steps_leave_what_they_did(pool, tmp_path):
     """Labels, losses and weights of a step are those of its global batch, whatever the micro-batches."""
     job = job_of(pool, micro_batch_items=3)
-    steps = np.load(trained(tmp_path, job) / "steps.npy", allow_pickle=False)
+    folder = trained(tmp_path, job)
+    steps, consumed = (np.load(folder / name, allow_pickle=False) for name in ("steps.npy", "consumed.npy"))
     np.testing.assert_array_equal(steps["step"], np.arange(job.plan.num_steps))
     np.testing.assert_array_equal(steps["num_labels"], job.plan.targets_per_step())
-    np.testing.assert_allclose(steps["least_weight"], 1 / job.plan.targets_per_step(), rtol=1e-6)
+    for name in ("least_weight", "largest_weight"):
+        np.testing.assert_allclose(consumed[name], 1 / job.plan.targets_per_step()[consumed["step"]], rtol=1e-6)
     assert (steps["num_updates"] == 1).all()
     assert len(set(steps["after"])) == len(steps)

@@ -1,6 +1,6 @@
 """Pages of studies in the site: kept in docs/results without plotly.js (5 MB), which every build of the site puts back.
 
-`python docs/pages.py outputs/NAME` keeps the page of a study and its tables in docs/results/NAME.
+`python docs/study_pages.py outputs/NAME` keeps the page of a study and its tables in docs/results/NAME.
 """
 
 import re

@@ -53,10 +53,10 @@ def test_batches_that_share_documents_give_no_interval_and_say_why(tmp_path, res
     assert rows["enough", "enough"].low is not None
     for pair in (("few", "few"), ("few", "enough"), ("enough", "few")):
         assert (rows[pair].low, rows[pair].high) == (None, None)
-        assert rows[pair].without_interval == "batches share documents, for a text has too few"
+        assert rows[pair].without_interval == "batches share documents because one text has too few"
     alone = diversity(task2vec(), texts["few"], resources).coefficient
     assert (alone.low, alone.without_interval) == (None, rows["few", "few"].without_interval)
-    assert _show(alone).endswith("(no interval: batches share documents, for a text has too few)")
+    assert _show(alone).endswith("(no interval: batches share documents because one text has too few)")
 
 
 def test_one_batch_of_all_documents_is_the_whole_set_variant(tmp_path, resources):

@@ -1,0 +1,48 @@
+"""What a run or a forecast prints at its end."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from delt_exp.files import read_json
+from delt_exp.model.cost import PhaseCost, total
+from delt_exp.progress import console
+
+
+def show_run(folder: Path) -> None:
+    """Print the results of a finished run and where its page is."""
+    record: dict[str, Any] = read_json(folder / "record.json")
+    if record["results"]:
+        console.print(_results_table(record))
+    stages, latest = record["stages"], (record["found_by"] or [record])[-1]
+    reused = len(stages) - len(latest["computed"]) if record["found_by"] else sum(stage["cached"] for stage in stages)
+    verdict = "verified" if record["order_verified"] else "NOT VERIFIED"
+    console.print(f"{len(stages)} stages, {reused} of them cached; order {verdict}; {latest['seconds']:.0f} s")
+    console.print(f"report: {folder / 'report.html'}", markup=False)
+
+
+def show_costs(costs: list[PhaseCost]) -> None:
+    """Print what each phase will cost."""
+
+    table = Table("phase", title="Estimated cost with an empty cache", title_justify="left")
+    for name in ("passes", "FLOPs", "memory"):
+        table.add_column(name, justify="right")
+    for cost in [*costs, total(costs)]:
+        table.add_row(cost.phase, f"{cost.passes:,}", f"{cost.flops:.2g}", f"{cost.peak_bytes / 1e9:.2f} GB")
+    console.print(table)
+    console.print("Add about 0.5 GB of memory per process for Python and its libraries.")
+    console.print("Selected documents are estimated with placeholder scores.")
+
+
+def _results_table(record: dict[str, Any]) -> Table:
+    """One row a dataset, one column a metric, each value with its standard error."""
+    cells: dict[str, dict[str, str]] = {}
+    for row in record["results"]:
+        error = "" if row["stderr"] is None else f" ± {row['stderr']:.2g}"
+        cells.setdefault(row["dataset"], {})[row["metric"]] = f"{row['value']:.4g}{error}"
+    metrics = list(dict.fromkeys(metric for values in cells.values() for metric in values))
+    table = Table("dataset", *metrics, title=record["name"], title_justify="left")
+    for dataset, values in cells.items():
+        table.add_row(dataset, *(values.get(metric, "") for metric in metrics))
+    return table

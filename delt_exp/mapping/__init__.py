@@ -1,0 +1,1 @@
+"""Judgements of documents, spread over processes and machines, shard by shard."""

@@ -1,0 +1,152 @@
+"""The items of a map, documents as windows of tokens, documents as texts, or groups of texts, read shard by shard.
+
+K numbers of an item, N items, D documents of a shard, S documents of a group.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.corpus.tokens import Tokens
+from delt_exp.corpus.windows import WindowBatch, buckets, sum_over_windows, windows_of
+from delt_exp.files import digest
+from delt_exp.mapping.judge import Judge, Numbers, TextBatch, TextJudge
+
+Advance = Callable[[int, int], None]
+"""Told for every batch how many documents it begins, and how many tokens (of texts: at most) it reads."""
+
+
+class Items(Protocol):
+    """What is judged, item by item, and by whom; a frozen dataclass that travels to the workers."""
+
+    @property
+    def judge(self) -> Judge | TextJudge: ...
+
+    @property
+    def source(self) -> str:
+        """A hash of all that decides the numbers."""
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Return [N] how many tokens of each item are read."""
+
+    def ids(self, items: slice) -> NDArray[np.uint64]:
+        """Return what names these items in their shard."""
+
+    def read(self, judgement: Any, items: slice, batch_tokens: int, advance: Advance) -> Numbers:
+        """Return the numbers of these items; raises JudgementError with the place of a judgement that fails."""
+
+
+@dataclass(frozen=True, eq=False)
+class WindowItems:
+    """Documents as windows of tokens."""
+
+    tokens: Tokens
+    rows: NDArray[np.intp]
+    judge: Judge
+
+    @property
+    def source(self) -> str:
+        return digest(self.tokens.digest, self.rows, _settings(self.judge))
+
+    def sizes(self) -> NDArray[np.int64]:
+        return self.judge.windowing.sizes(self.tokens, self.rows)
+
+    def ids(self, items: slice) -> NDArray[np.uint64]:
+        return np.asarray(self.tokens.ids[self.rows[items]])
+
+    def read(
+        self, judgement: Callable[[WindowBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
+    ) -> Numbers:
+        rows, windowing = self.rows[items], self.judge.windowing
+        windows = windows_of(self.tokens, rows, windowing)
+        advance(int(np.count_nonzero(windows.totals_D == 0)), 0)  # no batch begins what has no window
+
+        def place(batch: WindowBatch) -> str:
+            return _document(int(rows[batch.document_W[0]]), self.tokens.ids)
+
+        def judged(batch: WindowBatch) -> Numbers:
+            return _judged(judgement, batch, place, self.judge.width)
+
+        sums_NK = sum_over_windows(judged, windows, windowing.context_tokens, batch_tokens, advance)
+        numbers_NK = np.empty((len(rows), self.judge.width), self.judge.dtype)
+        numbers_NK[:] = sums_NK  # all 0 where no document has a window
+        return numbers_NK
+
+
+@dataclass(frozen=True, eq=False)
+class TextItems:
+    """Documents, or groups of documents, as texts."""
+
+    corpus: Corpus
+    rows: NDArray[np.intp]
+    judge: TextJudge
+
+    @property
+    def source(self) -> str:
+        return digest(self.corpus.digest, list(self.rows.shape), self.rows, _settings(self.judge))
+
+    def sizes(self) -> NDArray[np.int64]:
+        sizes = np.clip(self.corpus.whole_bytes[self.rows], 1, self.judge.context_tokens).astype(np.int64)
+        return sizes if self.rows.ndim == 1 else sizes.sum(1)
+
+    def ids(self, items: slice) -> NDArray[np.uint64]:
+        if self.rows.ndim == 1:
+            return np.asarray(self.corpus.ids[self.rows[items]])
+        return np.arange(items.start, items.stop, dtype=np.uint64)
+
+    def read(
+        self, judgement: Callable[[TextBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
+    ) -> Numbers:
+        sizes = replace(self, rows=self.rows[items]).sizes()
+        passes: Iterable[NDArray[np.intp]] = np.arange(len(sizes))[:, None]
+        if self.rows.ndim == 1:
+            passes = buckets(sizes, self.judge.context_tokens, batch_tokens)
+        numbers_NK = np.zeros((len(sizes), self.judge.width), self.judge.dtype)
+        for chosen in passes:
+            batch = self._batch(items.start + chosen)
+            numbers_NK[chosen] = _judged(judgement, batch, self._place, self.judge.width)
+            advance(len(chosen), int(sizes[chosen].sum()))
+        return numbers_NK
+
+    def _batch(self, items: NDArray[np.intp]) -> TextBatch:
+        rows = self.rows[items].ravel()
+        return TextBatch(list(self.corpus.texts(rows)), np.asarray(self.corpus.ids[rows]), items)
+
+    def _place(self, batch: TextBatch) -> str:
+        if self.rows.ndim == 1:
+            return _document(int(self.rows[batch.items[0]]), self.corpus.ids)
+        return f"group {batch.items[0]} of {len(self.rows)}"
+
+
+def _settings(judge: Any) -> Any:
+    """Return class and settings of a judge as text."""
+    return [type(judge).__qualname__, repr(asdict(judge))]
+
+
+def _document(row: int, ids: NDArray[np.uint64]) -> str:
+    return f"document {row} (id {int(ids[row]):016x})"
+
+
+class JudgementError(Exception):
+    """A judgement failed; the message says where, the cause is what was raised."""
+
+
+Batch = TypeVar("Batch", WindowBatch, TextBatch)
+
+
+def _judged(judgement: Callable[[Batch], Numbers], batch: Batch, place: Callable[[Batch], str], width: int) -> Numbers:
+    """Return the judgement of a batch, [., K]; where it fails, look for the document that fails by itself."""
+    try:
+        numbers = judgement(batch)
+        if numbers.size != len(batch) * width:
+            raise ValueError(f"the judgement has the shape {numbers.shape} instead of {(len(batch), width)}")
+        return numbers.reshape(len(batch), width)
+    except Exception as error:
+        for one in map(batch.only, range(len(batch)) if len(batch) > 1 else ()):
+            _judged(judgement, one, place, width)
+        rest = f" and {len(batch) - 1} others in one batch, each of which succeeds alone" if len(batch) > 1 else ""
+        raise JudgementError(f"{place(batch)}{rest}") from error

@@ -1,0 +1,80 @@
+"""Low-rank adapters on any network: only they are trained."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from delt_exp.config.checks import check_integer, check_number
+from delt_exp.errors import ConfigError, DependencyError
+from delt_exp.model.recipe import Network
+from delt_exp.rows.draws import seed_for
+from delt_exp.tokenizer.base import Tokenizer
+
+
+@dataclass(frozen=True)
+class LoraNetwork:
+    """W x + (alpha / rank) B A x in the layers `targets` of `base`, whose own weights stay (arXiv 2106.09685).
+
+    A [rank, inputs] begins random, B [outputs, rank] at 0, so that training begins at the base. targets: names of
+    linear layers, such as q_proj. dropout: of the input of A. The trained model is saved merged, so that it loads
+    without `peft`, and the adapters beside it in `adapter/`.
+    """
+
+    VERSION: ClassVar[int] = 1
+    base: Network
+    rank: int
+    alpha: float
+    dropout: float
+    targets: list[str]
+
+    def __post_init__(self) -> None:
+        check_integer("model.network.rank", self.rank, at_least=1)
+        check_number("model.network.alpha", self.alpha, "(0, inf)")
+        check_number("model.network.dropout", self.dropout, "[0, 1)")
+
+    def make(self, tokenizer: Tokenizer, seed: int) -> Any:
+        """Return the base with fresh adapters, the only parameters that are trained."""
+        import torch
+
+        try:
+            from peft import LoraConfig, get_peft_model
+        except ImportError:
+            raise DependencyError("a LoRA network needs peft; install it with: pip install 'delt-exp[lora]'") from None
+        network = self.base.make(tokenizer, seed)
+        self._check_targets(network)
+        settings = LoraConfig(
+            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=list(self.targets),
+            fan_in_fan_out=type(network).__name__.startswith("GPT2"), task_type="CAUSAL_LM",
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_for(seed, "adapters"))
+            return get_peft_model(network, settings)
+
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Raise ConfigError as the base does, and for targets that are no linear layers of it; builds no weights."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        self.base.check(tokenizer)
+        with torch.device("meta"):
+            self._check_targets(AutoModelForCausalLM.from_config(self.transformers_config(tokenizer)))
+
+    def position_limit(self, tokenizer: Tokenizer) -> int | None:
+        return self.base.position_limit(tokenizer)
+
+    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+        """Return the configuration of the base, which is that of the merged model."""
+        return self.base.transformers_config(tokenizer)
+
+    def _check_targets(self, network: Any) -> None:
+        from torch import nn
+        from transformers.pytorch_utils import Conv1D
+
+        head = network.get_output_embeddings()
+        linear = (module for module in network.named_modules() if isinstance(module[1], nn.Linear | Conv1D))
+        names = sorted({name.rsplit(".", 1)[-1] for name, module in linear if module is not head})
+        unknown = sorted(set(self.targets) - set(names))
+        if unknown or not self.targets:
+            raise ConfigError(
+                f"model.network.targets={self.targets}: {', '.join(unknown) or 'nothing'} is no linear layer of a "
+                f"{type(network).__name__}; it has: {', '.join(names)}"
+            )

@@ -1,0 +1,44 @@
+"""What training minimises: one object that training, evaluation and per-sample gradients call.
+
+B samples of a batch, T positions.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from delt_exp.corpus.tokens import IGNORED
+from delt_exp.model.batch import Batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Objective(Protocol):
+    """The loss of a batch, sample by sample. Fields of an implementation are the keys of its YAML file.
+
+    Implementations compute it from `model.next_token.next_token_losses`, where the proof of order reads along.
+    """
+
+    VERSION: ClassVar[int]
+
+    def losses(self, network: Any, batch: Batch) -> "Tensor":
+        """Return [B] summed losses [nats] in float64, differentiable; 0 for a sample without a label."""
+
+    def counts(self, batch: Batch) -> "Tensor":
+        """Return [B] what a mean over samples divides their sum of losses by; 0 for a sample without a label."""
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """-log p of every label, given the tokens before it: `losses` are sums over labels, `counts` their numbers."""
+
+    VERSION: ClassVar[int] = 1
+
+    def losses(self, network: Any, batch: Batch) -> "Tensor":
+        from delt_exp.model.next_token import next_token_logits, next_token_losses
+
+        losses_BT: Tensor = next_token_losses(next_token_logits(network, batch), batch["labels"])
+        return losses_BT.double().sum(1)
+
+    def counts(self, batch: Batch) -> "Tensor":
+        return (batch["labels"] != IGNORED).sum(1)

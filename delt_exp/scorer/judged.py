@@ -1,0 +1,65 @@
+"""The base of scorers that are one judgement of a proxy model.
+
+Who writes one writes what is read, the judgement and its meaning; reading, counting and spreading over processes are
+those of `map_documents`.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.corpus.tokens import Tokens
+from delt_exp.corpus.windows import Windowing
+from delt_exp.mapping.judge import Judge
+from delt_exp.mapping.map_documents import map_documents
+from delt_exp.model.cost import FORWARD, PhaseCost
+from delt_exp.proxy.base import Proxy, ProxyModel
+from delt_exp.scorer.base import Pool
+
+
+@dataclass(frozen=True)
+class JudgedScorer(ABC):
+    """Scores documents by what a judge says of it under `proxy`.
+
+    FLOPS: per parameter and token, of a forward pass unless the judgement needs more (see `delt_exp.model.cost`).
+    """
+
+    FLOPS: ClassVar[int] = FORWARD
+    proxy: Proxy
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.proxy.needs | {"tokens"}
+
+    @abstractmethod
+    def windowing(self, context_tokens: int) -> Windowing:
+        """Return what of a document is read; context_tokens: of the proxy."""
+
+    @abstractmethod
+    def judge(self, proxy: ProxyModel) -> Judge:
+        """Return what says the numbers of a document; it reads by `windowing(proxy.context_tokens)`."""
+
+    def scores(self, numbers_RK: NDArray[Any], tokens: Tokens, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the scores [R] of the documents `rows` that the judge's numbers mean: the first of them."""
+        return numbers_RK[:, 0]
+
+    def score(self, pool: Pool) -> NDArray[np.float32]:
+        """Return scores [R]; a killed call continues shard by shard."""
+        proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        tokens = proxy.tokens(pool.candidates, pool.resources)
+        rows, shards = pool.rows, pool.work_dir / "shards"
+        numbers_RK = map_documents(pool.resources, tokens, rows, self.judge(proxy), shards, "scoring")
+        return self.scores(numbers_RK, tokens, rows).astype(np.float32)
+
+    def forecast(self, pool: Pool) -> list[PhaseCost]:
+        """Return the cost of the proxy and of the judgement, from the sizes of the documents."""
+        per_pass, tokens = pool.resources.runtime.tokens_per_pass(), pool.candidates.tokens
+        windowing = self.windowing(per_pass)  # no window is larger than a pass
+        size = self.proxy.size(pool.resources, windowing.context_tokens)
+        num_tokens = int(windowing.sizes(tokens, pool.rows).sum())
+        held = size.parameter_bytes + per_pass * size.activation_bytes_per_token
+        flops = float(self.FLOPS) * size.parameters * num_tokens
+        return [*self.proxy.forecast(pool.resources), PhaseCost("scoring", len(pool.rows), flops, held)]

@@ -1,0 +1,92 @@
+"""Which arms of a study are compared, each kind of question as one family over all panels."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import TypeVar
+
+from delt_exp.statistics.families import Comparison, holm
+from delt_exp.study.comparison.arms import Arm, Panel
+from delt_exp.study.comparison.outcomes import blend, compare_paired
+
+Key = TypeVar("Key")
+Pairs = Mapping[tuple[str, str], Comparison]
+"""Comparisons by the names of the two arms."""
+
+
+def compared(panels: Sequence[Panel], alpha: float) -> list[Panel]:
+    """Return the panels with their planned comparisons and those at equal cost."""
+    planned = _corrected([_pairs(_planned(panel), alpha) for panel in panels])
+    equal = _corrected([_at_equal_cost(panel, alpha) for panel in panels])
+    return [
+        replace(panel, planned=pairs, at_equal_cost=costs)
+        for panel, pairs, costs in zip(panels, planned, equal, strict=True)
+    ]
+
+
+def every_pair(panels: Sequence[Panel], alpha: float) -> list[Pairs]:
+    """Return every two arms of each panel."""
+    return [*_corrected([_pairs(list(combinations(panel.arms, 2)), alpha) for panel in panels])]
+
+
+def _corrected(families: Sequence[Mapping[Key, Comparison]]) -> list[dict[Key, Comparison]]:
+    """Return the comparisons with Holm's correction over all of them together."""
+    corrected = iter(holm([pair for pairs in families for pair in pairs.values()]))
+    return [{key: next(corrected) for key in pairs} for pairs in families]
+
+
+def _pairs(arms: Sequence[tuple[Arm, Arm]], alpha: float) -> dict[tuple[str, str], Comparison]:
+    """Return the comparisons of these arms, without those that have no seeds in common."""
+    found = {(a.name, b.name): compare_paired(a.outcome, b.outcome, alpha) for a, b in arms}
+    return {names: pair for names, pair in found.items() if pair is not None}
+
+
+def _planned(panel: Panel) -> list[tuple[Arm, Arm]]:
+    """Return what the study was made for.
+
+    Every arm against the baseline; against the same arm with a placebo for its score; and, where documents are
+    selected, against the same selection in the baseline's order.
+    """
+    return [(arm, other) for arm in panel.arms for other in _opponents(panel, arm)]
+
+
+def _opponents(panel: Panel, arm: Arm) -> list[Arm]:
+    placebos = [] if panel.is_placebo(arm) else panel.placebos
+    candidates = [panel.baseline, *(panel.like(arm, scorer=placebo) for placebo in placebos), panel.in_usual_order(arm)]
+    return [other for other in dict.fromkeys(candidates) if other is not None and other is not arm]
+
+
+def _at_equal_cost(panel: Panel, alpha: float) -> dict[str, Comparison]:
+    """Return each arm with a score against the baseline of the same total seconds, by the name of the arm.
+
+    The baseline's outcome between two of its budgets is taken as linear in the logarithm of the seconds. An arm that
+    cost more than the longest baseline is not there.
+    """
+    curve = _baseline_curve(panel)
+    found: dict[str, Comparison] = {}
+    for arm in panel.arms:
+        total = arm.cost.total("seconds")
+        if arm is panel.baseline or panel.is_placebo(arm) or total is None:
+            continue
+        pair = _against_curve(arm, curve, total, alpha)
+        if pair is not None:
+            found[arm.name] = pair
+    return found
+
+
+def _baseline_curve(panel: Panel) -> list[tuple[float, Arm]]:
+    """Return the baseline at each of its budgets with its total seconds, ascending."""
+    arms = [panel.baseline, *panel.longer] if panel.baseline else []
+    curve = [(total, arm) for arm in arms if (total := arm.cost.total("seconds")) is not None]
+    return sorted(curve, key=lambda point: point[0])
+
+
+def _against_curve(arm: Arm, curve: Sequence[tuple[float, Arm]], total: float, alpha: float) -> Comparison | None:
+    above = next((i for i, (seconds, _) in enumerate(curve) if seconds >= total), None)
+    if above is None:
+        return None
+    (low, first), (high, second) = curve[max(above - 1, 0)], curve[above]
+    share = math.log(total / low) / math.log(high / low) if above else 0.0
+    reached = blend(first.outcome, second.outcome, share)
+    return None if reached is None else compare_paired(arm.outcome, reached, alpha)

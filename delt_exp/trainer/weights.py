@@ -1,0 +1,40 @@
+"""Weights of training sequences that nothing changes. B sequences of a micro-batch, I items of a plan."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.model.batch import Batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class FixedWeights:
+    """Has nothing to learn and nothing to remember."""
+
+    def after_step(self, step: int) -> None:
+        """Stay."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing is there."""
+
+
+class EqualWeights(FixedWeights):
+    """1 everywhere."""
+
+    def __init__(self, num_items: int) -> None:
+        self.num_items = num_items
+
+    def __call__(self, batch: Batch, losses_B: "Tensor") -> "Tensor":
+        import torch
+
+        return torch.ones_like(losses_B)
+
+    def planned(self) -> NDArray[np.float64]:
+        return np.ones(self.num_items)

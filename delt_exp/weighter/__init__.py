@@ -1,0 +1,1 @@
+"""How much each training sequence counts in its batch."""

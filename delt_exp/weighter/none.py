@@ -1,0 +1,23 @@
+"""Every sequence counts alike."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from delt_exp.distributed.ranks import Ranks
+from delt_exp.trainer.job import TrainJob
+from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.weights import EqualWeights
+
+
+@dataclass(frozen=True)
+class NoWeighter:
+    """The loss of a step is the mean over its predicted tokens."""
+
+    VERSION: ClassVar[int] = 1
+    reads_scores: ClassVar[bool] = False
+
+    def check(self, settings: PlanSettings) -> None:
+        """Accept all."""
+
+    def open(self, network: Any, job: TrainJob, ranks: Ranks) -> EqualWeights:
+        return EqualWeights(job.plan.num_items)

@@ -54,9 +54,8 @@ def main() -> None:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.only:
-            results[name] = run(
-                checkout.resolve(), RUNS[name], Path(folder) / name.replace("=", "-")
-            )  # Hydra ends a value at "="
+            output = Path(folder) / name.replace("=", "-")  # Hydra ends a value at "="
+            results[name] = run(checkout.resolve(), RUNS[name], output)
             print(name, digest(results[name]), flush=True)
             out.write_text(json.dumps(results, indent=1) + "\n")
 
@@ -79,10 +78,17 @@ def run(checkout: Path, overrides: list[str], output: Path) -> dict[str, Any]:
         **{name: digest(table) for name, table in tables.items()},
         "weights": [file_sha256(path) for path in weights],
         "results": {f"{row['dataset']}/{row['metric']}": [row["value"], row["stderr"]] for row in record["results"]},
-        "alignment": [{key: row[key] for key in sorted(row) if key != "seconds"} for row in record["alignment"]],
+        "alignment": without_seconds(record["alignment"]),
         "verified": record["order_verified"],
         "train_loss": record["training"]["final_train_loss"],
     }
+
+
+def without_seconds(value: Any) -> Any:
+    """Return a JSON-like value without what says how long something took, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_seconds(item) for key, item in value.items() if not key.endswith("seconds")}
+    return [without_seconds(item) for item in value] if isinstance(value, list) else value
 
 
 def compare(before: dict[str, Any], after: dict[str, Any]) -> None:

@@ -34,7 +34,8 @@ RUNS: dict[str, list[str]] = {
     "all_annotated": ["scorer=lqs", *SMALL, *SHORT_LQS, "scorer.num_annotated=null", "scorer.data_scorer=null"],
     "padded": ["scorer=length", *SMALL, "training.layout=padded"],
     "isolated": ["scorer=length", *SMALL, "training.layout=packed_isolated"],
-    **{f"alignment={name}": ["scorer=length", *SMALL, f"alignment={name}"] for name in ("task2vec", "ngram", "ncd")},
+    **{f"alignment={name}": ["scorer=length", *SMALL, f"alignment={name}"] for name in ("ngram", "ncd")},
+    "alignment=task2vec": ["scorer=length", *SMALL, "alignment=task2vec", "alignment.task2vec.batch_documents=16"],
     "alignment=sentence": ["scorer=length", *SMALL, "alignment=sentence"],
     "local_bench": ["scorer=length", *SMALL, "eval_dataset=local_bench", "eval_dataset.local_bench.limit=20"],
 }

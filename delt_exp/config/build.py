@@ -92,16 +92,13 @@ def _check_keys(target: Any, settings: Mapping[str, Any], place: str) -> None:
     unknown = _unknown_keys(target, settings)
     if unknown:
         parameters = inspect.signature(target).parameters
-        keys = [
-            name
-            for name in _keys(target, settings)
-            if name in settings or parameters[name].default is parameters[name].empty
-        ]
-        wrong = dict(_unknown_at_any_depth(settings, place))
+        needless = {name for name, parameter in parameters.items() if parameter.default is not parameter.empty}
+        keys = [name for name in _keys(target, settings) if name in settings or name not in needless]
+        wrong, named = dict(_unknown_at_any_depth(settings, place)), ", ".join(f"{place}.{key}" for key in unknown)
         removed = " ".join(shlex.quote(f"~{key}") for key in wrong)
         deletable = None not in wrong.values()  # Hydra takes a null for a key that is not there
         raise ConfigError(
-            f"{', '.join(f'{place}.{key}' for key in unknown)}: {target.__name__}, which was chosen for {place}, has no such key; its keys: "
+            f"{named}: {target.__name__}, which was chosen for {place}, has no such key; its keys: "
             f"{', '.join(keys) or 'none'}. Choose the option of {place} that it belongs to"
             + (f", or, where a preset sets it, take it out: {removed}" if deletable else "")
         )

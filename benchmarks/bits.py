@@ -23,7 +23,7 @@ SMALL = [
     "train_dataset.max_bytes=60_000", "proxy.train_tokens=8_192", "training.epochs=null", "training.max_tokens=8_192",
     "probe.train_tokens=8_192",
 ]  # fmt: skip
-SHORT_LQS = ["scorer.num_steps=4", "scorer.num_proxies=32", "scorer.num_target=8"]
+SHORT_LQS = ["scorer.base.num_steps=4", "scorer.num_annotated=32", "scorer.base.num_target=8"]
 RUNS: dict[str, list[str]] = {
     "default": [],
     **{f"scorer={name}": [f"scorer={name}", *SMALL, *SHORT_LQS] for name in ("lqs", "pds", "learnability", "quality")},
@@ -31,7 +31,7 @@ RUNS: dict[str, list[str]] = {
     "proxy=target": ["scorer=perplexity", "proxy=target", *SMALL],
     "scorer=permuted": ["scorer=permuted", *SMALL],
     "data_scorer=regression": ["scorer=lqs", "data_scorer@scorer.data_scorer=regression", *SMALL, *SHORT_LQS],
-    "all_annotated": ["scorer=lqs", *SMALL, *SHORT_LQS, "scorer.num_proxies=null", "scorer.data_scorer=null"],
+    "all_annotated": ["scorer=lqs", *SMALL, *SHORT_LQS, "scorer.num_annotated=null", "scorer.data_scorer=null"],
     "padded": ["scorer=length", *SMALL, "training.layout=padded"],
     "isolated": ["scorer=length", *SMALL, "training.layout=packed_isolated"],
     **{f"alignment={name}": ["scorer=length", *SMALL, f"alignment={name}"] for name in ("ngram", "ncd")},
@@ -71,11 +71,10 @@ def run(checkout: Path, overrides: list[str], output: Path) -> dict[str, Any]:
         return {"failed": finished.stderr.strip().splitlines()[-1:]}
     (record_file,) = output.rglob("record.json")
     record = json.loads(record_file.read_text())
-    model = next(Path(stage["path"]) for stage in reversed(record["stages"]) if stage["stage"] == "model")
     tables = {
         name: pq.read_table(record_file.with_name(name)).to_pydict() for name in ("scores.parquet", "order.parquet")
     }
-    weights = sorted((model / "model").glob("*.safetensors"))
+    weights = sorted(record_file.with_name("model").glob("*.safetensors"))
     return {
         **{name: digest(table) for name, table in tables.items()},
         "weights": [file_sha256(path) for path in weights],
@@ -98,6 +97,9 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> None:
     different = [
         (name, key) for name in before for key in before[name] if before[name][key] != after.get(name, {}).get(key)
     ]
+    failed = [name for runs in (before, after) for name in runs if "failed" in runs[name]]
+    if failed:
+        sys.exit(f"these runs failed, which compares nothing: {', '.join(dict.fromkeys(failed))}")
     for name, key in different:
         print(f"{name}: {key}: {before[name][key]} -> {after.get(name, {}).get(key)}")
     print(f"{len(before)} runs, {len(different)} differences")

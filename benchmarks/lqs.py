@@ -180,7 +180,7 @@ def compare_annotations(sizes: Sizes) -> Row:
     samples = [[next_token_sample(ids) for ids in part.tolist()] for part in (train, target, proxies)]
     size = sizes.micro_batch * sizes.accumulation
     batches = [samples[0][start : start + size] for start in range(0, len(train), size)]
-    settings = AnnotationSettings(LR, sizes.interval, "terminal", "auto", sizes.micro_batch, 4, "fp32")
+    settings = AnnotationSettings(LR, sizes.interval, "terminal", sizes.micro_batch, 4, "fp32")
     model = make_model(sizes, "sdpa")
     ours, result = seconds(lambda: annotate(model, batches, samples[1], samples[2], settings))
     recipe = PublishedRecipe(sizes, make_model(sizes, "eager"), train, target, proxies)

@@ -9,7 +9,7 @@ import sys
 import time
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from delt_exp.pipeline import build_components, read
 from delt_exp.progress import say
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Pool
+from delt_exp.scorer.distilled import DistilledScorer
 from delt_exp.statistics.diagnostics import auc
+from delt_exp.store.evidence import Evidence
 
 SEEDS, DOCUMENTS = range(4), 256
 # A corpus with something to find each: spoiled documents in one domain, one of seven domains.
@@ -34,39 +36,42 @@ CORPORA = {
 }  # fmt: skip
 FOUND = {"spoiled news": "clean", "seven domains": "biomed_abstracts"}
 SETTINGS: dict[str, list[str]] = {
-    "48 targets, T 20": ["scorer.num_target=48"],
-    "T 5": ["scorer.num_steps=5"],
-    "205 of 256 targets, T 5": ["scorer.num_steps=5", "scorer.num_target=205"],
-    "T 20": ["scorer.num_steps=20"],
-    "T 10": ["scorer.num_steps=10"],
-    "T 5, every step": ["scorer.num_steps=5", "scorer.interval=1"],
-    "T 2": ["scorer.num_steps=2"],
-    "T 5, warm start 25 k": ["scorer.num_steps=5", "proxy.train_tokens=25_000"],
-    "T 5, warm start 50 k": ["scorer.num_steps=5", "proxy.train_tokens=50_000"],
-    "T 5, warm start 200 k": ["scorer.num_steps=5", "proxy.train_tokens=200_000"],
-    "T 5, 64 documents a step": ["scorer.num_steps=5", "scorer.batch_documents=64"],
-    "T 5, lr 0.2": ["scorer.num_steps=5", "scorer.lr=0.2"],
-    "T 5, lr 0.0125": ["scorer.num_steps=5", "scorer.lr=0.0125"],
-    "T 1": ["scorer.num_steps=1"],
+    "48 targets, T 20": ["scorer.base.num_target=48"],
+    "T 5": ["scorer.base.num_steps=5"],
+    "205 of 256 targets, T 5": ["scorer.base.num_steps=5", "scorer.base.num_target=205"],
+    "T 20": ["scorer.base.num_steps=20"],
+    "T 10": ["scorer.base.num_steps=10"],
+    "T 5, every step": ["scorer.base.num_steps=5", "scorer.base.interval=1"],
+    "T 2": ["scorer.base.num_steps=2"],
+    "T 5, warm start 25 k": ["scorer.base.num_steps=5", "proxy.train_tokens=25_000"],
+    "T 5, warm start 50 k": ["scorer.base.num_steps=5", "proxy.train_tokens=50_000"],
+    "T 5, warm start 200 k": ["scorer.base.num_steps=5", "proxy.train_tokens=200_000"],
+    "T 5, 64 documents a step": ["scorer.base.num_steps=5", "scorer.base.batch_documents=64"],
+    "T 5, lr 0.2": ["scorer.base.num_steps=5", "scorer.base.lr=0.2"],
+    "T 5, lr 0.0125": ["scorer.base.num_steps=5", "scorer.base.lr=0.0125"],
+    "T 1": ["scorer.base.num_steps=1"],
 }
 
 
 def annotated(corpus: str, settings: list[str], seed: int, folder: Path) -> dict[str, Any]:
     """Return the score of every document, whether it is one to be found, and CPU seconds of both phases."""
-    seeds = [f"scorer.seed={seed}", f"proxy.seed={seed}"]
-    everything = ["scorer.num_target=null", "scorer.num_steps=20", "scorer.interval=5", "proxy.train_tokens=100_000"]
+    seeds = [f"scorer.base.seed={seed}", f"proxy.seed={seed}"]
+    everything = [
+        "scorer.base.num_target=null",
+        "scorer.base.num_steps=20",
+        "scorer.base.interval=5",
+        "proxy.train_tokens=100_000",
+    ]
     cfg = config(f"output_dir={folder}", "scorer=lqs", *CORPORA[corpus], *everything, *seeds, *settings)
     parts = build_components(cfg)
     resources, candidates, target = read(parts)
     rows = random_rows(candidates.corpus.ids, DOCUMENTS, 0, "documents of this benchmark")
-    scorer: Any = parts.scorer
-    evidence = folder / "evidence"
-    evidence.mkdir(exist_ok=True)
-    pool = Pool(candidates, target, resources, evidence, evidence)
+    scorer, work = cast(DistilledScorer, parts.scorer), folder / "work"
+    pool = Pool(candidates, target, resources, work, Evidence(folder / "evidence"), rows)
     started = time.process_time()
-    proxy = scorer.proxy.prepare(resources, candidates, target)
+    scorer.proxy.prepare(resources, candidates, target)
     warm = time.process_time()
-    labels = scorer._annotate(pool, proxy, rows, {})
+    labels = scorer.base.score(pool)
     good = [candidates.corpus.source(row) == FOUND[corpus] for row in rows]
     seconds = {"warm_start_seconds": warm - started, "annotation_seconds": time.process_time() - warm}
     return {"scores": labels.tolist(), "good": good, **seconds}

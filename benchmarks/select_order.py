@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.orderer.folding import folding
+from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.top_r import top_r
 
 RATIO, NUM_LAYERS = 0.5, 3
@@ -34,8 +35,9 @@ def make_table(num_rows: int) -> Table:
 
 def select_and_order(ids: NDArray[np.uint64], scores: NDArray[np.float32]) -> NDArray[np.intp]:
     """Return the rows to train, in sequence."""
-    kept = top_r(ids, scores, ratio=RATIO)
-    return kept[folding(ids[kept], scores[kept], num_layers=NUM_LAYERS, ascending=True)]
+    candidates = Candidates.ungrouped(ids, scores)
+    kept = top_r(candidates, ratio=RATIO)
+    return kept[folding(candidates.take(kept), num_layers=NUM_LAYERS, ascending=True)]
 
 
 def select_and_order_records(records: list[Record]) -> list[Record]:

@@ -7,10 +7,11 @@ from omegaconf import DictConfig
 
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.model.cost import PhaseCost, model_size, training_cost
-from delt_exp.pipeline import Components, build_components, read, rehearse, stand_in_scores
+from delt_exp.pipeline import Components, build_components, read, rehearse, stand_in
 from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Forecasting, Pool
+from delt_exp.store.evidence import Evidence
 from delt_exp.tokenizer.base import Tokenizer
 
 
@@ -32,7 +33,7 @@ def scoring_costs(
         return []
     nowhere = Path()
     resources = Resources(parts.store, tokenizer, parts.trainer, parts.runtime)
-    return parts.scorer.forecast(Pool(candidates, target, resources, nowhere, nowhere))
+    return parts.scorer.forecast(Pool(candidates, target, resources, nowhere, Evidence(nowhere)))
 
 
 def training_costs(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> PhaseCost:
@@ -45,5 +46,5 @@ def training_costs(parts: Components, candidates: TokenizedCorpus, tokenizer: To
 
 
 def _kept_tokens(parts: Components, candidates: TokenizedCorpus) -> int:
-    kept = parts.selector(candidates.corpus.ids, stand_in_scores(len(candidates)))
+    kept = parts.selector(stand_in(candidates))
     return int(np.asarray(candidates.tokens.lengths)[kept].sum())

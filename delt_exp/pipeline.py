@@ -1,7 +1,7 @@
 """The whole data flow: score, select, order, train, evaluate, report."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from delt_exp.alignment.base import Alignment
@@ -26,21 +25,24 @@ from delt_exp.eval_dataset.base import EvalDataset
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.model.recipe import Recipe
+from delt_exp.orderer import Orderer
 from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
-from delt_exp.report.record import Outcome, Overlap
+from delt_exp.report.outcome import Outcome, Overlap
+from delt_exp.report.record import earlier_record
+from delt_exp.report.run_folder import write_run
 from delt_exp.resources import Resources
+from delt_exp.rows.candidates import Candidates
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Scorer
 from delt_exp.scorer.stage import scores_stage
+from delt_exp.selector import Selector
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 from delt_exp.trainer.job import TrainJob, Weighter, plan_for
 from delt_exp.trainer.plan import Plan, PlanSettings
 from delt_exp.trainer.settings import TrainerSettings
 from delt_exp.trainer.train import OnMetrics, training_stage
-
-Choice = Callable[[NDArray[np.uint64], NDArray[np.float32]], NDArray[np.intp]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +53,8 @@ class Components:
     target_dataset: Dataset
     tokenizer: TokenizerMaker
     scorer: Scorer
-    selector: Choice
-    orderer: Choice
+    selector: Selector
+    orderer: Orderer
     model: Recipe
     corpus: CorpusSettings
     decontaminate: bool
@@ -92,8 +94,6 @@ def build_components(cfg: DictConfig) -> Components:
 
 def run(cfg: DictConfig, info: RunInfo) -> Path:
     """Run one experiment and return its folder; whatever was computed before is found again."""
-    from delt_exp.report.record import earlier_record, write_run
-
     parts = build_components(cfg)
     with disk_errors(info.folder):
         info.folder.mkdir(parents=True, exist_ok=True)
@@ -129,22 +129,33 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     overlap = _overlap(parts, resources, candidates, target)
 
     table = scores_stage(resources, parts.scorer, candidates, target)
-    kept = parts.selector(table.ids, table.goodness)
-    order = kept[parts.orderer(table.ids[kept], table.goodness[kept])]
+    seen = candidates.corpus.candidates(table.goodness)
+    kept = parts.selector(seen)
+    order = kept[parts.orderer(seen.take(kept))]
 
     plan = plan_for(parts.model, candidates.tokens, order, parts.training)
     alignment = _alignment(parts, resources, candidates, plan)
     goodness = table.goodness if parts.weighter.reads_scores else None
     job = TrainJob(parts.model, plan, tokenizer, parts.trainer, cfg.seed, weighter=parts.weighter, goodness=goodness)
     model = training_stage(store, job, on_metrics)
-    measures = [
-        measure for name, dataset in parts.eval_dataset.items() for measure in dataset.evaluate(name, model, resources)
-    ]
-    seconds = time.monotonic() - clock
+    evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
-        started, seconds, candidates, target, tokenizer, table, kept, order, plan, model, measures, alignment, overlap,
-        model_notes, store,
-    )  # fmt: skip
+        started=started,
+        seconds=time.monotonic() - clock,
+        candidates=candidates,
+        target=target,
+        tokenizer=tokenizer,
+        table=table,
+        kept=kept,
+        order=order,
+        plan=plan,
+        model=model,
+        evaluations=evaluations,
+        alignment=alignment,
+        overlap=overlap,
+        model_notes=model_notes,
+        stages=store.uses,
+    )
 
 
 def read(parts: Components) -> tuple[Resources, TokenizedCorpus, TokenizedCorpus | None]:
@@ -161,7 +172,7 @@ def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
     store = parts.store
     candidates = corpus_stage(store, parts.train_dataset, parts.corpus)
     target = None
-    if parts.scorer.READS_TARGET:
+    if "target" in parts.scorer.needs:
         target = corpus_stage(store, parts.target_dataset, replace(parts.corpus, drop_duplicates=False))
     if parts.decontaminate:
         others = list(evaluation_texts(parts).values())
@@ -182,25 +193,23 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     """Select, order and plan by stand-in scores, so that a bad setting is found before anything is scored."""
     parts.trainer.check_available()
     parts.runtime.check_available()
-    ids = candidates.corpus.ids
-    scores = stand_in_scores(len(ids))
-    kept = parts.selector(ids, scores)
-    parts.orderer(ids[kept], scores[kept])
+    seen = stand_in(candidates)
+    parts.orderer(seen.take(parts.selector(seen)))
     parts.model.check(tokenizer)
     parts.weighter.check(parts.training)
     if parts.training.isolates_documents:
         from delt_exp.model.isolation import check_isolation
 
         check_isolation(parts.model.network.make(tokenizer, seed))
-    everything = plan_for(parts.model, candidates.tokens, np.arange(len(ids)), parts.training)
+    everything = plan_for(parts.model, candidates.tokens, np.arange(len(seen)), parts.training)
     parts.model.schedule.check(everything.num_steps)
 
 
-def stand_in_scores(count: int) -> NDArray[np.float32]:
-    """Return scores that are all different, one as large as a number can be: no sound selection keeps nothing."""
-    scores = np.arange(count, dtype=np.float32)
-    scores[-1] = np.finfo(np.float32).max
-    return scores
+def stand_in(candidates: TokenizedCorpus) -> Candidates:
+    """Return goodness that is all different, one as large as a number can be: no sound selection keeps nothing."""
+    goodness = np.arange(len(candidates), dtype=np.float32)
+    goodness[-1] = np.finfo(np.float32).max
+    return candidates.corpus.candidates(goodness)
 
 
 def _alignment(

@@ -21,6 +21,7 @@ from delt_exp.model.schedule import WarmupCosine
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
+from delt_exp.store.evidence import Evidence
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.tokenizer.byte import ByteTokenizer
@@ -136,7 +137,7 @@ def make_pool(
         target=None if target_texts is None else tokenized(make_corpus(tmp_path, target_texts)),
         resources=Resources(Store(new_folder(tmp_path), verify="hash"), tokenizer, TRAINER, RUNTIME),
         work_dir=new_folder(tmp_path),
-        evidence_dir=new_folder(tmp_path),
+        evidence=Evidence(new_folder(tmp_path)),
     )
 
 

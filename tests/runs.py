@@ -26,12 +26,12 @@ FAST = (
     "proxy.recipe.context_tokens=32",
     "proxy.recipe.batch_items=8",
     "proxy.train_tokens=512",
-    "scorer.num_proxies=null",
+    "scorer.num_annotated=null",
     "scorer.data_scorer=null",
-    "scorer.num_steps=2",
-    "scorer.num_target=4",
-    "scorer.batch_documents=4",
-    "scorer.context_tokens=16",
+    "scorer.base.num_steps=2",
+    "scorer.base.num_target=4",
+    "scorer.base.batch_documents=4",
+    "scorer.base.context_tokens=16",
 )
 
 

@@ -36,7 +36,7 @@ SMALL_PROBE = {
     "probe.recipe.network.config.hidden_size": "16",
     "probe.recipe.network.config.intermediate_size": "32",
 }
-SMALL_ANNOTATION = {"num_steps": "2", "num_proxies": "24", "num_target": "4"}
+SMALL_ANNOTATION = {"num_steps": "2", "num_target": "4"}
 READ_BY_SMALL = ("train_dataset", "target_dataset", "eval_dataset", "alignment", "scorer", "selector", "experiment")
 NEEDS_MORE = re.compile(r"study=|mistral|gpt2|c4|trainer=gpu|trainer=ddp|kenlm|FILE|general|PATH")
 # The files that pages read, one record a line with these fields.
@@ -139,10 +139,18 @@ def small(words):
     for place in ("train_dataset", "target_dataset"):
         if place == "target_dataset" or "k" not in config.selector:
             limits |= at_most(place, config[place], num_bytes="40_000", num_documents="60")
-    for place, node in {"scorer": config.scorer, "scorer.base": config.scorer.get("base", {})}.items():
+    for place, node in bases(config.scorer, "scorer"):
         if node.get("data_scorer"):
-            limits |= {f"{place}.{key}": value for key, value in SMALL_ANNOTATION.items()}
+            limits[f"{place}.num_annotated"] = "24"
+        limits |= {f"{place}.{key}": value for key, value in SMALL_ANNOTATION.items() if key in node}
     return unsaid(limits, words)
+
+
+def bases(node, place):
+    """Yield place and node of a scorer and of the scorers inside it."""
+    yield place, node
+    if "base" in node:
+        yield from bases(node.base, f"{place}.base")
 
 
 def at_most(place, dataset, *, num_bytes, num_documents):

@@ -61,7 +61,7 @@ def open_session(cfg: DictConfig, datasets: Mapping[str, Dataset]) -> Session:
     trainer, runtime = build(cfg.trainer, "trainer"), construct(Runtime, cfg.runtime, "runtime")
     maker, tokenizer = build(cfg.tokenizer, "tokenizer"), None
     texts = {name: Text(corpus_stage(store, dataset, settings)) for name, dataset in datasets.items()}
-    if alignment.READS_TOKENS:
+    if "tokens" in alignment.needs:
         everything = Mixture(datasets, weights=None, unit="bytes", stop="all", max_documents=None, max_bytes=None)
         tokenizer = tokenizer_stage(store, maker, corpus_stage(store, everything, settings))
     return Session(alignment, texts, Resources(store, tokenizer, trainer, runtime))

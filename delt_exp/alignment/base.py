@@ -65,7 +65,7 @@ class Alignment(Protocol):
     """Measures how well a training text fits an evaluation text; fields are the keys of its YAML file."""
 
     VERSION: ClassVar[int]  # bump when unchanged settings give changed numbers
-    READS_TOKENS: ClassVar[bool]  # whether it needs `Resources.tokenizer`
+    needs: ClassVar[frozenset[str]]  # `tokens` where it reads `Resources.tokenizer`
     COMPARED: ClassVar[tuple[str, ...]]  # fields that only `compare` reads: they do not decide a description
 
     @property

@@ -38,7 +38,7 @@ class NcdAlignment:
     """
 
     VERSION: ClassVar[int] = 2
-    READS_TOKENS: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ()
     codec: str
     level: int | None

@@ -29,7 +29,7 @@ class NgramAlignment:
     """
 
     VERSION: ClassVar[int] = 2
-    READS_TOKENS: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
     COMPARED: ClassVar[tuple[str, ...]] = ("measure", "smoothing")
     order: int
     measure: str

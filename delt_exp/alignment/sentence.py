@@ -25,7 +25,7 @@ class SentenceAlignment:
     """
 
     VERSION: ClassVar[int] = 3
-    READS_TOKENS: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ()
     encoder: Encoder
     max_documents: int

@@ -5,7 +5,7 @@ import inspect
 import os
 import shlex
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -89,21 +89,45 @@ def check_keys(value: Any, place: str) -> None:
 
 def _check_keys(target: Any, settings: Mapping[str, Any], place: str) -> None:
     """Raise for a key that the chosen component does not have, such as one that a preset sets for another."""
-    parameters, any_key = inspect.signature(target).parameters, inspect.Parameter.VAR_KEYWORD
-    # Of a function that is called with documents later, the keys are what can only be given by name.
-    is_later = bool(settings.get("_partial_"))
-    known = [name for name, p in parameters.items() if not is_later or p.kind is inspect.Parameter.KEYWORD_ONLY]
-    unknown = [key for key in settings if key not in known and not key.startswith("_")]
-    if unknown and not any(parameter.kind is any_key for parameter in parameters.values()):
-        keys = [name for name in known if name in settings or parameters[name].default is inspect.Parameter.empty]
-        wrong = [f"{place}.{key}" for key in unknown]
+    unknown = _unknown_keys(target, settings)
+    if unknown:
+        parameters = inspect.signature(target).parameters
+        needless = {name for name, parameter in parameters.items() if parameter.default is not parameter.empty}
+        keys = [name for name in _keys(target, settings) if name in settings or name not in needless]
+        wrong, named = dict(_unknown_at_any_depth(settings, place)), ", ".join(f"{place}.{key}" for key in unknown)
         removed = " ".join(shlex.quote(f"~{key}") for key in wrong)
-        deletable = all(settings[key] is not None for key in unknown)  # Hydra takes a null for a key that is not there
+        deletable = None not in wrong.values()  # Hydra takes a null for a key that is not there
         raise ConfigError(
-            f"{', '.join(wrong)}: {target.__name__}, which was chosen for {place}, has no such key; its keys: "
+            f"{named}: {target.__name__}, which was chosen for {place}, has no such key; its keys: "
             f"{', '.join(keys) or 'none'}. Choose the option of {place} that it belongs to"
             + (f", or, where a preset sets it, take it out: {removed}" if deletable else "")
         )
+
+
+def _keys(target: Any, settings: Mapping[str, Any]) -> list[str]:
+    """Return the keys that a component has."""
+    parameters = inspect.signature(target).parameters.items()
+    # Of a function that is called with documents later, the keys are what can only be given by name.
+    is_later = bool(settings.get("_partial_"))
+    return [name for name, p in parameters if not is_later or p.kind is inspect.Parameter.KEYWORD_ONLY]
+
+
+def _unknown_keys(target: Any, settings: Mapping[str, Any]) -> list[str]:
+    parameters = inspect.signature(target).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return []
+    known = _keys(target, settings)
+    return [key for key in settings if key not in known and not key.startswith("_")]
+
+
+def _unknown_at_any_depth(settings: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    """Yield every key that its component does not have, with its value: a cure has to take out all of them."""
+    unknown = _unknown_keys(_locate(settings["_target_"]), settings) if "_target_" in settings else []
+    for key, value in settings.items():
+        if key in unknown:
+            yield f"{place}.{key}", value
+        elif isinstance(value, Mapping):
+            yield from _unknown_at_any_depth(value, f"{place}.{key}")
 
 
 def _check_types(target: Any, settings: Mapping[str, Any], place: str) -> None:

@@ -21,6 +21,7 @@ from delt_exp.dataset.base import ROLES, Dataset, Document, EmptyFile, Part, joi
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.progress import track
+from delt_exp.rows.candidates import Candidates
 
 Ids = NDArray[np.uint64]
 FORMAT = 2  # bump when the same documents are written differently
@@ -234,6 +235,10 @@ class Corpus:
     def source(self, row: int) -> str:
         """Return the name of the corpus that document `row` came from."""
         return str(self.meta["sources"][self.source_codes[row]])
+
+    def candidates(self, goodness: NDArray[np.float32]) -> Candidates:
+        """Return all documents as selectors see them, with their goodness [N] and their sources as groups."""
+        return Candidates(self.ids, goodness, self.source_codes, self.meta["sources"])
 
     def document(self, row: int) -> Document:
         """Return document `row` as it was read, with its source."""

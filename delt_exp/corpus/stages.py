@@ -35,7 +35,7 @@ def corpus_stage(store: Store, dataset: Dataset, settings: CorpusSettings) -> Co
 
 def tokenizer_stage(store: Store, maker: TokenizerMaker, corpus: Corpus | None) -> Tokenizer:
     """Return the tokenizer; corpus: what it is trained on, None for one that needs no training."""
-    read = corpus if maker.READS_CORPUS else None
+    read = corpus if "corpus" in maker.needs else None
     digest = None if read is None else read.digest
     inputs = {"tokenizer": identity(maker), "corpus": digest, "format": tokenizer_module.FORMAT}
     texts: Iterable[str] = () if read is None else read.texts()

@@ -44,7 +44,7 @@ def prepare(tokens: Tokens, rows: NDArray[Any], labels: NDArray[Any], clip_sigma
     if len(rows) < MIN_ANNOTATED:
         raise ConfigError(
             f"{len(rows)} documents are annotated, a data scorer needs at least {MIN_ANNOTATED}; annotate more, or "
-            "the whole corpus by scorer.num_proxies=null scorer.data_scorer=null"
+            "the whole corpus by scorer.num_annotated=null scorer.data_scorer=null"
         )
     labels = labels.astype(np.float64)
     targets, mean, std = standardise(labels, clip_sigma)

@@ -1,7 +1,7 @@
-"""What a fit leaves for record and page.
+"""What a fit leaves: for `load`, and for those who want to know what a data scorer is worth.
 
 `fit.parquet` has a row for every annotated document: id, annotated, predicted, split. `fit.json` has the validation,
-the seconds, what the option itself tells, and the `reading` of a `FittedScorer`.
+the seconds, what the option itself tells, and the `reading` of a `FittedScorer`; it is written last.
 """
 
 from collections.abc import Mapping
@@ -13,16 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.data_scorer.annotated import Annotated
-from delt_exp.data_scorer.validation import doubt, validate
-from delt_exp.files import write_json, written_aside
-from delt_exp.progress import say
+from delt_exp.data_scorer.validation import doubt, in_words, validate
+from delt_exp.files import read_json, write_json, written_aside
+from delt_exp.store.evidence import Evidence, Figure, Series
+
+TABLE, FACTS = "fit.parquet", "fit.json"
 
 
-def write_evidence(
+def write_fit(
     folder: Path, annotated: Annotated, predicted_D: NDArray[Any], split_D: NDArray[np.str_], judged: str,
     details: Mapping[str, Any],
 ) -> None:  # fmt: skip
-    """Write fit.parquet and, last, fit.json; say on the terminal when the scorer has not been shown to predict.
+    """Write fit.parquet and, last, fit.json.
 
     split: how the prediction of a document came about; those of `judged` (`validation` or `out of fold`) are compared
     with the annotations. details: entries of fit.json beside the validation.
@@ -36,11 +38,60 @@ def write_evidence(
         "predicted": predicted_D,
         "split": split_D,
     }
-    with written_aside(folder / "fit.parquet") as aside:
+    with written_aside(folder / TABLE) as aside:
         pq.write_table(pa.table(columns), aside)
     is_judged = split_D == judged
     how = "held out" if judged == "validation" else judged
     validation = asdict(validate(annotated.labels[is_judged], predicted_D[is_judged], how))
+    write_json(folder / FACTS, {"validation": validation, "clipped_documents": annotated.num_clipped, **details})
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a fit in `folder` was finished."""
+    return (folder / FACTS).exists()
+
+
+def show_fit(folder: Path, evidence: Evidence, score_name: str) -> None:
+    """Hand over what the fit in `folder` is worth; warn when the scorer has not been shown to predict."""
+    import pyarrow.parquet as pq
+
+    fit = read_json(folder / FACTS)
+    validation = fit["validation"]
     if message := doubt(validation):
-        say(message)
-    write_json(folder / "fit.json", {"validation": validation, "clipped_documents": annotated.num_clipped, **details})
+        evidence.warn(message)
+    spread = f"predictions spread {validation['spread_ratio']:.2f} times as wide as annotations"
+    evidence.remark(f"by a data scorer: {in_words(validation)}; {spread}")
+    plain = {key: value for key, value in fit.items() if isinstance(value, int | float)}
+    evidence.numbers("fit", {**validation, **plain}, "What the data scorer is worth on documents that it is judged by.")
+    caption = "Every annotated document: its exact score, its prediction, and how that came about."
+    evidence.table("fit", pq.read_table(folder / TABLE), caption)
+    evidence.figure("fit", _figure(in_words(validation), score_name), CAPTION)
+
+
+CAPTION = (
+    "Each point is a document whose score was computed exactly (across) and predicted by the data scorer (up), a blue "
+    "one without having learnt from it. All other documents have only the prediction. Predictions lie closer together "
+    "than exact scores, so trust their ranks, which selectors by share or number use, and not their size, which a "
+    "threshold uses."
+)
+
+
+def _figure(judged: str, score_name: str) -> Figure:
+    series = (
+        Series("train", "learnt from", "faint"),
+        Series("choice", "chose the epoch", "other"),
+        Series("validation", judged, "main"),
+        Series("out of fold", judged, "main"),
+    )
+    return Figure(
+        title="What the data scorer learned",
+        table="fit",
+        kind="scatter",
+        x="annotated",
+        y=("predicted",),
+        x_label=f"annotated {score_name}",
+        y_label="predicted",
+        series_column="split",
+        series=series,
+        has_diagonal=True,
+    )

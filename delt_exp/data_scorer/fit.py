@@ -14,7 +14,7 @@ from delt_exp.config.checks import check_choice
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.annotated import Annotated, prepare, split
 from delt_exp.data_scorer.documents import AnnotatedDocuments
-from delt_exp.data_scorer.evidence import write_evidence
+from delt_exp.data_scorer.evidence import write_fit
 from delt_exp.data_scorer.fitted import PRECISIONS, FittedScorer, Reading, save_weights
 from delt_exp.data_scorer.model import RegressionModule
 from delt_exp.data_scorer.regressor import Regressor
@@ -115,4 +115,4 @@ def _write_fit(
     """Predict every annotated document with the kept weights; write fit.parquet and, last, fit.json."""
     predicted = fitted.predict_rows(annotated.tokens, annotated.rows, runtime)
     details = {**curve, "seconds": time.monotonic() - started, "reading": asdict(fitted.reading)}
-    write_evidence(folder, annotated, predicted, parts, "validation", details)
+    write_fit(folder, annotated, predicted, parts, "validation", details)

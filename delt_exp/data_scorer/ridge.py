@@ -66,7 +66,7 @@ class Ridge:
     ) -> "FittedScorer":
         """Return a scorer that predicts `labels` [D] of the documents `rows` [D]: see `DataScorer`."""
         from delt_exp.data_scorer.annotated import folds_of, prepare
-        from delt_exp.data_scorer.evidence import write_evidence
+        from delt_exp.data_scorer.evidence import write_fit
         from delt_exp.data_scorer.fitted import PRECISIONS, FittedScorer, Reading, save_weights
 
         check_choice("trainer.precision", precision, PRECISIONS)
@@ -88,7 +88,7 @@ class Ridge:
         )
         details = {"penalty": penalty, "seconds": time.monotonic() - started, "reading": asdict(reading)}
         how = np.full(len(fold_D), "out of fold")
-        write_evidence(folder, annotated, predicted_D, how, "out of fold", details)
+        write_fit(folder, annotated, predicted_D, how, "out of fold", details)
         return FittedScorer(folder, reading, regressor)
 
     def load(self, folder: Path) -> "FittedScorer":

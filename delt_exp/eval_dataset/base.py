@@ -1,6 +1,7 @@
 """What an evaluation dataset promises."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -28,6 +29,15 @@ class Measure:
     better: Literal["higher", "lower"]
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What a dataset said of a model. folder: of its stage; documents: the loss of each document, where it has any."""
+
+    measures: list[Measure]
+    folder: Path
+    documents: Path | None
+
+
 class EvalDataset(Protocol):
     """Measures a model; fields of an implementation are the keys of its YAML node."""
 
@@ -39,5 +49,5 @@ class EvalDataset(Protocol):
     def text(self, store: Store) -> Corpus | None:
         """Return what a model that knows everything would write, for alignment; None where the text is not at hand."""
 
-    def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> list[Measure]:
+    def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> Evaluation:
         """Return all measures, labelled `name`; a finished evaluation of the same model is reused from the store."""

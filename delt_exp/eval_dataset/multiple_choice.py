@@ -17,7 +17,7 @@ from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DependencyError
-from delt_exp.eval_dataset.base import Measure
+from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
 from delt_exp.eval_dataset.local_task import Example, LocalTask
 from delt_exp.eval_dataset.text_loss import WHOLE
@@ -73,7 +73,7 @@ class Benchmark(ABC):
         """Return None: the texts of these tasks are not at hand."""
         return None
 
-    def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> list[Measure]:
+    def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> Evaluation:
         """Return one measure per task and metric, labelled `name/task`, and the average, labelled `name`."""
         harness = load_harness()
         inputs = {
@@ -88,8 +88,10 @@ class Benchmark(ABC):
         def build(folder: Path) -> None:
             _write(folder, name, self._run(harness, name, model, resources.runtime))
 
-        rows = read_json(resources.store.get("evaluation", inputs, build).path / "measures.json")
-        return [TaskMeasure(**{**row, "dataset": f"{name}/{row['dataset']}".rstrip("/")}) for row in rows]
+        folder = resources.store.get("evaluation", inputs, build).path
+        rows = read_json(folder / "measures.json")
+        measures = [TaskMeasure(**{**row, "dataset": f"{name}/{row['dataset']}".rstrip("/")}) for row in rows]
+        return Evaluation([*measures], folder, documents=None)
 
     def _run(self, harness: ModuleType, name: str, model: TrainedModel, runtime: Runtime) -> list["Score"]:
         tasks = self.load(harness)

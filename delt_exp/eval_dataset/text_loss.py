@@ -14,7 +14,7 @@ from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import DataError, DivergedError
-from delt_exp.eval_dataset.base import Measure
+from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import write_columns, write_measures
 from delt_exp.files import read_json
 from delt_exp.mapping.map_documents import map_documents
@@ -55,7 +55,7 @@ class TextLoss:
         """Return the documents of the dataset."""
         return corpus_stage(store, self.dataset, WHOLE)
 
-    def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> list[Measure]:
+    def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> Evaluation:
         """Return loss, perplexity and bits per byte; raises DivergedError when the model gives no finite loss."""
         data = self._read(resources.store, model.tokenizer)
         inputs = {
@@ -73,7 +73,8 @@ class TextLoss:
                 raise
 
         use = resources.store.get("evaluation", inputs, build, resumable=True)
-        return [TextMeasure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
+        measures = [TextMeasure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
+        return Evaluation([*measures], use.path, use.path / "documents.parquet")
 
     def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
         return text_stage(store, self.text(store), tokenizer)

@@ -15,9 +15,10 @@ def scalars(record: Mapping[str, Any]) -> dict[str, float]:
     """Return what is known at the end of a run, by name.
 
     `eval/<dataset>/<metric>` and, where there is one, its standard error `..._stderr`; `alignment/<dataset>/<metric>`
-    of the documents trained on; `cost/training_seconds` and, where it is known, `cost/scoring_seconds`.
+    of the documents trained on; `cost/training_seconds` and, where it is known, `cost/scoring_seconds`;
+    `evidence/<name>/<key>` of what the scorer left as numbers.
     """
-    return {**eval_scalars(record), **_alignment(record), **_cost(record)}
+    return {**eval_scalars(record), **_alignment(record), **_cost(record), **_evidence(record)}
 
 
 def eval_scalars(record: Mapping[str, Any]) -> dict[str, float]:
@@ -40,6 +41,16 @@ def _cost(record: Mapping[str, Any]) -> dict[str, float]:
     scoring = scoring_seconds(record)
     known = {} if scoring is None else {"cost/scoring_seconds": scoring}
     return {"cost/training_seconds": training_seconds(record), **known}
+
+
+def _evidence(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of the evidence; what is text or unknown is no scalar."""
+    return {
+        f"evidence/{name}/{key}": value
+        for name, found in record["evidence"]["numbers"].items()
+        for key, value in found["values"].items()
+        if isinstance(value, int | float)
+    }
 
 
 def read_scores(folder: Path) -> NDArray[Any]:

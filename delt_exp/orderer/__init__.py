@@ -1,4 +1,4 @@
-"""In which sequence documents are trained: functions (ids [N], scores [N]) -> permutation of the rows.
+"""In which sequence documents are trained: functions of `Candidates` that return a permutation of the rows.
 
 Position t of the result is the row that is trained t-th. No orderer but `identity` depends on the order of the rows
 (documents of equal id may change places). Each accepts any N, 0 included; a setting outside its range is a ConfigError.
@@ -9,4 +9,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Orderer = Callable[[NDArray[np.uint64], NDArray[np.float32]], NDArray[np.intp]]
+from delt_exp.rows.candidates import Candidates
+
+Orderer = Callable[[Candidates], NDArray[np.intp]]

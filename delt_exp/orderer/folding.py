@@ -5,18 +5,17 @@ from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
 from delt_exp.orderer.sorting import sorting
+from delt_exp.rows.candidates import Candidates
 
 
-def folding(
-    ids: NDArray[np.uint64], scores: NDArray[np.float32], *, num_layers: int, ascending: bool
-) -> NDArray[np.intp]:
+def folding(candidates: Candidates, *, num_layers: int, ascending: bool) -> NDArray[np.intp]:
     """Return the sorted rows s as s[0::L], s[1::L], ..., s[L-1::L] with L = `num_layers`.
 
     The paper writes residues of 1-based ranks and starts with residue 0; its code starts at the first rank, as here.
     L = 1 and L >= N give plain sorting.
     """
     check_integer("orderer.num_layers", num_layers, at_least=1)
-    return fold(sorting(ids, scores, ascending=ascending), num_layers)
+    return fold(sorting(candidates, ascending=ascending), num_layers)
 
 
 def fold(rows: NDArray[np.intp], num_layers: int) -> NDArray[np.intp]:

@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.rows.candidates import Candidates
 
-def identity(ids: NDArray[np.uint64], scores: NDArray[np.float32]) -> NDArray[np.intp]:
+
+def identity(candidates: Candidates) -> NDArray[np.intp]:
     """Return the rows in corpus order; scores are not read."""
-    return np.arange(len(ids))
+    return np.arange(len(candidates))

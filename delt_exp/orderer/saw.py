@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from delt_exp.orderer.sorting import sorting
 from delt_exp.orderer.stair import check_windows, replace_windows
 from delt_exp.orderer.zigzag import zigzag_fold
+from delt_exp.rows.candidates import Candidates
 
 
 def saw(
-    ids: NDArray[np.uint64],
-    scores: NDArray[np.float32],
+    candidates: Candidates,
     *,
     num_sections: int,
     window_ratio: float,
@@ -19,5 +19,5 @@ def saw(
 ) -> NDArray[np.intp]:
     """Return the sorted rows with a window around each section boundary in zigzag; the windows are those of stair."""
     check_windows(num_sections, window_ratio, num_layers)
-    rows = sorting(ids, scores, ascending=ascending)
+    rows = sorting(candidates, ascending=ascending)
     return replace_windows(rows, num_sections, window_ratio, lambda window: zigzag_fold(window, num_layers))

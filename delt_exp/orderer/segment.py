@@ -5,13 +5,13 @@ from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_choice, check_number
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import generator
 from delt_exp.rows.ranking import floor_share, rank
 
 
 def segment(
-    ids: NDArray[np.uint64],
-    scores: NDArray[np.float32],
+    candidates: Candidates,
     *,
     front_ratio: float,
     back_ratio: float,
@@ -27,10 +27,10 @@ def segment(
     """
     _check(front_ratio, back_ratio, front_end, back_end)
     rng = generator(seed, "order inside segments")
-    num_front, num_back = floor_share(front_ratio, len(ids)), floor_share(back_ratio, len(ids))
+    num_front, num_back = floor_share(front_ratio, len(candidates)), floor_share(back_ratio, len(candidates))
     num_low = num_front * (front_end == "low") + num_back * (back_end == "low")
     num_high = num_front + num_back - num_low
-    low, middle, high = np.split(rank(ids, scores), [num_low, len(ids) - num_high])
+    low, middle, high = np.split(rank(candidates.ids, candidates.goodness), [num_low, len(candidates) - num_high])
     ends = {"low": rng.permutation(low), "high": rng.permutation(high)}
     # Different ends: the front takes the whole of its end. The same end: the front of the pool, the rest is the back.
     front, back = ends[front_end][:num_front], ends[back_end][len(ends[back_end]) - num_back :]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from delt_exp.config.checks import check_integer, check_number
 from delt_exp.orderer.folding import fold
 from delt_exp.orderer.sorting import sorting
+from delt_exp.rows.candidates import Candidates
 
 
 def stair(
-    ids: NDArray[np.uint64],
-    scores: NDArray[np.float32],
+    candidates: Candidates,
     *,
     num_sections: int,
     window_ratio: float,
@@ -27,7 +27,7 @@ def stair(
     The window reaches round(window_ratio * N) rows to both sides of the boundary, but not into the window before it.
     """
     check_windows(num_sections, window_ratio, num_layers)
-    rows = sorting(ids, scores, ascending=ascending)
+    rows = sorting(candidates, ascending=ascending)
     return replace_windows(rows, num_sections, window_ratio, lambda window: fold(window, num_layers))
 
 

@@ -5,14 +5,13 @@ from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_integer
 from delt_exp.orderer.sorting import sorting
+from delt_exp.rows.candidates import Candidates
 
 
-def zigzag(
-    ids: NDArray[np.uint64], scores: NDArray[np.float32], *, num_layers: int, ascending: bool
-) -> NDArray[np.intp]:
+def zigzag(candidates: Candidates, *, num_layers: int, ascending: bool) -> NDArray[np.intp]:
     """Return the folding of the sorted rows with every second layer (the 2nd, 4th, ...) reversed."""
     check_integer("orderer.num_layers", num_layers, at_least=1)
-    return zigzag_fold(sorting(ids, scores, ascending=ascending), num_layers)
+    return zigzag_fold(sorting(candidates, ascending=ascending), num_layers)
 
 
 def zigzag_fold(rows: NDArray[np.intp], num_layers: int) -> NDArray[np.intp]:

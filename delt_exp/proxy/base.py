@@ -56,8 +56,8 @@ class Proxy(Protocol):
     VERSION: ClassVar[int]
 
     @property
-    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant wherever settings do not decide
-        """Whether the model depends on the target set."""
+    def needs(self) -> frozenset[str]:
+        """`target` where the model depends on the target set."""
 
     def inputs(self, resources: Resources) -> dict[str, Any]:
         """Return what besides the fields decides the model, as JSON-like values."""

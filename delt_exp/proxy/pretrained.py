@@ -26,7 +26,7 @@ class PretrainedProxy:
     """
 
     VERSION: ClassVar[int] = 1
-    READS_TARGET: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
     name: str
     revision: str | None
     context_tokens: int | None

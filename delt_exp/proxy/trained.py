@@ -41,8 +41,8 @@ class TrainedProxy:
             raise ConfigError(f"proxy.train_on is {self.train_on!r}; allowed are target and sample")
 
     @property
-    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant of the other proxies
-        return self.train_on == "target"
+    def needs(self) -> frozenset[str]:
+        return frozenset({"target"} if self.train_on == "target" else ())
 
     def inputs(self, resources: Resources) -> dict[str, Any]:
         return {"proxy_precision": resources.trainer.resolved_precision()}
@@ -81,7 +81,7 @@ class DatasetProxy:
     """
 
     VERSION: ClassVar[int] = 2
-    READS_TARGET: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
     dataset: Dataset
     tokenizer: TokenizerMaker
     recipe: Recipe

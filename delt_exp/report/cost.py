@@ -30,9 +30,6 @@ def scoring_seconds(record: Mapping[str, Any]) -> float | None:
 
 def scoring_cost(record: Mapping[str, Any]) -> ScoringCost:
     """Return what the scores of the run cost."""
-    score, used = record["score"], own_stage(record, "scores")["cost"].get("used")
-    flops = score.get("flops")
-    if flops is None and score["phases"] is not None:
-        flops = float(sum(phase["flops"] for phase in score["phases"].values()))
+    flops, used = record["score"]["flops"], own_stage(record, "scores")["cost"].get("used")
     peaks = [float(max(stage["peak_bytes"], stage["cuda_peak_bytes"])) for stage in (used or {}).values()]
     return ScoringCost(scoring_seconds(record), flops, max(peaks, default=None))

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from delt_exp.corpus.overlap import overlap_sentences
-from delt_exp.data_scorer.validation import doubt, in_words
 from delt_exp.report.numbers import compact, count, seconds, share, value
 
 Record = Mapping[str, Any]
@@ -92,10 +91,7 @@ def pipeline(record: Record) -> list[Step]:
     scored = [f"{meaning['name']}{unit}, {meaning['better']} is better"]
     if target:
         scored.append(f"by the target set {choices['target_dataset']} of {count(target['documents'])} documents")
-    if record["score"]["fit"]:
-        fit = record["score"]["fit"]["validation"]
-        spread = f"predictions spread {fit['spread_ratio']:.2f} times as wide as annotations"
-        scored.append(f"by a data scorer: {in_words(fit)}; {spread}")
+    scored += record.get("evidence", {}).get("remarks", [])
     steps = f"{count(training['steps'])} steps on {training['device']}"
     return [
         Step("dataset", choices["train_dataset"], [], size),
@@ -132,8 +128,7 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
         found.append(
             Caution(True, f"The order of training is not verified ({reason}): do not compare orders by this run.")
         )
-    if record["score"]["fit"] and (text := doubt(record["score"]["fit"]["validation"])):
-        found.append(Caution(True, text))
+    found += [Caution(True, text) for text in record.get("evidence", {}).get("warnings", [])]
     data = record["data"]
     found += [Caution(True, text) for text in overlap_sentences(data.get("target_overlap"), data["overlap"])]
     found += [Caution(True, f"{note}.") for note in record.get("model_notes", [])]

@@ -43,6 +43,13 @@ def value(number: float, stderr: float | None = None) -> str:
     return f"{number:,.{decimals}f}\u00a0±\u00a0{stderr:,.{decimals}f}"  # never broken over two lines
 
 
+def cell(content: object) -> str:
+    """Return a cell of a table that somebody else made: numbers rounded, whole ones as they are, texts as they are."""
+    if isinstance(content, bool):
+        return "yes" if content else "no"
+    return value(content) if isinstance(content, float) else "" if content is None else str(content)
+
+
 def seconds(duration: float) -> str:
     """Return a duration: 0.42 s, 12 s, 3 min 05 s, 2 h 10 min."""
     if duration < 0.01:

@@ -14,7 +14,9 @@ from jinja2 import Template
 from delt_exp.files import read_json, written_aside
 from delt_exp.report import facts, numbers
 from delt_exp.report.template import compiled
+from delt_exp.store.evidence import Evidence
 
+SHOWN_ROWS = 6  # of a table of evidence
 CAPTIONS = {
     "score_histogram": (
         "Scores of all documents",
@@ -24,13 +26,6 @@ CAPTIONS = {
         "Scores by source",
         "The box is the middle half of a source's scores, the bar their median, the line spans 5 % to 95 % of them; "
         "where the boxes lie apart, choosing by score also chooses between the sources.",
-    ),
-    "scorer_fit": (
-        "What the data scorer learned",
-        "Each point is a document whose score was computed exactly (across) and predicted by the data scorer (up), a "
-        "blue one without having learnt from it. All other documents have only the prediction. Predictions lie closer "
-        "together than exact scores, so trust their ranks, which selectors by share or number use, and not their size, "
-        "which a threshold uses.",
     ),
     "score_along_order": (
         "Scores along the training order",
@@ -52,7 +47,7 @@ STAGES = {
     "overlap": "look for shared documents",
     "tokenizer": "make the tokenizer",
     "tokens": "turn text into tokens",
-    "annotation": "annotate proxies by their gradients",
+    "annotation": "annotate documents by their gradients",
     "scores": "score every document",
     "model": "train a model",
     "evaluation": "evaluate",
@@ -60,26 +55,29 @@ STAGES = {
 
 
 def write_report(folder: Path, *, redraw: bool = True) -> Path:
-    """Write the pictures and `report.html` of a run folder, from its record, scores, order and metrics alone.
+    """Write the pictures and `report.html` of a run folder, from its record, scores, order, metrics and evidence
+    alone.
 
     redraw: false takes the pictures that are there.
 
     The page is one file without links to others; nothing in it can run or load anything.
     """
     record = read_json(folder / "record.json")
-    page = _render(record, _pictures(folder, record, redraw), _not_reached(folder / "order.parquet"))
+    evidence = Evidence(folder / "evidence")
+    pictures = _pictures(folder, record, evidence, redraw)
+    page = _render(record, evidence, pictures, _not_reached(folder / "order.parquet"))
     path = folder / "report.html"
     with written_aside(path) as aside:
         aside.write_bytes(page.encode("utf-8", "replace"))  # a command line may hold bytes that are not text
     return path
 
 
-def _pictures(folder: Path, record: Mapping[str, Any], redraw: bool) -> dict[str, Path]:
+def _pictures(folder: Path, record: Mapping[str, Any], evidence: Evidence, redraw: bool) -> dict[str, Path]:
     if redraw:
         from delt_exp.report.plots import write_plots  # Matplotlib takes half a second
 
         return write_plots(folder, record)
-    paths = {name: folder / "plots" / f"{name}.png" for name in CAPTIONS}
+    paths = {name: folder / "plots" / f"{name}.png" for name in _captions(evidence.contents())}
     return {name: path for name, path in paths.items() if path.exists()}
 
 
@@ -94,12 +92,14 @@ def _not_reached(order: Path) -> int:
 @cache
 def _template() -> Template:
     """Compile the page once in a process, which may write those of many runs."""
-    names = ("count", "share", "seconds", "size", "value")
+    names = ("count", "share", "seconds", "size", "value", "cell")
     return compiled("report/run.html.j2", {name: getattr(numbers, name) for name in names})
 
 
-def _render(record: Mapping[str, Any], plots: Mapping[str, Path], not_reached: int) -> str:
-    pictures = [(name, *CAPTIONS[name], _data_url(path)) for name, path in plots.items()]
+def _render(record: Mapping[str, Any], left: Evidence, plots: Mapping[str, Path], not_reached: int) -> str:
+    evidence = left.contents()
+    captions = _captions(evidence)
+    pictures = [(name, *captions[name], _data_url(path)) for name, path in plots.items()]
     return _template().render(
         run=record,
         headline=facts.headline(record, not_reached),
@@ -108,6 +108,8 @@ def _render(record: Mapping[str, Any], plots: Mapping[str, Path], not_reached: i
         pipeline=facts.pipeline(record),
         cautions=facts.cautions(record, not_reached),
         pictures=pictures,
+        evidence=evidence,
+        beginnings=_beginnings(left),
         tables=facts.result_tables(record["results"]),
         ledgers=_ledgers(record),
         stage_names=STAGES,
@@ -118,9 +120,24 @@ def _render(record: Mapping[str, Any], plots: Mapping[str, Path], not_reached: i
     )
 
 
+def _captions(evidence: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return title and caption of every picture there may be, in reading order."""
+    shown = {f"scorer_{name}": (figure["title"], figure["caption"]) for name, figure in evidence["figures"].items()}
+    names = list(CAPTIONS)
+    first = names.index("score_along_order")  # what the scorer shows stands after the pictures of its scores
+    return {name: (CAPTIONS | shown)[name] for name in [*names[:first], *shown, *names[first:]]}
+
+
 def _ledgers(record: Mapping[str, Any]) -> dict[str, list[tuple[str, int]]]:
     data = {"training": record["data"]["train"], "target": record["data"]["target"]}
     return {role: facts.ledger(described) for role, described in data.items() if described}
+
+
+def _beginnings(evidence: Evidence) -> dict[str, list[list[Any]]]:
+    """Return the first rows of every table of evidence."""
+    tables = {name: evidence.read_table(name) for name in evidence.contents()["tables"]}
+    first = {name: table.slice(0, SHOWN_ROWS) for name, table in tables.items() if table is not None}
+    return {name: [list(row.values()) for row in table.to_pylist()] for name, table in first.items()}
 
 
 def _data_url(path: Path) -> str:

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from delt_exp.report import numbers
-from delt_exp.report.fit_plot import fit
+from delt_exp.report.evidence_plot import HEIGHT_INCHES, evidence_plots
 from delt_exp.report.score_plots import Floats, along_order, by_source, by_source_inches, histogram
 from delt_exp.report.style import INK, KEPT, LINE, count_ticks, draw
+from delt_exp.store.evidence import Evidence
 from delt_exp.trainer.metrics_file import MetricsFile
 
 
@@ -19,13 +20,13 @@ def write_plots(folder: Path, record: Mapping[str, Any]) -> dict[str, Path]:
     """Draw every picture this run has data for into `folder/plots` and return name -> PNG, in reading order."""
     scores = _column(folder / "scores.parquet", "score")
     order = {name: _column(folder / "order.parquet", name) for name in ("row", "score", "tokens", "step")}
-    rows = MetricsFile(folder / "metrics.csv").rows()
+    rows, evidence = MetricsFile(folder / "metrics.csv").rows(), Evidence(folder / "evidence")
     meaning, families = record["score"], metric_families(record["results"])
     many, inches = len(meaning["by_source"]) > 1, by_source_inches(meaning["by_source"])
     pictures: dict[str, tuple[bool, float, Callable[[Figure], None]]] = {
         "score_histogram": (True, 3.3, lambda figure: histogram(figure, meaning, scores, order["row"])),
         "score_by_source": (many, inches, lambda figure: by_source(figure, meaning, scores)),
-        "scorer_fit": (meaning["fit"] is not None, 3.8, lambda figure: fit(figure, folder, meaning)),
+        **{f"scorer_{name}": (True, HEIGHT_INCHES, paint) for name, paint in evidence_plots(evidence).items()},
         "score_along_order": (True, 3.5, lambda figure: along_order(figure, meaning, order)),
         "loss_curve": (bool(rows), 4.0, lambda figure: _loss(figure, _whole_batches(rows))),
         "evaluation_bars": (bool(families), sum(_heights(families)), lambda figure: _evaluation(figure, families)),

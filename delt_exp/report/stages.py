@@ -1,10 +1,45 @@
 """Which stages of a run are its own results, and which were made on the way to them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from delt_exp.errors import DataError
+from delt_exp.store.store import StageUse
 
-def own_stage(record: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
-    """Return the run's own stage of a kind: the last one, for what a score was made with comes before it."""
-    found: Mapping[str, Any] = [one for one in record["stages"] if one["stage"] == stage][-1]
-    return found
+
+def described(uses: Sequence[StageUse], roles: Mapping[str, Iterable[Path]]) -> list[dict[str, Any]]:
+    """Return each stage once, as it was first obtained; asking again in the same run finds it.
+
+    roles: what the run's own results are to it, by the folders of their stages. A stage of `own: true` has that `role`,
+    or none; one of `own: false` was made for the stage that its `role` names, as a proxy is for the scores.
+    """
+    role_of = {folder: role for role, folders in reversed([*roles.items()]) for folder in folders}
+    first = {(use.stage, use.key): use for use in reversed(uses)}
+    return [_described(use, role_of.get(use.path)) for use in reversed(first.values())]
+
+
+def _described(use: StageUse, role: str | None) -> dict[str, Any]:
+    return {
+        "stage": use.stage,
+        "role": role or use.within,
+        "own": role is not None or use.within is None,
+        "key": use.key,
+        "path": str(use.path),
+        "cached": use.cached,
+        "seconds": use.seconds,
+        "cost": use.cost,
+    }
+
+
+def own_stage(record: Mapping[str, Any], stage: str, role: str | None = None) -> Mapping[str, Any]:
+    """Return the run's own stage of a kind, in the role of the same name or another; DataError where there is none."""
+    role = role or stage
+    found = [s for s in record["stages"] if s["stage"] == stage and s.get("own") and s["role"] == role]
+    if not found:
+        raise DataError(
+            f"the record of run {record.get('name')} does not say which {stage!r} is its own: another version of this "
+            "program wrote it. Repeat the command of the run or study: all results are reused and the record is "
+            "written anew"
+        )
+    return found[0]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,23 +11,38 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.model.cost import PhaseCost
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
+from delt_exp.store.evidence import Evidence
+
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Pool:
     """What a scorer may look at.
 
-    candidates: the documents to score. target: text the data should serve, None unless the scorer's READS_TARGET.
+    candidates: the documents of the run; `rows` of them are to be scored. target: text the data should serve, None
+    unless the scorer needs it. chosen: what `rows` are, None for all.
     work_dir: survives a kill, for scorers that continue.
-    evidence_dir: what a scorer leaves here goes to the record and the page: `annotated.parquet`, `fit.parquet`,
-    `fit.json`, `phases.json`.
+    evidence: takes what a scorer wants to be seen of its work: tables, numbers, figures and sentences for record, page,
+    loggers and studies.
     """
 
     candidates: TokenizedCorpus
     target: TokenizedCorpus | None
     resources: Resources
     work_dir: Path
-    evidence_dir: Path
+    evidence: Evidence
+    chosen: NDArray[np.intp] | None = None
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """[R] the rows of `candidates` to score; models on the way may learn from all of them."""
+        return np.arange(len(self.candidates)) if self.chosen is None else self.chosen
+
+    @property
+    def ids(self) -> NDArray[np.uint64]:
+        """[R] content hashes of the documents to score."""
+        return self.candidates.corpus.ids[self.rows]
 
 
 class Scorer(Protocol):
@@ -36,19 +51,15 @@ class Scorer(Protocol):
     VERSION: ClassVar[int]  # bump when unchanged settings give changed numbers
 
     @property
-    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant wherever settings do not decide
-        """Whether scores depend on the target set."""
-
-    @property
-    def READS_TOKENS(self) -> bool:  # noqa: N802
-        """Whether scores depend on the tokenizer."""
+    def needs(self) -> frozenset[str]:
+        """What scores depend on beside the texts: `target`, the target set; `tokens`, the tokenizer."""
 
     @property
     def meaning(self) -> Meaning:
         """What the number is, its unit, and which direction is better."""
 
-    def score(self, pool: Pool) -> NDArray[np.float32]:
-        """Return scores [N], finite; row i belongs to `pool.candidates.corpus.ids[i]`."""
+    def score(self, pool: Pool) -> Floats:
+        """Return scores [R], finite; number i is that of the document `pool.rows[i]`, whatever else is asked for."""
 
 
 @runtime_checkable

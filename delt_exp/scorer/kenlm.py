@@ -41,8 +41,7 @@ class KenlmScorer:
     """
 
     VERSION: ClassVar[int] = 1
-    READS_TARGET: ClassVar[bool] = False
-    READS_TOKENS: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
     model_path: str
     sentencepiece_path: str | None
     lower_case: bool
@@ -72,7 +71,6 @@ class KenlmScorer:
         return Meaning("KenLM perplexity", unit, "lower", explanation)
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
-        corpus = pool.candidates.corpus
         text = CcNetText(
             self.lower_case,
             self.strip_accents,
@@ -83,14 +81,14 @@ class KenlmScorer:
             _open_model(self.model_path),
             _open_splitter(self.sentencepiece_path),
         )
-        scores = np.empty(len(corpus))
-        with track("scoring with KenLM", len(corpus), "documents") as task:
-            for row, document in enumerate(corpus.texts()):
+        scores = np.empty(len(pool.rows))
+        with track("scoring with KenLM", len(scores), "documents") as task:
+            for row, document in enumerate(pool.candidates.corpus.texts(pool.rows)):
                 scores[row] = perplexity(text.sentences(document), model, split)
                 task.advance()
         if self.compat == "delt":
             scores = scores.round(1)
-        self._check_range(scores, corpus.ids)
+        self._check_range(scores, pool.ids)
         return scores.astype(np.float32)
 
     def _check_range(self, scores: NDArray[np.float64], ids: NDArray[np.uint64]) -> None:

@@ -19,7 +19,6 @@ class LengthScorer:
     """
 
     VERSION: ClassVar[int] = 1
-    READS_TARGET: ClassVar[bool] = False
     unit: Literal["bytes", "tokens"]
     longer: bool
 
@@ -28,8 +27,8 @@ class LengthScorer:
         check_flag("scorer.longer", self.longer)
 
     @property
-    def READS_TOKENS(self) -> bool:  # noqa: N802 - a constant of the other scorers
-        return self.unit == "tokens"
+    def needs(self) -> frozenset[str]:
+        return frozenset({"tokens"} if self.unit == "tokens" else ())
 
     @property
     def meaning(self) -> Meaning:
@@ -43,5 +42,5 @@ class LengthScorer:
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         if self.unit == "tokens":
-            return pool.candidates.tokens.lengths.astype(np.float32)
-        return pool.candidates.corpus.whole_bytes.astype(np.float32)
+            return pool.candidates.tokens.lengths[pool.rows].astype(np.float32)
+        return pool.candidates.corpus.whole_bytes[pool.rows].astype(np.float32)

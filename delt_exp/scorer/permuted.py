@@ -31,12 +31,8 @@ class PermutedScorer:
         check_integer("scorer.seed", self.seed, at_least=0)
 
     @property
-    def READS_TARGET(self) -> bool:  # noqa: N802 - a constant of the other scorers
-        return self.base.READS_TARGET
-
-    @property
-    def READS_TOKENS(self) -> bool:  # noqa: N802
-        return self.base.READS_TOKENS
+    def needs(self) -> frozenset[str]:
+        return self.base.needs
 
     @property
     def meaning(self) -> Meaning:
@@ -48,7 +44,7 @@ class PermutedScorer:
         table = scores_stage(pool.resources, self.base, pool.candidates, pool.target)
         scores = np.empty_like(table.scores)
         scores[shuffled_rows(table.ids, self.seed, "permuted scores")] = table.scores[rank_ids(table.ids)]
-        return scores
+        return scores[pool.rows]
 
     def forecast(self, pool: Pool) -> list[PhaseCost]:
         """Return the cost of `base`; dealing its scores out costs next to nothing."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import Tokens
@@ -34,5 +35,5 @@ class PerplexityScorer(JudgedScorer):
     def judge(self, proxy: ProxyModel) -> TokenLossJudge:
         return TokenLossJudge(proxy.name, proxy.revision, proxy.context_tokens)
 
-    def scores(self, numbers_NK: NDArray[Any], tokens: Tokens) -> NDArray[Any]:
-        return numbers_NK[:, 0] / tokens.num_predicted
+    def scores(self, numbers_RK: NDArray[Any], tokens: Tokens, rows: NDArray[np.intp]) -> NDArray[Any]:
+        return numbers_RK[:, 0] / tokens.num_predicted[rows]

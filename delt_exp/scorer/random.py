@@ -19,8 +19,7 @@ class RandomScorer:
     """Uniform on [0, 1), a function of document id and `seed`: a document keeps its score in any other corpus."""
 
     VERSION: ClassVar[int] = 2
-    READS_TARGET: ClassVar[bool] = False
-    READS_TOKENS: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
     seed: int
 
     def __post_init__(self) -> None:
@@ -32,7 +31,7 @@ class RandomScorer:
         return Meaning("random score", "none", "higher", explanation)
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
-        draws = uniform_per_id(pool.candidates.corpus.ids, self.seed, "random scores")
+        draws = uniform_per_id(pool.ids, self.seed, "random scores")
         # Rounding to float32 could reach 1; keeping the upper bits cannot.
         scores: NDArray[np.float32] = np.ldexp(np.floor(np.ldexp(draws, FLOAT32_BITS)), -FLOAT32_BITS)
         return scores.astype(np.float32)

@@ -1,39 +1,67 @@
 """Scoring as a stage of the store."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.files import write_json
+from delt_exp.model.cost import PhaseCost
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
 from delt_exp.scorer.table import ScoreTable
+from delt_exp.store.evidence import Evidence
+
+FORMAT = 2  # bump when the same scores leave other files
+
+
+@dataclass(frozen=True, eq=False)
+class Scores(ScoreTable):
+    """The scores of a corpus, and the folder of their stage."""
+
+    folder: Path
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the scorer wants to be seen of its work."""
+        return Evidence(self.folder / "evidence")
 
 
 def scores_stage(
     resources: Resources, scorer: Scorer, candidates: TokenizedCorpus, target: TokenizedCorpus | None
-) -> ScoreTable:
+) -> Scores:
     """Return one score for every candidate; raises DataError when the scorer gives anything but finite numbers."""
-    reads_tokens = scorer.READS_TOKENS
+    needs_tokens, target = "tokens" in scorer.needs, target if "target" in scorer.needs else None
     inputs = {
+        "format": FORMAT,
         "scorer": identity(scorer),
         "corpus": candidates.corpus.digest,
-        "tokens": candidates.tokens.digest if reads_tokens else None,
-        "target": target.tokens.digest if target is not None and scorer.READS_TARGET else None,
-        "precision": resources.trainer.resolved_precision() if reads_tokens else None,
+        "tokens": candidates.tokens.digest if needs_tokens else None,
+        "target": target.tokens.digest if target is not None else None,
+        "precision": resources.trainer.resolved_precision() if needs_tokens else None,
     }
 
     def build(folder: Path) -> None:
-        work, evidence = folder / "work", folder / "evidence"
+        work, evidence = folder / "work", Evidence(folder / "evidence")
         work.mkdir(exist_ok=True)
-        evidence.mkdir(exist_ok=True)
-        read_target = target if scorer.READS_TARGET else None
-        pool = Pool(candidates, read_target, resources, work, evidence)
-        table = ScoreTable(candidates.corpus.ids, scorer.score(pool), scorer.meaning)
+        pool = Pool(candidates, target, resources, work, evidence)
+        table = ScoreTable(candidates.corpus.ids, scorer.score(pool).astype(np.float32), scorer.meaning)
         table.save(folder / "scores.parquet")
         costs = scorer.forecast(pool) if isinstance(scorer, Forecasting) else []
-        write_json(evidence / "flops.json", sum(cost.flops for cost in costs))
+        evidence.count_flops(_by_phase(costs))
         shutil.rmtree(work)
 
-    return ScoreTable.load(resources.store.get("scores", inputs, build, resumable=True).path / "scores.parquet")
+    found = resources.store.get("scores", inputs, build, resumable=True).path
+    table = ScoreTable.load(found / "scores.parquet")
+    return Scores(table.ids, table.scores, table.meaning, found)
+
+
+def _by_phase(costs: list[PhaseCost]) -> dict[str, float]:
+    """Return the operations of each phase; costs are named `phase` or `phase: part`."""
+    flops: dict[str, float] = {}
+    for cost in costs:
+        phase = cost.phase.split(":")[0]
+        flops[phase] = flops.get(phase, 0.0) + cost.flops
+    return flops

@@ -1,5 +1,15 @@
-"""Which documents stay: functions (ids [N], scores [N]) -> kept row positions, in the row order of the corpus.
+"""Which documents stay: functions of `Candidates` that return the kept row positions, in the row order of the corpus.
 
-Higher scores are better. No selector depends on the order of the rows: ties fall back to the higher id, draws are made
-per id. Every selector raises ConfigError for a setting outside its range and for a selection that keeps nothing.
+Higher goodness is better. No selector depends on the order of the rows: ties fall back to the higher id, draws are made
+per id. Every selector raises ConfigError for a setting outside its range and for a selection that keeps nothing. One
+with quotas for each source reads `Candidates.groups`.
 """
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.rows.candidates import Candidates
+
+Selector = Callable[[Candidates], NDArray[np.intp]]

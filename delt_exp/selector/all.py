@@ -4,10 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 
 
-def keep_all(ids: NDArray[np.uint64], scores: NDArray[np.float32]) -> NDArray[np.intp]:
+def keep_all(candidates: Candidates) -> NDArray[np.intp]:
     """Return all rows; raises ConfigError for an empty corpus."""
-    if not len(ids):
+    if not len(candidates):
         raise ConfigError("selector all keeps none of 0 documents; choose a train_dataset with documents")
-    return np.arange(len(ids))
+    return np.arange(len(candidates))

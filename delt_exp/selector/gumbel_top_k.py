@@ -4,14 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_flag, check_number
+from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import uniform_per_id
-from delt_exp.rows.ranking import best_rows, check_table
+from delt_exp.rows.ranking import best_rows
 from delt_exp.selector.top_r import count_of
 
 
 def gumbel_top_k(
-    ids: NDArray[np.uint64],
-    scores: NDArray[np.float32],
+    candidates: Candidates,
     *,
     ratio: float,
     temperature: float,
@@ -26,12 +26,11 @@ def gumbel_top_k(
     alone: a document keeps its luck in another corpus. PDS (arXiv:2410.07064) takes ratio 0.4 and temperature 0.1 on
     standardised scores.
     """
-    num_kept = count_of(ratio, len(ids))
+    num_kept = count_of(ratio, len(candidates))
     check_number("selector.temperature", temperature, "(0, inf)")
     check_flag("selector.standardise", standardise)
-    check_table(ids, scores)
     if standardise:
         # Scores that are all equal have no deviation; any temperature draws them with equal chances.
-        temperature *= float(np.std(scores, dtype=np.float64)) or 1.0
-    noise = -np.log(-np.log(uniform_per_id(ids, seed, "Gumbel noise")))
-    return best_rows(ids, scores + temperature * noise, num_kept)
+        temperature *= float(np.std(candidates.goodness, dtype=np.float64)) or 1.0
+    noise = -np.log(-np.log(uniform_per_id(candidates.ids, seed, "Gumbel noise")))
+    return best_rows(candidates.ids, candidates.goodness + temperature * noise, num_kept)

@@ -3,14 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import uniform_per_id
 from delt_exp.rows.ranking import best_rows
 from delt_exp.selector.top_r import count_of
 
 
-def random_ratio(ids: NDArray[np.uint64], scores: NDArray[np.float32], *, ratio: float, seed: int) -> NDArray[np.intp]:
+def random_ratio(candidates: Candidates, *, ratio: float, seed: int) -> NDArray[np.intp]:
     """Return floor(ratio * N) rows drawn uniformly without replacement, in row order; scores are not read.
 
     The draw depends on id and seed alone, so that a larger ratio keeps all that a smaller one keeps.
     """
-    return best_rows(ids, uniform_per_id(ids, seed, "random selection"), count_of(ratio, len(ids)))
+    return best_rows(
+        candidates.ids, uniform_per_id(candidates.ids, seed, "random selection"), count_of(ratio, len(candidates))
+    )

@@ -5,24 +5,21 @@ from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_number
 from delt_exp.errors import ConfigError
-from delt_exp.rows.ranking import check_table
+from delt_exp.rows.candidates import Candidates
 
 
-def threshold(
-    ids: NDArray[np.uint64], scores: NDArray[np.float32], *, value: float | None, quantile: float | None
-) -> NDArray[np.intp]:
+def threshold(candidates: Candidates, *, value: float | None, quantile: float | None) -> NDArray[np.intp]:
     """Return the rows whose score is strictly greater than the cut, in row order.
 
     The cut is either `value`, on the scale of the scores, or their `quantile` in [0, 1), linearly interpolated, which
     needs no knowledge of the scale. Exactly one of them is given. The cut is rounded to float32, as the scores are.
     """
-    setting = _given(value, quantile)
-    check_table(ids, scores)
-    cut = value if quantile is None else np.quantile(scores, quantile) if len(scores) else 0.0
-    kept = np.flatnonzero(scores > np.float32(cut))
+    setting, goodness = _given(value, quantile), candidates.goodness
+    cut = value if quantile is None else np.quantile(goodness, quantile) if len(candidates) else 0.0
+    kept = np.flatnonzero(goodness > np.float32(cut))
     if not len(kept):
-        highest = f"the highest score is {scores.max():g}" if len(scores) else "the corpus is empty"
-        raise ConfigError(f"{setting} keeps none of {len(ids)} documents: {highest}; lower it")
+        highest = f"the highest score is {goodness.max():g}" if len(candidates) else "the corpus is empty"
+        raise ConfigError(f"{setting} keeps none of {len(candidates)} documents: {highest}; lower it")
     return kept
 
 

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from delt_exp.config.checks import check_number
 from delt_exp.errors import ConfigError
-from delt_exp.rows.ranking import best_rows, check_table, floor_share
+from delt_exp.rows.candidates import Candidates
+from delt_exp.rows.ranking import best_rows, floor_share
 
 
-def top_r(ids: NDArray[np.uint64], scores: NDArray[np.float32], *, ratio: float) -> NDArray[np.intp]:
+def top_r(candidates: Candidates, *, ratio: float) -> NDArray[np.intp]:
     """Return the floor(ratio * N) rows of highest score, in row order; of tied scores the higher ids stay."""
-    num_kept = count_of(ratio, len(ids))
-    check_table(ids, scores)
-    return best_rows(ids, scores, num_kept)
+    num_kept = count_of(ratio, len(candidates))
+    return best_rows(candidates.ids, candidates.goodness, num_kept)
 
 
 def count_of(ratio: float, num_rows: int) -> int:

@@ -21,6 +21,11 @@ class Attempt:
         self.elsewhere_seconds, self._started = 0.0, time.monotonic()
         self._note()
 
+    @property
+    def stage(self) -> str:
+        """Name of the stage."""
+        return self._folder.parent.name
+
     def leave_out(self, seconds: float) -> None:
         """Do not count the last `seconds`, which went to another stage."""
         self.elsewhere_seconds += seconds

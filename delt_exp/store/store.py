@@ -34,6 +34,7 @@ class StageUse:
     path: Path
     cached: bool
     seconds: float  # spent by this process, waiting and checking included
+    within: str | None  # the stage whose build asked for it; None where the run itself did
     # build_seconds (all attempts, stages inside included), peak_bytes, cuda_peak_bytes; `used`: see `_used`
     cost: Mapping[str, Any]
 
@@ -82,7 +83,8 @@ class Store:
             return self.get(stage, inputs, build, resumable=resumable)
         with suppress(OSError):  # a store that may only be read
             os.utime(path / ENTRY)  # the time of last use decides what `free` removes first
-        use = StageUse(stage, key, path, cached, time.monotonic() - started, cost)
+        within = self._attempts[-1].stage if self._attempts else None
+        use = StageUse(stage, key, path, cached, time.monotonic() - started, within, cost)
         self.uses.append(use)
         if self._attempts:
             self._attempts[-1].leave_out(use.seconds)

@@ -21,7 +21,7 @@ def missing_files(configs: Sequence[DictConfig]) -> list[str]:
     nodes: dict[str, DictConfig] = {}
     for cfg in configs:
         found = [cfg.train_dataset, *(cfg.eval_dataset or {}).values()]
-        if any(scorer.READS_TARGET for scorer in _built(cfg.scorer)):
+        if any("target" in scorer.needs for scorer in _built(cfg.scorer)):
             found.append(cfg.target_dataset)
         nodes |= {digest(plain(node)): node for node in found}
     messages: dict[str, None] = {}

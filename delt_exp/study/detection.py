@@ -15,10 +15,12 @@ from delt_exp.dataset.spoiled import CLEAN
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Figure, Findings, Table
+from delt_exp.scorer.lqs.settings import ANNOTATED
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import auc, auc_interval
 from delt_exp.statistics.families import Comparison, holm
 from delt_exp.statistics.paired import MetricArm
+from delt_exp.store.evidence import Evidence
 from delt_exp.study.comparison.outcomes import compare_paired
 from delt_exp.study.figures import error_bars, figure
 from delt_exp.study.record import PlannedRun, StudyRecord
@@ -154,7 +156,7 @@ def _interval(by_seed: Mapping[int, tuple[float, int]], alpha: float) -> tuple[f
 def _aucs(run: PlannedRun) -> dict[tuple[str, str], tuple[float, int]]:
     """Return AUC and documents of its smaller side, by scorer and kind: all planted, each kind against clean ones.
 
-    A run that annotated proxies also has the four scores of its annotation, on the proxies alone.
+    A run that annotated documents by LQS also has the four scores of its annotation, on these documents alone.
     """
     path = Path(run.folder) / "scores.parquet"
     table, goodness = pq.read_table(path, columns=["id", "source"]), ScoreTable.load(path).goodness
@@ -162,13 +164,12 @@ def _aucs(run: PlannedRun) -> dict[tuple[str, str], tuple[float, int]]:
     if (source == CLEAN).all():
         raise DataError(f"{path} has no planted documents; the study needs train_dataset=spoiled")
     found = {(run.arm["scorer"], kind): value for kind, value in _by_kind(goodness, source).items()}
-    annotated = path.with_name("annotated.parquet")
-    if annotated.exists():
-        proxies = pq.read_table(annotated)
+    annotated = Evidence(Path(run.folder) / "evidence").read_table(ANNOTATED)
+    if annotated is not None:
         row = {int(i): n for n, i in enumerate(table["id"].to_numpy())}
-        own = source[[row[int(i)] for i in proxies["id"].to_numpy()]]
-        for score in proxies.column_names[1:]:
-            values = _by_kind(proxies[score].to_numpy(), own)
+        own = source[[row[int(i)] for i in annotated["id"].to_numpy()]]
+        for score in annotated.column_names[1:]:
+            values = _by_kind(annotated[score].to_numpy(), own)
             found |= {(f"{score}, annotated", kind): value for kind, value in values.items()}
     return found
 

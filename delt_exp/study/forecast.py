@@ -12,8 +12,11 @@ from omegaconf import DictConfig
 from delt_exp.config.build import plain
 from delt_exp.config.checks import check_integer, check_number
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json
 from delt_exp.model.cost import total
+from delt_exp.report.stages import own_stage
+from delt_exp.rows.candidates import Candidates
 from delt_exp.tokenizer.base import Tokenizer
 
 # What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.
@@ -103,11 +106,10 @@ def _known(runs_folder: Path) -> set[tuple[str, str]]:
     known: set[tuple[str, str]] = set()
     for path in runs_folder.glob("*/record.json"):
         record = read_json(path)
-        with suppress(KeyError, IndexError):  # of another version of this code, which says nothing about this one
+        with suppress(KeyError, DataError):  # of another version of this code, which says nothing about this one
             science = {**record["config"], "precision": record["config"]["trainer"]["precision"]}
             for kind in KINDS:
-                stage = [stage for stage in record["stages"] if stage["stage"] == kind][-1]
-                if Path(stage["path"]).exists():
+                if Path(own_stage(record, kind)["path"]).exists():
                     known.add((kind, _name(science, kind)))
     return known
 
@@ -128,6 +130,9 @@ class _NominalText:
     @property
     def ids(self) -> Any:
         return np.arange(len(self), dtype=np.uint64)
+
+    def candidates(self, goodness: Any) -> Candidates:
+        return Candidates.ungrouped(self.ids, goodness)
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -33,8 +33,8 @@ class TokenizerMaker(Protocol):
     VERSION: ClassVar[int]
 
     @property
-    def READS_CORPUS(self) -> bool:  # noqa: N802 - a constant wherever settings do not decide
-        """Whether the result depends on the training corpus."""
+    def needs(self) -> frozenset[str]:
+        """`corpus` where the result depends on the training corpus."""
 
     def make(self, texts: Iterable[str], folder: Path) -> None:
         """Write the tokenizer to `folder` through `save_tokenizer`; texts: the training corpus, if it is read."""

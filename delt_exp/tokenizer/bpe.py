@@ -33,8 +33,8 @@ class BpeTokenizer:
             )
 
     @property
-    def READS_CORPUS(self) -> bool:  # noqa: N802 - a constant of the other tokenizers
-        return self.dataset is None
+    def needs(self) -> frozenset[str]:
+        return frozenset({"corpus"} if self.dataset is None else ())
 
     def make(self, texts: Iterable[str], folder: Path) -> None:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

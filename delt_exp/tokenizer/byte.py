@@ -13,7 +13,7 @@ class ByteTokenizer:
     """256 bytes and an end-of-text token: no training, no unknown text, about four times as many tokens as BPE."""
 
     VERSION: ClassVar[int] = 1
-    READS_CORPUS: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     def make(self, texts: Iterable[str], folder: Path) -> None:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers

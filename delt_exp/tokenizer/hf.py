@@ -22,7 +22,7 @@ class HfTokenizer:
     """
 
     VERSION: ClassVar[int] = 1
-    READS_CORPUS: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
     name: str
     revision: str | None
     eos_token: str | None

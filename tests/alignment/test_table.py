@@ -20,7 +20,7 @@ class LengthAlignment:
     """Minus the difference of the mean lengths, plus `offset`."""
 
     VERSION: ClassVar[int] = 1
-    READS_TOKENS: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ("offset",)
     offset: float
     unit: str = field(default="characters")

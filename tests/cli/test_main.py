@@ -254,6 +254,6 @@ def test_keys_of_another_component_are_one_message_before_any_run(sweep, tmp_pat
     write_texts(tmp_path)
     result = run(*sweep, "experiment=smoke", "scorer=length", cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr.count("scorer.num_steps, scorer.num_proxies, scorer.num_target: LengthScorer") == 1
+    assert result.stderr.count("scorer.num_annotated, scorer.base: LengthScorer") == 1
     assert "Traceback" not in result.stderr
     assert not list((tmp_path / "outputs").rglob("record.json"))

@@ -61,7 +61,7 @@ def test_runs_of_every_study_are_composed_as_hydra_does(name):
     [
         [],
         ["seed=1", "selector.ratio=0.5", "scorer=random", "selector.ratio=0.25"],
-        ["scorer.num_proxies=null", "scorer=lqs", "scorer.num_proxies=7"],
+        ["scorer.num_annotated=null", "scorer=lqs", "scorer.num_annotated=7"],
         ["+corpus.foo=1", "corpus.foo=2", "~corpus.foo", "seed=1"],
         ["corpus.max_document_chars=5", "~corpus.max_document_chars", "++corpus.max_document_chars=6"],
         ["model.network.config={hidden_size: 16}", "model.network.config.hidden_size=${seed}"],

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delt_exp.data_scorer.annotated import folds_of
+from delt_exp.data_scorer.evidence import show_fit
 from delt_exp.data_scorer.ridge import Ridge, out_of_fold, ridge, standardised
 from delt_exp.data_scorer.validation import spearman
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import read_json
 from delt_exp.runtime import Runtime
+from delt_exp.store.evidence import Evidence
 from tests.data_scorer.tiny import letters, make_proxy, predict, share_of_a
 from tests.helpers import RUNTIME, new_folder
 
@@ -190,13 +192,17 @@ def test_the_table_holds_every_document_as_predicted_without_its_fold(fit, proxy
     assert summary["validation"]["spread_ratio"] == np.std(table["predicted"]) / np.std(table["annotated"])
 
 
-def test_labels_without_relation_to_the_text_are_doubted_on_the_terminal_and_in_the_record(fit, capsys):
-    _, summary, _ = fit(labels=np.random.default_rng(0).normal(size=120))
+def test_labels_without_relation_to_the_text_are_doubted_on_the_terminal_and_in_the_evidence(fit, capsys, tmp_path):
+    _, summary, folder = fit(labels=np.random.default_rng(0).normal(size=120))
+    evidence = Evidence(tmp_path / "evidence")
+    show_fit(folder, evidence, "LQS")
     assert not summary["validation"]["learnt"]
     assert summary["validation"]["low"] < 0 < summary["validation"]["high"]
     assert "has not been shown to predict the annotations (Spearman" in capsys.readouterr().err
-    fit()
+    assert "has not been shown to predict" in evidence.contents()["warnings"][0]
+    show_fit(fit()[2], Evidence(tmp_path / "learnt"), "LQS")
     assert "has not been shown" not in capsys.readouterr().err
+    assert Evidence(tmp_path / "learnt").contents()["warnings"] == []
 
 
 def test_the_same_inputs_give_the_same_bits_and_leave_random_state_and_network_alone(fit, proxy):

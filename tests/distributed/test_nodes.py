@@ -25,7 +25,7 @@ from delt_exp.files import read_json
 from delt_exp.trainer.train import train
 from tests.distributed.node_ranks import environment, fail_on_rank_1, sum_of_ranks
 from tests.helpers import TRAINER, make_pool, new_folder, wait_until, words
-from tests.scorer.lqs.test_scorer import RIDGE, fresh_pool, scorer
+from tests.scorer.lqs.test_scorer import RIDGE, distilled, fresh_pool
 from tests.trainer.test_train import job_of, losses, trained, weights
 
 TWO_NODES = SimpleNamespace(devices=1, num_nodes=2, jobs_dir=None)
@@ -116,7 +116,7 @@ def played(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job, "PACKAGES", ("delt_exp.", "tests."))
         run_in_processes(sum_of_ranks, (folder / "sum",), spread, folder)
-        scores = scorer(num_proxies=16, data_scorer=RIDGE).score(pool)
+        scores = distilled(16, RIDGE).score(pool)
         fsdp = job_of(pool, strategy="fsdp", num_nodes=2, jobs_dir=spread.jobs_dir, micro_batch_items=1)
         train(fsdp, new_folder(folder / "model"))
         with pytest.raises(DeltError) as failure:
@@ -130,7 +130,7 @@ def test_workers_of_all_nodes_are_one_group(played):
 
 
 def test_proxy_annotation_and_inference_of_two_nodes_give_the_scores_of_one_process(played, tmp_path):
-    alone = scorer(num_proxies=16, data_scorer=RIDGE).score(fresh_pool(tmp_path))
+    alone = distilled(16, RIDGE).score(fresh_pool(tmp_path))
     np.testing.assert_allclose(played.scores, alone, rtol=1e-3, atol=1e-6)
 
 

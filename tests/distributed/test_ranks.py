@@ -21,7 +21,7 @@ def run_rank(rank: int, folder: Path) -> None:
             meet = f"file://{folder}/meet{world_size}"
             dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=world_size)
             state_dir = folder / f"state{world_size}"
-            settings = tiny_settings(trajectory="auto")
+            settings = tiny_settings()
             result = annotate(
                 tiny_model(), **tiny_run(5, 4), settings=settings, ranks=ProcessGroup(), state_dir=state_dir
             )

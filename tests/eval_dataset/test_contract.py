@@ -72,7 +72,7 @@ def test_every_offline_suite_measures_a_model(suite, tmp_path):
             part = dataclasses.replace(part, limit=2)
         ids = part.prepare(make_resources(store, trained.tokenizer))
         assert ids.dtype == np.uint64
-        measures = part.evaluate(name, trained, make_resources(store, trained.tokenizer))
+        measures = part.evaluate(name, trained, make_resources(store, trained.tokenizer)).measures
         assert {measure.dataset.split("/")[0] for measure in measures} == {name}
         assert all(np.isfinite(measure.value) and measure.count > 0 for measure in measures)
         assert sum(measure.metric in ("bits_per_byte", "average") for measure in measures) == 1

@@ -62,7 +62,7 @@ def completion_task(tmp_path, records=COMPLETIONS):
 
 
 def evaluate(trained, store, limit=None, **tasks):
-    return LocalTasks(limit, tasks).evaluate("bench", trained, make_resources(store, trained.tokenizer))
+    return LocalTasks(limit, tasks).evaluate("bench", trained, make_resources(store, trained.tokenizer)).measures
 
 
 def examples(store, task, metric):
@@ -309,7 +309,7 @@ def test_hub_tasks_run_on_their_own_definitions(small_index, store, tmp_path, mo
     monkeypatch.setattr("datasets.load_dataset", lambda **_: splits)
     tasks = HubTasks(2, ["piqa"], False)
     assert tasks.prepare(make_resources(store, None)).shape == (0,)
-    (acc_norm,) = tasks.evaluate("general", make_model(tmp_path, 128, 0.0), make_resources(store, None))
+    (acc_norm,) = tasks.evaluate("general", make_model(tmp_path, 128, 0.0), make_resources(store, None)).measures
     assert (acc_norm.dataset, acc_norm.metric, acc_norm.value, acc_norm.count) == ("general/piqa", "acc_norm", 0, 2)
     assert examples(store, "piqa", "acc") == [1, 1]
 
@@ -332,7 +332,9 @@ def test_generated_answers_end_after_half_the_context_and_the_user_is_told(store
     manager = TaskManager(include_path=tmp_path / "tasks", include_defaults=False)
     monkeypatch.setattr(harness, "_index", lambda: manager)
     trained = make_model(tmp_path, 32, logit_scale=0.0)
-    (match,) = HubTasks(None, ["echo"], False).evaluate("suite", trained, make_resources(store, trained.tokenizer))
+    (match,) = (
+        HubTasks(None, ["echo"], False).evaluate("suite", trained, make_resources(store, trained.tokenizer)).measures
+    )
     assert examples(store, "echo", "exact_match") == [1, 0]
     assert (match.metric, match.value, match.truncated) == ("exact_match", 0.5, 1)  # 35 bytes leave no room for 16
     assert "answers end after half the context (16 tokens)" in capfd.readouterr().err

@@ -39,7 +39,9 @@ def trained(tmp_path):
 
 
 def evaluate(trained, store, items=DOCUMENTS):
-    measures = TextLoss(ListDataset(items)).evaluate("some texts", trained, make_resources(store, trained.tokenizer))
+    measures = (
+        TextLoss(ListDataset(items)).evaluate("some texts", trained, make_resources(store, trained.tokenizer)).measures
+    )
     assert [m.metric for m in measures] == ["loss", "perplexity", "bits_per_byte"]
     return measures
 
@@ -106,7 +108,7 @@ def test_a_finished_evaluation_is_found_again_and_another_model_is_measured_anew
 def test_the_same_result_is_found_under_another_name(trained, store):
     evaluate(trained, store)
     resources = make_resources(store, trained.tokenizer)
-    renamed = TextLoss(ListDataset(DOCUMENTS)).evaluate("another name", trained, resources)
+    renamed = TextLoss(ListDataset(DOCUMENTS)).evaluate("another name", trained, resources).measures
     assert store.uses[-1].cached
     assert {m.dataset for m in renamed} == {"another name"}
 

@@ -12,6 +12,7 @@ from delt_exp.config.run_name import RunInfo
 from delt_exp.logger.base import StudyInfo
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Figure, Findings, Table
+from delt_exp.store.evidence import Evidence
 
 SCORES = np.array([0.0, 1.0, 1.0, 4.0], np.float32)
 CHOICES = {
@@ -47,17 +48,21 @@ RECORD = {
                  "prompt": "", "text": f"<b>{group}</b> naïve", "cut": 0}]
         for number, group in enumerate(("best", "median", "worst"))
     },
+    "evidence": {"numbers": {"fit": {"caption": "", "values": {"spearman": 0.5, "how": "held out", "pearson": None}}}},
     "alignment": [
         {"metric": "ncd", "evaluation": "prose", "unit": "", "name": "compression", "before": {"value": 0.5},
          "trained": {"value": 0.625}},
     ],
     "stages": [
-        {"stage": "model", "key": "bb", "path": "/store/bb", "cached": True, "seconds": 0.25,
+        {"stage": "model", "role": "scores", "own": False, "key": "bb", "path": "/store/bb",
+         "cached": True, "seconds": 0.25,
          "cost": {"build_seconds": 2.0, "peak_bytes": 512, "cuda_peak_bytes": 0}},  # of the proxy
-        {"stage": "scores", "key": "aa", "path": "/store/aa", "cached": True, "seconds": 0.5,
+        {"stage": "scores", "role": "scores", "own": True, "key": "aa", "path": "/store/aa",
+         "cached": True, "seconds": 0.5,
          "cost": {"build_seconds": 9.0, "peak_bytes": 1024, "cuda_peak_bytes": 0,
                   "used": {"model/bb": {"build_seconds": 2.0}, "scores/aa": {"build_seconds": 7.0}}}},
-        {"stage": "model", "key": "cc", "path": "/store/cc", "cached": False, "seconds": 4.0,
+        {"stage": "model", "role": "model", "own": True, "key": "cc", "path": "/store/cc",
+         "cached": False, "seconds": 4.0,
          "cost": {"build_seconds": 4.0, "peak_bytes": 2048, "cuda_peak_bytes": 0}},
     ],
 }  # fmt: skip
@@ -70,6 +75,7 @@ def make_run(tmp_path: Path, name: str = "night-01234567", run_id: str = "012345
     (folder / "model").mkdir()
     pq.write_table(pa.table({"id": np.arange(4, dtype=np.uint64), "score": SCORES}), folder / "scores.parquet")
     pq.write_table(pa.table({"position": [0, 1, 2], "row": [2, 0, 1]}), folder / "order.parquet")
+    Evidence(folder / "evidence").table("fit", {"id": np.arange(2, dtype=np.uint64), "annotated": [0.5, 1.5]}, "")
     Image.new("RGB", (3, 2), (255, 0, 0)).save(folder / "plots" / "loss.png")
     (folder / "model" / "config.json").write_text("{}")
     (folder / "model" / "model.safetensors").write_bytes(b"weights")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from delt_exp.cli.help import options
 from delt_exp.config.build import CONF, build
+from delt_exp.rows.candidates import Candidates
 from tests.contract import configured, own, settings_of
 
 NAMES = options(CONF, "orderer")
@@ -47,20 +48,23 @@ def test_there_are_orderers_to_check():
 @pytest.mark.parametrize("name", NAMES)
 @given(table=tables())
 def test_every_document_is_trained_once(name, table):
-    assert_permutation(make_orderer(name)(*table), len(table[0]))
+    assert_permutation(make_orderer(name)(Candidates.ungrouped(*table)), len(table[0]))
 
 
 @pytest.mark.parametrize("length", [0, 1, 2])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_corpus_of_none_one_or_two_documents_is_ordered(name, length):
-    assert_permutation(make_orderer(name)(np.arange(length, dtype=np.uint64), np.zeros(length, np.float32)), length)
+    assert_permutation(
+        make_orderer(name)(Candidates.ungrouped(np.arange(length, dtype=np.uint64), np.zeros(length, np.float32))),
+        length,
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "num_layers" in SETTINGS[name]])
 @pytest.mark.parametrize("num_layers", [1, 4, 11, 12, 13, 1000])
 def test_any_number_of_layers_gives_a_permutation(name, num_layers):
     ids, scores = np.arange(12, dtype=np.uint64), np.arange(12, dtype=np.float32)
-    assert_permutation(make_orderer(name, f"orderer.num_layers={num_layers}")(ids, scores), 12)
+    assert_permutation(make_orderer(name, f"orderer.num_layers={num_layers}")(Candidates.ungrouped(ids, scores)), 12)
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - READS_ROW_ORDER))
@@ -68,14 +72,16 @@ def test_any_number_of_layers_gives_a_permutation(name, num_layers):
 def test_the_sequence_of_documents_does_not_depend_on_the_order_of_the_rows(name, table, seed):
     ids, scores = table
     rows = np.random.default_rng(seed).permutation(len(ids))
-    sequence = ids[make_orderer(name)(ids, scores)]
-    np.testing.assert_array_equal(sequence, ids[rows][make_orderer(name)(ids[rows], scores[rows])])
+    sequence = ids[make_orderer(name)(Candidates.ungrouped(ids, scores))]
+    np.testing.assert_array_equal(
+        sequence, ids[rows][make_orderer(name)(Candidates.ungrouped(ids[rows], scores[rows]))]
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "seed" in SETTINGS[name]])
 def test_the_seed_decides_the_order(name):
     ids, scores = np.arange(100, dtype=np.uint64), np.arange(100, dtype=np.float32)
-    first, again, other = (make_orderer(name, seed=seed)(ids, scores) for seed in (0, 0, 1))
+    first, again, other = (make_orderer(name, seed=seed)(Candidates.ungrouped(ids, scores)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -84,5 +90,5 @@ def test_the_seed_decides_the_order(name):
 @given(table=tables())
 def test_descending_is_ascending_on_negated_scores(name, table):
     ids, scores = table
-    descending = make_orderer(name, "orderer.ascending=false")(ids, scores)
-    np.testing.assert_array_equal(descending, make_orderer(name)(ids, -scores))
+    descending = make_orderer(name, "orderer.ascending=false")(Candidates.ungrouped(ids, scores))
+    np.testing.assert_array_equal(descending, make_orderer(name)(Candidates.ungrouped(ids, -scores)))

@@ -5,6 +5,7 @@ import pytest
 
 from delt_exp.errors import ConfigError
 from delt_exp.orderer.segment import segment
+from delt_exp.rows.candidates import Candidates
 
 IDS, SCORES = np.arange(20, dtype=np.uint64), np.arange(20, dtype=np.float32)
 RANGES = {"low": set(range(3)), "high": set(range(17, 20))}
@@ -12,7 +13,7 @@ RANGES = {"low": set(range(3)), "high": set(range(17, 20))}
 
 def make_segments(front_end, back_end, front_ratio=0.15, back_ratio=0.15, seed=0):
     settings = {"front_ratio": front_ratio, "back_ratio": back_ratio, "front_end": front_end, "back_end": back_end}
-    order = segment(IDS, SCORES, **settings, seed=seed)
+    order = segment(Candidates.ungrouped(IDS, SCORES), **settings, seed=seed)
     num_front, num_back = round(front_ratio * 20), round(back_ratio * 20)
     return order[:num_front], order[num_front : 20 - num_back], order[20 - num_back :]
 
@@ -41,7 +42,14 @@ def test_each_segment_is_shuffled():
 
 
 def test_the_sizes_are_rounded_down():
-    order = segment(IDS[:7], SCORES[:7], front_ratio=0.3, back_ratio=0.2, front_end="low", back_end="high", seed=0)
+    order = segment(
+        Candidates.ungrouped(IDS[:7], SCORES[:7]),
+        front_ratio=0.3,
+        back_ratio=0.2,
+        front_end="low",
+        back_end="high",
+        seed=0,
+    )
     assert set(order[:2]) == {0, 1}
     assert order[-1] == 6
 
@@ -67,4 +75,4 @@ def test_segments_may_be_empty_or_leave_no_middle(front_ratio, back_ratio):
 def test_settings_out_of_range_are_refused(changes, message):
     settings = {"front_ratio": 0.1, "back_ratio": 0.1, "front_end": "low", "back_end": "high", "seed": 0}
     with pytest.raises(ConfigError, match=message):
-        segment(IDS, SCORES, **(settings | changes))
+        segment(Candidates.ungrouped(IDS, SCORES), **(settings | changes))

@@ -5,12 +5,13 @@ import pytest
 
 from delt_exp.errors import ConfigError
 from delt_exp.orderer.stair import stair
+from delt_exp.rows.candidates import Candidates
 
 
 def make_stair(length, num_sections, window_ratio, num_layers, ascending=True):
     ids, scores = np.arange(length, dtype=np.uint64), np.arange(length, dtype=np.float32)
     settings = {"num_sections": num_sections, "window_ratio": window_ratio, "num_layers": num_layers}
-    return stair(ids, scores, **settings, ascending=ascending)
+    return stair(Candidates.ungrouped(ids, scores), **settings, ascending=ascending)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from delt_exp.errors import ConfigError
 from delt_exp.orderer.zigzag import zigzag, zigzag_fold
+from delt_exp.rows.candidates import Candidates
 
 
 def make_ranked(length):
     """Documents whose row is their rank."""
-    return np.arange(length, dtype=np.uint64), np.arange(length, dtype=np.float32)
+    return Candidates.ungrouped(np.arange(length, dtype=np.uint64), np.arange(length, dtype=np.float32))
 
 
 @pytest.mark.parametrize(
@@ -26,13 +27,13 @@ def make_ranked(length):
     ],
 )
 def test_odd_layers_run_backwards(length, num_layers, expected):
-    ids, scores = make_ranked(length)
-    np.testing.assert_array_equal(zigzag(ids, scores, num_layers=num_layers, ascending=True), expected)
+    ranked = make_ranked(length)
+    np.testing.assert_array_equal(zigzag(ranked, num_layers=num_layers, ascending=True), expected)
 
 
 def test_descending_goes_down_first():
-    ids, scores = make_ranked(5)
-    np.testing.assert_array_equal(zigzag(ids, scores, num_layers=2, ascending=False), [4, 2, 0, 1, 3])
+    ranked = make_ranked(5)
+    np.testing.assert_array_equal(zigzag(ranked, num_layers=2, ascending=False), [4, 2, 0, 1, 3])
 
 
 @given(st.integers(1, 20), st.integers(1, 6))
@@ -43,6 +44,6 @@ def test_neighbours_are_never_further_apart_than_one_step_of_a_layer(rounds, num
 
 
 def test_less_than_one_layer_is_refused():
-    ids, scores = make_ranked(4)
+    ranked = make_ranked(4)
     with pytest.raises(ConfigError, match=r"orderer\.num_layers=0"):
-        zigzag(ids, scores, num_layers=0, ascending=True)
+        zigzag(ranked, num_layers=0, ascending=True)

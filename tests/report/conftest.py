@@ -39,7 +39,16 @@ def measure(dataset: str, metric: str, value: float, stderr: float | None, unit:
 
 def stage(name: str, cached: bool) -> dict[str, Any]:
     cost = {"build_seconds": 75.2, "peak_bytes": 1_234_000_000, "cuda_peak_bytes": 0}
-    return {"stage": name, "key": "0123456789abcdef", "path": "/x", "cached": cached, "seconds": 0.25, "cost": cost}
+    return {
+        "stage": name,
+        "role": name,
+        "own": True,
+        "key": "0123456789abcdef",
+        "path": "/x",
+        "cached": cached,
+        "seconds": 0.25,
+        "cost": cost,
+    }
 
 
 def described(documents: int) -> dict[str, Any]:
@@ -71,8 +80,6 @@ RECORD: dict[str, Any] = {
         "target_overlap": {"documents": 9, "in_train": 0, "near_train": 0},
     },
     "score": {
-        "fit": None,
-        "phases": None,
         "name": "size", "unit": "lines", "better": "lower", "explanation": "How long it is.", "digest": "abc",
         "quantiles": source(0, 0, (0.5, 2.45, 10.25, 20.0, 29.75, 37.55, 39.5))["quantiles"],
         "by_source": {

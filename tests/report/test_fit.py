@@ -5,9 +5,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from delt_exp.files import read_json
+from delt_exp.data_scorer.evidence import show_fit
+from delt_exp.files import read_json, write_json
 from delt_exp.report.facts import cautions, pipeline
 from delt_exp.report.page import write_report
+from delt_exp.store.evidence import Evidence
 
 LEARNT = {
     "how": "out of fold", "documents": 256, "spearman": 0.543, "low": 0.381, "high": 0.672, "pearson": 0.5,
@@ -19,16 +21,20 @@ NOTHING = LEARNT | {"spearman": 0.05, "low": -0.12, "high": 0.22, "spread_ratio"
 @pytest.fixture
 def run_with_fit(run_folder, tmp_path):
     def make(validation, splits=("out of fold",)):
-        rng = np.random.default_rng(0)
+        rng, fit, evidence = np.random.default_rng(0), tmp_path / "fit", Evidence(tmp_path / "evidence")
+        fit.mkdir()
         columns = {name: rng.normal(size=12) for name in ("annotated", "predicted")}
-        pq.write_table(pa.table(columns | {"split": np.resize(splits, 12)}), tmp_path / "fit.parquet")
-        return run_folder(lambda record: record["score"].update(fit={"validation": validation}))
+        pq.write_table(pa.table(columns | {"split": np.resize(splits, 12)}), fit / "fit.parquet")
+        write_json(fit / "fit.json", {"validation": validation, "penalty": 0.25, "reading": {"layers": "all"}})
+        show_fit(fit, evidence, "LQS")
+        return run_folder(lambda record: record.update(evidence=evidence.contents()))
 
     return make
 
 
-def test_a_data_scorer_that_learned_nothing_is_a_serious_caution(run_with_fit):
+def test_a_data_scorer_that_learned_nothing_is_a_serious_caution_and_said_on_the_terminal(run_with_fit, capsys):
     folder = run_with_fit(NOTHING)
+    assert "has not been shown to predict the annotations" in capsys.readouterr().err
     [caution] = cautions(read_json(folder / "record.json"), not_reached=0)
     assert caution.serious
     assert "(Spearman 0.05 [-0.12, 0.22] on 256 documents out of fold)" in caution.text

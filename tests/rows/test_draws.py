@@ -122,14 +122,16 @@ def test_draws_of_one_purpose_differ_by_their_parts_and_not_by_sums_of_seed_and_
 
 def test_selections_keep_documents_whether_or_not_a_score_was_learnt_from_them():
     """With the same seed everywhere, as in a run: no selector knows which documents were annotated."""
+    from delt_exp.rows.candidates import Candidates
     from delt_exp.selector.gumbel_top_k import gumbel_top_k
     from delt_exp.selector.random import random_ratio
 
-    ids, no_scores = np.arange(2000, dtype=np.uint64) * 11, np.zeros(2000, np.float32)
+    ids = np.arange(2000, dtype=np.uint64) * 11
+    alike = Candidates.ungrouped(ids, np.zeros(2000, np.float32))
     purpose = next(p for p in purposes() if p.startswith("annotated documents"))
     annotated = random_rows(ids, 600, 0, purpose)
     for kept in (
-        random_ratio(ids, no_scores, ratio=0.4, seed=0),
-        gumbel_top_k(ids, no_scores, ratio=0.4, temperature=0.1, standardise=True, seed=0),
+        random_ratio(alike, ratio=0.4, seed=0),
+        gumbel_top_k(alike, ratio=0.4, temperature=0.1, standardise=True, seed=0),
     ):
         assert abs(np.isin(annotated, kept).mean() - 0.4) < 0.08

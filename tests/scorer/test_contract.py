@@ -1,7 +1,7 @@
 """What every scorer promises; a new YAML in conf/scorer is met here without a change."""
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,18 +31,20 @@ TEXTS = [
     "Once upon a time there was a scorer.",
     "0 1 2 3 4 5 6 7 8 9",
 ]
+SOME = np.array([2, 3, 8, 11])
 TARGET_TEXTS = ["The target resembles the first document.", "a b a b a b"] * 4
 
 
 @dataclass
 class Case:
-    """One scorer, asked three times: twice for the same documents in fresh folders, once for the reversed ones."""
+    """One scorer, asked four times: twice for the same documents in fresh folders, for the reversed ones, for SOME."""
 
     scorer: Any
     ids: np.ndarray
     scores: np.ndarray
     again: np.ndarray
     reversed_rows: np.ndarray
+    some: np.ndarray
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -51,10 +53,10 @@ def case(request, tmp_path_factory):
     scorer = build(configured("scorer", request.param, folder, "proxy=target").scorer)
 
     def pool_of(texts):
-        return make_pool(folder, texts, TARGET_TEXTS if scorer.READS_TARGET else None)
+        return make_pool(folder, texts, TARGET_TEXTS if "target" in scorer.needs else None)
 
     first = pool_of(TEXTS)
-    pools = first, pool_of(TEXTS), pool_of(TEXTS[::-1])
+    pools = first, pool_of(TEXTS), pool_of(TEXTS[::-1]), replace(pool_of(TEXTS), chosen=SOME)
     return Case(scorer, first.candidates.corpus.ids, *(scorer.score(pool) for pool in pools))
 
 
@@ -80,6 +82,10 @@ def test_the_score_follows_the_document_not_the_row(case):
     np.testing.assert_allclose(case.reversed_rows[::-1], case.scores, rtol=1e-5)
 
 
+def test_some_documents_get_the_numbers_that_they_have_among_all(case):
+    np.testing.assert_allclose(case.some, case.scores[SOME], rtol=1e-5)
+
+
 def test_the_meaning_is_complete(case):
     meaning = case.scorer.meaning
     assert isinstance(meaning, Meaning)
@@ -93,5 +99,4 @@ def test_the_identity_holds_the_version_and_every_setting(case):
     values = identity(case.scorer)
     assert values["VERSION"] >= 1
     assert set(inspect.signature(type(case.scorer)).parameters) <= set(values)
-    assert isinstance(case.scorer.READS_TARGET, bool)
-    assert isinstance(case.scorer.READS_TOKENS, bool)
+    assert case.scorer.needs <= {"target", "tokens"}

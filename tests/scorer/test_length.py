@@ -24,9 +24,9 @@ def test_tokens_are_those_of_the_tokenizer_and_bytes_do_not_depend_on_it(tmp_pat
     assert LengthScorer(unit="bytes", longer=True).score(pool).tolist() == BYTES
 
 
-@pytest.mark.parametrize(("unit", "reads_tokens"), [("bytes", False), ("tokens", True)])
-def test_only_token_lengths_read_tokens(unit, reads_tokens):
-    assert LengthScorer(unit=unit, longer=True).READS_TOKENS is reads_tokens
+@pytest.mark.parametrize(("unit", "needs"), [("bytes", set()), ("tokens", {"tokens"})])
+def test_only_token_lengths_need_tokens(unit, needs):
+    assert LengthScorer(unit=unit, longer=True).needs == needs
 
 
 @pytest.mark.parametrize(("longer", "better"), [(True, "higher"), (False, "lower")])

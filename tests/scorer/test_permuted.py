@@ -66,8 +66,8 @@ def test_meaning_and_needs_are_those_of_the_base():
     permuted = PermutedScorer(LengthScorer(unit="tokens", longer=False), seed=0)
     assert (permuted.meaning.name, permuted.meaning.unit) == ("permuted document length", "tokens")
     assert permuted.meaning.better == "lower"
-    assert (permuted.READS_TARGET, permuted.READS_TOKENS) == (False, True)
-    assert PermutedScorer(LENGTH, seed=0).READS_TOKENS is False
+    assert permuted.needs == {"tokens"}
+    assert PermutedScorer(LENGTH, seed=0).needs == frozenset()
 
 
 def test_the_forecast_is_that_of_the_base(pool):

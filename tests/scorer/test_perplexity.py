@@ -86,7 +86,7 @@ def test_text_like_the_target_scores_better(pool):
 def test_a_proxy_trained_on_a_sample_does_not_need_a_target(pool, tmp_path):
     without = make_pool(tmp_path, words(20))
     scorer = PerplexityScorer(trained(train_on="sample", train_tokens=500))
-    assert scorer.READS_TARGET is False
+    assert scorer.needs == {"tokens"}
     assert np.isfinite(scorer.score(without)).all()
 
 

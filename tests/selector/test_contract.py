@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from delt_exp.cli.help import options
 from delt_exp.config.build import CONF, build
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 from tests.contract import configured, settings_of
 
 NAMES = options(CONF, "selector")
@@ -47,7 +48,7 @@ def test_there_are_selectors_to_check():
 @pytest.mark.parametrize("name", NAMES)
 @given(table=tables())
 def test_kept_rows_are_distinct_and_in_corpus_order(name, table):
-    kept = make_selector(name)(*table)
+    kept = make_selector(name)(Candidates.ungrouped(*table))
     assert kept.dtype == np.intp
     assert len(kept) > 0
     assert kept[0] >= 0
@@ -59,9 +60,9 @@ def test_kept_rows_are_distinct_and_in_corpus_order(name, table):
 @given(table=tables(), seed=st.integers(0, 2**32))
 def test_the_same_documents_stay_whatever_the_order_of_the_rows(name, table, seed):
     ids, scores = table
-    kept = ids[make_selector(name)(ids, scores)]
+    kept = ids[make_selector(name)(Candidates.ungrouped(ids, scores))]
     rows = np.random.default_rng(seed).permutation(len(ids))
-    kept_of_permuted = ids[rows][make_selector(name)(ids[rows], scores[rows])]
+    kept_of_permuted = ids[rows][make_selector(name)(Candidates.ungrouped(ids[rows], scores[rows]))]
     np.testing.assert_array_equal(np.sort(kept), np.sort(kept_of_permuted))
 
 
@@ -69,7 +70,7 @@ def test_the_same_documents_stay_whatever_the_order_of_the_rows(name, table, see
 @given(table=tables())
 def test_without_chance_no_dropped_document_is_better_than_a_kept_one(name, table):
     scores = table[1]
-    kept = make_selector(name)(*table)
+    kept = make_selector(name)(Candidates.ungrouped(*table))
     dropped = np.delete(scores, kept)
     assert not len(dropped) or dropped.max() <= scores[kept].min()
 
@@ -77,7 +78,7 @@ def test_without_chance_no_dropped_document_is_better_than_a_kept_one(name, tabl
 @pytest.mark.parametrize("name", SEEDED)
 def test_the_seed_decides_the_draw(name):
     ids, scores = np.arange(200, dtype=np.uint64), np.zeros(200, dtype=np.float32)
-    kept = [make_selector(name, seed)(ids, scores) for seed in (0, 0, 1)]
+    kept = [make_selector(name, seed)(Candidates.ungrouped(ids, scores)) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(kept[0], kept[1])
     assert len(kept[0]) == len(kept[2])
     assert (kept[0] != kept[2]).any()
@@ -86,4 +87,4 @@ def test_the_seed_decides_the_draw(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_corpus_is_a_config_error(name):
     with pytest.raises(ConfigError):
-        make_selector(name)(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.float32))
+        make_selector(name)(Candidates.ungrouped(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.float32)))

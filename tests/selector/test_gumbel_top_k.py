@@ -6,6 +6,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.gumbel_top_k import gumbel_top_k
 from delt_exp.selector.top_r import top_r
 
@@ -18,7 +19,9 @@ def test_one_of_three_is_drawn_in_proportion_to_the_exponential():
     # exp(s / 0.5) = 1, 2, 5 for s = 0.5 ln 1, 0.5 ln 2, 0.5 ln 5: shares 1/8, 2/8, 5/8.
     scores = (0.5 * np.log([1.0, 2.0, 5.0])).astype(np.float32)
     draws = [
-        gumbel_top_k(make_ids(3), scores, ratio=0.34, temperature=0.5, standardise=False, seed=seed)[0]
+        gumbel_top_k(
+            Candidates.ungrouped(make_ids(3), scores), ratio=0.34, temperature=0.5, standardise=False, seed=seed
+        )[0]
         for seed in range(4000)
     ]
     shares = np.bincount(draws, minlength=3) / 4000
@@ -29,7 +32,11 @@ def test_a_pair_is_drawn_without_replacement():
     # P({0, 1}) = 1/4 * 1/3 + 1/4 * 1/3 with weights 1, 1, 2; the pairs with the heavy document share the rest equally.
     scores = np.log([1.0, 1.0, 2.0]).astype(np.float32)
     draws = [
-        tuple(gumbel_top_k(make_ids(3), scores, ratio=0.67, temperature=1.0, standardise=False, seed=seed))
+        tuple(
+            gumbel_top_k(
+                Candidates.ungrouped(make_ids(3), scores), ratio=0.67, temperature=1.0, standardise=False, seed=seed
+            )
+        )
         for seed in range(4000)
     ]
     shares = [draws.count(pair) / 4000 for pair in ((0, 1), (0, 2), (1, 2))]
@@ -38,21 +45,21 @@ def test_a_pair_is_drawn_without_replacement():
 
 def test_a_temperature_near_0_is_top_r_and_does_not_overflow():
     ids, scores = make_ids(200), np.random.default_rng(1).standard_normal(200).astype(np.float32)
-    cold = gumbel_top_k(ids, scores, ratio=0.4, temperature=1e-320, standardise=False, seed=0)
-    np.testing.assert_array_equal(cold, top_r(ids, scores, ratio=0.4))
+    cold = gumbel_top_k(Candidates.ungrouped(ids, scores), ratio=0.4, temperature=1e-320, standardise=False, seed=0)
+    np.testing.assert_array_equal(cold, top_r(Candidates.ungrouped(ids, scores), ratio=0.4))
 
 
 def test_a_high_temperature_forgets_the_scores():
     ids, scores = make_ids(200), np.random.default_rng(1).standard_normal(200).astype(np.float32)
-    hot = gumbel_top_k(ids, scores, ratio=0.4, temperature=1e9, standardise=False, seed=0)
+    hot = gumbel_top_k(Candidates.ungrouped(ids, scores), ratio=0.4, temperature=1e9, standardise=False, seed=0)
     np.testing.assert_array_equal(
-        hot, gumbel_top_k(ids, -scores, ratio=0.4, temperature=1e9, standardise=False, seed=0)
+        hot, gumbel_top_k(Candidates.ungrouped(ids, -scores), ratio=0.4, temperature=1e9, standardise=False, seed=0)
     )
 
 
 def test_copies_of_one_document_are_drawn_apart():
     ids, scores = np.full(1000, 7, dtype=np.uint64), np.zeros(1000, dtype=np.float32)
-    kept = gumbel_top_k(ids, scores, ratio=0.5, temperature=1.0, standardise=False, seed=0)
+    kept = gumbel_top_k(Candidates.ungrouped(ids, scores), ratio=0.5, temperature=1.0, standardise=False, seed=0)
     assert 200 < np.count_nonzero(kept < 500) < 300  # all on one side if the copies shared a draw
 
 
@@ -60,7 +67,11 @@ def test_copies_of_one_document_are_drawn_apart():
 def test_a_temperature_that_is_not_positive_is_refused(temperature):
     with pytest.raises(ConfigError, match=r"selector\.temperature=.*\(0, inf\)"):
         gumbel_top_k(
-            make_ids(3), np.zeros(3, dtype=np.float32), ratio=0.5, temperature=temperature, standardise=False, seed=0
+            Candidates.ungrouped(make_ids(3), np.zeros(3, dtype=np.float32)),
+            ratio=0.5,
+            temperature=temperature,
+            standardise=False,
+            seed=0,
         )
 
 
@@ -81,16 +92,28 @@ def shared_with_the_best(ratio, temperature):
 def test_the_temperature_counts_in_standard_deviations_of_any_score(temperature, scale):
     scores = (scale * (3 + np.random.default_rng(1).standard_normal(20_000))).astype(np.float32)
     ids = make_ids(len(scores))
-    kept = gumbel_top_k(ids, scores, ratio=0.4, temperature=temperature, standardise=True, seed=0)
-    overlap = np.isin(kept, top_r(ids, scores, ratio=0.4)).mean()
+    kept = gumbel_top_k(Candidates.ungrouped(ids, scores), ratio=0.4, temperature=temperature, standardise=True, seed=0)
+    overlap = np.isin(kept, top_r(Candidates.ungrouped(ids, scores), ratio=0.4)).mean()
     assert overlap == pytest.approx(shared_with_the_best(0.4, temperature), abs=0.015)
 
 
 def test_equal_scores_are_drawn_with_equal_chances():
-    kept = gumbel_top_k(make_ids(1000), np.ones(1000, np.float32), ratio=0.5, temperature=0.1, standardise=True, seed=0)
+    kept = gumbel_top_k(
+        Candidates.ungrouped(make_ids(1000), np.ones(1000, np.float32)),
+        ratio=0.5,
+        temperature=0.1,
+        standardise=True,
+        seed=0,
+    )
     assert 200 < np.count_nonzero(kept < 500) < 300
 
 
 def test_standardise_is_true_or_false():
     with pytest.raises(ConfigError, match=r"selector\.standardise='no'"):
-        gumbel_top_k(make_ids(3), np.zeros(3, np.float32), ratio=0.5, temperature=1.0, standardise="no", seed=0)
+        gumbel_top_k(
+            Candidates.ungrouped(make_ids(3), np.zeros(3, np.float32)),
+            ratio=0.5,
+            temperature=1.0,
+            standardise="no",
+            seed=0,
+        )

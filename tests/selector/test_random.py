@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.random import random_ratio
 
 IDS = np.random.default_rng(0).integers(2**64, size=1000, dtype=np.uint64)
@@ -15,25 +16,26 @@ SCORES = np.arange(1000, dtype=np.float32)
 def test_every_document_is_as_likely_as_any_other():
     counts = np.zeros(20)
     for seed in range(2000):
-        counts[random_ratio(IDS[:20], SCORES[:20], ratio=0.25, seed=seed)] += 1
+        counts[random_ratio(Candidates.ungrouped(IDS[:20], SCORES[:20]), ratio=0.25, seed=seed)] += 1
     np.testing.assert_allclose(counts / 2000, 0.25, atol=0.04)  # 4 standard errors
 
 
 def test_the_scores_are_not_read():
     np.testing.assert_array_equal(
-        random_ratio(IDS, SCORES, ratio=0.3, seed=0), random_ratio(IDS, -SCORES, ratio=0.3, seed=0)
+        random_ratio(Candidates.ungrouped(IDS, SCORES), ratio=0.3, seed=0),
+        random_ratio(Candidates.ungrouped(IDS, -SCORES), ratio=0.3, seed=0),
     )
 
 
 def test_a_larger_ratio_keeps_all_that_a_smaller_one_keeps():
-    small, large = (random_ratio(IDS, SCORES, ratio=ratio, seed=3) for ratio in (0.29, 0.6))
+    small, large = (random_ratio(Candidates.ungrouped(IDS, SCORES), ratio=ratio, seed=3) for ratio in (0.29, 0.6))
     assert (len(small), len(large)) == (290, 600)
     assert set(small) <= set(large)
 
 
 def test_a_ratio_outside_its_range_is_refused():
     with pytest.raises(ConfigError, match=r"selector\.ratio=2"):
-        random_ratio(IDS, SCORES, ratio=2, seed=0)
+        random_ratio(Candidates.ungrouped(IDS, SCORES), ratio=2, seed=0)
 
 
 def test_the_file_name_does_not_hide_the_standard_library():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from delt_exp.errors import ConfigError
+from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.threshold import threshold
 
 IDS = np.arange(5, dtype=np.uint64)
@@ -11,7 +12,7 @@ SCORES = np.array([0.6, 0.1, 0.7, 0.6, 0.9], dtype=np.float32)
 
 
 def test_a_score_at_the_value_itself_is_dropped():
-    np.testing.assert_array_equal(threshold(IDS, SCORES, value=0.6, quantile=None), [2, 4])
+    np.testing.assert_array_equal(threshold(Candidates.ungrouped(IDS, SCORES), value=0.6, quantile=None), [2, 4])
 
 
 @pytest.mark.parametrize(
@@ -25,13 +26,13 @@ def test_a_score_at_the_value_itself_is_dropped():
     ],
 )
 def test_a_quantile_cuts_at_its_interpolated_score(quantile, kept):
-    np.testing.assert_array_equal(threshold(IDS, SCORES, value=None, quantile=quantile), kept)
+    np.testing.assert_array_equal(threshold(Candidates.ungrouped(IDS, SCORES), value=None, quantile=quantile), kept)
 
 
 @pytest.mark.parametrize(("value", "quantile"), [(None, None), (0.5, 0.5)])
 def test_none_or_both_of_value_and_quantile_are_refused(value, quantile):
     with pytest.raises(ConfigError, match="exactly one must be a number"):
-        threshold(IDS, SCORES, value=value, quantile=quantile)
+        threshold(Candidates.ungrouped(IDS, SCORES), value=value, quantile=quantile)
 
 
 @pytest.mark.parametrize(
@@ -46,9 +47,9 @@ def test_none_or_both_of_value_and_quantile_are_refused(value, quantile):
 )
 def test_a_cut_that_keeps_nothing_or_is_out_of_range_is_refused(value, quantile, message):
     with pytest.raises(ConfigError, match=message):
-        threshold(IDS, SCORES, value=value, quantile=quantile)
+        threshold(Candidates.ungrouped(IDS, SCORES), value=value, quantile=quantile)
 
 
 def test_equal_scores_have_nothing_above_any_quantile():
     with pytest.raises(ConfigError, match=r"quantile=0\.5 keeps none of 5 documents: the highest score is 1"):
-        threshold(IDS, np.ones(5, dtype=np.float32), value=None, quantile=0.5)
+        threshold(Candidates.ungrouped(IDS, np.ones(5, dtype=np.float32)), value=None, quantile=0.5)

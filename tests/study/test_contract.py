@@ -96,7 +96,7 @@ def test_target_candidates_and_evaluation_sets_are_disjoint(name, known):
             target_dataset=build(config.target_dataset),
             eval_dataset={key: build(node) for key, node in config.eval_dataset.items()},
             corpus=construct(CorpusSettings, config.corpus, "corpus"),
-            scorer=SimpleNamespace(READS_TARGET=True),
+            scorer=SimpleNamespace(needs={"target"}),
             decontaminate=False,
             store=known.store,
         )

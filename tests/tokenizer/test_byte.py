@@ -28,5 +28,5 @@ def test_a_text_has_as_many_tokens_as_bytes_and_equal_bytes_have_equal_tokens(to
 
 
 def test_the_corpus_does_not_matter(tokenizer, tmp_path):
-    assert ByteTokenizer.READS_CORPUS is False
+    assert ByteTokenizer.needs == frozenset()
     assert make_byte_tokenizer(tmp_path, make_corpus(tmp_path, ["other text"])).digest == tokenizer.digest

@@ -89,5 +89,5 @@ def test_the_identity_holds_the_version_and_every_setting(made):
     maker, *_ = made
     values = identity(maker)
     assert values["VERSION"] >= 1
-    assert isinstance(maker.READS_CORPUS, bool)
+    assert maker.needs <= {"corpus"}
     assert set(inspect.signature(type(maker)).parameters) <= set(values)

@@ -36,7 +36,7 @@ class Task2VecAlignment:
     """
 
     VERSION: ClassVar[int] = 2
-    READS_TOKENS: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ("cosine",)
     probe: Proxy
     context_tokens: int

@@ -11,10 +11,12 @@ from delt_exp.config.run_name import RunInfo
 from delt_exp.files import tree_digest
 from delt_exp.logger.contents import HISTOGRAM_BINS, pictures, read_scores
 from delt_exp.logger.wandb import names as wandb_names
+from delt_exp.progress import say
+from delt_exp.store.evidence import Evidence
 
 DOCUMENTS = ("group", "score", "kept", "tokens", "source", "prompt", "text", "id")
 RESULTS = ("dataset", "metric", "value", "stderr", "count", "unit", "better")
-STAGES = ("stage", "cached", "seconds", "build_seconds", "peak_bytes", "cuda_peak_bytes", "key")
+STAGES = ("stage", "role", "own", "cached", "seconds", "build_seconds", "peak_bytes", "cuda_peak_bytes", "key")
 
 _SCORED = ("train_dataset", "scorer")
 _ORDERED = (*_SCORED, "selector", "orderer")
@@ -35,9 +37,25 @@ def media(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         "documents": _table(DOCUMENTS, examples),
         "results": _table(RESULTS, record["results"]),
         "stages": _table(STAGES, stages),
+        **_evidence(Evidence(folder / "evidence")),
         "report": wandb.Html(folder / "report.html", inject=False),
         **{name: wandb.Image(str(path)) for name, path in pictures(folder).items()},
     }
+
+
+def _evidence(evidence: Evidence) -> dict[str, wandb.Table]:
+    """Return `evidence/<name>` -> table of what the scorer left; larger ones than W&B shows stay in the run folder."""
+    sizes = {name: found["rows"] for name, found in evidence.contents()["tables"].items()}
+    too_large = [name for name, rows in sizes.items() if rows > wandb.Table.MAX_ROWS]
+    if too_large:
+        say(f"wandb: {', '.join(too_large)} in {evidence.folder} has more than {wandb.Table.MAX_ROWS} rows: not sent")
+    tables = {}
+    for name in sizes:
+        table = evidence.read_table(name)
+        if table is not None and name not in too_large:
+            rows = [list(row.values()) for row in table.to_pylist()]
+            tables[f"evidence/{name}"] = wandb.Table(columns=table.column_names, data=rows)
+    return tables
 
 
 def _table(columns: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> wandb.Table:

@@ -35,13 +35,15 @@ def annotate(
     ranks: Ranks | None = None,
     state_dir: Path | None = None,
     progress: Progress = lambda phase, done, total: None,
+    is_whole: bool | None = None,
 ) -> Annotation:
     """Score `proxies` by what their gradients do for the loss on `target` over one update per train batch.
 
     Every loss is the mean over samples of each sample's mean token loss. The model is left as it came. With `ranks`,
     every process calls this with the same arguments and gets the whole result. With `state_dir`, which all processes
-    must see, each finished segment is written there, and a repeated call continues behind the last one with the same
-    scores.
+    must see, each finished segment is written there, and a repeated call continues after the last one with the same
+    scores. is_whole: whether to keep all states of the run, or to replay them from some; None keeps what the memory
+    allows.
     """
     for name, samples in (("train_batches", train_batches), ("target", target), ("proxies", proxies)):
         if not len(samples):
@@ -53,15 +55,17 @@ def annotate(
     dtype = torch.bfloat16 if settings.precision == "bf16" else None
     sizes = settings.gradient_samples, settings.hvp_samples
     problem = LanguageModelProblem(model, train_batches, target, proxies, ranks, *sizes, dtype)
-    return annotate_problem(problem, settings, ranks=ranks, state_dir=state_dir, progress=progress)
+    return annotate_problem(problem, settings, ranks=ranks, state_dir=state_dir, progress=progress, is_whole=is_whole)
 
 
 def annotate_problem(
-    problem: Problem, settings: AnnotationSettings, *, ranks: Ranks, state_dir: Path | None, progress: Progress
-) -> Annotation:
+    problem: Problem, settings: AnnotationSettings, *, ranks: Ranks, state_dir: Path | None, progress: Progress,
+    is_whole: bool | None = None,
+) -> Annotation:  # fmt: skip
     """`annotate` for anything that has gradients; theta is afterwards what it was."""
     theta_0 = problem.theta
-    is_whole = _keeps_whole(settings.trajectory, theta_0, problem.num_steps, ranks)
+    if is_whole is None:
+        is_whole = _fits_whole_everywhere(theta_0, problem.num_steps, ranks)
     logger.info("trajectory of %d steps: %s", problem.num_steps, "kept whole" if is_whole else "checkpoints and replay")
     try:
         trajectory = Trajectory(problem, settings.lr, is_whole)
@@ -70,16 +74,14 @@ def annotate_problem(
         problem.theta = theta_0
 
 
-def _keeps_whole(choice: str, theta: Tensor, num_steps: int, ranks: Ranks) -> bool:
+def _fits_whole_everywhere(theta: Tensor, num_steps: int, ranks: Ranks) -> bool:
     """Whether the states of a run fit the memory that is free; decided alike on all processes of a machine."""
-    if choice != "auto":
-        return choice == "whole"
     fits = fits_whole(num_steps, theta.numel() * theta.element_size(), ranks.world_size)
     return all_agree(ranks, fits, theta.device)
 
 
 def fits_whole(num_steps: int, state_bytes: int, num_processes: int) -> bool:
-    """Whether `auto` would keep every state of a run in the memory that is free now."""
+    """Whether every state of a run would be kept in the memory that is free now."""
     return num_steps * state_bytes * num_processes <= _MEMORY_SHARE * _free_bytes()
 
 

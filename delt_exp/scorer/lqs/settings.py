@@ -6,22 +6,21 @@ from delt_exp.config.checks import check_choice, check_integer, check_number
 
 SCORES = ("lqs", "pds", "learnability", "quality")
 PRECISIONS = ("fp32", "bf16")
+ANNOTATED = "annotated"  # the table of evidence with each document under all scores
 
 
 @dataclass(frozen=True)
 class AnnotationSettings:
-    """lr: of the plain gradient descent. interval: every how many updates proxies are scored.
+    """lr: of the plain gradient descent. interval: every how many updates documents are scored.
 
     init_norm: by what the first scored step divides, the gradient norms after the last update ("terminal", the paper)
-    or 1 ("one", the published code). trajectory: "whole", "checkpoints" or "auto", whichever fits the memory.
-    gradient_samples, hvp_samples: samples per pass of one process. precision: "fp32" or "bf16", of the forward pass;
-    sums are float32 either way.
+    or 1 ("one", the published code). gradient_samples, hvp_samples: samples per pass of one process. precision: "fp32"
+    or "bf16", of the forward pass; sums are float32 either way.
     """
 
     lr: float
     interval: int
     init_norm: str
-    trajectory: str
     gradient_samples: int
     hvp_samples: int
     precision: str
@@ -30,7 +29,6 @@ class AnnotationSettings:
         check_number("lr", self.lr, "(0, inf)")
         check_integer("interval", self.interval, at_least=1)
         check_choice("init_norm", self.init_norm, ("terminal", "one"))
-        check_choice("trajectory", self.trajectory, ("auto", "whole", "checkpoints"))
         check_integer("gradient_samples", self.gradient_samples, at_least=1)
         check_integer("hvp_samples", self.hvp_samples, at_least=1)
         check_choice("precision", self.precision, PRECISIONS)

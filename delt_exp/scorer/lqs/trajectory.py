@@ -12,7 +12,7 @@ from delt_exp.scorer.lqs.problem import Problem
 def check_finite(what: str, value: float, lr: float) -> None:
     """Raise DivergedError when a number of the annotator's short training run is not finite."""
     if not math.isfinite(value):
-        raise DivergedError(f"annotation diverged: {what} is {value}; lower scorer.lr ({lr:g})")
+        raise DivergedError(f"annotation diverged: {what} is {value}; lower scorer.base.lr ({lr:g})")
 
 
 class Trajectory:

@@ -156,7 +156,7 @@ def test_the_histogram_counts_every_score(first):
     assert filled == {0.0: 1, 1.0: 2, 3.9375: 1}  # 64 bins of 1/16; the last holds its right edge
 
 
-def test_tables_hold_documents_results_and_costs(runs):
+def test_tables_hold_documents_results_costs_and_evidence(runs):
     def table(name):
         (path,) = runs.info.folder.glob(f"wandb/offline-run-*/files/media/table/{name}_*.table.json")
         content = json.loads(path.read_text())
@@ -171,11 +171,12 @@ def test_tables_hold_documents_results_and_costs(runs):
         ("prose", 3.5, 0.25),
         ("quiz", 0.75, None),
     ]
-    assert [(row["stage"], row["build_seconds"], row["peak_bytes"]) for row in table("stages")] == [
-        ("model", 2.0, 512),
-        ("scores", 9.0, 1024),
-        ("model", 4.0, 2048),
+    assert [(row["stage"], row["own"], row["build_seconds"], row["peak_bytes"]) for row in table("stages")] == [
+        ("model", False, 2.0, 512),
+        ("scores", True, 9.0, 1024),
+        ("model", True, 4.0, 2048),
     ]
+    assert table("evidence/fit") == [{"id": 0, "annotated": 0.5}, {"id": 1, "annotated": 1.5}]
 
 
 def test_pictures_page_and_record_are_files_of_the_run(first):

@@ -42,10 +42,9 @@ def test_golden_run_is_reproduced(trajectory: str) -> None:
     train, target, proxies = ([sample(ids) for ids in golden[part]] for part in ("train", "target", "proxy"))
     size = rules["batch_size"] * rules["grad_accum"]
     batches = [train[step * size : (step + 1) * size] for step in range(rules["total_steps"])]
-    settings = tiny_settings(
-        lr=rules["lr"], interval=rules["score_every"], init_norm="one", trajectory=trajectory, gradient_samples=8
-    )
-    result = annotate(AutoModelForCausalLM.from_pretrained(GOLDEN / "model"), batches, target, proxies, settings)
+    settings = tiny_settings(lr=rules["lr"], interval=rules["score_every"], init_norm="one", gradient_samples=8)
+    model, is_whole = AutoModelForCausalLM.from_pretrained(GOLDEN / "model"), trajectory == "whole"
+    result = annotate(model, batches, target, proxies, settings, is_whole=is_whole)
     assert result.steps_S.tolist() == [9, 6, 3, 0]
     assert result.trajectory == trajectory
     steps = golden["per_checkpoint_in_reverse_time"]
@@ -75,8 +74,8 @@ def test_replay_gives_the_stored_states_to_the_bit(num_steps: int) -> None:
 
 def test_scores_do_not_depend_on_how_the_trajectory_is_kept() -> None:
     results = [
-        annotate(tiny_model(), **tiny_run(), settings=tiny_settings(trajectory=kept))
-        for kept in ("whole", "checkpoints", "auto")
+        annotate(tiny_model(), **tiny_run(), settings=tiny_settings(), is_whole=is_whole)
+        for is_whole in (True, False, None)
     ]
     assert [result.trajectory for result in results] == ["whole", "checkpoints", "whole"]
     assert_identical(results[0], results[1])
@@ -91,7 +90,7 @@ def test_scores_do_not_depend_on_how_the_trajectory_is_kept() -> None:
 def test_a_killed_annotation_continues_with_identical_results(
     tmp_path: Path, stop_at: tuple[str, int], steps_left: int, trajectory: str
 ) -> None:
-    run, settings = tiny_run(), tiny_settings(trajectory=trajectory)
+    run, settings = tiny_run() | {"is_whole": trajectory == "whole"}, tiny_settings()
     undisturbed = annotate(tiny_model(), **run, settings=settings)
     model, seen = tiny_model(), []
 

@@ -16,11 +16,18 @@ from delt_exp.scorer.lqs.settings import AnnotationSettings
 from tests.scorer.lqs.tiny import ScalarProblem, tiny_gpt2, tiny_model, tiny_run, tiny_settings
 
 
-def annotate_scalar(num_steps: int = 3, proxies_a: tuple[float, ...] = (3, -1), **changes: object) -> Annotation:
+def annotate_scalar(
+    num_steps: int = 3, proxies_a: tuple[float, ...] = (3, -1), *, is_whole: bool = True, **changes: object
+) -> Annotation:
     settings = tiny_settings(lr=0.1, **{"interval": 1, **changes})
     problem = ScalarProblem(num_steps, list(proxies_a))
     result = annotate_problem(
-        problem, settings, ranks=SingleProcess(), state_dir=None, progress=lambda phase, done, total: None
+        problem,
+        settings,
+        ranks=SingleProcess(),
+        state_dir=None,
+        progress=lambda phase, done, total: None,
+        is_whole=is_whole,
     )
     assert problem.theta.tolist() == [0]
     return result
@@ -39,7 +46,7 @@ def annotate_scalar(num_steps: int = 3, proxies_a: tuple[float, ...] = (3, -1), 
 )
 @pytest.mark.parametrize("trajectory", ["whole", "checkpoints"])
 def test_scalar_values_known_by_hand(score: str, init_norm: str, expected: list[float], trajectory: str) -> None:
-    result = annotate_scalar(init_norm=init_norm, trajectory=trajectory)
+    result = annotate_scalar(init_norm=init_norm, is_whole=trajectory == "whole")
     assert result.scores(score).tolist() == pytest.approx(expected, rel=1e-6)
     assert result.costate_norm_S.tolist() == pytest.approx([1.729, 3.3661, 4.92949], rel=1e-9)
     assert result.target_loss_T.tolist() == pytest.approx([1.9**2 / 2, 1.81**2 / 2, 1.729**2 / 2], rel=1e-9)
@@ -51,8 +58,8 @@ def test_numbers_of_steps_that_are_no_squares_agree_with_the_closed_form(num_ste
     theta = [1 - 0.9**t for t in range(num_steps + 1)]
     costate = [sum(0.9 ** (s - t) * (theta[s] - 2) for s in range(t, num_steps + 1)) for t in range(num_steps + 1)]
     expected = sum(0.1 * costate[t + 1] * (theta[t] - 3) for t in range(num_steps))
-    for trajectory in ("whole", "checkpoints"):
-        result = annotate_scalar(num_steps, (3,), trajectory=trajectory)
+    for is_whole in (True, False):
+        result = annotate_scalar(num_steps, (3,), is_whole=is_whole)
         assert result.scores("pds").item() == pytest.approx(expected, rel=1e-10)
         assert result.steps_S.tolist() == list(reversed(range(num_steps)))
 
@@ -93,7 +100,7 @@ def terms(dot_SN: torch.Tensor, norm_SN: torch.Tensor, later_norm_SN: torch.Tens
 
 def test_a_run_that_diverges_is_an_error() -> None:
     model, run = tiny_model(), tiny_run()
-    with pytest.raises(DivergedError, match=r"before update 2 is (nan|inf); lower scorer.lr \(1e\+30\)"):
+    with pytest.raises(DivergedError, match=r"before update 2 is (nan|inf); lower scorer\.base\.lr \(1e\+30\)"):
         annotate(model, **run, settings=tiny_settings(lr=1e30))
 
 

@@ -8,10 +8,10 @@ import pytest
 from delt_exp.data_scorer.regression import Regression
 from delt_exp.data_scorer.ridge import Ridge
 from delt_exp.errors import ConfigError
-from delt_exp.files import read_json
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.proxy.trained import TrainedProxy
+from delt_exp.scorer.distilled import DistilledScorer
 from delt_exp.scorer.lqs.scorer import LqsScorer
 from tests.helpers import TRAINER, make_pool, tiny_recipe, words
 
@@ -25,17 +25,19 @@ RIDGE = Ridge(penalties=(0.1, 10.0), folds=4, clip_sigma=3.0, seed=0)
 DATA_SCORERS = pytest.mark.parametrize("data_scorer", [DISTIL, RIDGE], ids=["regression", "ridge"])
 
 
-def contract_overrides(folder):
-    return ["scorer.num_proxies=null", "scorer.data_scorer=null"]  # every candidate is annotated
+PROXY = TrainedProxy(tiny_recipe(), "sample", 2_000, 0)
 
 
 def scorer(**changes):
     settings = {
-        "score_name": "lqs", "proxy": TrainedProxy(tiny_recipe(), "sample", 2_000, 0), "num_steps": 4,
-        "batch_documents": 3, "num_proxies": None, "num_target": None, "context_tokens": 16, "lr": 0.05, "interval": 2,
-        "init_norm": "terminal", "precision": "fp32", "seed": 0, "data_scorer": None,
+        "score_name": "lqs", "proxy": PROXY, "num_steps": 4, "batch_documents": 3, "num_target": None,
+        "context_tokens": 16, "lr": 0.05, "interval": 2, "init_norm": "terminal", "precision": "fp32", "seed": 0,
     }  # fmt: skip
     return LqsScorer(**(settings | changes))
+
+
+def distilled(num_annotated, data_scorer, base=None):
+    return DistilledScorer(base or scorer(), data_scorer, PROXY, num_annotated, seed=0)
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def test_every_relative_scores_every_document(pool, name):
 @DATA_SCORERS
 def test_several_processes_give_the_same_scores(tmp_path, data_scorer):
     """Both the annotation and the inference of the data scorer are shared by two processes."""
-    distilling = scorer(num_proxies=16, data_scorer=data_scorer)
+    distilling = distilled(16, data_scorer)
     alone = distilling.score(fresh_pool(tmp_path / "alone"))
     two = replace(TRAINER, strategy="ddp", devices=2)
     pool = fresh_pool(tmp_path / "two")
@@ -70,14 +72,14 @@ def test_several_processes_give_the_same_scores(tmp_path, data_scorer):
 
 @DATA_SCORERS
 def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool, data_scorer):
-    scores = scorer(num_proxies=16, data_scorer=data_scorer).score(pool)
+    scores = distilled(16, data_scorer).score(pool)
     assert scores.shape == (24,)
     assert len(np.unique(scores)) == 24
-    validation = read_json(pool.evidence_dir / "fit.json")["validation"]
+    validation = pool.evidence.contents()["numbers"]["fit"]["values"]
     assert validation["documents"] == {DISTIL: 4, RIDGE: 16}[data_scorer]
     assert -1 <= validation["low"] <= validation["high"] <= 1
     assert validation["learnt"] == (validation["low"] > 0)
-    assert set(read_json(pool.evidence_dir / "phases.json")) == {
+    assert set(pool.evidence.contents()["phases"]) == {
         "warm start", "annotation", "data scorer", "inference",
     }  # fmt: skip
 
@@ -113,23 +115,22 @@ def test_relatives_share_one_annotation(tmp_path):
 
 @DATA_SCORERS
 def test_the_forecast_names_the_phases_that_are_recorded(pool, data_scorer):
-    distilling = scorer(num_proxies=16, data_scorer=data_scorer)
+    distilling = distilled(16, data_scorer)
     costs = distilling.forecast(pool)
     distilling.score(pool)
-    phases = read_json(pool.evidence_dir / "phases.json")
+    phases = pool.evidence.contents()["phases"]
     assert {cost.phase.split(":")[0] for cost in costs} == set(phases)
-    assert sum(phase["flops"] for phase in phases.values()) == sum(cost.flops for cost in costs)
-    assert all(phase["flops"] > 0 and phase["peak_bytes"] > 0 for phase in phases.values())
+    assert all(phase["seconds"] > 0 and phase["peak_bytes"] > 0 for phase in phases.values())
 
 
 def test_annotating_everything_and_a_data_scorer_exclude_each_other():
-    with pytest.raises(ConfigError, match="num_proxies=null annotates every document"):
-        scorer(num_proxies=None, data_scorer=DISTIL)
+    with pytest.raises(ConfigError, match="num_annotated=null annotates every document"):
+        distilled(None, DISTIL)
 
 
-def test_more_proxies_than_documents_are_refused(pool):
-    with pytest.raises(ConfigError, match=r"scorer\.num_proxies=99 is more than the 24 documents"):
-        scorer(num_proxies=99, data_scorer=DISTIL).score(pool)
+def test_more_annotated_documents_than_documents_are_refused(pool):
+    with pytest.raises(ConfigError, match=r"scorer\.num_annotated=99 is more than the 24 documents"):
+        distilled(99, DISTIL).score(pool)
 
 
 def test_wrong_settings_are_refused_at_once():
@@ -140,10 +141,8 @@ def test_wrong_settings_are_refused_at_once():
 
 
 def test_what_was_annotated_is_left_as_evidence_under_every_score(pool):
-    import pyarrow.parquet as pq
-
     scores = scorer(score_name="pds").score(pool)
-    table = pq.read_table(pool.evidence_dir / "annotated.parquet")
+    table = pool.evidence.read_table("annotated")
     assert table.column_names == ["id", "lqs", "pds", "learnability", "quality"]
     np.testing.assert_array_equal(table["id"].to_numpy(), pool.candidates.corpus.ids)
     np.testing.assert_allclose(table["pds"].to_numpy(), scores, rtol=1e-6)

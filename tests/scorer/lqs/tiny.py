@@ -15,7 +15,7 @@ VOCAB = 17
 
 def tiny_settings(**changes: Any) -> AnnotationSettings:
     values: dict[str, Any] = {"lr": 0.05, "interval": 2, "init_norm": "terminal"}
-    values |= {"trajectory": "whole", "gradient_samples": 4, "hvp_samples": 2, "precision": "fp32"}
+    values |= {"gradient_samples": 4, "hvp_samples": 2, "precision": "fp32"}
     return AnnotationSettings(**values | changes)
 
 

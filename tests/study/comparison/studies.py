@@ -115,15 +115,16 @@ def _record(planted: Planted, seed: int) -> dict[str, Any]:
         spent = planted.scoring_seconds.items()
         scores["used"] = {name: {**cost, "build_seconds": seconds, "peak_bytes": 2e9} for name, seconds in spent}
     model = {**cost, "build_seconds": planted.training_seconds}
-    phases = None if planted.scoring_flops is None else {"scoring": {"flops": planted.scoring_flops}}
     result = {"dataset": "quiz", "metric": "acc", "unit": "share", "better": "higher"}
     return {
         "config": {"model": {"batch_items": 2, "context_tokens": 50}},
         "choices": {"scorer": "lqs", "orderer": "identity"},
         "seed": seed,
-        "score": {"phases": phases},
+        "score": {"flops": planted.scoring_flops},
         "training": {"tokens": planted.tokens, "flops": 60 * planted.tokens},
         "results": [{**result, "value": 0.5 - planted.loss + 0.001 * (seed % 3) * (1 + planted.loss)}],
-        "stages": [{"stage": "model", "cost": {**cost, "build_seconds": 99.0}}, {"stage": "scores", "cost": scores},
-                   {"stage": "model", "cost": model}, {"stage": "evaluation", "cost": cost}],
+        "stages": [{"stage": "model", "role": "scores", "own": False, "cost": {**cost, "build_seconds": 99.0}},
+                   {"stage": "scores", "role": "scores", "own": True, "cost": scores},
+                   {"stage": "model", "role": "model", "own": True, "cost": model},
+                   {"stage": "evaluation", "role": "evaluation on news", "own": True, "cost": cost}],
     }  # fmt: skip

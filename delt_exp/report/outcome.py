@@ -1,0 +1,75 @@
+"""What a run produced, before it is written down."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.eval_dataset.base import Evaluation, Measure
+from delt_exp.scorer.stage import Scores
+from delt_exp.store.store import StageUse
+from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.trainer.job import TrainedModel
+from delt_exp.trainer.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run produced, for its record and its page.
+
+    kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch. evaluations: by the
+    name of the dataset. alignment: see `run_alignment`. model_notes: what was found in pretrained weights, a sentence
+    each. stages: all that were asked for, on the way too, in order.
+    """
+
+    started: datetime
+    seconds: float
+    candidates: TokenizedCorpus
+    target: TokenizedCorpus | None
+    tokenizer: Tokenizer
+    table: Scores
+    kept: NDArray[np.intp]
+    order: NDArray[np.intp]
+    plan: Plan
+    model: TrainedModel
+    evaluations: Mapping[str, Evaluation]
+    alignment: list[dict[str, Any]]
+    overlap: "Overlap"
+    model_notes: list[str]
+    stages: Sequence[StageUse]
+
+    @property
+    def measures(self) -> list[Measure]:
+        """All measures of all evaluations."""
+        return [measure for evaluation in self.evaluations.values() for measure in evaluation.measures]
+
+    @property
+    def roles(self) -> dict[str, Iterable[Path]]:
+        """What the folders of the run's own results are to it."""
+        target = [self.target.corpus.folder, self.target.tokens.folder] if self.target is not None else []
+        return {
+            "candidates": [self.candidates.corpus.folder, self.candidates.tokens.folder],
+            "target": target,
+            "tokenizer": [self.tokenizer.folder],
+            "scores": [self.table.folder],
+            "model": [self.model.folder],
+            **{f"evaluation on {name}": [found.folder] for name, found in self.evaluations.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What should be disjoint and is not, as counts of distinct documents.
+
+    target: {documents, in_train, near_train}, None where the scorer reads no target. evaluation: dataset -> the same
+    and {in_target, near_target}, for the datasets whose text is at hand. in_: equal documents; near_: others that are
+    near-duplicates (see `delt_exp.dataset.near_duplicates`).
+    """
+
+    target: dict[str, int] | None
+    evaluation: dict[str, dict[str, int]]

@@ -1,0 +1,119 @@
+"""The folder of a run: scores, order, losses, metrics, evidence, model, record, pictures and page."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from delt_exp.config.run_name import RunInfo
+from delt_exp.files import write_json, written_aside
+from delt_exp.report.derived import is_current, note_files, sources
+from delt_exp.report.outcome import Outcome
+from delt_exp.report.page import write_report
+from delt_exp.report.record import earlier_record, make_record, with_origin
+
+
+def write_run(info: RunInfo, outcome: Outcome) -> dict[str, Any]:
+    """Write everything a run leaves to its folder and return its record."""
+    folder, made_of = info.folder, sources(info.id, _keys(outcome))
+    record = make_record(info, outcome)
+    earlier = earlier_record(folder, info.id)
+    if earlier is not None:
+        record = with_origin(record, earlier)
+    is_written = is_current(folder, made_of)
+    if not is_written:
+        _write_files(folder, outcome)
+    write_json(folder / "record.json", record)
+    write_report(folder, redraw=not is_written)
+    note_files(folder, made_of)
+    return record
+
+
+def _write_files(folder: Path, outcome: Outcome) -> None:
+    """Write all that is neither record nor page."""
+    shutil.rmtree(folder / "plots", ignore_errors=True)
+    _write_scores(folder / "scores.parquet", outcome)
+    _copy_evidence(folder / "evidence", outcome.table.evidence.folder)
+    shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
+    _write_order(folder / "order.parquet", outcome)
+    _write_losses(folder / "losses.parquet", outcome)
+    _link_model(folder / "model", outcome.model.pretrained)
+
+
+def _keys(outcome: Outcome) -> list[str]:
+    """Return what names the stages that the files show; those inside the scores' are in its key."""
+    shown = (outcome.candidates.corpus.digest, outcome.table.folder.name, outcome.model.folder.name)
+    return [*shown, *(evaluation.folder.name for evaluation in outcome.evaluations.values())]
+
+
+def _write_scores(path: Path, outcome: Outcome) -> None:
+    """One row a candidate: the score table, and what a score is compared with: source and tokens."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    corpus, table = outcome.candidates.corpus, pq.read_table(outcome.table.folder / "scores.parquet")
+    sources = pa.DictionaryArray.from_arrays(np.asarray(corpus.source_codes, np.int32), corpus.meta["sources"])
+    table = table.append_column("source", sources)
+    with written_aside(path) as aside:
+        pq.write_table(table.append_column("tokens", pa.array(outcome.candidates.tokens.lengths)), aside)
+
+
+def _write_order(path: Path, outcome: Outcome) -> None:
+    """One row a kept document, in training order: id, corpus row, score, tokens, the step that first predicts it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    order, plan = outcome.order, outcome.plan
+    consumed = np.load(outcome.model.folder / "consumed.npy", allow_pickle=False)
+    # `last` never falls along the plan, so the first sequence that reaches a document is found by bisection.
+    item = np.searchsorted(consumed["last"], np.arange(len(order)))
+    step = np.where(item < plan.num_items, item // plan.batch_items, -1)
+    columns = {
+        "position": np.arange(len(order)),
+        "id": np.asarray(outcome.table.ids)[order],
+        "row": order,
+        "score": outcome.table.scores[order],
+        "tokens": outcome.candidates.tokens.lengths[order],
+        "step": step,
+    }
+    with written_aside(path) as aside:
+        pq.write_table(pa.table(columns), aside)
+
+
+def _write_losses(path: Path, outcome: Outcome) -> None:
+    """One row a document of the text evaluations: dataset, id, sum_nats, num_tokens; no file without any."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    parts = []
+    for name, evaluation in outcome.evaluations.items():
+        if evaluation.documents is not None:
+            table = pq.read_table(evaluation.documents, columns=["id", "sum_nats", "num_tokens"])
+            parts.append(table.add_column(0, "dataset", pa.repeat(name, len(table))))
+    if parts:
+        with written_aside(path) as aside:
+            pq.write_table(pa.concat_tables(parts), aside)
+
+
+def _link_model(folder: Path, model: Path) -> None:
+    """Put the model into the run folder by hard links: no second copy, and it stays when the store is freed."""
+
+    def link(source: str, target: str) -> str:
+        try:
+            if not source.endswith(".safetensors"):  # a small file may be edited; the store's must not be
+                raise OSError
+            os.link(source, target)
+        except OSError:  # or another file system
+            shutil.copy2(source, target)
+        return target
+
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(model, folder, copy_function=link)
+
+
+def _copy_evidence(folder: Path, evidence: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if evidence.exists():
+        shutil.copytree(evidence, folder)

@@ -15,7 +15,7 @@ from delt_exp.corpus.tokens import IGNORED, Tokens
 from delt_exp.errors import DataError
 
 if TYPE_CHECKING:
-    from delt_exp.model.batch import Batch
+    from torch import Tensor
 
 Ints = NDArray[np.int64]
 
@@ -70,7 +70,7 @@ def _side(tokens: Tokens, row: int, num_cut: int) -> Side:
     return Side(inputs, labels)
 
 
-def pair_batch(tokens: Tokens, rows: NDArray[np.intp], context_tokens: int) -> "Batch":
+def pair_batch(tokens: Tokens, rows: NDArray[np.intp], context_tokens: int) -> dict[str, "Tensor"]:
     """Return [2R, T] `input_ids` and `labels` of the preferences `rows` [R]: row 2i is chosen, row 2i + 1 rejected.
 
     Padded on the right with end-of-text, which has no label. Raises what `pair` and `sides` raise.

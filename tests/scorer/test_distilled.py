@@ -61,7 +61,7 @@ def test_a_costly_scorer_with_a_model_is_distilled_by_its_own_proxy(tmp_path):
     exact = base.score(make_pool(tmp_path / "exact", words(24)))
     np.testing.assert_allclose(pool.evidence.read_table("fit")["annotated"].to_numpy(), exact[rows], rtol=1e-5)
     assert np.isfinite(scores).all()
-    assert set(pool.evidence.contents()["phases"]) == {"warm start", "data scorer", "inference"}
+    assert set(pool.evidence.contents()["phases"]) == {"warm start", "scoring", "data scorer", "inference"}
     assert [use.cached for use in pool.resources.store.uses if use.stage == "model"] == [False, True]
 
 

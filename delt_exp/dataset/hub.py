@@ -4,13 +4,12 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import NonNegativeInt, settings
 from delt_exp.dataset.base import Document
-from delt_exp.dataset.files import check_limit
 from delt_exp.dataset.records import Records
 from delt_exp.errors import ConfigError, DataError, DeltError, DependencyError
 from delt_exp.files import digest, tree_digest
@@ -19,7 +18,7 @@ _TIMEOUT_SECONDS = 10.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-@dataclass(frozen=True)
+@settings
 class Hub(Records):
     """One split of a dataset repository `repo`: owner/name, a local folder of data files, or one of `save_to_disk`.
 
@@ -36,10 +35,9 @@ class Hub(Records):
     revision: str | None
     streaming: bool
     name: str
-    max_documents: int | None
+    max_documents: NonNegativeInt | None
 
     def __post_init__(self) -> None:
-        check_limit("max_documents", self.max_documents)
         _ = self.template  # a wrong template is reported before the Hub is asked
 
     def documents(self) -> Iterator[Document]:

@@ -1,17 +1,17 @@
 """JSON files, plain or compressed: one object a line, or one array of objects."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.files import FileDataset
 from delt_exp.dataset.json_records import json_records
 from delt_exp.dataset.records import Records
 
 
-@dataclass(frozen=True)
+@settings
 class Jsonl(FileDataset, Records):
     """One document per JSON object, which has a line or is an element of the one array; blank lines are no records.
 

@@ -1,10 +1,10 @@
 """Parquet files."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.compression import HEAD_BYTES, foreign
 from delt_exp.dataset.files import FileDataset
@@ -18,7 +18,7 @@ _BATCH_ROWS = 1024
 _SETTINGS = "text, prompt, messages, rejected and winner"
 
 
-@dataclass(frozen=True)
+@settings
 class Parquet(FileDataset, Records):
     """One document per row, read in batches of rows; only the columns that the settings name are read."""
 

@@ -1,15 +1,15 @@
 """The settings by which structured corpora say what of a record is the document."""
 
-from dataclasses import dataclass
 from functools import cached_property
 
+from delt_exp.config.fields import settings
 from delt_exp.dataset.conversation import Conversation
 from delt_exp.dataset.preference import Preference
 from delt_exp.dataset.template import ONLY_TEXT, DocumentTemplate, RecordTemplate, Values
 from delt_exp.errors import ConfigError
 
 
-@dataclass(frozen=True)
+@settings
 class Records:
     """`text` and `prompt` are templates over the fields of a record; `messages` names a field that is a conversation.
 

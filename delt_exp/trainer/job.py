@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 
 def plan_for(recipe: Recipe, tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings) -> Plan:
     """Return the batches in which a recipe trains `order`; raises DataError for less than one batch."""
+    if recipe.objective.rows_per_sample == 2:
+        from delt_exp.trainer.pair_plan import make_pair_plan
+
+        context, pairs = recipe.context_tokens, recipe.batch_items
+        return make_pair_plan(tokens, order, settings, context_tokens=context, batch_pairs=pairs)
     return make_plan(tokens, order, settings, context_tokens=recipe.context_tokens, batch_items=recipe.batch_items)
 
 
 class Weights(Protocol):
     """The weights of one training run, as each of its processes holds them.
 
-    A step minimises sum_i w_i loss_i / sum_i count_i over the sequences i of its global batch.
+    A step minimises sum_i w_i loss_i / sum_i count_i over the sequences (of preferences: the pairs) i of its global
+    batch.
     """
 
     def __call__(self, batch: Batch, losses_B: "Tensor") -> "Tensor":
@@ -69,7 +75,8 @@ class TrainJob:
     """Everything a training run needs; travels to other processes as it is.
 
     config_key: where `recipe` is configured, for messages. weighter: None for weights that are all 1. goodness: [N] of
-    all documents of the plan's tokens, higher is better; None unless the weighter reads it.
+    all documents of the plan's tokens, higher is better; None unless the weighter reads it. reference: [N, 2] log
+    probabilities of both answers before training, for an objective on preferences; see `trainer.reference`.
     """
 
     recipe: Recipe
@@ -80,6 +87,7 @@ class TrainJob:
     config_key: str = "model"
     weighter: Weighter | None = None
     goodness: NDArray[np.float32] | None = None
+    reference: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.files import read_json
 from delt_exp.model.batch import Batch
-from delt_exp.model.recipe import Recipe
+from delt_exp.model.recipe import Network, Recipe
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.plan import Plan, PlanSettings, make_plan
 from delt_exp.trainer.settings import TrainerSettings
@@ -92,12 +92,17 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A finished training run: its folder, the key that names it, and what is needed to read documents with it."""
+    """A finished training run: its folder, the key that names it, and what is needed to read documents with it.
+
+    network, seed: what makes the network that it began with.
+    """
 
     folder: Path
     key: str
     tokenizer: Tokenizer
     context_tokens: int
+    network: Network
+    seed: int
 
     @property
     def pretrained(self) -> Path:

@@ -273,4 +273,5 @@ def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = N
     if use.cached and on_metrics is not None:
         for row in MetricsFile(use.path / "metrics.csv").rows():
             on_metrics(row)
-    return TrainedModel(use.path, use.key, job.tokenizer, job.recipe.context_tokens)
+    recipe = job.recipe
+    return TrainedModel(use.path, use.key, job.tokenizer, recipe.context_tokens, recipe.network, job.seed)

@@ -62,7 +62,10 @@ class DataEfficiencyReport:
         columns = ["source", "subsets", "evaluated on", "a", "b", "c", "at the least share", "with all", gain]
         fits = Table("curves", "Saturating curves", note, columns, rows)
         figures = {dataset: self._figure(curves, dataset) for dataset in dict.fromkeys(key.dataset for key in curves)}
-        text = "Points are means over subsets with the interval of the bootstrap; the dashed line is a model that learnt nothing."
+        text = (
+            "Points are means over subsets with the interval of the bootstrap; the dashed line is a model that learnt "
+            "nothing."
+        )
         shown = Figure(
             "efficiency", f"{self.metric} over the share of preferences", text, chooser(figures).to_plotly_json()
         )
@@ -142,8 +145,8 @@ class DataEfficiencyReport:
             sentences.append(f"{source} ({subsets}) on {dataset}: {self.metric} {verdict} ({gain.value:+.3f}).")
         return (
             "From the least share to all preferences: " + " ".join(sentences) + " Nested and independent subsets "
-            "learn from equally many tokens at every share; in one epoch, more data are also more steps. There is no win "
-            "rate, because there is no judge."
+            "learn from equally many tokens at every share; in one epoch, more data are also more steps. There is no "
+            "win rate, because there is no judge."
         )
 
 

@@ -16,8 +16,6 @@ from delt_exp.quantity import Meaning
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
 
-PURPOSE = "annotated documents of LQS"  # names the draw of any base: another text would draw other documents
-
 
 @settings
 class DistilledScorer:
@@ -89,4 +87,4 @@ class DistilledScorer:
                 f"scorer.num_annotated={count} is more than the {len(ids)} documents there are; use a smaller number, "
                 "or null with scorer.data_scorer=null"
             )
-        return random_rows(ids, count, self.seed, PURPOSE)
+        return random_rows(ids, count, self.seed, "annotated documents of LQS")  # of any base: this name fixes the draw

@@ -4,6 +4,7 @@ R documents, S groups of shots, C checkpoints, P trainable parameters, K feature
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -127,9 +128,8 @@ class InfluenceScorer(ABC):
         return Passes(pool, candidates, pool.rows, is_readable_R, states, *settings), shots
 
     def _finish(self, passes: Passes, shots: "Shots", cosine_CRS: NDArray[Any]) -> NDArray[np.float32]:
-        weights_C = np.array([state.weight for state in passes.states])
         per_group_RS = np.full((len(passes.rows), len(shots.groups)), LOWEST)
-        per_group_RS[passes.is_readable_R] = np.einsum("c,crs->rs", weights_C, cosine_CRS.astype(np.float64))
+        per_group_RS[passes.is_readable_R] = combined([state.weight for state in passes.states], cosine_CRS)
         sizes = {name: len(members) for name, members in shots.groups.items()}
         show_influence(passes, Findings(sizes, per_group_RS, cosine_CRS))
         return per_group_RS.max(1).astype(np.float32)
@@ -153,6 +153,14 @@ class InfluenceScorer(ABC):
                 "number or null"
             )
         return random_rows(target.ids, count, self.seed, "target documents of the influence")
+
+
+def combined(weights_C: Sequence[float], cosine_CRS: NDArray[Any]) -> NDArray[np.float64]:
+    """Return [R, S] the scores of each group from the mean cosines with its shots: the sum over weighted checkpoints.
+
+    The published order, checkpoints before shots, gives the same: both are sums.
+    """
+    return np.einsum("c,crs->rs", np.asarray(weights_C), cosine_CRS.astype(np.float64))
 
 
 def named(tokens: Tokens, rows: NDArray[np.intp]) -> str:

@@ -117,9 +117,10 @@ class WarmUp:
         try:
             return make_plan(tokens, np.concatenate(orders), settings, **sizes)
         except DataError as error:
+            found = str(error).split(";")[0]  # the cure that follows is that of the run's own training
             raise DataError(
-                f"the warm-up run on {len(rows)} random candidates: {error}. Its own settings are "
-                "scorer.warm_up.share, scorer.warm_up.batch_items and scorer.warm_up.context_tokens"
+                f"the warm-up run on {len(rows)} random candidates: {found}; raise scorer.warm_up.share or "
+                "scorer.warm_up.context_tokens, or lower scorer.warm_up.batch_items"
             ) from error
 
     def _last_steps(self, num_steps: int) -> list[int]:

@@ -70,7 +70,7 @@ def test_adams_step_needs_adam():
     with pytest.raises(ConfigError, match=r"scorer.gamma=adam needs the moments of Adam, which SGD does not have.*sgd"):
         Gamma.of("adam", True, SGD(lr=1.0, momentum=0.0, weight_decay=0.0))
     assert Gamma.of("sgd", True, SGD(lr=1.0, momentum=0.0, weight_decay=0.0)).transform({}, 1) is None
-    with pytest.raises(ConfigError, match="scorer.gamma='adamw' is not allowed.*adam, official, sgd"):
+    with pytest.raises(ConfigError, match=r"scorer.gamma='adamw' is not allowed.*adam, official, sgd"):
         Gamma.of("adamw", True, ADAM)
 
 
@@ -110,7 +110,7 @@ def test_sound_states_and_states_without_need_of_moments_pass():
 
 def test_adapters_before_the_warm_up_are_refused():
     fresh = {**parameters(), "b.lora_B.weight": nn.Parameter(torch.zeros(3))}
-    with pytest.raises(ConfigError, match="second factors of its adapters are 0.*score after the warm-up"):
+    with pytest.raises(ConfigError, match=r"second factors of its adapters are 0.*score after the warm-up"):
         check_state(fresh, moments(), 1, Gamma.of("sgd", True, ADAM))
 
 

@@ -364,8 +364,8 @@ def test_a_target_gradient_that_is_not_finite_names_the_shot(pool, place, monkey
     ("changes", "message"),
     [
         ({"num_target": 8}, "scorer.num_target=8 is more than the 7 documents of the target"),
-        ({"warm_up": replace(WARM_UP, share=0.01, batch_items=6)}, r"1 updates for scorer.warm_up.epochs=2.*raise"),
-        ({"warm_up": replace(WARM_UP, batch_items=500)}, "the warm-up run on 6 random candidates.*warm_up.batch_items"),
+        ({"warm_up": replace(WARM_UP, share=0.01, batch_items=5)}, r"1 updates for scorer.warm_up.epochs=2.*raise"),
+        ({"warm_up": replace(WARM_UP, batch_items=500)}, r"the warm-up run on 6 random candidates: 12 doc.*500; raise"),
     ],
 )
 def test_settings_that_do_not_fit_the_documents_are_refused(pool, place, changes, message):

@@ -17,6 +17,7 @@ from delt_exp.corpus.windows import Windowing
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost
 from delt_exp.proxy.base import Proxy
+from delt_exp.quantity import Meaning
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.evidence import Findings, show_influence
@@ -68,6 +69,10 @@ class InfluenceScorer(ABC):
     @property
     def needs(self) -> frozenset[str]:
         return self.proxy.needs | {"target", "tokens"}
+
+    @property
+    @abstractmethod
+    def meaning(self) -> Meaning: ...
 
     @abstractmethod
     def shots(self, pool: Pool, target: Tokens) -> "Shots":

@@ -56,9 +56,9 @@ class Passes:
         with self.pool.evidence.phase("target"):
             judges = [self._judge(state, shots) for state in self.states]
         store = self.pool.resources.store
-        if keep_features and find_features(store, self._inputs) is None:
-            store.get(STAGE, self._inputs, lambda folder: self._build(folder, judges), resumable=True)
         with self.pool.evidence.phase("scoring"):
+            if keep_features and find_features(store, self._inputs) is None:
+                store.get(STAGE, self._inputs, lambda folder: self._build(folder, judges), resumable=True)
             return np.stack([self._cosines(judge) for judge in judges])
 
     def estimated(self, shots: "Shots") -> NDArray[np.float64]:

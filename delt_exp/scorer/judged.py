@@ -48,10 +48,12 @@ class JudgedScorer(ABC):
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; a killed call continues shard by shard."""
-        proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        with pool.evidence.phase("warm start"):
+            proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
         tokens = proxy.tokens(pool.candidates, pool.resources)
         rows, shards = pool.rows, pool.work_dir / "shards"
-        numbers_RK = map_documents(pool.resources, tokens, rows, self.judge(proxy), shards, "scoring")
+        with pool.evidence.phase("scoring"):
+            numbers_RK = map_documents(pool.resources, tokens, rows, self.judge(proxy), shards, "scoring")
         return self.scores(numbers_RK, tokens, rows).astype(np.float32)
 
     def forecast(self, pool: Pool) -> list[PhaseCost]:

@@ -25,6 +25,11 @@ class AnnotationSettings:
     hvp_samples: int
     precision: str
 
+    @property
+    def cure(self) -> str:
+        """What helps a run that diverges."""
+        return f"lower scorer.base.lr ({self.lr:g})"
+
     def __post_init__(self) -> None:
         check_number("lr", self.lr, "(0, inf)")
         check_integer("interval", self.interval, at_least=1)

@@ -42,7 +42,8 @@ class Trajectory:
     """
 
     def __init__(self, descent: Descent, rates: Sequence[float], is_whole: bool, cure: str) -> None:
-        self._descent, self._rates, self._is_whole, self._cure = descent, rates, is_whole, cure
+        self.rates = rates
+        self._descent, self._is_whole, self._cure = descent, is_whole, cure
         self.stride = math.isqrt(descent.num_steps)
         self.num_segments = math.ceil(descent.num_steps / self.stride)
         self.kind = "whole" if is_whole else "checkpoints"
@@ -76,7 +77,7 @@ class Trajectory:
         norm = gradient.norm().item()
         check_finite(f"the training loss before update {step + 1}", loss, self._cure)
         check_finite(f"the norm of the gradient of update {step + 1}", norm, self._cure)
-        self._descent.theta = self._descent.theta.sub_(gradient, alpha=self._rates[step])
+        self._descent.theta = self._descent.theta.sub_(gradient, alpha=self.rates[step])
         return loss, norm
 
 

@@ -1,14 +1,16 @@
 """What a valuation can be told; imports no torch, so that settings are checked at once."""
 
-from dataclasses import dataclass
+from typing import Literal, get_args
 
-from delt_exp.config.checks import check_choice, check_integer
+from delt_exp.config.fields import Count, settings
 
-CURVATURES = ("hessian", "gauss_newton", "fisher", "none")
-PRECISIONS = ("fp32", "bf16")
+Curvature = Literal["hessian", "gauss_newton", "fisher", "none"]
+CURVATURES = get_args(Curvature)
+Groups = Literal["source", "one"]
+Precision = Literal["fp32", "bf16"]
 
 
-@dataclass(frozen=True)
+@settings
 class ValueSettings:
     """curvature: what stands for the Hessian of an update's loss.
 
@@ -16,14 +18,8 @@ class ValueSettings:
     process. precision: "fp32" or "bf16", of the forward pass; sums are float32 either way.
     """
 
-    curvature: str
+    curvature: Curvature
     cure: str
-    gradient_samples: int
-    hvp_samples: int
-    precision: str
-
-    def __post_init__(self) -> None:
-        check_choice("scorer.curvature", self.curvature, CURVATURES)
-        check_choice("scorer.precision", self.precision, PRECISIONS)
-        check_integer("gradient_samples", self.gradient_samples, at_least=1)
-        check_integer("hvp_samples", self.hvp_samples, at_least=1)
+    gradient_samples: Count
+    hvp_samples: Count
+    precision: Precision

@@ -11,7 +11,7 @@ from delt_exp.distributed.processes import launch
 from delt_exp.distributed.ranks import SingleProcess
 from delt_exp.errors import ConfigError
 from delt_exp.files import read_json
-from delt_exp.trainer.job import plan_for
+from delt_exp.trainer.job import Setup, plan_for
 from delt_exp.trainer.module import LMModule
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import train, training_inputs
@@ -30,7 +30,7 @@ def weighted_job(pool, goodness=None, temperature=1.0, **settings):
     if goodness is None:
         goodness = np.linspace(-1, 2, len(pool.candidates), dtype=np.float32)
     job = job_of(pool, layout="padded", **settings)
-    return replace(job, weighter=StaticWeighter(temperature), goodness=goodness)
+    return replace(job, weighter=StaticWeighter(temperature, table=None), goodness=goodness)
 
 
 def bits(folder):
@@ -135,9 +135,15 @@ class Learnt:
     def planned(self):
         return None
 
-    def after_step(self, step):
-        assert step == int(self.steps), "every step is told of once, in order"
+    def after_step(self, update):
+        assert update.step == int(self.steps), "every step is told of once, in order"
         self.steps += 1
+
+    def metrics(self):
+        return {}
+
+    def show(self, evidence):
+        pass
 
     def state_dict(self):
         return {"steps": self.steps}
@@ -176,7 +182,7 @@ def test_learnt_weights_without_mean_1_are_found_out(whole_batches, tmp_path, mo
 def test_a_packed_sequence_has_no_single_weight():
     settings = PlanSettings("packed", epochs=1, max_tokens=None, completion_only=False)
     with pytest.raises(ConfigError, match=r"training.layout is packed: .* use training.layout=padded"):
-        StaticWeighter(1.0).check(settings)
+        StaticWeighter(1.0, table=None).check(Setup(None, settings, None, None))
 
 
 def test_the_weighter_and_the_scores_it_reads_decide_the_model(pool):

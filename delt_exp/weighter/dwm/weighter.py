@@ -1,0 +1,105 @@
+"""Weights that are learnt while the network trains."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from delt_exp.config.checks import check_integer, check_number
+from delt_exp.distributed.ranks import Ranks
+from delt_exp.errors import ConfigError
+from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost, training_cost
+from delt_exp.model.optimizer import Differentiable
+from delt_exp.trainer.job import Setup, TrainJob
+from delt_exp.weighter.setup import check_batch, reading_cost
+
+if TYPE_CHECKING:
+    from delt_exp.weighter.dwm.weights import BilevelWeights
+
+
+@dataclass(frozen=True)
+class DwmWeighter:
+    """w = B softmax(f(hidden states) / temperature), f a small model that learns what lowers the validation loss.
+
+    f sees the mean of the last hidden state of every sequence of the global batch. Training has `num_stages` equal
+    stages: in the first, all weights are 1; each later one begins with a burst of weighting steps, the share
+    `weighting_steps` of its steps, after each of which f takes a step of Adam (`lr`) down the exact derivative, through
+    the step of the optimizer just made, of the mean loss of `validation_documents` documents drawn from the target set.
+    Then f stays as it is until the next stage.
+
+    temperature: the larger, the more equal the weights. floor: the least weight there can be. entropy_weight: of the
+    entropy [nats] of the weights, which is subtracted from the validation loss [nats/token]. width: of f.
+    """
+
+    VERSION: ClassVar[int] = 1
+    reads_scores: ClassVar[bool] = False
+    reads_target: ClassVar[bool] = True
+    num_stages: int
+    weighting_steps: float
+    validation_documents: int
+    lr: float
+    temperature: float
+    floor: float
+    entropy_weight: float
+    width: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_integer("weighter.num_stages", self.num_stages, at_least=2)
+        check_number("weighter.weighting_steps", self.weighting_steps, "[0, 1]")
+        check_integer("weighter.validation_documents", self.validation_documents, at_least=1)
+        check_number("weighter.lr", self.lr, "(0, inf)")
+        check_number("weighter.temperature", self.temperature, "(0, inf)")
+        check_number("weighter.floor", self.floor, "[0, 1)")
+        check_number("weighter.entropy_weight", self.entropy_weight, "[0, inf)")
+        check_integer("weighter.width", self.width, at_least=1)
+        check_integer("weighter.seed", self.seed, at_least=0)
+
+    def check(self, setup: Setup) -> None:
+        check_batch("dwm", setup)
+        trainer, optimizer = setup.trainer, setup.recipe.optimizer
+        if not isinstance(optimizer, Differentiable):
+            raise ConfigError(
+                f"weighter=dwm differentiates through the step of the optimizer, and that of "
+                f"{type(optimizer).__name__} is not known; use optimizer@model.optimizer=adamw or sgd"
+            )
+        if trainer.strategy == "fsdp":
+            raise ConfigError("trainer=fsdp keeps parameters in shards, and weighter=dwm needs them whole; use trainer=ddp")
+        if trainer.compile:
+            raise ConfigError(
+                "trainer.compile=true hides the layers that weighter=dwm differentiates; use trainer.compile=false"
+            )
+        if trainer.resolved_precision() == "16-mixed":
+            raise ConfigError(
+                "trainer.precision=16-mixed scales gradients, which the derivative of weighter=dwm does not know; use "
+                "bf16-mixed or 32-true"
+            )
+
+    def open(self, network: Any, job: TrainJob, ranks: Ranks) -> "BilevelWeights":
+        from delt_exp.weighter.dwm.weights import BilevelWeights
+
+        if job.plan.num_steps < self.num_stages:
+            raise ConfigError(
+                f"weighter.num_stages is {self.num_stages}, but training has {job.plan.num_steps} steps; use fewer "
+                "stages or train longer"
+            )
+        return BilevelWeights(network, job, ranks, self)
+
+    def is_weighting_step(self, step: int, num_steps: int) -> bool:
+        """Whether f learns after step 0 .. num_steps-1: the first of every stage but the first."""
+        stage = step * self.num_stages // num_steps
+        first, end = (-(-number * num_steps // self.num_stages) for number in (stage, stage + 1))
+        return stage > 0 and step - first < self.weighting_steps * (end - first)
+
+    def forecast(self, setup: Setup, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
+        recipe, context = setup.recipe, setup.recipe.context_tokens
+        num_steps = max(num_tokens // (recipe.batch_items * context), 1)
+        num_weighting = sum(self.is_weighting_step(step, num_steps) for step in range(num_steps))
+        batch_tokens = min(recipe.batch_items, setup.trainer.micro_batch_items) * context
+        documents = num_weighting * self.validation_documents
+        products = num_weighting * recipe.batch_items
+        # A pass of per-sample products has a forward pass, the deltas, and products with the direction: as many operations.
+        assert FORWARD_BACKWARD == 6
+        return [
+            *reading_cost(setup, size, num_tokens),
+            training_cost("weights: validation gradients", size, documents * context, context, batch_tokens),
+            training_cost("weights: products with sequences", size, products * context, context, batch_tokens),
+        ]

@@ -149,6 +149,10 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
         seconds=time.monotonic() - clock,
         candidates=candidates,
         target=target,
+        target_readers=[
+            *(["scorer"] if "target" in parts.scorer.needs else []),
+            *(["weighter"] if parts.weighter.reads_target else []),
+        ],
         tokenizer=tokenizer,
         table=table,
         kept=kept,

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from delt_exp.config.checks import check_integer, check_number
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.errors import ConfigError
-from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost, training_cost
+from delt_exp.model.cost import ModelSize, PhaseCost, training_cost
 from delt_exp.model.optimizer import Differentiable
 from delt_exp.trainer.job import Setup, TrainJob
 from delt_exp.weighter.setup import check_batch, reading_cost
@@ -91,15 +93,22 @@ class DwmWeighter:
 
     def forecast(self, setup: Setup, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
         recipe, context = setup.recipe, setup.recipe.context_tokens
-        num_steps = max(num_tokens // (recipe.batch_items * context), 1)
+        num_steps = max(num_tokens // (recipe.batch_items * _sequence_tokens(setup)), 1)
         num_weighting = sum(self.is_weighting_step(step, num_steps) for step in range(num_steps))
         batch_tokens = min(recipe.batch_items, setup.trainer.micro_batch_items) * context
-        documents = num_weighting * self.validation_documents
-        products = num_weighting * recipe.batch_items
-        # A pass of per-sample products has a forward pass, the deltas, and products with the direction: as many operations.
-        assert FORWARD_BACKWARD == 6
+        validation_tokens = num_weighting * self.validation_documents * context
+        # Products with a direction take as many operations as the gradients that a training step has in their place.
+        product_tokens = num_tokens * num_weighting // num_steps
         return [
             *reading_cost(setup, size, num_tokens),
-            training_cost("weights: validation gradients", size, documents * context, context, batch_tokens),
-            training_cost("weights: products with sequences", size, products * context, context, batch_tokens),
+            training_cost("weights: validation gradients", size, validation_tokens, context, batch_tokens),
+            training_cost("weights: products with sequences", size, product_tokens, context, batch_tokens),
         ]
+
+
+def _sequence_tokens(setup: Setup) -> int:
+    """Return about how many tokens a training sequence predicts."""
+    context = setup.recipe.context_tokens
+    if setup.training.layout != "padded":
+        return context
+    return int(np.minimum(np.asarray(setup.candidates.lengths) + 1, context).mean())

@@ -1,6 +1,7 @@
 """When the weighting model learns, what it costs, what it refuses, and that it finds a planted half of noise."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ LETTERS = np.array(list("abcdefgh"))
 
 
 def setup(**trainer):
-    return Setup(tiny_recipe(), PADDED, replace(TRAINER, **trainer), candidates=None)
+    candidates = SimpleNamespace(lengths=np.array([15, 7, 99]))  # 16, 8 and 16 of the context of 16 with the end
+    return Setup(tiny_recipe(), PADDED, replace(TRAINER, **trainer), candidates)
 
 
 def texts(count, seed, *, is_noise):
@@ -56,14 +58,14 @@ def learning(share, num_stages, step, num_steps):
 
 
 def test_the_forecast_counts_validation_documents_products_and_what_is_read_twice():
-    """8 steps of 8 sequences of 16 tokens; 2 weighting steps of 4 documents and 8 sequences."""
-    size = ModelSize(parameters=10, activation_bytes_per_token=1)
-    costs = {cost.phase: cost for cost in weighter().forecast(setup(), size, 8 * 8 * 16)}
+    """8 steps of 8 sequences of 13 tokens; 2 weighting steps of 4 documents and 8 sequences."""
+    size, num_tokens = ModelSize(parameters=10, activation_bytes_per_token=1), 8 * 8 * 13
+    costs = {cost.phase: cost for cost in weighter().forecast(setup(), size, num_tokens)}
     assert costs["weights: validation gradients"].flops == FORWARD_BACKWARD * 10 * 2 * 4 * 16
-    assert costs["weights: products with sequences"].flops == FORWARD_BACKWARD * 10 * 2 * 8 * 16
+    assert costs["weights: products with sequences"].flops == FORWARD_BACKWARD * 10 * num_tokens / 4
     assert len(costs) == 2
-    cut = weighter().forecast(setup(micro_batch_items=4), size, 8 * 8 * 16)
-    assert cut[0].flops == 2 * 10 * 8 * 8 * 16
+    cut = weighter().forecast(setup(micro_batch_items=4), size, num_tokens)
+    assert cut[0].flops == 2 * 10 * num_tokens
 
 
 @pytest.mark.parametrize(

@@ -205,13 +205,14 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     seen = stand_in(candidates)
     parts.orderer(seen.take(parts.selector(seen)))
     parts.model.check(tokenizer)
-    parts.weighter.check(Setup(parts.model, parts.training, parts.trainer, candidates.tokens))
     if parts.training.isolates_documents:
         from delt_exp.model.isolation import check_isolation
 
         check_isolation(parts.model.network.make(tokenizer, seed))
     everything = plan_for(parts.model, candidates.tokens, np.arange(len(seen)), parts.training)
     parts.model.schedule.check(everything.num_steps)
+    setup = Setup(parts.model, parts.training, parts.trainer, candidates.tokens)
+    parts.weighter.check(setup, everything.num_steps)
 
 
 def stand_in(candidates: TokenizedCorpus) -> Candidates:

@@ -90,8 +90,11 @@ class Weighter(Protocol):
     def reads_target(self) -> bool:
         """Whether weights are learnt on the target set: `job.target`, which must be disjoint from all other sets."""
 
-    def check(self, setup: "Setup") -> None:
-        """Raise ConfigError when a training run cannot be weighted like this."""
+    def check(self, setup: "Setup", num_steps: int) -> None:
+        """Raise ConfigError when a training run cannot be weighted like this.
+
+        num_steps: of training on all candidates, the most that there can be.
+        """
 
     def open(self, network: Any, job: "TrainJob", ranks: Ranks) -> Weights:
         """Return the weights at the beginning of a run."""

@@ -35,7 +35,7 @@ class LossWeighter:
         check_choice("weighter.strategy", self.strategy, STRATEGIES)
         check_number("weighter.temperature", self.temperature, "(0, inf)")
 
-    def check(self, setup: Setup) -> None:
+    def check(self, setup: Setup, num_steps: int) -> None:
         check_batch("loss", setup)
 
     def open(self, network: Any, job: TrainJob, ranks: Ranks) -> "LossWeights":

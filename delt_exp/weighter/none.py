@@ -17,7 +17,7 @@ class NoWeighter:
     reads_scores: ClassVar[bool] = False
     reads_target: ClassVar[bool] = False
 
-    def check(self, setup: Setup) -> None:
+    def check(self, setup: Setup, num_steps: int) -> None:
         """Accept all."""
 
     def open(self, network: Any, job: TrainJob, ranks: Ranks) -> EqualWeights:

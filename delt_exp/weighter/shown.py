@@ -25,18 +25,25 @@ def show_weights(evidence: Evidence, plan: Plan, stage_S: Ints, weights_I: Float
     effective_S = 1 / np.add.reduceat(np.square(shares_I), starts)
     surprise_I = -shares_I * np.log(np.where(shares_I > 0, shares_I, 1))
     entropy_S = np.add.reduceat(surprise_I, starts)
-    steps = {"step": np.arange(1, plan.num_steps + 1), "stage": stage_S, "sequences": sizes_S}
-    evidence.table(
-        "weights",
-        {**steps, "effective_sample_size": effective_S, "entropy": entropy_S},
-        "The weights of each step: effective sample size 1 / Σ w², and entropy -Σ w ln w [nats], of weights w that add "
-        "up to 1.",
-    )
-    y = ("sequences", "effective_sample_size")
-    figure = Figure("Weights of sequences", "weights", "line", "step", y, "step", "sequences of the batch")
+    columns = {
+        "step": np.arange(1, plan.num_steps + 1),
+        "stage": stage_S,
+        "sequences": sizes_S,
+        "effective_sample_size": effective_S,
+        "entropy": entropy_S,
+        "effective_share": effective_S / sizes_S,
+        "running_mean": _running_mean(effective_S / sizes_S),
+    }
     caption = (
-        "How many sequences of a batch a step learnt from in effect: as many as there are where all weigh alike, one "
-        "where a single sequence has all the weight."
+        "The weights of each step: effective sample size 1 / Σ w², and entropy -Σ w ln w [nats], of weights w that add "
+        "up to 1; and the share of the batch that counts in effect."
+    )
+    evidence.table("weights", columns, caption)
+    y = ("effective_share", "running_mean")
+    figure = Figure("Weights of sequences", "weights", "line", "step", y, "step", "effective share of the batch")
+    caption = (
+        "From how much of its batch a step learnt in effect: 1 where all sequences weigh alike, one over their number "
+        "where a single one has all the weight."
     )
     evidence.figure("weights", figure, caption)
     start, stop = plan.bounds(np.arange(plan.num_items))
@@ -68,6 +75,14 @@ def _show_stages(
             "less."
         )
         evidence.figure("weights_by_stage", figure, caption)
+
+
+def _running_mean(values_S: Floats) -> Floats:
+    """Mean over each step and its neighbours, a 50th of all to either side."""
+    reach, sums = len(values_S) // 50, np.concatenate([[0.0], np.cumsum(values_S)])
+    at = np.arange(len(values_S))
+    start, stop = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(values_S))
+    return np.asarray((sums[stop] - sums[start]) / (stop - start))
 
 
 def _about_mean(values_I: Floats, step_I: Ints) -> Floats:

@@ -54,7 +54,7 @@ class StaticWeighter:
             raise DataError(f"weighter.table is {self.table}, where no file is; give a Parquet file, or null for scores")
         return file_sha256(Path(self.table))
 
-    def check(self, setup: Setup) -> None:
+    def check(self, setup: Setup, num_steps: int) -> None:
         if setup.training.layout != "padded":
             raise ConfigError(
                 f"training.layout is {setup.training.layout}: a sequence holds several documents, but has one weight; "

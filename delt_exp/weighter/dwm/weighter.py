@@ -55,8 +55,9 @@ class DwmWeighter:
         check_integer("weighter.width", self.width, at_least=1)
         check_integer("weighter.seed", self.seed, at_least=0)
 
-    def check(self, setup: Setup) -> None:
+    def check(self, setup: Setup, num_steps: int) -> None:
         check_batch("dwm", setup)
+        self._check_steps(num_steps)
         trainer, optimizer = setup.trainer, setup.recipe.optimizer
         if not isinstance(optimizer, Differentiable):
             raise ConfigError(
@@ -78,12 +79,15 @@ class DwmWeighter:
     def open(self, network: Any, job: TrainJob, ranks: Ranks) -> "BilevelWeights":
         from delt_exp.weighter.dwm.weights import BilevelWeights
 
-        if job.plan.num_steps < self.num_stages:
-            raise ConfigError(
-                f"weighter.num_stages is {self.num_stages}, but training has {job.plan.num_steps} steps; use fewer "
-                "stages or train longer"
-            )
+        self._check_steps(job.plan.num_steps)
         return BilevelWeights(network, job, ranks, self)
+
+    def _check_steps(self, num_steps: int) -> None:
+        if num_steps < self.num_stages:
+            raise ConfigError(
+                f"weighter.num_stages is {self.num_stages}, but training has {num_steps} steps; use fewer stages or "
+                "train longer"
+            )
 
     def is_weighting_step(self, step: int, num_steps: int) -> bool:
         """Whether f learns after step 0 .. num_steps-1: the first of every stage but the first."""

@@ -100,7 +100,7 @@ def test_settings_without_a_meaning_are_refused(name, value, allowed):
 )
 def test_trainers_whose_steps_it_cannot_differentiate_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
-        weighter().check(setup(**change))
+        weighter().check(setup(**change), 100)
 
 
 class Unknown:
@@ -124,4 +124,9 @@ class Preferences:
 )
 def test_recipes_without_a_known_derivative_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
-        weighter().check(replace(setup(), recipe=tiny_recipe(**change)))
+        weighter().check(replace(setup(), recipe=tiny_recipe(**change)), 100)
+
+
+def test_fewer_steps_than_stages_are_refused_before_anything_is_computed():
+    with pytest.raises(ConfigError, match=r"weighter.num_stages is 2, but training has 1 steps; use fewer stages"):
+        weighter().check(setup(), 1)

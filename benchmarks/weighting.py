@@ -1,8 +1,7 @@
 """Training with weights that are learnt meanwhile, against the same training without weights.
 
-Useful tokens per second after the first steps; a tenth of the steps of every stage but the first are weighting steps.
-The steps that are timed leave out the first stage, in which nothing is weighted. The second row reads every batch twice,
-because a batch is two micro-batches.
+A tenth of the steps of every stage but the first are weighting steps. The first stage, in which nothing is weighted, is
+not timed. The second row reads every batch beforehand, because a batch is two micro-batches.
 """
 
 from dataclasses import replace

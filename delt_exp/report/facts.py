@@ -89,7 +89,9 @@ def pipeline(record: Record) -> list[Step]:
     size = [f"{count(train['documents'])} documents", f"{compact(train['tokens'])} tokens ({choices['tokenizer']})"]
     unit = f" [{meaning['unit']}]" if meaning["unit"] != "none" else ""
     scored = [f"{meaning['name']}{unit}, {meaning['better']} is better"]
-    by_target = f"by the target set {choices['target_dataset']} of {count(target['documents'])} documents" if target else ""
+    by_target = (
+        f"by the target set {choices['target_dataset']} of {count(target['documents'])} documents" if target else ""
+    )
     readers = target.get("readers", ["scorer"]) if target else []  # only scorers read it in older records
     scored += [by_target] if "scorer" in readers else []
     scored += record.get("evidence", {}).get("remarks", [])

@@ -1,7 +1,8 @@
 """What a stage wants to be seen of its work: named tables, numbers and figures, sentences, and what its phases cost.
 
 A folder holds them: `evidence.json` says what there is, every table is a Parquet file. A run puts those of its scores
-and of its training into one; the record, the page, the loggers and studies read it, and none of them knows a method by name.
+and of its training into one; the record, the page, the loggers and studies read it, and none of them knows a method by
+name.
 """
 
 import re

@@ -23,7 +23,10 @@ from delt_exp.tokenizer.base import Tokenizer
 SCORES = ("train_dataset", "corpus", "tokenizer", "target_dataset", "scorer", "precision")
 MODEL = (*SCORES, "selector", "orderer", "training", "model", "weighter", "seed")
 KINDS = {"scores": SCORES, "model": MODEL}
-COSTLY = {"scores": ("scorer",), "model": ("selector", "training", "model", "weighter")}  # what decides the cost at nominal sizes
+COSTLY = {
+    "scores": ("scorer",),
+    "model": ("selector", "training", "model", "weighter"),
+}  # what decides the cost at nominal sizes
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,13 @@ class BatchWeights:
         """Return [B, K] what weights depend on, of a micro-batch that has just gone through the network."""
         raise NotImplementedError
 
+    def look(self, batch: Batch) -> Tensor:
+        """Return the same of a micro-batch that has not."""
+        raise NotImplementedError
+
     def __call__(self, batch: Batch, losses_B: Tensor) -> Tensor:
         step: int = batch["step"]  # type: ignore[assignment]
-        means_B = losses_B / self.job.recipe.objective.counts(batch).clamp(min=1)
+        means_B = self.means(batch, losses_B)
         if step != self.step:
             self.step = step
             self._give(self.weigh(step, batch, means_B))
@@ -68,12 +72,15 @@ class BatchWeights:
         device, values_BK = batch["input_ids"].device, torch.empty(0)
         with torch.no_grad(), evaluating(self.network):
             for part in self.own_batches(step, device):
-                losses_B = self.job.recipe.objective.losses(self.network, part)
-                found_BK = self.read(part, losses_B / self.job.recipe.objective.counts(part).clamp(min=1)).double()
+                found_BK = self.look(part).double()
                 if not len(values_BK):
                     values_BK = found_BK.new_zeros(self.num_items(step), found_BK.shape[1])
                 self.put(values_BK, step, part, found_BK)
         return self.ranks.sum(values_BK).cpu()
+
+    def means(self, batch: Batch, losses_B: Tensor) -> Tensor:
+        """Return summed losses per label; 0 for a sequence without one."""
+        return losses_B / self.job.recipe.objective.counts(batch).clamp(min=1)
 
     def own_batches(self, step: int, device: torch.device) -> list[dict[str, Any]]:
         """Return the micro-batches of this process in a step, on a device."""

@@ -22,6 +22,9 @@ class LossWeights(BatchWeights):
         has_label_B = self.job.recipe.objective.counts(batch) > 0
         return torch.stack([mean_losses_B, has_label_B.to(mean_losses_B)], dim=1)
 
+    def look(self, batch: Batch) -> Tensor:
+        return self.read(batch, self.means(batch, self.job.recipe.objective.losses(self.network, batch)))
+
     def weigh(self, step: int, batch: Batch, losses_B: Tensor) -> Tensor:
         losses_B, has_label_B = self.of_whole_batch(step, batch, losses_B).T
         return softmax_weights(strength(losses_B, has_label_B > 0, self.strategy) / self.temperature)

@@ -69,7 +69,9 @@ def _show_stages(
         "sequences inside their batches; none where all weights are equal.",
     )
     if np.ptp(values[0]) > 0:
-        figure = Figure("What weights went with", "weights_by_stage", "bars", "stage", names[3:], "stage", "correlation")
+        figure = Figure(
+            "What weights went with", "weights_by_stage", "bars", "stage", names[3:], "stage", "correlation"
+        )
         caption = (
             "Above 0, sequences with a higher loss (or longer ones) weighed more than others of their batch; below 0, "
             "less."

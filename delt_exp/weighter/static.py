@@ -51,7 +51,9 @@ class StaticWeighter:
         if self.table is None:
             return None
         if not Path(self.table).is_file():
-            raise DataError(f"weighter.table is {self.table}, where no file is; give a Parquet file, or null for scores")
+            raise DataError(
+                f"weighter.table is {self.table}, where no file is; give a Parquet file, or null for scores"
+            )
         return file_sha256(Path(self.table))
 
     def check(self, setup: Setup, num_steps: int) -> None:
@@ -93,8 +95,8 @@ def batch_shares(weights_I: NDArray[np.float64], plan: Plan) -> NDArray[np.float
     means = np.add.reduceat(weights_I, starts) / sizes
     if not means.all():
         raise DataError(
-            f"weighter.table: all {sizes[means.argmin()]} sequences of batch {means.argmin()} have the weight 0, so that "
-            "nothing could be learnt from it; select other documents, raise model.batch_items or give small weights"
+            f"weighter.table: all {sizes[means.argmin()]} sequences of batch {means.argmin()} have the weight 0, so "
+            "that nothing could be learnt from it; select other documents, raise model.batch_items or give small weights"
         )
     return weights_I / np.repeat(means, sizes)
 

@@ -49,7 +49,9 @@ def _looked_up(path: Path, key: str, keys: NDArray[Any], weights: Floats, wanted
     known, first, counts = np.unique(keys, return_index=True, return_counts=True)
     if (counts > 1).any():
         twice = _shown(key, known[counts.argmax()])
-        raise DataError(f"weighter.table: {path} has {key} {twice} {counts.max()} times; keep one line of each document")
+        raise DataError(
+            f"weighter.table: {path} has {key} {twice} {counts.max()} times; keep one line of each document"
+        )
     place = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
     is_missing = known[place] != wanted if len(known) else np.ones(len(wanted), bool)
     if is_missing.any():

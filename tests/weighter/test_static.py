@@ -245,10 +245,14 @@ def test_bad_tables_are_refused_before_anything_is_computed(pool, tmp_path, kind
 
 def test_a_table_that_is_not_there_or_is_no_table_is_refused(pool, tmp_path):
     with pytest.raises(DataError, match=r"weighter.table is .*nowhere.parquet, where no file is; give a Parquet file"):
-        StaticWeighter(1.0, str(tmp_path / "nowhere.parquet")).check(Setup(None, PADDED, None, pool.candidates.tokens), 100)
+        StaticWeighter(1.0, str(tmp_path / "nowhere.parquet")).check(
+            Setup(None, PADDED, None, pool.candidates.tokens), 100
+        )
     (tmp_path / "text.parquet").write_text("weight")
     with pytest.raises(DataError, match=r"text.parquet cannot be read as Parquet"):
-        StaticWeighter(1.0, str(tmp_path / "text.parquet")).check(Setup(None, PADDED, None, pool.candidates.tokens), 100)
+        StaticWeighter(1.0, str(tmp_path / "text.parquet")).check(
+            Setup(None, PADDED, None, pool.candidates.tokens), 100
+        )
 
 
 def test_a_batch_in_which_nothing_counts_is_refused(pool, tmp_path):

@@ -104,8 +104,9 @@ def order_mismatch(plan: Plan, consumed: NDArray[np.void]) -> str:
 def weight_mismatch(plan: Plan, consumed: NDArray[np.void], planned_I: NDArray[np.float64] | None) -> str:
     """Return an empty string when every predicted token entered the gradient with the weight of its sequence.
 
-    Else the first that did not. consumed: of all items of the plan. planned_I: weights of the items as they were planned
-    or given, with mean 1 over each batch; None where nobody kept them: then they only have to be one number a sequence.
+    Else the first that did not. consumed: of all items of the plan. planned_I: weights of the items as they were
+    planned or given, with mean 1 over each batch; None where nobody kept them: they only have to be one number a
+    sequence.
     """
     consumed = np.sort(consumed, order=["step", "slot"])
     starts = np.arange(0, plan.num_items, plan.batch_items)

@@ -44,8 +44,9 @@ def direction_of_weights(
     group_of: Mapping[nn.Parameter, Any] = {p: group for group in optimizer.param_groups for p in group["params"]}
     pieces = []
     for p, piece in zip(parameters, unflatten(gradient_P, parameters), strict=True):
-        is_moved = p.grad is not None
-        pieces.append(-group_of[p]["lr"] * rule.slope(p.grad, optimizer.state[p]) * piece if is_moved else 0 * piece)
+        gradient = torch.zeros_like(p) if p.grad is None else p.grad
+        slope = rule.slope(gradient, optimizer.state[p]) if p.grad is not None else gradient
+        pieces.append(-group_of[p]["lr"] * slope * piece)
     used_P = flatten(p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters)
     return clipped_slope(flatten(pieces), used_P, grad_norm, clip_norm)
 

@@ -65,7 +65,9 @@ class DwmWeighter:
                 f"{type(optimizer).__name__} is not known; use optimizer@model.optimizer=adamw or sgd"
             )
         if trainer.strategy == "fsdp":
-            raise ConfigError("trainer=fsdp keeps parameters in shards, and weighter=dwm needs them whole; use trainer=ddp")
+            raise ConfigError(
+                "trainer=fsdp keeps parameters in shards, and weighter=dwm needs them whole; use trainer=ddp"
+            )
         if trainer.compile:
             raise ConfigError(
                 "trainer.compile=true hides the layers that weighter=dwm differentiates; use trainer.compile=false"

@@ -9,13 +9,12 @@ from torch import Tensor
 
 from delt_exp.corpus.windows import Windowing, windows_of
 from delt_exp.distributed.ranks import Ranks
-from delt_exp.errors import DataError
 from delt_exp.gradients.flat import flatten, trainable_parameters, unflatten
 from delt_exp.gradients.products import add_gradient
 from delt_exp.model.batch import Batch
+from delt_exp.model.next_token import NETWORK_INPUTS
 from delt_exp.model.optimizer import Differentiable
 from delt_exp.rows.draws import generator
-from delt_exp.store.evidence import Evidence
 from delt_exp.trainer.job import TrainJob, Update
 from delt_exp.weighter.batch_weights import BatchWeights, softmax_weights
 from delt_exp.weighter.dwm.attention import Attention
@@ -54,6 +53,13 @@ class BilevelWeights(BatchWeights):
         lengths_B = batch["lengths"].clamp(min=1)
         is_read_BT = torch.arange(hidden_BTF.shape[1], device=lengths_B.device) < lengths_B[:, None]
         return (hidden_BTF.float() * is_read_BT[..., None]).sum(1) / lengths_B[:, None]
+
+    def look(self, batch: Batch) -> Tensor:
+        """Read without the head, whose logits are a large part of the work of a small model."""
+        inner = self.network.get_base_model() if hasattr(self.network, "get_base_model") else self.network
+        inputs = {name: batch[name] for name in NETWORK_INPUTS if name in batch}
+        self.hidden_BTF = inner.base_model(**inputs, use_cache=False).last_hidden_state
+        return self.read(batch, torch.empty(0))
 
     def weigh(self, step: int, batch: Batch, losses_B: Tensor) -> Tensor:
         if self.stage_of(step) == 0:
@@ -95,9 +101,7 @@ class BilevelWeights(BatchWeights):
         self._set(self.theta_P)
         for part in self.own_batches(update.step, device):
             if part["index"][0] >= 0:
-                dot_B = products_with_sequences(
-                    self.network, part, recipe.objective, direction_P, self.autocast_dtype
-                )
+                dot_B = products_with_sequences(self.network, part, recipe.objective, direction_P, self.autocast_dtype)
                 self.put(by_weight_B, update.step, part, dot_B / part["targets"])
         self._set(after_P)
         return self.ranks.sum(by_weight_B).cpu()

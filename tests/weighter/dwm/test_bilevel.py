@@ -2,7 +2,6 @@
 
 import copy
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -61,7 +60,9 @@ def test_two_samples_by_hand():
 def test_the_slope_of_adams_step_by_hand():
     """m = 0.2, v = 0.04 before step 10, g = 1: m^ = 0.28 / 0.6513, r = sqrt(0.04096 / 0.009955); D = 0.0705174."""
     state = {"step": 10, "exp_avg": torch.tensor([0.28]), "exp_avg_sq": torch.tensor([0.04096])}
-    found = ADAM_RULE.slope(torch.ones(1, dtype=torch.float64), {k: torch.as_tensor(v).double() for k, v in state.items()})
+    found = ADAM_RULE.slope(
+        torch.ones(1, dtype=torch.float64), {k: torch.as_tensor(v).double() for k, v in state.items()}
+    )
     assert found.item() == pytest.approx(0.0705174, abs=5e-8)
 
 
@@ -103,7 +104,9 @@ def test_finite_differences_through_clipping_momentum_and_decay(rule, clip_norm)
     differences = []
     for i in range(4):
         change = 1e-5 * torch.eye(4, dtype=torch.float64)[i]
-        low, high = (stepped(model, rule, optimizer, batch, validation, weights_B + s * change, clip_norm) for s in (-1, 1))
+        low, high = (
+            stepped(model, rule, optimizer, batch, validation, weights_B + s * change, clip_norm) for s in (-1, 1)
+        )
         differences.append((high - low) / 2e-5)
     found = derivative(model, rule, optimizer, batch, validation, weights_B, clip_norm)
     assert abs(found).max() > 1e-5

@@ -1,4 +1,4 @@
-"""Weights learnt in a real training run: the derivative of its own steps, its proof, restarts, processes, bad weights."""
+"""Weights learnt in a real training run: the derivative of its own steps, proof, restarts, processes, bad weights."""
 
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from delt_exp.distributed.ranks import SingleProcess
 from delt_exp.errors import ConfigError, DivergedError
 from delt_exp.files import digest, read_json
 from delt_exp.model.fresh import FreshNetwork
+from delt_exp.model.lora import LoraNetwork
 from delt_exp.model.optimizer import SGD, AdamW, clip_gradients
 from delt_exp.model.schedule import WarmupCosine
 from delt_exp.rows.draws import generator
@@ -30,6 +31,9 @@ SETTINGS = {
     "num_stages": 2, "weighting_steps": 0.5, "validation_documents": 4, "lr": 0.05, "temperature": 1.0, "floor": 0.0,
     "entropy_weight": 0.0, "width": 8, "seed": 0,
 }  # fmt: skip
+
+DROP = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+GPT2 = FreshNetwork("gpt2", {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 16} | DROP)
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +60,9 @@ def given(folder, job):
 @pytest.mark.parametrize("optimizer", [SGD(0.3, 0.9, 0.1), AdamW(0.02, (0.9, 0.95), 1e-3, 0.1)])
 def test_the_derivative_is_that_of_the_training_step_itself(pool, tmp_path, monkeypatch, optimizer):
     """Two steps, the second a weighting step, against differences of a plain loop in float64."""
-    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 16}
-    drop = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
     recipe = tiny_recipe(
-        network=FreshNetwork("gpt2", sizes | drop), optimizer=optimizer, batch_items=6,
-        schedule=WarmupCosine(0, None, 0.5), clip_norm=0.5,
-    )  # fmt: skip
+        network=GPT2, optimizer=optimizer, batch_items=6, schedule=WarmupCosine(0, None, 0.5), clip_norm=0.5
+    )
     job = learning_job(pool, recipe, {"validation_documents": 3}, micro_batch_items=4)
     job = replace(job, plan=replace(job.plan, num_items=12))
     seen = []
@@ -85,10 +86,10 @@ def _validation_loss(job, weights_B):
         logits = network(input_ids=torch.from_numpy(inputs)[None]).logits[0]
         return torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels), reduction="sum")
 
-    for step, weights in enumerate((np.ones(6), weights_B)):
+    for step, of_step in enumerate((np.ones(6), weights_B)):
         items = [plan.item(i) for i in range(6 * step, 6 * step + 6)]
         optimizer.zero_grad()
-        sum(float(w) * sums(it.inputs, it.labels) for w, it in zip(weights, items, strict=True)).div(
+        sum(float(w) * sums(it.inputs, it.labels) for w, it in zip(of_step, items, strict=True)).div(
             sum(len(it.labels) for it in items)
         ).backward()
         clip_gradients(network.parameters(), recipe.clip_norm)
@@ -158,9 +159,11 @@ def test_packed_sequences_are_weighted_as_they_are(pool, tmp_path, layout):
     assert given(folder, job).std() > 1e-3
 
 
-def test_weights_do_not_depend_on_how_a_batch_is_cut(pool, tmp_path):
-    whole, cut = (trained(tmp_path, learning_job(pool, micro_batch_items=size)) for size in (8, 3))
-    job = learning_job(pool)
+@pytest.mark.parametrize("network", [tiny_recipe().network, GPT2])
+def test_weights_do_not_depend_on_how_a_batch_is_cut(pool, tmp_path, network):
+    recipe = tiny_recipe(network=network)
+    whole, cut = (trained(tmp_path, learning_job(pool, recipe, micro_batch_items=size)) for size in (8, 3))
+    job = learning_job(pool, recipe)
     np.testing.assert_allclose(given(cut, job), given(whole, job), rtol=2e-3)
 
 
@@ -187,6 +190,15 @@ def test_a_resumed_run_has_the_same_bits(pool, tmp_path, monkeypatch, killed):
             assert (folder / name).read_bytes() == (whole / name).read_bytes()
     tables = [Evidence(one / SHOWN).read_table("weights") for one in (folder, whole)]
     assert tables[0].equals(tables[1])
+
+
+@pytest.mark.parametrize("micro_batch_items", [8, 3])
+def test_weights_of_a_run_with_adapters_are_learnt_through_the_adapters_alone(pool, tmp_path, micro_batch_items):
+    recipe = tiny_recipe(network=LoraNetwork(tiny_recipe().network, 2, 4.0, 0.0, ["q_proj", "v_proj"]))
+    job = learning_job(pool, recipe, micro_batch_items=micro_batch_items)
+    folder = trained(tmp_path, job)
+    assert read_json(folder / "result.json")["order_mismatch"] == ""
+    assert (given(folder, job).reshape(8, 8)[5:].std(1) > 1e-4).all()
 
 
 def test_metrics_and_evidence_show_how_unequal_the_weights_were(pool, tmp_path):

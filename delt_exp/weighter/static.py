@@ -96,7 +96,7 @@ def batch_shares(weights_I: NDArray[np.float64], plan: Plan) -> NDArray[np.float
     if not means.all():
         raise DataError(
             f"weighter.table: all {sizes[means.argmin()]} sequences of batch {means.argmin()} have the weight 0, so "
-            "that nothing could be learnt from it; select other documents, raise model.batch_items or give small weights"
+            "that nothing could be learnt from it; select other documents, raise model.batch_items or use small weights"
         )
     return weights_I / np.repeat(means, sizes)
 

@@ -13,7 +13,7 @@ something that no weight changes, and drops out.
 B sequences of a batch, P trainable parameters.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -41,14 +41,13 @@ def direction_of_weights(
     were clipped.
     """
     parameters = list(parameters)
-    group_of: Mapping[nn.Parameter, Any] = {p: group for group in optimizer.param_groups for p in group["params"]}
-    pieces = []
+    lr_of = {p: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    pieces, used = [], []
     for p, piece in zip(parameters, unflatten(gradient_P, parameters), strict=True):
-        gradient = torch.zeros_like(p) if p.grad is None else p.grad
-        slope = rule.slope(gradient, optimizer.state[p]) if p.grad is not None else gradient
-        pieces.append(-group_of[p]["lr"] * slope * piece)
-    used_P = flatten(p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters)
-    return clipped_slope(flatten(pieces), used_P, grad_norm, clip_norm)
+        is_moved = p.grad is not None
+        used.append(p.grad if p.grad is not None else torch.zeros_like(p))
+        pieces.append(-lr_of[p] * rule.slope(used[-1], optimizer.state[p]) * piece if is_moved else used[-1])
+    return clipped_slope(flatten(pieces), flatten(used), grad_norm, clip_norm)
 
 
 def products_with_sequences(

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from delt_exp.config.checks import check_integer, check_number
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import ModelSize, PhaseCost, training_cost
 from delt_exp.model.optimizer import Differentiable
 from delt_exp.trainer.job import Setup, TrainJob
+from delt_exp.weighter.dwm.settings import DwmSettings
 from delt_exp.weighter.setup import check_batch, reading_cost
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DwmWeighter:
+class DwmWeighter(DwmSettings):
     """w = B softmax(f(hidden states) / temperature), f a small model that learns what lowers the validation loss.
 
     f sees the mean of the last hidden state of every sequence of the global batch. Training has `num_stages` equal
@@ -34,26 +34,6 @@ class DwmWeighter:
     VERSION: ClassVar[int] = 1
     reads_scores: ClassVar[bool] = False
     reads_target: ClassVar[bool] = True
-    num_stages: int
-    weighting_steps: float
-    validation_documents: int
-    lr: float
-    temperature: float
-    floor: float
-    entropy_weight: float
-    width: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_integer("weighter.num_stages", self.num_stages, at_least=2)
-        check_number("weighter.weighting_steps", self.weighting_steps, "[0, 1]")
-        check_integer("weighter.validation_documents", self.validation_documents, at_least=1)
-        check_number("weighter.lr", self.lr, "(0, inf)")
-        check_number("weighter.temperature", self.temperature, "(0, inf)")
-        check_number("weighter.floor", self.floor, "[0, 1)")
-        check_number("weighter.entropy_weight", self.entropy_weight, "[0, inf)")
-        check_integer("weighter.width", self.width, at_least=1)
-        check_integer("weighter.seed", self.seed, at_least=0)
 
     def check(self, setup: Setup, num_steps: int) -> None:
         check_batch("dwm", setup)
@@ -90,12 +70,6 @@ class DwmWeighter:
                 f"weighter.num_stages is {self.num_stages}, but training has {num_steps} steps; use fewer stages or "
                 "train longer"
             )
-
-    def is_weighting_step(self, step: int, num_steps: int) -> bool:
-        """Whether f learns after step 0 .. num_steps-1: the first of every stage but the first."""
-        stage = step * self.num_stages // num_steps
-        first, end = (-(-number * num_steps // self.num_stages) for number in (stage, stage + 1))
-        return stage > 0 and step - first < self.weighting_steps * (end - first)
 
     def forecast(self, setup: Setup, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
         recipe, context = setup.recipe, setup.recipe.context_tokens

@@ -19,7 +19,7 @@ from delt_exp.trainer.job import TrainJob, Update
 from delt_exp.weighter.batch_weights import BatchWeights, softmax_weights
 from delt_exp.weighter.dwm.attention import Attention
 from delt_exp.weighter.dwm.bilevel import direction_of_weights, products_with_sequences
-from delt_exp.weighter.dwm.weighter import DwmWeighter
+from delt_exp.weighter.dwm.settings import DwmSettings
 
 
 class BilevelWeights(BatchWeights):
@@ -30,7 +30,7 @@ class BilevelWeights(BatchWeights):
     bit. So every planned sequence is trained once, and the training goes on from where the weights led it.
     """
 
-    def __init__(self, network: Any, job: TrainJob, ranks: Ranks, settings: DwmWeighter) -> None:
+    def __init__(self, network: Any, job: TrainJob, ranks: Ranks, settings: DwmSettings) -> None:
         super().__init__(network, job, ranks)
         self.settings, self.num_stages = settings, settings.num_stages
         head = network.get_output_embeddings()

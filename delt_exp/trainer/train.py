@@ -1,7 +1,8 @@
 """Trains one language model on one plan, on one process or many, and can be killed at any moment.
 
 The folder of a training holds `metrics.csv`, `checkpoints/` (while it runs), `consumed.npy` (which sequence each step
-consumed), `steps.npy` (what each step did), `model/` (Hugging Face format, with tokenizer) and `result.json`.
+consumed), `steps.npy` (what each step did), `shown/` (what there is to see of learnt weights), `model/` (Hugging Face
+format, with tokenizer) and `result.json`.
 """
 
 import shutil

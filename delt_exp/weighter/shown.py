@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.statistics.smoothing import smooth
 from delt_exp.store.evidence import Evidence, Figure
 from delt_exp.trainer.plan import Ints, Plan
 
@@ -32,14 +33,14 @@ def show_weights(evidence: Evidence, plan: Plan, stage_S: Ints, weights_I: Float
         "effective_sample_size": effective_S,
         "entropy": entropy_S,
         "effective_share": effective_S / sizes_S,
-        "running_mean": _running_mean(effective_S / sizes_S),
+        "smoothed": smooth(effective_S / sizes_S),
     }
     caption = (
         "The weights of each step: effective sample size 1 / Σ w², and entropy -Σ w ln w [nats], of weights w that add "
         "up to 1; and the share of the batch that counts in effect."
     )
     evidence.table("weights", columns, caption)
-    y = ("effective_share", "running_mean")
+    y = ("effective_share", "smoothed")
     figure = Figure("Weights of sequences", "weights", "line", "step", y, "step", "effective share of the batch")
     caption = (
         "From how much of its batch a step learnt in effect: 1 where all sequences weigh alike, one over their number "
@@ -77,14 +78,6 @@ def _show_stages(
             "less."
         )
         evidence.figure("weights_by_stage", figure, caption)
-
-
-def _running_mean(values_S: Floats) -> Floats:
-    """Mean over each step and its neighbours, a 50th of all to either side."""
-    reach, sums = len(values_S) // 50, np.concatenate([[0.0], np.cumsum(values_S)])
-    at = np.arange(len(values_S))
-    start, stop = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(values_S))
-    return np.asarray((sums[stop] - sums[start]) / (stop - start))
 
 
 def _about_mean(values_I: Floats, step_I: Ints) -> Floats:

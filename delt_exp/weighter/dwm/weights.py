@@ -37,7 +37,8 @@ class BilevelWeights(BatchWeights):
         head.register_forward_pre_hook(self._enters_head)
         self.hidden_BTF: Tensor | None = None
         self.model = Attention(head.weight.shape[1], settings.width, settings.seed)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), settings.lr)
+        # The derivative is as small as the network's learning rate; its scale must not decide how fast f learns.
+        self.optimizer = torch.optim.Adam(self.model.parameters(), settings.lr, eps=1e-12)
         self.parameters = list(trainable_parameters(network).values())
         self.theta_P, self.features_BF = torch.empty(0), torch.empty(0)
         bf16 = job.trainer.resolved_precision() == "bf16-mixed"

@@ -1,9 +1,8 @@
 """Weights from the losses of the batch itself."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from delt_exp.config.checks import check_choice, check_number
+from delt_exp.config.fields import PositiveFloat, settings
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.model.cost import ModelSize, PhaseCost
 from delt_exp.trainer.job import Setup, TrainJob
@@ -12,10 +11,8 @@ from delt_exp.weighter.setup import check_batch, reading_cost
 if TYPE_CHECKING:
     from delt_exp.weighter.loss_weights import LossWeights
 
-STRATEGIES = ("linupper", "quadratic", "extremes")
 
-
-@dataclass(frozen=True)
+@settings
 class LossWeighter:
     """w = B softmax(s(h) / temperature) over the B sequences of a global batch, h in [-1, 1] their scaled losses.
 
@@ -28,12 +25,8 @@ class LossWeighter:
     VERSION: ClassVar[int] = 1
     reads_scores: ClassVar[bool] = False
     reads_target: ClassVar[bool] = False
-    strategy: str
-    temperature: float
-
-    def __post_init__(self) -> None:
-        check_choice("weighter.strategy", self.strategy, STRATEGIES)
-        check_number("weighter.temperature", self.temperature, "(0, inf)")
+    strategy: Literal["linupper", "quadratic", "extremes"]
+    temperature: PositiveFloat
 
     def check(self, setup: Setup, num_steps: int) -> None:
         check_batch("loss", setup)

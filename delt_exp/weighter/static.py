@@ -1,13 +1,12 @@
 """Weights that are known before training: from the scores of the run itself, or from a table."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_number
+from delt_exp.config.fields import PositiveFloat, settings
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import file_sha256
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@settings
 class StaticWeighter:
     """w_i = B softmax_i(z / temperature) over the B sequences of a global batch: better documents count more.
 
@@ -36,11 +35,8 @@ class StaticWeighter:
 
     VERSION: ClassVar[int] = 1
     reads_target: ClassVar[bool] = False
-    temperature: float
+    temperature: PositiveFloat
     table: str | None
-
-    def __post_init__(self) -> None:
-        check_number("weighter.temperature", self.temperature, "(0, inf)")
 
     @property
     def reads_scores(self) -> bool:

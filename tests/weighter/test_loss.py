@@ -96,7 +96,7 @@ def test_a_resumed_run_has_the_same_bits(pool, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("strategy", "temperature"), [("uniform", 1.0), ("linupper", 0.0), ("linupper", -1.0)])
 def test_settings_without_a_meaning_are_refused(strategy, temperature):
-    with pytest.raises(ConfigError, match=r"weighter\.(strategy|temperature)=.* is not allowed"):
+    with pytest.raises(ConfigError, match=r"LossWeighter\.(strategy|temperature)=.* is not allowed"):
         LossWeighter(strategy, temperature)
 
 

@@ -1,10 +1,10 @@
 """Weights that are learnt while the network trains."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from delt_exp.config.fields import settings
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import ModelSize, PhaseCost, training_cost
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from delt_exp.weighter.dwm.weights import BilevelWeights
 
 
-@dataclass(frozen=True)
+@settings
 class DwmWeighter(DwmSettings):
     """w = B softmax(f(hidden states) / temperature), f a small model that learns what lowers the validation loss.
 

@@ -84,7 +84,7 @@ def test_the_forecast_counts_validation_documents_products_and_what_is_read_twic
     ],
 )
 def test_settings_without_a_meaning_are_refused(name, value, allowed):
-    with pytest.raises(ConfigError, match=rf"weighter.{name}={value}") as error:
+    with pytest.raises(ConfigError, match=rf"DwmWeighter.{name}={value} is not allowed") as error:
         weighter(**{name: value})
     assert allowed in str(error.value)
     assert set(SETTINGS) == set(vars(weighter()))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.model.cost import PhaseCost
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.store.evidence import Evidence
@@ -44,6 +44,12 @@ class Pool:
         """[R] content hashes of the documents to score."""
         return self.candidates.corpus.ids[self.rows]
 
+    @property
+    def sizes(self) -> Sizes:
+        """What a forecast of the scoring is made from."""
+        lengths_R = self.candidates.tokens.lengths[self.rows]
+        return Sizes(lengths_R, len(self.target or ()), self.resources.run_tokenizer)
+
 
 class Scorer(Protocol):
     """Gives every document one number; fields of an implementation are the keys of its YAML file."""
@@ -66,5 +72,5 @@ class Scorer(Protocol):
 class Forecasting(Protocol):
     """A scorer that can tell what it will cost; the others cost next to nothing."""
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return the cost of every phase, from sizes alone."""
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of every phase; reads no text."""

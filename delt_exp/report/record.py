@@ -179,9 +179,13 @@ def _example(outcome: Outcome, row: int, kept: bool) -> dict[str, Any]:
 
 
 def shown_parts(document: Document) -> tuple[str, str]:
-    """Return a document for a reader: prompt and text; of a conversation the turns with their speakers as text."""
+    """Return a document for a reader: prompt and text; of a conversation the turns with their speakers as text.
+
+    The rejected answer of a preference comes after the chosen one.
+    """
     turns = "\n\n".join(f"[{turn.role}] {turn.text}" for turn in document.turns)
-    return document.prompt, turns or document.text
+    rejected = f"\n\n[rejected] {document.rejected}" if document.rejected else ""
+    return document.prompt, (turns or document.text) + rejected
 
 
 def _versions() -> dict[str, str | None]:

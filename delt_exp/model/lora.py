@@ -1,5 +1,6 @@
 """Low-rank adapters on any network: only they are trained."""
 
+import warnings
 from typing import Any, ClassVar
 
 from delt_exp.config.fields import Count, HalfOpenShare, PositiveFloat, settings
@@ -41,7 +42,9 @@ class LoraNetwork:
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for(seed, "adapters"))
-            return get_peft_model(network, settings)
+            with warnings.catch_warnings():  # `peft` asks for what `transformers` has renamed
+                warnings.simplefilter("ignore", FutureWarning)
+                return get_peft_model(network, settings)
 
     def check(self, tokenizer: Tokenizer) -> None:
         """Raise ConfigError as the base does, and for targets that are no linear layers of it; builds no weights."""

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from delt_exp.alignment.base import Alignment
 from delt_exp.alignment.run import run_alignment
 from delt_exp.config.build import build, construct
-from delt_exp.config.checks import check_flag, check_integer
+from delt_exp.config.fields import Seed, check_value
 from delt_exp.config.run_name import RunInfo
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.overlap import overlap_sentences
@@ -70,8 +70,8 @@ class Components:
 
 def build_components(cfg: DictConfig) -> Components:
     """Build every component of a configuration; raises ConfigError for a value that is not allowed."""
-    check_integer("seed", cfg.seed, at_least=0)
-    check_flag("decontaminate", cfg.decontaminate)
+    check_value("seed", cfg.seed, Seed)
+    check_value("decontaminate", cfg.decontaminate, bool)
     groups = (
         "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "weighter", "trainer",
     )  # fmt: skip

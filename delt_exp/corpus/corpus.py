@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Several, settings
 from delt_exp.dataset.base import ROLES, Dataset, Document, EmptyFile, Part, joined
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json, write_json
@@ -32,16 +32,12 @@ COLUMNS = {"ids": "Q", "offsets": "q", "first_parts": "q", "num_parts": "I", "te
 PART_COLUMNS = {"part_bytes": "i", "part_roles": "B"}
 
 
-@dataclass(frozen=True)
+@settings
 class CorpusSettings:
     """max_document_chars: longer documents are split, null keeps them whole. drop_duplicates: exact ones go."""
 
-    max_document_chars: int | None
+    max_document_chars: Several | None
     drop_duplicates: bool
-
-    def __post_init__(self) -> None:
-        if self.max_document_chars is not None:
-            check_integer("corpus.max_document_chars", self.max_document_chars, at_least=2)
 
 
 def document_id(document: Document) -> int:

@@ -4,15 +4,14 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import NonNegativeInt, settings
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.conversation import RecordTemplate, record_template
-from delt_exp.dataset.files import check_limit
 from delt_exp.dataset.template import Values
 from delt_exp.errors import ConfigError, DataError, DeltError, DependencyError
 from delt_exp.files import digest, tree_digest
@@ -21,7 +20,7 @@ _TIMEOUT_SECONDS = 10.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-@dataclass(frozen=True)
+@settings
 class Hub:
     """One split of a dataset repository `repo`: owner/name, a local folder of data files, or one of `save_to_disk`.
 
@@ -44,10 +43,9 @@ class Hub:
     numbers_as_text: bool
     messages: str | None
     name: str
-    max_documents: int | None
+    max_documents: NonNegativeInt | None
 
     def __post_init__(self) -> None:
-        check_limit("max_documents", self.max_documents)
         _ = self._template  # a wrong template is reported before the Hub is asked
 
     @cached_property

@@ -1,11 +1,11 @@
 """JSON files, plain or compressed: one object a line, or one array of objects."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.conversation import RecordTemplate, record_template
 from delt_exp.dataset.files import FileDataset
@@ -13,7 +13,7 @@ from delt_exp.dataset.json_records import json_records
 from delt_exp.dataset.template import Values
 
 
-@dataclass(frozen=True)
+@settings
 class Jsonl(FileDataset):
     """One document per JSON object, which has a line or is an element of the one array; blank lines are no records.
 

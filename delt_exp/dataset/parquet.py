@@ -1,11 +1,11 @@
 """Parquet files."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.compression import HEAD_BYTES, foreign
 from delt_exp.dataset.conversation import RecordTemplate, record_template
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 1024
 
 
-@dataclass(frozen=True)
+@settings
 class Parquet(FileDataset):
     """One document per row, read in batches of rows; only the columns of the templates `text` and `prompt` are read.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from string import Formatter
 
-from delt_exp.config.checks import check_flag
+from delt_exp.config.fields import settings
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DataError
 
@@ -15,16 +15,12 @@ _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
 _FIELD = re.compile(r"([^\[\]]+)((?:\[[^\[\]]+\])*)")
 
 
-@dataclass(frozen=True)
+@settings
 class Values:
     """Which values besides texts a template takes: null as empty text, numbers as Python writes them."""
 
     null_as_empty: bool
     numbers_as_text: bool
-
-    def __post_init__(self) -> None:
-        check_flag("null_as_empty", self.null_as_empty)
-        check_flag("numbers_as_text", self.numbers_as_text)
 
     def text(self, value: object) -> str | None:
         """Return the text that a value stands for, None for one that is not taken."""

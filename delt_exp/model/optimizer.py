@@ -1,11 +1,12 @@
 """Optimizers, with weight decay on matrices only, and the clipping of gradients before them."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from delt_exp.config.checks import check_number
+from annotated_types import Len
+
+from delt_exp.config.fields import HalfOpenShare, NonNegativeFloat, PositiveFloat, settings
 
 if TYPE_CHECKING:
     import torch
@@ -22,24 +23,17 @@ class Optimizer(Protocol):
         """Return the optimizer over the trainable parameters of a network, all at the learning rate `lr`."""
 
 
-@dataclass(frozen=True)
+@settings
 class AdamW:
     """Decoupled weight decay (Loshchilov and Hutter 2019); vectors (norms, biases) are not decayed.
 
     lr: peak learning rate; the schedule multiplies it.
     """
 
-    lr: float
-    betas: tuple[float, float]
-    eps: float
-    weight_decay: float
-
-    def __post_init__(self) -> None:
-        for beta in self.betas:
-            check_number("model.optimizer.betas", beta, "[0, 1)")
-        check_number("model.optimizer.lr", self.lr, "(0, inf)")
-        check_number("model.optimizer.eps", self.eps, "(0, inf)")
-        check_number("model.optimizer.weight_decay", self.weight_decay, "[0, inf)")
+    lr: PositiveFloat
+    betas: Annotated[Sequence[HalfOpenShare], Len(2, 2)]
+    eps: PositiveFloat
+    weight_decay: NonNegativeFloat
 
     def make(self, network: "torch.nn.Module") -> "torch.optim.Optimizer":
         import torch
@@ -49,21 +43,16 @@ class AdamW:
         return torch.optim.AdamW(groups, lr=self.lr, betas=(self.betas[0], self.betas[1]), eps=self.eps, fused=True)
 
 
-@dataclass(frozen=True)
+@settings
 class SGD:
     """theta <- theta - lr b with b <- momentum b + g + weight_decay theta; vectors (norms, biases) are not decayed.
 
     Momentum 0 is plain gradient descent. lr: peak learning rate; the schedule multiplies it.
     """
 
-    lr: float
-    momentum: float
-    weight_decay: float
-
-    def __post_init__(self) -> None:
-        check_number("model.optimizer.lr", self.lr, "(0, inf)")
-        check_number("model.optimizer.momentum", self.momentum, "[0, 1)")
-        check_number("model.optimizer.weight_decay", self.weight_decay, "[0, inf)")
+    lr: PositiveFloat
+    momentum: HalfOpenShare
+    weight_decay: NonNegativeFloat
 
     def make(self, network: "torch.nn.Module") -> "torch.optim.Optimizer":
         import torch

@@ -5,12 +5,12 @@ those of `map_documents`.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.mapping.judge import Judge
@@ -20,7 +20,7 @@ from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.scorer.base import Pool
 
 
-@dataclass(frozen=True)
+@settings
 class JudgedScorer(ABC):
     """Scores documents by what a judge says of it under `proxy`.
 

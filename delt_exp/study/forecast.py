@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from delt_exp.config.build import plain
-from delt_exp.config.checks import check_integer, check_number
+from delt_exp.config.fields import Count, PositiveFloat, settings
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json
@@ -26,23 +26,18 @@ KINDS = {"scores": SCORES, "model": MODEL}
 COSTLY = {"scores": ("scorer",), "model": ("selector", "training", "model")}  # what decides the cost at nominal sizes
 
 
-@dataclass(frozen=True)
+@settings
 class Nominal:
     """Sizes that stand in for corpora which a forecast does not read.
 
     gpu_tflops: what one GPU sustains, 10^12 operations a second.
     """
 
-    corpus_documents: int
-    document_tokens: int
-    target_documents: int
-    vocab_size: int
-    gpu_tflops: float
-
-    def __post_init__(self) -> None:
-        for name in ("corpus_documents", "document_tokens", "target_documents", "vocab_size"):
-            check_integer(f"study.forecast.{name}", getattr(self, name), at_least=1)
-        check_number("study.forecast.gpu_tflops", self.gpu_tflops, "(0, inf)")
+    corpus_documents: Count
+    document_tokens: Count
+    target_documents: Count
+    vocab_size: Count
+    gpu_tflops: PositiveFloat
 
 
 class Outlook(NamedTuple):

@@ -1,15 +1,15 @@
 """Every sequence counts alike."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.trainer.job import TrainJob
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.weights import EqualWeights
 
 
-@dataclass(frozen=True)
+@settings
 class NoWeighter:
     """The loss of a step is the mean over its predicted tokens."""
 

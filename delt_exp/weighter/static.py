@@ -1,12 +1,11 @@
 """Weights from the scores of the run itself."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_number
+from delt_exp.config.fields import PositiveFloat, settings
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.errors import ConfigError
 from delt_exp.model.batch import Batch
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@settings
 class StaticWeighter:
     """w_i = B softmax_i(z / temperature) over the B sequences of a global batch: better documents count more.
 
@@ -30,10 +29,7 @@ class StaticWeighter:
 
     VERSION: ClassVar[int] = 1
     reads_scores: ClassVar[bool] = True
-    temperature: float
-
-    def __post_init__(self) -> None:
-        check_number("weighter.temperature", self.temperature, "(0, inf)")
+    temperature: PositiveFloat
 
     def check(self, settings: PlanSettings) -> None:
         if settings.layout != "padded":

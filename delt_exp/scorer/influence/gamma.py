@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
-from delt_exp.config.checks import check_choice, check_flag
 from delt_exp.errors import ConfigError
 from delt_exp.model.optimizer import AdamW, Optimizer
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
     from delt_exp.gradients.mapped import Transform
 
-FORMS = ("adam", "official", "sgd")
+Form = Literal["adam", "official", "sgd"]
 EPS = 1e-8  # of the released code, inside its root
 Moments = Mapping[str, tuple["Tensor", "Tensor"]]
 
@@ -24,17 +23,15 @@ class Gamma:
     the gradient. has_momentum: false takes the step without a gradient off, which is the same for every document.
     """
 
-    form: str
+    form: Form
     has_momentum: bool
     beta1: float
     beta2: float
     eps: float
 
     @classmethod
-    def of(cls, form: str, has_momentum: bool, optimizer: Optimizer) -> "Gamma":
+    def of(cls, form: Form, has_momentum: bool, optimizer: Optimizer) -> "Gamma":
         """Return what `form` means after training with `optimizer`; raises ConfigError for Adam's step without Adam."""
-        check_choice("scorer.gamma", form, FORMS)
-        check_flag("scorer.momentum", has_momentum)
         if form != "sgd" and not isinstance(optimizer, AdamW):
             raise ConfigError(
                 f"scorer.gamma={form} needs the moments of Adam, which {type(optimizer).__name__} does not have; use "
@@ -50,8 +47,7 @@ class Gamma:
 
         if self.form == "sgd":
             return None
-        form: Any = self.form
-        adam = AdamStep(moments, step, form, self.beta1, self.beta2, self.eps)
+        adam = AdamStep(moments, step, self.form, self.beta1, self.beta2, self.eps)
         return adam if self.has_momentum else _WithoutMomentum(adam)
 
 

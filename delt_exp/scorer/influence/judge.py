@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.windows import WindowBatch, Windowing
+from delt_exp.corpus.windows import Reads, WindowBatch, Windowing
 from delt_exp.errors import DataError
 from delt_exp.scorer.influence.gamma import Gamma
 from delt_exp.trainer.trajectory import Checkpoint
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DIRECTIONS = "directions"  # name of the tensor [S, P] in the file of directions
-READS = "beginning"
+READS: Reads = "beginning"
 
 
 @dataclass(frozen=True)

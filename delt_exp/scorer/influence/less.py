@@ -3,11 +3,11 @@
 Source: Xia et al. 2024, "LESS: Selecting Influential Data for Targeted Instruction Tuning", arXiv 2402.04333.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import DataError
 from delt_exp.quantity import Meaning
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from delt_exp.scorer.influence.directions import Shots
 
 
-@dataclass(frozen=True)
+@settings
 class LessScorer(InfluenceScorer):
     """Cosine of a document's Adam step with the loss gradients of target documents, along a warm-up run.
 

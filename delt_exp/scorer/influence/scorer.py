@@ -5,13 +5,12 @@ R documents, S groups of shots, C checkpoints, P trainable parameters, K feature
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_choice, check_flag, check_integer
+from delt_exp.config.fields import Count, Seed, Several, settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.errors import ConfigError, DataError
@@ -22,7 +21,7 @@ from delt_exp.rows.draws import random_rows
 from delt_exp.runtime import quiet
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.evidence import Findings, show_influence
-from delt_exp.scorer.influence.gamma import Gamma
+from delt_exp.scorer.influence.gamma import Form, Gamma
 from delt_exp.scorer.influence.judge import READS
 from delt_exp.scorer.influence.passes import Passes
 from delt_exp.scorer.influence.warm_up import FROZEN, WarmUp
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 LOWEST = -1.0  # the score of a document without a label where scorer.on_empty=lowest: that of the worst cosine
 
 
-@dataclass(frozen=True)
+@settings
 class InfluenceScorer(ABC):
     """score(d) = max over groups of the sum over checkpoints of weight x mean over shots of cos(shot, Gamma(d)).
 
@@ -46,26 +45,18 @@ class InfluenceScorer(ABC):
 
     proxy: Proxy
     warm_up: WarmUp
-    gamma: str
+    gamma: Form
     momentum: bool
-    groups: str
-    num_target: int | None
-    context_tokens: int
-    on_empty: str
+    groups: Literal["source", "one"]
+    num_target: Count | None
+    context_tokens: Count
+    on_empty: Literal["error", "lowest"]
     save_features: bool
-    num_features: int
-    seed: int
+    num_features: Several
+    seed: Seed
 
     def __post_init__(self) -> None:
-        self._gamma()
-        check_choice("scorer.groups", self.groups, ("source", "one"))
-        check_choice("scorer.on_empty", self.on_empty, ("error", "lowest"))
-        check_flag("scorer.save_features", self.save_features)
-        for name in ("context_tokens", "num_target"):
-            if getattr(self, name) is not None:
-                check_integer(f"scorer.{name}", getattr(self, name), at_least=1)
-        check_integer("scorer.num_features", self.num_features, at_least=2)
-        check_integer("scorer.seed", self.seed, at_least=0)
+        self._gamma()  # raises for Adam's step without Adam
 
     @property
     def needs(self) -> frozenset[str]:

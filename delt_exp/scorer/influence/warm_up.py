@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_choice, check_integer, check_number
+from delt_exp.config.fields import Count, HalfOpenShare, PositiveFloat, PositiveShare, Seed, settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost
@@ -20,19 +20,19 @@ from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows, seed_for, shuffled_rows
 from delt_exp.trainer.job import TrainJob
-from delt_exp.trainer.plan import LAYOUTS, Plan, PlanSettings, make_plan
+from delt_exp.trainer.plan import Layout, Plan, PlanSettings, make_plan
 from delt_exp.trainer.trajectory import Checkpoint, trajectory_stage
 
 FROZEN = 4  # operations per parameter and token where the weights themselves get no gradient: forward 2, backward 2
 
 
-@dataclass(frozen=True)
+@settings
 class Adapters:
     """Low-rank adapters on the proxy; see `LoraNetwork`."""
 
-    rank: int
-    alpha: float
-    dropout: float
+    rank: Count
+    alpha: PositiveFloat
+    dropout: HalfOpenShare
     targets: list[str]
 
     def on(self, base: PretrainedNetwork) -> LoraNetwork:
@@ -49,7 +49,7 @@ class State:
     weight: float
 
 
-@dataclass(frozen=True)
+@settings
 class WarmUp:
     """Trains the proxy for `epochs` on a random share of the candidates, each epoch in an order of its own.
 
@@ -58,23 +58,16 @@ class WarmUp:
     """
 
     VERSION: ClassVar[int] = 1
-    share: float
-    epochs: int
+    share: PositiveShare
+    epochs: Count
     adapters: Adapters | None
     optimizer: Optimizer
     schedule: Schedule
-    layout: str
-    context_tokens: int
-    batch_items: int
-    clip_norm: float | None
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_number("scorer.warm_up.share", self.share, "(0, 1]")
-        for name in ("epochs", "context_tokens", "batch_items"):
-            check_integer(f"scorer.warm_up.{name}", getattr(self, name), at_least=1)
-        check_integer("scorer.warm_up.seed", self.seed, at_least=0)
-        check_choice("scorer.warm_up.layout", self.layout, LAYOUTS)
+    layout: Layout
+    context_tokens: Count
+    batch_items: Count
+    clip_norm: PositiveFloat | None
+    seed: Seed
 
     def states(self, resources: Resources, proxy: ProxyModel, tokens: Tokens) -> list[State]:
         """Return the state after each epoch, trained once; `tokens`: all candidates, as the proxy reads them.

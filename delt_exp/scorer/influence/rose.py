@@ -4,13 +4,13 @@ Source: Wu et al. 2024, "ROSE: A Reward-Oriented Data Selection Framework for LL
 arXiv 2412.00631.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_choice, check_integer, check_number
+from delt_exp.config.fields import PositiveFloat, settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.quantity import Meaning
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from delt_exp.scorer.influence.pairs import Pairs, PairShots
 
 
-@dataclass(frozen=True)
+@settings
 class RoseScorer(InfluenceScorer):
     """Cosine of a document's Adam step with the gradients of a DPO loss on preference pairs, along a warm-up run.
 
@@ -34,19 +34,14 @@ class RoseScorer(InfluenceScorer):
     """
 
     VERSION: ClassVar[int] = 1
-    pairs: str
-    pair_tokens: int
-    log_probs: str
-    aggregate: str
-    beta: float
+    pairs: Literal["auto", "given", "mismatched"]
+    pair_tokens: Annotated[int, Ge(4)]
+    log_probs: Literal["sum", "mean"]
+    aggregate: Literal["pairs", "gradients"]
+    beta: PositiveFloat
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("scorer.pairs", self.pairs, ("auto", "given", "mismatched"))
-        check_choice("scorer.log_probs", self.log_probs, ("sum", "mean"))
-        check_choice("scorer.aggregate", self.aggregate, ("pairs", "gradients"))
-        check_integer("scorer.pair_tokens", self.pair_tokens, at_least=4)
-        check_number("scorer.beta", self.beta, "(0, inf)")
         if self.aggregate == "gradients" and self.warm_up.adapters is None:
             raise ConfigError(
                 "scorer.aggregate=gradients compares with the model without its adapters, and "

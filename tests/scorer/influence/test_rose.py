@@ -344,7 +344,7 @@ def test_repeated_pairs_are_said(pool, place):
         ({"pairs": "sampled"}, "auto, given, mismatched"),
         ({"log_probs": "max"}, "sum, mean"),
         ({"aggregate": "loss"}, "pairs, gradients"),
-        ({"beta": 0.0}, "scorer.beta"),
+        ({"beta": 0.0}, "beta=0.0"),
         ({"pair_tokens": 1}, "at least 4"),
         (
             {"aggregate": "gradients", "warm_up": replace(WARM_UP, adapters=None)},

@@ -13,6 +13,7 @@ from delt_exp.resources import Resources
 from delt_exp.scorer.base import Forecasting, Pool
 from delt_exp.store.evidence import Evidence
 from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.trainer.job import Setup
 
 
 def forecast(cfg: DictConfig) -> list[PhaseCost]:
@@ -22,7 +23,7 @@ def forecast(cfg: DictConfig) -> list[PhaseCost]:
     tokenizer = resources.run_tokenizer
     check_models(parts, fetch=False)
     rehearse(parts, candidates, tokenizer, cfg.seed)
-    return [*scoring_costs(parts, candidates, target, tokenizer), training_costs(parts, candidates, tokenizer)]
+    return [*scoring_costs(parts, candidates, target, tokenizer), *training_costs(parts, candidates, tokenizer)]
 
 
 def scoring_costs(
@@ -36,13 +37,15 @@ def scoring_costs(
     return parts.scorer.forecast(Pool(candidates, target, resources, nowhere, Evidence(nowhere)))
 
 
-def training_costs(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> PhaseCost:
-    """Return the cost of training; what the selector keeps is counted with stand-in scores."""
+def training_costs(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> list[PhaseCost]:
+    """Return the cost of training and of its weights; what the selector keeps is counted with stand-in scores."""
     context = parts.model.context_tokens
     size = model_size(parts.model.network.transformers_config(tokenizer), context)
     batch_tokens = min(parts.model.batch_items, parts.trainer.micro_batch_items) * context
     num_tokens = parts.training.max_tokens or int(_kept_tokens(parts, candidates) * (parts.training.epochs or 0))
-    return training_cost("training", size, num_tokens, context, batch_tokens)
+    setup = Setup(parts.model, parts.training, parts.trainer, candidates.tokens)
+    training = training_cost("training", size, num_tokens, context, batch_tokens)
+    return [training, *parts.weighter.forecast(setup, size, num_tokens)]
 
 
 def _kept_tokens(parts: Components, candidates: TokenizedCorpus) -> int:

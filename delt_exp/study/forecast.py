@@ -21,9 +21,12 @@ from delt_exp.tokenizer.base import Tokenizer
 
 # What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.
 SCORES = ("train_dataset", "corpus", "tokenizer", "target_dataset", "scorer", "precision")
-MODEL = (*SCORES, "selector", "orderer", "training", "model", "seed")
+MODEL = (*SCORES, "selector", "orderer", "training", "model", "weighter", "seed")
 KINDS = {"scores": SCORES, "model": MODEL}
-COSTLY = {"scores": ("scorer",), "model": ("selector", "training", "model")}  # what decides the cost at nominal sizes
+COSTLY = {
+    "scores": ("scorer",),
+    "model": ("selector", "training", "model", "weighter"),
+}  # what decides the cost at nominal sizes
 
 
 @settings
@@ -74,7 +77,7 @@ def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, fl
         parts = build_components(cfg)
         if kind == "scores":
             return total(scoring_costs(parts, candidates, target, tokenizer)).flops
-        return training_costs(parts, candidates, tokenizer).flops
+        return total(training_costs(parts, candidates, tokenizer)).flops
 
     hours = dict.fromkeys(KINDS, 0.0)
     for kind, needs in outlooks.items():

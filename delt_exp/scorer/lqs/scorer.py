@@ -80,7 +80,7 @@ class LqsScorer:
 
     def forecast(self, pool: Pool) -> list[PhaseCost]:
         """Return what every phase will cost, from sizes alone; a document counts with all `context_tokens`."""
-        from delt_exp.scorer.lqs.annotate import fits_whole
+        from delt_exp.scorer.reverse.trajectory import fits_whole
 
         size, settings = self.proxy.size(pool.resources, self.context_tokens), self._settings(pool.resources.runtime)
         num_target = self.num_target or len(pool.target or [])

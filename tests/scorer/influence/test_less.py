@@ -27,7 +27,7 @@ from delt_exp.scorer.influence.gamma import Gamma
 from delt_exp.scorer.influence.judge import InfluenceJudge
 from delt_exp.scorer.influence.scorer import LOWEST, combined
 from delt_exp.scorer.influence.warm_up import weighted
-from delt_exp.scorer.lqs.documents import document_samples
+from delt_exp.scorer.reverse.documents import document_samples
 from delt_exp.trainer.trajectory import Checkpoint
 from tests.gradients.test_golden import GOLDEN, checkpoint, padded, part
 from tests.helpers import make_pool, words

@@ -6,7 +6,7 @@ A pair is one sample of two rows, whose losses count with the weights 1 and -1: 
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -189,7 +189,7 @@ def is_identical(chosen: Side, rejected: Side) -> bool:
     return np.array_equal(chosen.inputs, rejected.inputs) and np.array_equal(chosen.labels, rejected.labels)
 
 
-def tallied(pairs: Pairs, positions: Sequence[int]) -> tuple[int, int]:
+def tallied(pairs: Pairs, positions: NDArray[np.intp]) -> tuple[int, int]:
     """Return how many pairs have identical answers, and how many repeat an earlier pair."""
     found = [pairs.pair(int(position)) for position in positions]
     distinct = Counter(digest(*(part for side in sides for part in side)) for sides in found)

@@ -66,10 +66,11 @@ class RoseScorer(InfluenceScorer):
 
         rows = self._target_rows(target)
         groups = groups_of(pool, rows, by_source=self.groups == "source")
-        num_left_out, pairs = 0, None
+        num_left_out = 0
+        pairs: Pairs
         if self._are_given(target):
-            pairs = GivenPairs(target, rows, self.pair_tokens)
-            groups, num_left_out = self._that_fit(groups, pairs.fits())
+            pairs = given = GivenPairs(target, rows, self.pair_tokens)
+            groups, num_left_out = self._that_fit(groups, given.fits())
         else:
             pairs = MadePairs(target, rows, mismatched(target.ids[rows], groups, self.seed), self.pair_tokens)
         positions = np.concatenate(list(groups.values()))

@@ -103,6 +103,7 @@ class GoldenShots:
     """The target of the golden values."""
 
     rows_per_sample = 1
+    sum_is_normalised = False
 
     def __init__(self, samples, group_of):
         self.samples = samples
@@ -386,6 +387,11 @@ def test_settings_that_do_not_fit_the_documents_are_refused(pool, place, changes
 def test_settings_that_mean_nothing_are_refused_at_once(changes, message):
     with pytest.raises(ConfigError, match=message):
         less(**changes)
+
+
+def test_a_context_beyond_the_positions_of_the_model_is_refused(pool, place):
+    with pytest.raises(ConfigError, match="reads up to 65 tokens at once, but the proxy has 64 positions"):
+        less(context_tokens=65).score(again(pool, place))
 
 
 def test_without_a_target_there_is_nothing_to_serve(pool, place):

@@ -117,7 +117,7 @@ def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
 
 
 def _check_engine(launcher: str) -> None:
-    """Raise DependencyError when the package behind a launcher is not installed."""
+    """Raise DependencyError when the package of a launcher is not installed."""
     for engine, launchers in ENGINES.items():
         if launcher in launchers and find_spec(f"hydra_plugins.hydra_{engine}_launcher") is None:
             raise DependencyError(

@@ -1,6 +1,6 @@
 """What the reverse loop needs to know of a training run, and that for a language model with samples shared by ranks.
 
-Shapes: N proxies; flat vectors follow `trainable_parameters`.
+Shapes: N documents; flat vectors follow `trainable_parameters`.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,15 +19,15 @@ from delt_exp.scorer.lqs.samples import Sample, by_length, micro_batches
 
 _OBJECTIVE = CrossEntropy()  # what PDS and DELT define their scores by
 
-OnProxies = Callable[[int, int], None]
-"""Called with how many of its proxies a process has done, and how many it has."""
+OnDocuments = Callable[[int, int], None]
+"""Called with how many of its documents a process has done, and how many it has."""
 
 
 class Problem(Protocol):
-    """A training run of plain gradient descent, its target loss and the proxies to value; theta is where it stands."""
+    """A training run of plain gradient descent, its target loss and documents to value; theta is where it stands."""
 
     num_steps: int
-    num_proxies: int
+    num_documents: int
     theta: Tensor
 
     def step_gradient(self, step: int) -> tuple[float, Tensor]:
@@ -42,8 +42,8 @@ class Problem(Protocol):
         """Target loss J and its gradient."""
         ...
 
-    def proxy_terms(self, direction: Tensor | None, on_proxies: OnProxies) -> tuple[Tensor, Tensor]:
-        """<g_n, direction> (0 without direction) and ||g_n|| of all proxies, float64, shape (N,), on the CPU."""
+    def document_terms(self, direction: Tensor | None, on_documents: OnDocuments) -> tuple[Tensor, Tensor]:
+        """<g_n, direction> (0 without direction) and ||g_n|| of all documents, float64, shape (N,), on the CPU."""
         ...
 
     def fingerprint(self) -> str:
@@ -59,25 +59,25 @@ class LanguageModelProblem:
         model: nn.Module,
         train_batches: Sequence[Sequence[Sample]],
         target: Sequence[Sample],
-        proxies: Sequence[Sample],
+        documents: Sequence[Sample],
         ranks: Ranks,
         gradient_samples: int,
         hvp_samples: int,
         autocast_dtype: torch.dtype | None,
     ) -> None:
         """`gradient_samples` and `hvp_samples` are the sizes of micro-batches of the two kinds of passes."""
-        self.num_steps, self.num_proxies = len(train_batches), len(proxies)
+        self.num_steps, self.num_documents = len(train_batches), len(documents)
         self._model, self._ranks, self._dtype = model, ranks, autocast_dtype
-        self._train_batches, self._target, self._proxies = train_batches, target, proxies
+        self._train_batches, self._target, self._documents = train_batches, target, documents
         self._gradient_samples, self._hvp_samples = gradient_samples, hvp_samples
         self._parameters = list(trainable_parameters(model).values())
         self._device = self._parameters[0].device
-        # Equal proxies are computed once: it is cheaper, and they tie to the last bit.
-        self._proxy_digests = [proxy.digest() for proxy in proxies]
-        first = {proxy: i for i, proxy in reversed(list(enumerate(self._proxy_digests)))}
-        self._representative_N = torch.tensor([first[proxy] for proxy in self._proxy_digests])
+        # Equal documents are computed once: it is cheaper, and they tie to the last bit.
+        self._document_digests = [document.digest() for document in documents]
+        first = {digest: i for i, digest in reversed(list(enumerate(self._document_digests)))}
+        self._representative_N = torch.tensor([first[digest] for digest in self._document_digests])
         distinct = sorted(first.values())
-        self._share = [distinct[i] for i in by_length([proxies[i] for i in distinct])][ranks.rank :: ranks.world_size]
+        self._share = [distinct[i] for i in by_length([documents[i] for i in distinct])][ranks.rank :: ranks.world_size]
 
     @property
     def theta(self) -> Tensor:
@@ -110,23 +110,23 @@ class LanguageModelProblem:
             add_hvp(self._model, batch, _OBJECTIVE, direction, len(samples), total, self._dtype)
         return self._ranks.sum(total)
 
-    def proxy_terms(self, direction: Tensor | None, on_proxies: OnProxies) -> tuple[Tensor, Tensor]:
-        terms_2N = torch.zeros(2, self.num_proxies, dtype=torch.float64, device=self._device)
+    def document_terms(self, direction: Tensor | None, on_documents: OnDocuments) -> tuple[Tensor, Tensor]:
+        terms_2N = torch.zeros(2, self.num_documents, dtype=torch.float64, device=self._device)
         done = 0
-        for indices, batch in micro_batches(self._proxies, self._share, self._gradient_samples, self._device):
+        for indices, batch in micro_batches(self._documents, self._share, self._gradient_samples, self._device):
             if direction is None:
                 terms_2N[1, indices] = per_sample_norms(self._model, batch, _OBJECTIVE, self._dtype)
             else:
                 dot_B, norm_B = per_sample_terms(self._model, batch, _OBJECTIVE, direction, self._dtype)
                 terms_2N[:, indices] = torch.stack([dot_B, norm_B])
             done += len(indices)
-            on_proxies(done, len(self._share))
+            on_documents(done, len(self._share))
         dot_N, norm_N = self._ranks.sum(terms_2N).cpu()[:, self._representative_N]
         return dot_N, norm_N
 
     def fingerprint(self) -> str:
         digests = [[sample.digest() for sample in samples] for samples in (*self._train_batches, self._target)]
-        return digest(digests, self._proxy_digests, self.theta.cpu().numpy(), str(self._dtype))
+        return digest(digests, self._document_digests, self.theta.cpu().numpy(), str(self._dtype))
 
     def _shared(self, samples: Sequence[Sample]) -> list[int]:
         return by_length(samples)[self._ranks.rank :: self._ranks.world_size]

@@ -14,9 +14,10 @@ from delt_exp.config.fields import Count, Seed, Several, settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost
+from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy
 from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.evidence import Findings, show_influence
@@ -82,24 +83,23 @@ class InfluenceScorer(ABC):
         passes, shots = self._begin(pool)
         return self._finish(passes, shots, passes.estimated(shots))
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return the cost of proxy, warm-up, target and scoring, from the sizes of the documents."""
-        runtime, trainer = pool.resources.runtime, pool.resources.trainer
-        size, per_pass = self.proxy.size(pool.resources, self.context_tokens), runtime.tokens_per_pass()
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of proxy, warm-up, target and scoring; a shot counts with all `context_tokens`."""
+        size, per_pass = self.proxy.size(sizes, resources, self.context_tokens), resources.runtime.tokens_per_pass()
         # With adapters no gradient of a weight is needed, and elsewhere products of samples take its place.
         per_token = float(FROZEN if self.warm_up.adapters else FORWARD_BACKWARD) * size.parameters * self.warm_up.epochs
-        windowing, texts = Windowing(READS, self.context_tokens), {"scoring": (pool.candidates.tokens, pool.rows)}
-        if pool.target is not None:
-            texts = {"target": (pool.target.tokens, self._target_rows(pool.target.tokens)), **texts}
-        num_tokens = {name: int(windowing.sizes(*text).sum()) for name, text in texts.items()}
-        num_tokens["target"] = self._target_passes() * num_tokens.get("target", 0)
         held = 3 * size.parameter_bytes + per_pass * size.activation_bytes_per_token
+        num_shots = self.num_target or sizes.num_target
+        read = {
+            "target": (num_shots, self._target_passes() * num_shots * self.context_tokens),
+            "scoring": (len(sizes.lengths_N), int(Windowing(READS, self.context_tokens).sizes(sizes.lengths_N).sum())),
+        }
         return [
-            *self.proxy.forecast(pool.resources),
-            self.warm_up.forecast(pool.candidates.tokens, size, trainer.micro_batch_items),
+            *self.proxy.forecast(sizes, resources),
+            self.warm_up.forecast(sizes, size, resources.trainer.micro_batch_items),
             *(
-                PhaseCost(name, self.warm_up.epochs * len(rows), per_token * num_tokens[name], held)
-                for name, (_, rows) in texts.items()
+                PhaseCost(name, self.warm_up.epochs * num_documents, per_token * num_tokens, held)
+                for name, (num_documents, num_tokens) in read.items()
             ),
         ]
 

@@ -26,3 +26,8 @@ class AnnotationSettings:
     gradient_samples: Count
     hvp_samples: Count
     precision: Precision
+
+    @property
+    def cure(self) -> str:
+        """What helps a run that diverges."""
+        return f"lower scorer.base.lr ({self.lr:g})"

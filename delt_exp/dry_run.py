@@ -34,26 +34,11 @@ def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[Ph
     context = parts.model.context_tokens
     size = model_size(parts.model.network.transformers_config(sizes.vocabulary), context)
     batch_tokens = min(parts.model.batch_items, parts.trainer.micro_batch_items) * context
-<<<<<<< HEAD
+    kept_tokens = int(sizes.lengths_N[parts.selector(seen)].sum())
     passes: float = parts.training.epochs or 0
     if parts.model.objective.rows_per_sample == 2:
-        passes += 1 / 3  # of the reference, forward alone
-    num_tokens = parts.training.max_tokens or int(_kept_tokens(parts, candidates) * passes)
-    return training_cost("training", size, num_tokens, context, batch_tokens)
-
-
-def _kept_tokens(parts: Components, candidates: TokenizedCorpus) -> int:
-    """Return the tokens that one epoch reads: of preferences those of both sides."""
-    kept = parts.selector(stand_in(candidates))
-    tokens, rejected = candidates.tokens, candidates.tokens.rejected
-    num_tokens = int(np.asarray(tokens.lengths)[kept].sum())
-    if rejected is not None and parts.model.objective.rows_per_sample == 2:
-        num_tokens += int(np.asarray(rejected.lengths)[kept].sum())
-    return num_tokens
-=======
-    kept_tokens = int(sizes.lengths_N[parts.selector(seen)].sum())
-    num_tokens = parts.training.max_tokens or int(kept_tokens * (parts.training.epochs or 0))
+        passes = 2 * (passes + 1 / 3)  # of two sides, about as long; the reference reads them forward alone
+    num_tokens = parts.training.max_tokens or int(kept_tokens * passes)
     training = training_cost("training", size, num_tokens, context, batch_tokens)
     setup = Setup(parts.model, parts.training, parts.trainer)
     return [training, *parts.weighter.forecast(setup, sizes, size, num_tokens)]
->>>>>>> main

@@ -138,17 +138,12 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     plan = plan_for(parts.model, candidates.tokens, order, parts.training)
     alignment = _alignment(parts, resources, candidates, plan)
     goodness = table.goodness if parts.weighter.reads_scores else None
-<<<<<<< HEAD
-    job = TrainJob(parts.model, plan, tokenizer, parts.trainer, cfg.seed, weighter=parts.weighter, goodness=goodness)
-    model = training_stage(store, with_reference(job, resources), on_metrics)
-=======
     validation = target.tokens if target is not None and parts.weighter.reads_target else None
     job = TrainJob(
         parts.model, plan, tokenizer, parts.trainer, cfg.seed,
         weighter=parts.weighter, goodness=goodness, target=validation,
     )  # fmt: skip
-    model = training_stage(store, job, on_metrics)
->>>>>>> main
+    model = training_stage(store, with_reference(job, resources), on_metrics)
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
         started=started,
@@ -211,11 +206,7 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
     parts.orderer(seen.take(parts.selector(seen)))
     parts.model.check(tokenizer)
-<<<<<<< HEAD
-    parts.weighter.check(parts.training)
     check_preferences(parts.model, parts.training, parts.weighter)
-=======
->>>>>>> main
     if parts.training.isolates_documents:
         from delt_exp.model.isolation import check_isolation
 

@@ -127,7 +127,7 @@ def _measure(
     judge, shards = PreferenceJudge(str(model.pretrained), start), folder / "shards"
     numbers_P23 = map_pairs(resources, tokens, rows, judge, shards, f"evaluating {name}").reshape(-1, 2, 3)
     tokens_P2 = answer_tokens(tokens, rows)
-    columns = {"id": tokens.ids[rows]}
+    columns: dict[str, Any] = {"id": tokens.ids[rows]}
     for side, sides in enumerate(("chosen", "rejected")):
         columns |= {f"{sides}_{column}": numbers_P23[:, side, k] for k, column in enumerate(COLUMNS)}
         columns[f"{sides}_tokens"] = tokens_P2[:, side]

@@ -44,12 +44,6 @@ class OrderedBatches:
     def __iter__(self) -> Iterator[list[int]]:
         # global_step is restored from a checkpoint before the first batch is asked for: exact resume in mid-epoch.
         for step in range(self.trainer.global_step if self.trainer is not None else 0, self.plan.num_steps):
-<<<<<<< HEAD
-            end = min((step + 1) * self.plan.batch_items, self.plan.num_items)
-            for j in range(self.accumulation):
-                first = step * self.plan.batch_items + (j * self.world_size + self.rank) * self.micro
-                yield list(range(first, min(first + self.micro, end))) or [-1 - step] * self.plan.rows_per_sample
-=======
             yield from self.of_step(step)
 
     def of_step(self, step: int) -> Iterator[list[int]]:
@@ -57,8 +51,7 @@ class OrderedBatches:
         end = min((step + 1) * self.plan.batch_items, self.plan.num_items)
         for j in range(self.accumulation):
             first = step * self.plan.batch_items + (j * self.world_size + self.rank) * self.micro
-            yield list(range(first, min(first + self.micro, end))) or [-1 - step]
->>>>>>> main
+            yield list(range(first, min(first + self.micro, end))) or [-1 - step] * self.plan.rows_per_sample
 
 
 class _Collate:

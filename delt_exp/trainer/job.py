@@ -12,13 +12,9 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.files import read_json
 from delt_exp.model.batch import Batch
-<<<<<<< HEAD
-from delt_exp.model.recipe import Network, Recipe
-=======
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
-from delt_exp.model.recipe import Recipe
+from delt_exp.model.recipe import Network, Recipe
 from delt_exp.store.evidence import Evidence
->>>>>>> main
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.plan import Plan, PlanSettings, make_plan
 from delt_exp.trainer.settings import TrainerSettings
@@ -127,13 +123,9 @@ class TrainJob:
     """Everything a training run needs; travels to other processes as it is.
 
     config_key: where `recipe` is configured, for messages. weighter: None for weights that are all 1. goodness: [N] of
-<<<<<<< HEAD
-    all documents of the plan's tokens, higher is better; None unless the weighter reads it. reference: [N, 2] log
-    probabilities of both answers before training, for an objective on preferences; see `trainer.reference`.
-=======
     all documents of the plan's tokens, higher is better; None unless the weighter reads it. target: documents that
-    nothing is trained on; None unless the weighter reads them.
->>>>>>> main
+    nothing is trained on; None unless the weighter reads them. reference: [N, 2] log probabilities of both answers
+    before training, for an objective on preferences; see `trainer.reference`.
     """
 
     recipe: Recipe
@@ -144,16 +136,13 @@ class TrainJob:
     config_key: str = "model"
     weighter: Weighter | None = None
     goodness: NDArray[np.float32] | None = None
-<<<<<<< HEAD
-    reference: NDArray[np.float64] | None = None
-=======
     target: Tokens | None = None
+    reference: NDArray[np.float64] | None = None
 
     def unloaded(self) -> "TrainJob":
         """Return the same job for another process, which maps the tokens by itself."""
         target = None if self.target is None else Tokens(self.target.folder)
         return replace(self, plan=replace(self.plan, tokens=Tokens(self.plan.tokens.folder)), target=target)
->>>>>>> main
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
 from delt_exp.distributed.processes import run_in_processes, share_threads

@@ -238,7 +238,7 @@ class TestBadInput:
 
     def test_weights_are_refused(self):
         with pytest.raises(ConfigError, match="use weighter=none"):
-            check_preferences(self.recipe, PADDED, StaticWeighter(1.0))
+            check_preferences(self.recipe, PADDED, StaticWeighter(1.0, None))
 
     def test_adapters_off_needs_adapters(self):
         recipe = tiny_recipe(objective=replace(DPO_TINY, reference="adapters_off"))

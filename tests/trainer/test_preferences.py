@@ -12,6 +12,7 @@ from delt_exp.dataset.base import Document
 from delt_exp.distributed.processes import launch
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import read_json
+from delt_exp.mapping.reference import check_preferences, with_reference
 from delt_exp.model.dpo import DPO
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.trainer.datamodule import _Collate
@@ -19,7 +20,6 @@ from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.module import LMModule
 from delt_exp.trainer.pair_plan import PairPlan
 from delt_exp.trainer.plan import PlanSettings
-from delt_exp.trainer.reference import check_preferences, with_reference
 from delt_exp.trainer.train import train
 from delt_exp.weighter.none import NoWeighter
 from delt_exp.weighter.static import StaticWeighter

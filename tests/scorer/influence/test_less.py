@@ -27,7 +27,7 @@ from delt_exp.scorer.influence.gamma import Gamma
 from delt_exp.scorer.influence.judge import InfluenceJudge
 from delt_exp.scorer.influence.scorer import LOWEST, combined
 from delt_exp.scorer.influence.warm_up import weighted
-from delt_exp.scorer.lqs.documents import document_samples
+from delt_exp.scorer.reverse.documents import document_samples
 from delt_exp.trainer.trajectory import Checkpoint
 from tests.gradients.test_golden import GOLDEN, checkpoint, padded, part
 from tests.helpers import make_pool, words
@@ -103,6 +103,7 @@ class GoldenShots:
     """The target of the golden values."""
 
     rows_per_sample = 1
+    sum_is_normalised = False
 
     def __init__(self, samples, group_of):
         self.samples = samples
@@ -388,6 +389,11 @@ def test_settings_that_mean_nothing_are_refused_at_once(changes, message):
         less(**changes)
 
 
+def test_a_context_beyond_the_positions_of_the_model_is_refused(pool, place):
+    with pytest.raises(ConfigError, match="reads up to 65 tokens at once, but the proxy has 64 positions"):
+        less(context_tokens=65).score(again(pool, place))
+
+
 def test_without_a_target_there_is_nothing_to_serve(pool, place):
     with pytest.raises(ConfigError, match="choose target_dataset"):
         less().score(replace(again(pool, place), target=None))
@@ -405,11 +411,11 @@ def test_it_can_be_distilled(pool, place):
 def test_the_forecast_counts_two_passes_for_the_target_and_one_for_documents(pool):
     scorer = less()
     assert isinstance(scorer, Forecasting)
-    costs = {cost.phase: cost for cost in scorer.forecast(pool)}
+    costs = {cost.phase: cost for cost in scorer.forecast(pool.sizes, pool.resources)}
     assert list(costs) == ["warm start", "warm-up", "target", "scoring"]
-    parameters = PROXY.size(pool.resources, 16).parameters
+    parameters = PROXY.size(pool.sizes, pool.resources, 16).parameters
     num_tokens = np.minimum(pool.candidates.tokens.lengths + 1, 16).sum()
     assert costs["scoring"].flops == 2 * 4 * parameters * num_tokens
-    assert costs["target"].flops == 2 * 2 * 4 * parameters * np.minimum(pool.target.tokens.lengths + 1, 16).sum()
-    whole = less(warm_up=replace(WARM_UP, adapters=None)).forecast(pool)
+    assert costs["target"].flops == 2 * 2 * 4 * parameters * 16 * len(pool.target)
+    whole = less(warm_up=replace(WARM_UP, adapters=None)).forecast(pool.sizes, pool.resources)
     assert whole[1].flops == 1.5 * costs["warm-up"].flops

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from delt_exp.alignment.base import Alignment
@@ -33,7 +34,6 @@ from delt_exp.report.outcome import Outcome, Overlap
 from delt_exp.report.record import earlier_record
 from delt_exp.report.run_folder import write_run
 from delt_exp.resources import Resources
-from delt_exp.rows.candidates import Candidates
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Scorer
 from delt_exp.scorer.stage import scores_stage
@@ -202,7 +202,7 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     """Select, order and plan by stand-in scores, so that a bad setting is found before anything is scored."""
     parts.trainer.check_available()
     parts.runtime.check_available()
-    seen = stand_in(candidates)
+    seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
     parts.orderer(seen.take(parts.selector(seen)))
     parts.model.check(tokenizer)
     if parts.training.isolates_documents:
@@ -211,15 +211,15 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
         check_isolation(parts.model.network.make(tokenizer, seed))
     everything = plan_for(parts.model, candidates.tokens, np.arange(len(seen)), parts.training)
     parts.model.schedule.check(everything.num_steps)
-    setup = Setup(parts.model, parts.training, parts.trainer, candidates.tokens)
-    parts.weighter.check(setup, everything.num_steps)
+    setup = Setup(parts.model, parts.training, parts.trainer)
+    parts.weighter.check(setup, candidates.tokens, everything.num_steps)
 
 
-def stand_in(candidates: TokenizedCorpus) -> Candidates:
+def stand_in_goodness(num_documents: int) -> NDArray[np.float32]:
     """Return goodness that is all different, one as large as a number can be: no sound selection keeps nothing."""
-    goodness = np.arange(len(candidates), dtype=np.float32)
+    goodness = np.arange(num_documents, dtype=np.float32)
     goodness[-1] = np.finfo(np.float32).max
-    return candidates.corpus.candidates(goodness)
+    return goodness
 
 
 def _alignment(

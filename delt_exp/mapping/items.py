@@ -53,7 +53,7 @@ class WindowItems:
         return digest(self.tokens.digest, self.rows, _settings(self.judge))
 
     def sizes(self) -> NDArray[np.int64]:
-        return self.judge.windowing.sizes(self.tokens, self.rows)
+        return self.judge.windowing.sizes(self.tokens.lengths[self.rows])
 
     def ids(self, items: slice) -> NDArray[np.uint64]:
         return np.asarray(self.tokens.ids[self.rows[items]])

@@ -14,7 +14,7 @@ from delt_exp.pretrained.loading import (
     load_pretrained,
     pretrained_fingerprint,
 )
-from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokenizer.base import Tokenizer, Vocabulary
 
 
 @settings
@@ -60,6 +60,6 @@ class PretrainedNetwork:
         """Return how many positions the pretrained model takes, None for no limit."""
         return position_limit(self.transformers_config(tokenizer))
 
-    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+    def transformers_config(self, vocabulary: Vocabulary) -> Any:
         """Return the configuration stored with the model."""
         return load_config(self.name, self.revision)

@@ -7,7 +7,7 @@ from delt_exp.config.fields import Count, HalfOpenShare, PositiveFloat, settings
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.model.recipe import Network
 from delt_exp.rows.draws import seed_for
-from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokenizer.base import Tokenizer, Vocabulary
 
 
 @settings
@@ -58,9 +58,9 @@ class LoraNetwork:
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         return self.base.position_limit(tokenizer)
 
-    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+    def transformers_config(self, vocabulary: Vocabulary) -> Any:
         """Return the configuration of the base, which is that of the merged model."""
-        return self.base.transformers_config(tokenizer)
+        return self.base.transformers_config(vocabulary)
 
     def _check_targets(self, network: Any) -> None:
         from torch import nn

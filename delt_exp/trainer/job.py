@@ -12,7 +12,7 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.files import read_json
 from delt_exp.model.batch import Batch
-from delt_exp.model.cost import ModelSize, PhaseCost
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
 from delt_exp.model.recipe import Recipe
 from delt_exp.store.evidence import Evidence
 from delt_exp.tokenizer.base import Tokenizer
@@ -90,27 +90,26 @@ class Weighter(Protocol):
     def reads_target(self) -> bool:
         """Whether weights are learnt on the target set: `job.target`, which must be disjoint from all other sets."""
 
-    def check(self, setup: "Setup", num_steps: int) -> None:
+    def check(self, setup: "Setup", candidates: Tokens, num_steps: int) -> None:
         """Raise ConfigError when a training run cannot be weighted like this.
 
-        num_steps: of training on all candidates, the most that there can be.
+        num_steps: of training on all `candidates`, the most that there can be.
         """
 
     def open(self, network: Any, job: "TrainJob", ranks: Ranks) -> Weights:
         """Return the weights at the beginning of a run."""
 
-    def forecast(self, setup: "Setup", size: ModelSize, num_tokens: int) -> list[PhaseCost]:
+    def forecast(self, setup: "Setup", sizes: Sizes, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
         """Return what the weights cost beside the training on `num_tokens`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """What is known of a training run before anything is computed. candidates: whatever may be selected."""
+    """What is known of a training run before its documents are."""
 
     recipe: Recipe
     training: PlanSettings
     trainer: TrainerSettings
-    candidates: Tokens
 
 
 @dataclass(frozen=True, eq=False)

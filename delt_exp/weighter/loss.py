@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from delt_exp.config.fields import PositiveFloat, settings
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.ranks import Ranks
-from delt_exp.model.cost import ModelSize, PhaseCost
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
 from delt_exp.trainer.job import Setup, TrainJob
 from delt_exp.weighter.setup import check_batch, reading_cost
 
@@ -28,7 +29,7 @@ class LossWeighter:
     strategy: Literal["linupper", "quadratic", "extremes"]
     temperature: PositiveFloat
 
-    def check(self, setup: Setup, num_steps: int) -> None:
+    def check(self, setup: Setup, candidates: Tokens, num_steps: int) -> None:
         check_batch("loss", setup)
 
     def open(self, network: Any, job: TrainJob, ranks: Ranks) -> "LossWeights":
@@ -36,5 +37,5 @@ class LossWeighter:
 
         return LossWeights(network, job, ranks, self.strategy, self.temperature)
 
-    def forecast(self, setup: Setup, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
+    def forecast(self, setup: Setup, sizes: Sizes, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
         return reading_cost(setup, size, num_tokens)

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import PositiveFloat, settings
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import file_sha256
 from delt_exp.model.batch import Batch
-from delt_exp.model.cost import ModelSize, PhaseCost
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
 from delt_exp.trainer.job import Setup, TrainJob
 from delt_exp.trainer.plan import Plan
 from delt_exp.trainer.weights import FixedWeights
@@ -52,14 +53,14 @@ class StaticWeighter:
             )
         return file_sha256(Path(self.table))
 
-    def check(self, setup: Setup, num_steps: int) -> None:
+    def check(self, setup: Setup, candidates: Tokens, num_steps: int) -> None:
         if setup.training.layout != "padded":
             raise ConfigError(
                 f"training.layout is {setup.training.layout}: a sequence holds several documents, but has one weight; "
                 "use training.layout=padded with weighter=static"
             )
         if self.fingerprint() is not None:
-            read_weights(Path(str(self.table)), setup.candidates.ids)
+            read_weights(Path(str(self.table)), candidates.ids)
 
     def open(self, network: Any, job: TrainJob, ranks: Ranks) -> "ItemWeights":
         plan = job.plan
@@ -72,7 +73,7 @@ class StaticWeighter:
         z_I = (goodness[rows_I] - trained.mean()) / (trained.std() or 1.0)  # equal scores weigh alike
         return ItemWeights(batch_softmax(z_I / self.temperature, plan.batch_items))
 
-    def forecast(self, setup: Setup, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
+    def forecast(self, setup: Setup, sizes: Sizes, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
         return []
 
 

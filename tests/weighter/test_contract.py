@@ -8,7 +8,7 @@ import pytest
 from delt_exp.cli.help import options
 from delt_exp.config.build import CONF, build
 from delt_exp.files import read_json
-from delt_exp.model.cost import ModelSize
+from delt_exp.model.cost import ModelSize, Sizes
 from delt_exp.trainer.job import Setup
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import train
@@ -58,7 +58,8 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(job, tmp_path, monkeypatc
 @pytest.mark.parametrize("job", OPTIONS, indirect=True)
 def test_settings_of_a_usual_run_are_accepted_and_forecast(job):
     padded = PlanSettings("padded", epochs=1, max_tokens=None, completion_only=False)
-    setup = Setup(job.recipe, padded, job.trainer, job.plan.tokens)
-    job.weighter.check(setup, job.plan.num_steps)
+    setup = Setup(job.recipe, padded, job.trainer)
+    job.weighter.check(setup, job.plan.tokens, job.plan.num_steps)
+    sizes = Sizes(job.plan.tokens.lengths, 4, 1, None)
     size = ModelSize(parameters=10, activation_bytes_per_token=1)
-    assert all(cost.flops > 0 for cost in job.weighter.forecast(setup, size, 10_000))
+    assert all(cost.flops > 0 for cost in job.weighter.forecast(setup, sizes, size, 10_000))

@@ -103,10 +103,10 @@ def test_settings_without_a_meaning_are_refused(strategy, temperature):
 def test_a_batch_of_one_is_refused_and_reading_first_costs_a_forward_pass():
     weighter, padded = LossWeighter("linupper", 1.0), PlanSettings("padded", 1, None, False)
     with pytest.raises(ConfigError, match=r"use model.batch_items=2 or more with weighter=loss"):
-        weighter.check(Setup(tiny_recipe(batch_items=1), padded, TRAINER, candidates=None), 100)
-    whole = Setup(tiny_recipe(), padded, TRAINER, candidates=None)
+        weighter.check(Setup(tiny_recipe(batch_items=1), padded, TRAINER), None, 100)
+    whole = Setup(tiny_recipe(), padded, TRAINER)
     cut = replace(whole, trainer=replace(TRAINER, micro_batch_items=4))
-    weighter.check(whole, 100)
+    weighter.check(whole, None, 100)
     size = ModelSize(parameters=10, activation_bytes_per_token=1)
-    assert weighter.forecast(whole, size, 1000) == []
-    assert [cost.flops for cost in weighter.forecast(cut, size, 1000)] == [2 * 10 * 1000]
+    assert weighter.forecast(whole, None, size, 1000) == []
+    assert [cost.flops for cost in weighter.forecast(cut, None, size, 1000)] == [2 * 10 * 1000]

@@ -186,7 +186,7 @@ def test_learnt_weights_without_mean_1_are_found_out(whole_batches, tmp_path, mo
 def test_a_packed_sequence_has_no_single_weight():
     settings = PlanSettings("packed", epochs=1, max_tokens=None, completion_only=False)
     with pytest.raises(ConfigError, match=r"training.layout is packed: .* use training.layout=padded"):
-        StaticWeighter(1.0, table=None).check(Setup(None, settings, None, None), 100)
+        StaticWeighter(1.0, table=None).check(Setup(None, settings, None), None, 100)
 
 
 def test_the_weighter_and_the_scores_it_reads_decide_the_model(pool):
@@ -205,7 +205,7 @@ def test_weights_of_a_table_are_divided_by_the_mean_of_their_batch(pool, tmp_pat
     order = np.random.default_rng(0).permutation(22)
     table = written(tmp_path, {key: keys[order], "weight": np.append(by_row, 7.0)[order]})
     job = replace(weighted_job(pool), weighter=StaticWeighter(1.0, str(table)), goodness=None)
-    job.weighter.check(Setup(job.recipe, PADDED, job.trainer, tokens), 100)
+    job.weighter.check(Setup(job.recipe, PADDED, job.trainer), tokens, 100)
     assert not job.weighter.reads_scores
     folder, plan = trained(tmp_path, job), job.plan
     assert read_json(folder / "result.json")["order_mismatch"] == ""
@@ -240,18 +240,18 @@ def test_bad_tables_are_refused_before_anything_is_computed(pool, tmp_path, kind
     columns, message = BAD_TABLES[kind]
     weighter = StaticWeighter(1.0, str(written(tmp_path, columns)))
     with pytest.raises(DataError, match=message):
-        weighter.check(Setup(None, PADDED, None, pool.candidates.tokens), 100)
+        weighter.check(Setup(None, PADDED, None), pool.candidates.tokens, 100)
 
 
 def test_a_table_that_is_not_there_or_is_no_table_is_refused(pool, tmp_path):
     with pytest.raises(DataError, match=r"weighter.table is .*nowhere.parquet, where no file is; give a Parquet file"):
         StaticWeighter(1.0, str(tmp_path / "nowhere.parquet")).check(
-            Setup(None, PADDED, None, pool.candidates.tokens), 100
+            Setup(None, PADDED, None), pool.candidates.tokens, 100
         )
     (tmp_path / "text.parquet").write_text("weight")
     with pytest.raises(DataError, match=r"text.parquet cannot be read as Parquet"):
         StaticWeighter(1.0, str(tmp_path / "text.parquet")).check(
-            Setup(None, PADDED, None, pool.candidates.tokens), 100
+            Setup(None, PADDED, None), pool.candidates.tokens, 100
         )
 
 

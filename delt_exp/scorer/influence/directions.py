@@ -129,7 +129,7 @@ class DocumentShots:
         return Windowing(READS, self.context_tokens)
 
     def sizes(self, shots: NDArray[np.intp]) -> NDArray[np.int64]:
-        return self._windowing.sizes(self.tokens, self.rows[shots])
+        return self._windowing.sizes(self.tokens.lengths[self.rows[shots]])
 
     def batch(self, shots: NDArray[np.intp]) -> Batch:
         windows = windows_of(self.tokens, self.rows[shots], self._windowing)

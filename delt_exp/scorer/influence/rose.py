@@ -79,10 +79,10 @@ class RoseScorer(InfluenceScorer):
         beta = self.beta if self.aggregate == "gradients" else None
         return PairShots(pairs, groups, self.log_probs, beta)
 
-    def target_tokens(self, target: Tokens, rows: NDArray[np.intp]) -> int:
-        sides = [side.lengths[rows] for side in (target, target.rejected or target)]
-        num_tokens = sum(int(np.minimum(lengths + 1, self.pair_tokens).sum()) for lengths in sides)
-        return (3 if self.aggregate == "gradients" else 2) * num_tokens  # two forward passes count as one of both
+    @property
+    def shot_tokens(self) -> int:
+        # Two sides. Without their gradients, two forward passes of the reference count as one of both.
+        return 2 * self.pair_tokens * (3 if self.aggregate == "gradients" else 2)
 
     def _are_given(self, target: Tokens) -> bool:
         if self.pairs == "given" and target.rejected is None:

@@ -14,9 +14,10 @@ from delt_exp.config.fields import Count, Seed, Several, settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost
+from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy
 from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows
 from delt_exp.runtime import quiet
 from delt_exp.scorer.base import Pool
@@ -88,33 +89,27 @@ class InfluenceScorer(ABC):
         passes, shots = self._begin(pool)
         return self._finish(passes, shots, passes.estimated(shots))
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return the cost of proxy, warm-up, target and scoring, from the sizes of the documents."""
-        runtime, trainer = pool.resources.runtime, pool.resources.trainer
-        size, windowing = self.proxy.size(pool.resources, self.longest_tokens), Windowing(READS, self.context_tokens)
-        num_tokens = {"scoring": int(windowing.sizes(pool.candidates.tokens, pool.rows).sum())}
-        num_items = {"scoring": len(pool.rows)}
-        if pool.target is not None:
-            rows = self._target_rows(pool.target.tokens)
-            num_tokens = {"target": self.target_tokens(pool.target.tokens, rows), **num_tokens}
-            num_items["target"] = len(rows)
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of proxy, warm-up, target and scoring; a shot counts with all the tokens it may have."""
+        size, per_pass = self.proxy.size(sizes, resources, self.longest_tokens), resources.runtime.tokens_per_pass()
+        num_shots, num_documents = self.num_target or sizes.num_target, len(sizes.lengths_N)
+        scored_tokens = int(Windowing(READS, self.context_tokens).sizes(sizes.lengths_N).sum())
         # With adapters no gradient of a weight is needed, and elsewhere products of samples take its place.
         per_token = float(FROZEN if self.warm_up.adapters else FORWARD_BACKWARD) * size.parameters
         vectors = 1 if self.warm_up.adapters else 4  # parameters, moments and a direction
-        held = vectors * size.parameter_bytes + runtime.tokens_per_pass() * size.activation_bytes_per_token
-        epochs = self.warm_up.epochs
+        held = vectors * size.parameter_bytes + per_pass * size.activation_bytes_per_token
+        epochs, shot_flops = self.warm_up.epochs, per_token * self.shot_tokens * num_shots
         return [
-            *self.proxy.forecast(pool.resources),
-            self.warm_up.forecast(pool.candidates.tokens, size, trainer.micro_batch_items),
-            *(
-                PhaseCost(name, epochs * num_items[name], epochs * per_token * tokens, held)
-                for name, tokens in num_tokens.items()
-            ),
+            *self.proxy.forecast(sizes, resources),
+            self.warm_up.forecast(sizes, size, resources.trainer.micro_batch_items),
+            PhaseCost("target", epochs * num_shots, epochs * shot_flops, held),
+            PhaseCost("scoring", epochs * num_documents, epochs * per_token * scored_tokens, held),
         ]
 
-    def target_tokens(self, target: Tokens, rows: NDArray[np.intp]) -> int:
-        """Return how many tokens of the target are read at each checkpoint: for norms, and into the sums of groups."""
-        return 2 * int(Windowing(READS, self.context_tokens).sizes(target, rows).sum())
+    @property
+    def shot_tokens(self) -> int:
+        """Most tokens of a shot that are read at each checkpoint: for its norm, and into the sum of its group."""
+        return 2 * self.context_tokens
 
     def _gamma(self) -> Gamma:
         return Gamma.of(self.gamma, self.momentum, self.warm_up.optimizer)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Count, HalfOpenShare, PositiveFloat, PositiveShare, Seed, settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost
+from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost, Sizes
 from delt_exp.model.hf import PretrainedNetwork
 from delt_exp.model.lora import LoraNetwork
 from delt_exp.model.objective import CrossEntropy
@@ -83,9 +83,9 @@ class WarmUp:
         epochs = np.split(np.array(rates), steps[:-1])
         return weighted(checkpoints, [float(epoch.mean()) for epoch in epochs])
 
-    def forecast(self, tokens: Tokens, size: ModelSize, micro_batch_items: int) -> PhaseCost:
-        """Return the cost of the run, from the sizes of the documents that it draws."""
-        num_tokens = int((tokens.lengths[self._rows(tokens.ids)] + 1).sum()) * self.epochs
+    def forecast(self, sizes: Sizes, size: ModelSize, micro_batch_items: int) -> PhaseCost:
+        """Return the cost of the run on documents of average length."""
+        num_tokens = round(self.share * float((sizes.lengths_N + 1).sum())) * self.epochs
         # Parameters and, where they are trained, gradient and two moments.
         vectors = 1 if self.adapters else 4
         held = min(self.batch_items, micro_batch_items) * self.context_tokens * size.activation_bytes_per_token

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from delt_exp.config.fields import settings
+from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.errors import ConfigError
-from delt_exp.model.cost import ModelSize, PhaseCost, training_cost
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, training_cost
 from delt_exp.model.optimizer import Differentiable
 from delt_exp.trainer.job import Setup, TrainJob
 from delt_exp.weighter.dwm.settings import DwmSettings
@@ -35,7 +36,7 @@ class DwmWeighter(DwmSettings):
     reads_scores: ClassVar[bool] = False
     reads_target: ClassVar[bool] = True
 
-    def check(self, setup: Setup, num_steps: int) -> None:
+    def check(self, setup: Setup, candidates: Tokens, num_steps: int) -> None:
         check_batch("dwm", setup)
         self._check_steps(num_steps)
         trainer, optimizer = setup.trainer, setup.recipe.optimizer
@@ -71,9 +72,9 @@ class DwmWeighter(DwmSettings):
                 "train longer"
             )
 
-    def forecast(self, setup: Setup, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
+    def forecast(self, setup: Setup, sizes: Sizes, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
         recipe, context = setup.recipe, setup.recipe.context_tokens
-        num_steps = max(num_tokens // (recipe.batch_items * _sequence_tokens(setup)), 1)
+        num_steps = max(num_tokens // (recipe.batch_items * _sequence_tokens(setup, sizes)), 1)
         num_weighting = sum(self.is_weighting_step(step, num_steps) for step in range(num_steps))
         batch_tokens = min(recipe.batch_items, setup.trainer.micro_batch_items) * context
         validation_tokens = num_weighting * self.validation_documents * context
@@ -86,9 +87,9 @@ class DwmWeighter(DwmSettings):
         ]
 
 
-def _sequence_tokens(setup: Setup) -> int:
+def _sequence_tokens(setup: Setup, sizes: Sizes) -> int:
     """Return about how many tokens a training sequence predicts."""
     context = setup.recipe.context_tokens
     if setup.training.layout != "padded":
         return context
-    return int(np.minimum(np.asarray(setup.candidates.lengths) + 1, context).mean())
+    return int(np.minimum(sizes.lengths_N + 1, context).mean())

@@ -411,11 +411,11 @@ def test_it_can_be_distilled(pool, place):
 def test_the_forecast_counts_two_passes_for_the_target_and_one_for_documents(pool):
     scorer = less()
     assert isinstance(scorer, Forecasting)
-    costs = {cost.phase: cost for cost in scorer.forecast(pool)}
+    costs = {cost.phase: cost for cost in scorer.forecast(pool.sizes, pool.resources)}
     assert list(costs) == ["warm start", "warm-up", "target", "scoring"]
-    parameters = PROXY.size(pool.resources, 16).parameters
+    parameters = PROXY.size(pool.sizes, pool.resources, 16).parameters
     num_tokens = np.minimum(pool.candidates.tokens.lengths + 1, 16).sum()
     assert costs["scoring"].flops == 2 * 4 * parameters * num_tokens
-    assert costs["target"].flops == 2 * 2 * 4 * parameters * np.minimum(pool.target.tokens.lengths + 1, 16).sum()
-    whole = less(warm_up=replace(WARM_UP, adapters=None)).forecast(pool)
+    assert costs["target"].flops == 2 * 2 * 4 * parameters * 16 * len(pool.target)
+    whole = less(warm_up=replace(WARM_UP, adapters=None)).forecast(pool.sizes, pool.resources)
     assert whole[1].flops == 1.5 * costs["warm-up"].flops

@@ -370,9 +370,10 @@ def test_a_side_longer_than_the_model_is_refused(pool, place):
 
 
 def test_the_forecast_counts_both_sides_of_a_pair(pool):
-    costs = {cost.phase: cost.flops for cost in rose().forecast(pool)}
-    tokens, parameters = pool.target.tokens, SETTINGS["proxy"].size(pool.resources, 48).parameters
-    num_tokens = sum(int((side.lengths + 1).sum()) for side in (tokens, tokens.rejected))
+    costs = {cost.phase: cost.flops for cost in rose().forecast(pool.sizes, pool.resources)}
+    parameters = SETTINGS["proxy"].size(pool.sizes, pool.resources, 48).parameters
+    num_tokens = 2 * rose().pair_tokens * len(pool.target)
     assert costs["target"] == 2 * 2 * 4 * parameters * num_tokens
-    with_reference = {cost.phase: cost.flops for cost in rose(aggregate="gradients").forecast(pool)}
+    forecast = rose(aggregate="gradients").forecast(pool.sizes, pool.resources)
+    with_reference = {cost.phase: cost.flops for cost in forecast}
     assert with_reference["target"] == 1.5 * costs["target"]

@@ -1,13 +1,12 @@
 """When the weighting model learns, what it costs, what it refuses, and that it finds a planted half of noise."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from delt_exp.errors import ConfigError
-from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize
+from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, Sizes
 from delt_exp.trainer.job import Setup
 from delt_exp.trainer.plan import PlanSettings
 from tests.helpers import TRAINER, make_pool, tiny_recipe
@@ -18,9 +17,11 @@ PADDED = PlanSettings("padded", epochs=1, max_tokens=None, completion_only=False
 LETTERS = np.array(list("abcdefgh"))
 
 
+SIZES = Sizes(np.array([15, 7, 99]), 4, 1, None)  # 16, 8 and 16 of the context of 16 with the end
+
+
 def setup(**trainer):
-    candidates = SimpleNamespace(lengths=np.array([15, 7, 99]))  # 16, 8 and 16 of the context of 16 with the end
-    return Setup(tiny_recipe(), PADDED, replace(TRAINER, **trainer), candidates)
+    return Setup(tiny_recipe(), PADDED, replace(TRAINER, **trainer))
 
 
 def texts(count, seed, *, is_noise):
@@ -60,11 +61,11 @@ def learning(share, num_stages, step, num_steps):
 def test_the_forecast_counts_validation_documents_products_and_what_is_read_twice():
     """8 steps of 8 sequences of 13 tokens; 2 weighting steps of 4 documents and 8 sequences."""
     size, num_tokens = ModelSize(parameters=10, activation_bytes_per_token=1), 8 * 8 * 13
-    costs = {cost.phase: cost for cost in weighter().forecast(setup(), size, num_tokens)}
+    costs = {cost.phase: cost for cost in weighter().forecast(setup(), SIZES, size, num_tokens)}
     assert costs["weights: validation gradients"].flops == FORWARD_BACKWARD * 10 * 2 * 4 * 16
     assert costs["weights: products with sequences"].flops == FORWARD_BACKWARD * 10 * num_tokens / 4
     assert len(costs) == 2
-    cut = weighter().forecast(setup(micro_batch_items=4), size, num_tokens)
+    cut = weighter().forecast(setup(micro_batch_items=4), SIZES, size, num_tokens)
     assert cut[0].flops == 2 * 10 * num_tokens
 
 
@@ -100,7 +101,7 @@ def test_settings_without_a_meaning_are_refused(name, value, allowed):
 )
 def test_trainers_whose_steps_it_cannot_differentiate_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
-        weighter().check(setup(**change), 100)
+        weighter().check(setup(**change), None, 100)
 
 
 class Unknown:
@@ -124,9 +125,9 @@ class Preferences:
 )
 def test_recipes_without_a_known_derivative_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
-        weighter().check(replace(setup(), recipe=tiny_recipe(**change)), 100)
+        weighter().check(replace(setup(), recipe=tiny_recipe(**change)), None, 100)
 
 
 def test_fewer_steps_than_stages_are_refused_before_anything_is_computed():
     with pytest.raises(ConfigError, match=r"weighter.num_stages is 2, but training has 1 steps; use fewer stages"):
-        weighter().check(setup(), 1)
+        weighter().check(setup(), None, 1)

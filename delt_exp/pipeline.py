@@ -94,7 +94,7 @@ def build_components(cfg: DictConfig) -> Components:
 
 
 def run(cfg: DictConfig, info: RunInfo) -> Path:
-    """Run one experiment and return its folder; whatever was computed before is found again."""
+    """Run one experiment and return its folder; whatever was computed before is reused."""
     parts = build_components(cfg)
     with disk_errors(info.folder):
         info.folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def evaluation_texts(parts: Components) -> dict[str, Corpus]:
 
 
 def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer, seed: int) -> None:
-    """Select, order and plan by stand-in scores, so that a bad setting is found before anything is scored."""
+    """Select, order and plan by stand-in scores, so that a bad setting is refused before anything is scored."""
     parts.trainer.check_available()
     parts.runtime.check_available()
     seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))

@@ -66,7 +66,7 @@ class CachedLoader(ConfigLoaderImpl):
         self.made = made
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave the memory behind: a launcher sends the loader along with every run."""
+        """Leave out the memory: a launcher sends the loader along with every run."""
         return {**self.__dict__, "made": {}}
 
     def load_configuration(

@@ -38,7 +38,7 @@ OnMetrics = Callable[[Mapping[str, float]], None]
 
 
 def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep: Sequence[int] = ()) -> None:
-    """Train `job` into `folder`, continuing from the last checkpoint found there.
+    """Train `job` into `folder`, continuing from the last checkpoint there.
 
     on_metrics gets every line of metrics.csv as it is written, those before a restart included. keep: numbers of
     updates after which the state stays, in `states/step-S`. Raises ConfigError

@@ -28,6 +28,7 @@ from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.model.recipe import Recipe
 from delt_exp.orderer import Orderer
+from delt_exp.preference.reference import check_preferences, with_reference
 from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
 from delt_exp.report.outcome import Outcome, Overlap
@@ -42,7 +43,6 @@ from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 from delt_exp.trainer.job import Setup, TrainJob, Weighter, plan_for
 from delt_exp.trainer.plan import Plan, PlanSettings
-from delt_exp.trainer.reference import check_preferences, with_reference
 from delt_exp.trainer.settings import TrainerSettings
 from delt_exp.trainer.train import OnMetrics, training_stage
 

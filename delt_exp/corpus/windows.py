@@ -32,12 +32,11 @@ class Windowing:
     reads: Reads
     context_tokens: Count
 
-    def sizes(self, tokens: Tokens, rows: NDArray[np.intp]) -> Ints:
-        """Return [D] how many positions of each document are read; after a long prompt it may be fewer."""
-        lengths = tokens.lengths[rows]
+    def sizes(self, lengths_D: Ints) -> Ints:
+        """Return [D] how many positions are read of documents of these tokens; after a long prompt it may be fewer."""
         if self.reads == "beginning":
-            return np.minimum(lengths + 1, self.context_tokens)
-        return lengths + 2 if self.reads == "all" else lengths
+            return np.minimum(lengths_D + 1, self.context_tokens)
+        return lengths_D + 2 if self.reads == "all" else lengths_D
 
     def first_positions(self, tokens: Tokens, rows: NDArray[np.intp]) -> Ints:
         """Return [D] the first position of each document that is read."""
@@ -112,7 +111,7 @@ class Windows:
 def windows_of(tokens: Tokens, rows: NDArray[np.intp], windowing: Windowing) -> Windows:
     """Return the windows of the documents `rows`, in their order."""
     context = windowing.context_tokens
-    first_D, totals_D = windowing.first_positions(tokens, rows), windowing.sizes(tokens, rows)
+    first_D, totals_D = windowing.first_positions(tokens, rows), windowing.sizes(tokens.lengths[rows])
     if windowing.reads == "beginning":
         totals_D = np.minimum(tokens.lengths[rows] + 1 - first_D, context)
     counts_D = -(-totals_D // context)

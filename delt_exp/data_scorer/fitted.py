@@ -97,7 +97,7 @@ class FittedScorer:
             )
         judge = RegressorJudge(self.folder, self.digest, reading.layers, reading.context_tokens, reading.precision)
         sums_N1 = map_documents(resources, tokens, rows, judge, shards, "scoring the corpus")
-        return self._scores(sums_N1[:, 0] / judge.windowing.sizes(tokens, rows))
+        return self._scores(sums_N1[:, 0] / judge.windowing.sizes(tokens.lengths[rows]))
 
     def predict_rows(self, tokens: Tokens, rows: NDArray[np.intp], runtime: Runtime) -> NDArray[np.float32]:
         """Return scores [D] in annotated units for the documents `rows`, in this process."""

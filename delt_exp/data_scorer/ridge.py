@@ -13,7 +13,7 @@ from delt_exp.config.fields import PositiveFloat, Seed, Several, check_value, se
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.settings import Precision
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.model.cost import ModelSize, PhaseCost, forward_cost
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime, quiet
 
@@ -93,13 +93,13 @@ class Ridge:
 
         return FittedScorer.load(folder)
 
-    def forecast(self, size: ModelSize, corpus: Tokens, num_annotated: int, batch_tokens: int) -> list[PhaseCost]:
+    def forecast(self, size: ModelSize, sizes: Sizes, num_annotated: int, batch_tokens: int) -> list[PhaseCost]:
         """Return what reading the annotated documents and the corpus costs; solving for the weights is not counted."""
-        tokens = int(corpus.lengths.sum())
-        annotated_tokens = int(num_annotated * tokens / len(corpus))
+        tokens, documents = sizes.num_tokens, len(sizes.lengths_N)
+        annotated_tokens = int(num_annotated * tokens / documents)
         return [
             forward_cost("data scorer", size, num_annotated, annotated_tokens, batch_tokens),
-            forward_cost("inference", size, len(corpus), tokens, batch_tokens),
+            forward_cost("inference", size, documents, tokens, batch_tokens),
         ]
 
 

@@ -1,4 +1,8 @@
-"""Benchmark tasks in JSON Lines files of one's own, in the three forms a causal LM is usually asked."""
+"""Benchmark tasks in JSON Lines files of one's own, in the three forms a causal LM is usually asked.
+
+The harness is given finished texts under the names in HARNESS. Its own Jinja templates would save the classes below,
+but what goes wrong in them names no file and line, and they turn an answer that looks like a number or a list into one.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +77,7 @@ class ChoiceTask(LocalTask):
         return {"context": context, "choices": choices, "gold": _index(record, self.gold, len(choices), place)}
 
     def answer(self, example: Example) -> tuple[str, str]:
-        """Return the context, and the right choice behind a space."""
+        """Return the context, and the right choice after a space."""
         return example["context"], " " + example["choices"][example["gold"]]
 
 
@@ -104,7 +108,7 @@ class ContextTask(LocalTask):
         return {"contexts": contexts, "continuation": continuation, "gold": gold}
 
     def answer(self, example: Example) -> tuple[str, str]:
-        """Return the right context, and the continuation behind a space."""
+        """Return the right context, and the continuation after a space."""
         return example["contexts"][example["gold"]], " " + example["continuation"]
 
 

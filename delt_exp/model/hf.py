@@ -14,7 +14,7 @@ from delt_exp.pretrained.loading import (
     load_pretrained,
     pretrained_fingerprint,
 )
-from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokenizer.base import Tokenizer, Vocabulary
 
 
 @settings
@@ -26,7 +26,7 @@ class PretrainedNetwork:
     revision: str | None
 
     def fingerprint(self) -> str:
-        """Return what identifies the files behind `name`."""
+        """Return what identifies the files that `name` stands for."""
         return pretrained_fingerprint(self.name, self.revision)
 
     def make(self, tokenizer: Tokenizer, seed: int) -> Any:
@@ -60,6 +60,6 @@ class PretrainedNetwork:
         """Return how many positions the pretrained model takes, None for no limit."""
         return position_limit(self.transformers_config(tokenizer))
 
-    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+    def transformers_config(self, vocabulary: Vocabulary) -> Any:
         """Return the configuration stored with the model."""
         return load_config(self.name, self.revision)

@@ -1,12 +1,13 @@
 """Low-rank adapters on any network: only they are trained."""
 
+import warnings
 from typing import Any, ClassVar
 
 from delt_exp.config.fields import Count, HalfOpenShare, PositiveFloat, settings
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.model.recipe import Network
 from delt_exp.rows.draws import seed_for
-from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokenizer.base import Tokenizer, Vocabulary
 
 
 @settings
@@ -41,7 +42,9 @@ class LoraNetwork:
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for(seed, "adapters"))
-            return get_peft_model(network, settings)
+            with warnings.catch_warnings():  # `peft` asks for what `transformers` has renamed
+                warnings.simplefilter("ignore", FutureWarning)
+                return get_peft_model(network, settings)
 
     def check(self, tokenizer: Tokenizer) -> None:
         """Raise ConfigError as the base does, and for targets that are no linear layers of it; builds no weights."""
@@ -55,9 +58,9 @@ class LoraNetwork:
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         return self.base.position_limit(tokenizer)
 
-    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+    def transformers_config(self, vocabulary: Vocabulary) -> Any:
         """Return the configuration of the base, which is that of the merged model."""
-        return self.base.transformers_config(tokenizer)
+        return self.base.transformers_config(vocabulary)
 
     def _check_targets(self, network: Any) -> None:
         from torch import nn

@@ -8,7 +8,7 @@ from delt_exp.errors import ConfigError
 from delt_exp.model.objective import Objective
 from delt_exp.model.optimizer import Optimizer
 from delt_exp.model.schedule import Schedule
-from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokenizer.base import Tokenizer, Vocabulary
 
 
 class Network(Protocol):
@@ -23,7 +23,7 @@ class Network(Protocol):
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         """Return how many positions it can take, None when it has no limit; builds no weights."""
 
-    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+    def transformers_config(self, vocabulary: Vocabulary) -> Any:
         """Return its `transformers` configuration; builds no weights."""
 
 

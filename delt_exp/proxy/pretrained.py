@@ -7,7 +7,7 @@ from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.stages import tokenizer_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
-from delt_exp.model.cost import ModelSize, PhaseCost, model_size
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, model_size
 from delt_exp.pretrained.limits import position_limit
 from delt_exp.pretrained.loading import check_model, load_config, pretrained_fingerprint
 from delt_exp.proxy.base import ProxyModel
@@ -61,11 +61,11 @@ class PretrainedProxy:
         self._check_context(found.position_limit)
         return found.notes
 
-    def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
+    def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the model that `name` stands for."""
         return model_size(load_config(self.name, self.revision), sample_tokens)
 
-    def forecast(self, resources: Resources) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return nothing: it was trained elsewhere."""
         return []
 

@@ -8,7 +8,7 @@ from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError
-from delt_exp.model.cost import ModelSize, PhaseCost, model_size, training_cost
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, model_size, training_cost
 from delt_exp.model.recipe import Recipe
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
@@ -56,15 +56,14 @@ class TrainedProxy:
             TrainJob(self.recipe, plan, resources.run_tokenizer, resources.trainer, seed, "proxy.recipe"), resources
         )
 
-    def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
+    def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of the run's tokenizer."""
-        return model_size(self.recipe.network.transformers_config(resources.run_tokenizer), sample_tokens)
+        return model_size(self.recipe.network.transformers_config(sizes.vocabulary), sample_tokens)
 
-    def forecast(self, resources: Resources) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of the training run."""
-        return [
-            _training_cost(self.recipe, self.train_tokens, self.size(resources, self.recipe.context_tokens), resources)
-        ]
+        size = self.size(sizes, resources, self.recipe.context_tokens)
+        return [_training_cost(self.recipe, self.train_tokens, size, resources)]
 
 
 @settings
@@ -97,17 +96,16 @@ class DatasetProxy:
         plan = plan_for(self.recipe, tokens, rows, _until(self.train_tokens))
         return _trained(TrainJob(self.recipe, plan, tokenizer, resources.trainer, seed, "probe.recipe"), resources)
 
-    def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
+    def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of its own tokenizer, which is made for it."""
         corpus = corpus_stage(resources.store, self.dataset, WHOLE)
         tokenizer = tokenizer_stage(resources.store, self.tokenizer, corpus)
         return model_size(self.recipe.network.transformers_config(tokenizer), sample_tokens)
 
-    def forecast(self, resources: Resources) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of the training run."""
-        return [
-            _training_cost(self.recipe, self.train_tokens, self.size(resources, self.recipe.context_tokens), resources)
-        ]
+        size = self.size(sizes, resources, self.recipe.context_tokens)
+        return [_training_cost(self.recipe, self.train_tokens, size, resources)]
 
 
 def _until(train_tokens: int) -> PlanSettings:

@@ -10,9 +10,10 @@ from delt_exp.config.fields import Count, Seed, settings
 from delt_exp.data_scorer.base import DataScorer
 from delt_exp.data_scorer.evidence import is_complete, show_fit
 from delt_exp.errors import ConfigError
-from delt_exp.model.cost import PhaseCost
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy
 from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
 
@@ -68,17 +69,17 @@ class DistilledScorer:
             scores = self.data_scorer.load(folder).predict(pool.resources, tokens, pool.work_dir / "shards")
         return scores[pool.rows]
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return the cost of `base` on the annotated documents, of the proxy, of fitting and of inference."""
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of `base` on `num_annotated` documents, of the proxy, of fitting and of inference."""
+        annotated = replace(sizes, lengths_N=sizes.lengths_N[: self.num_annotated])
+        costs = self.base.forecast(annotated, resources) if isinstance(self.base, Forecasting) else []
         if self.data_scorer is None or self.num_annotated is None:
-            return self.base.forecast(pool) if isinstance(self.base, Forecasting) else []
-        chosen = replace(pool, chosen=np.arange(min(self.num_annotated, len(pool.candidates))))
-        costs = self.base.forecast(chosen) if isinstance(self.base, Forecasting) else []
+            return costs
         # A proxy that `base` uses too is one stage and paid once.
-        warm_start = [cost for cost in self.proxy.forecast(pool.resources) if cost not in costs]
-        per_pass, tokens = pool.resources.runtime.tokens_per_pass(), pool.candidates.tokens
-        size = self.proxy.size(pool.resources, per_pass)
-        return [*warm_start, *costs, *self.data_scorer.forecast(size, tokens, self.num_annotated, per_pass)]
+        warm_start = [cost for cost in self.proxy.forecast(sizes, resources) if cost not in costs]
+        per_pass = resources.runtime.tokens_per_pass()
+        size = self.proxy.size(sizes, resources, per_pass)
+        return [*warm_start, *costs, *self.data_scorer.forecast(size, sizes, self.num_annotated, per_pass)]
 
     def _annotated_rows(self, pool: Pool, count: int) -> NDArray[np.intp]:
         ids = pool.candidates.corpus.ids

@@ -15,8 +15,9 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.mapping.judge import Judge
 from delt_exp.mapping.map_documents import map_documents
-from delt_exp.model.cost import FORWARD, PhaseCost
+from delt_exp.model.cost import FORWARD, PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy, ProxyModel
+from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
 
 
@@ -56,12 +57,12 @@ class JudgedScorer(ABC):
             numbers_RK = map_documents(pool.resources, tokens, rows, self.judge(proxy), shards, "scoring")
         return self.scores(numbers_RK, tokens, rows).astype(np.float32)
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of the proxy and of the judgement, from the sizes of the documents."""
-        per_pass, tokens = pool.resources.runtime.tokens_per_pass(), pool.candidates.tokens
+        per_pass = resources.runtime.tokens_per_pass()
         windowing = self.windowing(per_pass)  # no window is larger than a pass
-        size = self.proxy.size(pool.resources, windowing.context_tokens)
-        num_tokens = int(windowing.sizes(tokens, pool.rows).sum())
+        size = self.proxy.size(sizes, resources, windowing.context_tokens)
+        num_tokens = int(windowing.sizes(sizes.lengths_N).sum())
         held = size.parameter_bytes + per_pass * size.activation_bytes_per_token
         flops = float(self.FLOPS) * size.parameters * num_tokens
-        return [*self.proxy.forecast(pool.resources), PhaseCost("scoring", len(pool.rows), flops, held)]
+        return [*self.proxy.forecast(sizes, resources), PhaseCost("scoring", len(sizes.lengths_N), flops, held)]

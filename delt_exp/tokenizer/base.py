@@ -40,6 +40,17 @@ class TokenizerMaker(Protocol):
         """Write the tokenizer to `folder` through `save_tokenizer`; texts: the training corpus, if it is read."""
 
 
+class Vocabulary(Protocol):
+    """What a network's configuration says of a tokenizer: how many ids there are, and those that mark a document."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def begin_id(self) -> int: ...
+    @property
+    def eos_id(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Tokenizer:
     """Encodes text to token ids without adding special tokens."""

@@ -73,3 +73,8 @@ class TrainerSettings:
 
         on_gpu = self.accelerator != "cpu" and torch.cuda.is_available()
         return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def accumulation(batch_items: int, world_size: int, micro_batch_items: int) -> int:
+    """Return how many micro-batches each rank needs for one global batch."""
+    return -(-batch_items // (world_size * micro_batch_items))

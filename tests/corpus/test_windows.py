@@ -57,7 +57,7 @@ def test_a_label_is_the_next_token_unless_it_is_only_read(tokens, context, reads
 
 def test_how_much_is_read_of_a_document(tokens):
     for reads, expected in (("text", 14), ("all", 16), ("beginning", 10)):
-        assert Windowing(reads, 10).sizes(tokens, np.array([1])) == [expected]
+        assert Windowing(reads, 10).sizes(tokens.lengths[[1]]) == [expected]
         assert windows_of(tokens, np.array([1]), Windowing(reads, 10)).totals_D == [expected]
 
 

@@ -86,10 +86,10 @@ def test_meaning_and_needs_are_those_of_the_base_and_what_the_data_scorer_reads(
 
 def test_a_proxy_that_the_base_uses_too_is_forecast_once(tmp_path):
     pool, base = make_pool(tmp_path, words(24)), PerplexityScorer(PROXY)
-    phases = [cost.phase for cost in distilled(base).forecast(pool)]
+    phases = [cost.phase for cost in distilled(base).forecast(pool.sizes, pool.resources)]
     assert phases == ["warm start", "scoring", "data scorer", "inference"]
-    (few,) = (cost for cost in distilled(base).forecast(pool) if cost.phase == "scoring")
-    (all_of_them,) = (cost for cost in base.forecast(pool) if cost.phase == "scoring")
+    (few,) = (cost for cost in distilled(base).forecast(pool.sizes, pool.resources) if cost.phase == "scoring")
+    (all_of_them,) = (cost for cost in base.forecast(pool.sizes, pool.resources) if cost.phase == "scoring")
     assert (few.passes, all_of_them.passes) == (16, 24)
     assert few.flops < all_of_them.flops
 

@@ -63,10 +63,13 @@ def _show_occurrences(
         "Each point is a document in the update that used it; above 0 it lowered the loss of the target at the end. "
         "Values concentrate where the run still learns fast.",
     )
-    title, y = "Values per loss drop of the update", ("value_per_drop",)
+    per_drop = Figure(
+        "Values per loss drop of the update", "occurrences", "scatter", "update", ("value_per_drop",), "update",
+        "value / loss drop",
+    )  # fmt: skip
     evidence.figure(
         "values_per_drop",
-        Figure(title, "occurrences", "scatter", "update", y, "update", "value / loss drop"),
+        per_drop,
         "The same values divided by what the update took off the loss of its own batch, which makes early and late "
         "updates comparable.",
     )
@@ -87,10 +90,12 @@ def _show_updates(evidence: Evidence, values: Values, weight_G: torch.Tensor) ->
         "are products with, and how much stepping back over it multiplies that norm (the largest over target groups)."
     )
     evidence.table("valued_updates", columns, caption)
-    title, y = "Loss along the valued run", ("train_loss",)
+    loss = Figure(
+        "Loss along the valued run", "valued_updates", "line", "update", ("train_loss",), "update", "loss [nats/token]"
+    )
     evidence.figure(
         "valued_updates",
-        Figure(title, "valued_updates", "line", "update", y, "update", "loss [nats/token]"),
+        loss,
         "Loss of each batch before its update. Where it rises or jumps, the values belong to a run that diverges: "
         "lower the learning rate.",
     )

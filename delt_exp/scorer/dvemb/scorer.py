@@ -9,9 +9,10 @@ from delt_exp.config.fields import Count, PositiveFloat, Seed, settings
 from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.errors import ConfigError
-from delt_exp.model.cost import PhaseCost
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows, shuffled_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
@@ -72,18 +73,18 @@ class DvembScorer:
         scores: NDArray[np.float32] = values.of_documents(len(pool.candidates), weight_G).float().numpy()
         return scores[pool.rows]
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return what every phase will cost, from sizes alone; a document counts with all `context_tokens`."""
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return what every phase will cost; a document counts with all `context_tokens`."""
         from delt_exp.scorer.reverse.trajectory import fits_whole
 
-        size, settings = self.proxy.size(pool.resources, self.context_tokens), self._settings(pool.resources.runtime)
-        num_steps, num_target = self.epochs * self._updates_per_epoch(pool), self.num_target or len(pool.target or [])
+        size, settings = self.proxy.size(sizes, resources, self.context_tokens), self._settings(resources.runtime)
+        num_steps, num_documents = self.epochs * self._updates_per_epoch(len(sizes.lengths_N)), len(sizes.lengths_N)
         work = Workload(
-            self.curvature, num_steps, self.epochs * len(pool.candidates), num_target,
-            len(self._group_names(pool.target)), settings.gradient_samples, self.context_tokens,
-            fits_whole(num_steps, size.parameter_bytes, pool.resources.trainer.devices),
+            self.curvature, num_steps, self.epochs * num_documents, self.num_target or sizes.num_target,
+            sizes.num_target_sources if self.groups == "source" else 1, settings.gradient_samples, self.context_tokens,
+            fits_whole(num_steps, size.parameter_bytes, resources.trainer.devices),
         )  # fmt: skip
-        return [*self.proxy.forecast(pool.resources), *forecast(work, size)]
+        return [*self.proxy.forecast(sizes, resources), *forecast(work, size)]
 
     def _inputs(self, pool: Pool) -> dict[str, Any]:
         """Return what decides the values, but not how their computation is spread."""
@@ -104,15 +105,15 @@ class DvembScorer:
         candidates, target = (proxy.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
         epochs = [shuffled_rows(candidates.ids, self.seed, "epoch of data values", n) for n in range(self.epochs)]
         # Nearly equal parts: a short last batch would count its few documents for many.
-        batches = [batch for rows in epochs for batch in np.array_split(rows, self._updates_per_epoch(pool))]
+        batches = [batch for rows in epochs for batch in np.array_split(rows, self._updates_per_epoch(len(candidates)))]
         training = ShortTraining(proxy, Tokens(candidates.folder), batches, self.context_tokens, self.lr)
         return ValueJob(
             training, Tokens(target.folder), self._target_groups(pool.target, target), self.context_tokens,
             self._settings(runtime), runtime.torch_device(),
         )  # fmt: skip
 
-    def _updates_per_epoch(self, pool: Pool) -> int:
-        return -(-len(pool.candidates) // self.batch_documents)
+    def _updates_per_epoch(self, num_documents: int) -> int:
+        return -(-num_documents // self.batch_documents)
 
     def _settings(self, runtime: Runtime) -> ValueSettings:
         gradient_samples = max(1, runtime.tokens_per_pass() // self.context_tokens)

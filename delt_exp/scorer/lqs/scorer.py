@@ -14,9 +14,10 @@ from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
-from delt_exp.model.cost import PhaseCost
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows, shuffled_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
@@ -78,18 +79,18 @@ class LqsScorer:
         show_annotation(pool.evidence, annotation, job)
         return np.asarray(annotation.scores(self.score_name).numpy())
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return what every phase will cost, from sizes alone; a document counts with all `context_tokens`."""
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return what every phase will cost; a document counts with all `context_tokens`."""
         from delt_exp.scorer.reverse.trajectory import fits_whole
 
-        size, settings = self.proxy.size(pool.resources, self.context_tokens), self._settings(pool.resources.runtime)
-        num_target = self.num_target or len(pool.target or [])
-        is_whole = fits_whole(self.num_steps, size.parameter_bytes, pool.resources.trainer.devices)
+        size, settings = self.proxy.size(sizes, resources, self.context_tokens), self._settings(resources.runtime)
+        num_documents, num_target = len(sizes.lengths_N), self.num_target or sizes.num_target
+        is_whole = fits_whole(self.num_steps, size.parameter_bytes, resources.trainer.devices)
         work = Workload(
-            self.num_steps, self.interval, len(pool.rows), num_target, self.batch_documents, settings.gradient_samples,
+            self.num_steps, self.interval, num_documents, num_target, self.batch_documents, settings.gradient_samples,
             settings.hvp_samples, self.context_tokens, is_whole, self.init_norm == "terminal",
         )  # fmt: skip
-        return [*self.proxy.forecast(pool.resources), *forecast(work, size)]
+        return [*self.proxy.forecast(sizes, resources), *forecast(work, size)]
 
     def _inputs(self, pool: Pool) -> dict[str, Any]:
         """Return what decides the annotation: everything but which score is made of it, and how it is spread."""

@@ -1,4 +1,4 @@
-"""The LQS family through the scorer: annotation of every document, or of proxies and a regression model."""
+"""The LQS family through the scorer: annotation of every document, or of some and a regression model."""
 
 from dataclasses import replace
 
@@ -116,7 +116,7 @@ def test_relatives_share_one_annotation(tmp_path):
 @DATA_SCORERS
 def test_the_forecast_names_the_phases_that_are_recorded(pool, data_scorer):
     distilling = distilled(16, data_scorer)
-    costs = distilling.forecast(pool)
+    costs = distilling.forecast(pool.sizes, pool.resources)
     distilling.score(pool)
     phases = pool.evidence.contents()["phases"]
     assert {cost.phase.split(":")[0] for cost in costs} == set(phases)

@@ -60,8 +60,7 @@ def _show_occurrences(
     evidence.figure(
         "values_over_training",
         over_training,
-        "Each point is a document in the update that used it; above 0 it lowered the loss of the target at the end. "
-        "Values concentrate where the run still learns fast.",
+        "Each point is a document in the update that used it; above 0 it lowered the loss of the target at the end.",
     )
     per_drop = Figure(
         "Values per loss drop of the update", "occurrences", "scatter", "update", ("value_per_drop",), "update",

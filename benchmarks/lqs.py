@@ -26,8 +26,8 @@ from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.products import hvp
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.lqs.annotate import annotate
-from delt_exp.scorer.lqs.samples import next_token_sample
 from delt_exp.scorer.lqs.settings import AnnotationSettings
+from delt_exp.scorer.reverse.samples import next_token_sample
 from delt_exp.store.memory import PeakMemory
 
 IS_CUDA = torch.cuda.is_available()

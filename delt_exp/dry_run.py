@@ -7,7 +7,8 @@ from delt_exp.pipeline import Components, build_components, read, rehearse, stan
 from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
-from delt_exp.scorer.base import Forecasting
+from delt_exp.scorer.base import Forecasting, sizes_of
+from delt_exp.trainer.job import Setup
 
 
 def forecast(cfg: DictConfig) -> list[PhaseCost]:
@@ -16,9 +17,9 @@ def forecast(cfg: DictConfig) -> list[PhaseCost]:
     resources, candidates, target = read(parts)
     check_models(parts, fetch=False)
     rehearse(parts, candidates, resources.run_tokenizer, cfg.seed)
-    sizes = Sizes(candidates.tokens.lengths, len(target or ()), resources.run_tokenizer)
+    sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
     seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
-    return [*scoring_costs(parts, sizes), training_cost_of(parts, sizes, seen)]
+    return [*scoring_costs(parts, sizes), *training_costs(parts, sizes, seen)]
 
 
 def scoring_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
@@ -28,11 +29,13 @@ def scoring_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
     return parts.scorer.forecast(sizes, Resources(parts.store, None, parts.trainer, parts.runtime))
 
 
-def training_cost_of(parts: Components, sizes: Sizes, seen: Candidates) -> PhaseCost:
-    """Return the cost of training on what the selector keeps of `seen`, whose goodness may stand in for scores."""
+def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[PhaseCost]:
+    """Return the cost of training and of its weights on what is kept of `seen`; its goodness may be a stand-in."""
     context = parts.model.context_tokens
     size = model_size(parts.model.network.transformers_config(sizes.vocabulary), context)
     batch_tokens = min(parts.model.batch_items, parts.trainer.micro_batch_items) * context
     kept_tokens = int(sizes.lengths_N[parts.selector(seen)].sum())
     num_tokens = parts.training.max_tokens or int(kept_tokens * (parts.training.epochs or 0))
-    return training_cost("training", size, num_tokens, context, batch_tokens)
+    training = training_cost("training", size, num_tokens, context, batch_tokens)
+    setup = Setup(parts.model, parts.training, parts.trainer)
+    return [training, *parts.weighter.forecast(setup, sizes, size, num_tokens)]

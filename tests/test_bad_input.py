@@ -60,7 +60,7 @@ BAD_SETTINGS = {
     "Hub dataset without network": (["train_dataset=c4", "scorer=random"], ["allenai/c4", "network"]),
     "missing KenLM file": (["scorer=kenlm", "scorer.model_path=no.arpa"], ["no.arpa"]),
     "output folder is a file": (["output_dir=train.jsonl"], ["train.jsonl"]),
-    "no such device": (["runtime.device=tpu"], ["auto, cpu and cuda"]),
+    "no such device": (["runtime.device=tpu"], ["runtime.device='tpu'", "one of: auto, cpu, cuda"]),
     "unknown precision": (["trainer.precision=fp8"], ["trainer.precision='fp8'", "bf16-mixed"]),
     "no GPU": (["trainer=gpu"], ["trainer.accelerator=gpu", "0 GPUs", "trainer=cpu"]),
     "negative workers": (["trainer.num_workers=-1"], ["trainer.num_workers=-1"]),
@@ -68,7 +68,10 @@ BAD_SETTINGS = {
     "a learning rate that is no number": (["model.optimizer.lr=nan"], ["model.optimizer.lr=nan", "(0, inf)"]),
     "an infinite learning rate": (["model.optimizer.lr=inf"], ["model.optimizer.lr=inf", "(0, inf)"]),
     "clipping to nothing": (["model.clip_norm=0"], ["model.clip_norm=0", "(0, inf)"]),
-    "betas out of range": (["model.optimizer.betas=[2,3]"], ["model.optimizer.betas=2", "[0, 1)"]),
+    "betas out of range": (
+        ["model.optimizer.betas=[2,3]"],
+        ["model.optimizer.betas[0]=2", "model.optimizer.betas[1]=3", "[0, 1)"],
+    ),
     "CUDA that is not there": (["runtime.device=cuda"], ["runtime.device", "cuda"]),
     "text for true or false": (
         ["corpus.drop_duplicates=perhaps"],

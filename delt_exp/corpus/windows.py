@@ -8,18 +8,19 @@ D documents, W windows, T positions, K numbers.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.tokens import IGNORED, Tokens
-from delt_exp.errors import ConfigError
 
-READS = ("all", "text", "beginning")
 Ints = NDArray[np.int64]
+Reads = Literal["all", "text", "beginning"]
 
 
-@dataclass(frozen=True)
+@settings
 class Windowing:
     """Which positions of a document are read, in windows of at most `context_tokens`.
 
@@ -28,14 +29,8 @@ class Windowing:
     it begins so late that half of it predicts text, where there is as much.
     """
 
-    reads: str
-    context_tokens: int
-
-    def __post_init__(self) -> None:
-        if self.reads not in READS:
-            raise ConfigError(f"reads is {self.reads!r}; allowed are {', '.join(READS)}")
-        if self.context_tokens < 1:
-            raise ConfigError(f"context_tokens must be at least 1, got {self.context_tokens}")
+    reads: Reads
+    context_tokens: Count
 
     def sizes(self, lengths_D: Ints) -> Ints:
         """Return [D] how many positions are read of documents of these tokens; after a long prompt it may be fewer."""

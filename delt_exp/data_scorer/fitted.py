@@ -25,8 +25,6 @@ from delt_exp.pretrained.loading import load_base_model
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 
-PRECISIONS = ("32-true", "bf16-mixed")
-
 
 @dataclass(frozen=True)
 class Reading:

@@ -1,11 +1,11 @@
 """A language model trained to predict scores; imports no torch, so that settings are checked at once."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from numpy.typing import ArrayLike
 
+from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.settings import RegressionSettings
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost, training_cost
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from delt_exp.data_scorer.fitted import FittedScorer
 
 
-@dataclass(frozen=True)
+@settings
 class Regression(RegressionSettings):
     """Learns the scores of annotated documents with a language model (DELT, arXiv 2506.21545)."""
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.config.fields import settings
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
@@ -35,7 +36,7 @@ class TextMeasure(Measure):
     num_bytes: int
 
 
-@dataclass(frozen=True)
+@settings
 class TextLoss:
     """Measures the loss on every document of `dataset`, which stays whole; a prompt is read but not measured.
 

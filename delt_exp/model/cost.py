@@ -18,12 +18,13 @@ ADAMW_STATES = 4  # parameters, gradient and two moments
 class Sizes:
     """What a forecast knows of the texts of a run.
 
-    lengths_N: tokens of each document to score. num_target: documents of the target set, 0 without one. vocabulary: of
-    the run's tokenizer.
+    lengths_N: tokens of each document to score. num_target, num_target_sources: documents of the target set, and the
+    sources that they come from; 0 without one. vocabulary: of the run's tokenizer.
     """
 
     lengths_N: NDArray[np.int64]
     num_target: int
+    num_target_sources: int
     vocabulary: Vocabulary
 
     @property

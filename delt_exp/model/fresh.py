@@ -1,8 +1,8 @@
 """A causal language model with random weights, built from any `transformers` configuration."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.errors import ConfigError
 from delt_exp.pretrained.limits import POSITION_SETTINGS, position_limit
 from delt_exp.rows.draws import seed_for
@@ -11,7 +11,7 @@ from delt_exp.tokenizer.base import Tokenizer, Vocabulary
 ALWAYS_CAUSAL = ("gpt2", "gpt_neox", "llama", "mistral", "olmo2", "opt", "phi3", "qwen2", "qwen3")
 
 
-@dataclass(frozen=True)
+@settings
 class FreshNetwork:
     """`architecture` is a `transformers` model type (llama, gpt2, mistral ...), `config` its settings.
 

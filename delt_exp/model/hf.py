@@ -1,9 +1,9 @@
 """Continue from any pretrained causal language model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.errors import ConfigError
 from delt_exp.pretrained.limits import position_limit
 from delt_exp.pretrained.loading import (
@@ -17,7 +17,7 @@ from delt_exp.pretrained.loading import (
 from delt_exp.tokenizer.base import Tokenizer, Vocabulary
 
 
-@dataclass(frozen=True)
+@settings
 class PretrainedNetwork:
     """A pretrained causal LM: `name` is a Hub name or a folder, `revision` a branch, tag or commit."""
 

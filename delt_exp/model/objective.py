@@ -3,9 +3,9 @@
 B samples of a batch, T positions.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.model.batch import Batch
 
@@ -28,7 +28,7 @@ class Objective(Protocol):
         """Return [B] what a mean over samples divides their sum of losses by; 0 for a sample without a label."""
 
 
-@dataclass(frozen=True)
+@settings
 class CrossEntropy:
     """-log p of every label, given the tokens before it: `losses` are sums over labels, `counts` their numbers."""
 

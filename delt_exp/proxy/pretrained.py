@@ -1,9 +1,9 @@
 """A pretrained causal LM with its own tokenizer: GPT-2 as the probe of the papers, for example."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.stages import tokenizer_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
@@ -17,7 +17,7 @@ from delt_exp.tokenizer.hf import HfTokenizer
 UNLIMITED = 2**31 - 1
 
 
-@dataclass(frozen=True)
+@settings
 class PretrainedProxy:
     """`name` is a Hub name or a folder, `revision` a branch, tag or commit.
 
@@ -29,7 +29,7 @@ class PretrainedProxy:
     needs: ClassVar[frozenset[str]] = frozenset()
     name: str
     revision: str | None
-    context_tokens: int | None
+    context_tokens: Count | None
     eos_token: str | None
 
     def fingerprint(self) -> str:

@@ -1,9 +1,8 @@
 """A proxy trained here: on the target set, on a random part of the candidates, or on a dataset of its own."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Count, Seed, settings
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
@@ -22,7 +21,7 @@ from delt_exp.trainer.train import training_stage
 WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=True)
 
 
-@dataclass(frozen=True)
+@settings
 class TrainedProxy:
     """Trains `recipe` from its start on shuffled documents until `train_tokens` tokens were predicted.
 
@@ -32,13 +31,9 @@ class TrainedProxy:
 
     VERSION: ClassVar[int] = 2
     recipe: Recipe
-    train_on: str
-    train_tokens: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        if self.train_on not in ("target", "sample"):
-            raise ConfigError(f"proxy.train_on is {self.train_on!r}; allowed are target and sample")
+    train_on: Literal["target", "sample"]
+    train_tokens: Count
+    seed: Seed
 
     @property
     def needs(self) -> frozenset[str]:
@@ -71,7 +66,7 @@ class TrainedProxy:
         return [_training_cost(self.recipe, self.train_tokens, size, resources)]
 
 
-@dataclass(frozen=True)
+@settings
 class DatasetProxy:
     """Trains `recipe` on the shuffled documents of `dataset` until `train_tokens` tokens were predicted.
 
@@ -84,12 +79,8 @@ class DatasetProxy:
     dataset: Dataset
     tokenizer: TokenizerMaker
     recipe: Recipe
-    train_tokens: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_integer("probe.train_tokens", self.train_tokens, at_least=1)
-        check_integer("probe.seed", self.seed, at_least=0)
+    train_tokens: Count
+    seed: Seed
 
     def inputs(self, resources: Resources) -> dict[str, Any]:
         return {"probe_precision": resources.trainer.resolved_precision()}

@@ -12,6 +12,7 @@ from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.store.evidence import Evidence
+from delt_exp.tokenizer.base import Vocabulary
 
 Floats = NDArray[np.floating[Any]]
 
@@ -47,8 +48,14 @@ class Pool:
     @property
     def sizes(self) -> Sizes:
         """What a forecast of the scoring is made from."""
-        lengths_R = self.candidates.tokens.lengths[self.rows]
-        return Sizes(lengths_R, len(self.target or ()), self.resources.run_tokenizer)
+        return sizes_of(self.candidates.tokens.lengths[self.rows], self.target, self.resources.run_tokenizer)
+
+
+def sizes_of(lengths_N: NDArray[np.int64], target: TokenizedCorpus | None, vocabulary: Vocabulary) -> Sizes:
+    """Return what a forecast is made from, of documents of these lengths in tokens."""
+    if target is None:
+        return Sizes(lengths_N, 0, 0, vocabulary)
+    return Sizes(lengths_N, len(target), len(target.corpus.meta["sources"]), vocabulary)
 
 
 class Scorer(Protocol):

@@ -1,12 +1,12 @@
 """A costly score for a whole corpus: some documents are annotated exactly, a regression model scores all of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Count, Seed, settings
 from delt_exp.data_scorer.base import DataScorer
 from delt_exp.data_scorer.evidence import is_complete, show_fit
 from delt_exp.errors import ConfigError
@@ -17,10 +17,8 @@ from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
 
-PURPOSE = "annotated documents of LQS"  # names the draw of any base: another text would draw other documents
 
-
-@dataclass(frozen=True)
+@settings
 class DistilledScorer:
     """Lets `base` score `num_annotated` random candidates, and `data_scorer` learn from them to score the others.
 
@@ -33,13 +31,10 @@ class DistilledScorer:
     base: Scorer
     data_scorer: DataScorer | None
     proxy: Proxy
-    num_annotated: int | None
-    seed: int
+    num_annotated: Count | None
+    seed: Seed
 
     def __post_init__(self) -> None:
-        if self.num_annotated is not None:
-            check_integer("scorer.num_annotated", self.num_annotated, at_least=1)
-        check_integer("scorer.seed", self.seed, at_least=0)
         if (self.num_annotated is None) != (self.data_scorer is None):
             raise ConfigError(
                 "scorer.num_annotated=null annotates every document and needs scorer.data_scorer=null; a number of "
@@ -93,4 +88,4 @@ class DistilledScorer:
                 f"scorer.num_annotated={count} is more than the {len(ids)} documents there are; use a smaller number, "
                 "or null with scorer.data_scorer=null"
             )
-        return random_rows(ids, count, self.seed, PURPOSE)
+        return random_rows(ids, count, self.seed, "annotated documents of LQS")  # of any base: this name fixes the draw

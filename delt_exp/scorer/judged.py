@@ -5,12 +5,12 @@ those of `map_documents`.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.mapping.judge import Judge
@@ -21,7 +21,7 @@ from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
 
 
-@dataclass(frozen=True)
+@settings
 class JudgedScorer(ABC):
     """Scores documents by what a judge says of it under `proxy`.
 
@@ -49,10 +49,12 @@ class JudgedScorer(ABC):
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; a killed call continues shard by shard."""
-        proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        with pool.evidence.phase("warm start"):
+            proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
         tokens = proxy.tokens(pool.candidates, pool.resources)
         rows, shards = pool.rows, pool.work_dir / "shards"
-        numbers_RK = map_documents(pool.resources, tokens, rows, self.judge(proxy), shards, "scoring")
+        with pool.evidence.phase("scoring"):
+            numbers_RK = map_documents(pool.resources, tokens, rows, self.judge(proxy), shards, "scoring")
         return self.scores(numbers_RK, tokens, rows).astype(np.float32)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_flag
-from delt_exp.errors import ConfigError, DataError, DependencyError
+from delt_exp.config.fields import settings
+from delt_exp.errors import DataError, DependencyError
 from delt_exp.files import digest, file_sha256
 from delt_exp.mapping.judge import TextBatch
 from delt_exp.mapping.map_documents import map_texts
@@ -24,7 +24,7 @@ UNKNOWN = "<unk>"
 MARKS = frozenset({"<s>", "</s>"})
 
 
-@dataclass(frozen=True)
+@settings
 class KenlmScorer:
     """Perplexity as cc_net defines it: 10 ** (-sum of log10 p / sum of lengths) over the lines of a document.
 
@@ -51,10 +51,6 @@ class KenlmScorer:
     compat: Literal["delt"] | None
 
     def __post_init__(self) -> None:
-        if self.compat not in (None, "delt"):
-            raise ConfigError(f"scorer.compat={self.compat!r} is not allowed; set scorer.compat to null or delt")
-        for name in ("lower_case", "strip_accents", "zero_digits"):
-            check_flag(f"scorer.{name}", getattr(self, name))
         _check_file("scorer.model_path", self.model_path)
         _package("kenlm")
         if self.sentencepiece_path is not None:

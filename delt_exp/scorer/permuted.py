@@ -1,12 +1,11 @@
 """Another scorer's scores, dealt out to the documents at random: the placebo of that scorer."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Seed, settings
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
@@ -16,7 +15,7 @@ from delt_exp.scorer.base import Forecasting, Pool, Scorer
 from delt_exp.scorer.stage import scores_stage
 
 
-@dataclass(frozen=True)
+@settings
 class PermutedScorer:
     """The scores of `base` in random order: their distribution without what they say.
 
@@ -26,10 +25,7 @@ class PermutedScorer:
 
     VERSION: ClassVar[int] = 2
     base: Scorer
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_integer("scorer.seed", self.seed, at_least=0)
+    seed: Seed
 
     @property
     def needs(self) -> frozenset[str]:

@@ -3,13 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.config.fields import PositiveShare, Seed, checked
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import uniform_per_id
 from delt_exp.rows.ranking import best_rows
 from delt_exp.selector.top_r import count_of
 
 
-def random_ratio(candidates: Candidates, *, ratio: float, seed: int) -> NDArray[np.intp]:
+@checked
+def random_ratio(candidates: Candidates, *, ratio: PositiveShare, seed: Seed) -> NDArray[np.intp]:
     """Return floor(ratio * N) rows drawn uniformly without replacement, in row order; scores are not read.
 
     The draw depends on id and seed alone, so that a larger ratio keeps all that a smaller one keeps.

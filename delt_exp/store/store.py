@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from delt_exp.errors import ConfigError
+from delt_exp.config.fields import check_settings
 from delt_exp.files import digest, disk_errors, file_sha256, locked, obey_umask, read_json, write_json
 from delt_exp.progress import say
 from delt_exp.store.attempt import Attempt
@@ -48,13 +48,12 @@ class Store:
     """
 
     root: Path
-    verify: str
+    verify: Literal["hash", "size"]
     uses: list[StageUse] = field(default_factory=list, init=False)
     _attempts: list[Attempt] = field(default_factory=list, init=False)  # under way, outermost first
 
     def __post_init__(self) -> None:
-        if self.verify not in ("hash", "size"):
-            raise ConfigError(f"store.verify is {self.verify!r}; allowed are hash and size")
+        check_settings(Store, vars(self), "store")
         self.root = Path(self.root).absolute()
 
     def get(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from delt_exp.config.build import plain
-from delt_exp.config.checks import check_integer, check_number
+from delt_exp.config.fields import Count, PositiveFloat, settings
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json
 from delt_exp.model.cost import Sizes, total
@@ -19,34 +18,32 @@ from delt_exp.rows.candidates import Candidates
 
 # What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.
 SCORES = ("train_dataset", "corpus", "tokenizer", "target_dataset", "scorer", "precision")
-MODEL = (*SCORES, "selector", "orderer", "training", "model", "seed")
+MODEL = (*SCORES, "selector", "orderer", "training", "model", "weighter", "seed")
 KINDS = {"scores": SCORES, "model": MODEL}
-COSTLY = {"scores": ("scorer",), "model": ("selector", "training", "model")}  # what decides the cost at nominal sizes
+COSTLY = {
+    "scores": ("scorer",),
+    "model": ("selector", "training", "model", "weighter"),
+}  # what decides the cost at nominal sizes
 
 
-@dataclass(frozen=True)
+@settings
 class Nominal:
     """Sizes that stand in for corpora which a forecast does not read.
 
     gpu_tflops: what one GPU sustains, 10^12 operations a second.
     """
 
-    corpus_documents: int
-    document_tokens: int
-    target_documents: int
-    vocab_size: int
-    gpu_tflops: float
-
-    def __post_init__(self) -> None:
-        for name in ("corpus_documents", "document_tokens", "target_documents", "vocab_size"):
-            check_integer(f"study.forecast.{name}", getattr(self, name), at_least=1)
-        check_number("study.forecast.gpu_tflops", self.gpu_tflops, "(0, inf)")
+    corpus_documents: Count
+    document_tokens: Count
+    target_documents: Count
+    vocab_size: Count
+    gpu_tflops: PositiveFloat
 
     @property
     def sizes(self) -> Sizes:
         """The sizes as those of texts: all documents are of one length."""
         lengths_N = np.full(self.corpus_documents, self.document_tokens, np.int64)
-        return Sizes(lengths_N, self.target_documents, _Vocabulary(self.vocab_size))
+        return Sizes(lengths_N, self.target_documents, 1, _Vocabulary(self.vocab_size))
 
 
 class _Vocabulary(NamedTuple):
@@ -80,7 +77,7 @@ def outlook(configs: Sequence[DictConfig], runs_folder: Path) -> dict[str, Outlo
 
 def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, float]:
     """Return the GPU-hours of what is missing, by kind, evaluation not counted."""
-    from delt_exp.dry_run import scoring_costs, training_cost_of
+    from delt_exp.dry_run import scoring_costs, training_costs
     from delt_exp.pipeline import build_components, stand_in_goodness
 
     sizes, count = nominal.sizes, nominal.corpus_documents
@@ -90,7 +87,7 @@ def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, fl
         if kind == "scores":
             return total(scoring_costs(parts, sizes)).flops
         seen = Candidates.ungrouped(np.arange(count, dtype=np.uint64), stand_in_goodness(count))
-        return training_cost_of(parts, sizes, seen).flops
+        return total(training_costs(parts, sizes, seen)).flops
 
     hours = dict.fromkeys(KINDS, 0.0)
     for kind, needs in outlooks.items():

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # bump when the same settings leave another folder
 END_OF_TEXT = "<|endoftext|>"
-BEGINS = ("auto", "bos", "eos")
+Begin = Literal["auto", "bos", "eos"]
 
 
 class TokenizerMaker(Protocol):

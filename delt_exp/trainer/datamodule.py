@@ -14,11 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.trainer.plan import Item, Plan
-
-
-def accumulation(batch_items: int, world_size: int, micro_batch_items: int) -> int:
-    """Return how many micro-batches each rank needs for one global batch."""
-    return -(-batch_items // (world_size * micro_batch_items))
+from delt_exp.trainer.settings import accumulation
 
 
 class _Items(Dataset[dict[str, Any]]):
@@ -47,10 +43,14 @@ class OrderedBatches:
     def __iter__(self) -> Iterator[list[int]]:
         # global_step is restored from a checkpoint before the first batch is asked for: exact resume in mid-epoch.
         for step in range(self.trainer.global_step if self.trainer is not None else 0, self.plan.num_steps):
-            end = min((step + 1) * self.plan.batch_items, self.plan.num_items)
-            for j in range(self.accumulation):
-                first = step * self.plan.batch_items + (j * self.world_size + self.rank) * self.micro
-                yield list(range(first, min(first + self.micro, end))) or [-1 - step]
+            yield from self.of_step(step)
+
+    def of_step(self, step: int) -> Iterator[list[int]]:
+        """Yield the micro-batches of one step."""
+        end = min((step + 1) * self.plan.batch_items, self.plan.num_items)
+        for j in range(self.accumulation):
+            first = step * self.plan.batch_items + (j * self.world_size + self.rank) * self.micro
+            yield list(range(first, min(first + self.micro, end))) or [-1 - step]
 
 
 class _Collate:
@@ -79,8 +79,21 @@ class _Collate:
             "index": index,
             "first": torch.tensor([item["first"] for item in items]),
             "last": torch.tensor([item["last"] for item in items]),
+            "step": step,
             "targets": int(self.targets[step]),
         }
+
+
+class StepBatches:
+    """The micro-batches of one rank, step by step, for a weighter that must see a whole batch before it is trained."""
+
+    def __init__(self, plan: Plan, rank: int, world_size: int, micro_batch_items: int) -> None:
+        self.indices = OrderedBatches(plan, rank, world_size, micro_batch_items, trainer=None)
+        self.items, self.collate = _Items(plan), _Collate(plan)
+
+    def __call__(self, step: int) -> Iterator[dict[str, Any]]:
+        for indices in self.indices.of_step(step):
+            yield self.collate([self.items[index] for index in indices])
 
 
 class OrderedDataModule(pl.LightningDataModule):

@@ -12,18 +12,19 @@ batch t is items [t*B, (t+1)*B), however many processes share it.
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_choice, check_integer
+from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.tokens import IGNORED, Tokens
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest
 
 ISOLATED = "packed_isolated"
-LAYOUTS = ("packed", ISOLATED, "padded")
+Layout = Literal["packed", "packed_isolated", "padded"]
+LAYOUTS = get_args(Layout)
 Ints = NDArray[np.int64]
 
 
@@ -185,7 +186,7 @@ class Plan:
         return before(last) - before(first)
 
 
-@dataclass(frozen=True)
+@settings
 class PlanSettings:
     """How ordered documents become batches.
 
@@ -196,9 +197,9 @@ class PlanSettings:
     ends with the last full batch inside it, so that arms of a comparison see equally many tokens.
     """
 
-    layout: str
-    epochs: int | None
-    max_tokens: int | None
+    layout: Layout
+    epochs: Count | None
+    max_tokens: Count | None
     completion_only: bool
 
     @property
@@ -207,14 +208,10 @@ class PlanSettings:
         return self.layout == ISOLATED
 
     def __post_init__(self) -> None:
-        check_choice("training.layout", self.layout, LAYOUTS)
         if (self.epochs is None) == (self.max_tokens is None):
             raise ConfigError(
                 f"give training.epochs or training.max_tokens, one of them: got {self.epochs}, {self.max_tokens}"
             )
-        for name in ("epochs", "max_tokens"):
-            if getattr(self, name) is not None:
-                check_integer(f"training.{name}", getattr(self, name), at_least=1)
 
 
 def make_plan(

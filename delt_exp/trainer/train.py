@@ -1,7 +1,8 @@
 """Trains one language model on one plan, on one process or many, and can be killed at any moment.
 
 The folder of a training holds `metrics.csv`, `checkpoints/` (while it runs), `consumed.npy` (which sequence each step
-consumed), `steps.npy` (what each step did), `model/` (Hugging Face format, with tokenizer) and `result.json`.
+consumed), `steps.npy` (what each step did), `shown/` (what there is to see of learnt weights), `model/` (Hugging Face
+format, with tokenizer) and `result.json`.
 """
 
 import shutil
@@ -10,23 +11,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
-from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.processes import run_in_processes, share_threads
 from delt_exp.files import digest, file_sha256, write_json
 from delt_exp.model.recipe import num_parameters
 from delt_exp.progress import say
 from delt_exp.runtime import quiet
+from delt_exp.store.evidence import Evidence
 from delt_exp.store.store import Store
-from delt_exp.trainer.job import TrainedModel, TrainJob
+from delt_exp.trainer.job import SHOWN, TrainedModel, TrainJob, Weights
 from delt_exp.trainer.metrics_file import MetricsFile, follow
+from delt_exp.trainer.settings import accumulation
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -58,8 +58,7 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep
         if job.trainer.strategy == "single":
             _train_rank(job, folder, checkpoint, keep)
         else:
-            without_maps = replace(job, plan=replace(job.plan, tokens=Tokens(job.plan.tokens.folder)))
-            arguments = (without_maps, folder, checkpoint, keep)
+            arguments = (job.unloaded(), folder, checkpoint, keep)
             run_in_processes(_train_rank, arguments, job.trainer, folder)
     _clean_up(folder)
 
@@ -99,8 +98,7 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None, keep: Sequ
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     state = trainer.strategy.lightning_module_state_dict()
     if trainer.is_global_zero:
-        planned_weights = module.weights.planned()
-        _finish(job, folder, shell, state, planned_weights, time.monotonic() - started, trainer)
+        _finish(job, folder, shell, state, module.weights, time.monotonic() - started, trainer)
 
 
 def _make_trainer(job: TrainJob, folder: Path, states: "pl.Callback") -> "pl.Trainer":
@@ -109,7 +107,6 @@ def _make_trainer(job: TrainJob, folder: Path, states: "pl.Callback") -> "pl.Tra
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     from delt_exp.trainer.callbacks import Checkpoints, StepLog
-    from delt_exp.trainer.datamodule import accumulation
     from delt_exp.trainer.fsdp import ShardedStrategy
     from delt_exp.trainer.proof.recorder import Evidence
 
@@ -139,7 +136,7 @@ def _finish(
     folder: Path,
     shell: Any,
     state: Mapping[str, Any],
-    planned_weights: NDArray[np.float64] | None,
+    given: Weights,
     seconds: float,
     trainer: "pl.Trainer",
 ) -> None:
@@ -156,6 +153,8 @@ def _finish(
     np.save(folder / "consumed.npy", consumed)
     np.save(folder / "steps.npy", steps)
     rows = MetricsFile(folder / "metrics.csv").rows()
+    planned_weights = given.planned()
+    given.show(Evidence(folder / SHOWN))
     mismatch = (
         order_mismatch(job.plan, consumed)
         or weight_mismatch(job.plan, consumed, planned_weights)
@@ -168,6 +167,7 @@ def _finish(
     result = {
         "order_verified": not mismatch,
         "order_mismatch": mismatch,
+        "weights_digest": None if planned_weights is None else digest(planned_weights),
         "steps": job.plan.num_steps,
         "tokens": tokens,
         "parameters": parameters,
@@ -243,6 +243,7 @@ def training_inputs(job: TrainJob) -> dict[str, Any]:
         "precision": job.trainer.resolved_precision(),
         "weighter": identity(job.weighter),
         "goodness": None if job.goodness is None else digest(job.goodness[job.plan.order]),
+        **({} if job.target is None else {"target": job.target.digest}),
     }
 
 

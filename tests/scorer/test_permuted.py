@@ -80,5 +80,5 @@ def test_the_forecast_is_that_of_the_base(pool):
 
 
 def test_a_seed_must_be_a_whole_number():
-    with pytest.raises(ConfigError, match=r"scorer\.seed"):
+    with pytest.raises(ConfigError, match=r"PermutedScorer\.seed="):
         PermutedScorer(LENGTH, seed=-1)

@@ -34,7 +34,7 @@ def test_a_larger_ratio_keeps_all_that_a_smaller_one_keeps():
 
 
 def test_a_ratio_outside_its_range_is_refused():
-    with pytest.raises(ConfigError, match=r"selector\.ratio=2"):
+    with pytest.raises(ConfigError, match=r"random_ratio\.ratio=2"):
         random_ratio(Candidates.ungrouped(IDS, SCORES), ratio=2, seed=0)
 
 

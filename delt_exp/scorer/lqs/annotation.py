@@ -11,10 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from delt_exp.config.checks import check_choice
+from delt_exp.config.fields import checked
 from delt_exp.errors import DataError
 from delt_exp.files import written_aside
-from delt_exp.scorer.lqs.settings import SCORES
+from delt_exp.scorer.lqs.settings import ScoreName
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Annotation:
     target_loss_T: Tensor
     trajectory: str
 
-    def contributions(self, score: str) -> Tensor:
+    @checked
+    def contributions(self, score: ScoreName) -> Tensor:
         """What each scored step adds to each document's score, shape (S, N); 0/0, a sample without gradient, is 0.
 
         lqs: lr <lambda, g> / later norm. pds: lr <lambda, g>. learnability: norm / later norm. quality: cosine of
         lambda and g. Sources: DELT (arXiv 2506.21545), PDS (arXiv 2410.07064). Raises DataError naming the first
         document and step where it is no finite number.
         """
-        check_choice("score", score, SCORES)
         if score == "pds":
             contribution_SN = self.lr * self.dot_SN
         elif score == "quality":
@@ -53,7 +53,7 @@ class Annotation:
         self._check_finite(contribution_SN)
         return contribution_SN
 
-    def scores(self, score: str) -> Tensor:
+    def scores(self, score: ScoreName) -> Tensor:
         """The score of each document (N,), higher is better: `contributions` summed over the steps."""
         return self.contributions(score).sum(0)
 

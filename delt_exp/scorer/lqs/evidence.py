@@ -7,9 +7,9 @@ import numpy as np
 from delt_exp.errors import DataError
 from delt_exp.progress import say
 from delt_exp.scorer.lqs.annotation import Annotation
-from delt_exp.scorer.lqs.documents import num_beyond
 from delt_exp.scorer.lqs.job import AnnotationJob
 from delt_exp.scorer.lqs.settings import ANNOTATED, SCORES
+from delt_exp.scorer.reverse.documents import num_beyond
 from delt_exp.store.evidence import Evidence, Figure
 
 

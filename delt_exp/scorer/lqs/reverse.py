@@ -5,8 +5,8 @@ batch of update t at theta_t. A document is scored with lambda_{t+1} at theta_t.
 Shapes: N documents, S scored steps, T updates.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,11 +18,8 @@ from delt_exp.scorer.lqs.annotation import Annotation
 from delt_exp.scorer.lqs.problem import Problem
 from delt_exp.scorer.lqs.settings import AnnotationSettings
 from delt_exp.scorer.lqs.state import ReverseState, load_state
-from delt_exp.scorer.lqs.trajectory import Trajectory, check_finite
-
-Progress = Callable[[str, int, int], None]
-"""Called with a phase ("forward", "reverse": updates; "documents": gradients of this process), how much is done, how
-much there is."""
+from delt_exp.scorer.reverse.sweep import Progress, sweep_back
+from delt_exp.scorer.reverse.trajectory import Trajectory, check_finite
 
 
 class ReverseLoop:
@@ -52,10 +49,13 @@ class ReverseLoop:
         else:
             self._document_passes = len(state.steps_S) + self._needs_terminal_norms
             self._run_forward(state.segment * self._trajectory.stride, torch.zeros_like(state.train_loss_T))
-        for segment in reversed(range(state.segment)):
-            self._reverse_segment(segment, state)
+
+        def on_segment(segment: int) -> None:
             state.segment = segment
             self._save(state)
+
+        on_step = partial(self._reverse_step, state=state)
+        sweep_back(self._problem, self._trajectory, state.segment, on_step, on_segment, self._progress)
         return self._result(state)
 
     def _start(self) -> ReverseState:
@@ -74,20 +74,11 @@ class ReverseLoop:
         return state
 
     def _run_forward(self, num_steps: int, train_loss_T: Tensor) -> None:
-        def on_step(step: int, loss: float) -> None:
+        def on_step(step: int, loss: float, norm: float) -> None:
             train_loss_T[step] = loss
             self._progress("forward", step + 1, num_steps)
 
         self._trajectory.run_forward(min(num_steps, self._problem.num_steps), on_step)
-
-    def _reverse_segment(self, segment: int, state: ReverseState) -> None:
-        first_step = segment * self._trajectory.stride
-        states = self._trajectory.segment(segment)
-        while states:
-            self._problem.theta = states.pop()
-            step = first_step + len(states)
-            self._reverse_step(step, state)
-            self._progress("reverse", self._problem.num_steps - step, self._problem.num_steps)
 
     def _reverse_step(self, step: int, state: ReverseState) -> None:
         """From lambda_{step+1} to lambda_step, with the model at theta_step."""
@@ -102,13 +93,15 @@ class ReverseLoop:
             product = self._problem.step_hvp(step, state.costate)
             state.costate.sub_(product, alpha=self._settings.lr).add_(target_gradient)
             what = f"the norm of the costate before update {step + 1}"
-            check_finite(what, state.costate.norm().item(), self._settings.lr)
+            check_finite(what, state.costate.norm().item(), self._settings.cure)
 
     def _target_gradient(self, step: int) -> tuple[float, Tensor]:
         """Target loss and its gradient at theta_step."""
         loss, gradient = self._problem.target_gradient()
-        check_finite(f"the target loss after update {step}", loss, self._settings.lr)
-        check_finite(f"the norm of the target gradient after update {step}", gradient.norm().item(), self._settings.lr)
+        check_finite(f"the target loss after update {step}", loss, self._settings.cure)
+        check_finite(
+            f"the norm of the target gradient after update {step}", gradient.norm().item(), self._settings.cure
+        )
         return loss, gradient
 
     def _document_terms(self, direction: Tensor | None) -> tuple[Tensor, Tensor]:

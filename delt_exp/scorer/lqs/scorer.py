@@ -4,13 +4,12 @@ Sources: DELT (arXiv 2506.21545), PDS (arXiv 2410.07064). Exact and costly: `del
 regression model score a corpus from the annotation of a few documents.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_choice, check_integer
+from delt_exp.config.fields import Count, PositiveFloat, Seed, settings
 from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
@@ -23,7 +22,7 @@ from delt_exp.rows.draws import random_rows, shuffled_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.lqs.cost import Workload, forecast
-from delt_exp.scorer.lqs.settings import SCORES, AnnotationSettings
+from delt_exp.scorer.lqs.settings import AnnotationSettings, InitNorm, Precision, ScoreName
 
 if TYPE_CHECKING:
     from delt_exp.scorer.lqs.job import AnnotationJob
@@ -36,7 +35,7 @@ NAMES = {
 }
 
 
-@dataclass(frozen=True)
+@settings
 class LqsScorer:
     """Annotates documents along a short training run.
 
@@ -48,24 +47,20 @@ class LqsScorer:
 
     VERSION: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"target", "tokens"})
-    score_name: str
+    score_name: ScoreName
     proxy: Proxy
-    num_steps: int
-    batch_documents: int
-    num_target: int | None
-    context_tokens: int
-    lr: float
-    interval: int
-    init_norm: str
-    precision: str
-    seed: int
+    num_steps: Count
+    batch_documents: Count
+    num_target: Count | None
+    context_tokens: Count
+    lr: PositiveFloat
+    interval: Count
+    init_norm: InitNorm
+    precision: Precision
+    seed: Seed
 
     def __post_init__(self) -> None:
-        check_choice("score", self.score_name, SCORES)
         self._settings(Runtime("cpu", 1))  # raises for what an annotation cannot be told
-        for name in ("num_steps", "batch_documents", "context_tokens", "num_target"):
-            if getattr(self, name) is not None:
-                check_integer(f"scorer.base.{name}", getattr(self, name), at_least=1)
 
     @property
     def meaning(self) -> Meaning:
@@ -86,7 +81,7 @@ class LqsScorer:
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return what every phase will cost; a document counts with all `context_tokens`."""
-        from delt_exp.scorer.lqs.annotate import fits_whole
+        from delt_exp.scorer.reverse.trajectory import fits_whole
 
         size, settings = self.proxy.size(sizes, resources, self.context_tokens), self._settings(resources.runtime)
         num_documents, num_target = len(sizes.lengths_N), self.num_target or sizes.num_target

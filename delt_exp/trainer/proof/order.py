@@ -104,8 +104,9 @@ def order_mismatch(plan: Plan, consumed: NDArray[np.void]) -> str:
 def weight_mismatch(plan: Plan, consumed: NDArray[np.void], planned_I: NDArray[np.float64] | None) -> str:
     """Return an empty string when every predicted token entered the gradient with the weight of its sequence.
 
-    Else the first that did not. consumed: of all items of the plan. planned_I: weights of the items in their batches;
-    None for learnt ones, which only have to be one number a sequence with mean 1 over a batch.
+    Else the first that did not. consumed: of all items of the plan. planned_I: weights of the items as they were
+    planned or given, with mean 1 over each batch; None where nobody kept them: they only have to be one number a
+    sequence.
     """
     consumed = np.sort(consumed, order=["step", "slot"])
     starts = np.arange(0, plan.num_items, plan.batch_items)
@@ -116,10 +117,10 @@ def weight_mismatch(plan: Plan, consumed: NDArray[np.void], planned_I: NDArray[n
     is_empty = np.isposinf(weights_2I[0]) & np.isneginf(weights_2I[1])
     if planned_I is None:
         planned_I = np.where(is_empty, 1.0, weights_2I[0])
-        means = np.add.reduceat(planned_I, starts) / sizes
-        if not np.allclose(means, 1, rtol=1e-4):
-            step = int((~np.isclose(means, 1, rtol=1e-4)).argmax())
-            return f"step {step + 1}: the weights of its sequences have the mean {means[step]:g} and not 1"
+    means = np.add.reduceat(planned_I, starts) / sizes
+    if not np.allclose(means, 1, rtol=1e-4):
+        step = int((~np.isclose(means, 1, rtol=1e-4)).argmax())
+        return f"step {step + 1}: the weights of its sequences have the mean {means[step]:g} and not 1"
     is_wrong = ~np.isclose(weights_2I, planned_I, rtol=1e-4).all(0) & ~is_empty
     if not is_wrong.any():
         return ""

@@ -15,8 +15,8 @@ from delt_exp.gradients.loss import IGNORED
 from delt_exp.scorer.lqs.annotate import annotate
 from delt_exp.scorer.lqs.annotation import Annotation
 from delt_exp.scorer.lqs.problem import LanguageModelProblem
-from delt_exp.scorer.lqs.samples import Sample, next_token_sample
-from delt_exp.scorer.lqs.trajectory import Trajectory
+from delt_exp.scorer.reverse.samples import Sample, next_token_sample
+from delt_exp.scorer.reverse.trajectory import Trajectory
 from tests.scorer.lqs.tiny import draw_samples, tiny_model, tiny_run, tiny_settings
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden" / "lqs"
@@ -63,8 +63,8 @@ def test_replay_gives_the_stored_states_to_the_bit(num_steps: int) -> None:
     for is_whole in (True, False):
         arguments = (*run.values(), SingleProcess(), 4, 2, None)
         problem = LanguageModelProblem(tiny_model(), *arguments)
-        trajectory = Trajectory(problem, 0.1, is_whole)
-        trajectory.run_forward(num_steps, lambda step, loss: None)
+        trajectory = Trajectory(problem, [0.1] * num_steps, is_whole, "")
+        trajectory.run_forward(num_steps, lambda step, loss, norm: None)
         segments = [trajectory.segment(i) for i in reversed(range(trajectory.num_segments))]
         states[is_whole] = [state for segment in reversed(segments) for state in segment]
     assert len(states[True]) == len(states[False]) == num_steps

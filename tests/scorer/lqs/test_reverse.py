@@ -11,8 +11,8 @@ from delt_exp.gradients.loss import sample_losses
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.lqs.annotate import annotate, annotate_problem
 from delt_exp.scorer.lqs.annotation import Annotation
-from delt_exp.scorer.lqs.samples import micro_batches
 from delt_exp.scorer.lqs.settings import AnnotationSettings
+from delt_exp.scorer.reverse.samples import micro_batches
 from tests.scorer.lqs.tiny import ScalarProblem, tiny_gpt2, tiny_model, tiny_run, tiny_settings
 
 

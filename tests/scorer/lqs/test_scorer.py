@@ -85,10 +85,10 @@ def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool, data_score
 
 
 def test_an_interrupted_annotation_continues_to_the_same_scores(tmp_path, monkeypatch):
-    from delt_exp.scorer.lqs.job import _Shown
+    from delt_exp.scorer.reverse.shown import Shown
 
     undisturbed = scorer().score(fresh_pool(tmp_path / "undisturbed"))
-    pool, original, updates = fresh_pool(tmp_path / "interrupted"), _Shown.__call__, []
+    pool, original, updates = fresh_pool(tmp_path / "interrupted"), Shown.__call__, []
 
     def interrupt(self, phase, done, total):
         original(self, phase, done, total)
@@ -97,7 +97,7 @@ def test_an_interrupted_annotation_continues_to_the_same_scores(tmp_path, monkey
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Shown, "__call__", interrupt)
+        patch.setattr(Shown, "__call__", interrupt)
         with pytest.raises(KeyboardInterrupt):
             scorer().score(pool)
     np.testing.assert_array_equal(scorer().score(pool), undisturbed)

@@ -7,8 +7,8 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from delt_exp.scorer.lqs.problem import OnDocuments
-from delt_exp.scorer.lqs.samples import Sample, next_token_sample
 from delt_exp.scorer.lqs.settings import AnnotationSettings
+from delt_exp.scorer.reverse.samples import Sample, next_token_sample
 
 VOCAB = 17
 

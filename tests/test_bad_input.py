@@ -77,6 +77,11 @@ BAD_SETTINGS = {
         ["corpus.drop_duplicates=perhaps"],
         ["corpus.drop_duplicates='perhaps'", "true or false"],
     ),
+    "a value for what has keys": (["corpus=3"], ["corpus=3 is not allowed", "corpus.drop_duplicates=VALUE"]),
+    "several settings at once": (
+        ["model.optimizer.lr=0", "model.schedule.min_ratio=2", "model.clip_norm=no"],
+        ["model.optimizer.lr=0 ", "model.schedule.min_ratio=2 ", "model.clip_norm='no' ", "(0, inf) or null"],
+    ),
     "unknown key": (["+corpus.foo=1"], ["corpus.foo is unknown", "drop_duplicates"]),
     "code in a config": (["scorer._target_=os.system"], ["os.system", "delt_exp."]),
 }

@@ -63,6 +63,8 @@ def construct(cls: type[T], node: Any, place: str) -> T:
     """Return `cls` with the settings of a config node that names no target; raises ConfigError for a wrong type."""
     settings = plain(node)
     known = {field.name for field in fields(cls) if field.init}  # type: ignore[arg-type]
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"{place}={settings!r} is not allowed; set its keys: {place}.{sorted(known)[0]}=VALUE")
     if set(settings) != known:
         wrong = sorted(set(settings) ^ known)[0]
         raise ConfigError(

@@ -4,12 +4,15 @@ Shapes: B samples, T positions, V vocabulary; flat vectors follow `trainable_par
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.gradients.flat import trainable_parameters, unflatten
@@ -27,7 +30,7 @@ def add_gauss_newton(
     total: Tensor,
     autocast_dtype: torch.dtype | None = None,
 ) -> None:
-    """Add J^T H J direction to the flat vector `total`: J the Jacobian of the logits, H the Hessian of the loss in them.
+    """Add J^T H J direction to the flat vector `total`: J the Jacobian of the logits, H the Hessian of the loss there.
 
     The loss is the weighted sum of the samples' mean token losses. The Hessian without the curvature of the network
     itself: never negative (Schraudolph 2002, doi 10.1162/08997660260028683). One forward pass carries values and
@@ -59,8 +62,26 @@ def _logits_and_tangents(
         def network(**inputs: Tensor) -> object:
             return functional_call(model, duals, (), inputs)
 
-        logits_BTV, moved_BTV = forward_ad.unpack_dual(next_token_logits(network, batch))
+        with _FixedPaddingRows():
+            logits_BTV, moved_BTV = forward_ad.unpack_dual(next_token_logits(network, batch))
         return logits_BTV, moved_BTV
+
+
+class _FixedPaddingRows(TorchFunctionMode):
+    """While active, the padding row of a table does not move: the backward pass gives it no gradient either.
+
+    Forward mode does not know of padding rows, and J would not be the transpose of J^T.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        padding = kwargs.get("padding_idx", args[2] if len(args) > 2 else None)
+        if func is F.embedding and padding is not None and len(args) > 1:
+            weight, moved = forward_ad.unpack_dual(args[1])
+            if moved is not None:
+                rows = torch.tensor([padding % len(weight)], device=weight.device)
+                args = (args[0], forward_ad.make_dual(weight, moved.index_fill(0, rows, 0)), *args[2:])
+        return func(*args, **kwargs)
 
 
 def _token_weights(labels_BT: Tensor, weighting: Weighting) -> Tensor:

@@ -97,7 +97,7 @@ def pipeline(record: Record) -> list[Step]:
     scored += record.get("evidence", {}).get("remarks", [])
     weighter = choices.get("weighter", "none")
     learnt = [by_target] if "weighter" in readers else []
-    weighted = [Step("weighter", weighter, settings(config["weighter"]), learnt)] if weighter != "none" else []
+    weighted = [Step("weighter", weighter, [], learnt)] if weighter != "none" else []
     steps = f"{count(training['steps'])} steps on {training['device']}"
     return [
         Step("dataset", choices["train_dataset"], [], size),

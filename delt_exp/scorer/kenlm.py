@@ -77,7 +77,7 @@ class KenlmScorer:
         self._check_range(scores, pool.ids)
         return scores.astype(np.float32)
 
-    def _check_range(self, scores: NDArray[np.float64], ids: NDArray[np.uint64]) -> None:
+    def _check_range(self, scores: NDArray[np.floating[Any]], ids: NDArray[np.uint64]) -> None:
         row = int(scores.argmax())
         if scores[row] > np.finfo(np.float32).max:
             raise DataError(

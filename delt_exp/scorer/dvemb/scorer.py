@@ -140,7 +140,7 @@ class DvembScorer:
         empty = next((name for name, group in zip(names, groups, strict=True) if not len(group)), None)
         if empty is not None:
             raise ConfigError(
-                f"none of the {count} target documents comes from {empty!r}; raise scorer.num_target (null: all) or use "
-                "scorer.groups=one"
+                f"none of the {count} target documents comes from {empty!r}; raise scorer.num_target (null: all) or "
+                "use scorer.groups=one"
             )
         return groups

@@ -2,7 +2,7 @@
 
 lambda_T = grad J(theta_T), one costate for each group of the target. For t = T-1 ... 0: the value of an occurrence n in
 update t is eta_t w_n <D_t lambda_{t+1}, g_n(theta_t)>, and lambda_t = (1 - eta_t d) lambda_{t+1} - eta_t C_t D_t
-lambda_{t+1}. C_t is the curvature of the update's loss sum_n w_n l_n, d the weight decay, and D_t = 1 for plain gradient
+lambda_{t+1}. C_t is the curvature of the update's loss sum_n w_n l_n, d the weight decay; D_t = 1 for plain gradient
 descent. This is the sweep of PDS without the losses of the target on the way: what counts is the end.
 Shapes: N occurrences in an update, G groups of the target, T updates, P parameters.
 """

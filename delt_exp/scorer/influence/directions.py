@@ -53,11 +53,15 @@ class Shots(Protocol):
         """Return what to call a shot in a message."""
 
     def scales(self, network: nn.Module, batch: Batch, norm_B: Tensor) -> Tensor:
-        """Return [B] the factor of each shot's gradient in the sum of its group, its norm known."""
+        """Return [B] the factor of each shot's gradient in the mean of its group, its norm known."""
+
+    @property
+    def sum_is_normalised(self) -> bool:
+        """Whether the mean of a group is made a unit vector, instead of the gradients in it."""
 
 
 def inverse(norm_B: Tensor) -> Tensor:
-    """1 / norm, and 0 for a shot without gradient, whose cosine with everything is 0."""
+    """1 / norm, and 0 for what has no gradient, whose cosine with everything is 0."""
     return torch.where(norm_B > 0, 1 / norm_B, 0)
 
 
@@ -82,7 +86,7 @@ def directions(network: nn.Module, shots: Shots, tokens_per_pass: int, step: int
             scale_B = shots.scales(network, batch, norm_B) / len(members)
             batch[ROW_WEIGHTS] = batch[ROW_WEIGHTS] * scale_B.repeat_interleave(shots.rows_per_sample)
             add_gradient(network, batch, objective, 1, total_P)
-    return total_SP
+    return total_SP * inverse(total_SP.norm(dim=1, keepdim=True)) if shots.sum_is_normalised else total_SP
 
 
 def _passes(shots: Shots, members: NDArray[np.intp], tokens_per_pass: int) -> Sequence[NDArray[np.intp]]:
@@ -139,3 +143,7 @@ class DocumentShots:
 
     def scales(self, network: nn.Module, batch: Batch, norm_B: Tensor) -> Tensor:
         return inverse(norm_B)
+
+    @property
+    def sum_is_normalised(self) -> bool:
+        return False

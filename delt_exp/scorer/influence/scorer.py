@@ -19,6 +19,7 @@ from delt_exp.proxy.base import Proxy
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows
+from delt_exp.runtime import quiet
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.evidence import Findings, show_influence
 from delt_exp.scorer.influence.gamma import Form, Gamma
@@ -66,6 +67,11 @@ class InfluenceScorer(ABC):
     @abstractmethod
     def meaning(self) -> Meaning: ...
 
+    @property
+    def longest_tokens(self) -> int:
+        """How long a sequence the proxy is to read."""
+        return self.context_tokens
+
     @abstractmethod
     def shots(self, pool: Pool, target: Tokens) -> "Shots":
         """Return what stands for the target; target: its tokens, as the proxy reads them."""
@@ -84,28 +90,26 @@ class InfluenceScorer(ABC):
         return self._finish(passes, shots, passes.estimated(shots))
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
-        """Return the cost of proxy, warm-up, target and scoring; a shot counts with all `context_tokens`."""
-        size, per_pass = self.proxy.size(sizes, resources, self.context_tokens), resources.runtime.tokens_per_pass()
+        """Return the cost of proxy, warm-up, target and scoring; a shot counts with all the tokens it may have."""
+        size, per_pass = self.proxy.size(sizes, resources, self.longest_tokens), resources.runtime.tokens_per_pass()
+        num_shots, num_documents = self.num_target or sizes.num_target, len(sizes.lengths_N)
+        scored_tokens = int(Windowing(READS, self.context_tokens).sizes(sizes.lengths_N).sum())
         # With adapters no gradient of a weight is needed, and elsewhere products of samples take its place.
-        per_token = float(FROZEN if self.warm_up.adapters else FORWARD_BACKWARD) * size.parameters * self.warm_up.epochs
-        held = 3 * size.parameter_bytes + per_pass * size.activation_bytes_per_token
-        num_shots = self.num_target or sizes.num_target
-        read = {
-            "target": (num_shots, self._target_passes() * num_shots * self.context_tokens),
-            "scoring": (len(sizes.lengths_N), int(Windowing(READS, self.context_tokens).sizes(sizes.lengths_N).sum())),
-        }
+        per_token = float(FROZEN if self.warm_up.adapters else FORWARD_BACKWARD) * size.parameters
+        vectors = 1 if self.warm_up.adapters else 4  # parameters, moments and a direction
+        held = vectors * size.parameter_bytes + per_pass * size.activation_bytes_per_token
+        epochs, shot_flops = self.warm_up.epochs, per_token * self.shot_tokens * num_shots
         return [
             *self.proxy.forecast(sizes, resources),
             self.warm_up.forecast(sizes, size, resources.trainer.micro_batch_items),
-            *(
-                PhaseCost(name, self.warm_up.epochs * num_documents, per_token * num_tokens, held)
-                for name, (num_documents, num_tokens) in read.items()
-            ),
+            PhaseCost("target", epochs * num_shots, epochs * shot_flops, held),
+            PhaseCost("scoring", epochs * num_documents, epochs * per_token * scored_tokens, held),
         ]
 
-    def _target_passes(self) -> int:
-        """How often a shot is read at each checkpoint, in documents: for its norm, and into the sum of its group."""
-        return 2
+    @property
+    def shot_tokens(self) -> int:
+        """Most tokens of a shot that are read at each checkpoint: for its norm, and into the sum of its group."""
+        return 2 * self.context_tokens
 
     def _gamma(self) -> Gamma:
         return Gamma.of(self.gamma, self.momentum, self.warm_up.optimizer)
@@ -113,8 +117,15 @@ class InfluenceScorer(ABC):
     def _begin(self, pool: Pool) -> tuple[Passes, "Shots"]:
         if pool.target is None:
             raise ConfigError(f"{type(self).__name__} needs a target set; choose target_dataset=...")
+        self._target_rows(pool.target.tokens)  # refuses a wrong number before the proxy is trained
+        quiet()  # several models are loaded, each with a progress bar of its own
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        if proxy.position_limit is not None and self.longest_tokens > proxy.position_limit:
+            raise ConfigError(
+                f"scorer reads up to {self.longest_tokens} tokens at once, but the proxy has {proxy.position_limit} "
+                "positions; lower scorer.context_tokens, or use a proxy with more"
+            )
         candidates, target = (proxy.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
         is_readable_R = self._readable(candidates, pool.rows)
         shots = self.shots(pool, target)

@@ -103,6 +103,7 @@ class GoldenShots:
     """The target of the golden values."""
 
     rows_per_sample = 1
+    sum_is_normalised = False
 
     def __init__(self, samples, group_of):
         self.samples = samples
@@ -284,7 +285,7 @@ def test_what_was_done_can_be_seen(pool, scored):
     assert beyond > 2
     table = pool.evidence.read_table("checkpoints").to_pydict()
     assert table["weight"][0] + table["weight"][1] == pytest.approx(1)
-    assert sum(table["added_mean"]) == pytest.approx(scored.mean(), abs=1e-6)
+    assert sum(table["all_documents"]) == pytest.approx(scored.mean(), abs=1e-6)
     assert all(0 <= share <= 1 for share in table["below_floor"])
     assert contents["figures"]["checkpoints"]["table"] == "checkpoints"
     groups = pool.evidence.read_table("groups").to_pydict()
@@ -386,6 +387,11 @@ def test_settings_that_do_not_fit_the_documents_are_refused(pool, place, changes
 def test_settings_that_mean_nothing_are_refused_at_once(changes, message):
     with pytest.raises(ConfigError, match=message):
         less(**changes)
+
+
+def test_a_context_beyond_the_positions_of_the_model_is_refused(pool, place):
+    with pytest.raises(ConfigError, match="reads up to 65 tokens at once, but the proxy has 64 positions"):
+        less(context_tokens=65).score(again(pool, place))
 
 
 def test_without_a_target_there_is_nothing_to_serve(pool, place):

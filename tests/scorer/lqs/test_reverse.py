@@ -105,7 +105,7 @@ def test_a_run_that_diverges_is_an_error() -> None:
 
 
 def summed_target_loss(settings: AnnotationSettings, extra: int | None, epsilon: float) -> float:
-    """Sum over t = 1..T of J(theta_t), where epsilon times the loss of proxy `extra` is part of every update's loss."""
+    """Sum over t = 1..T of J(theta_t), with epsilon times the loss of document `extra` in every update's loss."""
     model, run = tiny_gpt2(), tiny_run()
     parameters, total = list(model.parameters()), 0.0
 

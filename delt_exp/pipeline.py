@@ -28,6 +28,7 @@ from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.model.recipe import Recipe
 from delt_exp.orderer import Orderer
+from delt_exp.preference.reference import check_preferences, with_reference
 from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
 from delt_exp.report.outcome import Outcome, Overlap
@@ -94,7 +95,7 @@ def build_components(cfg: DictConfig) -> Components:
 
 
 def run(cfg: DictConfig, info: RunInfo) -> Path:
-    """Run one experiment and return its folder; whatever was computed before is found again."""
+    """Run one experiment and return its folder; whatever was computed before is reused."""
     parts = build_components(cfg)
     with disk_errors(info.folder):
         info.folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +143,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
         parts.model, plan, tokenizer, parts.trainer, cfg.seed,
         weighter=parts.weighter, goodness=goodness, target=validation,
     )  # fmt: skip
-    model = training_stage(store, job, on_metrics)
+    model = training_stage(store, with_reference(job, resources), on_metrics)
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
         started=started,
@@ -199,12 +200,13 @@ def evaluation_texts(parts: Components) -> dict[str, Corpus]:
 
 
 def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer, seed: int) -> None:
-    """Select, order and plan by stand-in scores, so that a bad setting is found before anything is scored."""
+    """Select, order and plan by stand-in scores, so that a bad setting is refused before anything is scored."""
     parts.trainer.check_available()
     parts.runtime.check_available()
     seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
     parts.orderer(seen.take(parts.selector(seen)))
     parts.model.check(tokenizer)
+    check_preferences(parts.model, parts.training, parts.weighter)
     if parts.training.isolates_documents:
         from delt_exp.model.isolation import check_isolation
 

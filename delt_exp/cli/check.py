@@ -134,7 +134,7 @@ def _values(override: Override, known: list[str]) -> list[Any]:
 
 
 def _check_engine(launcher: str) -> None:
-    """Raise DependencyError when a launcher needs a package that is not installed."""
+    """Raise DependencyError when the package of a launcher is not installed."""
     for engine, launchers in ENGINES.items():
         if launcher in launchers and find_spec(f"hydra_plugins.hydra_{engine}_launcher") is None:
             raise DependencyError(

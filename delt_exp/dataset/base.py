@@ -88,7 +88,7 @@ class Dataset(Protocol):
         """
 
     def fingerprint(self) -> str:
-        """Return a hash that changes whenever the files or the remote revision behind the stream change.
+        """Return a hash that changes whenever the files or the remote revision of the stream change.
 
         Raises DataError when there is nothing to read; must not read a remote corpus.
         """

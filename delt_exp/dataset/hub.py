@@ -113,7 +113,7 @@ class Hub(Records):
             if self._folder is not None and _tells_of_damage(error):
                 raise self._damage(error) from error
             raise ConfigError(f"{what}: {error} Correct config, split or revision.") from error
-        except Exception as error:  # several HTTP libraries are behind the Hub, each with errors of its own
+        except Exception as error:  # the Hub is asked by several HTTP libraries, each with errors of its own
             if self._folder is not None:
                 raise self._damage(error.__cause__ or error) from error
             raise DependencyError(

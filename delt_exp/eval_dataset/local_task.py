@@ -77,7 +77,7 @@ class ChoiceTask(LocalTask):
         return {"context": context, "choices": choices, "gold": _index(record, self.gold, len(choices), place)}
 
     def answer(self, example: Example) -> tuple[str, str]:
-        """Return the context, and the right choice behind a space."""
+        """Return the context, and the right choice after a space."""
         return example["context"], " " + example["choices"][example["gold"]]
 
 
@@ -108,7 +108,7 @@ class ContextTask(LocalTask):
         return {"contexts": contexts, "continuation": continuation, "gold": gold}
 
     def answer(self, example: Example) -> tuple[str, str]:
-        """Return the right context, and the continuation behind a space."""
+        """Return the right context, and the continuation after a space."""
         return example["contexts"][example["gold"]], " " + example["continuation"]
 
 

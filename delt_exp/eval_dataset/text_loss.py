@@ -30,7 +30,7 @@ WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=False)
 
 @dataclass(frozen=True)
 class TextMeasure(Measure):
-    """A measure over documents, with the sizes behind it: predicted tokens and UTF-8 bytes of the texts."""
+    """A measure over documents, with the sizes that it is made from: predicted tokens and UTF-8 bytes of the texts."""
 
     num_tokens: int
     num_bytes: int

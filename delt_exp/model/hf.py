@@ -26,7 +26,7 @@ class PretrainedNetwork:
     revision: str | None
 
     def fingerprint(self) -> str:
-        """Return what identifies the files behind `name`."""
+        """Return what identifies the files that `name` stands for."""
         return pretrained_fingerprint(self.name, self.revision)
 
     def make(self, tokenizer: Tokenizer, seed: int) -> Any:

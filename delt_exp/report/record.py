@@ -40,7 +40,7 @@ def earlier_record(folder: Path, run_id: str) -> dict[str, Any] | None:
 
 
 def with_origin(record: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record that says who computed the run, and under `found_by` who found it; `record` if it computed it.
+    """Return a record that says who computed the run, and under `found_by` who reused it; `record` if it computed it.
 
     A run is found if its scores and its model were computed before, by the run that left `earlier`. Each entry of
     `found_by` has started, seconds, command, group, commit, and the stages that had to be computed again.

@@ -1,6 +1,7 @@
 """Perplexity under an n-gram model, read and evaluated by the KenLM library (Heafield 2011)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import settings
 from delt_exp.errors import DataError, DependencyError
 from delt_exp.files import digest, file_sha256
-from delt_exp.progress import track
+from delt_exp.mapping.judge import TextBatch
+from delt_exp.mapping.map_documents import map_texts
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.kenlm_text import CcNetText
@@ -66,33 +68,39 @@ class KenlmScorer:
         return Meaning("KenLM perplexity", unit, "lower", explanation)
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
-        text = CcNetText(
-            self.lower_case,
-            self.strip_accents,
-            self.zero_digits,
-            delt=self.compat == "delt",
-        )
-        model, split = (
-            _open_model(self.model_path),
-            _open_splitter(self.sentencepiece_path),
-        )
-        scores = np.empty(len(pool.rows))
-        with track("scoring with KenLM", len(scores), "documents") as task:
-            for row, document in enumerate(pool.candidates.corpus.texts(pool.rows)):
-                scores[row] = perplexity(text.sentences(document), model, split)
-                task.advance()
+        text = CcNetText(self.lower_case, self.strip_accents, self.zero_digits, delt=self.compat == "delt")
+        judge, shards = KenlmJudge(self.model_path, self.sentencepiece_path, text), pool.work_dir / "shards"
+        corpus, name = pool.candidates.corpus, "scoring with KenLM"
+        scores = map_texts(pool.resources, corpus, pool.rows, judge, shards, name)[:, 0]
         if self.compat == "delt":
             scores = scores.round(1)
         self._check_range(scores, pool.ids)
         return scores.astype(np.float32)
 
-    def _check_range(self, scores: NDArray[np.float64], ids: NDArray[np.uint64]) -> None:
+    def _check_range(self, scores: NDArray[np.floating[Any]], ids: NDArray[np.uint64]) -> None:
         row = int(scores.argmax())
         if scores[row] > np.finfo(np.float32).max:
             raise DataError(
                 f"{self.model_path} gives document {int(ids[row]):016x} (row {row}) a perplexity of {scores[row]:.3g}, "
                 "too large for float32: it has no probability for unknown words; train it with <unk>, as lmplz does"
             )
+
+
+@dataclass(frozen=True)
+class KenlmJudge:
+    """Says the perplexity of whole documents; see `KenlmScorer`. text: how a document becomes sentences."""
+
+    width: ClassVar[int] = 1
+    dtype: ClassVar[str] = "float64"
+    context_tokens: ClassVar[int] = 2**31 - 1  # a document is read whole
+    model_path: str
+    sentencepiece_path: str | None
+    text: CcNetText
+
+    def open(self, device: str) -> Callable[[TextBatch], NDArray[np.float64]]:
+        """Open the files; the CPU evaluates them, whatever the device."""
+        model, split = _open_model(self.model_path), _open_splitter(self.sentencepiece_path)
+        return lambda batch: np.array([perplexity(self.text.sentences(one), model, split) for one in batch.texts])
 
 
 def perplexity(sentences: list[str], model: Any, split: Split) -> float:

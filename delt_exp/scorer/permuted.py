@@ -20,7 +20,7 @@ class PermutedScorer:
     """The scores of `base` in random order: their distribution without what they say.
 
     The order is a function of the document ids and `seed`: the rows of the corpus do not matter. `base` is a stage of
-    its own, found again where a run has used the scorer itself.
+    its own, reused where a run has used the scorer itself.
     """
 
     VERSION: ClassVar[int] = 2

@@ -1,4 +1,4 @@
-"""Finished stages, found by their inputs and never computed twice.
+"""Finished stages, kept by their inputs and never computed twice.
 
 A stage is a folder `<root>/<stage>/<key>`, where the key is a hash of everything that decides its content. Work happens
 in `<key>.work` and is renamed at the end, so a folder that exists is complete. `entry.json` in it holds the inputs and
@@ -27,7 +27,7 @@ ENTRY = "entry.json"
 
 @dataclass(frozen=True)
 class StageUse:
-    """How one stage was obtained: computed here, or found."""
+    """How one stage was obtained: computed here, or cached."""
 
     stage: str
     key: str
@@ -154,7 +154,7 @@ def stage_key(stage: str, inputs: Mapping[str, Any]) -> str:
 
 
 def _used(name: str, cost: Mapping[str, Any], own_seconds: float, inner: Sequence[StageUse]) -> dict[str, Any]:
-    """Return what a stage and all stages behind it took, by name, each without those inside it."""
+    """Return what a stage and all stages under it took, by name, each without those inside it."""
     used = {name: {**cost, "build_seconds": own_seconds}}
     for use in inner:
         used |= use.cost.get("used", {f"{use.stage}/{use.key}": use.cost})

@@ -33,7 +33,7 @@ def run_rank(rank: int, folder: Path) -> None:
 
 
 def test_any_number_of_processes_gives_the_scores_of_one(tmp_path: Path) -> None:
-    """Five samples a batch, six target samples and four proxies do not divide by two or three; one share is short."""
+    """Five samples a batch, six target samples and four documents do not divide by two or three; one share is short."""
     multiprocessing.set_forkserver_preload([tiny.__name__])  # torch is loaded once for all ranks
     mp.start_processes(run_rank, (tmp_path,), nprocs=max(WORLD_SIZES), start_method="forkserver")
     alone = annotate(tiny_model(), **tiny_run(5, 4), settings=tiny_settings())

@@ -65,10 +65,13 @@ def _show_occurrences(
         "Each point is a document in the update that used it; above 0 it lowered the loss of the target at the end. "
         "Values concentrate where the run still learns fast.",
     )
-    per_drop = "Values per loss drop of the update", "occurrences", "scatter", "update", ("value_per_drop",), "update"
+    per_drop = Figure(
+        "Values per loss drop of the update", "occurrences", "scatter", "update", ("value_per_drop",), "update",
+        "value / loss drop",
+    )  # fmt: skip
     evidence.figure(
         "values_per_drop",
-        Figure(*per_drop, "value / loss drop"),
+        per_drop,
         "The same values divided by what the update took off the loss of its own batch, which makes early and late "
         "updates comparable.",
     )
@@ -90,10 +93,12 @@ def _show_updates(evidence: Evidence, values: Values, weight_G: torch.Tensor) ->
         "are products with, and how much stepping back over it multiplies that norm (the largest over target groups)."
     )
     evidence.table("valued_updates", columns, caption)
-    axes = "line", "update", ("train_loss",), "update", "loss [nats/token]"
+    loss = Figure(
+        "Loss along the valued run", "valued_updates", "line", "update", ("train_loss",), "update", "loss [nats/token]"
+    )
     evidence.figure(
         "valued_updates",
-        Figure("Loss along the valued run", "valued_updates", *axes),
+        loss,
         "Loss of each batch before its update. Where it rises or jumps, the values belong to a run that diverges: "
         "lower the learning rate.",
     )

@@ -1,4 +1,4 @@
-"""The annotator: a short training run, then one sweep back in time that values every proxy.
+"""The annotator: a short training run, then one sweep back in time that values every document.
 
 Methods: DELT (arXiv 2506.21545) and PDS (arXiv 2410.07064).
 """
@@ -27,7 +27,7 @@ def annotate(
     model: nn.Module,
     train_batches: Sequence[Sequence[Sample]],
     target: Sequence[Sample],
-    proxies: Sequence[Sample],
+    documents: Sequence[Sample],
     settings: AnnotationSettings,
     *,
     ranks: Ranks | None = None,
@@ -35,7 +35,7 @@ def annotate(
     progress: Progress = lambda phase, done, total: None,
     is_whole: bool | None = None,
 ) -> Annotation:
-    """Score `proxies` by what their gradients do for the loss on `target` over one update per train batch.
+    """Score `documents` by what their gradients do for the loss on `target` over one update per train batch.
 
     Every loss is the mean over samples of each sample's mean token loss. The model is left as it came. With `ranks`,
     every process calls this with the same arguments and gets the whole result. With `state_dir`, which all processes
@@ -43,7 +43,7 @@ def annotate(
     scores. is_whole: whether to keep all states of the run, or to replay them from some; None keeps what the memory
     allows.
     """
-    for name, samples in (("train_batches", train_batches), ("target", target), ("proxies", proxies)):
+    for name, samples in (("train_batches", train_batches), ("target", target), ("documents", documents)):
         if not len(samples):
             raise DataError(f"{name} is empty; give at least one")
     empty = next((i for i, batch in enumerate(train_batches) if not len(batch)), None)
@@ -52,7 +52,7 @@ def annotate(
     ranks = ranks or SingleProcess()
     dtype = torch.bfloat16 if settings.precision == "bf16" else None
     sizes = settings.gradient_samples, settings.hvp_samples
-    problem = LanguageModelProblem(model, train_batches, target, proxies, ranks, *sizes, dtype)
+    problem = LanguageModelProblem(model, train_batches, target, documents, ranks, *sizes, dtype)
     return annotate_problem(problem, settings, ranks=ranks, state_dir=state_dir, progress=progress, is_whole=is_whole)
 
 

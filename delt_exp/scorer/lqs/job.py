@@ -29,7 +29,7 @@ class AnnotationJob:
     target: Tokens
     train_TB: NDArray[np.int64]
     target_rows: NDArray[np.int64]
-    proxy_rows: NDArray[np.int64]
+    document_rows: NDArray[np.int64]
     context_tokens: int
     settings: AnnotationSettings
     device: str
@@ -57,11 +57,11 @@ def _annotate(job: AnnotationJob, folder: Path, ranks: ProcessGroup | None) -> N
     device = torch.device(job.device, torch.cuda.current_device()) if job.device == "cuda" else torch.device("cpu")
     batches = [document_samples(job.candidates, rows, context) for rows in job.train_TB]
     target = document_samples(job.target, job.target_rows, context)
-    proxies = document_samples(job.candidates, job.proxy_rows, context)
+    documents = document_samples(job.candidates, job.document_rows, context)
     is_first = ranks is None or ranks.rank == 0
     with Shown(is_first) as progress:
         annotation = annotate(
-            job.model.network.to(device), batches, target, proxies, job.settings,
+            job.model.network.to(device), batches, target, documents, job.settings,
             ranks=ranks, state_dir=folder / "state", progress=progress,
         )  # fmt: skip
     if is_first:

@@ -1,6 +1,6 @@
 """What the reverse loop needs to know of a training run, and that for a language model with samples shared by ranks.
 
-Shapes: N proxies; flat vectors follow `trainable_parameters`.
+Shapes: N documents; flat vectors follow `trainable_parameters`.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,14 +16,14 @@ from delt_exp.scorer.reverse.model import OBJECTIVE, SharedModel
 from delt_exp.scorer.reverse.samples import Sample, by_length, micro_batches
 from delt_exp.scorer.reverse.trajectory import Descent
 
-OnProxies = Callable[[int, int], None]
-"""Called with how many of its proxies a process has done, and how many it has."""
+OnDocuments = Callable[[int, int], None]
+"""Called with how many of its documents a process has done, and how many it has."""
 
 
 class Problem(Descent, Protocol):
-    """A training run of plain gradient descent, its target loss and the proxies to value."""
+    """A training run of plain gradient descent, its target loss and the documents to value."""
 
-    num_proxies: int
+    num_documents: int
 
     def step_hvp(self, step: int, direction: Tensor) -> Tensor:
         """Hessian of that batch's loss times `direction`."""
@@ -33,8 +33,8 @@ class Problem(Descent, Protocol):
         """Target loss J and its gradient."""
         ...
 
-    def proxy_terms(self, direction: Tensor | None, on_proxies: OnProxies) -> tuple[Tensor, Tensor]:
-        """<g_n, direction> (0 without direction) and ||g_n|| of all proxies, float64, shape (N,), on the CPU."""
+    def document_terms(self, direction: Tensor | None, on_documents: OnDocuments) -> tuple[Tensor, Tensor]:
+        """<g_n, direction> (0 without direction) and ||g_n|| of all documents, float64, shape (N,), on the CPU."""
         ...
 
     def fingerprint(self) -> str:
@@ -50,7 +50,7 @@ class LanguageModelProblem(SharedModel):
         model: nn.Module,
         train_batches: Sequence[Sequence[Sample]],
         target: Sequence[Sample],
-        proxies: Sequence[Sample],
+        documents: Sequence[Sample],
         ranks: Ranks,
         gradient_samples: int,
         hvp_samples: int,
@@ -58,14 +58,14 @@ class LanguageModelProblem(SharedModel):
     ) -> None:
         """`gradient_samples` and `hvp_samples` are the sizes of micro-batches of the two kinds of passes."""
         super().__init__(model, ranks, gradient_samples, hvp_samples, autocast_dtype)
-        self.num_steps, self.num_proxies = len(train_batches), len(proxies)
-        self._train_batches, self._target, self._proxies = train_batches, target, proxies
-        # Equal proxies are computed once: it is cheaper, and they tie to the last bit.
-        self._proxy_digests = [proxy.digest() for proxy in proxies]
-        first = {proxy: i for i, proxy in reversed(list(enumerate(self._proxy_digests)))}
-        self._representative_N = torch.tensor([first[proxy] for proxy in self._proxy_digests])
+        self.num_steps, self.num_documents = len(train_batches), len(documents)
+        self._train_batches, self._target, self._documents = train_batches, target, documents
+        # Equal documents are computed once: it is cheaper, and they tie to the last bit.
+        self._document_digests = [document.digest() for document in documents]
+        first = {digest: i for i, digest in reversed(list(enumerate(self._document_digests)))}
+        self._representative_N = torch.tensor([first[digest] for digest in self._document_digests])
         distinct = sorted(first.values())
-        self._share = [distinct[i] for i in by_length([proxies[i] for i in distinct])][ranks.rank :: ranks.world_size]
+        self._share = [distinct[i] for i in by_length([documents[i] for i in distinct])][ranks.rank :: ranks.world_size]
 
     def step_gradient(self, step: int) -> tuple[float, Tensor]:
         return self.gradient(self._train_batches[step], len(self._train_batches[step]))
@@ -76,20 +76,20 @@ class LanguageModelProblem(SharedModel):
     def step_hvp(self, step: int, direction: Tensor) -> Tensor:
         return self.hvp(self._train_batches[step], len(self._train_batches[step]), direction)
 
-    def proxy_terms(self, direction: Tensor | None, on_proxies: OnProxies) -> tuple[Tensor, Tensor]:
-        terms_2N = torch.zeros(2, self.num_proxies, dtype=torch.float64, device=self.device)
+    def document_terms(self, direction: Tensor | None, on_documents: OnDocuments) -> tuple[Tensor, Tensor]:
+        terms_2N = torch.zeros(2, self.num_documents, dtype=torch.float64, device=self.device)
         done = 0
-        for indices, batch in micro_batches(self._proxies, self._share, self.gradient_samples, self.device):
+        for indices, batch in micro_batches(self._documents, self._share, self.gradient_samples, self.device):
             if direction is None:
                 terms_2N[1, indices] = per_sample_norms(self.model, batch, OBJECTIVE, self.dtype)
             else:
                 dot_B, norm_B = per_sample_terms(self.model, batch, OBJECTIVE, direction, self.dtype)
                 terms_2N[:, indices] = torch.stack([dot_B, norm_B])
             done += len(indices)
-            on_proxies(done, len(self._share))
+            on_documents(done, len(self._share))
         dot_N, norm_N = self.ranks.sum(terms_2N).cpu()[:, self._representative_N]
         return dot_N, norm_N
 
     def fingerprint(self) -> str:
         digests = [[sample.digest() for sample in samples] for samples in (*self._train_batches, self._target)]
-        return digest(digests, self._proxy_digests, self.theta.cpu().numpy(), str(self.dtype))
+        return digest(digests, self._document_digests, self.theta.cpu().numpy(), str(self.dtype))

@@ -1,8 +1,8 @@
 """The sweep back in time.
 
 lambda_T = grad J(theta_T); lambda_t = lambda_{t+1} + grad J(theta_t) - lr H_t lambda_{t+1}, with H_t the Hessian of the
-batch of update t at theta_t. A proxy is scored with lambda_{t+1} at theta_t.
-Shapes: N proxies, S scored steps, T updates.
+batch of update t at theta_t. A document is scored with lambda_{t+1} at theta_t.
+Shapes: N documents, S scored steps, T updates.
 """
 
 from dataclasses import asdict
@@ -36,7 +36,7 @@ class ReverseLoop:
     ) -> None:
         self._problem, self._settings, self._trajectory = problem, settings, trajectory
         self._needs_terminal_norms = settings.init_norm == "terminal"
-        self._progress, self._proxy_passes = progress, 0
+        self._progress, self._document_passes = progress, 0
         self._state_dir, self._is_writer = state_dir, ranks.rank == 0
         self._fingerprint = "" if state_dir is None else digest(asdict(settings), problem.fingerprint())
 
@@ -47,7 +47,7 @@ class ReverseLoop:
         if state is None:
             state = self._start()
         else:
-            self._proxy_passes = len(state.steps_S) + self._needs_terminal_norms
+            self._document_passes = len(state.steps_S) + self._needs_terminal_norms
             self._run_forward(state.segment * self._trajectory.stride, torch.zeros_like(state.train_loss_T))
 
         def on_segment(segment: int) -> None:
@@ -60,13 +60,13 @@ class ReverseLoop:
 
     def _start(self) -> ReverseState:
         """The forward run, and what is known at its end."""
-        num_steps, num_proxies = self._problem.num_steps, self._problem.num_proxies
+        num_steps, num_documents = self._problem.num_steps, self._problem.num_documents
         train_loss_T, target_loss_T = torch.zeros(2, num_steps, dtype=torch.float64)
         self._run_forward(num_steps, train_loss_T)
         target_loss_T[-1], costate = self._target_gradient(num_steps)
-        norm_N = torch.ones(num_proxies, dtype=torch.float64)
+        norm_N = torch.ones(num_documents, dtype=torch.float64)
         if self._needs_terminal_norms:
-            _, norm_N = self._proxy_terms(None)
+            _, norm_N = self._document_terms(None)
         state = ReverseState(
             self._trajectory.num_segments, costate, norm_N, train_loss_T, target_loss_T, [], [], [], []
         )
@@ -83,7 +83,7 @@ class ReverseLoop:
     def _reverse_step(self, step: int, state: ReverseState) -> None:
         """From lambda_{step+1} to lambda_step, with the model at theta_step."""
         if step % self._settings.interval == 0:
-            dot_N, norm_N = self._proxy_terms(state.costate)
+            dot_N, norm_N = self._document_terms(state.costate)
             state.steps_S.append(step)
             state.dot_SN.append(dot_N)
             state.norm_SN.append(norm_N)
@@ -104,15 +104,15 @@ class ReverseLoop:
         )
         return loss, gradient
 
-    def _proxy_terms(self, direction: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _document_terms(self, direction: Tensor | None) -> tuple[Tensor, Tensor]:
         scored_steps = -(-self._problem.num_steps // self._settings.interval)
         passes = scored_steps + self._needs_terminal_norms
 
-        def on_proxies(done: int, share: int) -> None:
-            self._progress("proxies", self._proxy_passes * share + done, passes * share)
+        def on_documents(done: int, share: int) -> None:
+            self._progress("documents", self._document_passes * share + done, passes * share)
 
-        terms = self._problem.proxy_terms(direction, on_proxies)
-        self._proxy_passes += 1
+        terms = self._problem.document_terms(direction, on_documents)
+        self._document_passes += 1
         return terms
 
     def _save(self, state: ReverseState) -> None:

@@ -1,6 +1,6 @@
 """How far the reverse loop has come.
 
-Shapes: N proxies, S scored steps, T updates.
+Shapes: N documents, S scored steps, T updates.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class ReverseState:
 
     def save(self, folder: Path, fingerprint: str) -> None:
         """Write one file aside and rename it."""
-        num_proxies = len(self.first_norm_N)
+        empty_SN = torch.zeros(0, len(self.first_norm_N), dtype=torch.float64)
         tensors = {
             "segment": torch.tensor(self.segment),
             "costate": self.costate.cpu(),
@@ -36,8 +36,8 @@ class ReverseState:
             "train_loss_T": self.train_loss_T,
             "target_loss_T": self.target_loss_T,
             "steps_S": torch.tensor(self.steps_S, dtype=torch.int64),
-            "dot_SN": torch.cat([torch.zeros(0, num_proxies, dtype=torch.float64), *(d[None] for d in self.dot_SN)]),
-            "norm_SN": torch.cat([torch.zeros(0, num_proxies, dtype=torch.float64), *(m[None] for m in self.norm_SN)]),
+            "dot_SN": torch.cat([empty_SN, *(d[None] for d in self.dot_SN)]),
+            "norm_SN": torch.cat([empty_SN, *(m[None] for m in self.norm_SN)]),
             "costate_norm_S": torch.tensor(self.costate_norm_S, dtype=torch.float64),
         }
         save_tensors(folder, tensors, fingerprint)

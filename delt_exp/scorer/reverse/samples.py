@@ -51,7 +51,7 @@ def micro_batches(
 ) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
     """Right-padded batches of at most `size` samples, each with the indices it holds.
 
-    There is no attention mask: behind the end of a causal model's sample, padding changes nothing before it.
+    There is no attention mask: after the end of a causal model's sample, padding changes nothing before it.
     """
     for start in range(0, len(indices), size):
         chunk = list(indices[start : start + size])

@@ -26,7 +26,7 @@ class Shown:
             return
         if phase != self._phase:
             self.__exit__()
-            unit = "proxies" if phase == "proxies" else "updates"
+            unit = "documents" if phase == "documents" else "updates"
             self._bar = track(f"annotating, {phase}", total, unit)
             self._task, self._phase, self._done = self._bar.__enter__(), phase, 0
         assert self._task is not None

@@ -8,8 +8,8 @@ from torch import Tensor
 from delt_exp.scorer.reverse.trajectory import Descent
 
 Progress = Callable[[str, int, int], None]
-"""Called with a phase ("forward", "reverse": updates; "proxies": gradients of this process), how much is done, how much
-there is."""
+"""Called with a phase ("forward", "reverse": updates; "documents": gradients of this process), how much is done, how
+much there is."""
 
 
 class Segments(Protocol):

@@ -1,4 +1,4 @@
-"""The LQS family through the scorer: annotation of every document, or of proxies and a regression model."""
+"""The LQS family through the scorer: annotation of every document, or of some and a regression model."""
 
 from dataclasses import replace
 

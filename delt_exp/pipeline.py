@@ -26,9 +26,9 @@ from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import EvalDataset
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
-from delt_exp.mapping.reference import check_preferences, with_reference
 from delt_exp.model.recipe import Recipe
 from delt_exp.orderer import Orderer
+from delt_exp.preference.reference import check_preferences, with_reference
 from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
 from delt_exp.report.outcome import Outcome, Overlap

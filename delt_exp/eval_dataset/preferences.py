@@ -20,7 +20,7 @@ from delt_exp.eval_dataset.evaluation import write_columns, write_measures
 from delt_exp.eval_dataset.text_loss import WHOLE, ratio_stderr
 from delt_exp.files import read_json
 from delt_exp.mapping.pairs import map_pairs
-from delt_exp.model.pair_judges import PreferenceJudge, ReferenceJudge
+from delt_exp.preference.judges import PreferenceJudge, ReferenceJudge
 from delt_exp.progress import say
 from delt_exp.resources import Resources
 from delt_exp.store.store import Store

@@ -12,9 +12,9 @@ from delt_exp.dataset.base import Document
 from delt_exp.distributed.processes import launch
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import read_json
-from delt_exp.mapping.reference import check_preferences, with_reference
 from delt_exp.model.dpo import DPO
 from delt_exp.model.objective import CrossEntropy
+from delt_exp.preference.reference import check_preferences, with_reference
 from delt_exp.trainer.datamodule import _Collate
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.module import LMModule
@@ -238,7 +238,7 @@ class TestBadInput:
 
     def test_weights_are_refused(self):
         with pytest.raises(ConfigError, match="use weighter=none"):
-            check_preferences(self.recipe, PADDED, StaticWeighter(1.0, None))
+            check_preferences(self.recipe, PADDED, StaticWeighter(1.0, table=None))
 
     def test_adapters_off_needs_adapters(self):
         recipe = tiny_recipe(objective=replace(DPO_TINY, reference="adapters_off"))

@@ -72,8 +72,8 @@ def _show_checkpoints(evidence: Evidence, passes: Passes, found: Findings, best_
         "step": steps,
         "mean_lr": [state.lr for state in passes.states],
         "weight": weights_C,
-        "added_mean": added_CR.mean(1),
-        "added_to_top": added_CR[:, top_R].mean(1),
+        "all_documents": added_CR.mean(1),
+        "best_documents": added_CR[:, top_R].mean(1),
         "below_floor": floors,
     }
     evidence.table(
@@ -82,7 +82,7 @@ def _show_checkpoints(evidence: Evidence, passes: Passes, found: Findings, best_
         "coordinates whose second moment is below 1e-8, the constant in the root of the published Gamma.",
     )  # fmt: skip
     figure = Figure(
-        "What each checkpoint adds", "checkpoints", "line", "step", ("added_mean", "added_to_top"), "updates",
+        "What each checkpoint adds", "checkpoints", "line", "step", ("all_documents", "best_documents"), "updates",
         "weight x cosine",
     )  # fmt: skip
     caption = (

@@ -5,7 +5,6 @@ A pair is one sample of two rows, whose losses count with the weights 1 and -1: 
 """
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -189,8 +188,11 @@ def is_identical(chosen: Side, rejected: Side) -> bool:
     return np.array_equal(chosen.inputs, rejected.inputs) and np.array_equal(chosen.labels, rejected.labels)
 
 
-def tallied(pairs: Pairs, positions: NDArray[np.intp]) -> tuple[int, int]:
-    """Return how many pairs have identical answers, and how many repeat an earlier pair."""
-    found = [pairs.pair(int(position)) for position in positions]
-    distinct = Counter(digest(*(part for side in sides for part in side)) for sides in found)
-    return sum(is_identical(*sides) for sides in found), len(found) - len(distinct)
+def tallied(pairs: Pairs, positions: NDArray[np.intp]) -> tuple[int, int, int]:
+    """Return how many pairs there are, how many have identical answers, and how many repeat an earlier pair."""
+    distinct, num_identical = set[str](), 0
+    for position in positions:
+        chosen, rejected = pairs.pair(int(position))
+        num_identical += is_identical(chosen, rejected)
+        distinct.add(digest(*chosen, *rejected))
+    return len(positions), num_identical, len(positions) - len(distinct)

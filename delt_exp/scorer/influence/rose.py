@@ -66,16 +66,14 @@ class RoseScorer(InfluenceScorer):
 
         rows = self._target_rows(target)
         groups = groups_of(pool, rows, by_source=self.groups == "source")
-        num_left_out = 0
         pairs: Pairs
         if self._are_given(target):
             pairs = given = GivenPairs(target, rows, self.pair_tokens)
-            groups, num_left_out = self._that_fit(groups, given.fits())
+            groups = self._that_fit(pool, groups, given.fits())
         else:
             pairs = MadePairs(target, rows, mismatched(target.ids[rows], groups, self.seed), self.pair_tokens)
-        positions = np.concatenate(list(groups.values()))
-        num_identical, num_repeated = tallied(pairs, positions)
-        self._show(pool, pairs, len(positions), num_left_out, num_identical, num_repeated)
+            pool.evidence.remark("Each answer of the target was compared with that of another document.")
+        show_pairs(pool, len(rows), *tallied(pairs, np.concatenate(list(groups.values()))))
         beta = self.beta if self.aggregate == "gradients" else None
         return PairShots(pairs, groups, self.log_probs, beta)
 
@@ -94,9 +92,9 @@ class RoseScorer(InfluenceScorer):
         return self.pairs != "mismatched" and target.rejected is not None
 
     def _that_fit(
-        self, groups: dict[str, NDArray[np.intp]], fits: NDArray[np.bool_]
-    ) -> tuple[dict[str, NDArray[np.intp]], int]:
-        """Return groups without pairs that do not fit, and their number; raises DataError for a group left empty."""
+        self, pool: Pool, groups: dict[str, NDArray[np.intp]], fits: NDArray[np.bool_]
+    ) -> dict[str, NDArray[np.intp]]:
+        """Return groups without pairs that do not fit, and say how many; raises DataError for a group left empty."""
         kept = {name: members[fits[members]] for name, members in groups.items()}
         for name, members in kept.items():
             if not len(members):
@@ -104,32 +102,28 @@ class RoseScorer(InfluenceScorer):
                     f"group {name} of the target has no pair whose answers fit scorer.pair_tokens={self.pair_tokens} "
                     "(end-of-text included); use a larger number"
                 )
-        return kept, int((~fits).sum())
-
-    def _show(self, pool: Pool, pairs: "Pairs", count: int, left_out: int, identical: int, repeated: int) -> None:
-        """Leave what the pairs are; raises DataError where none has two answers."""
-        if identical == count:
-            raise DataError(
-                f"all {count} pairs of the target have identical answers, from which nothing follows; give a target "
-                "with answers that differ"
-            )
-        is_given = type(pairs).__name__ == "GivenPairs"
-        numbers: dict[str, float | str | None] = {
-            "pairs": count,
-            "left_out_as_too_long": left_out,
-            "identical": identical,
-            "repeated": repeated,
-            "origin": "rejected answers of the target" if is_given else "answers of other documents",
-        }
-        pool.evidence.numbers("pairs", numbers, "The preference pairs that stand for the target.")
-        if left_out:
+        if not fits.all():
             pool.evidence.warn(
-                f"{left_out} of {count + left_out} pairs have an answer longer than scorer.pair_tokens="
+                f"{(~fits).sum()} of {len(fits)} pairs have an answer longer than scorer.pair_tokens="
                 f"{self.pair_tokens} and are left out of the target"
             )
-        if repeated:
-            pool.evidence.warn(f"{repeated} pairs of the target repeat an earlier one and count twice")
-        if not is_given:
-            pool.evidence.remark(
-                "The target has no rejected answers: each answer was compared with that of another document."
-            )
+        return kept
+
+
+def show_pairs(pool: Pool, num_documents: int, num_pairs: int, num_identical: int, num_repeated: int) -> None:
+    """Leave what the pairs are; raises DataError where none has two answers."""
+    if num_identical == num_pairs:
+        raise DataError(
+            f"all {num_pairs} pairs of the target have identical answers, from which nothing follows; give a target "
+            "with answers that differ"
+        )
+    left_out = num_documents - num_pairs
+    numbers = {
+        "pairs": num_pairs,
+        "left_out_as_too_long": left_out,
+        "identical": num_identical,
+        "repeated": num_repeated,
+    }
+    pool.evidence.numbers("pairs", numbers, "The preference pairs that stand for the target.")
+    if num_repeated:
+        pool.evidence.warn(f"{num_repeated} pairs of the target repeat an earlier one and count twice")

@@ -285,7 +285,7 @@ def test_what_was_done_can_be_seen(pool, scored):
     assert beyond > 2
     table = pool.evidence.read_table("checkpoints").to_pydict()
     assert table["weight"][0] + table["weight"][1] == pytest.approx(1)
-    assert sum(table["added_mean"]) == pytest.approx(scored.mean(), abs=1e-6)
+    assert sum(table["all_documents"]) == pytest.approx(scored.mean(), abs=1e-6)
     assert all(0 <= share <= 1 for share in table["below_floor"])
     assert contents["figures"]["checkpoints"]["table"] == "checkpoints"
     groups = pool.evidence.read_table("groups").to_pydict()

@@ -13,8 +13,8 @@ from delt_exp.errors import ConfigError
 from delt_exp.mapping.pairs import map_pairs
 from delt_exp.model.dpo import DPO
 from delt_exp.model.lora import LoraNetwork
-from delt_exp.model.pair_judges import ReferenceJudge
 from delt_exp.model.recipe import Recipe
+from delt_exp.preference.judges import ReferenceJudge
 from delt_exp.resources import Resources
 from delt_exp.trainer.job import TrainJob, Weighter
 from delt_exp.trainer.plan import PlanSettings

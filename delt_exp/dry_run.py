@@ -35,7 +35,10 @@ def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[Ph
     size = model_size(parts.model.network.transformers_config(sizes.vocabulary), context)
     batch_tokens = min(parts.model.batch_items, parts.trainer.micro_batch_items) * context
     kept_tokens = int(sizes.lengths_N[parts.selector(seen)].sum())
-    num_tokens = parts.training.max_tokens or int(kept_tokens * (parts.training.epochs or 0))
+    passes: float = parts.training.epochs or 0
+    if parts.model.objective.rows_per_sample == 2:
+        passes = 2 * (passes + 1 / 3)  # of two sides, about as long; the reference reads them forward alone
+    num_tokens = parts.training.max_tokens or int(kept_tokens * passes)
     training = training_cost("training", size, num_tokens, context, batch_tokens)
     setup = Setup(parts.model, parts.training, parts.trainer)
     return [training, *parts.weighter.forecast(setup, sizes, size, num_tokens)]

@@ -28,6 +28,7 @@ from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.model.recipe import Recipe
 from delt_exp.orderer import Orderer
+from delt_exp.preference.reference import check_preferences, with_reference
 from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
 from delt_exp.report.outcome import Outcome, Overlap
@@ -142,7 +143,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
         parts.model, plan, tokenizer, parts.trainer, cfg.seed,
         weighter=parts.weighter, goodness=goodness, target=validation,
     )  # fmt: skip
-    model = training_stage(store, job, on_metrics)
+    model = training_stage(store, with_reference(job, resources), on_metrics)
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
         started=started,
@@ -205,6 +206,7 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
     parts.orderer(seen.take(parts.selector(seen)))
     parts.model.check(tokenizer)
+    check_preferences(parts.model, parts.training, parts.weighter)
     if parts.training.isolates_documents:
         from delt_exp.model.isolation import check_isolation
 

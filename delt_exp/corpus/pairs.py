@@ -71,11 +71,16 @@ def _side(tokens: Tokens, row: int, num_cut: int) -> Side:
     return Side(inputs, labels)
 
 
-def pair_batch(tokens: Tokens, rows: NDArray[np.intp], context_tokens: int) -> dict[str, "Tensor"]:
-    """Return [2R, T] `input_ids` and `labels` of the preferences `rows` [R]: row 2i is chosen, row 2i + 1 rejected.
+def pair_arrays(tokens: Tokens, rows: NDArray[np.intp], context_tokens: int) -> tuple[Ints, Ints]:
+    """Return ids and labels [2R, T] of the preferences `rows` [R]: row 2i is chosen, row 2i + 1 rejected.
 
     Padded on the right with end-of-text, which has no label. Raises what `pair` and `sides` raise.
     """
+    return _padded([side for row in rows for side in pair(tokens, int(row), context_tokens)], tokens.eos_id)
+
+
+def pair_batch(tokens: Tokens, rows: NDArray[np.intp], context_tokens: int) -> dict[str, "Tensor"]:
+    """Return what `pair_arrays` does, as the tensors `input_ids` and `labels`."""
     return stacked([side for row in rows for side in pair(tokens, int(row), context_tokens)], tokens.eos_id)
 
 
@@ -83,9 +88,14 @@ def stacked(found: Sequence[Side], pad_id: int) -> dict[str, "Tensor"]:
     """Return `input_ids` and `labels` of sides as the rows of a batch, padded on the right without labels."""
     import torch
 
+    inputs, labels = _padded(found, pad_id)
+    return {"input_ids": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
+
+
+def _padded(found: Sequence[Side], pad_id: int) -> tuple[Ints, Ints]:
     shape = (len(found), max(len(side.inputs) for side in found))
     inputs, labels = np.full(shape, pad_id, np.int64), np.full(shape, IGNORED, np.int64)
     for place, side in enumerate(found):
         inputs[place, : len(side.inputs)] = side.inputs
         labels[place, : len(side.labels)] = side.labels
-    return {"input_ids": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
+    return inputs, labels

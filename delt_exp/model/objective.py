@@ -21,6 +21,10 @@ class Objective(Protocol):
 
     VERSION: ClassVar[int]
 
+    @property
+    def rows_per_sample(self) -> int:
+        """How many neighbouring rows of a batch are one sample: 1, or 2 for pairs."""
+
     def losses(self, network: Any, batch: Batch) -> "Tensor":
         """Return [B] summed losses [nats] in float64, differentiable; 0 for a sample without a label."""
 
@@ -33,6 +37,7 @@ class CrossEntropy:
     """-log p of every label, given the tokens before it: `losses` are sums over labels, `counts` their numbers."""
 
     VERSION: ClassVar[int] = 1
+    rows_per_sample: ClassVar[int] = 1
 
     def losses(self, network: Any, batch: Batch) -> "Tensor":
         from delt_exp.model.next_token import next_token_logits, next_token_losses

@@ -70,8 +70,9 @@ def _write_order(path: Path, outcome: Outcome) -> None:
     order, plan = outcome.order, outcome.plan
     consumed = np.load(outcome.model.folder / "consumed.npy", allow_pickle=False)
     # `last` never falls along the plan, so the first sequence that reaches a document is found by bisection.
-    item = np.searchsorted(consumed["last"], np.arange(len(order)))
-    step = np.where(item < plan.num_items, item // plan.batch_items, -1)
+    is_planned = np.isin(order, plan.order)  # a plan may leave out documents that fit no sequence
+    item = np.searchsorted(consumed["last"], np.cumsum(is_planned) - 1)
+    step = np.where(is_planned & (item < plan.num_items), item // plan.batch_items, -1)
     columns = {
         "position": np.arange(len(order)),
         "id": np.asarray(outcome.table.ids)[order],

@@ -28,8 +28,8 @@ class StepLog(pl.Callback):
 
     def __init__(self, path: Path, job: TrainJob) -> None:
         self.file, self.job = MetricsFile(path), job
-        self.targets = job.plan.targets_per_step()
-        self.tokens = np.cumsum(self.targets)
+        self.targets = job.plan.counts_per_step()
+        self.tokens = np.cumsum(job.plan.targets_per_step())
         self.started = time.monotonic()
         self._task: Task | None = None
         self._step = 0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from delt_exp.corpus.tokens import IGNORED
@@ -34,8 +35,8 @@ class OrderedBatches:
 
     def __init__(self, plan: Plan, rank: int, world_size: int, micro_batch_items: int, trainer: Any) -> None:
         self.plan, self.rank, self.world_size = plan, rank, world_size
-        self.micro, self.trainer = micro_batch_items, trainer
-        self.accumulation = accumulation(plan.batch_items, world_size, micro_batch_items)
+        self.micro, self.trainer = plan.whole_samples(micro_batch_items), trainer
+        self.accumulation = accumulation(plan.batch_items, world_size, self.micro)
 
     def __len__(self) -> int:
         return self.plan.num_steps * self.accumulation
@@ -50,15 +51,19 @@ class OrderedBatches:
         end = min((step + 1) * self.plan.batch_items, self.plan.num_items)
         for j in range(self.accumulation):
             first = step * self.plan.batch_items + (j * self.world_size + self.rank) * self.micro
-            yield list(range(first, min(first + self.micro, end))) or [-1 - step]
+            yield list(range(first, min(first + self.micro, end))) or [-1 - step] * self.plan.rows_per_sample
 
 
 class _Collate:
-    """Pads items to one micro-batch; knows the targets of each global batch without asking the other ranks."""
+    """Pads items to one micro-batch; knows the targets of each global batch without asking the other ranks.
 
-    def __init__(self, plan: Plan) -> None:
+    reference: [N, 2] log probabilities of the sides of all documents, of which each row gets its own.
+    """
+
+    def __init__(self, plan: Plan, reference: NDArray[np.float64] | None = None) -> None:
+        self.plan, self.reference = plan, reference
         self.batch_items, self.eos_id = plan.batch_items, plan.tokens.eos_id
-        self.targets, self.gives_positions = plan.targets_per_step(), plan.isolates_documents
+        self.targets, self.gives_positions = plan.counts_per_step(), plan.isolates_documents
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         lengths = torch.tensor([len(item["labels"]) for item in items])
@@ -75,6 +80,7 @@ class _Collate:
             "labels": torch.from_numpy(labels),
             # Without them a network counts from 0 itself, and need not look for borders of documents.
             **({"position_ids": torch.from_numpy(positions)} if self.gives_positions else {}),
+            **({} if self.reference is None else {"reference": self._reference_of(index)}),
             "lengths": lengths,
             "index": index,
             "first": torch.tensor([item["first"] for item in items]),
@@ -82,6 +88,13 @@ class _Collate:
             "step": step,
             "targets": int(self.targets[step]),
         }
+
+    def _reference_of(self, index: torch.Tensor) -> torch.Tensor:
+        """Return [B]; 0 for a row without an item."""
+        assert self.reference is not None
+        items = index.clamp(min=0).numpy()
+        found = torch.from_numpy(self.reference[self.plan.order[items // 2], items % 2])
+        return found.where(index >= 0, 0)
 
 
 class StepBatches:
@@ -102,8 +115,11 @@ class OrderedDataModule(pl.LightningDataModule):
     micro_batch_items: sequences in one forward pass. num_workers: reader processes beside each rank.
     """
 
-    def __init__(self, plan: Plan, micro_batch_items: int, num_workers: int) -> None:
+    def __init__(
+        self, plan: Plan, micro_batch_items: int, num_workers: int, reference: NDArray[np.float64] | None = None
+    ) -> None:
         super().__init__()
+        self.reference = reference
         self.plan, self.micro_batch_items, self.num_workers = plan, micro_batch_items, num_workers
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
@@ -113,7 +129,7 @@ class OrderedDataModule(pl.LightningDataModule):
         return DataLoader(
             _Items(self.plan),
             batch_sampler=OrderedBatches(self.plan, rank, world, self.micro_batch_items, trainer),
-            collate_fn=_Collate(self.plan),
+            collate_fn=_Collate(self.plan, self.reference),
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
         )

@@ -13,7 +13,7 @@ from delt_exp.distributed.ranks import Ranks
 from delt_exp.files import read_json
 from delt_exp.model.batch import Batch
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
-from delt_exp.model.recipe import Recipe
+from delt_exp.model.recipe import Network, Recipe
 from delt_exp.store.evidence import Evidence
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.plan import Plan, PlanSettings, make_plan
@@ -28,6 +28,11 @@ SHOWN = "shown"  # folder of the evidence that a training run leaves
 
 def plan_for(recipe: Recipe, tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings) -> Plan:
     """Return the batches in which a recipe trains `order`; raises DataError for less than one batch."""
+    if recipe.objective.rows_per_sample == 2:
+        from delt_exp.trainer.pair_plan import make_pair_plan
+
+        context, pairs = recipe.context_tokens, recipe.batch_items
+        return make_pair_plan(tokens, order, settings, context_tokens=context, batch_pairs=pairs)
     return make_plan(tokens, order, settings, context_tokens=recipe.context_tokens, batch_items=recipe.batch_items)
 
 
@@ -46,7 +51,8 @@ class Update:
 class Weights(Protocol):
     """The weights of one training run, as each of its processes holds them.
 
-    A step minimises sum_i w_i loss_i / sum_i count_i over the sequences i of its global batch.
+    A step minimises sum_i w_i loss_i / sum_i count_i over the sequences (of preferences: the pairs) i of its global
+    batch.
     """
 
     def __call__(self, batch: Batch, losses_B: "Tensor") -> "Tensor":
@@ -118,7 +124,8 @@ class TrainJob:
 
     config_key: where `recipe` is configured, for messages. weighter: None for weights that are all 1. goodness: [N] of
     all documents of the plan's tokens, higher is better; None unless the weighter reads it. target: documents that
-    nothing is trained on; None unless the weighter reads them.
+    nothing is trained on; None unless the weighter reads them. reference: [N, 2] log probabilities of both answers
+    before training, for an objective on preferences; see `trainer.reference`.
     """
 
     recipe: Recipe
@@ -130,6 +137,7 @@ class TrainJob:
     weighter: Weighter | None = None
     goodness: NDArray[np.float32] | None = None
     target: Tokens | None = None
+    reference: NDArray[np.float64] | None = None
 
     def unloaded(self) -> "TrainJob":
         """Return the same job for another process, which maps the tokens by itself."""
@@ -139,12 +147,17 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A finished training run: its folder, the key that names it, and what is needed to read documents with it."""
+    """A finished training run: its folder, the key that names it, and what is needed to read documents with it.
+
+    network, seed: what makes the network that it began with.
+    """
 
     folder: Path
     key: str
     tokenizer: Tokenizer
     context_tokens: int
+    network: Network
+    seed: int
 
     @property
     def pretrained(self) -> Path:

@@ -21,8 +21,8 @@ from delt_exp.trainer.weights import EqualWeights
 class LMModule(pl.LightningModule):
     """Trains a causal LM on the objective's mean over each global batch.
 
-    A micro-batch carries `targets`, the predicted tokens of its global batch, so the gradient of a step is the same
-    whatever the number of ranks and accumulation steps: sum of losses / targets, undoing Lightning's averages.
+    A micro-batch carries `targets`, the predicted tokens (or pairs) of its global batch, so the gradient of a step is
+    the same whatever the number of ranks and accumulation steps: sum of losses / targets, undoing Lightning's averages.
     """
 
     def __init__(self, network: nn.Module, job: TrainJob) -> None:

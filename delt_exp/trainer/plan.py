@@ -12,7 +12,7 @@ batch t is items [t*B, (t+1)*B), however many processes share it.
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +49,11 @@ class Plan:
 
     order: [P] corpus rows in training order, repetitions (epochs) included. context_tokens: L. batch_items: B.
     completion_only: the prompts of pairs are read but not predicted, as turns that no assistant wrote never are.
-    num_items: how many items of the stream are trained.
+    num_items: how many items of the stream are trained. rows_per_sample: how many neighbouring items are one
+    sample. num_left_out: documents that no item of this kind can hold.
     """
 
+    rows_per_sample: ClassVar[int] = 1
     tokens: Tokens
     order: Ints
     layout: str
@@ -59,6 +61,7 @@ class Plan:
     batch_items: int
     completion_only: bool
     num_items: int
+    num_left_out: int = 0
 
     @property
     def num_steps(self) -> int:
@@ -162,10 +165,18 @@ class Plan:
         return np.unique(self.order[: self._last_document(stop) + 1])
 
     def targets_per_step(self) -> Ints:
-        """[num_steps] predicted tokens of each global batch: the denominator of its token-weighted loss."""
+        """[num_steps] predicted tokens of each global batch."""
         start, stop = self.bounds(np.arange(self.num_items))
         targets = self._predicted_up_to(stop) - self._predicted_up_to(start)
         return np.add.reduceat(targets, np.arange(0, self.num_items, self.batch_items))
+
+    def counts_per_step(self) -> Ints:
+        """[num_steps] what the mean loss of each global batch divides by: its predicted tokens."""
+        return self.targets_per_step()
+
+    def whole_samples(self, num_items: int) -> int:
+        """Return `num_items`, or as few more as make whole samples."""
+        return -(-num_items // self.rows_per_sample) * self.rows_per_sample
 
     def _predicted_up_to(self, position: Ints) -> Ints:
         """Number of predicted tokens at stream positions 1..position."""

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
 from delt_exp.distributed.processes import run_in_processes, share_threads
+from delt_exp.errors import ConfigError
 from delt_exp.files import digest, file_sha256, write_json
 from delt_exp.model.recipe import num_parameters
 from delt_exp.progress import say
@@ -49,6 +51,11 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep
         _clean_up(folder)
         return
     job.recipe.schedule.check(job.plan.num_steps)
+    if job.plan.rows_per_sample == 2 and job.reference is None:
+        raise ConfigError(
+            f"{job.config_key}.objective compares preferences with a reference, which only the model of a run has; use "
+            f"objective@{job.config_key}.objective=cross_entropy here"
+        )
     checkpoint = _latest_checkpoint(folder)
     start = _step_of(checkpoint)
     if start:
@@ -91,7 +98,7 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None, keep: Sequ
         network.forward = torch.compile(network.forward)  # not `network.compile()`: `Evidence` watches its calls
     network.train()
     module = LMModule(network, job)
-    data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers)
+    data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers, job.reference)
     states = KeptStates(folder / "states", keep, shell, job.tokenizer)
     trainer, started = _make_trainer(job, folder, states), time.monotonic()
     with _interrupts_come_through():
@@ -111,7 +118,8 @@ def _make_trainer(job: TrainJob, folder: Path, states: "pl.Callback") -> "pl.Tra
     from delt_exp.trainer.proof.recorder import Evidence
 
     settings = job.trainer
-    accumulate = accumulation(job.plan.batch_items, settings.world_size, settings.micro_batch_items)
+    micro_batch_items = job.plan.whole_samples(settings.micro_batch_items)
+    accumulate = accumulation(job.plan.batch_items, settings.world_size, micro_batch_items)
     strategies: dict[str, Any] = {"single": "auto", "ddp": "ddp", "fsdp": ShardedStrategy(settings.world_size)}
     evidence = Evidence(folder / "evidence", job.plan.batch_items, sees_embedding=not settings.compile)
     callbacks = [
@@ -142,7 +150,7 @@ def _finish(
 ) -> None:
     """Write model, proof of order and summary; remove what only a restart needed."""
 
-    from delt_exp.trainer.proof.order import order_mismatch, weight_mismatch
+    from delt_exp.trainer.proof.order import order_mismatch
     from delt_exp.trainer.proof.recorder import fingerprint, merged
     from delt_exp.trainer.proof.steps import step_mismatch
     from delt_exp.trainer.states import write_model
@@ -157,7 +165,7 @@ def _finish(
     given.show(Evidence(folder / SHOWN))
     mismatch = (
         order_mismatch(job.plan, consumed)
-        or weight_mismatch(job.plan, consumed, planned_weights)
+        or _weight_mismatch(job, consumed, planned_weights)
         or step_mismatch(_planned_steps(job, int(saved), rows), steps)
     )
     if mismatch:
@@ -176,11 +184,21 @@ def _finish(
         "flops": (4 * parameters + 2 * trained) * tokens,
         "final_train_loss": _final_loss(rows),
         "seconds_since_restart": seconds,
+        "documents_left_out": job.plan.num_left_out,
         "precision": job.trainer.resolved_precision(),
         "world_size": trainer.world_size,
         "device": trainer.strategy.root_device.type,
     }
     write_json(folder / "result.json", result)
+
+
+def _weight_mismatch(job: TrainJob, consumed: NDArray[np.void], planned_weights: NDArray[np.float64] | None) -> str:
+    from delt_exp.trainer.proof.order import weight_mismatch
+    from delt_exp.trainer.proof.pairs import pair_weight_mismatch
+
+    if job.plan.rows_per_sample == 2:
+        return pair_weight_mismatch(job.plan, consumed, cast(Any, job.recipe.objective))
+    return weight_mismatch(job.plan, consumed, planned_weights)
 
 
 def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) -> "PlannedSteps":
@@ -189,7 +207,8 @@ def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) ->
 
     recipe, num_steps = job.recipe, job.plan.num_steps
     lr = [recipe.lr(step, num_steps) for step in range(num_steps)]
-    losses = [(int(row["step"]), row["train/loss"]) for row in rows]
+    # What is recorded at the network are losses of tokens; a loss of pairs is another number.
+    losses = [(int(row["step"]), row["train/loss"]) for row in rows if job.plan.rows_per_sample == 1]
     scales_loss = job.trainer.resolved_precision() == "16-mixed"
     return PlannedSteps(job.plan.targets_per_step(), np.array(lr), recipe.clip_norm, scales_loss, weights, losses)
 
@@ -256,4 +275,5 @@ def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = N
     if use.cached and on_metrics is not None:
         for row in MetricsFile(use.path / "metrics.csv").rows():
             on_metrics(row)
-    return TrainedModel(use.path, use.key, job.tokenizer, job.recipe.context_tokens)
+    recipe = job.recipe
+    return TrainedModel(use.path, use.key, job.tokenizer, recipe.context_tokens, recipe.network, job.seed)

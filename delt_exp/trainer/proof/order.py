@@ -57,6 +57,18 @@ def walk(plan: Plan) -> Iterator[tuple[Ints, Ints, Ints]]:
         yield stream[:-1], labels, _counted(begins[:-1])
 
 
+def walk_pairs(plan: Plan) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Yield (inputs, labels, positions) of both sides of every preference: chosen, rejected, chosen ..."""
+    both = [side for side in (plan.tokens, plan.tokens.rejected) if side is not None]
+    for row in plan.order[: plan.num_items // 2].tolist():
+        bodies = [side.document(row).astype(np.int64) for side in both]
+        excess = max(0, max(len(body) + 1 for body in bodies) - plan.context_tokens)
+        for body, start in zip(bodies, (side.answer_start(row) for side in both), strict=True):
+            cut = min(excess, start)
+            labels = np.concatenate([np.full(start - cut, IGNORED), body[start:], [plan.tokens.eos_id]])
+            yield np.concatenate([[plan.tokens.begin_id], body[cut:]]), labels, np.arange(len(labels))
+
+
 def _counted(begins: NDArray[np.bool_]) -> Ints:
     """Positions from 0 at the first token and at every token where a document begins."""
     index = np.arange(len(begins))
@@ -94,7 +106,8 @@ def order_mismatch(plan: Plan, consumed: NDArray[np.void]) -> str:
     misplaced = (consumed["step"] != index // plan.batch_items) | (consumed["slot"] != index % plan.batch_items)
     if misplaced.any():
         return f"sequence {int(misplaced.argmax()) + 1} was consumed in another step or twice"
-    for i, item in enumerate(walk(plan)):
+    items = walk(plan) if plan.rows_per_sample == 1 else walk_pairs(plan)
+    for i, item in enumerate(items):
         if item_digest(*item) != consumed["digest"][i]:
             step, sequence = divmod(i, plan.batch_items)
             return f"step {step + 1}, sequence {sequence + 1}: other tokens, labels or positions than planned"

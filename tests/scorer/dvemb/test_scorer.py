@@ -85,7 +85,7 @@ def test_an_interrupted_valuation_continues_to_the_same_scores(tmp_path: Any, mo
 
 def test_the_forecast_names_the_phases_that_are_recorded(tmp_path: Any) -> None:
     pool = fresh_pool(tmp_path)
-    costs = scorer().forecast(pool)
+    costs = scorer().forecast(pool.sizes, pool.resources)
     scorer().score(pool)
     assert {cost.phase.split(":")[0] for cost in costs} == set(pool.evidence.contents()["phases"])
     assert {cost.phase: cost.passes for cost in costs}["values: products"] == 24

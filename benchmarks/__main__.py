@@ -21,6 +21,8 @@ BENCHMARKS = {
     "memory": "resident memory while a 2 GB corpus is tokenised (writes about 6 GB to the temporary folder)",
     "lqs": "an LQS annotation against the published recipe, its parts against a training step",
     "features": "per-sample gradient features and several directions against a forward and backward pass",
+    "less": "scoring by LESS against a forward and backward pass, and more groups against one",
+    "weighting": "training with learnt weights against plain training",
     "d_optimal": "greedy D-optimal picks: seconds, memory, and against updating an inverse",
     "map_documents": "documents judged by a model: one process, two, and the memory of many documents",
     "data_scorer": "data-scorer inference against padded documents (partly needs the local data folder)",

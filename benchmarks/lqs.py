@@ -26,8 +26,8 @@ from delt_exp.gradients.kernel import per_sample_terms
 from delt_exp.gradients.products import hvp
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.lqs.annotate import annotate
-from delt_exp.scorer.lqs.samples import next_token_sample
 from delt_exp.scorer.lqs.settings import AnnotationSettings
+from delt_exp.scorer.reverse.samples import next_token_sample
 from delt_exp.store.memory import PeakMemory
 
 IS_CUDA = torch.cuda.is_available()
@@ -50,14 +50,14 @@ class Sizes:
     interval: int = 3
     micro_batch: int = 8
     accumulation: int = 2
-    proxies: int = 128
+    documents: int = 128
     target: int = 32
     repeats: int = 9
 
 
 FULL = Sizes()
-QUICK = Sizes(layers=2, hidden=128, intermediate=512, length=64, steps=5, proxies=16, target=8, repeats=5)
-CUDA = Sizes(12, 768, 3072, 12, 32000, 1024, steps=4, interval=2, proxies=64, target=8, repeats=5)
+QUICK = Sizes(layers=2, hidden=128, intermediate=512, length=64, steps=5, documents=16, target=8, repeats=5)
+CUDA = Sizes(12, 768, 3072, 12, 32000, 1024, steps=4, interval=2, documents=64, target=8, repeats=5)
 
 
 def make_model(sizes: Sizes, attention: str) -> Any:
@@ -87,9 +87,9 @@ class PublishedRecipe:
     What it returns leaves the published code's one defect, norms shared by a batch, out of the comparison.
     """
 
-    def __init__(self, sizes: Sizes, model: Any, train: Tensor, target: Tensor, proxies: Tensor) -> None:
+    def __init__(self, sizes: Sizes, model: Any, train: Tensor, target: Tensor, documents: Tensor) -> None:
         self.sizes, self.model = sizes, model
-        self.train, self.target, self.proxies = train, target, proxies
+        self.train, self.target, self.documents = train, target, documents
         self.per_sample_gradients = vmap(grad(self.loss_of_one), in_dims=(None, 0))
 
     def loss(self, parameters: Parameters, ids_BT: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class PublishedRecipe:
 
     def terms(self, parameters: Parameters, direction: Tensor) -> Tensor:
         columns = []
-        for part in self.proxies.split(self.sizes.micro_batch):
+        for part in self.documents.split(self.sizes.micro_batch):
             gradients = self.per_sample_gradients(parameters, part)
             gradient_BP = torch.cat([g.flatten(1) for g in gradients.values()], dim=1)
             columns.append(torch.stack([gradient_BP @ direction, gradient_BP.norm(dim=1)]))
@@ -175,20 +175,20 @@ def seconds(function: Callable[[], Any]) -> tuple[float, Any]:
 
 def compare_annotations(sizes: Sizes) -> Row:
     """Both annotations on the same run; they must agree."""
-    counts = sizes.steps * sizes.micro_batch * sizes.accumulation, sizes.target, sizes.proxies
-    train, target, proxies = (draw_ids(sizes, count, seed) for seed, count in enumerate(counts))
-    samples = [[next_token_sample(ids) for ids in part.tolist()] for part in (train, target, proxies)]
+    counts = sizes.steps * sizes.micro_batch * sizes.accumulation, sizes.target, sizes.documents
+    train, target, documents = (draw_ids(sizes, count, seed) for seed, count in enumerate(counts))
+    samples = [[next_token_sample(ids) for ids in part.tolist()] for part in (train, target, documents)]
     size = sizes.micro_batch * sizes.accumulation
     batches = [samples[0][start : start + size] for start in range(0, len(train), size)]
     settings = AnnotationSettings(LR, sizes.interval, "terminal", sizes.micro_batch, 4, "fp32")
     model = make_model(sizes, "sdpa")
     ours, result = seconds(lambda: annotate(model, batches, samples[1], samples[2], settings))
-    recipe = PublishedRecipe(sizes, make_model(sizes, "eager"), train, target, proxies)
+    recipe = PublishedRecipe(sizes, make_model(sizes, "eager"), train, target, documents)
     theirs, terms_S2N = seconds(recipe.annotate)
     norms = (result.norm_SN - terms_S2N[:, 1].cpu()).abs() / result.norm_SN
     if norms.max() > 1e-2:
         raise AssertionError(f"the two annotations disagree: a norm differs by {norms.max():.1%}")
-    detail = f"{sizes.proxies} proxies, {ours:.1f} s and {theirs:.1f} s; norms agree to {norms.max():.0e}"
+    detail = f"{sizes.documents} documents, {ours:.1f} s and {theirs:.1f} s; norms agree to {norms.max():.0e}"
     return Row("LQS annotation", "published recipe, rebuilt", ours / theirs, "x time", detail, below=0.25)
 
 

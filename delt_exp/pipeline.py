@@ -9,37 +9,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from delt_exp.alignment.base import Alignment
 from delt_exp.alignment.run import run_alignment
 from delt_exp.config.build import build, construct
-from delt_exp.config.checks import check_flag, check_integer
+from delt_exp.config.fields import Seed, check_value
 from delt_exp.config.run_name import RunInfo
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, overlap_stage, text_stage, tokenizer_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
+from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import EvalDataset
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.model.recipe import Recipe
 from delt_exp.orderer import Orderer
+from delt_exp.preference.reference import check_preferences, with_reference
 from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
 from delt_exp.report.outcome import Outcome, Overlap
 from delt_exp.report.record import earlier_record
 from delt_exp.report.run_folder import write_run
 from delt_exp.resources import Resources
-from delt_exp.rows.candidates import Candidates
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Scorer
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector import Selector
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
-from delt_exp.trainer.job import TrainJob, Weighter, plan_for
+from delt_exp.trainer.job import Setup, TrainJob, Weighter, plan_for
 from delt_exp.trainer.plan import Plan, PlanSettings
 from delt_exp.trainer.settings import TrainerSettings
 from delt_exp.trainer.train import OnMetrics, training_stage
@@ -70,8 +72,8 @@ class Components:
 
 def build_components(cfg: DictConfig) -> Components:
     """Build every component of a configuration; raises ConfigError for a value that is not allowed."""
-    check_integer("seed", cfg.seed, at_least=0)
-    check_flag("decontaminate", cfg.decontaminate)
+    check_value("seed", cfg.seed, Seed)
+    check_value("decontaminate", cfg.decontaminate, bool)
     groups = (
         "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "weighter", "trainer",
     )  # fmt: skip
@@ -93,7 +95,7 @@ def build_components(cfg: DictConfig) -> Components:
 
 
 def run(cfg: DictConfig, info: RunInfo) -> Path:
-    """Run one experiment and return its folder; whatever was computed before is found again."""
+    """Run one experiment and return its folder; whatever was computed before is reused."""
     parts = build_components(cfg)
     with disk_errors(info.folder):
         info.folder.mkdir(parents=True, exist_ok=True)
@@ -136,14 +138,22 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     plan = plan_for(parts.model, candidates.tokens, order, parts.training)
     alignment = _alignment(parts, resources, candidates, plan)
     goodness = table.goodness if parts.weighter.reads_scores else None
-    job = TrainJob(parts.model, plan, tokenizer, parts.trainer, cfg.seed, weighter=parts.weighter, goodness=goodness)
-    model = training_stage(store, job, on_metrics)
+    validation = target.tokens if target is not None and parts.weighter.reads_target else None
+    job = TrainJob(
+        parts.model, plan, tokenizer, parts.trainer, cfg.seed,
+        weighter=parts.weighter, goodness=goodness, target=validation,
+    )  # fmt: skip
+    model = training_stage(store, with_reference(job, resources), on_metrics)
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
         started=started,
         seconds=time.monotonic() - clock,
         candidates=candidates,
         target=target,
+        target_readers=[
+            *(["scorer"] if "target" in parts.scorer.needs else []),
+            *(["weighter"] if parts.weighter.reads_target else []),
+        ],
         tokenizer=tokenizer,
         table=table,
         kept=kept,
@@ -159,7 +169,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
 
 
 def read(parts: Components) -> tuple[Resources, TokenizedCorpus, TokenizedCorpus | None]:
-    """Return resources with the tokenizer, candidates and, for a scorer that reads it, the target set."""
+    """Return resources with the tokenizer, candidates and, for a scorer or weighter that reads it, the target set."""
     candidates, target = read_corpora(parts)
     tokenizer = tokenizer_stage(parts.store, parts.tokenizer, candidates)
     encoded = partial(text_stage, parts.store, tokenizer=tokenizer)
@@ -172,7 +182,7 @@ def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
     store = parts.store
     candidates = corpus_stage(store, parts.train_dataset, parts.corpus)
     target = None
-    if "target" in parts.scorer.needs:
+    if "target" in parts.scorer.needs or parts.weighter.reads_target:
         target = corpus_stage(store, parts.target_dataset, replace(parts.corpus, drop_duplicates=False))
     if parts.decontaminate:
         others = list(evaluation_texts(parts).values())
@@ -190,26 +200,28 @@ def evaluation_texts(parts: Components) -> dict[str, Corpus]:
 
 
 def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer, seed: int) -> None:
-    """Select, order and plan by stand-in scores, so that a bad setting is found before anything is scored."""
+    """Select, order and plan by stand-in scores, so that a bad setting is refused before anything is scored."""
     parts.trainer.check_available()
     parts.runtime.check_available()
-    seen = stand_in(candidates)
+    seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
     parts.orderer(seen.take(parts.selector(seen)))
     parts.model.check(tokenizer)
-    parts.weighter.check(parts.training)
+    check_preferences(parts.model, parts.training, parts.weighter)
     if parts.training.isolates_documents:
         from delt_exp.model.isolation import check_isolation
 
         check_isolation(parts.model.network.make(tokenizer, seed))
     everything = plan_for(parts.model, candidates.tokens, np.arange(len(seen)), parts.training)
     parts.model.schedule.check(everything.num_steps)
+    setup = Setup(parts.model, parts.training, parts.trainer)
+    parts.weighter.check(setup, candidates.tokens, everything.num_steps)
 
 
-def stand_in(candidates: TokenizedCorpus) -> Candidates:
+def stand_in_goodness(num_documents: int) -> NDArray[np.float32]:
     """Return goodness that is all different, one as large as a number can be: no sound selection keeps nothing."""
-    goodness = np.arange(len(candidates), dtype=np.float32)
+    goodness = np.arange(num_documents, dtype=np.float32)
     goodness[-1] = np.finfo(np.float32).max
-    return candidates.corpus.candidates(goodness)
+    return goodness
 
 
 def _alignment(
@@ -236,9 +248,23 @@ def _overlap(
     for name, row in zip(texts, in_target, strict=False):
         evaluation[name] |= row
     overlap = Overlap(in_train[-1] if target is not None else None, evaluation)
+    if parts.weighter.reads_target:
+        refuse_shared(overlap)
     for sentence in overlap_sentences(overlap.target, overlap.evaluation):
         say(f"warning: {sentence}")
     return overlap
+
+
+def refuse_shared(overlap: Overlap) -> None:
+    """Raise DataError where weights would be learnt on documents that are trained on or measured with."""
+    shared = {"the candidates": (overlap.target or {}).get("in_train", 0)}
+    shared |= {name: counts.get("in_target", 0) for name, counts in overlap.evaluation.items()}
+    wrong = ", ".join(f"{count:,} with {name}" for name, count in shared.items() if count)
+    if wrong:
+        raise DataError(
+            f"the weighter learns on the target set as its validation documents, and that shares documents: {wrong}; "
+            "use decontaminate=true, or another target_dataset"
+        )
 
 
 def _counted(store: Store, corpus: Corpus, sets: list[Corpus], place: str) -> list[dict[str, int]]:

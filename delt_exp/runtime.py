@@ -1,11 +1,12 @@
 """What changes speed and memory but no result: device, batch sizes, workers; and how much memory a stage took."""
 
-from dataclasses import dataclass
+from typing import Literal
 
+from delt_exp.config.fields import Count, settings
 from delt_exp.errors import ConfigError
 
 
-@dataclass(frozen=True)
+@settings
 class Runtime:
     """Speed settings; they enter no store key.
 
@@ -14,14 +15,8 @@ class Runtime:
     2048 falls out of the cache of a CPU (8192 was 1.2 to 1.5 times slower on two cores).
     """
 
-    device: str
-    batch_tokens: int | None
-
-    def __post_init__(self) -> None:
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise ConfigError(f"runtime.device is {self.device!r}; allowed are auto, cpu and cuda")
-        if self.batch_tokens is not None and self.batch_tokens < 1:
-            raise ConfigError(f"runtime.batch_tokens must be at least 1 or null, got {self.batch_tokens}")
+    device: Literal["auto", "cpu", "cuda"]
+    batch_tokens: Count | None
 
     def check_available(self) -> None:
         """Raise ConfigError when CUDA is asked for and absent."""

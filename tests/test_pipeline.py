@@ -291,7 +291,7 @@ def test_a_dry_run_forecasts_every_phase_and_computes_none(tmp_path, monkeypatch
     write_texts(tmp_path)
     command(monkeypatch, "dry_run=true")
     shown = capsys.readouterr().err
-    for phase in ("warm start", "annotation: HVP", "annotation: proxies", "training", "total"):
+    for phase in ("warm start", "annotation: HVP", "annotation: documents", "training", "total"):
         assert phase in shown
     assert not list(tmp_path.glob("outputs/runs/*/*"))
     assert sorted(path.name for path in tmp_path.glob("outputs/store/*")) == ["corpus", "tokenizer", "tokens"]

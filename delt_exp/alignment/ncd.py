@@ -8,15 +8,14 @@ import os
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
 from delt_exp.alignment.interval import pair_mean
-from delt_exp.config.checks import check_choice, check_flag, check_integer
+from delt_exp.config.fields import Count, Seed, Several, settings
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
@@ -27,7 +26,7 @@ LEVELS = {"zlib": (0, 9, 6), "gzip": (0, 9, 9), "lz4": (-10, 16, 0), "zstd": (1,
 Compress = Callable[[bytes], bytes]
 
 
-@dataclass(frozen=True)
+@settings
 class NcdAlignment:
     """Mean over document pairs of 1 - NCD(a, b), NCD(a, b) = (C(ab) - min(C(a), C(b))) / max(C(a), C(b)).
 
@@ -40,24 +39,19 @@ class NcdAlignment:
     VERSION: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ()
-    codec: str
+    codec: Literal["zlib", "gzip", "lz4", "zstd"]
     level: int | None
-    document_bytes: int
-    max_documents: int
+    document_bytes: Count
+    max_documents: Several
     compat: bool
-    seed: int
+    seed: Seed
 
     def __post_init__(self) -> None:
-        check_choice("alignment.ncd.codec", self.codec, tuple(LEVELS))
         low, high, _ = LEVELS[self.codec]
         if self.level is not None and not low <= self.level <= high:
             raise ConfigError(
                 f"alignment.ncd.level={self.level} is not allowed; {self.codec} has levels {low} to {high}"
             )
-        check_integer("alignment.ncd.document_bytes", self.document_bytes, at_least=1)
-        check_integer("alignment.ncd.max_documents", self.max_documents, at_least=2)
-        check_integer("alignment.ncd.seed", self.seed, at_least=0)
-        check_flag("alignment.ncd.compat", self.compat)
 
     @property
     def meaning(self) -> Meaning:

@@ -1,15 +1,14 @@
 """Alignment by token counts: no model, seconds for millions of tokens."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
 from delt_exp.alignment.counts import count_tables, hellinger, log_probabilities
 from delt_exp.alignment.interval import ratio
-from delt_exp.config.checks import check_choice, check_integer, check_number
+from delt_exp.config.fields import Count, PositiveFloat, Seed, settings
 from delt_exp.errors import ConfigError
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
@@ -17,7 +16,7 @@ from delt_exp.rows.draws import drawn
 from delt_exp.tokenizer.base import Tokenizer
 
 
-@dataclass(frozen=True)
+@settings
 class NgramAlignment:
     """How well n-gram counts of the training text fit the evaluation text.
 
@@ -31,19 +30,11 @@ class NgramAlignment:
     VERSION: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"tokens"})
     COMPARED: ClassVar[tuple[str, ...]] = ("measure", "smoothing")
-    order: int
-    measure: str
-    smoothing: float
-    max_documents: int | None
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_integer("alignment.ngram.order", self.order, at_least=1)
-        check_integer("alignment.ngram.seed", self.seed, at_least=0)
-        check_choice("alignment.ngram.measure", self.measure, ("cross_entropy", "hellinger"))
-        check_number("alignment.ngram.smoothing", self.smoothing, "(0, inf)")
-        if self.max_documents is not None:
-            check_integer("alignment.ngram.max_documents", self.max_documents, at_least=1)
+    order: Count
+    measure: Literal["cross_entropy", "hellinger"]
+    smoothing: PositiveFloat
+    max_documents: Count | None
+    seed: Seed
 
     @property
     def meaning(self) -> Meaning:

@@ -1,14 +1,13 @@
 """Alignment by sentence embeddings."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
 from delt_exp.alignment.interval import mean_cosine
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Seed, Several, settings
 from delt_exp.encoder.base import Encoder
 from delt_exp.encoder.stage import embeddings_stage
 from delt_exp.errors import DataError
@@ -17,7 +16,7 @@ from delt_exp.resources import Resources
 from delt_exp.rows.draws import drawn
 
 
-@dataclass(frozen=True)
+@settings
 class SentenceAlignment:
     """Cosine of the mean embeddings of the two texts, from at most `max_documents` documents of each.
 
@@ -28,12 +27,8 @@ class SentenceAlignment:
     needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ()
     encoder: Encoder
-    max_documents: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_integer("alignment.sentence.max_documents", self.max_documents, at_least=2)
-        check_integer("alignment.sentence.seed", self.seed, at_least=0)
+    max_documents: Several
+    seed: Seed
 
     @property
     def meaning(self) -> Meaning:

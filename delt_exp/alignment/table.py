@@ -51,7 +51,7 @@ class Describer:
         return self.stored(digest(np.ascontiguousarray(text.ids)), lambda: self._describe(text))
 
     def stored(self, content: str, compute: Callable[[], Arrays]) -> Description:
-        """Return a description found by settings and `content`, or computed."""
+        """Return the description that settings and `content` name, cached or computed."""
 
         def build(folder: Path) -> None:
             arrays = {name: np.ascontiguousarray(array) for name, array in compute().items()}

@@ -4,10 +4,10 @@ import argparse
 import difflib
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from delt_exp.cli.help import group_names, options
 from delt_exp.config.compose import hydra_at
+from delt_exp.config.identity import flat
 from delt_exp.config.run_name import check_name
 from delt_exp.errors import ConfigError, DependencyError, StoreError
 from delt_exp.files import disk_errors
@@ -100,12 +101,13 @@ def _parsed(text: str) -> Override:
 
 
 def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
-    group = (override.key_or_group or "").split("@")[0]
+    """Raise for an option that its group does not have, and for one of a sweep."""
+    group = _group(override)
     if not (conf / group).is_dir() or override.is_delete():
         return
     is_hydras = group.startswith("hydra/")  # to which plugins bring options
     known = hydra.config_loader.get_group_options(group) if is_hydras else options(conf, group)
-    for value in _values(override):
+    for value in _values(override, known):
         if value is None and group not in NULLABLE:
             raise ConfigError(f"{group}=null chooses nothing; options: {', '.join(known)}")
         if group == LAUNCHER:
@@ -116,8 +118,23 @@ def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
             )
 
 
+def _group(override: Override) -> str:
+    """Return the group of `group=option` and `group@place=option`; of another override, its key."""
+    return (override.key_or_group or "").split("@")[0]
+
+
+def _values(override: Override, known: list[str]) -> list[Any]:
+    """Return the options that an override chooses, or the values that a sweep goes through."""
+    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        return cast(Glob, override.value()).filter(known)
+    if override.is_sweep_override():
+        return [text.strip("'\"") for text in override.sweep_string_iterator()]
+    value = override.value()
+    return value if isinstance(value, list) else [value]
+
+
 def _check_engine(launcher: str) -> None:
-    """Raise DependencyError when the package behind a launcher is not installed."""
+    """Raise DependencyError when the package of a launcher is not installed."""
     for engine, launchers in ENGINES.items():
         if launcher in launchers and find_spec(f"hydra_plugins.hydra_{engine}_launcher") is None:
             raise DependencyError(
@@ -133,15 +150,6 @@ def _refuse_launcher(overrides: Sequence[Override]) -> None:
             raise ConfigError(f"{override.input_line} starts the runs of a sweep or a study; for one run, add -m")
 
 
-def _values(override: Override) -> Iterable[Any]:
-    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:
-        return []
-    if override.is_sweep_override():
-        return [text.strip("'\"") for text in override.sweep_string_iterator()]
-    value = override.value()
-    return value if isinstance(value, list) else [value]
-
-
 def _compose(conf: Path, hydra: Hydra, overrides: list[str]) -> DictConfig:
     """Return the configuration of overrides without a sweep, with Hydra's own part."""
     try:
@@ -155,38 +163,33 @@ def _explain(conf: Path, hydra: Hydra, overrides: Sequence[str]) -> None:
     """Raise for the first override that does not compose on top of the chosen options."""
     groups = group_names(conf)
     composing: list[str] = []
-    for text in sorted(overrides, key=lambda text: _key(text).split("@")[0] not in groups):
+    for override in sorted(map(_parsed, overrides), key=lambda override: _group(override) not in groups):
+        text, key = str(override.input_line), str(override.key_or_group)
         try:
             hydra.compose_config("config", [*composing, text], RunMode.RUN)
-            composing.append(text)
         except HydraException as error:
-            config = hydra.compose_config("config", composing, RunMode.RUN)
-            known = [name for name in _keys(config) if "_target_" not in name and name.split(".")[0] != "hydra"]
-            _raise_for(_key(text), text, known, groups, error)
-
-
-def _key(text: str) -> str:
-    return _parsed(text).key_or_group
-
-
-def _raise_for(key: str, text: str, known: list[str], groups: list[str], error: HydraException) -> NoReturn:
-    if key in known or key.split("@")[0] in groups:
-        raise ConfigError(f"{text}: {_first_line(error)}") from error
-    raise ConfigError(
-        f"there is no key or group {key!r}{_nearest(key, [*groups, *known])}; "
-        "python run.py --help lists the groups, python run.py --cfg job the keys"
-    ) from error
+            config = OmegaConf.to_container(hydra.compose_config("config", composing, RunMode.RUN))
+            known = [name for name in flat(config) if "_target_" not in name and not name.startswith("hydra.")]
+            if _group(override) in groups or any(f"{name}.".startswith(f"{key}.") for name in known):
+                raise ConfigError(f"{text}: {_first_line(error)}") from error
+            raise ConfigError(
+                f"there is no key or group {key!r}{_nearest(key, [*groups, *known])}; "
+                "python run.py --help lists the groups, python run.py --cfg job the keys"
+            ) from error
+        composing.append(text)
 
 
 def _first_choice(conf: Path, override: Override) -> str:
+    """Return an override that takes the first value of a sweep."""
     if not override.is_sweep_override():
         return str(override.input_line)
-    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:
-        found = cast(Glob, override.value()).filter(options(conf, override.key_or_group or ""))
-        if not found:
-            raise ConfigError(f"{override.input_line} matches no option of {override.key_or_group}")
-        return f"{override.key_or_group}={found[0]}"
-    return f"{(override.input_line or '').split('=')[0]}={next(iter(override.sweep_string_iterator()))}"
+    key, group = (override.input_line or "").split("=")[0], _group(override)
+    if override.value_type is not ValueType.GLOB_CHOICE_SWEEP:
+        return f"{key}={next(iter(override.sweep_string_iterator()))}"
+    matching = _values(override, options(conf, group))
+    if not matching:
+        raise ConfigError(f"{override.input_line} matches no option of {group}")
+    return f"{key}={matching[0]}"
 
 
 def _check_values(config: DictConfig) -> None:
@@ -199,13 +202,9 @@ def _check_values(config: DictConfig) -> None:
         raise ConfigError(_first_line(error)) from error
 
 
-def missing_keys(settings: Any, place: str = "") -> list[str]:
+def missing_keys(settings: Any) -> list[str]:
     """Return the keys of unresolved settings that must be given; OmegaConf's own function raises where one is used."""
-    if isinstance(settings, dict):
-        return [name for key, item in settings.items() for name in missing_keys(item, f"{place}.{key}".lstrip("."))]
-    if isinstance(settings, list):
-        return [name for index, item in enumerate(settings) for name in missing_keys(item, f"{place}[{index}]")]
-    return [place] if settings == "???" else []
+    return [name for name, value in flat(settings).items() if value == "???"]
 
 
 def _check_output(folder: Path) -> None:
@@ -216,17 +215,6 @@ def _check_output(folder: Path) -> None:
             raise StoreError(f"output_dir {folder} cannot be made a folder; give another: output_dir=FOLDER") from error
         if not os.access(folder, os.W_OK):
             raise StoreError(f"output_dir {folder} is not writable; give another folder: output_dir=FOLDER")
-
-
-def _keys(config: DictConfig, prefix: str = "") -> list[str]:
-    keys = []
-    for key in config:
-        node = config._get_node(key)
-        name = f"{prefix}{key!s}"
-        keys.append(name)
-        if isinstance(node, DictConfig):
-            keys += _keys(node, f"{name}.")
-    return keys
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import yaml
 
+from delt_exp.config.identity import flat
+
 USAGE = """\
 python run.py [GROUP=OPTION ...] [KEY=VALUE ...]       one run
 python run.py -m GROUP=OPTION,OPTION KEY=VALUE,VALUE   a sweep over all combinations
@@ -25,7 +27,8 @@ def help_text(conf: Path) -> str:
         "Which training data, in which order, makes a better language model?\n",
         USAGE,
         *(_group(conf, group, defaults.get(group)) for group in group_names(conf)),
-        "Other keys and their defaults (KEY=VALUE):\n" + "".join(f"  {line}\n" for line in _leaves(config)),
+        "Other keys and their defaults (KEY=VALUE):",
+        *(f"  {key}={'null' if value is None else value}" for key, value in flat(config).items()),
     ]
     return "\n".join(parts)
 
@@ -58,13 +61,3 @@ def _group(conf: Path, group: str, default: str | None) -> str:
     width = max((len(name) for name in names), default=0)
     lines = [f"  {'*' if n == default else ' '} {n:<{width}}  {description(conf / group / f'{n}.yaml')}" for n in names]
     return "\n".join([f"{group}=", *lines, ""])
-
-
-def _leaves(node: dict[str, object], prefix: str = "") -> list[str]:
-    lines: list[str] = []
-    for key, value in node.items():
-        if isinstance(value, dict):
-            lines += _leaves(value, f"{prefix}{key}.")
-        else:
-            lines.append(f"{prefix}{key}={'null' if value is None else str(value)}")
-    return lines

@@ -4,19 +4,18 @@ import importlib
 import inspect
 import os
 import shlex
-import types
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from delt_exp.config.fields import check_settings, refuse, unfit_settings
 from delt_exp.errors import ConfigError, DeltError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 ALLOWED_PREFIX = "delt_exp."
-SIMPLE = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
 T = TypeVar("T")
 
 
@@ -64,27 +63,33 @@ def construct(cls: type[T], node: Any, place: str) -> T:
     """Return `cls` with the settings of a config node that names no target; raises ConfigError for a wrong type."""
     settings = plain(node)
     known = {field.name for field in fields(cls) if field.init}  # type: ignore[arg-type]
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"{place}={settings!r} is not allowed; set its keys: {place}.{sorted(known)[0]}=VALUE")
     if set(settings) != known:
         wrong = sorted(set(settings) ^ known)[0]
         raise ConfigError(
             f"{place}.{wrong} is {'unknown' if wrong in settings else 'missing'}; keys: {', '.join(known)}"
         )
-    _check_types(cls, settings, place)
+    check_settings(cls, settings, place)
     return cls(**settings)
 
 
 def check_keys(value: Any, place: str) -> None:
-    """Raise ConfigError for a key that a component at any depth does not have, or a value of the wrong type."""
+    """Raise ConfigError for a key that a component at any depth does not have, or with all values that do not fit."""
+    refuse(_unfit(value, place))
+
+
+def _unfit(value: Any, place: str) -> Iterator[str]:
     if isinstance(value, Mapping):
         if "_target_" in value:
             target = _locate(value["_target_"])
             _check_keys(target, value, place)
-            _check_types(target, value, place)
+            yield from unfit_settings(target, value, place)
         for key, item in value.items():
-            check_keys(item, f"{place}.{key}".lstrip("."))
+            yield from _unfit(item, f"{place}.{key}".lstrip("."))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            check_keys(item, f"{place}[{index}]")
+            yield from _unfit(item, f"{place}[{index}]")
 
 
 def _check_keys(target: Any, settings: Mapping[str, Any], place: str) -> None:
@@ -128,21 +133,6 @@ def _unknown_at_any_depth(settings: Mapping[str, Any], place: str) -> Iterator[t
             yield f"{place}.{key}", value
         elif isinstance(value, Mapping):
             yield from _unknown_at_any_depth(value, f"{place}.{key}")
-
-
-def _check_types(target: Any, settings: Mapping[str, Any], place: str) -> None:
-    """Compare settings with the annotations of a dataclass where these are simple types or unions of them."""
-    if not is_dataclass(target):
-        return
-    for name, hint in get_type_hints(target).items():
-        allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-        if name not in settings or not set(allowed) <= set(SIMPLE):
-            continue
-        value = settings[name]
-        fits = type(value) in allowed or (float in allowed and type(value) is int)
-        if not fits:
-            expected = " or ".join(SIMPLE[kind] for kind in allowed)
-            raise ConfigError(f"{place}.{name}={value!r} is not allowed; set it to {expected}".lstrip("."))
 
 
 def _locate(target: str) -> Any:

@@ -25,6 +25,8 @@ from omegaconf.errors import OmegaConfBaseException
 from delt_exp.config.run_name import register_resolvers
 
 JOB_NAME = "run"
+# Part of a model, but a choice of its own on the command line.
+SHORT = {"objective": "objective@model.objective"}
 
 
 @contextmanager
@@ -66,7 +68,7 @@ class CachedLoader(ConfigLoaderImpl):
         self.made = made
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave the memory behind: a launcher sends the loader along with every run."""
+        """Leave out the memory: a launcher sends the loader along with every run."""
         return {**self.__dict__, "made": {}}
 
     def load_configuration(
@@ -74,6 +76,7 @@ class CachedLoader(ConfigLoaderImpl):
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:  # fmt: skip
         """Return what Hydra's own loader returns, and raise what it raises."""
+        overrides = [_in_full(text) for text in overrides]
         whole = (config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         parsed = [_parsed(text) for text in overrides]
         values = self._values(parsed)
@@ -115,6 +118,12 @@ class CachedLoader(ConfigLoaderImpl):
             with suppress(pickle.PicklingError):  # in a worker of joblib, classes of Hydra's plugins are copies
                 self.made[key] = pickle.dumps(cfg)
         return cfg
+
+
+def _in_full(override: str) -> str:
+    """Return an override of one of SHORT with the whole name of its group."""
+    name, mark, choice = override.partition("=")
+    return f"{SHORT.get(name, name)}{mark}{choice}"
 
 
 @lru_cache(maxsize=10_000)

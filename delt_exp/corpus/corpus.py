@@ -2,12 +2,14 @@
 
 A corpus folder holds `text.bin` (UTF-8 of the parts of every document, one after the other), one .npy column per
 property of documents or parts, and `meta.json` with the counts. Documents are named by a 64-bit hash of their content.
+
+A preference is read as its chosen side by whoever does not ask for the rejected answer: scores, overlap and sizes.
 """
 
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Several, settings
 from delt_exp.dataset.base import ROLES, Dataset, Document, EmptyFile, Part, joined
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json, write_json
@@ -25,6 +27,7 @@ from delt_exp.rows.candidates import Candidates
 
 Ids = NDArray[np.uint64]
 FORMAT = 2  # bump when the same documents are written differently
+REJECTED = ROLES.index("rejected")
 # One row a document, and one a part: typed arrays, so that a hundred million plain documents cost 45 bytes each and not
 # Python objects. offsets: where a document begins in text.bin; first_parts: where its parts begin.
 COLUMNS = {"ids": "Q", "offsets": "q", "first_parts": "q", "num_parts": "I", "text_bytes": "i", "bytes": "i",
@@ -32,24 +35,22 @@ COLUMNS = {"ids": "Q", "offsets": "q", "first_parts": "q", "num_parts": "I", "te
 PART_COLUMNS = {"part_bytes": "i", "part_roles": "B"}
 
 
-@dataclass(frozen=True)
+@settings
 class CorpusSettings:
     """max_document_chars: longer documents are split, null keeps them whole. drop_duplicates: exact ones go."""
 
-    max_document_chars: int | None
+    max_document_chars: Several | None
     drop_duplicates: bool
-
-    def __post_init__(self) -> None:
-        if self.max_document_chars is not None:
-            check_integer("corpus.max_document_chars", self.max_document_chars, at_least=2)
 
 
 def document_id(document: Document) -> int:
-    """Return the 64-bit content hash of a document; equal parts give equal ids, whatever the source."""
+    """Return the 64-bit content hash of a document; equal parts and rejected answers give equal ids, any source."""
     state = hashlib.blake2b(document.text.encode(), digest_size=8, key=b"doc")
     for role, text in document.turns:
         size = len(text.encode())  # so that no text can pass for the border between two turns
         state.update(f"\x00{role} {size}\x00{text}".encode())
+    if document.rejected:
+        state.update(f"\x00rejected {len(document.rejected.encode())}\x00{document.rejected}".encode())
     if document.prompt:
         state.update(b"\x00prompt\x00" + document.prompt.encode())
     return int.from_bytes(state.digest(), "little")
@@ -58,10 +59,10 @@ def document_id(document: Document) -> int:
 def split_document(document: Document, max_chars: int | None) -> Iterator[Document]:
     """Cut a document longer than `max_chars` characters into pieces that end at a paragraph, line, sentence or word.
 
-    The pieces joined are the document. A pair and a conversation stay whole: their parts mean little apart.
+    The pieces joined are the document. Pairs, conversations and preferences stay whole: their parts mean little apart.
     """
     text = document.text
-    if max_chars is None or len(text) <= max_chars or document.prompt:
+    if max_chars is None or len(text) <= max_chars or document.prompt or document.rejected:
         yield document
         return
     start = 0
@@ -93,6 +94,8 @@ class _Writer:
 
     def write(self, document: Document) -> None:
         columns, parts = self.columns, document.parts
+        if document.rejected:
+            parts = (*parts, Part("rejected", document.rejected))
         encoded = [part.text.encode() for part in parts]
         row = {
             "ids": document_id(document),
@@ -154,18 +157,31 @@ def _finish(folder: Path, columns: dict[str, "array[int]"], meta: dict[str, Any]
     _, first = np.unique(arrays["ids"], return_index=True)
     duplicates = len(arrays["ids"]) - len(first)
     kept = np.sort(first) if drop_duplicates else np.arange(len(arrays["ids"]))
-    for name, values in arrays.items():
-        np.save(folder / f"{name}.npy", values[kept])
+    kept_columns = {name: values[kept] for name, values in arrays.items()}
+    for name, values in kept_columns.items():
+        np.save(folder / f"{name}.npy", values)
     for name, code in PART_COLUMNS.items():
         np.save(folder / f"{name}.npy", np.frombuffer(columns[name], dtype=code))
     dropped = duplicates if drop_duplicates else 0
     numbers = {
         "documents": len(kept),
-        "text_bytes": int(arrays["text_bytes"][kept].sum(dtype=np.int64)),
+        "text_bytes": int(kept_columns["text_bytes"].sum(dtype=np.int64)),
+        **_preferences(kept_columns, np.frombuffer(columns["part_roles"], "B")),
         "counts": {**meta["counts"], "duplicates": duplicates, "duplicates_dropped": dropped},
-        "digest": digest(arrays["ids"][kept], arrays["sources"][kept], meta["sources"]),
+        "digest": digest(kept_columns["ids"], kept_columns["sources"], meta["sources"]),
     }
     write_json(folder / "meta.json", {**meta, **numbers})
+
+
+def _preferences(columns: Mapping[str, NDArray[Any]], part_roles: NDArray[np.uint8]) -> dict[str, int]:
+    """Return how many documents have a rejected answer, as an entry of `meta.json`; without any there is none."""
+    count = int((part_roles[_last_parts(columns["first_parts"], columns["num_parts"])] == REJECTED).sum())
+    return {"preferences": count} if count else {}
+
+
+def _last_parts(first_parts: NDArray[np.int64], num_parts: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return [N] the row of each document's last part."""
+    return np.asarray(first_parts) + num_parts.astype(np.int64) - 1
 
 
 def write_part(corpus: "Corpus", rows: NDArray[np.intp], folder: Path, reason: str) -> None:
@@ -176,16 +192,17 @@ def write_part(corpus: "Corpus", rows: NDArray[np.intp], folder: Path, reason: s
     # The parts of a kept document are the stretch of its own in the columns of all parts.
     part_rows = np.repeat(kept["first_parts"] - new_first, num_parts) + np.arange(num_parts.sum())
     with (folder / "text.bin").open("wb", buffering=1 << 20) as file:
-        for parts in corpus.read(rows):
+        for parts in corpus.stored(rows):
             file.writelines(part.text.encode() for part in parts)
     places = {"offsets": np.cumsum(sizes) - sizes, "first_parts": new_first}
     of_parts = {name: corpus.column(name)[part_rows] for name in PART_COLUMNS}
     for name, values in (kept | places | of_parts).items():
         np.save(folder / f"{name}.npy", values)
     meta = {
-        **corpus.meta,
+        **{key: value for key, value in corpus.meta.items() if key != "preferences"},
         "documents": len(rows),
         "text_bytes": int(kept["text_bytes"].sum(dtype=np.int64)),
+        **_preferences(kept | places, of_parts["part_roles"]),
         "counts": {**corpus.meta["counts"], reason: len(corpus) - len(rows)},
         "digest": digest(kept["ids"], kept["sources"], corpus.meta["sources"]),
     }
@@ -219,13 +236,25 @@ class Corpus:
 
     @cached_property
     def text_bytes(self) -> NDArray[np.int32]:
-        """[N] UTF-8 bytes of what is to be predicted of each document: without its prompt, or its other turns."""
+        """[N] UTF-8 bytes of what is to be predicted of each document: without its prompt, or its other turns.
+
+        Of a preference those of the chosen side.
+        """
         return self.column("text_bytes")
 
     @cached_property
     def whole_bytes(self) -> NDArray[np.int32]:
-        """[N] UTF-8 bytes of each document, all of its parts."""
-        return self.column("bytes")
+        """[N] UTF-8 bytes of each document, all of its parts; of a preference those of the chosen side."""
+        stored: NDArray[np.int32] = self.column("bytes")
+        if not self.num_preferences:
+            return stored
+        last = _last_parts(self.column("first_parts"), self.column("num_parts"))
+        return stored - np.where(self.column("part_roles")[last] == REJECTED, self.column("part_bytes")[last], 0)
+
+    @property
+    def num_preferences(self) -> int:
+        """How many documents have a rejected answer."""
+        return int(self.meta.get("preferences", 0))
 
     @cached_property
     def source_codes(self) -> NDArray[np.uint32]:
@@ -242,10 +271,22 @@ class Corpus:
 
     def document(self, row: int) -> Document:
         """Return document `row` as it was read, with its source."""
-        return Document.of_parts(next(self.read([row])), self.source(row))
+        return Document.of_parts(next(self.stored([row])), self.source(row))
 
     def read(self, rows: Any = None) -> Iterator[tuple[Part, ...]]:
-        """Yield the parts of the given rows, or of all rows in order, through a plain file handle."""
+        """Yield the parts of the given rows, or of all rows in order; of a preference those of the chosen side."""
+        parts = self.stored(rows)
+        return map(_chosen, parts) if self.num_preferences else parts
+
+    def read_rejected(self, rows: Any = None) -> Iterator[tuple[Part, ...]]:
+        """Yield the parts of the rejected sides: as `read`, with the rejected answer in place of the last part.
+
+        All documents read must be preferences.
+        """
+        return map(_rejected, self.stored(rows))
+
+    def stored(self, rows: Any = None) -> Iterator[tuple[Part, ...]]:
+        """Yield the parts as they are stored, through a plain file handle: a rejected answer is a last part."""
         offsets, first, number, size, part_bytes, part_roles = (
             np.asarray(self.column(name))  # the memory map, without its class, which is slow to slice
             for name in ("offsets", "first_parts", "num_parts", "bytes", "part_bytes", "part_roles")
@@ -267,6 +308,14 @@ class Corpus:
     def column(self, name: str) -> Any:
         """Return a column of documents or of parts, memory-mapped; its name is one of COLUMNS or PART_COLUMNS."""
         return _load_column(self.folder / f"{name}.npy")
+
+
+def _chosen(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    return parts[:-1] if parts[-1].role == "rejected" else parts
+
+
+def _rejected(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    return (*parts[:-2], parts[-2]._replace(text=parts[-1].text))
 
 
 def _load_column(path: Path) -> Any:

@@ -29,12 +29,12 @@ def overlap_sentences(target: Mapping[str, int] | None, evaluation: Mapping[str,
     """
     sentences = []
     if target is not None and (part := _part(target, "train", "the target set")):
-        sentences.append(f"{part} among the candidates: scores that are based on the target favour these.")
+        sentences.append(f"{part} among the candidates: scores and weights that are based on the target favour these.")
     for name, counts in evaluation.items():
         if part := _part(counts, "train", name):
             sentences.append(f"{part} in the training set: results on {name} may flatter the model.")
         if part := _part(counts, "target", name):
-            where = "in the target set, which the scores are based on"
+            where = "in the target set, which scores or weights are based on"
             sentences.append(f"{part} {where}: results on {name} may flatter the model.")
     return sentences
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
 from delt_exp.corpus import corpus as corpus_module
@@ -52,10 +53,11 @@ def tokens_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> Tokenize
 def text_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> TokenizedCorpus:
     """Return a corpus with its token ids, without documents whose text has no token; their number is in its counts.
 
-    A normaliser can take away all there is, zero-width characters for example. Raises DataError when none is left.
+    A normaliser can take away all there is, zero-width characters for example; of a preference, from either answer.
+    Raises DataError when none is left.
     """
     whole = tokens_stage(store, corpus, tokenizer)
-    kept = np.flatnonzero(whole.tokens.num_predicted > 0)
+    kept = np.flatnonzero(_have_tokens(whole.tokens))
     num_empty = len(whole) - len(kept)
     if not num_empty:
         return whole
@@ -67,10 +69,18 @@ def text_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> TokenizedC
     return tokens_stage(store, part, tokenizer)
 
 
+def _have_tokens(tokens: Tokens) -> NDArray[np.bool_]:
+    """Return [N] whether there is something to predict; in a preference, in both answers."""
+    if tokens.rejected is None:
+        return tokens.num_predicted > 0
+    answers = [side.lengths > side.answer_starts for side in (tokens, tokens.rejected)]
+    return np.logical_and(*answers)
+
+
 def overlap_stage(store: Store, candidates: Corpus, sets: Sequence[Corpus]) -> list[dict[str, int]]:
     """Return for each of `sets` its distinct documents, how many are candidates (exact) and how many others nearly are.
 
-    Each is {documents, exact, near}; see `delt_exp.dataset.near_duplicates`.
+    A rejected answer is not looked at. Each is {documents, exact, near}; see `delt_exp.dataset.near_duplicates`.
     """
     corpora = {corpus.digest: corpus for corpus in sets}
     inputs = {"candidates": candidates.digest, "sets": sorted(corpora), "format": overlap_module.FORMAT}
@@ -84,7 +94,10 @@ def overlap_stage(store: Store, candidates: Corpus, sets: Sequence[Corpus]) -> l
 
 
 def decontaminated_stage(store: Store, corpus: Corpus, sets: Sequence[Corpus]) -> Corpus:
-    """Return a corpus without the documents that are, or nearly are, in one of `sets`; DataError if none is left."""
+    """Return a corpus without the documents that are, or nearly are, in one of `sets`; DataError if none is left.
+
+    Of a preference only the chosen side is compared.
+    """
     if not sets:
         return corpus
     corpora = {one.digest: one for one in sets}

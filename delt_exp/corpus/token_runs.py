@@ -44,6 +44,12 @@ class TokenRuns:
         inside = np.clip(positions - self.starts[run], 0, self.totals[run + 1] - self.totals[run])
         return np.asarray(self.totals[run] + inside)
 
+    def last_end(self, positions: Ints) -> Ints:
+        """Return where the last run that begins before each position ends; 0 where there is none."""
+        run = np.searchsorted(self.starts, positions) - 1
+        ends = np.append(self.starts + np.diff(self.totals), 0)  # the last one is for -1
+        return ends[run]
+
 
 def false_runs(flags: NDArray[np.bool_]) -> Ints:
     """Return the runs [., 2] (first index, length) of what is False."""

@@ -3,7 +3,8 @@
 A tokens folder holds `tokens-00000.bin` ... (flat uint16, or uint32 for large vocabularies), `offsets.npy` [N+1] (where
 each document starts in the concatenation of all shards), `ids.npy` [N], the runs of tokens that are not predicted
 (`prompts`: the prompts of pairs; `turns`: whatever an assistant did not write in a conversation) and `meta.json`.
-Whoever reads documents puts `begin_id` before and `eos_id` after each. A document never spans two shards.
+Whoever reads documents puts `begin_id` before and `eos_id` after each. A document never spans two shards. Where every
+document is a preference, these are the chosen sides, and `rejected/` is a tokens folder of the rejected ones.
 """
 
 from collections.abc import Iterator
@@ -65,12 +66,22 @@ class _ShardWriter:
 
 def write_tokens(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:
     """Encode a corpus as a stream; memory does not grow with its size beyond 8 bytes a document and 16 a run."""
+    key = [corpus.digest, tokenizer.digest, FORMAT]
+    _write_side(corpus, corpus.read(), tokenizer, folder, digest(*key))
+    if corpus.num_preferences == len(corpus):
+        (folder / "rejected").mkdir()
+        _write_side(corpus, corpus.read_rejected(), tokenizer, folder / "rejected", digest(*key, "rejected"))
+
+
+def _write_side(
+    corpus: Corpus, documents: Iterator[tuple[Part, ...]], tokenizer: Tokenizer, folder: Path, digest_of_side: str
+) -> None:
     dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
     writer = _ShardWriter(folder, dtype)
     # Rust encodes one batch (without the interpreter lock) while this thread writes the one before.
     with ThreadPoolExecutor(1) as pool, track("tokenising", len(corpus), "documents") as task:
         pending = None
-        for batch in _batches(corpus.read()):
+        for batch in _batches(documents):
             current = pool.submit(_encode, tokenizer, batch)
             if pending is not None:
                 task.advance(writer.write(pending.result()))
@@ -91,7 +102,7 @@ def write_tokens(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:
         "eos_id": tokenizer.eos_id,
         "vocab_size": tokenizer.vocab_size,
         "tokenizer": tokenizer.digest,
-        "digest": digest(corpus.digest, tokenizer.digest, FORMAT),
+        "digest": digest_of_side,
     }
     write_json(folder / "meta.json", meta)
 
@@ -173,6 +184,25 @@ class Tokens:
     def has_unpredicted(self) -> bool:
         """Whether there is a prompt or another turn, a token that is only read."""
         return any(len(runs.starts) for runs in self._runs.values())
+
+    @cached_property
+    def rejected(self) -> "Tokens | None":
+        """The same documents with the rejected answer in place of the chosen one; None unless all have one."""
+        folder = self.folder / "rejected"
+        return Tokens(folder) if folder.is_dir() else None
+
+    @cached_property
+    def answer_starts(self) -> NDArray[np.int64]:
+        """[N] position inside each document at which its last answer begins: that of the last predicted tokens."""
+        ends = [runs.last_end(np.asarray(self.offsets[1:])) for runs in self._runs.values()]
+        return np.maximum(np.maximum(*ends) - self.offsets[:-1], 0)
+
+    def answer_start(self, row: int) -> int:
+        """Return the position inside document `row` at which its last answer begins.
+
+        Of a preference that answer alone counts, on both sides; turns before it are the same on both.
+        """
+        return int(self.answer_starts[row])
 
     def predicted_before(self, positions: NDArray[np.int64], *, completion_only: bool = True) -> NDArray[np.int64]:
         """Return how many of the tokens before each position are predicted.

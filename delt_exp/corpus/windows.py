@@ -8,18 +8,19 @@ D documents, W windows, T positions, K numbers.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.tokens import IGNORED, Tokens
-from delt_exp.errors import ConfigError
 
-READS = ("all", "text", "beginning")
 Ints = NDArray[np.int64]
+Reads = Literal["all", "text", "beginning"]
 
 
-@dataclass(frozen=True)
+@settings
 class Windowing:
     """Which positions of a document are read, in windows of at most `context_tokens`.
 
@@ -28,21 +29,14 @@ class Windowing:
     it begins so late that half of it predicts text, where there is as much.
     """
 
-    reads: str
-    context_tokens: int
+    reads: Reads
+    context_tokens: Count
 
-    def __post_init__(self) -> None:
-        if self.reads not in READS:
-            raise ConfigError(f"reads is {self.reads!r}; allowed are {', '.join(READS)}")
-        if self.context_tokens < 1:
-            raise ConfigError(f"context_tokens must be at least 1, got {self.context_tokens}")
-
-    def sizes(self, tokens: Tokens, rows: NDArray[np.intp]) -> Ints:
-        """Return [D] how many positions of each document are read; after a long prompt it may be fewer."""
-        lengths = tokens.lengths[rows]
+    def sizes(self, lengths_D: Ints) -> Ints:
+        """Return [D] how many positions are read of documents of these tokens; after a long prompt it may be fewer."""
         if self.reads == "beginning":
-            return np.minimum(lengths + 1, self.context_tokens)
-        return lengths + 2 if self.reads == "all" else lengths
+            return np.minimum(lengths_D + 1, self.context_tokens)
+        return lengths_D + 2 if self.reads == "all" else lengths_D
 
     def first_positions(self, tokens: Tokens, rows: NDArray[np.intp]) -> Ints:
         """Return [D] the first position of each document that is read."""
@@ -117,7 +111,7 @@ class Windows:
 def windows_of(tokens: Tokens, rows: NDArray[np.intp], windowing: Windowing) -> Windows:
     """Return the windows of the documents `rows`, in their order."""
     context = windowing.context_tokens
-    first_D, totals_D = windowing.first_positions(tokens, rows), windowing.sizes(tokens, rows)
+    first_D, totals_D = windowing.first_positions(tokens, rows), windowing.sizes(tokens.lengths[rows])
     if windowing.reads == "beginning":
         totals_D = np.minimum(tokens.lengths[rows] + 1 - first_D, context)
     counts_D = -(-totals_D // context)

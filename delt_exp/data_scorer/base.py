@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.model.cost import ModelSize, PhaseCost
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
@@ -55,8 +55,8 @@ class DataScorer(Protocol):
     def load(self, folder: Path) -> Fitted:
         """Return what `fit` wrote to `folder`."""
 
-    def forecast(self, size: ModelSize, corpus: Tokens, num_annotated: int, batch_tokens: int) -> list[PhaseCost]:
+    def forecast(self, size: ModelSize, sizes: Sizes, num_annotated: int, batch_tokens: int) -> list[PhaseCost]:
         """Return what fitting on `num_annotated` average documents and reading the whole corpus cost.
 
-        The phases are `data scorer` and `inference`. size: of the proxy.
+        The phases are `data scorer` and `inference`. size: of the proxy; sizes: of the whole corpus.
         """

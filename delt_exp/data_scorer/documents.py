@@ -45,7 +45,7 @@ class AnnotatedDocuments(pl.LightningDataModule):
         return DataLoader(batches, batch_size=None, collate_fn=self._parts)  # type: ignore[arg-type]
 
     def _parts(self, chosen: NDArray[np.intp]) -> list[Part]:
-        sizes = self.windowing.sizes(self.annotated.tokens, self.annotated.rows[chosen])
+        sizes = self.windowing.sizes(self.annotated.tokens.lengths[self.annotated.rows[chosen]])
         passes = buckets(sizes, self.windowing.context_tokens, self.batch_tokens)
         return [self._part(chosen[bucket]) for bucket in passes]
 

@@ -10,15 +10,15 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from delt_exp.config.checks import check_choice
+from delt_exp.config.fields import check_value
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.annotated import Annotated, prepare, split
 from delt_exp.data_scorer.documents import AnnotatedDocuments
 from delt_exp.data_scorer.evidence import write_fit
-from delt_exp.data_scorer.fitted import PRECISIONS, FittedScorer, Reading, save_weights
+from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
 from delt_exp.data_scorer.model import RegressionModule
 from delt_exp.data_scorer.regressor import Regressor
-from delt_exp.data_scorer.settings import RegressionSettings
+from delt_exp.data_scorer.settings import Precision, RegressionSettings
 from delt_exp.errors import ConfigError
 from delt_exp.pretrained.limits import position_limit
 from delt_exp.progress import Task, track
@@ -38,7 +38,7 @@ def fit(
     Raises DataError for labels that cannot be learnt, ConfigError for settings that do not fit, before any step.
     Among several processes one fits, the others load.
     """
-    check_choice("trainer.precision", precision, PRECISIONS)
+    check_value("trainer.precision", precision, Precision)
     started = time.monotonic()
     annotated = prepare(tokens, np.asarray(rows), np.asarray(labels), settings.clip_sigma)
     ids, ratios = annotated.tokens.ids[annotated.rows], (settings.choice_ratio, settings.validation_ratio)

@@ -25,8 +25,6 @@ from delt_exp.pretrained.loading import load_base_model
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 
-PRECISIONS = ("32-true", "bf16-mixed")
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -99,7 +97,7 @@ class FittedScorer:
             )
         judge = RegressorJudge(self.folder, self.digest, reading.layers, reading.context_tokens, reading.precision)
         sums_N1 = map_documents(resources, tokens, rows, judge, shards, "scoring the corpus")
-        return self._scores(sums_N1[:, 0] / judge.windowing.sizes(tokens, rows))
+        return self._scores(sums_N1[:, 0] / judge.windowing.sizes(tokens.lengths[rows]))
 
     def predict_rows(self, tokens: Tokens, rows: NDArray[np.intp], runtime: Runtime) -> NDArray[np.float32]:
         """Return scores [D] in annotated units for the documents `rows`, in this process."""

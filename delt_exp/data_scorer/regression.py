@@ -1,14 +1,14 @@
 """A language model trained to predict scores; imports no torch, so that settings are checked at once."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from numpy.typing import ArrayLike
 
+from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.settings import RegressionSettings
-from delt_exp.model.cost import ModelSize, PhaseCost, forward_cost, training_cost
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost, training_cost
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from delt_exp.data_scorer.fitted import FittedScorer
 
 
-@dataclass(frozen=True)
+@settings
 class Regression(RegressionSettings):
     """Learns the scores of annotated documents with a language model (DELT, arXiv 2506.21545)."""
 
@@ -48,15 +48,15 @@ class Regression(RegressionSettings):
 
         return FittedScorer.load(folder)
 
-    def forecast(self, size: ModelSize, corpus: Tokens, num_annotated: int, batch_tokens: int) -> list[PhaseCost]:
+    def forecast(self, size: ModelSize, sizes: Sizes, num_annotated: int, batch_tokens: int) -> list[PhaseCost]:
         """Return what fitting on `num_annotated` average documents and reading the whole corpus cost.
 
         size: of the proxy, which also stands for a body of another size.
         """
-        mean_tokens = int(corpus.lengths.sum()) / len(corpus)
+        mean_tokens = sizes.num_tokens / len(sizes.lengths_N)
         epoch_tokens = int(num_annotated * mean_tokens)
         held = min(batch_tokens, int(self.batch_documents * mean_tokens))
         return [
             training_cost("data scorer", size, self.epochs * epoch_tokens, max(1, int(mean_tokens)), held),
-            forward_cost("inference", size, len(corpus), int(corpus.lengths.sum()), batch_tokens),
+            forward_cost("inference", size, len(sizes.lengths_N), sizes.num_tokens, batch_tokens),
         ]

@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from delt_exp.config.checks import check_choice, check_integer, check_number
+from delt_exp.config.fields import PositiveFloat, Seed, Several, check_value, settings
 from delt_exp.corpus.tokens import Tokens
+from delt_exp.data_scorer.settings import Precision
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.model.cost import ModelSize, PhaseCost, forward_cost
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime, quiet
 
@@ -25,7 +26,7 @@ Features = NDArray[np.float64]
 CONSTANT = 1e-6  # a deviation below this share of the size is rounding of float32
 
 
-@dataclass(frozen=True)
+@settings
 class Ridge:
     """Learns scores as a linear function of the frozen proxy's hidden states.
 
@@ -37,19 +38,14 @@ class Ridge:
     """
 
     VERSION: ClassVar[int] = 1
-    penalties: Sequence[float]
-    folds: int
-    clip_sigma: float
-    seed: int
+    penalties: Sequence[PositiveFloat]
+    folds: Several
+    clip_sigma: PositiveFloat
+    seed: Seed
 
     def __post_init__(self) -> None:
         if not self.penalties:
             raise ConfigError("data_scorer.penalties is empty; give at least one number above 0")
-        for penalty in self.penalties:
-            check_number("data_scorer.penalties", penalty, "(0, inf)")
-        check_integer("data_scorer.folds", self.folds, at_least=2)
-        check_number("data_scorer.clip_sigma", self.clip_sigma, "(0, inf)")
-        check_integer("data_scorer.seed", self.seed, at_least=0)
 
     def check(self, proxy: ProxyModel) -> None:
         """Accept any proxy: its own states are the features."""
@@ -67,9 +63,9 @@ class Ridge:
         """Return a scorer that predicts `labels` [D] of the documents `rows` [D]: see `DataScorer`."""
         from delt_exp.data_scorer.annotated import folds_of, prepare
         from delt_exp.data_scorer.evidence import write_fit
-        from delt_exp.data_scorer.fitted import PRECISIONS, FittedScorer, Reading, save_weights
+        from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
 
-        check_choice("trainer.precision", precision, PRECISIONS)
+        check_value("trainer.precision", precision, Precision)
         started = time.monotonic()
         quiet()
         annotated = prepare(tokens, np.asarray(rows), np.asarray(labels), self.clip_sigma)
@@ -97,13 +93,13 @@ class Ridge:
 
         return FittedScorer.load(folder)
 
-    def forecast(self, size: ModelSize, corpus: Tokens, num_annotated: int, batch_tokens: int) -> list[PhaseCost]:
+    def forecast(self, size: ModelSize, sizes: Sizes, num_annotated: int, batch_tokens: int) -> list[PhaseCost]:
         """Return what reading the annotated documents and the corpus costs; solving for the weights is not counted."""
-        tokens = int(corpus.lengths.sum())
-        annotated_tokens = int(num_annotated * tokens / len(corpus))
+        tokens, documents = sizes.num_tokens, len(sizes.lengths_N)
+        annotated_tokens = int(num_annotated * tokens / documents)
         return [
             forward_cost("data scorer", size, num_annotated, annotated_tokens, batch_tokens),
-            forward_cost("inference", size, len(corpus), tokens, batch_tokens),
+            forward_cost("inference", size, documents, tokens, batch_tokens),
         ]
 
 

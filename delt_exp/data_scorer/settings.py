@@ -1,14 +1,16 @@
 """The settings of the regression model; imports no torch, so that they are checked at once."""
 
-from dataclasses import dataclass
+from typing import Literal
 
-from delt_exp.config.checks import check_integer, check_number
+from delt_exp.config.fields import Count, PositiveFloat, ProperShare, Seed, settings
 from delt_exp.model.optimizer import Optimizer
 from delt_exp.model.recipe import Network
 from delt_exp.model.schedule import Schedule
 
+Precision = Literal["32-true", "bf16-mixed"]  # of one device
 
-@dataclass(frozen=True)
+
+@settings
 class RegressionSettings:
     """How a regression model learns the scores of annotated documents (DELT, arXiv 2506.21545).
 
@@ -21,22 +23,12 @@ class RegressionSettings:
     """
 
     body: Network | None
-    epochs: int
-    batch_documents: int
-    choice_ratio: float
-    validation_ratio: float
-    clip_sigma: float
-    clip_norm: float | None
-    seed: int
+    epochs: Count
+    batch_documents: Count
+    choice_ratio: ProperShare
+    validation_ratio: ProperShare
+    clip_sigma: PositiveFloat
+    clip_norm: PositiveFloat | None
+    seed: Seed
     optimizer: Optimizer
     schedule: Schedule
-
-    def __post_init__(self) -> None:
-        check_integer("data_scorer.epochs", self.epochs, at_least=1)
-        check_integer("data_scorer.batch_documents", self.batch_documents, at_least=1)
-        check_number("data_scorer.choice_ratio", self.choice_ratio, "(0, 1)")
-        check_number("data_scorer.validation_ratio", self.validation_ratio, "(0, 1)")
-        check_number("data_scorer.clip_sigma", self.clip_sigma, "(0, inf)")
-        if self.clip_norm is not None:
-            check_number("data_scorer.clip_norm", self.clip_norm, "(0, inf)")
-        check_integer("data_scorer.seed", self.seed, at_least=0)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Protocol
 
-# The order is that of the codes in a corpus folder. `prompt` and `text` make a plain document or a pair, the others a
-# conversation.
-ROLES = ("text", "prompt", "system", "user", "assistant", "tool")
+# The order is that of the codes in a corpus folder. `prompt` and `text` make a plain document or a pair, `rejected` is
+# the other answer of a preference, and the rest make a conversation.
+ROLES = ("text", "prompt", "system", "user", "assistant", "tool", "rejected")
 PREDICTED_ROLES = frozenset({"text", "assistant"})
 
 
@@ -27,19 +27,22 @@ class Document:
     """One unit that is scored, kept and ordered: a `text`, or a conversation of several `turns`.
 
     `prompt` is conditioning text in front of `text`; it is empty for plain documents. A conversation has turns and
-    neither text nor prompt. `source` names the corpus the document came from, so that mixtures stay readable in tables.
-    `left_out` says what a reader left out of it, one phrase for each thing; the corpus counts the phrases.
+    neither text nor prompt. `rejected` makes it a preference: an answer that someone liked less than the last one, the
+    chosen one, in the same place; empty for all other documents. `source` names the corpus the document came from, so
+    that mixtures stay readable in tables. `left_out` says what a reader left out of it, one phrase for each thing; the
+    corpus counts the phrases.
     """
 
     text: str = ""
     prompt: str = ""
     source: str = ""
     turns: tuple[Part, ...] = ()
+    rejected: str = ""
     left_out: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What the document consists of, in order; a plain document is one part."""
+        """What the document consists of, in order; a plain document is one part, a preference its chosen side."""
         if self.turns:
             return self.turns
         text = Part("text", self.text)
@@ -47,13 +50,15 @@ class Document:
 
     @classmethod
     def of_parts(cls, parts: Sequence[Part], source: str) -> "Document":
-        """Return the document that has these `parts`."""
+        """Return the document that has these `parts`; a last one of the role `rejected` is its rejected answer."""
+        if parts[-1].role == "rejected":
+            return replace(cls.of_parts(parts[:-1], source), rejected=parts[-1].text)
         if parts[-1].role != "text":
             return cls(source=source, turns=tuple(parts))
         return cls(parts[-1].text, parts[0].text if len(parts) > 1 else "", source)
 
     def rewritten(self, change: Callable[[str], str]) -> "Document":
-        """Return the document with `change` applied to every part that is to be predicted."""
+        """Return the document with `change` applied to every part that is to be predicted; `rejected` stays."""
         turns = tuple(part._replace(text=change(part.text)) if part.is_predicted else part for part in self.turns)
         return replace(self, turns=turns) if turns else replace(self, text=change(self.text))
 
@@ -83,7 +88,7 @@ class Dataset(Protocol):
         """
 
     def fingerprint(self) -> str:
-        """Return a hash that changes whenever the files or the remote revision behind the stream change.
+        """Return a hash that changes whenever the files or the remote revision of the stream change.
 
         Raises DataError when there is nothing to read; must not read a remote corpus.
         """

@@ -7,7 +7,6 @@ Read are lists of {role, content} (content as text or as a list of {type: text, 
 
 import re
 from collections.abc import Mapping
-from typing import Protocol
 
 from delt_exp.dataset.base import Document, Part
 from delt_exp.dataset.template import ONLY_TEXT, DocumentTemplate, Values
@@ -23,22 +22,6 @@ CALLS = frozenset({"function_call", "function", "tool_call", "tool_calls"})
 _TRANSCRIPT = re.compile(r"\n\n(Human|Assistant):[ \n]?")
 
 
-class RecordTemplate(Protocol):
-    """What turns a record into a document."""
-
-    fields: set[str]
-
-    def render(self, record: Mapping[str, object], place: str, source: str) -> Document:
-        """Return the document of one record; raises DataError at `place` (file and line, say)."""
-
-
-def record_template(text: str, prompt: str | None, messages: str | None, values: Values = ONLY_TEXT) -> RecordTemplate:
-    """Return the templates of texts, or the reader of conversations where `messages` names their field."""
-    if messages is None:
-        return DocumentTemplate(text, prompt, values)
-    return Conversation(messages, text, prompt, values)
-
-
 class _LeftOutError(Exception):
     """Carries why a conversation cannot be used."""
 
@@ -48,22 +31,26 @@ class Conversation:
 
     Left out whole, and said so in `Document.left_out`: conversations in which no assistant speaks, someone unknown
     does, a turn is empty or is no text, a tool is called, or a turn is marked as not to be learnt. Left out of a
-    conversation: an empty system turn, and the turns after the last answer.
+    conversation: an empty system turn, and the turns after the last answer. key: the setting that `text` comes from, or
+    `messages` where no prompt is given, for messages.
     """
 
-    def __init__(self, messages: str, text: str, prompt: str | None, values: Values = ONLY_TEXT) -> None:
+    def __init__(
+        self, messages: str, text: str, prompt: str | None, values: Values = ONLY_TEXT, key: str | None = None
+    ) -> None:
         self._field = messages
-        self._last = None if prompt is None else DocumentTemplate(text, prompt, values)
+        self._last = None if prompt is None else DocumentTemplate(text, prompt, values, key or "text")
+        self._setting = f"{'messages' if self._last else key or 'messages'}={messages!r}"
         self.fields = {messages} | (self._last.fields if self._last else set())
 
     def render(self, record: Mapping[str, object], place: str, source: str) -> Document:
         """Return the conversation of one record; raises DataError for a missing field or an unknown form."""
         if self._field not in record:
             raise DataError(
-                f"{place}: messages={self._field!r} names a field that is missing. The record has: "
+                f"{place}: {self._setting} names a field that is missing. The record has: "
                 f"{', '.join(record) or 'nothing'}. Correct the record or the setting."
             )
-        said = _said(record[self._field], f"{place}: messages={self._field!r}")
+        said = _said(record[self._field], f"{place}: {self._setting}")
         if self._last:
             last = self._last.render(record, place, source)
             said += [{"role": "user", "content": last.prompt.strip()}, {"role": "assistant", "content": last.text}]

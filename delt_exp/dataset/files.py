@@ -7,12 +7,11 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import NonNegativeInt, settings
 from delt_exp.dataset.base import Document, EmptyFile
 from delt_exp.dataset.compression import opened
 from delt_exp.errors import ConfigError, DataError
@@ -20,7 +19,7 @@ from delt_exp.files import digest, file_sha256
 from delt_exp.progress import say
 
 
-@dataclass(frozen=True)
+@settings
 class FileDataset(ABC):
     """Documents of the files under `path`, read as a stream: memory holds one record, whatever the file's size.
 
@@ -37,10 +36,9 @@ class FileDataset(ABC):
     path: str | Sequence[str]
     split: str | None
     name: str
-    max_documents: int | None
+    max_documents: NonNegativeInt | None
 
     def __post_init__(self) -> None:
-        check_limit("max_documents", self.max_documents)
         if not self.path:
             raise ConfigError(f"path={self.path!r} names no file. Give a file, a glob or a list of them.")
         for pattern in self._paths():
@@ -190,9 +188,3 @@ def content_hash(files: Iterable[Path]) -> str:
         except OSError as error:
             raise DataError(f"{file} cannot be read: {error.strerror}. Check its permissions.") from error
     return digest(parts)
-
-
-def check_limit(key: str, limit: int | None) -> None:
-    """Raise ConfigError unless `limit` is None (no limit) or at least 0."""
-    if limit is not None:
-        check_integer(key, limit, at_least=0)

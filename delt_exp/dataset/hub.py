@@ -4,16 +4,13 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import NonNegativeInt, settings
 from delt_exp.dataset.base import Document
-from delt_exp.dataset.conversation import RecordTemplate, record_template
-from delt_exp.dataset.files import check_limit
-from delt_exp.dataset.template import Values
+from delt_exp.dataset.records import Records
 from delt_exp.errors import ConfigError, DataError, DeltError, DependencyError
 from delt_exp.files import digest, tree_digest
 
@@ -21,14 +18,13 @@ _TIMEOUT_SECONDS = 10.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-@dataclass(frozen=True)
-class Hub:
+@settings
+class Hub(Records):
     """One split of a dataset repository `repo`: owner/name, a local folder of data files, or one of `save_to_disk`.
 
     `config` and `revision` None stand for the repository's default configuration and newest commit. With `streaming`
-    nothing is downloaded ahead; without, `datasets` keeps a copy under HF_HOME. `text` and `prompt` are templates over
-    the fields, `name` labels the documents, `max_documents` None means no limit. With `null_as_empty` null counts as
-    empty text, with `numbers_as_text` a number as Python writes it. Code in a repository is never run.
+    nothing is downloaded ahead; without, `datasets` keeps a copy under HF_HOME. `name` labels the documents,
+    `max_documents` None means no limit. Code in a repository is never run.
     """
 
     VERSION: ClassVar[int] = 2
@@ -38,22 +34,11 @@ class Hub:
     split: str
     revision: str | None
     streaming: bool
-    text: str
-    prompt: str | None
-    null_as_empty: bool
-    numbers_as_text: bool
-    messages: str | None
     name: str
-    max_documents: int | None
+    max_documents: NonNegativeInt | None
 
     def __post_init__(self) -> None:
-        check_limit("max_documents", self.max_documents)
-        _ = self._template  # a wrong template is reported before the Hub is asked
-
-    @cached_property
-    def _template(self) -> RecordTemplate:
-        values = Values(self.null_as_empty, self.numbers_as_text)
-        return record_template(self.text, self.prompt, self.messages, values)
+        _ = self.template  # a wrong template is reported before the Hub is asked
 
     def documents(self) -> Iterator[Document]:
         """Yield the rows as documents.
@@ -82,7 +67,7 @@ class Hub:
                     repo, name=self.config, split=self.split, revision=self.revision, streaming=self.streaming
                 )
             for row, record in enumerate(rows, start=1):
-                yield self._template.render(record, f"{self.repo} ({self.split}): row {row}", self.name)
+                yield self.template.render(record, f"{self.repo} ({self.split}): row {row}", self.name)
         if row == 0:
             raise DataError(f"{self.repo} ({self.split}) holds no record. Choose another split or configuration.")
 
@@ -128,7 +113,7 @@ class Hub:
             if self._folder is not None and _tells_of_damage(error):
                 raise self._damage(error) from error
             raise ConfigError(f"{what}: {error} Correct config, split or revision.") from error
-        except Exception as error:  # several HTTP libraries are behind the Hub, each with errors of its own
+        except Exception as error:  # the Hub is asked by several HTTP libraries, each with errors of its own
             if self._folder is not None:
                 raise self._damage(error.__cause__ or error) from error
             raise DependencyError(

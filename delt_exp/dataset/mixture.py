@@ -1,20 +1,16 @@
 """Weighted mixtures of datasets."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
+from typing import ClassVar, Literal
 
-from delt_exp.config.checks import check_choice, check_number
+from delt_exp.config.fields import NonNegativeFloat, NonNegativeInt, settings
 from delt_exp.dataset.base import Dataset, Document, EmptyFile
-from delt_exp.dataset.files import check_limit
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
 
-UNITS = ("documents", "bytes")
-STOPS = ("first", "all")
 
-
-@dataclass(frozen=True)
+@settings
 class Mixture:
     """Interleaves `parts` so that every prefix of the stream has the proportions of `weights`.
 
@@ -31,19 +27,15 @@ class Mixture:
     VERSION: ClassVar[int] = 1
 
     parts: Mapping[str, Dataset]
-    weights: Mapping[str, float] | None
-    unit: str
-    stop: str
-    max_documents: int | None
-    max_bytes: int | None
+    weights: Mapping[str, NonNegativeFloat] | None
+    unit: Literal["documents", "bytes"]
+    stop: Literal["first", "all"]
+    max_documents: NonNegativeInt | None
+    max_bytes: NonNegativeInt | None
 
     def __post_init__(self) -> None:
         if not self.parts:
             raise ConfigError("parts is empty: nothing to mix. Add datasets under parts, each with a label of its own.")
-        check_choice("unit", self.unit, UNITS)
-        check_choice("stop", self.stop, STOPS)
-        check_limit("max_documents", self.max_documents)
-        check_limit("max_bytes", self.max_bytes)
         self._check_weights()
 
     def documents(self) -> Iterator[Document]:
@@ -87,8 +79,6 @@ class Mixture:
                 f"weights names {sorted(self.weights)}, parts names {sorted(self.parts)}. Give each part one weight, "
                 "or weights=null for equal ones."
             )
-        for label, weight in self.weights.items():
-            check_number(f"weights.{label}", weight, "[0, inf)")
         if not any(self.weights.values()):
             raise ConfigError("weights are all 0: nothing to mix. Give at least one part a positive weight.")
 

@@ -1,47 +1,32 @@
 """Parquet files."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.compression import HEAD_BYTES, foreign
-from delt_exp.dataset.conversation import RecordTemplate, record_template
 from delt_exp.dataset.files import FileDataset
-from delt_exp.dataset.template import Values
+from delt_exp.dataset.records import Records
 from delt_exp.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _BATCH_ROWS = 1024
+_SETTINGS = "text, prompt, messages, rejected and winner"
 
 
-@dataclass(frozen=True)
-class Parquet(FileDataset):
-    """One document per row, read in batches of rows; only the columns of the templates `text` and `prompt` are read.
-
-    With `null_as_empty` null counts as empty text, with `numbers_as_text` a number as Python writes it.
-    """
+@settings
+class Parquet(FileDataset, Records):
+    """One document per row, read in batches of rows; only the columns that the settings name are read."""
 
     SUFFIXES: ClassVar[tuple[str, ...]] = (".parquet", ".pq")
 
-    text: str
-    prompt: str | None
-    null_as_empty: bool
-    numbers_as_text: bool
-    messages: str | None
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._template  # a wrong template is reported before any file is opened
-
-    @cached_property
-    def _template(self) -> RecordTemplate:
-        values = Values(self.null_as_empty, self.numbers_as_text)
-        return record_template(self.text, self.prompt, self.messages, values)
+        _ = self.template  # a wrong template is reported before any file is opened
 
     def read(self, file: Path) -> Iterator[Document]:
         """Yield the documents of one file; raises DataError with the row (from 1) or the missing column."""
@@ -54,7 +39,7 @@ class Parquet(FileDataset):
                 for batch in parquet.iter_batches(_BATCH_ROWS, columns=self._columns(parquet, file)):
                     for record in batch.to_pylist():
                         row += 1
-                        yield self._template.render(record, f"{file}: row {row}", self.name)
+                        yield self.template.render(record, f"{file}: row {row}", self.name)
         except (pa.ArrowException, ValueError) as error:
             with file.open("rb") as stream:
                 head = stream.read(HEAD_BYTES)
@@ -65,16 +50,16 @@ class Parquet(FileDataset):
 
     def _columns(self, parquet: "pq.ParquetFile", file: Path) -> list[str]:
         present = parquet.schema_arrow.names
-        missing = sorted(self._template.fields - set(present))
+        missing = sorted(self.template.fields - set(present))
         if missing:
             raise DataError(
-                f"{file}: no column {missing[0]!r}, which text={self.text!r} or prompt={self.prompt!r} names. "
-                f"The columns are: {', '.join(present)}. Correct the template."
+                f"{file}: no column {missing[0]!r}, which one of {_SETTINGS} names. "
+                f"The columns are: {', '.join(present)}. Correct the setting."
             )
-        twice = sorted(name for name in self._template.fields if present.count(name) > 1)
+        twice = sorted(name for name in self.template.fields if present.count(name) > 1)
         if twice:
             raise DataError(
-                f"{file}: {present.count(twice[0])} columns are named {twice[0]!r}, so that text={self.text!r} or "
-                f"prompt={self.prompt!r} could mean any of them. Write the file with different names."
+                f"{file}: {present.count(twice[0])} columns are named {twice[0]!r}, which one of {_SETTINGS} names: "
+                "it could mean any of them. Write the file with different names."
             )
-        return sorted(self._template.fields)
+        return sorted(self.template.fields)

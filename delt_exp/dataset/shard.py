@@ -1,16 +1,14 @@
 """Every n-th document of a dataset: parts of one corpus that have no row in common."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Count, NonNegativeInt, settings
 from delt_exp.dataset.base import Dataset, Document, EmptyFile
-from delt_exp.dataset.files import check_limit
 from delt_exp.errors import ConfigError
 
 
-@dataclass(frozen=True)
+@settings
 class Shard:
     """The documents of `dataset` whose number, from 0, leaves one of `shards` when divided by `num_shards`.
 
@@ -20,15 +18,11 @@ class Shard:
 
     VERSION: ClassVar[int] = 1
     dataset: Dataset
-    num_shards: int
-    shards: Sequence[int]
-    max_documents: int | None
+    num_shards: Count
+    shards: Sequence[NonNegativeInt]
+    max_documents: NonNegativeInt | None
 
     def __post_init__(self) -> None:
-        check_integer("num_shards", self.num_shards, at_least=1)
-        check_limit("max_documents", self.max_documents)
-        for shard in self.shards:
-            check_integer("shards", shard, at_least=0)
         if not self.shards or len(set(self.shards)) < len(self.shards) or max(self.shards) >= self.num_shards:
             raise ConfigError(
                 f"shards={list(self.shards)} is not allowed; give numbers from 0 to {self.num_shards - 1} "

@@ -1,14 +1,14 @@
 """A dataset with planted bad documents, to see whether a score finds them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import ClassVar
 
 import numpy as np
 
-from delt_exp.config.checks import check_integer, check_number
+from delt_exp.config.fields import Count, Seed, Share, settings
 from delt_exp.dataset.base import Dataset, Document, EmptyFile
 from delt_exp.errors import DataError
 from delt_exp.files import digest
@@ -20,7 +20,7 @@ LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz    "))
 CLEAN = "clean"
 
 
-@dataclass(frozen=True)
+@settings
 class Spoiled:
     """`dataset` with round(ratio N) documents spoiled, in equal parts by four ways; `source` says which, or `clean`.
 
@@ -32,15 +32,9 @@ class Spoiled:
     VERSION: ClassVar[int] = 2
     dataset: Dataset
     other: Dataset
-    ratio: float
-    max_documents: int | None
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_number("train_dataset.ratio", self.ratio, "[0, 1]")
-        check_integer("train_dataset.seed", self.seed, at_least=0)
-        if self.max_documents is not None:
-            check_integer("train_dataset.max_documents", self.max_documents, at_least=1)
+    ratio: Share
+    max_documents: Count | None
+    seed: Seed
 
     def fingerprint(self) -> str:
         """Return a hash of both datasets' fingerprints."""

@@ -3,25 +3,24 @@
 import hashlib
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
-from delt_exp.config.checks import check_choice
+from delt_exp.config.fields import NonNegativeInt, settings
 from delt_exp.dataset.base import Document
-from delt_exp.dataset.files import check_limit
 from delt_exp.dataset.mixture import size_bytes
 from delt_exp.dataset.near_duplicates import near_duplicates
 from delt_exp.dataset.stdlib_source import Module, public_files, topic_prose
 from delt_exp.errors import DataError
 from delt_exp.files import digest
 
-SPLITS = ("train", "validation", "target")
+Split = Literal["train", "validation", "target"]
+SPLITS = get_args(Split)
 _TOPICS = "pydoc_data/topics.py"
 
 
-@dataclass(frozen=True)
+@settings
 class Stdlib:
     """Documents of 200 to 2000 characters from the Python that runs this program; nothing is downloaded.
 
@@ -35,12 +34,8 @@ class Stdlib:
     VERSION: ClassVar[int] = 2
     SOURCE: ClassVar[str]
 
-    split: str
-    max_bytes: int | None
-
-    def __post_init__(self) -> None:
-        check_choice("split", self.split, SPLITS)
-        check_limit("max_bytes", self.max_bytes)
+    split: Split
+    max_bytes: NonNegativeInt | None
 
     def documents(self) -> Iterator[Document]:
         """Yield the documents of the split; raises DataError when this Python came without its library's source."""
@@ -54,21 +49,21 @@ class Stdlib:
         return _digest()
 
 
-@dataclass(frozen=True)
+@settings
 class StdlibProse(Stdlib):
     """Language-reference topics, and the documentation of modules, classes and functions with their signatures."""
 
     SOURCE = "stdlib_prose"
 
 
-@dataclass(frozen=True)
+@settings
 class StdlibCode(Stdlib):
     """Source without docstrings but with comments, cut between top-level statements or methods."""
 
     SOURCE = "stdlib_code"
 
 
-@dataclass(frozen=True)
+@settings
 class StdlibPairs(Stdlib):
     """Documented functions: the prompt is the docstring in triple quotes, the text is the function without it."""
 

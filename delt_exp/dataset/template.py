@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from string import Formatter
+from typing import Protocol
 
-from delt_exp.config.checks import check_flag
+from delt_exp.config.fields import settings
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DataError
 
@@ -15,16 +16,12 @@ _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
 _FIELD = re.compile(r"([^\[\]]+)((?:\[[^\[\]]+\])*)")
 
 
-@dataclass(frozen=True)
+@settings
 class Values:
     """Which values besides texts a template takes: null as empty text, numbers as Python writes them."""
 
     null_as_empty: bool
     numbers_as_text: bool
-
-    def __post_init__(self) -> None:
-        check_flag("null_as_empty", self.null_as_empty)
-        check_flag("numbers_as_text", self.numbers_as_text)
 
     def text(self, value: object) -> str | None:
         """Return the text that a value stands for, None for one that is not taken."""
@@ -146,11 +143,23 @@ class Template:
         return text
 
 
-class DocumentTemplate:
-    """The templates of a document: `text`, and `prompt` or None for documents without a prompt."""
+class RecordTemplate(Protocol):
+    """What turns a record into a document."""
 
-    def __init__(self, text: str, prompt: str | None, values: Values = ONLY_TEXT) -> None:
-        self._text = Template("text", text, values)
+    fields: set[str]
+
+    def render(self, record: Mapping[str, object], place: str, source: str) -> Document:
+        """Return the document of one record; raises DataError at `place` (file and line, say)."""
+
+
+class DocumentTemplate:
+    """The templates of a document: `text`, and `prompt` or None for documents without a prompt.
+
+    key: the setting that `text` comes from, for messages.
+    """
+
+    def __init__(self, text: str, prompt: str | None, values: Values = ONLY_TEXT, key: str = "text") -> None:
+        self._text = Template(key, text, values)
         self._prompt = None if prompt is None else Template("prompt", prompt, values)
         self.fields = self._text.fields | (self._prompt.fields if self._prompt else set())
 

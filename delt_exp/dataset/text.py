@@ -1,29 +1,23 @@
 """Plain-text files."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
-from delt_exp.config.checks import check_choice
+from delt_exp.config.fields import settings
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.files import FileDataset, lines
 
-UNITS = ("file", "paragraph", "line")
 
-
-@dataclass(frozen=True)
+@settings
 class Text(FileDataset):
     """One document per `unit`: a whole file, a paragraph (a run of lines that are not blank), or a line.
 
     Paragraphs and lines come without their line end; a blank line is an empty document when the unit is a line.
     """
 
-    unit: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("unit", self.unit, UNITS)
+    unit: Literal["file", "paragraph", "line"]
 
     def read(self, file: Path) -> Iterator[Document]:
         """Yield the documents of one UTF-8 file; raises DataError with line and byte offset."""

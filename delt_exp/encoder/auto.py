@@ -1,9 +1,9 @@
 """The best encoder that is at hand without a network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import Count, settings
 from delt_exp.encoder.minilm import MiniLmEncoder, packaged_folder
 from delt_exp.encoder.proxy import ProxyEncoder
 from delt_exp.mapping.judge import TextJudge
@@ -12,13 +12,13 @@ from delt_exp.proxy.base import Proxy
 from delt_exp.resources import Resources
 
 
-@dataclass(frozen=True)
+@settings
 class AutoEncoder:
     """MiniLM where its package is installed, else the hidden states of `proxy`."""
 
     VERSION: ClassVar[int] = 1
     proxy: Proxy
-    context_tokens: int
+    context_tokens: Count
 
     def __post_init__(self) -> None:
         self.chosen()  # raises for a setting that it does not allow

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Count, Seed, settings
 from delt_exp.mapping.judge import TextBatch
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for
@@ -19,7 +19,7 @@ WORD = re.compile(r"\w+|[^\w\s]")
 UNLIMITED = 2**31 - 1
 
 
-@dataclass(frozen=True)
+@settings
 class HashingEncoder:
     """Counts of the words and signs of a text, damped to 1 + ln(count), each at a hashed place with a hashed sign.
 
@@ -28,12 +28,8 @@ class HashingEncoder:
     """
 
     VERSION: ClassVar[int] = 1
-    num_features: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_integer("encoder.num_features", self.num_features, at_least=1)
-        check_integer("encoder.seed", self.seed, at_least=0)
+    num_features: Count
+    seed: Seed
 
     def inputs(self, resources: Resources) -> dict[str, Any]:
         return {}

@@ -1,12 +1,11 @@
 """all-MiniLM-L6-v2 from a package that carries its weights, so that no network is needed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Count, settings
 from delt_exp.encoder.hidden_states import EncoderStates
 from delt_exp.encoder.pretrained import PretrainedEncoder
 from delt_exp.errors import DependencyError
@@ -21,7 +20,7 @@ def packaged_folder() -> str | None:
     return None if found is None or found.origin is None else str(Path(found.origin).parent / "model")
 
 
-@dataclass(frozen=True)
+@settings
 class MiniLmEncoder:
     """all-MiniLM-L6-v2 of the extra `sentence`: 384 numbers, for short English texts.
 
@@ -29,10 +28,7 @@ class MiniLmEncoder:
     """
 
     VERSION: ClassVar[int] = 1
-    context_tokens: int
-
-    def __post_init__(self) -> None:
-        check_integer("encoder.context_tokens", self.context_tokens, at_least=1)
+    context_tokens: Count
 
     def inputs(self, resources: Resources) -> dict[str, Any]:
         return {"files": self._model().fingerprint()}

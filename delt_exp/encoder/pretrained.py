@@ -1,16 +1,15 @@
 """A pretrained text encoder by Hub name or folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from delt_exp.config.checks import check_choice, check_integer
+from delt_exp.config.fields import Count, settings
 from delt_exp.encoder.hidden_states import EncoderStates, states_width
 from delt_exp.pretrained.loading import check_model, load_config, pretrained_fingerprint
 from delt_exp.resources import Resources
 
 
-@dataclass(frozen=True)
+@settings
 class PretrainedEncoder:
     """An encoder of `transformers` or sentence-transformers, its last hidden states pooled to a vector of length 1.
 
@@ -21,12 +20,8 @@ class PretrainedEncoder:
     VERSION: ClassVar[int] = 1
     name: str
     revision: str | None
-    pooling: str
-    context_tokens: int
-
-    def __post_init__(self) -> None:
-        check_choice("encoder.pooling", self.pooling, ("mean", "cls"))
-        check_integer("encoder.context_tokens", self.context_tokens, at_least=1)
+    pooling: Literal["mean", "cls"]
+    context_tokens: Count
 
     def fingerprint(self) -> str:
         """Return what identifies the files that `name` stands for."""

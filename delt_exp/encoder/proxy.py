@@ -1,9 +1,8 @@
 """The hidden states of a causal language model as an encoder."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Count, settings
 from delt_exp.config.identity import identity
 from delt_exp.encoder.hidden_states import CausalStates, states_width
 from delt_exp.pretrained.loading import load_config
@@ -11,7 +10,7 @@ from delt_exp.proxy.base import Proxy
 from delt_exp.resources import Resources
 
 
-@dataclass(frozen=True)
+@settings
 class ProxyEncoder:
     """The mean last hidden states of `proxy`, of length 1.
 
@@ -20,10 +19,7 @@ class ProxyEncoder:
 
     VERSION: ClassVar[int] = 1
     proxy: Proxy
-    context_tokens: int
-
-    def __post_init__(self) -> None:
-        check_integer("encoder.context_tokens", self.context_tokens, at_least=1)
+    context_tokens: Count
 
     def inputs(self, resources: Resources) -> dict[str, Any]:
         return {"proxy": identity(self.proxy), **self.proxy.inputs(resources)}

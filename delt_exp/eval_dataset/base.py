@@ -44,7 +44,7 @@ class EvalDataset(Protocol):
     VERSION: ClassVar[int]
 
     def prepare(self, resources: Resources) -> NDArray[np.uint64]:
-        """Read the data, so that bad input is found before anything is trained; return content ids, if it has any."""
+        """Read the data, so that bad input is refused before anything is trained; return content ids, if it has any."""
 
     def text(self, store: Store) -> Corpus | None:
         """Return what a model that knows everything would write, for alignment; None where the text is not at hand."""

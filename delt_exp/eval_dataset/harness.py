@@ -74,7 +74,7 @@ def hub_tasks(names: Sequence[str], allow_code_execution: bool) -> Tasks:
     with quiet(), seeded(SEED), code_execution(allow_code_execution):
         try:
             tasks: Tasks = manager.load(list(names))
-        except Exception as error:  # several HTTP libraries are behind the Hub, each with errors of its own
+        except Exception as error:  # the Hub is asked by several HTTP libraries, each with errors of its own
             raise DependencyError(
                 f"the tasks {', '.join(names)} cannot be loaded: {type(error).__name__}: {error} Check the network "
                 "(unset HF_HUB_OFFLINE; log in for gated ones such as gpqa), point HF_HOME at a folder with a copy, or "

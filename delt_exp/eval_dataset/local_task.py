@@ -1,12 +1,16 @@
-"""Benchmark tasks in JSON Lines files of one's own, in the three forms a causal LM is usually asked."""
+"""Benchmark tasks in JSON Lines files of one's own, in the three forms a causal LM is usually asked.
+
+The harness is given finished texts under the names in HARNESS. Its own Jinja templates would save the classes below,
+but what goes wrong in them names no file and line, and they turn an answer that looks like a number or a list into one.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.dataset.files import reading
 from delt_exp.dataset.json_records import json_records
 from delt_exp.dataset.template import Template, Values
@@ -16,7 +20,7 @@ Example = dict[str, Any]
 VALUES = Values(null_as_empty=False, numbers_as_text=True)  # an answer of 4 is a text to be predicted
 
 
-@dataclass(frozen=True)
+@settings
 class LocalTask(ABC):
     """One example per JSON object of `path`, read as `jsonl` does; HARNESS says what the harness does with it.
 
@@ -43,7 +47,7 @@ class LocalTask(ABC):
         return found
 
 
-@dataclass(frozen=True)
+@settings
 class ChoiceTask(LocalTask):
     """Which of `choices` goes on best after `context` and a space.
 
@@ -73,11 +77,11 @@ class ChoiceTask(LocalTask):
         return {"context": context, "choices": choices, "gold": _index(record, self.gold, len(choices), place)}
 
     def answer(self, example: Example) -> tuple[str, str]:
-        """Return the context, and the right choice behind a space."""
+        """Return the context, and the right choice after a space."""
         return example["context"], " " + example["choices"][example["gold"]]
 
 
-@dataclass(frozen=True)
+@settings
 class ContextTask(LocalTask):
     """After which of `contexts` does `continuation` (and the space before it) fit best: partial scoring.
 
@@ -104,11 +108,11 @@ class ContextTask(LocalTask):
         return {"contexts": contexts, "continuation": continuation, "gold": gold}
 
     def answer(self, example: Example) -> tuple[str, str]:
-        """Return the right context, and the continuation behind a space."""
+        """Return the right context, and the continuation after a space."""
         return example["contexts"][example["gold"]], " " + example["continuation"]
 
 
-@dataclass(frozen=True)
+@settings
 class CompletionTask(LocalTask):
     """How likely is `continuation` (write its leading space) after `context`, and is each token the most likely one?
 

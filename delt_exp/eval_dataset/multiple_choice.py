@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_flag, check_integer
+from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage
 from delt_exp.dataset.base import Document
@@ -40,7 +40,7 @@ class TaskMeasure(Measure):
     truncated: int
 
 
-@dataclass(frozen=True)
+@settings
 class Benchmark(ABC):
     """Measures every task, and the average over the tasks of the first metric of each that is better when higher.
 
@@ -50,11 +50,7 @@ class Benchmark(ABC):
     """
 
     VERSION: ClassVar[int] = 1
-    limit: int | None
-
-    def __post_init__(self) -> None:
-        if self.limit is not None:
-            check_integer("limit", self.limit, at_least=1)
+    limit: Count | None
 
     @abstractmethod
     def load(self, harness: ModuleType) -> Any:
@@ -109,7 +105,7 @@ class Benchmark(ABC):
         return scores
 
 
-@dataclass(frozen=True)
+@settings
 class HubTasks(Benchmark):
     """`tasks`: names that lm-evaluation-harness knows; their data come from the Hugging Face Hub.
 
@@ -120,8 +116,6 @@ class HubTasks(Benchmark):
     allow_code_execution: bool
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        check_flag("allow_code_execution", self.allow_code_execution)
         if not self.tasks:
             raise ConfigError("tasks is empty; name at least one task, or leave the suite out")
 
@@ -134,7 +128,7 @@ class HubTasks(Benchmark):
         return {"names": list(self.tasks), "limit": self.limit}
 
 
-@dataclass(frozen=True)
+@settings
 class LocalTasks(Benchmark):
     """`tasks`: label -> task over a file; nothing is downloaded."""
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.config.fields import settings
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
@@ -29,13 +30,13 @@ WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=False)
 
 @dataclass(frozen=True)
 class TextMeasure(Measure):
-    """A measure over documents, with the sizes behind it: predicted tokens and UTF-8 bytes of the texts."""
+    """A measure over documents, with the sizes that it is made from: predicted tokens and UTF-8 bytes of the texts."""
 
     num_tokens: int
     num_bytes: int
 
 
-@dataclass(frozen=True)
+@settings
 class TextLoss:
     """Measures the loss on every document of `dataset`, which stays whole; a prompt is read but not measured.
 

@@ -21,6 +21,9 @@ from delt_exp.model.batch import Batch
 from delt_exp.model.next_token import evaluating
 from delt_exp.model.objective import Objective
 
+Weighting = int | Tensor
+"""What makes one loss of those of B samples: a divisor of their sum, or a factor for each, (B,)."""
+
 _TWICE_DIFFERENTIABLE_ATTENTION = ("eager", "sdpa", None)
 # Options that make the output depend on the weight in another way, or hide rows of it from the gradient.
 _NOT_LINEAR = ("padding_idx", "max_norm", "scale_grad_by_freq", "sparse", "alpha", "beta")
@@ -30,14 +33,17 @@ def add_gradient(
     model: nn.Module,
     batch: Batch,
     objective: Objective,
-    divisor: int,
+    weighting: Weighting,
     total: Tensor,
     autocast_dtype: torch.dtype | None = None,
 ) -> float:
-    """Add the gradient of sum_n l_n / divisor to the flat vector `total`; returns that sum. Dropout is off."""
+    """Add the gradient of the weighted sum of the losses l_n to the flat vector `total`; returns that sum.
+
+    Dropout is off.
+    """
     parameters = list(trainable_parameters(model).values())
     with torch.enable_grad(), evaluating(model), accumulating_into(total, parameters):
-        loss = sample_losses(model, batch, objective, autocast_dtype).sum() / divisor
+        loss = _weighted(sample_losses(model, batch, objective, autocast_dtype), weighting)
         loss.backward()  # type: ignore[no-untyped-call]
     return loss.item()
 
@@ -57,11 +63,11 @@ def add_hvp(
     batch: Batch,
     objective: Objective,
     direction: Tensor,
-    divisor: int,
+    weighting: Weighting,
     total: Tensor,
     autocast_dtype: torch.dtype | None = None,
 ) -> None:
-    """Add the product of the Hessian of sum_n l_n / divisor with `direction` to the flat vector `total`.
+    """Add the product of the Hessian of the weighted sum of the l_n with `direction` to the flat vector `total`.
 
     Differentiates <gradient, direction> once more. The part of each linear layer in it, sum_t delta_t . (V x_t), is
     taken without forming the layer's weight gradient. Attention runs unfused, because fused kernels have no second
@@ -72,7 +78,7 @@ def add_hvp(
     directions = unflatten(direction, parameters)
     with torch.enable_grad(), evaluating(model), sdpa_kernel(SDPBackend.MATH):
         with _LinearsApart(parameters) as linears:
-            loss = sample_losses(model, batch, objective, autocast_dtype).sum() / divisor
+            loss = _weighted(sample_losses(model, batch, objective, autocast_dtype), weighting)
         first = _first_derivatives(loss, linears.calls, parameters, directions, autocast_dtype)
         outputs, weights = zip(*first, strict=True)
         leaves = [call.leaf for call in linears.calls]
@@ -82,6 +88,10 @@ def add_hvp(
     for owner, product in zip(owners, second, strict=True):
         if product is not None:
             views[owner] += product
+
+
+def _weighted(losses_B: Tensor, weighting: Weighting) -> Tensor:
+    return losses_B.sum() / weighting if isinstance(weighting, int) else losses_B @ weighting.to(losses_B)
 
 
 class _LinearCall(NamedTuple):

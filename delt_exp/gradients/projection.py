@@ -26,7 +26,7 @@ import torch
 from numpy.random import PCG64
 from torch import Tensor, nn
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Seed, Several, settings
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
 from delt_exp.rows.draws import seed_for
@@ -51,7 +51,7 @@ class Hashing:
         return Hashing(tuple(t.to(device) for t in self.buckets), tuple(t.to(device) for t in self.signs))
 
 
-@dataclass(frozen=True)
+@settings
 class Projection:
     """A sketch of a gradient in `num_features` numbers. The error of a cosine is about 1 / sqrt(num_features).
 
@@ -60,12 +60,8 @@ class Projection:
 
     VERSION: ClassVar[int] = 1
     LAW: ClassVar[str] = "shared TensorSketch of matrices, CountSketch of other parameters"
-    num_features: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_integer("projection.num_features", self.num_features, at_least=2)
-        check_integer("projection.seed", self.seed, at_least=0)
+    num_features: Several
+    seed: Seed
 
     def hashing(self, name: str, shape: torch.Size, device: torch.device | str = "cpu") -> Hashing:
         """Buckets and signs of the parameter called `name`; drawn once, then reused."""

@@ -5,7 +5,7 @@ K numbers of an item, N items, D documents of a shard, S documents of a group.
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ class Items(Protocol):
     """What is judged, item by item, and by whom; a frozen dataclass that travels to the workers."""
 
     @property
-    def judge(self) -> Judge | TextJudge: ...
+    def judge(self) -> Any:
+        """A judge of such items, with `width`, `dtype` and `open`."""
 
     @property
     def source(self) -> str:
@@ -50,10 +51,10 @@ class WindowItems:
 
     @property
     def source(self) -> str:
-        return digest(self.tokens.digest, self.rows, _settings(self.judge))
+        return digest(self.tokens.digest, self.rows, settings_of(self.judge))
 
     def sizes(self) -> NDArray[np.int64]:
-        return self.judge.windowing.sizes(self.tokens, self.rows)
+        return self.judge.windowing.sizes(self.tokens.lengths[self.rows])
 
     def ids(self, items: slice) -> NDArray[np.uint64]:
         return np.asarray(self.tokens.ids[self.rows[items]])
@@ -66,12 +67,12 @@ class WindowItems:
         advance(int(np.count_nonzero(windows.totals_D == 0)), 0)  # no batch begins what has no window
 
         def place(batch: WindowBatch) -> str:
-            return _document(int(rows[batch.document_W[0]]), self.tokens.ids)
+            return document_name(int(rows[batch.document_W[0]]), self.tokens.ids)
 
-        def judged(batch: WindowBatch) -> Numbers:
-            return _judged(judgement, batch, place, self.judge.width)
+        def judge_batch(batch: WindowBatch) -> Numbers:
+            return judged(judgement, batch, place, self.judge.width)
 
-        sums_NK = sum_over_windows(judged, windows, windowing.context_tokens, batch_tokens, advance)
+        sums_NK = sum_over_windows(judge_batch, windows, windowing.context_tokens, batch_tokens, advance)
         numbers_NK = np.empty((len(rows), self.judge.width), self.judge.dtype)
         numbers_NK[:] = sums_NK  # all 0 where no document has a window
         return numbers_NK
@@ -87,7 +88,7 @@ class TextItems:
 
     @property
     def source(self) -> str:
-        return digest(self.corpus.digest, list(self.rows.shape), self.rows, _settings(self.judge))
+        return digest(self.corpus.digest, list(self.rows.shape), self.rows, settings_of(self.judge))
 
     def sizes(self) -> NDArray[np.int64]:
         sizes = np.clip(self.corpus.whole_bytes[self.rows], 1, self.judge.context_tokens).astype(np.int64)
@@ -108,7 +109,7 @@ class TextItems:
         numbers_NK = np.zeros((len(sizes), self.judge.width), self.judge.dtype)
         for chosen in passes:
             batch = self._batch(items.start + chosen)
-            numbers_NK[chosen] = _judged(judgement, batch, self._place, self.judge.width)
+            numbers_NK[chosen] = judged(judgement, batch, self._place, self.judge.width)
             advance(len(chosen), int(sizes[chosen].sum()))
         return numbers_NK
 
@@ -118,16 +119,17 @@ class TextItems:
 
     def _place(self, batch: TextBatch) -> str:
         if self.rows.ndim == 1:
-            return _document(int(self.rows[batch.items[0]]), self.corpus.ids)
+            return document_name(int(self.rows[batch.items[0]]), self.corpus.ids)
         return f"group {batch.items[0]} of {len(self.rows)}"
 
 
-def _settings(judge: Any) -> Any:
+def settings_of(judge: Any) -> Any:
     """Return class and settings of a judge as text."""
     return [type(judge).__qualname__, repr(asdict(judge))]
 
 
-def _document(row: int, ids: NDArray[np.uint64]) -> str:
+def document_name(row: int, ids: NDArray[np.uint64]) -> str:
+    """Return what names a document in a message."""
     return f"document {row} (id {int(ids[row]):016x})"
 
 
@@ -135,10 +137,15 @@ class JudgementError(Exception):
     """A judgement failed; the message says where, the cause is what was raised."""
 
 
-Batch = TypeVar("Batch", WindowBatch, TextBatch)
+class _Batch(Protocol):
+    def __len__(self) -> int: ...
+    def only(self, item: int, /) -> Self: ...
 
 
-def _judged(judgement: Callable[[Batch], Numbers], batch: Batch, place: Callable[[Batch], str], width: int) -> Numbers:
+Batch = TypeVar("Batch", bound=_Batch)
+
+
+def judged(judgement: Callable[[Batch], Numbers], batch: Batch, place: Callable[[Batch], str], width: int) -> Numbers:
     """Return the judgement of a batch, [., K]; where it fails, look for the document that fails by itself."""
     try:
         numbers = judgement(batch)
@@ -147,6 +154,6 @@ def _judged(judgement: Callable[[Batch], Numbers], batch: Batch, place: Callable
         return numbers.reshape(len(batch), width)
     except Exception as error:
         for one in map(batch.only, range(len(batch)) if len(batch) > 1 else ()):
-            _judged(judgement, one, place, width)
+            judged(judgement, one, place, width)
         rest = f" and {len(batch) - 1} others in one batch, each of which succeeds alone" if len(batch) > 1 else ""
         raise JudgementError(f"{place(batch)}{rest}") from error

@@ -43,7 +43,7 @@ def map_documents(
     DeltError with place and error of every shard that failed, after the others are done; StoreError for a folder that
     holds shards of other documents or of another judge.
     """
-    return _map(resources, WindowItems(tokens, np.asarray(rows), judge), folder, name, out)
+    return map_items(resources, WindowItems(tokens, np.asarray(rows), judge), folder, name, out)
 
 
 def map_texts(
@@ -51,7 +51,7 @@ def map_texts(
     out: Numbers | None = None,
 ) -> Numbers:  # fmt: skip
     """Return [N, K] like `map_documents`, from texts; rows [N, S] are groups, each of them judged in one call."""
-    return _map(resources, TextItems(corpus, np.asarray(rows), judge), folder, name, out)
+    return map_items(resources, TextItems(corpus, np.asarray(rows), judge), folder, name, out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,8 @@ class MapJob:
     runtime: Runtime
 
 
-def _map(resources: Resources, items: Items, folder: Path, name: str, out: Numbers | None) -> Numbers:
+def map_items(resources: Resources, items: Items, folder: Path, name: str, out: Numbers | None) -> Numbers:
+    """Return the numbers of items of any kind; see `map_documents`."""
     shards = Shards(folder, cut(items.sizes()), items.judge.width)
     shards.open(items.source)
     if missing := shards.missing():

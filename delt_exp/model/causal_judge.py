@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.windows import WindowBatch, Windowing
+from delt_exp.corpus.windows import Reads, WindowBatch, Windowing
 from delt_exp.model.batch import Batch
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class CausalJudge(ABC):
     READS: which positions, see `Windowing`.
     """
 
-    READS: ClassVar[str]
+    READS: ClassVar[Reads]
     dtype: ClassVar[str]
     width: ClassVar[int] = 1
     name: str

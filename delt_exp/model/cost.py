@@ -4,9 +4,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.tokenizer.base import Vocabulary
+
 FORWARD = 2  # floating point operations per parameter and token (Kaplan et al. 2020, without attention)
 FORWARD_BACKWARD = 6
 ADAMW_STATES = 4  # parameters, gradient and two moments
+
+
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """What a forecast knows of the texts of a run.
+
+    lengths_N: tokens of each document to score. num_target, num_target_sources: documents of the target set, and the
+    sources that they come from; 0 without one. vocabulary: of the run's tokenizer.
+    """
+
+    lengths_N: NDArray[np.int64]
+    num_target: int
+    num_target_sources: int
+    vocabulary: Vocabulary
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.lengths_N.sum())
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,17 @@
 """A causal language model with random weights, built from any `transformers` configuration."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.errors import ConfigError
 from delt_exp.pretrained.limits import POSITION_SETTINGS, position_limit
 from delt_exp.rows.draws import seed_for
-from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokenizer.base import Tokenizer, Vocabulary
 
 ALWAYS_CAUSAL = ("gpt2", "gpt_neox", "llama", "mistral", "olmo2", "opt", "phi3", "qwen2", "qwen3")
 
 
-@dataclass(frozen=True)
+@settings
 class FreshNetwork:
     """`architecture` is a `transformers` model type (llama, gpt2, mistral ...), `config` its settings.
 
@@ -49,13 +49,13 @@ class FreshNetwork:
         # What the settings say saves the import of `transformers`, several seconds of a run that computes nothing.
         return said[0] if said else position_limit(self.transformers_config(tokenizer))
 
-    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+    def transformers_config(self, vocabulary: Vocabulary) -> Any:
         """Return the configuration; raises ConfigError for an unknown architecture or setting."""
         from transformers import AutoConfig
 
-        special = {"bos_token_id": tokenizer.begin_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": None}
+        special = {"bos_token_id": vocabulary.begin_id, "eos_token_id": vocabulary.eos_id, "pad_token_id": None}
         try:
-            config = AutoConfig.for_model(self.architecture, vocab_size=tokenizer.vocab_size, **special, **self.config)
+            config = AutoConfig.for_model(self.architecture, vocab_size=vocabulary.vocab_size, **special, **self.config)
         except (ValueError, TypeError) as error:
             raise ConfigError(f"model.network.architecture={self.architecture!r}: {error}") from error
         self._refuse_unknown(config)

@@ -1,9 +1,9 @@
 """Continue from any pretrained causal language model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.errors import ConfigError
 from delt_exp.pretrained.limits import position_limit
 from delt_exp.pretrained.loading import (
@@ -14,10 +14,10 @@ from delt_exp.pretrained.loading import (
     load_pretrained,
     pretrained_fingerprint,
 )
-from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokenizer.base import Tokenizer, Vocabulary
 
 
-@dataclass(frozen=True)
+@settings
 class PretrainedNetwork:
     """A pretrained causal LM: `name` is a Hub name or a folder, `revision` a branch, tag or commit."""
 
@@ -26,7 +26,7 @@ class PretrainedNetwork:
     revision: str | None
 
     def fingerprint(self) -> str:
-        """Return what identifies the files behind `name`."""
+        """Return what identifies the files that `name` stands for."""
         return pretrained_fingerprint(self.name, self.revision)
 
     def make(self, tokenizer: Tokenizer, seed: int) -> Any:
@@ -60,6 +60,6 @@ class PretrainedNetwork:
         """Return how many positions the pretrained model takes, None for no limit."""
         return position_limit(self.transformers_config(tokenizer))
 
-    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+    def transformers_config(self, vocabulary: Vocabulary) -> Any:
         """Return the configuration stored with the model."""
         return load_config(self.name, self.revision)

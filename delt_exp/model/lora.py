@@ -1,16 +1,16 @@
 """Low-rank adapters on any network: only they are trained."""
 
-from dataclasses import dataclass
+import warnings
 from typing import Any, ClassVar
 
-from delt_exp.config.checks import check_integer, check_number
+from delt_exp.config.fields import Count, HalfOpenShare, PositiveFloat, settings
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.model.recipe import Network
 from delt_exp.rows.draws import seed_for
-from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokenizer.base import Tokenizer, Vocabulary
 
 
-@dataclass(frozen=True)
+@settings
 class LoraNetwork:
     """W x + (alpha / rank) B A x in the layers `targets` of `base`, whose own weights stay (arXiv 2106.09685).
 
@@ -21,15 +21,10 @@ class LoraNetwork:
 
     VERSION: ClassVar[int] = 1
     base: Network
-    rank: int
-    alpha: float
-    dropout: float
+    rank: Count
+    alpha: PositiveFloat
+    dropout: HalfOpenShare
     targets: list[str]
-
-    def __post_init__(self) -> None:
-        check_integer("model.network.rank", self.rank, at_least=1)
-        check_number("model.network.alpha", self.alpha, "(0, inf)")
-        check_number("model.network.dropout", self.dropout, "[0, 1)")
 
     def make(self, tokenizer: Tokenizer, seed: int) -> Any:
         """Return the base with fresh adapters, the only parameters that are trained."""
@@ -47,7 +42,9 @@ class LoraNetwork:
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for(seed, "adapters"))
-            return get_peft_model(network, settings)
+            with warnings.catch_warnings():  # `peft` asks for what `transformers` has renamed
+                warnings.simplefilter("ignore", FutureWarning)
+                return get_peft_model(network, settings)
 
     def check(self, tokenizer: Tokenizer) -> None:
         """Raise ConfigError as the base does, and for targets that are no linear layers of it; builds no weights."""
@@ -61,9 +58,9 @@ class LoraNetwork:
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         return self.base.position_limit(tokenizer)
 
-    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+    def transformers_config(self, vocabulary: Vocabulary) -> Any:
         """Return the configuration of the base, which is that of the merged model."""
-        return self.base.transformers_config(tokenizer)
+        return self.base.transformers_config(vocabulary)
 
     def _check_targets(self, network: Any) -> None:
         from torch import nn

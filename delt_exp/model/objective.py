@@ -3,9 +3,9 @@
 B samples of a batch, T positions.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.model.batch import Batch
 
@@ -21,6 +21,10 @@ class Objective(Protocol):
 
     VERSION: ClassVar[int]
 
+    @property
+    def rows_per_sample(self) -> int:
+        """How many neighbouring rows of a batch are one sample: 1, or 2 for pairs."""
+
     def losses(self, network: Any, batch: Batch) -> "Tensor":
         """Return [B] summed losses [nats] in float64, differentiable; 0 for a sample without a label."""
 
@@ -28,11 +32,12 @@ class Objective(Protocol):
         """Return [B] what a mean over samples divides their sum of losses by; 0 for a sample without a label."""
 
 
-@dataclass(frozen=True)
+@settings
 class CrossEntropy:
     """-log p of every label, given the tokens before it: `losses` are sums over labels, `counts` their numbers."""
 
     VERSION: ClassVar[int] = 1
+    rows_per_sample: ClassVar[int] = 1
 
     def losses(self, network: Any, batch: Batch) -> "Tensor":
         from delt_exp.model.next_token import next_token_logits, next_token_losses

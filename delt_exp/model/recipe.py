@@ -1,15 +1,14 @@
 """A network and how it is trained: what a file of the `model` config group describes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from delt_exp.config.checks import check_integer, check_number
+from delt_exp.config.fields import Count, PositiveFloat, settings
 from delt_exp.errors import ConfigError
 from delt_exp.model.objective import Objective
 from delt_exp.model.optimizer import Optimizer
 from delt_exp.model.schedule import Schedule
-from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokenizer.base import Tokenizer, Vocabulary
 
 
 class Network(Protocol):
@@ -24,11 +23,11 @@ class Network(Protocol):
     def position_limit(self, tokenizer: Tokenizer) -> int | None:
         """Return how many positions it can take, None when it has no limit; builds no weights."""
 
-    def transformers_config(self, tokenizer: Tokenizer) -> Any:
+    def transformers_config(self, vocabulary: Vocabulary) -> Any:
         """Return its `transformers` configuration; builds no weights."""
 
 
-@dataclass(frozen=True)
+@settings
 class Recipe:
     """Network, objective, optimizer, schedule and batch; everything here changes the trained model.
 
@@ -40,15 +39,9 @@ class Recipe:
     objective: Objective
     optimizer: Optimizer
     schedule: Schedule
-    context_tokens: int
-    batch_items: int
-    clip_norm: float | None
-
-    def __post_init__(self) -> None:
-        check_integer("model.context_tokens", self.context_tokens, at_least=1)
-        check_integer("model.batch_items", self.batch_items, at_least=1)
-        if self.clip_norm is not None:
-            check_number("model.clip_norm", self.clip_norm, "(0, inf)")
+    context_tokens: Count
+    batch_items: Count
+    clip_norm: PositiveFloat | None
 
     def make_network(self, tokenizer: Tokenizer, seed: int) -> Any:
         """Return the network with its initial weights; raises ConfigError when the context is too long for it."""

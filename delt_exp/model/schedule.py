@@ -1,9 +1,9 @@
 """Learning rates over a training run: a linear warm-up, then a decay to a share of the peak."""
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from delt_exp.config.fields import NonNegativeInt, Share, settings
 from delt_exp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ class Schedule(Protocol):
         """Return the factor of the peak learning rate at optimizer step 0 .. num_steps-1."""
 
 
-@dataclass(frozen=True)
+@settings
 class _Warmup:
     """What the schedules below share, up to the form of the decay.
 
     Step s of W warm-up steps has the factor (s+1) / (W+1), so that no step is lost at a learning rate of 0.
     """
 
-    warmup_steps: int | None
-    warmup_ratio: float | None
-    min_ratio: float
+    warmup_steps: NonNegativeInt | None
+    warmup_ratio: Share | None
+    min_ratio: Share
 
     def __post_init__(self) -> None:
         if (self.warmup_steps is None) == (self.warmup_ratio is None):
@@ -37,9 +37,6 @@ class _Warmup:
                 "give model.schedule.warmup_steps or model.schedule.warmup_ratio, not both: "
                 f"got {self.warmup_steps} and {self.warmup_ratio}"
             )
-        for name, ratio in (("warmup_ratio", self.warmup_ratio), ("min_ratio", self.min_ratio)):
-            if ratio is not None and not 0 <= ratio <= 1:
-                raise ConfigError(f"model.schedule.{name} must be in [0, 1], got {ratio}")
 
     def check(self, num_steps: int) -> None:
         self._warmup(num_steps)
@@ -65,7 +62,7 @@ class _Warmup:
         return steps
 
 
-@dataclass(frozen=True)
+@settings
 class WarmupCosine(_Warmup):
     """After the warm-up half a period of a cosine (Loshchilov and Hutter 2017, arXiv 1608.03983).
 
@@ -76,7 +73,7 @@ class WarmupCosine(_Warmup):
         return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-@dataclass(frozen=True)
+@settings
 class WarmupLinear(_Warmup):
     """After the warm-up a straight line.
 

@@ -9,6 +9,7 @@ W windows of a batch.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from delt_exp.corpus.windows import Reads
 from delt_exp.model.batch import Batch
 from delt_exp.model.causal_judge import CausalJudge
 from delt_exp.model.objective import CrossEntropy
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class TokenLossJudge(CausalJudge):
     """Sum of the losses of a document's text tokens [nats]; divided by `Tokens.num_predicted` it is the mean loss."""
 
-    READS: ClassVar[str] = "text"
+    READS: ClassVar[Reads] = "text"
     dtype: ClassVar[str] = "float64"
 
     def numbers(self, network: Any, batch: Batch) -> "Tensor":

@@ -3,18 +3,18 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Count, checked
 from delt_exp.orderer.sorting import sorting
 from delt_exp.rows.candidates import Candidates
 
 
-def folding(candidates: Candidates, *, num_layers: int, ascending: bool) -> NDArray[np.intp]:
+@checked
+def folding(candidates: Candidates, *, num_layers: Count, ascending: bool) -> NDArray[np.intp]:
     """Return the sorted rows s as s[0::L], s[1::L], ..., s[L-1::L] with L = `num_layers`.
 
     The paper writes residues of 1-based ranks and starts with residue 0; its code starts at the first rank, as here.
     L = 1 and L >= N give plain sorting.
     """
-    check_integer("orderer.num_layers", num_layers, at_least=1)
     return fold(sorting(candidates, ascending=ascending), num_layers)
 
 

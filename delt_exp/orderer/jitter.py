@@ -3,18 +3,18 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import NonNegativeInt, Seed, checked
 from delt_exp.orderer import Orderer
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import generator
 
 
-def jitter(candidates: Candidates, *, base: Orderer, window: int, seed: int) -> NDArray[np.intp]:
+@checked
+def jitter(candidates: Candidates, *, base: Orderer, window: NonNegativeInt, seed: Seed) -> NDArray[np.intp]:
     """Return the order of `base` with each run of `window` documents shuffled; no document leaves its run.
 
     The last run may be shorter. A window of 0 (or 1) changes nothing.
     """
-    check_integer("orderer.window", window, at_least=0)
     rng = generator(seed, "jitter of an order")
     rows = base(candidates)
     if window < 2:

@@ -1,23 +1,28 @@
 """Open and close the training with one end of the score range (arXiv:2605.30334)."""
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_choice, check_number
+from delt_exp.config.fields import Seed, Share, checked
 from delt_exp.errors import ConfigError
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import generator
 from delt_exp.rows.ranking import floor_share, rank
 
+End = Literal["low", "high"]
 
+
+@checked
 def segment(
     candidates: Candidates,
     *,
-    front_ratio: float,
-    back_ratio: float,
-    front_end: str,
-    back_end: str,
-    seed: int,
+    front_ratio: Share,
+    back_ratio: Share,
+    front_end: End,
+    back_end: End,
+    seed: Seed,
 ) -> NDArray[np.intp]:
     """Return a front of floor(front_ratio * N) rows, the middle, and a back of floor(back_ratio * N), each shuffled.
 
@@ -25,7 +30,10 @@ def segment(
     both take from the same end, the two share its extreme rows at random. The ratios are in [0, 1] with a sum of at
     most 1; the released code shrinks a larger sum with a warning, here it is a ConfigError.
     """
-    _check(front_ratio, back_ratio, front_end, back_end)
+    if front_ratio + back_ratio > 1:
+        raise ConfigError(
+            f"orderer.front_ratio={front_ratio} and orderer.back_ratio={back_ratio} add up to more than 1; lower one"
+        )
     rng = generator(seed, "order inside segments")
     num_front, num_back = floor_share(front_ratio, len(candidates)), floor_share(back_ratio, len(candidates))
     num_low = num_front * (front_end == "low") + num_back * (back_end == "low")
@@ -35,14 +43,3 @@ def segment(
     # Different ends: the front takes the whole of its end. The same end: the front of the pool, the rest is the back.
     front, back = ends[front_end][:num_front], ends[back_end][len(ends[back_end]) - num_back :]
     return np.concatenate([front, rng.permutation(middle), back])
-
-
-def _check(front_ratio: float, back_ratio: float, front_end: str, back_end: str) -> None:
-    check_number("orderer.front_ratio", front_ratio, "[0, 1]")
-    check_number("orderer.back_ratio", back_ratio, "[0, 1]")
-    check_choice("orderer.front_end", front_end, ("low", "high"))
-    check_choice("orderer.back_end", back_end, ("low", "high"))
-    if front_ratio + back_ratio > 1:
-        raise ConfigError(
-            f"orderer.front_ratio={front_ratio} and orderer.back_ratio={back_ratio} add up to more than 1; lower one"
-        )

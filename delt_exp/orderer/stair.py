@@ -8,25 +8,25 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer, check_number
+from delt_exp.config.fields import Count, Share, checked
 from delt_exp.orderer.folding import fold
 from delt_exp.orderer.sorting import sorting
 from delt_exp.rows.candidates import Candidates
 
 
+@checked
 def stair(
     candidates: Candidates,
     *,
-    num_sections: int,
-    window_ratio: float,
-    num_layers: int,
+    num_sections: Count,
+    window_ratio: Share,
+    num_layers: Count,
     ascending: bool,
 ) -> NDArray[np.intp]:
     """Return the sorted rows with a window around each boundary of `num_sections` equal sections folded.
 
     The window reaches round(window_ratio * N) rows to both sides of the boundary, but not into the window before it.
     """
-    check_windows(num_sections, window_ratio, num_layers)
     rows = sorting(candidates, ascending=ascending)
     return replace_windows(rows, num_sections, window_ratio, lambda window: fold(window, num_layers))
 
@@ -47,10 +47,3 @@ def replace_windows(
         start, end = max(boundary - reach, end), min(boundary + reach, len(rows))
         result[start:end] = reorder(rows[start:end])
     return result
-
-
-def check_windows(num_sections: int, window_ratio: float, num_layers: int) -> None:
-    """Raise ConfigError for a setting outside its range."""
-    check_integer("orderer.num_sections", num_sections, at_least=1)
-    check_number("orderer.window_ratio", window_ratio, "[0, 1]")
-    check_integer("orderer.num_layers", num_layers, at_least=1)

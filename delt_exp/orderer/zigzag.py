@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Count, checked
 from delt_exp.orderer.sorting import sorting
 from delt_exp.rows.candidates import Candidates
 
 
-def zigzag(candidates: Candidates, *, num_layers: int, ascending: bool) -> NDArray[np.intp]:
+@checked
+def zigzag(candidates: Candidates, *, num_layers: Count, ascending: bool) -> NDArray[np.intp]:
     """Return the folding of the sorted rows with every second layer (the 2nd, 4th, ...) reversed."""
-    check_integer("orderer.num_layers", num_layers, at_least=1)
     return zigzag_fold(sorting(candidates, ascending=ascending), num_layers)
 
 

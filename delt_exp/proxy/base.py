@@ -9,7 +9,7 @@ import numpy as np
 from delt_exp.corpus.stages import tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.errors import DataError
-from delt_exp.model.cost import ModelSize, PhaseCost
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.base import Tokenizer
 
@@ -67,8 +67,8 @@ class Proxy(Protocol):
     ) -> ProxyModel:
         """Return the model, trained or loaded as its settings say; raises ConfigError without the texts it needs."""
 
-    def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
+    def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return how large the model is when it reads sequences of `sample_tokens`; loads no weights."""
 
-    def forecast(self, resources: Resources) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return what `prepare` costs the first time."""

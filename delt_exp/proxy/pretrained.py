@@ -1,13 +1,13 @@
 """A pretrained causal LM with its own tokenizer: GPT-2 as the probe of the papers, for example."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.stages import tokenizer_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
-from delt_exp.model.cost import ModelSize, PhaseCost, model_size
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, model_size
 from delt_exp.pretrained.limits import position_limit
 from delt_exp.pretrained.loading import check_model, load_config, pretrained_fingerprint
 from delt_exp.proxy.base import ProxyModel
@@ -17,7 +17,7 @@ from delt_exp.tokenizer.hf import HfTokenizer
 UNLIMITED = 2**31 - 1
 
 
-@dataclass(frozen=True)
+@settings
 class PretrainedProxy:
     """`name` is a Hub name or a folder, `revision` a branch, tag or commit.
 
@@ -29,7 +29,7 @@ class PretrainedProxy:
     needs: ClassVar[frozenset[str]] = frozenset()
     name: str
     revision: str | None
-    context_tokens: int | None
+    context_tokens: Count | None
     eos_token: str | None
 
     def fingerprint(self) -> str:
@@ -61,11 +61,11 @@ class PretrainedProxy:
         self._check_context(found.position_limit)
         return found.notes
 
-    def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
+    def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the model that `name` stands for."""
         return model_size(load_config(self.name, self.revision), sample_tokens)
 
-    def forecast(self, resources: Resources) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return nothing: it was trained elsewhere."""
         return []
 

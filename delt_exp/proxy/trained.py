@@ -1,15 +1,14 @@
 """A proxy trained here: on the target set, on a random part of the candidates, or on a dataset of its own."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Count, Seed, settings
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError
-from delt_exp.model.cost import ModelSize, PhaseCost, model_size, training_cost
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, model_size, training_cost
 from delt_exp.model.recipe import Recipe
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
@@ -22,7 +21,7 @@ from delt_exp.trainer.train import training_stage
 WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=True)
 
 
-@dataclass(frozen=True)
+@settings
 class TrainedProxy:
     """Trains `recipe` from its start on shuffled documents until `train_tokens` tokens were predicted.
 
@@ -32,13 +31,9 @@ class TrainedProxy:
 
     VERSION: ClassVar[int] = 2
     recipe: Recipe
-    train_on: str
-    train_tokens: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        if self.train_on not in ("target", "sample"):
-            raise ConfigError(f"proxy.train_on is {self.train_on!r}; allowed are target and sample")
+    train_on: Literal["target", "sample"]
+    train_tokens: Count
+    seed: Seed
 
     @property
     def needs(self) -> frozenset[str]:
@@ -61,18 +56,17 @@ class TrainedProxy:
             TrainJob(self.recipe, plan, resources.run_tokenizer, resources.trainer, seed, "proxy.recipe"), resources
         )
 
-    def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
+    def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of the run's tokenizer."""
-        return model_size(self.recipe.network.transformers_config(resources.run_tokenizer), sample_tokens)
+        return model_size(self.recipe.network.transformers_config(sizes.vocabulary), sample_tokens)
 
-    def forecast(self, resources: Resources) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of the training run."""
-        return [
-            _training_cost(self.recipe, self.train_tokens, self.size(resources, self.recipe.context_tokens), resources)
-        ]
+        size = self.size(sizes, resources, self.recipe.context_tokens)
+        return [_training_cost(self.recipe, self.train_tokens, size, resources)]
 
 
-@dataclass(frozen=True)
+@settings
 class DatasetProxy:
     """Trains `recipe` on the shuffled documents of `dataset` until `train_tokens` tokens were predicted.
 
@@ -85,12 +79,8 @@ class DatasetProxy:
     dataset: Dataset
     tokenizer: TokenizerMaker
     recipe: Recipe
-    train_tokens: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_integer("probe.train_tokens", self.train_tokens, at_least=1)
-        check_integer("probe.seed", self.seed, at_least=0)
+    train_tokens: Count
+    seed: Seed
 
     def inputs(self, resources: Resources) -> dict[str, Any]:
         return {"probe_precision": resources.trainer.resolved_precision()}
@@ -106,17 +96,16 @@ class DatasetProxy:
         plan = plan_for(self.recipe, tokens, rows, _until(self.train_tokens))
         return _trained(TrainJob(self.recipe, plan, tokenizer, resources.trainer, seed, "probe.recipe"), resources)
 
-    def size(self, resources: Resources, sample_tokens: int) -> ModelSize:
+    def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of its own tokenizer, which is made for it."""
         corpus = corpus_stage(resources.store, self.dataset, WHOLE)
         tokenizer = tokenizer_stage(resources.store, self.tokenizer, corpus)
         return model_size(self.recipe.network.transformers_config(tokenizer), sample_tokens)
 
-    def forecast(self, resources: Resources) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of the training run."""
-        return [
-            _training_cost(self.recipe, self.train_tokens, self.size(resources, self.recipe.context_tokens), resources)
-        ]
+        size = self.size(sizes, resources, self.recipe.context_tokens)
+        return [_training_cost(self.recipe, self.train_tokens, size, resources)]
 
 
 def _until(train_tokens: int) -> PlanSettings:

@@ -89,15 +89,22 @@ def pipeline(record: Record) -> list[Step]:
     size = [f"{count(train['documents'])} documents", f"{compact(train['tokens'])} tokens ({choices['tokenizer']})"]
     unit = f" [{meaning['unit']}]" if meaning["unit"] != "none" else ""
     scored = [f"{meaning['name']}{unit}, {meaning['better']} is better"]
-    if target:
-        scored.append(f"by the target set {choices['target_dataset']} of {count(target['documents'])} documents")
+    by_target = (
+        f"by the target set {choices['target_dataset']} of {count(target['documents'])} documents" if target else ""
+    )
+    readers = target.get("readers", ["scorer"]) if target else []  # only scorers read it in older records
+    scored += [by_target] if "scorer" in readers else []
     scored += record.get("evidence", {}).get("remarks", [])
+    weighter = choices.get("weighter", "none")
+    learnt = [by_target] if "weighter" in readers else []
+    weighted = [Step("weighter", weighter, [], learnt)] if weighter != "none" else []
     steps = f"{count(training['steps'])} steps on {training['device']}"
     return [
         Step("dataset", choices["train_dataset"], [], size),
         Step("scorer", choices["scorer"], [], scored),
         Step("selector", choices["selector"], settings(config["selector"]), [f"{count(kept)} documents kept"]),
         Step("orderer", choices["orderer"], settings(config["orderer"]), [f"order {verdict(record)}"]),
+        *weighted,
         Step("model", choices["model"], [], [f"{compact(training['parameters'])} parameters", steps]),
         Step("evaluation", choices["eval_dataset"], [], [f"{measures} measures" if measures else "none"]),
     ]

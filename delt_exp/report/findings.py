@@ -33,7 +33,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a report found: the answer in plain sentences, figures and tables, in the order of the page."""
+    """What a report says: the answer in plain sentences, figures and tables, in the order of the page."""
 
     answer: str
     figures: Sequence[Figure]

@@ -23,7 +23,8 @@ class Outcome:
     """What a run produced, for its record and its page.
 
     kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch. evaluations: by the
-    name of the dataset. alignment: see `run_alignment`. model_notes: what was found in pretrained weights, a sentence
+    name of the dataset. target_readers: `scorer` and `weighter`, as far as they read the target set. alignment: see
+    `run_alignment`. model_notes: what was found in pretrained weights, a sentence
     each. stages: all that were asked for, on the way too, in order.
     """
 
@@ -31,6 +32,7 @@ class Outcome:
     seconds: float
     candidates: TokenizedCorpus
     target: TokenizedCorpus | None
+    target_readers: Sequence[str]
     tokenizer: Tokenizer
     table: Scores
     kept: NDArray[np.intp]

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from delt_exp.report import numbers
 from delt_exp.report.evidence_plot import HEIGHT_INCHES, evidence_plots
-from delt_exp.report.score_plots import Floats, along_order, by_source, by_source_inches, histogram
+from delt_exp.report.score_plots import along_order, by_source, by_source_inches, histogram
 from delt_exp.report.style import INK, KEPT, LINE, count_ticks, draw
+from delt_exp.statistics.smoothing import smooth
 from delt_exp.store.evidence import Evidence
 from delt_exp.trainer.metrics_file import MetricsFile
 
@@ -65,14 +66,6 @@ def _whole_batches(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     """Leave out the last batch when it is less than half as large as the one before: its loss says little."""
     sizes = np.diff([0.0, *(row["tokens"] for row in rows)])
     return rows[:-1] if len(rows) > 2 and sizes[-1] < sizes[-2] / 2 else rows
-
-
-def smooth(values: Floats) -> Floats:
-    """Return the mean of each value and its neighbours, up to a 30th of all to either side."""
-    at, reach = np.arange(len(values)), len(values) // 30
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    start, stop = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(values))
-    return np.asarray((sums[stop] - sums[start]) / (stop - start))
 
 
 def metric_families(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

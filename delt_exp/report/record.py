@@ -40,7 +40,7 @@ def earlier_record(folder: Path, run_id: str) -> dict[str, Any] | None:
 
 
 def with_origin(record: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record that says who computed the run, and under `found_by` who found it; `record` if it computed it.
+    """Return a record that says who computed the run, and under `found_by` who reused it; `record` if it computed it.
 
     A run is found if its scores and its model were computed before, by the run that left `earlier`. Each entry of
     `found_by` has started, seconds, command, group, commit, and the stages that had to be computed again.
@@ -69,9 +69,12 @@ def _name(stage: Mapping[str, Any]) -> tuple[str, str]:
     return stage["stage"], stage["key"]
 
 
-def make_record(info: RunInfo, outcome: Outcome) -> dict[str, Any]:
-    """Return the facts of a run as one JSON-like value; every report is built from these alone."""
-    training, evidence = outcome.model.result, outcome.table.evidence.contents()
+def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a run as one JSON-like value; every report is built from these alone.
+
+    evidence: what the run folder holds of it.
+    """
+    training = outcome.model.result
     lengths = outcome.candidates.tokens.lengths
     return {
         "name": info.name,
@@ -85,7 +88,7 @@ def make_record(info: RunInfo, outcome: Outcome) -> dict[str, Any]:
         "seconds": outcome.seconds,
         "data": {
             "train": _describe(outcome.candidates),
-            "target": _describe(outcome.target) if outcome.target is not None else None,
+            "target": _target(outcome),
             "overlap": outcome.overlap.evaluation,
             "target_overlap": outcome.overlap.target,
         },
@@ -115,6 +118,12 @@ def make_record(info: RunInfo, outcome: Outcome) -> dict[str, Any]:
         "found_by": [],
         "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine()},
     }
+
+
+def _target(outcome: Outcome) -> dict[str, Any] | None:
+    if outcome.target is None:
+        return None
+    return {**_describe(outcome.target), "readers": list(outcome.target_readers)}
 
 
 def _describe(text: TokenizedCorpus) -> dict[str, Any]:
@@ -170,9 +179,13 @@ def _example(outcome: Outcome, row: int, kept: bool) -> dict[str, Any]:
 
 
 def shown_parts(document: Document) -> tuple[str, str]:
-    """Return a document for a reader: prompt and text; of a conversation the turns with their speakers as text."""
+    """Return a document for a reader: prompt and text; of a conversation the turns with their speakers as text.
+
+    The rejected answer of a preference comes after the chosen one.
+    """
     turns = "\n\n".join(f"[{turn.role}] {turn.text}" for turn in document.turns)
-    return document.prompt, turns or document.text
+    rejected = f"\n\n[rejected] {document.rejected}" if document.rejected else ""
+    return document.prompt, (turns or document.text) + rejected
 
 
 def _versions() -> dict[str, str | None]:

@@ -13,18 +13,20 @@ from delt_exp.report.derived import is_current, note_files, sources
 from delt_exp.report.outcome import Outcome
 from delt_exp.report.page import write_report
 from delt_exp.report.record import earlier_record, make_record, with_origin
+from delt_exp.report.weights import show_weights_by_source
+from delt_exp.store.evidence import Evidence
 
 
 def write_run(info: RunInfo, outcome: Outcome) -> dict[str, Any]:
     """Write everything a run leaves to its folder and return its record."""
     folder, made_of = info.folder, sources(info.id, _keys(outcome))
-    record = make_record(info, outcome)
-    earlier = earlier_record(folder, info.id)
-    if earlier is not None:
-        record = with_origin(record, earlier)
     is_written = is_current(folder, made_of)
     if not is_written:
         _write_files(folder, outcome)
+    record = make_record(info, outcome, Evidence(folder / "evidence").contents())
+    earlier = earlier_record(folder, info.id)
+    if earlier is not None:
+        record = with_origin(record, earlier)
     write_json(folder / "record.json", record)
     write_report(folder, redraw=not is_written)
     note_files(folder, made_of)
@@ -35,7 +37,7 @@ def _write_files(folder: Path, outcome: Outcome) -> None:
     """Write all that is neither record nor page."""
     shutil.rmtree(folder / "plots", ignore_errors=True)
     _write_scores(folder / "scores.parquet", outcome)
-    _copy_evidence(folder / "evidence", outcome.table.evidence.folder)
+    _write_evidence(folder / "evidence", outcome)
     shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
     _write_order(folder / "order.parquet", outcome)
     _write_losses(folder / "losses.parquet", outcome)
@@ -68,8 +70,9 @@ def _write_order(path: Path, outcome: Outcome) -> None:
     order, plan = outcome.order, outcome.plan
     consumed = np.load(outcome.model.folder / "consumed.npy", allow_pickle=False)
     # `last` never falls along the plan, so the first sequence that reaches a document is found by bisection.
-    item = np.searchsorted(consumed["last"], np.arange(len(order)))
-    step = np.where(item < plan.num_items, item // plan.batch_items, -1)
+    is_planned = np.isin(order, plan.order)  # a plan may leave out documents that fit no sequence
+    item = np.searchsorted(consumed["last"], np.cumsum(is_planned) - 1)
+    step = np.where(is_planned & (item < plan.num_items), item // plan.batch_items, -1)
     columns = {
         "position": np.arange(len(order)),
         "id": np.asarray(outcome.table.ids)[order],
@@ -113,7 +116,12 @@ def _link_model(folder: Path, model: Path) -> None:
     shutil.copytree(model, folder, copy_function=link)
 
 
-def _copy_evidence(folder: Path, evidence: Path) -> None:
+def _write_evidence(folder: Path, outcome: Outcome) -> None:
+    """Put together what scorer and weights want to be seen."""
     shutil.rmtree(folder, ignore_errors=True)
-    if evidence.exists():
-        shutil.copytree(evidence, folder)
+    scored = outcome.table.evidence.folder
+    if scored.exists():
+        shutil.copytree(scored, folder)
+    evidence = Evidence(folder)
+    evidence.add(outcome.model.evidence)
+    show_weights_by_source(evidence, outcome)

@@ -10,16 +10,16 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Seed, check_value
 from delt_exp.rows.ranking import rank_ids
 
 
-def seed_for(seed: int, purpose: str, *parts: int) -> int:
+def seed_for(seed: Seed, purpose: str, *parts: int) -> int:
     """Return the seed, in [0, 2^63), of one kind of draw and, with `parts` (an epoch, a step), of one of its draws.
 
     Raises ConfigError for a `seed` that is not a whole number of at least 0.
     """
-    check_integer("seed", seed, at_least=0)
+    check_value("seed", seed, Seed)
     name = " ".join([purpose, str(int(seed)), *map(str, parts)])
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") >> 1
 

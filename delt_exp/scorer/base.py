@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.model.cost import PhaseCost
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.store.evidence import Evidence
+from delt_exp.tokenizer.base import Vocabulary
 
 Floats = NDArray[np.floating[Any]]
 
@@ -44,6 +45,18 @@ class Pool:
         """[R] content hashes of the documents to score."""
         return self.candidates.corpus.ids[self.rows]
 
+    @property
+    def sizes(self) -> Sizes:
+        """What a forecast of the scoring is made from."""
+        return sizes_of(self.candidates.tokens.lengths[self.rows], self.target, self.resources.run_tokenizer)
+
+
+def sizes_of(lengths_N: NDArray[np.int64], target: TokenizedCorpus | None, vocabulary: Vocabulary) -> Sizes:
+    """Return what a forecast is made from, of documents of these lengths in tokens."""
+    if target is None:
+        return Sizes(lengths_N, 0, 0, vocabulary)
+    return Sizes(lengths_N, len(target), len(target.corpus.meta["sources"]), vocabulary)
+
 
 class Scorer(Protocol):
     """Gives every document one number; fields of an implementation are the keys of its YAML file."""
@@ -66,5 +79,5 @@ class Scorer(Protocol):
 class Forecasting(Protocol):
     """A scorer that can tell what it will cost; the others cost next to nothing."""
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return the cost of every phase, from sizes alone."""
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of every phase; reads no text."""

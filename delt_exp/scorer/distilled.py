@@ -1,25 +1,24 @@
 """A costly score for a whole corpus: some documents are annotated exactly, a regression model scores all of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Count, Seed, settings
 from delt_exp.data_scorer.base import DataScorer
 from delt_exp.data_scorer.evidence import is_complete, show_fit
 from delt_exp.errors import ConfigError
-from delt_exp.model.cost import PhaseCost
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy
 from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
 
-PURPOSE = "annotated documents of LQS"  # names the draw of any base: another text would draw other documents
 
-
-@dataclass(frozen=True)
+@settings
 class DistilledScorer:
     """Lets `base` score `num_annotated` random candidates, and `data_scorer` learn from them to score the others.
 
@@ -32,13 +31,10 @@ class DistilledScorer:
     base: Scorer
     data_scorer: DataScorer | None
     proxy: Proxy
-    num_annotated: int | None
-    seed: int
+    num_annotated: Count | None
+    seed: Seed
 
     def __post_init__(self) -> None:
-        if self.num_annotated is not None:
-            check_integer("scorer.num_annotated", self.num_annotated, at_least=1)
-        check_integer("scorer.seed", self.seed, at_least=0)
         if (self.num_annotated is None) != (self.data_scorer is None):
             raise ConfigError(
                 "scorer.num_annotated=null annotates every document and needs scorer.data_scorer=null; a number of "
@@ -73,17 +69,17 @@ class DistilledScorer:
             scores = self.data_scorer.load(folder).predict(pool.resources, tokens, pool.work_dir / "shards")
         return scores[pool.rows]
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return the cost of `base` on the annotated documents, of the proxy, of fitting and of inference."""
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of `base` on `num_annotated` documents, of the proxy, of fitting and of inference."""
+        annotated = replace(sizes, lengths_N=sizes.lengths_N[: self.num_annotated])
+        costs = self.base.forecast(annotated, resources) if isinstance(self.base, Forecasting) else []
         if self.data_scorer is None or self.num_annotated is None:
-            return self.base.forecast(pool) if isinstance(self.base, Forecasting) else []
-        chosen = replace(pool, chosen=np.arange(min(self.num_annotated, len(pool.candidates))))
-        costs = self.base.forecast(chosen) if isinstance(self.base, Forecasting) else []
+            return costs
         # A proxy that `base` uses too is one stage and paid once.
-        warm_start = [cost for cost in self.proxy.forecast(pool.resources) if cost not in costs]
-        per_pass, tokens = pool.resources.runtime.tokens_per_pass(), pool.candidates.tokens
-        size = self.proxy.size(pool.resources, per_pass)
-        return [*warm_start, *costs, *self.data_scorer.forecast(size, tokens, self.num_annotated, per_pass)]
+        warm_start = [cost for cost in self.proxy.forecast(sizes, resources) if cost not in costs]
+        per_pass = resources.runtime.tokens_per_pass()
+        size = self.proxy.size(sizes, resources, per_pass)
+        return [*warm_start, *costs, *self.data_scorer.forecast(size, sizes, self.num_annotated, per_pass)]
 
     def _annotated_rows(self, pool: Pool, count: int) -> NDArray[np.intp]:
         ids = pool.candidates.corpus.ids
@@ -92,4 +88,4 @@ class DistilledScorer:
                 f"scorer.num_annotated={count} is more than the {len(ids)} documents there are; use a smaller number, "
                 "or null with scorer.data_scorer=null"
             )
-        return random_rows(ids, count, self.seed, PURPOSE)
+        return random_rows(ids, count, self.seed, "annotated documents of LQS")  # of any base: this name fixes the draw

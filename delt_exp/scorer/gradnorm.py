@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from delt_exp.config.checks import check_integer
-from delt_exp.corpus.windows import Windowing
+from delt_exp.config.fields import Count, settings
+from delt_exp.corpus.windows import Reads, Windowing
 from delt_exp.model.batch import Batch
 from delt_exp.model.causal_judge import CausalJudge
 from delt_exp.model.cost import FORWARD_BACKWARD
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@settings
 class GradnormScorer(JudgedScorer):
     """||grad of the mean token loss|| of each document, from its beginning up to `context_tokens` predictions.
 
@@ -27,10 +27,7 @@ class GradnormScorer(JudgedScorer):
 
     VERSION: ClassVar[int] = 2
     FLOPS: ClassVar[int] = FORWARD_BACKWARD
-    context_tokens: int
-
-    def __post_init__(self) -> None:
-        check_integer("scorer.context_tokens", self.context_tokens, at_least=1)
+    context_tokens: Count
 
     @property
     def meaning(self) -> Meaning:
@@ -49,7 +46,7 @@ class GradnormScorer(JudgedScorer):
 class GradnormJudge(CausalJudge):
     """The norm of the gradient of a document's beginning."""
 
-    READS: ClassVar[str] = "beginning"
+    READS: ClassVar[Reads] = "beginning"
     dtype: ClassVar[str] = "float32"
 
     def numbers(self, network: Any, batch: Batch) -> "Tensor":

@@ -5,22 +5,23 @@ those of `map_documents`.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.mapping.judge import Judge
 from delt_exp.mapping.map_documents import map_documents
-from delt_exp.model.cost import FORWARD, PhaseCost
+from delt_exp.model.cost import FORWARD, PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy, ProxyModel
+from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
 
 
-@dataclass(frozen=True)
+@settings
 class JudgedScorer(ABC):
     """Scores documents by what a judge says of it under `proxy`.
 
@@ -48,18 +49,20 @@ class JudgedScorer(ABC):
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; a killed call continues shard by shard."""
-        proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        with pool.evidence.phase("warm start"):
+            proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
         tokens = proxy.tokens(pool.candidates, pool.resources)
         rows, shards = pool.rows, pool.work_dir / "shards"
-        numbers_RK = map_documents(pool.resources, tokens, rows, self.judge(proxy), shards, "scoring")
+        with pool.evidence.phase("scoring"):
+            numbers_RK = map_documents(pool.resources, tokens, rows, self.judge(proxy), shards, "scoring")
         return self.scores(numbers_RK, tokens, rows).astype(np.float32)
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of the proxy and of the judgement, from the sizes of the documents."""
-        per_pass, tokens = pool.resources.runtime.tokens_per_pass(), pool.candidates.tokens
+        per_pass = resources.runtime.tokens_per_pass()
         windowing = self.windowing(per_pass)  # no window is larger than a pass
-        size = self.proxy.size(pool.resources, windowing.context_tokens)
-        num_tokens = int(windowing.sizes(tokens, pool.rows).sum())
+        size = self.proxy.size(sizes, resources, windowing.context_tokens)
+        num_tokens = int(windowing.sizes(sizes.lengths_N).sum())
         held = size.parameter_bytes + per_pass * size.activation_bytes_per_token
         flops = float(self.FLOPS) * size.parameters * num_tokens
-        return [*self.proxy.forecast(pool.resources), PhaseCost("scoring", len(pool.rows), flops, held)]
+        return [*self.proxy.forecast(sizes, resources), PhaseCost("scoring", len(sizes.lengths_N), flops, held)]

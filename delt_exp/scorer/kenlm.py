@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_flag
-from delt_exp.errors import ConfigError, DataError, DependencyError
+from delt_exp.config.fields import settings
+from delt_exp.errors import DataError, DependencyError
 from delt_exp.files import digest, file_sha256
-from delt_exp.progress import track
+from delt_exp.mapping.judge import TextBatch
+from delt_exp.mapping.map_documents import map_texts
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.kenlm_text import CcNetText
@@ -23,7 +24,7 @@ UNKNOWN = "<unk>"
 MARKS = frozenset({"<s>", "</s>"})
 
 
-@dataclass(frozen=True)
+@settings
 class KenlmScorer:
     """Perplexity as cc_net defines it: 10 ** (-sum of log10 p / sum of lengths) over the lines of a document.
 
@@ -50,10 +51,6 @@ class KenlmScorer:
     compat: Literal["delt"] | None
 
     def __post_init__(self) -> None:
-        if self.compat not in (None, "delt"):
-            raise ConfigError(f"scorer.compat={self.compat!r} is not allowed; set scorer.compat to null or delt")
-        for name in ("lower_case", "strip_accents", "zero_digits"):
-            check_flag(f"scorer.{name}", getattr(self, name))
         _check_file("scorer.model_path", self.model_path)
         _package("kenlm")
         if self.sentencepiece_path is not None:
@@ -71,33 +68,39 @@ class KenlmScorer:
         return Meaning("KenLM perplexity", unit, "lower", explanation)
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
-        text = CcNetText(
-            self.lower_case,
-            self.strip_accents,
-            self.zero_digits,
-            delt=self.compat == "delt",
-        )
-        model, split = (
-            _open_model(self.model_path),
-            _open_splitter(self.sentencepiece_path),
-        )
-        scores = np.empty(len(pool.rows))
-        with track("scoring with KenLM", len(scores), "documents") as task:
-            for row, document in enumerate(pool.candidates.corpus.texts(pool.rows)):
-                scores[row] = perplexity(text.sentences(document), model, split)
-                task.advance()
+        text = CcNetText(self.lower_case, self.strip_accents, self.zero_digits, delt=self.compat == "delt")
+        judge, shards = KenlmJudge(self.model_path, self.sentencepiece_path, text), pool.work_dir / "shards"
+        corpus, name = pool.candidates.corpus, "scoring with KenLM"
+        scores = map_texts(pool.resources, corpus, pool.rows, judge, shards, name)[:, 0]
         if self.compat == "delt":
             scores = scores.round(1)
         self._check_range(scores, pool.ids)
         return scores.astype(np.float32)
 
-    def _check_range(self, scores: NDArray[np.float64], ids: NDArray[np.uint64]) -> None:
+    def _check_range(self, scores: NDArray[np.floating[Any]], ids: NDArray[np.uint64]) -> None:
         row = int(scores.argmax())
         if scores[row] > np.finfo(np.float32).max:
             raise DataError(
                 f"{self.model_path} gives document {int(ids[row]):016x} (row {row}) a perplexity of {scores[row]:.3g}, "
                 "too large for float32: it has no probability for unknown words; train it with <unk>, as lmplz does"
             )
+
+
+@dataclass(frozen=True)
+class KenlmJudge:
+    """Says the perplexity of whole documents; see `KenlmScorer`. text: how a document becomes sentences."""
+
+    width: ClassVar[int] = 1
+    dtype: ClassVar[str] = "float64"
+    context_tokens: ClassVar[int] = 2**31 - 1  # a document is read whole
+    model_path: str
+    sentencepiece_path: str | None
+    text: CcNetText
+
+    def open(self, device: str) -> Callable[[TextBatch], NDArray[np.float64]]:
+        """Open the files; the CPU evaluates them, whatever the device."""
+        model, split = _open_model(self.model_path), _open_splitter(self.sentencepiece_path)
+        return lambda batch: np.array([perplexity(self.text.sentences(one), model, split) for one in batch.texts])
 
 
 def perplexity(sentences: list[str], model: Any, split: Split) -> float:

@@ -1,17 +1,16 @@
 """Score by size, the simplest property that a better scorer may turn out to be a stand-in for."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_choice, check_flag
+from delt_exp.config.fields import settings
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
 
 
-@dataclass(frozen=True)
+@settings
 class LengthScorer:
     """Size of each document, all of its parts, in `bytes` of UTF-8 or `tokens`; `longer` says which end is better.
 
@@ -21,10 +20,6 @@ class LengthScorer:
     VERSION: ClassVar[int] = 1
     unit: Literal["bytes", "tokens"]
     longer: bool
-
-    def __post_init__(self) -> None:
-        check_choice("scorer.unit", self.unit, ("bytes", "tokens"))
-        check_flag("scorer.longer", self.longer)
 
     @property
     def needs(self) -> frozenset[str]:

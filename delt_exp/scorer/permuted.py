@@ -1,34 +1,31 @@
 """Another scorer's scores, dealt out to the documents at random: the placebo of that scorer."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
-from delt_exp.model.cost import PhaseCost
+from delt_exp.config.fields import Seed, settings
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.rows.draws import shuffled_rows
 from delt_exp.rows.ranking import rank_ids
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
 from delt_exp.scorer.stage import scores_stage
 
 
-@dataclass(frozen=True)
+@settings
 class PermutedScorer:
     """The scores of `base` in random order: their distribution without what they say.
 
     The order is a function of the document ids and `seed`: the rows of the corpus do not matter. `base` is a stage of
-    its own, found again where a run has used the scorer itself.
+    its own, reused where a run has used the scorer itself.
     """
 
     VERSION: ClassVar[int] = 2
     base: Scorer
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_integer("scorer.seed", self.seed, at_least=0)
+    seed: Seed
 
     @property
     def needs(self) -> frozenset[str]:
@@ -46,6 +43,6 @@ class PermutedScorer:
         scores[shuffled_rows(table.ids, self.seed, "permuted scores")] = table.scores[rank_ids(table.ids)]
         return scores[pool.rows]
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of `base`; dealing its scores out costs next to nothing."""
-        return self.base.forecast(pool) if isinstance(self.base, Forecasting) else []
+        return self.base.forecast(sizes, resources) if isinstance(self.base, Forecasting) else []

@@ -1,11 +1,11 @@
 """Mean token loss of a document under a proxy language model."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.model.token_loss import TokenLossJudge
@@ -14,7 +14,7 @@ from delt_exp.quantity import Meaning
 from delt_exp.scorer.judged import JudgedScorer
 
 
-@dataclass(frozen=True)
+@settings
 class PerplexityScorer(JudgedScorer):
     """Scores the mean cross-entropy of the text given its prompt, in nats per token; exp of it is the perplexity."""
 

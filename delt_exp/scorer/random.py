@@ -1,12 +1,11 @@
 """A score that says nothing: what every other scorer has to beat."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Seed, settings
 from delt_exp.quantity import Meaning
 from delt_exp.rows.draws import uniform_per_id
 from delt_exp.scorer.base import Pool
@@ -14,16 +13,13 @@ from delt_exp.scorer.base import Pool
 FLOAT32_BITS = 24
 
 
-@dataclass(frozen=True)
+@settings
 class RandomScorer:
     """Uniform on [0, 1), a function of document id and `seed`: a document keeps its score in any other corpus."""
 
     VERSION: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset()
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_integer("scorer.seed", self.seed, at_least=0)
+    seed: Seed
 
     @property
     def meaning(self) -> Meaning:

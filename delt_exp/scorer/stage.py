@@ -49,7 +49,7 @@ def scores_stage(
         pool = Pool(candidates, target, resources, work, evidence)
         table = ScoreTable(candidates.corpus.ids, scorer.score(pool).astype(np.float32), scorer.meaning)
         table.save(folder / "scores.parquet")
-        costs = scorer.forecast(pool) if isinstance(scorer, Forecasting) else []
+        costs = scorer.forecast(pool.sizes, resources) if isinstance(scorer, Forecasting) else []
         evidence.count_flops(_by_phase(costs))
         shutil.rmtree(work)
 

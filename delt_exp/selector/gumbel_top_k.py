@@ -3,20 +3,21 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_flag, check_number
+from delt_exp.config.fields import PositiveFloat, PositiveShare, Seed, checked
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import uniform_per_id
 from delt_exp.rows.ranking import best_rows
 from delt_exp.selector.top_r import count_of
 
 
+@checked
 def gumbel_top_k(
     candidates: Candidates,
     *,
-    ratio: float,
-    temperature: float,
+    ratio: PositiveShare,
+    temperature: PositiveFloat,
     standardise: bool,
-    seed: int,
+    seed: Seed,
 ) -> NDArray[np.intp]:
     """Return floor(ratio * N) rows drawn without replacement in proportion to exp(score / temperature), in row order.
 
@@ -27,8 +28,6 @@ def gumbel_top_k(
     standardised scores.
     """
     num_kept = count_of(ratio, len(candidates))
-    check_number("selector.temperature", temperature, "(0, inf)")
-    check_flag("selector.standardise", standardise)
     if standardise:
         # Scores that are all equal have no deviation; any temperature draws them with equal chances.
         temperature *= float(np.std(candidates.goodness, dtype=np.float64)) or 1.0

@@ -1,14 +1,20 @@
 """Keep every document above a score."""
 
+from typing import Annotated
+
 import numpy as np
+from annotated_types import Interval
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_number
+from delt_exp.config.fields import HalfOpenShare, checked
 from delt_exp.errors import ConfigError
 from delt_exp.rows.candidates import Candidates
 
+Float32 = Annotated[float, Interval(gt=-3.4e38, lt=3.4e38)]
 
-def threshold(candidates: Candidates, *, value: float | None, quantile: float | None) -> NDArray[np.intp]:
+
+@checked
+def threshold(candidates: Candidates, *, value: Float32 | None, quantile: HalfOpenShare | None) -> NDArray[np.intp]:
     """Return the rows whose score is strictly greater than the cut, in row order.
 
     The cut is either `value`, on the scale of the scores, or their `quantile` in [0, 1), linearly interpolated, which
@@ -24,14 +30,10 @@ def threshold(candidates: Candidates, *, value: float | None, quantile: float | 
 
 
 def _given(value: float | None, quantile: float | None) -> str:
-    """Return the one setting that is given, as text; raises ConfigError for none, both, or one out of range."""
+    """Return the one setting that is given, as text; raises ConfigError for none or both."""
     if (value is None) == (quantile is None):
         raise ConfigError(
             f"selector.value={value} and selector.quantile={quantile}: exactly one must be a number; "
             "set the other one to null"
         )
-    if quantile is None:
-        check_number("selector.value", value, "(-3.4e38, 3.4e38)")
-        return f"selector.value={value}"
-    check_number("selector.quantile", quantile, "[0, 1)")
-    return f"selector.quantile={quantile}"
+    return f"selector.value={value}" if quantile is None else f"selector.quantile={quantile}"

@@ -5,21 +5,21 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_number
+from delt_exp.config.fields import PositiveShare, checked
 from delt_exp.errors import ConfigError
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.ranking import best_rows, floor_share
 
 
-def top_r(candidates: Candidates, *, ratio: float) -> NDArray[np.intp]:
+@checked
+def top_r(candidates: Candidates, *, ratio: PositiveShare) -> NDArray[np.intp]:
     """Return the floor(ratio * N) rows of highest score, in row order; of tied scores the higher ids stay."""
     num_kept = count_of(ratio, len(candidates))
     return best_rows(candidates.ids, candidates.goodness, num_kept)
 
 
-def count_of(ratio: float, num_rows: int) -> int:
-    """Return floor(ratio * num_rows), at least 1; raises ConfigError for a ratio outside (0, 1] or one that gives 0."""
-    check_number("selector.ratio", ratio, "(0, 1]")
+def count_of(ratio: PositiveShare, num_rows: int) -> int:
+    """Return floor(ratio * num_rows), at least 1; raises ConfigError for a ratio that gives 0."""
     count = floor_share(ratio, num_rows)
     if count == 0:
         raise ConfigError(

@@ -1,16 +1,20 @@
 """What a stage wants to be seen of its work: named tables, numbers and figures, sentences, and what its phases cost.
 
-A folder holds them: `evidence.json` says what there is, every table is a Parquet file. A run copies the folder of its
-scores; the record, the page, the loggers and studies read it, and none of them knows a method by name.
+A folder holds them: `evidence.json` says what there is, every table is a Parquet file. A run puts those of its scores
+and of its training into one; the record, the page, the loggers and studies read it, and none of them knows a method by
+name.
 """
 
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from delt_exp.errors import DataError
 from delt_exp.files import read_json, write_json, written_aside
@@ -75,11 +79,12 @@ class Evidence:
         self.folder = folder
 
     def table(self, name: str, columns: "pa.Table | Mapping[str, Any]", caption: str) -> None:
-        """Leave a table, as Arrow or as columns of equal length."""
+        """Leave a table, as Arrow or as columns of equal length; NaN is an unknown number."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = columns if isinstance(columns, pa.Table) else pa.table(dict(columns))
+        known = {} if isinstance(columns, pa.Table) else {key: _known(values) for key, values in columns.items()}
+        table = columns if isinstance(columns, pa.Table) else pa.table(known)
         self.folder.mkdir(parents=True, exist_ok=True)
         with written_aside(self._file(name)) as aside:
             pq.write_table(table, aside)
@@ -100,6 +105,19 @@ class Evidence:
                 f"has {', '.join(table['columns']) or 'none'}; hand the table over first"
             )
         self._put("figures", name, {"caption": caption, **asdict(figure)})
+
+    def add(self, other: "Evidence") -> None:
+        """Take over all that another folder holds, but for the operations."""
+        found, contents = other.contents(), self.contents()
+        for name in found["tables"]:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(other._file(name), self._file(name))
+        for kind in (*KINDS, "phases"):
+            contents[kind] |= found[kind]
+        for kind in ("remarks", "warnings"):
+            contents[kind] += [sentence for sentence in found[kind] if sentence not in contents[kind]]
+        if other.folder.exists():
+            self._write(contents)
 
     def remark(self, sentence: str) -> None:
         """Leave a sentence that the page shows beside what was done."""
@@ -145,7 +163,8 @@ class Evidence:
         """Return a table by its name, None where there is none."""
         import pyarrow.parquet as pq
 
-        return pq.read_table(self._file(name)) if self._file(name).exists() else None
+        file = self._file(name)
+        return pq.ParquetFile(file).read() if file.exists() else None  # `pq.read_table` imports pandas, 0.3 s
 
     def _file(self, name: str) -> Path:
         if not NAME.fullmatch(name):
@@ -167,3 +186,11 @@ class Evidence:
     def _write(self, contents: Mapping[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / FILE, contents)
+
+
+def _known(values: Any) -> Any:
+    """Return an array of numbers with null for NaN, anything else as it is."""
+    import pyarrow as pa
+
+    is_array = isinstance(values, np.ndarray) and values.dtype.kind == "f"
+    return pa.array(values, mask=np.isnan(values)) if is_array else values

@@ -1,4 +1,4 @@
-"""Finished stages, found by their inputs and never computed twice.
+"""Finished stages, kept by their inputs and never computed twice.
 
 A stage is a folder `<root>/<stage>/<key>`, where the key is a hash of everything that decides its content. Work happens
 in `<key>.work` and is renamed at the end, so a folder that exists is complete. `entry.json` in it holds the inputs and
@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from delt_exp.errors import ConfigError
+from delt_exp.config.fields import check_settings
 from delt_exp.files import digest, disk_errors, file_sha256, locked, obey_umask, read_json, write_json
 from delt_exp.progress import say
 from delt_exp.store.attempt import Attempt
@@ -27,7 +27,7 @@ ENTRY = "entry.json"
 
 @dataclass(frozen=True)
 class StageUse:
-    """How one stage was obtained: computed here, or found."""
+    """How one stage was obtained: computed here, or cached."""
 
     stage: str
     key: str
@@ -48,13 +48,12 @@ class Store:
     """
 
     root: Path
-    verify: str
+    verify: Literal["hash", "size"]
     uses: list[StageUse] = field(default_factory=list, init=False)
     _attempts: list[Attempt] = field(default_factory=list, init=False)  # under way, outermost first
 
     def __post_init__(self) -> None:
-        if self.verify not in ("hash", "size"):
-            raise ConfigError(f"store.verify is {self.verify!r}; allowed are hash and size")
+        check_settings(Store, vars(self), "store")
         self.root = Path(self.root).absolute()
 
     def get(
@@ -155,7 +154,7 @@ def stage_key(stage: str, inputs: Mapping[str, Any]) -> str:
 
 
 def _used(name: str, cost: Mapping[str, Any], own_seconds: float, inner: Sequence[StageUse]) -> dict[str, Any]:
-    """Return what a stage and all stages behind it took, by name, each without those inside it."""
+    """Return what a stage and all stages under it took, by name, each without those inside it."""
     used = {name: {**cost, "build_seconds": own_seconds}}
     for use in inner:
         used |= use.cost.get("used", {f"{use.stage}/{use.key}": use.cost})

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from delt_exp.config.checks import check_integer
+from delt_exp.config.fields import Seed, settings
 from delt_exp.errors import ConfigError
 from delt_exp.report.findings import Findings
 from delt_exp.study.forecast import Nominal
@@ -32,7 +32,7 @@ class Job:
     slices: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@settings
 class Study:
     """Runs every combination of each slice, over `seeds`; a run that several slices ask for is one run.
 
@@ -44,7 +44,7 @@ class Study:
     """
 
     question: str
-    seeds: Sequence[int]
+    seeds: Sequence[Seed]
     base: Sequence[str] | None
     common: Sequence[str]
     slices: Mapping[str, Mapping[str, Sequence[Choice]]]
@@ -52,8 +52,6 @@ class Study:
     forecast: Nominal | None
 
     def __post_init__(self) -> None:
-        for seed in self.seeds:
-            check_integer("study.seeds", seed, at_least=0)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"study.seeds is {list(self.seeds)}; give at least one seed, each once")
         if not self.slices:

@@ -1,7 +1,6 @@
 """Do scores find planted bad documents? The area under the ROC curve of every scorer, over seeds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import plotly.graph_objects as go
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_number
+from delt_exp.config.fields import ProperShare, settings
 from delt_exp.dataset.spoiled import CLEAN
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
@@ -31,7 +30,7 @@ Values = Mapping[tuple[str, str, str], Mapping[int, tuple[float, int]]]
 Intervals = Mapping[tuple[str, str, str], tuple[float, float]]
 
 
-@dataclass(frozen=True)
+@settings
 class DetectionReport:
     """AUC = P(a planted document scores worse than a clean one), 0.5 for a score that knows nothing.
 
@@ -42,10 +41,7 @@ class DetectionReport:
 
     panel: str
     baseline: str
-    alpha: float
-
-    def __post_init__(self) -> None:
-        check_number("study.report.alpha", self.alpha, "(0, 1)")
+    alpha: ProperShare
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return the figure and the table; raises DataError when fewer than two seeds are finished."""

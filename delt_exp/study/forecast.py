@@ -2,47 +2,56 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from omegaconf import DictConfig
 
 from delt_exp.config.build import plain
-from delt_exp.config.checks import check_integer, check_number
-from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.config.fields import Count, PositiveFloat, settings
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json
-from delt_exp.model.cost import total
+from delt_exp.model.cost import Sizes, total
 from delt_exp.report.stages import own_stage
 from delt_exp.rows.candidates import Candidates
-from delt_exp.tokenizer.base import Tokenizer
 
 # What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.
 SCORES = ("train_dataset", "corpus", "tokenizer", "target_dataset", "scorer", "precision")
-MODEL = (*SCORES, "selector", "orderer", "training", "model", "seed")
+MODEL = (*SCORES, "selector", "orderer", "training", "model", "weighter", "seed")
 KINDS = {"scores": SCORES, "model": MODEL}
-COSTLY = {"scores": ("scorer",), "model": ("selector", "training", "model")}  # what decides the cost at nominal sizes
+COSTLY = {
+    "scores": ("scorer",),
+    "model": ("selector", "training", "model", "weighter"),
+}  # what decides the cost at nominal sizes
 
 
-@dataclass(frozen=True)
+@settings
 class Nominal:
     """Sizes that stand in for corpora which a forecast does not read.
 
     gpu_tflops: what one GPU sustains, 10^12 operations a second.
     """
 
-    corpus_documents: int
-    document_tokens: int
-    target_documents: int
-    vocab_size: int
-    gpu_tflops: float
+    corpus_documents: Count
+    document_tokens: Count
+    target_documents: Count
+    vocab_size: Count
+    gpu_tflops: PositiveFloat
 
-    def __post_init__(self) -> None:
-        for name in ("corpus_documents", "document_tokens", "target_documents", "vocab_size"):
-            check_integer(f"study.forecast.{name}", getattr(self, name), at_least=1)
-        check_number("study.forecast.gpu_tflops", self.gpu_tflops, "(0, inf)")
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes as those of texts: all documents are of one length."""
+        lengths_N = np.full(self.corpus_documents, self.document_tokens, np.int64)
+        return Sizes(lengths_N, self.target_documents, 1, _Vocabulary(self.vocab_size))
+
+
+class _Vocabulary(NamedTuple):
+    """A number of ids; which of them mark a document changes no size."""
+
+    vocab_size: int
+    begin_id: int = 0
+    eos_id: int = 0
 
 
 class Outlook(NamedTuple):
@@ -69,17 +78,16 @@ def outlook(configs: Sequence[DictConfig], runs_folder: Path) -> dict[str, Outlo
 def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, float]:
     """Return the GPU-hours of what is missing, by kind, evaluation not counted."""
     from delt_exp.dry_run import scoring_costs, training_costs
-    from delt_exp.pipeline import build_components
+    from delt_exp.pipeline import build_components, stand_in_goodness
 
-    tokenizer = _NominalTokenizer(Path(), nominal.vocab_size)
-    candidates = _text(nominal.corpus_documents, nominal.document_tokens)
-    target = _text(nominal.target_documents, nominal.document_tokens)
+    sizes, count = nominal.sizes, nominal.corpus_documents
 
     def flops(kind: str, cfg: DictConfig) -> float:
         parts = build_components(cfg)
         if kind == "scores":
-            return total(scoring_costs(parts, candidates, target, tokenizer)).flops
-        return training_costs(parts, candidates, tokenizer).flops
+            return total(scoring_costs(parts, sizes)).flops
+        seen = Candidates.ungrouped(np.arange(count, dtype=np.uint64), stand_in_goodness(count))
+        return total(training_costs(parts, sizes, seen)).flops
 
     hours = dict.fromkeys(KINDS, 0.0)
     for kind, needs in outlooks.items():
@@ -112,32 +120,3 @@ def _known(runs_folder: Path) -> set[tuple[str, str]]:
                 if Path(own_stage(record, kind)["path"]).exists():
                     known.add((kind, _name(science, kind)))
     return known
-
-
-@dataclass(frozen=True)
-class _NominalTokenizer(Tokenizer):
-    size: int
-
-    @property
-    def meta(self) -> dict[str, Any]:  # type: ignore[override]
-        return {"vocab_size": self.size, "begin_id": 0, "eos_id": 0}
-
-
-@dataclass(frozen=True, eq=False)
-class _NominalText:
-    lengths: Any
-
-    @property
-    def ids(self) -> Any:
-        return np.arange(len(self), dtype=np.uint64)
-
-    def candidates(self, goodness: Any) -> Candidates:
-        return Candidates.ungrouped(self.ids, goodness)
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-
-def _text(documents: int, tokens_each: int) -> TokenizedCorpus:
-    text = cast(Any, _NominalText(np.full(documents, tokens_each, np.int64)))
-    return TokenizedCorpus(text, text)

@@ -1,13 +1,12 @@
 """Does a score stay the same with another seed, proxy or target? Each scorer's agreement with itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import plotly.graph_objects as go
 
-from delt_exp.config.checks import check_number
+from delt_exp.config.fields import PositiveShare, ProperShare, settings
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Findings, Table
@@ -21,7 +20,7 @@ Agreement = tuple[float, float]
 """Spearman's correlation and the overlap of the best documents."""
 
 
-@dataclass(frozen=True)
+@settings
 class StabilityReport:
     """Agreement of scores between runs of one scorer that differ in exactly one of `dimensions`, or in the seed.
 
@@ -31,12 +30,8 @@ class StabilityReport:
     """
 
     dimensions: Sequence[str]
-    overlap_ratio: float
-    alpha: float
-
-    def __post_init__(self) -> None:
-        check_number("study.report.alpha", self.alpha, "(0, 1)")
-        check_number("study.report.overlap_ratio", self.overlap_ratio, "(0, 1]")
+    overlap_ratio: PositiveShare
+    alpha: ProperShare
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return figure and table; raises DataError while no two runs can be compared."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # bump when the same settings leave another folder
 END_OF_TEXT = "<|endoftext|>"
-BEGINS = ("auto", "bos", "eos")
+Begin = Literal["auto", "bos", "eos"]
 
 
 class TokenizerMaker(Protocol):
@@ -38,6 +38,17 @@ class TokenizerMaker(Protocol):
 
     def make(self, texts: Iterable[str], folder: Path) -> None:
         """Write the tokenizer to `folder` through `save_tokenizer`; texts: the training corpus, if it is read."""
+
+
+class Vocabulary(Protocol):
+    """What a network's configuration says of a tokenizer: how many ids there are, and those that mark a document."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def begin_id(self) -> int: ...
+    @property
+    def eos_id(self) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,19 @@
 """Byte-level BPE trained on the training corpus, or on a dataset that several runs share."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from annotated_types import Ge
+
+from delt_exp.config.fields import settings
 from delt_exp.dataset.base import Dataset, joined
-from delt_exp.errors import ConfigError
 from delt_exp.tokenizer.base import END_OF_TEXT, save_tokenizer, wrap
 
 NUM_BYTES = 256
 
 
-@dataclass(frozen=True)
+@settings
 class BpeTokenizer:
     """Byte-level BPE (Sennrich et al. 2016, GPT-2's pre-tokenisation): lossless on any text.
 
@@ -22,15 +23,9 @@ class BpeTokenizer:
     """
 
     VERSION: ClassVar[int] = 1
-    vocab_size: int
+    vocab_size: Annotated[int, Ge(NUM_BYTES + 1), "256 bytes and a separator"]
     train_bytes: int | None
     dataset: Dataset | None
-
-    def __post_init__(self) -> None:
-        if self.vocab_size <= NUM_BYTES:
-            raise ConfigError(
-                f"tokenizer.vocab_size must be above {NUM_BYTES} (bytes and a separator), got {self.vocab_size}"
-            )
 
     @property
     def needs(self) -> frozenset[str]:

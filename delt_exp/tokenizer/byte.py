@@ -1,14 +1,14 @@
 """One token per UTF-8 byte."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from delt_exp.config.fields import settings
 from delt_exp.tokenizer.base import END_OF_TEXT, save_tokenizer, wrap
 
 
-@dataclass(frozen=True)
+@settings
 class ByteTokenizer:
     """256 bytes and an end-of-text token: no training, no unknown text, about four times as many tokens as BPE."""
 

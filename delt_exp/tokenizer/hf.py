@@ -1,18 +1,17 @@
 """Any pretrained tokenizer, by Hub name or folder."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from delt_exp.config.checks import check_choice
+from delt_exp.config.fields import settings
 from delt_exp.errors import ConfigError
 from delt_exp.pretrained.loading import load_pretrained, pretrained_fingerprint
-from delt_exp.tokenizer.base import BEGINS, save_tokenizer, special_tokens
+from delt_exp.tokenizer.base import Begin, save_tokenizer, special_tokens
 from delt_exp.tokenizer.chat import PLAIN_TEMPLATE
 
 
-@dataclass(frozen=True)
+@settings
 class HfTokenizer:
     """The tokenizer of a pretrained model: `name` is a Hub name or a folder, `revision` a branch, tag or commit.
 
@@ -26,12 +25,8 @@ class HfTokenizer:
     name: str
     revision: str | None
     eos_token: str | None
-    begin: str
-    chat_template: str
-
-    def __post_init__(self) -> None:
-        check_choice("tokenizer.begin", self.begin, BEGINS)
-        check_choice("tokenizer.chat_template", self.chat_template, ("own", "plain"))
+    begin: Begin
+    chat_template: Literal["own", "plain"]
 
     def fingerprint(self) -> str:
         """Return what identifies the files that `name` stands for."""

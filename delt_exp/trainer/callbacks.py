@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ class StepLog(pl.Callback):
 
     def __init__(self, path: Path, job: TrainJob) -> None:
         self.file, self.job = MetricsFile(path), job
-        self.targets = job.plan.targets_per_step()
-        self.tokens = np.cumsum(self.targets)
+        self.targets = job.plan.counts_per_step()
+        self.tokens = np.cumsum(job.plan.targets_per_step())
         self.started = time.monotonic()
         self._task: Task | None = None
         self._step = 0
@@ -56,7 +57,7 @@ class StepLog(pl.Callback):
         if is_logged or step % self.job.trainer.checkpoint_steps == 0 or self._is_bad_at_once(trainer, numbers):
             loss, grad_norm = self._look(trainer)
         if is_logged and trainer.is_global_zero:
-            self._write(step, loss, grad_norm)
+            self._write(step, loss, grad_norm, pl_module.weights.metrics())
         if self._task is not None:
             self._task.advance(1, f"loss {loss:.3f}" if loss else "")
 
@@ -79,7 +80,7 @@ class StepLog(pl.Callback):
                 raise diverged(self.job, step, f"the norm of the gradient is {norm}")
         return losses[-1], norms[-1]
 
-    def _write(self, step: int, loss: float, grad_norm: float) -> None:
+    def _write(self, step: int, loss: float, grad_norm: float, of_weights: Mapping[str, float]) -> None:
         self.file.append({
             "step": step,
             "tokens": int(self.tokens[step - 1]),
@@ -87,6 +88,7 @@ class StepLog(pl.Callback):
             "train/loss": loss,
             "train/lr": self.job.recipe.lr(step - 1, len(self.targets)),
             "train/grad_norm": grad_norm,
+            **of_weights,
         })  # fmt: skip
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:

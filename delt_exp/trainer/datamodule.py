@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.trainer.plan import Item, Plan
-
-
-def accumulation(batch_items: int, world_size: int, micro_batch_items: int) -> int:
-    """Return how many micro-batches each rank needs for one global batch."""
-    return -(-batch_items // (world_size * micro_batch_items))
+from delt_exp.trainer.settings import accumulation
 
 
 class _Items(Dataset[dict[str, Any]]):
@@ -38,8 +35,8 @@ class OrderedBatches:
 
     def __init__(self, plan: Plan, rank: int, world_size: int, micro_batch_items: int, trainer: Any) -> None:
         self.plan, self.rank, self.world_size = plan, rank, world_size
-        self.micro, self.trainer = micro_batch_items, trainer
-        self.accumulation = accumulation(plan.batch_items, world_size, micro_batch_items)
+        self.micro, self.trainer = plan.whole_samples(micro_batch_items), trainer
+        self.accumulation = accumulation(plan.batch_items, world_size, self.micro)
 
     def __len__(self) -> int:
         return self.plan.num_steps * self.accumulation
@@ -47,18 +44,26 @@ class OrderedBatches:
     def __iter__(self) -> Iterator[list[int]]:
         # global_step is restored from a checkpoint before the first batch is asked for: exact resume in mid-epoch.
         for step in range(self.trainer.global_step if self.trainer is not None else 0, self.plan.num_steps):
-            end = min((step + 1) * self.plan.batch_items, self.plan.num_items)
-            for j in range(self.accumulation):
-                first = step * self.plan.batch_items + (j * self.world_size + self.rank) * self.micro
-                yield list(range(first, min(first + self.micro, end))) or [-1 - step]
+            yield from self.of_step(step)
+
+    def of_step(self, step: int) -> Iterator[list[int]]:
+        """Yield the micro-batches of one step."""
+        end = min((step + 1) * self.plan.batch_items, self.plan.num_items)
+        for j in range(self.accumulation):
+            first = step * self.plan.batch_items + (j * self.world_size + self.rank) * self.micro
+            yield list(range(first, min(first + self.micro, end))) or [-1 - step] * self.plan.rows_per_sample
 
 
 class _Collate:
-    """Pads items to one micro-batch; knows the targets of each global batch without asking the other ranks."""
+    """Pads items to one micro-batch; knows the targets of each global batch without asking the other ranks.
 
-    def __init__(self, plan: Plan) -> None:
+    reference: [N, 2] log probabilities of the sides of all documents, of which each row gets its own.
+    """
+
+    def __init__(self, plan: Plan, reference: NDArray[np.float64] | None = None) -> None:
+        self.plan, self.reference = plan, reference
         self.batch_items, self.eos_id = plan.batch_items, plan.tokens.eos_id
-        self.targets, self.gives_positions = plan.targets_per_step(), plan.isolates_documents
+        self.targets, self.gives_positions = plan.counts_per_step(), plan.isolates_documents
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         lengths = torch.tensor([len(item["labels"]) for item in items])
@@ -75,12 +80,33 @@ class _Collate:
             "labels": torch.from_numpy(labels),
             # Without them a network counts from 0 itself, and need not look for borders of documents.
             **({"position_ids": torch.from_numpy(positions)} if self.gives_positions else {}),
+            **({} if self.reference is None else {"reference": self._reference_of(index)}),
             "lengths": lengths,
             "index": index,
             "first": torch.tensor([item["first"] for item in items]),
             "last": torch.tensor([item["last"] for item in items]),
+            "step": step,
             "targets": int(self.targets[step]),
         }
+
+    def _reference_of(self, index: torch.Tensor) -> torch.Tensor:
+        """Return [B]; 0 for a row without an item."""
+        assert self.reference is not None
+        items = index.clamp(min=0).numpy()
+        found = torch.from_numpy(self.reference[self.plan.order[items // 2], items % 2])
+        return found.where(index >= 0, 0)
+
+
+class StepBatches:
+    """The micro-batches of one rank, step by step, for a weighter that must see a whole batch before it is trained."""
+
+    def __init__(self, plan: Plan, rank: int, world_size: int, micro_batch_items: int) -> None:
+        self.indices = OrderedBatches(plan, rank, world_size, micro_batch_items, trainer=None)
+        self.items, self.collate = _Items(plan), _Collate(plan)
+
+    def __call__(self, step: int) -> Iterator[dict[str, Any]]:
+        for indices in self.indices.of_step(step):
+            yield self.collate([self.items[index] for index in indices])
 
 
 class OrderedDataModule(pl.LightningDataModule):
@@ -89,8 +115,11 @@ class OrderedDataModule(pl.LightningDataModule):
     micro_batch_items: sequences in one forward pass. num_workers: reader processes beside each rank.
     """
 
-    def __init__(self, plan: Plan, micro_batch_items: int, num_workers: int) -> None:
+    def __init__(
+        self, plan: Plan, micro_batch_items: int, num_workers: int, reference: NDArray[np.float64] | None = None
+    ) -> None:
         super().__init__()
+        self.reference = reference
         self.plan, self.micro_batch_items, self.num_workers = plan, micro_batch_items, num_workers
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
@@ -100,7 +129,7 @@ class OrderedDataModule(pl.LightningDataModule):
         return DataLoader(
             _Items(self.plan),
             batch_sampler=OrderedBatches(self.plan, rank, world, self.micro_batch_items, trainer),
-            collate_fn=_Collate(self.plan),
+            collate_fn=_Collate(self.plan, self.reference),
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
         )

@@ -1,7 +1,7 @@
 """What a training run needs, and what it leaves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -12,24 +12,47 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.files import read_json
 from delt_exp.model.batch import Batch
-from delt_exp.model.recipe import Recipe
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
+from delt_exp.model.recipe import Network, Recipe
+from delt_exp.store.evidence import Evidence
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.plan import Plan, PlanSettings, make_plan
 from delt_exp.trainer.settings import TrainerSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.optim import Optimizer
+
+SHOWN = "shown"  # folder of the evidence that a training run leaves
 
 
 def plan_for(recipe: Recipe, tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings) -> Plan:
     """Return the batches in which a recipe trains `order`; raises DataError for less than one batch."""
+    if recipe.objective.rows_per_sample == 2:
+        from delt_exp.trainer.pair_plan import make_pair_plan
+
+        context, pairs = recipe.context_tokens, recipe.batch_items
+        return make_pair_plan(tokens, order, settings, context_tokens=context, batch_pairs=pairs)
     return make_plan(tokens, order, settings, context_tokens=recipe.context_tokens, batch_items=recipe.batch_items)
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """One step of the optimizer that was just made, counted from 0; parameters still hold the gradients that it used.
+
+    grad_norm: of the whole gradient, before it was clipped.
+    """
+
+    step: int
+    optimizer: "Optimizer"
+    grad_norm: "Tensor"
 
 
 class Weights(Protocol):
     """The weights of one training run, as each of its processes holds them.
 
-    A step minimises sum_i w_i loss_i / sum_i count_i over the sequences i of its global batch.
+    A step minimises sum_i w_i loss_i / sum_i count_i over the sequences (of preferences: the pairs) i of its global
+    batch.
     """
 
     def __call__(self, batch: Batch, losses_B: "Tensor") -> "Tensor":
@@ -39,10 +62,19 @@ class Weights(Protocol):
         """
 
     def planned(self) -> NDArray[np.float64] | None:
-        """Return w [I] of all items where the plan decides them, for the proof of order; None where they are learnt."""
+        """Return w [I] of all items as the plan decides them or as they were given, for the proof of order.
 
-    def after_step(self, step: int) -> None:
-        """Learn, once the parameters of the network are those after update `step`, counted from 0."""
+        None where nobody kept them.
+        """
+
+    def after_step(self, update: Update) -> None:
+        """Learn, once the parameters of the network are those after the update; they must be the same afterwards."""
+
+    def metrics(self) -> Mapping[str, float]:
+        """Return numbers of the newest step for metrics.csv and the loggers, named `train/...`."""
+
+    def show(self, evidence: Evidence) -> None:
+        """Leave what a reader should see of the weights of a finished run."""
 
     def state_dict(self) -> Mapping[str, Any]:
         """Return what a restart needs: tensors, numbers and text."""
@@ -55,13 +87,35 @@ class Weighter(Protocol):
     """Weights sequences during training; fields of an implementation are the keys of its YAML file."""
 
     VERSION: ClassVar[int]
-    reads_scores: ClassVar[bool]
 
-    def check(self, settings: PlanSettings) -> None:
-        """Raise ConfigError when the batches of a training run cannot be weighted."""
+    @property
+    def reads_scores(self) -> bool:
+        """Whether weights depend on the scores of the run: `job.goodness`."""
+
+    @property
+    def reads_target(self) -> bool:
+        """Whether weights are learnt on the target set: `job.target`, which must be disjoint from all other sets."""
+
+    def check(self, setup: "Setup", candidates: Tokens, num_steps: int) -> None:
+        """Raise ConfigError when a training run cannot be weighted like this.
+
+        num_steps: of training on all `candidates`, the most that there can be.
+        """
 
     def open(self, network: Any, job: "TrainJob", ranks: Ranks) -> Weights:
-        """Return the weights at the beginning of a run. `job.goodness` is given where `reads_scores` is true."""
+        """Return the weights at the beginning of a run."""
+
+    def forecast(self, setup: "Setup", sizes: Sizes, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
+        """Return what the weights cost beside the training on `num_tokens`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What is known of a training run before its documents are."""
+
+    recipe: Recipe
+    training: PlanSettings
+    trainer: TrainerSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +123,9 @@ class TrainJob:
     """Everything a training run needs; travels to other processes as it is.
 
     config_key: where `recipe` is configured, for messages. weighter: None for weights that are all 1. goodness: [N] of
-    all documents of the plan's tokens, higher is better; None unless the weighter reads it.
+    all documents of the plan's tokens, higher is better; None unless the weighter reads it. target: documents that
+    nothing is trained on; None unless the weighter reads them. reference: [N, 2] log probabilities of both answers
+    before training, for an objective on preferences; see `trainer.reference`.
     """
 
     recipe: Recipe
@@ -80,21 +136,38 @@ class TrainJob:
     config_key: str = "model"
     weighter: Weighter | None = None
     goodness: NDArray[np.float32] | None = None
+    target: Tokens | None = None
+    reference: NDArray[np.float64] | None = None
+
+    def unloaded(self) -> "TrainJob":
+        """Return the same job for another process, which maps the tokens by itself."""
+        target = None if self.target is None else Tokens(self.target.folder)
+        return replace(self, plan=replace(self.plan, tokens=Tokens(self.plan.tokens.folder)), target=target)
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A finished training run: its folder, the key that names it, and what is needed to read documents with it."""
+    """A finished training run: its folder, the key that names it, and what is needed to read documents with it.
+
+    network, seed: what makes the network that it began with.
+    """
 
     folder: Path
     key: str
     tokenizer: Tokenizer
     context_tokens: int
+    network: Network
+    seed: int
 
     @property
     def pretrained(self) -> Path:
         """Model and tokenizer in Hugging Face format."""
         return self.folder / "model"
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the run wants to be seen of its weights."""
+        return Evidence(self.folder / SHOWN)
 
     @property
     def result(self) -> Mapping[str, Any]:

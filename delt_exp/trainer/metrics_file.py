@@ -12,13 +12,17 @@ POLL_SECONDS = 0.5
 
 
 class MetricsFile:
-    """Lines of numbers, one a logged step; complete lines only, even after a kill."""
+    """Lines of numbers, one a logged step; complete lines only, even after a kill.
+
+    Every line has `FIELDS`, and further ones where a weighter gives some.
+    """
 
     FIELDS = ("step", "tokens", "seconds", "train/loss", "train/lr", "train/grad_norm")
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read_bytes = 0
+        self._fields: list[str] = []
 
     def new_rows(self) -> list[dict[str, float]]:
         """Return the complete lines that this object has not returned before."""
@@ -28,8 +32,10 @@ class MetricsFile:
             file.seek(self._read_bytes)
             whole = file.read().rpartition(b"\n")[0]
         self._read_bytes += len(whole) + 1 if whole else 0
-        lines = csv.reader(whole.decode().splitlines())
-        return [dict(zip(self.FIELDS, map(float, line), strict=True)) for line in lines if line[0] != self.FIELDS[0]]
+        lines = list(csv.reader(whole.decode().splitlines()))
+        if lines and not self._fields:
+            self._fields = lines.pop(0)
+        return [dict(zip(self._fields, map(float, line), strict=True)) for line in lines]
 
     def rows(self) -> list[dict[str, float]]:
         """Return every complete line."""
@@ -39,18 +45,24 @@ class MetricsFile:
         """Add one line, and the header before the first."""
         new = not self.path.exists()
         with self.path.open("a", encoding="utf-8") as file:
-            header = ",".join(self.FIELDS) + "\n" if new else ""
-            file.write(header + self._line(row) + "\n")
-
-    def _line(self, row: Mapping[str, float]) -> str:
-        return ",".join(repr(row[name]) for name in self.FIELDS)
+            file.write((_header(row) if new else "") + _line(row))
 
     def keep_up_to(self, step: int) -> None:
         """Drop the lines after `step`, which a restart writes again."""
         kept = [row for row in self.rows() if row["step"] <= step]
+        if not kept:
+            self.path.unlink(missing_ok=True)
+            return
         with written_aside(self.path) as aside:
-            lines = [",".join(self.FIELDS), *(self._line(row) for row in kept)]
-            aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            aside.write_text(_header(kept[0]) + "".join(map(_line, kept)), encoding="utf-8")
+
+
+def _header(row: Mapping[str, float]) -> str:
+    return ",".join(row) + "\n"
+
+
+def _line(row: Mapping[str, float]) -> str:
+    return ",".join(map(repr, row.values())) + "\n"
 
 
 @contextmanager

@@ -14,15 +14,15 @@ from delt_exp.distributed.ranks import ProcessGroup, SingleProcess
 from delt_exp.model.optimizer import clip_gradients
 from delt_exp.model.schedule import scheduler
 from delt_exp.rows.draws import seed_for
-from delt_exp.trainer.job import TrainJob, Weights
+from delt_exp.trainer.job import TrainJob, Update, Weights
 from delt_exp.trainer.weights import EqualWeights
 
 
 class LMModule(pl.LightningModule):
     """Trains a causal LM on the objective's mean over each global batch.
 
-    A micro-batch carries `targets`, the predicted tokens of its global batch, so the gradient of a step is the same
-    whatever the number of ranks and accumulation steps: sum of losses / targets, undoing Lightning's averages.
+    A micro-batch carries `targets`, the predicted tokens (or pairs) of its global batch, so the gradient of a step is
+    the same whatever the number of ranks and accumulation steps: sum of losses / targets, undoing Lightning's averages.
     """
 
     def __init__(self, network: nn.Module, job: TrainJob) -> None:
@@ -60,7 +60,8 @@ class LMModule(pl.LightningModule):
 
     def optimizer_step(self, *arguments: Any, **settings: Any) -> None:
         super().optimizer_step(*arguments, **settings)
-        self.weights.after_step(self.global_step)
+        optimizer = self.trainer.optimizers[0]
+        self.weights.after_step(Update(self.global_step, optimizer, self.grad_norm))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["weights"] = dict(self.weights.state_dict())

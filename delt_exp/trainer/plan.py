@@ -12,18 +12,19 @@ batch t is items [t*B, (t+1)*B), however many processes share it.
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_choice, check_integer
+from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.tokens import IGNORED, Tokens
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest
 
 ISOLATED = "packed_isolated"
-LAYOUTS = ("packed", ISOLATED, "padded")
+Layout = Literal["packed", "packed_isolated", "padded"]
+LAYOUTS = get_args(Layout)
 Ints = NDArray[np.int64]
 
 
@@ -48,9 +49,11 @@ class Plan:
 
     order: [P] corpus rows in training order, repetitions (epochs) included. context_tokens: L. batch_items: B.
     completion_only: the prompts of pairs are read but not predicted, as turns that no assistant wrote never are.
-    num_items: how many items of the stream are trained.
+    num_items: how many items of the stream are trained. rows_per_sample: how many neighbouring items are one
+    sample. num_left_out: documents that no item of this kind can hold.
     """
 
+    rows_per_sample: ClassVar[int] = 1
     tokens: Tokens
     order: Ints
     layout: str
@@ -58,6 +61,7 @@ class Plan:
     batch_items: int
     completion_only: bool
     num_items: int
+    num_left_out: int = 0
 
     @property
     def num_steps(self) -> int:
@@ -161,10 +165,18 @@ class Plan:
         return np.unique(self.order[: self._last_document(stop) + 1])
 
     def targets_per_step(self) -> Ints:
-        """[num_steps] predicted tokens of each global batch: the denominator of its token-weighted loss."""
+        """[num_steps] predicted tokens of each global batch."""
         start, stop = self.bounds(np.arange(self.num_items))
         targets = self._predicted_up_to(stop) - self._predicted_up_to(start)
         return np.add.reduceat(targets, np.arange(0, self.num_items, self.batch_items))
+
+    def counts_per_step(self) -> Ints:
+        """[num_steps] what the mean loss of each global batch divides by: its predicted tokens."""
+        return self.targets_per_step()
+
+    def whole_samples(self, num_items: int) -> int:
+        """Return `num_items`, or as few more as make whole samples."""
+        return -(-num_items // self.rows_per_sample) * self.rows_per_sample
 
     def _predicted_up_to(self, position: Ints) -> Ints:
         """Number of predicted tokens at stream positions 1..position."""
@@ -185,7 +197,7 @@ class Plan:
         return before(last) - before(first)
 
 
-@dataclass(frozen=True)
+@settings
 class PlanSettings:
     """How ordered documents become batches.
 
@@ -196,9 +208,9 @@ class PlanSettings:
     ends with the last full batch inside it, so that arms of a comparison see equally many tokens.
     """
 
-    layout: str
-    epochs: int | None
-    max_tokens: int | None
+    layout: Layout
+    epochs: Count | None
+    max_tokens: Count | None
     completion_only: bool
 
     @property
@@ -207,14 +219,10 @@ class PlanSettings:
         return self.layout == ISOLATED
 
     def __post_init__(self) -> None:
-        check_choice("training.layout", self.layout, LAYOUTS)
         if (self.epochs is None) == (self.max_tokens is None):
             raise ConfigError(
                 f"give training.epochs or training.max_tokens, one of them: got {self.epochs}, {self.max_tokens}"
             )
-        for name in ("epochs", "max_tokens"):
-            if getattr(self, name) is not None:
-                check_integer(f"training.{name}", getattr(self, name), at_least=1)
 
 
 def make_plan(

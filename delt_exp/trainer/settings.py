@@ -1,15 +1,13 @@
 """Where and how fast a training run runs."""
 
-from dataclasses import dataclass
+from typing import Literal
 
-from delt_exp.config.checks import check_choice, check_integer
+from delt_exp.config.fields import Count, NonNegativeInt, settings
 from delt_exp.distributed.nodes import check_nodes
 from delt_exp.errors import ConfigError
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
-
-@dataclass(frozen=True)
+@settings
 class TrainerSettings:
     """Where and how fast a training runs; only `precision` can change its result beyond rounding.
 
@@ -23,24 +21,20 @@ class TrainerSettings:
     num_workers: reader processes of each rank. log_steps, checkpoint_steps: optimizer steps between lines and restarts.
     """
 
-    accelerator: str
-    devices: int
-    num_nodes: int
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: Count
+    num_nodes: Count
     jobs_dir: str | None
-    strategy: str
-    precision: str
-    micro_batch_items: int
-    num_workers: int
+    strategy: Literal["single", "ddp", "fsdp"]
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    micro_batch_items: Count
+    num_workers: NonNegativeInt
     compile: bool
     gradient_checkpointing: bool
-    log_steps: int
-    checkpoint_steps: int
+    log_steps: Count
+    checkpoint_steps: Count
 
     def __post_init__(self) -> None:
-        check_choice("trainer.strategy", self.strategy, ("single", "ddp", "fsdp"))
-        check_choice("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
-        check_choice("trainer.precision", self.precision, PRECISIONS)
-        check_integer("trainer.num_workers", self.num_workers, at_least=0)
         for name in ("devices", "num_nodes"):
             if self.strategy == "single" and getattr(self, name) != 1:
                 raise ConfigError(f"trainer.{name} is {getattr(self, name)}; several need trainer=ddp or trainer=fsdp")
@@ -48,8 +42,6 @@ class TrainerSettings:
             raise ConfigError(f"trainer.jobs_dir is {self.jobs_dir}; workers need trainer=ddp or trainer=fsdp")
         if self.strategy == "fsdp" and self.precision == "16-mixed":
             raise ConfigError("trainer.precision=16-mixed does not go with trainer=fsdp; use bf16-mixed or 32-true")
-        for name in ("devices", "num_nodes", "micro_batch_items", "log_steps", "checkpoint_steps"):
-            check_integer(f"trainer.{name}", getattr(self, name), at_least=1)
 
     @property
     def world_size(self) -> int:
@@ -81,3 +73,8 @@ class TrainerSettings:
 
         on_gpu = self.accelerator != "cpu" and torch.cuda.is_available()
         return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def accumulation(batch_items: int, world_size: int, micro_batch_items: int) -> int:
+    """Return how many micro-batches each rank needs for one global batch."""
+    return -(-batch_items // (world_size * micro_batch_items))

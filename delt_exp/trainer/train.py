@@ -1,7 +1,8 @@
 """Trains one language model on one plan, on one process or many, and can be killed at any moment.
 
 The folder of a training holds `metrics.csv`, `checkpoints/` (while it runs), `consumed.npy` (which sequence each step
-consumed), `steps.npy` (what each step did), `model/` (Hugging Face format, with tokenizer) and `result.json`.
+consumed), `steps.npy` (what each step did), `shown/` (what there is to see of learnt weights), `model/` (Hugging Face
+format, with tokenizer) and `result.json`.
 """
 
 import shutil
@@ -10,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,15 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
-from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.processes import run_in_processes, share_threads
+from delt_exp.errors import ConfigError
 from delt_exp.files import digest, file_sha256, write_json
 from delt_exp.model.recipe import num_parameters
 from delt_exp.progress import say
 from delt_exp.runtime import quiet
+from delt_exp.store.evidence import Evidence
 from delt_exp.store.store import Store
-from delt_exp.trainer.job import TrainedModel, TrainJob
+from delt_exp.trainer.job import SHOWN, TrainedModel, TrainJob, Weights
 from delt_exp.trainer.metrics_file import MetricsFile, follow
+from delt_exp.trainer.settings import accumulation
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -38,7 +40,7 @@ OnMetrics = Callable[[Mapping[str, float]], None]
 
 
 def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep: Sequence[int] = ()) -> None:
-    """Train `job` into `folder`, continuing from the last checkpoint found there.
+    """Train `job` into `folder`, continuing from the last checkpoint there.
 
     on_metrics gets every line of metrics.csv as it is written, those before a restart included. keep: numbers of
     updates after which the state stays, in `states/step-S`. Raises ConfigError
@@ -49,6 +51,11 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep
         _clean_up(folder)
         return
     job.recipe.schedule.check(job.plan.num_steps)
+    if job.plan.rows_per_sample == 2 and job.reference is None:
+        raise ConfigError(
+            f"{job.config_key}.objective compares preferences with a reference, which only the model of a run has; use "
+            f"objective@{job.config_key}.objective=cross_entropy here"
+        )
     checkpoint = _latest_checkpoint(folder)
     start = _step_of(checkpoint)
     if start:
@@ -58,8 +65,7 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep
         if job.trainer.strategy == "single":
             _train_rank(job, folder, checkpoint, keep)
         else:
-            without_maps = replace(job, plan=replace(job.plan, tokens=Tokens(job.plan.tokens.folder)))
-            arguments = (without_maps, folder, checkpoint, keep)
+            arguments = (job.unloaded(), folder, checkpoint, keep)
             run_in_processes(_train_rank, arguments, job.trainer, folder)
     _clean_up(folder)
 
@@ -92,15 +98,14 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None, keep: Sequ
         network.forward = torch.compile(network.forward)  # not `network.compile()`: `Evidence` watches its calls
     network.train()
     module = LMModule(network, job)
-    data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers)
+    data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers, job.reference)
     states = KeptStates(folder / "states", keep, shell, job.tokenizer)
     trainer, started = _make_trainer(job, folder, states), time.monotonic()
     with _interrupts_come_through():
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     state = trainer.strategy.lightning_module_state_dict()
     if trainer.is_global_zero:
-        planned_weights = module.weights.planned()
-        _finish(job, folder, shell, state, planned_weights, time.monotonic() - started, trainer)
+        _finish(job, folder, shell, state, module.weights, time.monotonic() - started, trainer)
 
 
 def _make_trainer(job: TrainJob, folder: Path, states: "pl.Callback") -> "pl.Trainer":
@@ -109,12 +114,12 @@ def _make_trainer(job: TrainJob, folder: Path, states: "pl.Callback") -> "pl.Tra
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     from delt_exp.trainer.callbacks import Checkpoints, StepLog
-    from delt_exp.trainer.datamodule import accumulation
     from delt_exp.trainer.fsdp import ShardedStrategy
     from delt_exp.trainer.proof.recorder import Evidence
 
     settings = job.trainer
-    accumulate = accumulation(job.plan.batch_items, settings.world_size, settings.micro_batch_items)
+    micro_batch_items = job.plan.whole_samples(settings.micro_batch_items)
+    accumulate = accumulation(job.plan.batch_items, settings.world_size, micro_batch_items)
     strategies: dict[str, Any] = {"single": "auto", "ddp": "ddp", "fsdp": ShardedStrategy(settings.world_size)}
     evidence = Evidence(folder / "evidence", job.plan.batch_items, sees_embedding=not settings.compile)
     callbacks = [
@@ -139,13 +144,13 @@ def _finish(
     folder: Path,
     shell: Any,
     state: Mapping[str, Any],
-    planned_weights: NDArray[np.float64] | None,
+    given: Weights,
     seconds: float,
     trainer: "pl.Trainer",
 ) -> None:
     """Write model, proof of order and summary; remove what only a restart needed."""
 
-    from delt_exp.trainer.proof.order import order_mismatch, weight_mismatch
+    from delt_exp.trainer.proof.order import order_mismatch
     from delt_exp.trainer.proof.recorder import fingerprint, merged
     from delt_exp.trainer.proof.steps import step_mismatch
     from delt_exp.trainer.states import write_model
@@ -156,9 +161,11 @@ def _finish(
     np.save(folder / "consumed.npy", consumed)
     np.save(folder / "steps.npy", steps)
     rows = MetricsFile(folder / "metrics.csv").rows()
+    planned_weights = given.planned()
+    given.show(Evidence(folder / SHOWN))
     mismatch = (
         order_mismatch(job.plan, consumed)
-        or weight_mismatch(job.plan, consumed, planned_weights)
+        or _weight_mismatch(job, consumed, planned_weights)
         or step_mismatch(_planned_steps(job, int(saved), rows), steps)
     )
     if mismatch:
@@ -168,6 +175,7 @@ def _finish(
     result = {
         "order_verified": not mismatch,
         "order_mismatch": mismatch,
+        "weights_digest": None if planned_weights is None else digest(planned_weights),
         "steps": job.plan.num_steps,
         "tokens": tokens,
         "parameters": parameters,
@@ -176,11 +184,21 @@ def _finish(
         "flops": (4 * parameters + 2 * trained) * tokens,
         "final_train_loss": _final_loss(rows),
         "seconds_since_restart": seconds,
+        "documents_left_out": job.plan.num_left_out,
         "precision": job.trainer.resolved_precision(),
         "world_size": trainer.world_size,
         "device": trainer.strategy.root_device.type,
     }
     write_json(folder / "result.json", result)
+
+
+def _weight_mismatch(job: TrainJob, consumed: NDArray[np.void], planned_weights: NDArray[np.float64] | None) -> str:
+    from delt_exp.trainer.proof.order import weight_mismatch
+    from delt_exp.trainer.proof.pairs import pair_weight_mismatch
+
+    if job.plan.rows_per_sample == 2:
+        return pair_weight_mismatch(job.plan, consumed, cast(Any, job.recipe.objective))
+    return weight_mismatch(job.plan, consumed, planned_weights)
 
 
 def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) -> "PlannedSteps":
@@ -189,7 +207,8 @@ def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) ->
 
     recipe, num_steps = job.recipe, job.plan.num_steps
     lr = [recipe.lr(step, num_steps) for step in range(num_steps)]
-    losses = [(int(row["step"]), row["train/loss"]) for row in rows]
+    # What is recorded at the network are losses of tokens; a loss of pairs is another number.
+    losses = [(int(row["step"]), row["train/loss"]) for row in rows if job.plan.rows_per_sample == 1]
     scales_loss = job.trainer.resolved_precision() == "16-mixed"
     return PlannedSteps(job.plan.targets_per_step(), np.array(lr), recipe.clip_norm, scales_loss, weights, losses)
 
@@ -243,6 +262,7 @@ def training_inputs(job: TrainJob) -> dict[str, Any]:
         "precision": job.trainer.resolved_precision(),
         "weighter": identity(job.weighter),
         "goodness": None if job.goodness is None else digest(job.goodness[job.plan.order]),
+        **({} if job.target is None else {"target": job.target.digest}),
     }
 
 
@@ -255,4 +275,5 @@ def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = N
     if use.cached and on_metrics is not None:
         for row in MetricsFile(use.path / "metrics.csv").rows():
             on_metrics(row)
-    return TrainedModel(use.path, use.key, job.tokenizer, job.recipe.context_tokens)
+    recipe = job.recipe
+    return TrainedModel(use.path, use.key, job.tokenizer, recipe.context_tokens, recipe.network, job.seed)

@@ -1,12 +1,14 @@
 """A training run whose states stay: for methods that look at a model while it learns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from delt_exp.errors import ConfigError
+from delt_exp.model.recipe import Recipe
 from delt_exp.store.store import Store
+from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainJob
 from delt_exp.trainer.train import train, training_inputs
 
@@ -19,12 +21,16 @@ class Checkpoint:
     """The state after `step` updates; 0 is before the first, the number of steps of the plan the final one.
 
     lr: learning rate of the update that led here, 0.0 at step 0. folder: model and tokenizer in Hugging Face format.
+    recipe, tokenizer, seed: of the training run, which make the network again that adapters stand in; plain values and
+    paths, so that a checkpoint can travel to other processes.
     """
 
     step: int
     lr: float
     folder: Path
-    job: TrainJob = field(repr=False, compare=False)
+    recipe: Recipe
+    tokenizer: Tokenizer
+    seed: int
 
     def network(self) -> Any:
         """Return the causal LM in evaluation mode, float32, on the CPU; adapters are not merged."""
@@ -35,7 +41,7 @@ class Checkpoint:
         from peft import set_peft_model_state_dict
         from safetensors.torch import load_file
 
-        network = self.job.recipe.make_network(self.job.tokenizer, self.job.seed)
+        network = self.recipe.make_network(self.tokenizer, self.seed)
         set_peft_model_state_dict(network, load_file(self.folder / "adapter" / "adapter_model.safetensors"))
         return network.eval()
 
@@ -67,4 +73,5 @@ def trajectory_stage(store: Store, job: TrainJob, keep: Sequence[int]) -> list[C
     use = store.get("trajectory", inputs, lambda folder: train(job, folder, keep=steps), resumable=True)
     rates = [job.recipe.lr(step - 1, num_steps) if step else 0.0 for step in steps]
     folders = [use.path / "states" / f"step-{step}" for step in steps]
-    return [Checkpoint(*state, job) for state in zip(steps, rates, folders, strict=True)]
+    made_by = job.recipe, job.tokenizer, job.seed
+    return [Checkpoint(*state, *made_by) for state in zip(steps, rates, folders, strict=True)]

@@ -7,16 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.model.batch import Batch
+from delt_exp.store.evidence import Evidence
+from delt_exp.trainer.job import Update
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class FixedWeights:
-    """Has nothing to learn and nothing to remember."""
+    """Has nothing to learn, to remember or to show."""
 
-    def after_step(self, step: int) -> None:
+    def after_step(self, update: Update) -> None:
         """Stay."""
+
+    def metrics(self) -> Mapping[str, float]:
+        return {}
+
+    def show(self, evidence: Evidence) -> None:
+        """They are in the settings."""
 
     def state_dict(self) -> Mapping[str, Any]:
         return {}

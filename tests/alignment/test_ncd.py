@@ -75,8 +75,8 @@ def test_at_most_max_documents_are_paired_and_the_seed_draws_them(tmp_path):
     [
         ({"codec": "rar"}, "one of: zlib, gzip, lz4, zstd"),
         ({"level": 10}, "zlib has levels 0 to 9"),
-        ({"max_documents": 1}, "alignment.ncd.max_documents=1 is not allowed"),
-        ({"document_bytes": 0}, "alignment.ncd.document_bytes=0 is not allowed"),
+        ({"max_documents": 1}, "NcdAlignment.max_documents=1 is not allowed"),
+        ({"document_bytes": 0}, "NcdAlignment.document_bytes=0 is not allowed"),
     ],
 )
 def test_a_wrong_setting_is_refused_at_once(changes, message):

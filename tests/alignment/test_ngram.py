@@ -93,8 +93,8 @@ def test_both_measures_share_a_description(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"order": 0}, "alignment.ngram.order=0 is not allowed"),
-        ({"smoothing": 0.0}, r"alignment.ngram.smoothing=0.0 is not allowed"),
+        ({"order": 0}, "NgramAlignment.order=0 is not allowed"),
+        ({"smoothing": 0.0}, r"NgramAlignment.smoothing=0.0 is not allowed"),
         ({"measure": "kl"}, "one of: cross_entropy, hellinger"),
     ],
 )

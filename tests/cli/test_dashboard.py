@@ -35,7 +35,7 @@ ALIGNMENT = [{"evaluation": "quiz", "metric": metric, "trained": {"value": 0.5}}
 
 def logged(record):
     record["config"]["logger"] = LOGGER
-    record["alignment"] = []
+    record |= {"alignment": [], "evidence": {"numbers": {}}}
     record["results"] = [{**row, "stderr": None} for row in record["results"]]
 
 

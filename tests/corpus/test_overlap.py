@@ -101,9 +101,9 @@ def test_each_pair_of_sets_that_is_not_disjoint_is_a_sentence_with_counts():
         {"quiz": {"documents": 1500, "in_train": 0, "near_train": 7, "in_target": 2, "near_target": 0}},
     )
     assert found == [
-        "290 of 300 documents of the target set are also and 3 nearly among the candidates: scores that are based on "
-        "the target favour these.",
+        "290 of 300 documents of the target set are also and 3 nearly among the candidates: scores and weights that "
+        "are based on the target favour these.",
         "7 of 1,500 documents of quiz are nearly in the training set: results on quiz may flatter the model.",
-        "2 of 1,500 documents of quiz are also in the target set, which the scores are based on: results on quiz may "
-        "flatter the model.",
+        "2 of 1,500 documents of quiz are also in the target set, which scores or weights are based on: results on "
+        "quiz may flatter the model.",
     ]

@@ -117,8 +117,8 @@ def test_shards_of_another_scorer_and_tokens_of_another_tokenizer_are_refused(fi
 
 @pytest.mark.slow
 def test_several_processes_give_the_same_bits(fitted, proxy, tmp_path, four_a_shard):
-    """Three workers share seven shards, which they do not divide."""
-    several = replace(TRAINER, strategy="ddp", devices=3)
+    """Two workers share seven shards, which they do not divide."""
+    several = replace(TRAINER, strategy="ddp", devices=2)
     alone, together = (predict(fitted, proxy.candidates, tmp_path / t.strategy, t) for t in (TRAINER, several))
     np.testing.assert_array_equal(together, alone)
     one_by_one = [fitted.predict_rows(proxy.candidates, np.array([row]), RUNTIME)[0] for row in range(len(TEXTS))]

@@ -3,7 +3,8 @@
 import pytest
 
 from delt_exp.dataset.base import Document, Part
-from delt_exp.dataset.conversation import Conversation, record_template
+from delt_exp.dataset.conversation import Conversation
+from delt_exp.dataset.records import record_template
 from delt_exp.errors import DataError
 from tests.helpers import make_corpus
 

@@ -22,7 +22,15 @@ from delt_exp.dataset.text import Text
 from delt_exp.errors import ConfigError, DataError
 
 COMMON = {"split": None, "name": "mine", "max_documents": None}
-FIELDS = {"text": "{text}", "prompt": None, "messages": None, "null_as_empty": False, "numbers_as_text": False}
+FIELDS = {
+    "text": "{text}",
+    "prompt": None,
+    "messages": None,
+    "rejected": None,
+    "winner": None,
+    "null_as_empty": False,
+    "numbers_as_text": False,
+}
 SETTINGS = COMMON | FIELDS
 
 

@@ -19,6 +19,8 @@ SETTINGS = {
     "null_as_empty": False,
     "numbers_as_text": False,
     "messages": None,
+    "rejected": None,
+    "winner": None,
     "name": "mine",
     "max_documents": None,
 }

@@ -15,6 +15,8 @@ SETTINGS = {
     "null_as_empty": False,
     "numbers_as_text": False,
     "messages": None,
+    "rejected": None,
+    "winner": None,
     "na_value": None,
     "name": "mine",
     "max_documents": None,

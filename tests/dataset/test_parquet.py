@@ -11,6 +11,8 @@ SETTINGS = {
     "text": "{text}",
     "prompt": None,
     "messages": None,
+    "rejected": None,
+    "winner": None,
     "null_as_empty": False,
     "numbers_as_text": False,
     "name": "mine",

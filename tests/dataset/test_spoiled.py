@@ -75,7 +75,7 @@ def test_an_other_domain_that_is_too_small_is_an_error():
 
 
 def test_a_ratio_above_one_is_refused():
-    with pytest.raises(ConfigError, match=r"train_dataset\.ratio"):
+    with pytest.raises(ConfigError, match=r"Spoiled\.ratio=1\.5"):
         spoiled(ratio=1.5)
 
 

@@ -102,7 +102,7 @@ def test_a_function_of_the_package_is_called(tmp_path):
 def test_checks_of_a_constructor_run_again(tmp_path):
     file = write_job(tmp_path, same, Runtime("cpu", 4096))
     file.write_text(file.read_text().replace("4096", "0"))
-    with pytest.raises(ConfigError, match="batch_tokens must be at least 1"):
+    with pytest.raises(ConfigError, match=r"Runtime\.batch_tokens=0 .*at least 1 or null"):
         run_job(file)
 
 

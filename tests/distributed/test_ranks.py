@@ -1,5 +1,6 @@
 """The same scores from one, two and three processes with uneven shares."""
 
+import multiprocessing
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ import torch.multiprocessing as mp
 
 from delt_exp.distributed.ranks import ProcessGroup
 from delt_exp.scorer.lqs.annotate import annotate
+from tests.scorer.lqs import tiny
 from tests.scorer.lqs.tiny import tiny_model, tiny_run, tiny_settings
 
 WORLD_SIZES = (1, 2, 3)
@@ -31,8 +33,9 @@ def run_rank(rank: int, folder: Path) -> None:
 
 
 def test_any_number_of_processes_gives_the_scores_of_one(tmp_path: Path) -> None:
-    """Five samples a batch, six target samples and four proxies do not divide by two or three; one share is short."""
-    mp.spawn(run_rank, (tmp_path,), nprocs=max(WORLD_SIZES))
+    """Five samples a batch, six target samples and four documents do not divide by two or three; one share is short."""
+    multiprocessing.set_forkserver_preload([tiny.__name__])  # torch is loaded once for all ranks
+    mp.start_processes(run_rank, (tmp_path,), nprocs=max(WORLD_SIZES), start_method="forkserver")
     alone = annotate(tiny_model(), **tiny_run(5, 4), settings=tiny_settings())
     expected = [alone.scores("lqs"), alone.dot_SN, alone.norm_SN, alone.train_loss_T, alone.target_loss_T]
     for world_size in WORLD_SIZES:

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from delt_exp.model.hf import PretrainedNetwork
 from delt_exp.trainer.job import TrainedModel
 from tests.helpers import make_byte_tokenizer, make_corpus
 
@@ -29,4 +30,5 @@ def make_model(tmp_path: Path, context_tokens: int, logit_scale: float = 1.0) ->
     folder = tmp_path / f"trained_{logit_scale}"
     model.save_pretrained(folder / "model")
     tokenizer = make_byte_tokenizer(tmp_path, make_corpus(tmp_path, ["any"]))
-    return TrainedModel(folder, f"model with scale {logit_scale}", tokenizer, context_tokens)
+    start = PretrainedNetwork(str(folder / "model"), None)  # as if training had changed nothing
+    return TrainedModel(folder, f"model with scale {logit_scale}", tokenizer, context_tokens, start, seed=0)

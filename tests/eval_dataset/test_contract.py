@@ -26,6 +26,8 @@ def load(*suites):
     """Return the nodes of suites chosen together, unresolved settings filled in."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("config", overrides=[f"eval_dataset=[{','.join(suites)}]", f"data_dir={DATA}"])
+    if "preferences" in suites:
+        cfg.eval_dataset.preferences.dataset.path = str(DATA / "hh_rlhf_harmless" / "validation.jsonl")
     if "jsonl" in suites:
         cfg.eval_dataset.jsonl.dataset.path = str(DATA / "drama_tinyshakespeare" / "validation.jsonl")
     return plain(cfg.eval_dataset)
@@ -75,4 +77,5 @@ def test_every_offline_suite_measures_a_model(suite, tmp_path):
         measures = part.evaluate(name, trained, make_resources(store, trained.tokenizer)).measures
         assert {measure.dataset.split("/")[0] for measure in measures} == {name}
         assert all(np.isfinite(measure.value) and measure.count > 0 for measure in measures)
-        assert sum(measure.metric in ("bits_per_byte", "average") for measure in measures) == 1
+        summaries = ("bits_per_byte", "average", "reward_accuracy")
+        assert sum(measure.metric in summaries for measure in measures) == 1

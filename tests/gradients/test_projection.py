@@ -145,12 +145,12 @@ def test_features_of_unlike_laws_are_not_multiplied(other: dict[str, Any], messa
 
 @pytest.mark.parametrize("wrong", [1, 0, -3, 2.5])
 def test_too_few_features_are_refused(wrong: Any) -> None:
-    with pytest.raises(ConfigError, match=rf"projection\.num_features={wrong} is not allowed.*at least 2"):
+    with pytest.raises(ConfigError, match=rf"Projection\.num_features={wrong} is not allowed.*at least 2"):
         Projection(wrong, 0)
 
 
 def test_a_negative_seed_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"projection\.seed=-1 is not allowed"):
+    with pytest.raises(ConfigError, match=r"Projection\.seed=-1 is not allowed"):
         Projection(8, -1)
 
 

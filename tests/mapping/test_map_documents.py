@@ -280,7 +280,7 @@ def test_a_failing_shard_is_named_with_its_document_and_the_rest_is_kept(place, 
     place_of_30 = rf"document 30 \(id {int(corpus.ids[30]):016x}\): ValueError: an exclamation mark"
     with pytest.raises(DeltError, match=rf"counting: shard \d+ of \d+, {place_of_30}\. \d+ of \d+ shards are kept"):
         counted(tokens, rows, tmp_path, judge)
-    shards = Shards(tmp_path, cut(judge.windowing.sizes(tokens, rows)), judge.width)
+    shards = Shards(tmp_path, cut(judge.windowing.sizes(tokens.lengths[rows])), judge.width)
     assert len(shards.missing()) == 1
     assert shards.items(shards.missing()[0]).start <= 30 < shards.items(shards.missing()[0]).stop
     with pytest.raises(DeltError, match=place_of_30):

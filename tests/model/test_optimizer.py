@@ -53,7 +53,7 @@ def test_gradients_are_clipped_together(limit, expected):
 
 
 def test_a_value_that_makes_no_sense_is_refused():
-    with pytest.raises(ConfigError, match=r"model.optimizer.momentum=1.0 is not allowed"):
+    with pytest.raises(ConfigError, match=r"SGD.momentum=1.0 is not allowed"):
         SGD(lr=0.1, momentum=1.0, weight_decay=0.0)
 
 

@@ -54,5 +54,5 @@ def test_the_fold_is_a_stable_sort_of_ranks_by_residue(length, num_layers):
 @pytest.mark.parametrize("num_layers", [0, -1, 2.5])
 def test_less_than_one_layer_is_refused(num_layers):
     ranked = make_ranked(4)
-    with pytest.raises(ConfigError, match=r"orderer\.num_layers=.*at least 1"):
+    with pytest.raises(ConfigError, match=r"folding\.num_layers=.*at least 1"):
         folding(ranked, num_layers=num_layers, ascending=True)

@@ -80,5 +80,5 @@ def test_the_command_in_the_yaml_works_as_written():
 
 @pytest.mark.parametrize("window", [-1, 2.5])
 def test_a_negative_or_broken_window_is_refused(window):
-    with pytest.raises(ConfigError, match=r"orderer\.window=.*at least 0"):
+    with pytest.raises(ConfigError, match=r"jitter\.window=.*at least 0"):
         jitter(make_ranked(5), base=identity, window=window, seed=0)

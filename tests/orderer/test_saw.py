@@ -38,5 +38,5 @@ def test_descending_begins_with_the_highest_score():
 
 @pytest.mark.parametrize("settings", [(0, 0.2, 2), (3, 1.5, 2), (3, 0.2, 0)])
 def test_settings_out_of_range_are_refused(settings):
-    with pytest.raises(ConfigError, match="orderer"):
+    with pytest.raises(ConfigError, match=r"saw\.(num_sections|window_ratio|num_layers)="):
         make_saw(12, *settings)

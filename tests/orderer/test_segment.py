@@ -66,10 +66,10 @@ def test_segments_may_be_empty_or_leave_no_middle(front_ratio, back_ratio):
     ("changes", "message"),
     [
         ({"front_ratio": 0.6, "back_ratio": 0.5}, "add up to more than 1"),
-        ({"front_ratio": -0.1}, r"orderer\.front_ratio=-0\.1"),
-        ({"back_ratio": 1.1}, r"orderer\.back_ratio=1\.1"),
-        ({"front_end": "top"}, r"orderer\.front_end='top'.*low, high"),
-        ({"back_end": "bottom"}, r"orderer\.back_end='bottom'.*low, high"),
+        ({"front_ratio": -0.1}, r"segment\.front_ratio=-0\.1"),
+        ({"back_ratio": 1.1}, r"segment\.back_ratio=1\.1"),
+        ({"front_end": "top"}, r"segment\.front_end='top'.*low, high"),
+        ({"back_end": "bottom"}, r"segment\.back_end='bottom'.*low, high"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, message):

@@ -20,5 +20,5 @@ def test_descending_starts_with_the_highest_score_and_keeps_ties_by_ascending_id
 
 
 def test_a_direction_that_is_not_true_or_false_is_refused():
-    with pytest.raises(ConfigError, match=r"orderer\.ascending='no'"):
+    with pytest.raises(ConfigError, match=r"sorting\.ascending='no'"):
         sorting(Candidates.ungrouped(IDS, SCORES), ascending="no")

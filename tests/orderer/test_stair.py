@@ -47,10 +47,10 @@ def test_descending_begins_with_the_highest_score():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ((0, 0.2, 3), r"orderer\.num_sections=0"),
-        ((2, -0.1, 3), r"orderer\.window_ratio=-0\.1.*\[0, 1\]"),
-        ((2, 1.5, 3), r"orderer\.window_ratio=1\.5.*\[0, 1\]"),
-        ((2, 0.2, 0), r"orderer\.num_layers=0"),
+        ((0, 0.2, 3), r"stair\.num_sections=0"),
+        ((2, -0.1, 3), r"stair\.window_ratio=-0\.1.*\[0, 1\]"),
+        ((2, 1.5, 3), r"stair\.window_ratio=1\.5.*\[0, 1\]"),
+        ((2, 0.2, 0), r"stair\.num_layers=0"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

@@ -45,5 +45,5 @@ def test_neighbours_are_never_further_apart_than_one_step_of_a_layer(rounds, num
 
 def test_less_than_one_layer_is_refused():
     ranked = make_ranked(4)
-    with pytest.raises(ConfigError, match=r"orderer\.num_layers=0"):
+    with pytest.raises(ConfigError, match=r"zigzag\.num_layers=0"):
         zigzag(ranked, num_layers=0, ascending=True)

@@ -25,5 +25,5 @@ def test_another_seed_or_dataset_is_another_probe():
 
 
 def test_a_wrong_setting_is_refused_at_once():
-    with pytest.raises(ConfigError, match=r"probe.train_tokens=0 is not allowed"):
+    with pytest.raises(ConfigError, match=r"DatasetProxy.train_tokens=0 is not allowed"):
         tiny_probe(train_tokens=0)

@@ -1,5 +1,6 @@
 """The page explains a run, hides nothing, and runs and loads nothing."""
 
+import json
 import os
 import re
 import shutil
@@ -274,3 +275,33 @@ def test_a_real_browser_shows_the_page_without_a_complaint(run_folder, tmp_path)
     )  # the same page with a script: the browser refuses it, and the log shows that
     broken.write_text(path.read_text(encoding="utf-8").replace("<main>", f"<main>{EVIL}"), encoding="utf-8")
     assert "Content Security Policy" in browse(broken, tmp_path)[1][0]
+
+
+# Two phones side by side: the page, and the same page with an element that is too wide.
+PHONES = """<!doctype html>
+<iframe width="400" height="800"></iframe><iframe width="400" height="800"></iframe><pre></pre>
+<script>
+const seen = [];
+document.querySelectorAll("iframe").forEach((phone, place) => {
+  phone.onload = () => {
+    const page = phone.contentDocument, right = (image) => image.getBoundingClientRect().right;
+    seen[place] = Math.ceil(Math.max(page.documentElement.scrollWidth, ...[...page.images].map(right)));
+    document.querySelector("pre").textContent = "widths " + seen.join(" ");
+  };
+  phone.srcdoc = place ? PAGE.replace("<main>", '<main><p style="width: 900px">wide') : PAGE;
+});
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
+def test_no_element_makes_the_page_scroll_sideways_on_a_phone_and_no_picture_is_cut(run_folder, tmp_path):
+    def lengthen(record):
+        record.update(name="name" * 40, command="command" * 40)
+        record["examples"]["best"][0].update(text="word" * 100, source="source" * 20)
+
+    html = json.dumps(write_report(run_folder(lengthen)).read_text(encoding="utf-8")).replace("</", "<\\/")
+    (tmp_path / "phones.html").write_text(PHONES.replace("PAGE.", f"{html}.").replace(": PAGE", f": {html}"))
+    found, _ = browse(tmp_path / "phones.html", tmp_path)
+    fitting, too_wide = re.search(r"widths (\d+) (\d+)", found.text).groups()
+    assert int(fitting) <= 400 < int(too_wide)

@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 
 from delt_exp.files import read_json
 from delt_exp.report import plots, score_plots
-from delt_exp.report.plots import metric_families, smooth, write_plots
+from delt_exp.report.plots import metric_families, write_plots
 from delt_exp.report.score_plots import View
+from delt_exp.statistics.smoothing import smooth
 
 ALL = ["score_histogram", "score_by_source", "score_along_order", "loss_curve", "evaluation_bars"]
 MEANING = {"name": "size", "unit": "lines", "better": "lower"}

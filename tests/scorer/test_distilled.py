@@ -11,7 +11,7 @@ from delt_exp.errors import ConfigError, DataError
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.quantity import Meaning
 from delt_exp.rows.draws import random_rows
-from delt_exp.scorer.distilled import PURPOSE, DistilledScorer
+from delt_exp.scorer.distilled import DistilledScorer
 from delt_exp.scorer.perplexity import PerplexityScorer
 from tests.helpers import make_pool, tiny_recipe, words
 
@@ -47,7 +47,7 @@ def test_the_base_scores_a_random_sample_and_the_data_scorer_everything(tmp_path
     Asked.rows.clear()
     scores = distilled(Asked()).score(pool)
     (asked,) = Asked.rows
-    np.testing.assert_array_equal(asked, random_rows(pool.candidates.corpus.ids, 16, 0, PURPOSE))
+    np.testing.assert_array_equal(asked, random_rows(pool.candidates.corpus.ids, 16, 0, "annotated documents of LQS"))
     fit = pool.evidence.read_table("fit")
     np.testing.assert_array_equal(fit["annotated"].to_numpy(), asked)
     assert (scores.shape, scores.dtype) == ((24,), np.float32)
@@ -57,11 +57,11 @@ def test_the_base_scores_a_random_sample_and_the_data_scorer_everything(tmp_path
 def test_a_costly_scorer_with_a_model_is_distilled_by_its_own_proxy(tmp_path):
     pool, base = make_pool(tmp_path, words(24)), PerplexityScorer(PROXY)
     scores = distilled(base).score(pool)
-    rows = random_rows(pool.candidates.corpus.ids, 16, 0, PURPOSE)
+    rows = random_rows(pool.candidates.corpus.ids, 16, 0, "annotated documents of LQS")
     exact = base.score(make_pool(tmp_path / "exact", words(24)))
     np.testing.assert_allclose(pool.evidence.read_table("fit")["annotated"].to_numpy(), exact[rows], rtol=1e-5)
     assert np.isfinite(scores).all()
-    assert set(pool.evidence.contents()["phases"]) == {"warm start", "data scorer", "inference"}
+    assert set(pool.evidence.contents()["phases"]) == {"warm start", "scoring", "data scorer", "inference"}
     assert [use.cached for use in pool.resources.store.uses if use.stage == "model"] == [False, True]
 
 
@@ -86,10 +86,10 @@ def test_meaning_and_needs_are_those_of_the_base_and_what_the_data_scorer_reads(
 
 def test_a_proxy_that_the_base_uses_too_is_forecast_once(tmp_path):
     pool, base = make_pool(tmp_path, words(24)), PerplexityScorer(PROXY)
-    phases = [cost.phase for cost in distilled(base).forecast(pool)]
+    phases = [cost.phase for cost in distilled(base).forecast(pool.sizes, pool.resources)]
     assert phases == ["warm start", "scoring", "data scorer", "inference"]
-    (few,) = (cost for cost in distilled(base).forecast(pool) if cost.phase == "scoring")
-    (all_of_them,) = (cost for cost in base.forecast(pool) if cost.phase == "scoring")
+    (few,) = (cost for cost in distilled(base).forecast(pool.sizes, pool.resources) if cost.phase == "scoring")
+    (all_of_them,) = (cost for cost in base.forecast(pool.sizes, pool.resources) if cost.phase == "scoring")
     assert (few.passes, all_of_them.passes) == (16, 24)
     assert few.flops < all_of_them.flops
 

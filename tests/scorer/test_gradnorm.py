@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.gradnorm import GradnormScorer
-from delt_exp.scorer.lqs.documents import document_samples
+from delt_exp.scorer.reverse.documents import document_samples
 from tests.helpers import make_pool, tiny_recipe, words
 
 

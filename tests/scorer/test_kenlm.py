@@ -1,6 +1,7 @@
 """KenLM perplexities against sums of log10 probabilities worked by hand from the bigram model in tests/helpers.py."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from delt_exp.config.build import build
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DataError, DependencyError
+from delt_exp.mapping import shards
 from delt_exp.scorer.kenlm import KenlmScorer
 from delt_exp.scorer.kenlm_text import CcNetText
-from tests.helpers import BIGRAM_ARPA, make_pool, write_arpa
+from tests.helpers import BIGRAM_ARPA, make_pool, words, write_arpa
 
 pytest.importorskip("kenlm", reason="the extra kenlm is not installed")
 
@@ -211,7 +213,10 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         ("settings", "key"),
-        [({"compat": "cc_net"}, "scorer.compat"), ({"zero_digits": "no"}, "scorer.zero_digits")],
+        [
+            ({"compat": "cc_net"}, "KenlmScorer.compat=.*delt or null"),
+            ({"zero_digits": "no"}, "KenlmScorer.zero_digits="),
+        ],
     )
     def test_other_settings_are_refused(self, arpa, settings, key):
         with pytest.raises(ConfigError, match=key):
@@ -234,3 +239,18 @@ def test_scores_are_float32(arpa, tmp_path):
     scores = KenlmScorer(model_path=arpa, **PLAIN).score(make_pool(tmp_path, ["a", "b"]))
     assert scores.dtype == np.float32
     assert scores.shape == (2,)
+
+
+@pytest.mark.slow
+def test_several_processes_give_the_same_bits(arpa, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_SIZE", 40)
+    monkeypatch.setattr(shards, "SHARD_ITEMS", 4)
+    texts = ["a b", "b a\na", "", *words(10), "a " * 50]
+    alone, several = (make_pool(tmp_path, texts) for _ in range(2))
+    trainer = replace(several.resources.trainer, strategy="ddp", devices=2)
+    several = replace(several, resources=replace(several.resources, trainer=trainer))
+    found = [KenlmScorer(model_path=arpa, **PLAIN).score(pool) for pool in (alone, several)]
+    assert found[0].tobytes() == found[1].tobytes()
+    names = [sorted(file.name for file in (pool.work_dir / "shards").glob("shard-*")) for pool in (alone, several)]
+    assert names[0] == names[1]
+    assert len(names[0]) > 2

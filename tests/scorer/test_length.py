@@ -37,7 +37,10 @@ def test_longer_decides_the_direction(longer, better):
 
 @pytest.mark.parametrize(
     ("settings", "key"),
-    [({"unit": "words", "longer": True}, "scorer.unit"), ({"unit": "bytes", "longer": "no"}, "scorer.longer")],
+    [
+        ({"unit": "words", "longer": True}, "LengthScorer.unit="),
+        ({"unit": "bytes", "longer": "no"}, "LengthScorer.longer="),
+    ],
 )
 def test_other_settings_are_refused(settings, key):
     with pytest.raises(ConfigError, match=key):

@@ -72,13 +72,13 @@ def test_meaning_and_needs_are_those_of_the_base():
 
 def test_the_forecast_is_that_of_the_base(pool):
     class Costly(PerplexityScorer):
-        def forecast(self, pool):
+        def forecast(self, sizes, resources):
             return ["the cost"]
 
-    assert PermutedScorer(Costly(proxy=None), seed=0).forecast(pool) == ["the cost"]
-    assert PermutedScorer(LENGTH, seed=0).forecast(pool) == []
+    assert PermutedScorer(Costly(proxy=None), seed=0).forecast(pool.sizes, pool.resources) == ["the cost"]
+    assert PermutedScorer(LENGTH, seed=0).forecast(pool.sizes, pool.resources) == []
 
 
 def test_a_seed_must_be_a_whole_number():
-    with pytest.raises(ConfigError, match=r"scorer\.seed"):
+    with pytest.raises(ConfigError, match=r"PermutedScorer\.seed="):
         PermutedScorer(LENGTH, seed=-1)

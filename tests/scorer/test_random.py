@@ -53,5 +53,5 @@ def test_a_document_keeps_its_score_in_another_corpus(pool, tmp_path):
 
 @pytest.mark.parametrize("seed", [-1, 0.5, "zero", None])
 def test_a_seed_must_be_a_whole_number(seed):
-    with pytest.raises(ConfigError, match=r"scorer\.seed"):
+    with pytest.raises(ConfigError, match=r"RandomScorer\.seed="):
         RandomScorer(seed=seed)

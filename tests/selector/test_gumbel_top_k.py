@@ -65,7 +65,7 @@ def test_copies_of_one_document_are_drawn_apart():
 
 @pytest.mark.parametrize("temperature", [0, -1.0, float("inf"), "hot"])
 def test_a_temperature_that_is_not_positive_is_refused(temperature):
-    with pytest.raises(ConfigError, match=r"selector\.temperature=.*\(0, inf\)"):
+    with pytest.raises(ConfigError, match=r"gumbel_top_k\.temperature=.*\(0, inf\)"):
         gumbel_top_k(
             Candidates.ungrouped(make_ids(3), np.zeros(3, dtype=np.float32)),
             ratio=0.5,
@@ -109,7 +109,7 @@ def test_equal_scores_are_drawn_with_equal_chances():
 
 
 def test_standardise_is_true_or_false():
-    with pytest.raises(ConfigError, match=r"selector\.standardise='no'"):
+    with pytest.raises(ConfigError, match=r"gumbel_top_k\.standardise='no'"):
         gumbel_top_k(
             Candidates.ungrouped(make_ids(3), np.zeros(3, np.float32)),
             ratio=0.5,

@@ -39,10 +39,10 @@ def test_none_or_both_of_value_and_quantile_are_refused(value, quantile):
     ("value", "quantile", "message"),
     [
         (0.9, None, r"value=0\.9 keeps none of 5 documents: the highest score is 0\.9; lower it"),
-        (float("nan"), None, r"selector\.value=nan"),
-        (1e39, None, r"selector\.value=1e\+39"),
-        (None, 1.0, r"selector\.quantile=1\.0.*\[0, 1\)"),
-        (None, -0.1, r"selector\.quantile=-0\.1.*\[0, 1\)"),
+        (float("nan"), None, r"threshold\.value=nan"),
+        (1e39, None, r"threshold\.value=1e\+39"),
+        (None, 1.0, r"threshold\.quantile=1\.0.*\[0, 1\)"),
+        (None, -0.1, r"threshold\.quantile=-0\.1.*\[0, 1\)"),
     ],
 )
 def test_a_cut_that_keeps_nothing_or_is_out_of_range_is_refused(value, quantile, message):

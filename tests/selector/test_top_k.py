@@ -22,7 +22,7 @@ def test_the_higher_id_wins_a_tie_whatever_its_row():
 
 @pytest.mark.parametrize("k", [0, -1, 1.5, "2"])
 def test_k_below_1_or_not_whole_is_refused(k):
-    with pytest.raises(ConfigError, match=r"selector\.k=.*whole number of at least 1"):
+    with pytest.raises(ConfigError, match=r"top_k\.k=.*whole number of at least 1"):
         top_k(Candidates.ungrouped(IDS, SCORES), k=k)
 
 

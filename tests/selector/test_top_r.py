@@ -35,7 +35,7 @@ def test_29_percent_of_100_documents_are_29():
 
 @pytest.mark.parametrize("ratio", [0, -0.5, 1.5, float("nan"), "half"])
 def test_a_ratio_outside_its_range_is_refused(ratio):
-    with pytest.raises(ConfigError, match=r"selector\.ratio=.*\(0, 1\]"):
+    with pytest.raises(ConfigError, match=r"top_r\.ratio=.*\(0, 1\]"):
         top_r(Candidates.ungrouped(IDS, SCORES), ratio=ratio)
 
 

@@ -100,3 +100,27 @@ def test_a_phase_adds_up_and_one_that_is_charged_costs_what_its_stage_did(eviden
     assert phases["warm start"]["peak_bytes"] > 0
     assert phases["annotation"] == {"seconds": 7.0, "peak_bytes": 5, "cuda_peak_bytes": 0, "flops": 0.0}
     assert (phases["warm start"]["flops"], evidence.contents()["flops"]) == (6.0, 8.0)
+
+
+def test_evidence_of_another_folder_is_added_to_what_is_there(evidence, tmp_path):
+    evidence.table("curve", CURVE, "Loss.")
+    evidence.warn("first")
+    evidence.charge("scoring", {"build_seconds": 1.0, "peak_bytes": 2, "cuda_peak_bytes": 0})
+    evidence.count_flops({"scoring": 5.0})
+    other = Evidence(tmp_path / "other")
+    other.table("weights", CURVE, "Weights.")
+    other.figure("weights", figure(table="weights"), "Higher is more.")
+    other.warn("second")
+    evidence.add(other)
+    found = evidence.contents()
+    assert (set(found["tables"]), set(found["figures"]), found["flops"]) == ({"curve", "weights"}, {"weights"}, 5.0)
+    assert found["warnings"] == ["first", "second"]
+    assert evidence.read_table("weights").to_pydict() == CURVE
+    before = evidence.contents()
+    evidence.add(Evidence(tmp_path / "nobody"))
+    assert evidence.contents() == before
+
+
+def test_an_unknown_number_is_no_number(evidence):
+    evidence.table("found", {"x": np.array([1.0, np.nan])}, "One is unknown.")
+    assert evidence.read_table("found").to_pydict() == {"x": [1.0, None]}

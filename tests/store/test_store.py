@@ -145,7 +145,7 @@ def test_a_file_in_the_way_of_the_store_is_one_clear_error(tmp_path):
 
 
 def test_unknown_verification_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="hash and size"):
+    with pytest.raises(ConfigError, match=r"store\.verify=.sometimes. .*one of: hash, size"):
         Store(tmp_path, "sometimes")
 
 

@@ -56,7 +56,7 @@ def test_a_run_that_two_slices_ask_for_is_one_run():
         ({"a": {"scorer": []}}, [0], "study.slices.a.scorer has no choices"),
         ({"a": {"scorer": ["random"]}}, [], "at least one seed"),
         ({"a": {"scorer": ["random"]}}, [1, 1], "each once"),
-        ({"a": {"scorer": ["random"]}}, [-1], "study.seeds"),
+        ({"a": {"scorer": ["random"]}}, [-1], r"Study\.seeds\[0\]=-1 "),
     ],
 )
 def test_a_study_without_runs_is_refused(slices, seeds, message):

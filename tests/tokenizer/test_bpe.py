@@ -64,5 +64,7 @@ def test_runs_on_two_corpora_share_the_merges_of_a_third(tmp_path):
 
 @pytest.mark.parametrize("size", [0, 255, 256])
 def test_a_vocabulary_smaller_than_the_bytes_is_refused(size):
-    with pytest.raises(ConfigError, match=f"tokenizer.vocab_size.*{size}"):
+    with pytest.raises(
+        ConfigError, match=rf"BpeTokenizer\.vocab_size={size} .*at least 257 \(256 bytes and a separator\)"
+    ):
         BpeTokenizer(size, None, None)

@@ -3,15 +3,17 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
 from delt_exp.distributed.processes import launch
 from delt_exp.distributed.ranks import SingleProcess
-from delt_exp.errors import ConfigError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import read_json
-from delt_exp.trainer.job import plan_for
+from delt_exp.trainer.job import Setup, plan_for
 from delt_exp.trainer.module import LMModule
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import train, training_inputs
@@ -19,6 +21,8 @@ from delt_exp.weighter.none import NoWeighter
 from delt_exp.weighter.static import StaticWeighter, batch_softmax
 from tests.helpers import make_pool, new_folder, tiny_recipe, words
 from tests.trainer.test_train import interrupted, job_of, losses, train_ranks, trained, weights
+
+PADDED = PlanSettings("padded", epochs=1, max_tokens=None, completion_only=False)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def weighted_job(pool, goodness=None, temperature=1.0, **settings):
     if goodness is None:
         goodness = np.linspace(-1, 2, len(pool.candidates), dtype=np.float32)
     job = job_of(pool, layout="padded", **settings)
-    return replace(job, weighter=StaticWeighter(temperature), goodness=goodness)
+    return replace(job, weighter=StaticWeighter(temperature, table=None), goodness=goodness)
 
 
 def bits(folder):
@@ -135,9 +139,15 @@ class Learnt:
     def planned(self):
         return None
 
-    def after_step(self, step):
-        assert step == int(self.steps), "every step is told of once, in order"
+    def after_step(self, update):
+        assert update.step == int(self.steps), "every step is told of once, in order"
         self.steps += 1
+
+    def metrics(self):
+        return {}
+
+    def show(self, evidence):
+        pass
 
     def state_dict(self):
         return {"steps": self.steps}
@@ -176,7 +186,7 @@ def test_learnt_weights_without_mean_1_are_found_out(whole_batches, tmp_path, mo
 def test_a_packed_sequence_has_no_single_weight():
     settings = PlanSettings("packed", epochs=1, max_tokens=None, completion_only=False)
     with pytest.raises(ConfigError, match=r"training.layout is packed: .* use training.layout=padded"):
-        StaticWeighter(1.0).check(settings)
+        StaticWeighter(1.0, table=None).check(Setup(None, settings, None), None, 100)
 
 
 def test_the_weighter_and_the_scores_it_reads_decide_the_model(pool):
@@ -185,3 +195,74 @@ def test_the_weighter_and_the_scores_it_reads_decide_the_model(pool):
     jobs = [plain, weighted_job(pool), weighted_job(pool, temperature=2.0), weighted_job(pool, goodness=other)]
     inputs = [str(training_inputs(job)) for job in jobs]
     assert len(set(inputs)) == 4
+
+
+@pytest.mark.parametrize("key", ["id", "row"])
+def test_weights_of_a_table_are_divided_by_the_mean_of_their_batch(pool, tmp_path, key):
+    """In any order, with documents that are not in the corpus; both pieces of a document have its weight."""
+    tokens, by_row = pool.candidates.tokens, np.arange(21) % 3 + 0.5
+    keys = np.concatenate([np.asarray(tokens.ids) if key == "id" else np.arange(21), [99]])
+    order = np.random.default_rng(0).permutation(22)
+    table = written(tmp_path, {key: keys[order], "weight": np.append(by_row, 7.0)[order]})
+    job = replace(weighted_job(pool), weighter=StaticWeighter(1.0, str(table)), goodness=None)
+    job.weighter.check(Setup(job.recipe, PADDED, job.trainer), tokens, 100)
+    assert not job.weighter.reads_scores
+    folder, plan = trained(tmp_path, job), job.plan
+    assert read_json(folder / "result.json")["order_mismatch"] == ""
+    raw = by_row[plan.order[plan.document_of(np.arange(plan.num_items))]]
+    consumed = np.load(folder / "consumed.npy", allow_pickle=False)
+    found = consumed["least_weight"] * plan.targets_per_step()[consumed["step"]]
+    np.testing.assert_allclose(found[:8], raw[:8] / raw[:8].mean(), rtol=1e-5)
+
+
+def test_another_table_of_the_same_name_trains_another_model(pool, tmp_path):
+    table = written(tmp_path, {"row": np.arange(21), "weight": np.ones(21)})
+    job = replace(weighted_job(pool), weighter=StaticWeighter(1.0, str(table)), goodness=None)
+    before = training_inputs(job)
+    pq.write_table(pa.table({"row": np.arange(21), "weight": np.arange(1.0, 22)}), table)
+    assert training_inputs(job) != before
+
+
+ROWS = np.arange(21)
+BAD_TABLES = {
+    "other columns": ({"name": ROWS, "weight": ROWS}, r"has the columns name, weight; it needs `weight`, and `id`"),
+    "no weight": ({"row": ROWS}, r"has the columns row; it needs `weight`"),
+    "a negative weight": ({"row": ROWS, "weight": 1.0 - ROWS}, r"gives row 2 the weight -1.0; a weight is a finite"),
+    "not a number": ({"row": ROWS, "weight": np.where(ROWS == 3, np.nan, 1)}, r"gives row 3 the weight nan"),
+    "a document twice": ({"row": np.where(ROWS == 5, 4, ROWS), "weight": ROWS}, r"has row 4 2 times; keep one line"),
+    "no documents": ({"row": ROWS[:0], "weight": ROWS[:0]}, r"no weight for 21 of 21 documents, the first with row 0"),
+    "missing documents": ({"row": ROWS[:19], "weight": ROWS[:19]}, r"no weight for 2 of 21 documents, .* with row 19"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_TABLES)
+def test_bad_tables_are_refused_before_anything_is_computed(pool, tmp_path, kind):
+    columns, message = BAD_TABLES[kind]
+    weighter = StaticWeighter(1.0, str(written(tmp_path, columns)))
+    with pytest.raises(DataError, match=message):
+        weighter.check(Setup(None, PADDED, None), pool.candidates.tokens, 100)
+
+
+def test_a_table_that_is_not_there_or_is_no_table_is_refused(pool, tmp_path):
+    with pytest.raises(DataError, match=r"weighter.table is .*nowhere.parquet, where no file is; give a Parquet file"):
+        StaticWeighter(1.0, str(tmp_path / "nowhere.parquet")).check(
+            Setup(None, PADDED, None), pool.candidates.tokens, 100
+        )
+    (tmp_path / "text.parquet").write_text("weight")
+    with pytest.raises(DataError, match=r"text.parquet cannot be read as Parquet"):
+        StaticWeighter(1.0, str(tmp_path / "text.parquet")).check(
+            Setup(None, PADDED, None), pool.candidates.tokens, 100
+        )
+
+
+def test_a_batch_in_which_nothing_counts_is_refused(pool, tmp_path):
+    table = written(tmp_path, {"row": ROWS, "weight": np.zeros(21)})
+    job = replace(weighted_job(pool), weighter=StaticWeighter(1.0, str(table)), goodness=None)
+    with pytest.raises(DataError, match=r"all 8 sequences of batch 0 have the weight 0"):
+        job.weighter.open(None, job, SingleProcess())
+
+
+def written(tmp_path, columns):
+    path = new_folder(tmp_path) / "weights.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path

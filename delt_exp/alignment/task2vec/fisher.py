@@ -76,7 +76,7 @@ def fisher_embedding(
 class _Batch:
     """Right-padded inputs, which of them are no padding, and what belongs to those: next tokens and numbers in [0, 1).
 
-    Behind the end of a causal model's sequence, padding changes nothing before it: there is no attention mask.
+    After the end of a causal model's sequence, padding changes nothing before it: there is no attention mask.
     """
 
     inputs_BT: Tensor

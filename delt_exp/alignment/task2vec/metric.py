@@ -4,8 +4,7 @@ Sources: Achille et al. (arXiv 1902.03545), Lee et al. (arXiv 2306.13840), Chawl
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
 from delt_exp.alignment.interval import pair_mean
 from delt_exp.alignment.task2vec.distance import plain_cosine, scaled_cosine
-from delt_exp.config.checks import check_choice, check_flag, check_integer, check_number
+from delt_exp.config.fields import Count, NonNegativeFloat, NonNegativeInt, PositiveFloat, Seed, settings
 from delt_exp.errors import ConfigError
 from delt_exp.progress import track
 from delt_exp.proxy.base import Proxy, ProxyModel
@@ -22,7 +21,7 @@ from delt_exp.resources import Resources
 from delt_exp.rows.draws import generator, shuffled_rows, uniform_per_id
 
 
-@dataclass(frozen=True)
+@settings
 class Task2VecAlignment:
     """E over batches B1, B2 of the two texts of 1 - d(e_B1, e_B2), with e_B the embedding of a batch under the probe.
 
@@ -39,29 +38,19 @@ class Task2VecAlignment:
     needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ("cosine",)
     probe: Proxy
-    context_tokens: int
-    batch_documents: int | None
-    num_batches: int
-    epochs: int
-    tuning_documents: int
-    lr: float
-    weight_decay: float
+    context_tokens: Count
+    batch_documents: Count | None
+    num_batches: Count
+    epochs: NonNegativeInt
+    tuning_documents: Count
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat
     embeddings: bool
-    cosine: str
+    cosine: Literal["scaled", "plain"]
     compat: bool
-    seed: int
+    seed: Seed
 
     def __post_init__(self) -> None:
-        for name in ("context_tokens", "num_batches", "tuning_documents", "batch_documents"):
-            if getattr(self, name) is not None:
-                check_integer(f"alignment.task2vec.{name}", getattr(self, name), at_least=1)
-        check_integer("alignment.task2vec.epochs", self.epochs, at_least=0)
-        check_integer("alignment.task2vec.seed", self.seed, at_least=0)
-        check_number("alignment.task2vec.lr", self.lr, "(0, inf)")
-        check_number("alignment.task2vec.weight_decay", self.weight_decay, "[0, inf)")
-        check_choice("alignment.task2vec.cosine", self.cosine, ("scaled", "plain"))
-        check_flag("alignment.task2vec.embeddings", self.embeddings)
-        check_flag("alignment.task2vec.compat", self.compat)
         if self.batch_documents is None and self.num_batches != 1:
             raise ConfigError(
                 f"alignment.task2vec.batch_documents=null is one batch of all documents; got num_batches="

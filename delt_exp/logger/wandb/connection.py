@@ -3,7 +3,7 @@
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.progress import say
@@ -11,7 +11,7 @@ from delt_exp.progress import say
 if TYPE_CHECKING:
     import wandb
 
-MODES = ("auto", "online", "offline", "disabled")
+Mode = Literal["auto", "online", "offline", "disabled"]
 
 
 def open_run(mode: str, folder: Path, **identity: Any) -> "wandb.Run":

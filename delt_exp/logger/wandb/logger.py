@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from delt_exp.config.checks import check_choice
+from delt_exp.config.fields import check_settings
 from delt_exp.config.run_name import RunInfo
 from delt_exp.logger.base import StudyInfo
 from delt_exp.logger.contents import scalars
-from delt_exp.logger.wandb.connection import MODES, close, consume, open_run
+from delt_exp.logger.wandb.connection import Mode, close, consume, open_run
 from delt_exp.logger.wandb.names import MAX_CHARS, MAX_TAG_CHARS, check_names, short
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class WandbLogger:
 
     project: str
     entity: str | None
-    mode: str
+    mode: Mode
     tags: list[str]
     log_model: bool
     _info: Any = field(init=False, repr=False, default=None)
@@ -39,8 +39,8 @@ class WandbLogger:
     _tokens: int = field(init=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
+        check_settings(WandbLogger, vars(self), "logger.wandb")
         check_names(self.project, self.entity, self.tags)
-        check_choice("logger.wandb.mode", self.mode, MODES)
 
     def start(self, run: RunInfo) -> None:
         """Open the run; raises what `open_run` raises."""

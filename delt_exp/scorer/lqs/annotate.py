@@ -1,35 +1,33 @@
-"""The annotator: a short training run, then one sweep back in time that values every proxy.
+"""The annotator: a short training run, then one sweep back in time that values every document.
 
 Methods: DELT (arXiv 2506.21545) and PDS (arXiv 2410.07064).
 """
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from delt_exp.distributed.ranks import Ranks, SingleProcess, all_agree
+from delt_exp.distributed.ranks import Ranks, SingleProcess
 from delt_exp.errors import DataError
 from delt_exp.scorer.lqs.annotation import Annotation
 from delt_exp.scorer.lqs.problem import LanguageModelProblem, Problem
-from delt_exp.scorer.lqs.reverse import Progress, ReverseLoop
-from delt_exp.scorer.lqs.samples import Sample
+from delt_exp.scorer.lqs.reverse import ReverseLoop
 from delt_exp.scorer.lqs.settings import AnnotationSettings
-from delt_exp.scorer.lqs.trajectory import Trajectory
+from delt_exp.scorer.reverse.samples import Sample
+from delt_exp.scorer.reverse.sweep import Progress
+from delt_exp.scorer.reverse.trajectory import Trajectory, fits_whole_everywhere
 
 logger = logging.getLogger(__name__)
-
-_MEMORY_SHARE = 0.5  # of the free host memory may go to a trajectory kept whole
 
 
 def annotate(
     model: nn.Module,
     train_batches: Sequence[Sequence[Sample]],
     target: Sequence[Sample],
-    proxies: Sequence[Sample],
+    documents: Sequence[Sample],
     settings: AnnotationSettings,
     *,
     ranks: Ranks | None = None,
@@ -37,7 +35,7 @@ def annotate(
     progress: Progress = lambda phase, done, total: None,
     is_whole: bool | None = None,
 ) -> Annotation:
-    """Score `proxies` by what their gradients do for the loss on `target` over one update per train batch.
+    """Score `documents` by what their gradients do for the loss on `target` over one update per train batch.
 
     Every loss is the mean over samples of each sample's mean token loss. The model is left as it came. With `ranks`,
     every process calls this with the same arguments and gets the whole result. With `state_dir`, which all processes
@@ -45,7 +43,7 @@ def annotate(
     scores. is_whole: whether to keep all states of the run, or to replay them from some; None keeps what the memory
     allows.
     """
-    for name, samples in (("train_batches", train_batches), ("target", target), ("proxies", proxies)):
+    for name, samples in (("train_batches", train_batches), ("target", target), ("documents", documents)):
         if not len(samples):
             raise DataError(f"{name} is empty; give at least one")
     empty = next((i for i, batch in enumerate(train_batches) if not len(batch)), None)
@@ -54,7 +52,7 @@ def annotate(
     ranks = ranks or SingleProcess()
     dtype = torch.bfloat16 if settings.precision == "bf16" else None
     sizes = settings.gradient_samples, settings.hvp_samples
-    problem = LanguageModelProblem(model, train_batches, target, proxies, ranks, *sizes, dtype)
+    problem = LanguageModelProblem(model, train_batches, target, documents, ranks, *sizes, dtype)
     return annotate_problem(problem, settings, ranks=ranks, state_dir=state_dir, progress=progress, is_whole=is_whole)
 
 
@@ -65,27 +63,10 @@ def annotate_problem(
     """`annotate` for anything that has gradients; theta is afterwards what it was."""
     theta_0 = problem.theta
     if is_whole is None:
-        is_whole = _fits_whole_everywhere(theta_0, problem.num_steps, ranks)
+        is_whole = fits_whole_everywhere(theta_0, problem.num_steps, ranks)
     logger.info("trajectory of %d steps: %s", problem.num_steps, "kept whole" if is_whole else "checkpoints and replay")
     try:
-        trajectory = Trajectory(problem, settings.lr, is_whole)
+        trajectory = Trajectory(problem, [settings.lr] * problem.num_steps, is_whole, settings.cure)
         return ReverseLoop(problem, settings, trajectory, ranks, state_dir, progress).run()
     finally:
         problem.theta = theta_0
-
-
-def _fits_whole_everywhere(theta: Tensor, num_steps: int, ranks: Ranks) -> bool:
-    """Whether the states of a run fit the memory that is free; decided alike on all processes of a machine."""
-    fits = fits_whole(num_steps, theta.numel() * theta.element_size(), ranks.world_size)
-    return all_agree(ranks, fits, theta.device)
-
-
-def fits_whole(num_steps: int, state_bytes: int, num_processes: int) -> bool:
-    """Whether every state of a run would be kept in the memory that is free now."""
-    return num_steps * state_bytes * num_processes <= _MEMORY_SHARE * _free_bytes()
-
-
-def _free_bytes() -> int:
-    """Host memory that nobody uses; where the system does not tell, all of it."""
-    name = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
-    return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")

@@ -1,6 +1,6 @@
 """What an annotation gives back, and the four scores made of its terms.
 
-Shapes: N proxies, S scored steps (latest first), T updates.
+Shapes: N documents, S scored steps (latest first), T updates.
 """
 
 from dataclasses import dataclass, fields
@@ -11,15 +11,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from delt_exp.config.checks import check_choice
+from delt_exp.config.fields import checked
 from delt_exp.errors import DataError
 from delt_exp.files import written_aside
-from delt_exp.scorer.lqs.settings import SCORES
+from delt_exp.scorer.lqs.settings import ScoreName
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """The terms of every proxy, float64 on the CPU; `scores` makes one number of them.
+    """The terms of every document, float64 on the CPU; `scores` makes one number of them.
 
     For t in steps_S, dot_SN is <lambda_{t+1}, g_n(theta_t)>, norm_SN is ||g_n(theta_t)||, later_norm_SN the norm by
     which the step divides, costate_norm_S is ||lambda_{t+1}||. train_loss_T is taken before each update, target_loss_T
@@ -36,14 +36,14 @@ class Annotation:
     target_loss_T: Tensor
     trajectory: str
 
-    def contributions(self, score: str) -> Tensor:
-        """What each scored step adds to each proxy's score, shape (S, N); 0/0, a sample without gradient, is 0.
+    @checked
+    def contributions(self, score: ScoreName) -> Tensor:
+        """What each scored step adds to each document's score, shape (S, N); 0/0, a sample without gradient, is 0.
 
         lqs: lr <lambda, g> / later norm. pds: lr <lambda, g>. learnability: norm / later norm. quality: cosine of
-        lambda and g. Sources: DELT (arXiv 2506.21545), PDS (arXiv 2410.07064). Raises DataError naming the first proxy
-        and step where it is no finite number.
+        lambda and g. Sources: DELT (arXiv 2506.21545), PDS (arXiv 2410.07064). Raises DataError naming the first
+        document and step where it is no finite number.
         """
-        check_choice("score", score, SCORES)
         if score == "pds":
             contribution_SN = self.lr * self.dot_SN
         elif score == "quality":
@@ -53,8 +53,8 @@ class Annotation:
         self._check_finite(contribution_SN)
         return contribution_SN
 
-    def scores(self, score: str) -> Tensor:
-        """The score of each proxy (N,), higher is better: `contributions` summed over the steps."""
+    def scores(self, score: ScoreName) -> Tensor:
+        """The score of each document (N,), higher is better: `contributions` summed over the steps."""
         return self.contributions(score).sum(0)
 
     def save(self, path: Path) -> None:
@@ -75,9 +75,9 @@ class Annotation:
     def _check_finite(self, contribution_SN: Tensor) -> None:
         bad = torch.nonzero(~torch.isfinite(contribution_SN))
         if len(bad):
-            row, proxy = bad[0].tolist()
+            row, document = bad[0].tolist()
             raise DataError(
-                f"proxy {proxy} has the contribution {contribution_SN[row, proxy].item()} at step "
+                f"document {document} has the contribution {contribution_SN[row, document].item()} at step "
                 f"{int(self.steps_S[row])}: its gradient vanished later in training or the run diverged; lower "
                 f"scorer.base.lr ({self.lr:g}) or leave the document out"
             )

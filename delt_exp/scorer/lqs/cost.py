@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost
 
-PROXY_TERMS = 6  # per parameter and token: forward and activation gradients 4, products with the direction 2
+DOCUMENT_TERMS = 6  # per parameter and token: forward and activation gradients 4, products with the direction 2
 HVP = 16  # forward 2, gradient along the activations 2, and their derivatives
 
 
@@ -15,7 +15,7 @@ class Workload:
 
     num_steps: int
     interval: int
-    num_proxies: int
+    num_documents: int
     num_target: int
     train_batch_samples: int
     gradient_samples: int
@@ -26,7 +26,7 @@ class Workload:
 
 
 def forecast(work: Workload, size: ModelSize) -> list[PhaseCost]:
-    """Cost by phase: forward, replay, target, HVP and proxies.
+    """Cost by phase: forward, replay, target, HVP and documents.
 
     Memory counts the parameters, the vectors of their size each phase holds, the trajectory and the activations.
     """
@@ -49,5 +49,5 @@ def forecast(work: Workload, size: ModelSize) -> list[PhaseCost]:
         cost("annotation: target", work.num_target * work.num_steps, FORWARD_BACKWARD, 3, work.gradient_samples, 1),
         # parameters, lambda, target gradient, product, and the second derivatives before they are added
         cost("annotation: HVP", (work.num_steps - 1) * work.train_batch_samples, HVP, 5, work.hvp_samples, 4),
-        cost("annotation: proxies", scored * work.num_proxies, PROXY_TERMS, 2, work.gradient_samples, 1),
+        cost("annotation: documents", scored * work.num_documents, DOCUMENT_TERMS, 2, work.gradient_samples, 1),
     ]

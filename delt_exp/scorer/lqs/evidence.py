@@ -7,15 +7,15 @@ import numpy as np
 from delt_exp.errors import DataError
 from delt_exp.progress import say
 from delt_exp.scorer.lqs.annotation import Annotation
-from delt_exp.scorer.lqs.documents import num_beyond
 from delt_exp.scorer.lqs.job import AnnotationJob
 from delt_exp.scorer.lqs.settings import ANNOTATED, SCORES
+from delt_exp.scorer.reverse.documents import num_beyond
 from delt_exp.store.evidence import Evidence, Figure
 
 
 def show_annotation(evidence: Evidence, annotation: Annotation, job: AnnotationJob) -> None:
     """Leave every document under all four scores, the losses of the short run, and the sizes."""
-    rows, beyond = job.proxy_rows, num_beyond(job.candidates, job.proxy_rows, job.context_tokens)
+    rows, beyond = job.document_rows, num_beyond(job.candidates, job.document_rows, job.context_tokens)
     if beyond:
         size, many = job.context_tokens, f"{beyond} of {len(rows)} annotated documents"
         say(f"{many} are longer than {size} tokens; only {size} of each are scored")

@@ -3,7 +3,6 @@
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +11,11 @@ from numpy.typing import NDArray
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.processes import Spread, join_group, run_in_processes
 from delt_exp.distributed.ranks import ProcessGroup
-from delt_exp.progress import Task, track
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.scorer.lqs.annotate import annotate
-from delt_exp.scorer.lqs.documents import document_samples
 from delt_exp.scorer.lqs.settings import AnnotationSettings
+from delt_exp.scorer.reverse.documents import document_samples
+from delt_exp.scorer.reverse.shown import Shown
 
 FILE = "annotation.safetensors"
 
@@ -30,7 +29,7 @@ class AnnotationJob:
     target: Tokens
     train_TB: NDArray[np.int64]
     target_rows: NDArray[np.int64]
-    proxy_rows: NDArray[np.int64]
+    document_rows: NDArray[np.int64]
     context_tokens: int
     settings: AnnotationSettings
     device: str
@@ -58,42 +57,13 @@ def _annotate(job: AnnotationJob, folder: Path, ranks: ProcessGroup | None) -> N
     device = torch.device(job.device, torch.cuda.current_device()) if job.device == "cuda" else torch.device("cpu")
     batches = [document_samples(job.candidates, rows, context) for rows in job.train_TB]
     target = document_samples(job.target, job.target_rows, context)
-    proxies = document_samples(job.candidates, job.proxy_rows, context)
+    documents = document_samples(job.candidates, job.document_rows, context)
     is_first = ranks is None or ranks.rank == 0
-    with _Shown(is_first) as progress:
+    with Shown(is_first) as progress:
         annotation = annotate(
-            job.model.network.to(device), batches, target, proxies, job.settings,
+            job.model.network.to(device), batches, target, documents, job.settings,
             ranks=ranks, state_dir=folder / "state", progress=progress,
         )  # fmt: skip
     if is_first:
         annotation.save(folder / FILE)
         shutil.rmtree(folder / "state")
-
-
-class _Shown:
-    """Shows the phases of an annotation one after the other."""
-
-    def __init__(self, is_shown: bool) -> None:
-        self.is_shown = is_shown
-        self._phase, self._done = "", 0
-        self._bar: Any = None
-        self._task: Task | None = None
-
-    def __enter__(self) -> "_Shown":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        if not self.is_shown:
-            return
-        if phase != self._phase:
-            self.__exit__()
-            unit = "proxies" if phase == "proxies" else "updates"
-            self._bar = track(f"annotating, {phase}", total, unit)
-            self._task, self._phase, self._done = self._bar.__enter__(), phase, 0
-        assert self._task is not None
-        self._task.advance(done - self._done)
-        self._done = done

@@ -4,25 +4,25 @@ Sources: DELT (arXiv 2506.21545), PDS (arXiv 2410.07064). Exact and costly: `del
 regression model score a corpus from the annotation of a few documents.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.checks import check_choice, check_integer
+from delt_exp.config.fields import Count, PositiveFloat, Seed, settings
 from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
-from delt_exp.model.cost import PhaseCost
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows, shuffled_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.lqs.cost import Workload, forecast
-from delt_exp.scorer.lqs.settings import SCORES, AnnotationSettings
+from delt_exp.scorer.lqs.settings import AnnotationSettings, InitNorm, Precision, ScoreName
 
 if TYPE_CHECKING:
     from delt_exp.scorer.lqs.job import AnnotationJob
@@ -35,7 +35,7 @@ NAMES = {
 }
 
 
-@dataclass(frozen=True)
+@settings
 class LqsScorer:
     """Annotates documents along a short training run.
 
@@ -47,24 +47,20 @@ class LqsScorer:
 
     VERSION: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"target", "tokens"})
-    score_name: str
+    score_name: ScoreName
     proxy: Proxy
-    num_steps: int
-    batch_documents: int
-    num_target: int | None
-    context_tokens: int
-    lr: float
-    interval: int
-    init_norm: str
-    precision: str
-    seed: int
+    num_steps: Count
+    batch_documents: Count
+    num_target: Count | None
+    context_tokens: Count
+    lr: PositiveFloat
+    interval: Count
+    init_norm: InitNorm
+    precision: Precision
+    seed: Seed
 
     def __post_init__(self) -> None:
-        check_choice("score", self.score_name, SCORES)
         self._settings(Runtime("cpu", 1))  # raises for what an annotation cannot be told
-        for name in ("num_steps", "batch_documents", "context_tokens", "num_target"):
-            if getattr(self, name) is not None:
-                check_integer(f"scorer.base.{name}", getattr(self, name), at_least=1)
 
     @property
     def meaning(self) -> Meaning:
@@ -83,18 +79,18 @@ class LqsScorer:
         show_annotation(pool.evidence, annotation, job)
         return np.asarray(annotation.scores(self.score_name).numpy())
 
-    def forecast(self, pool: Pool) -> list[PhaseCost]:
-        """Return what every phase will cost, from sizes alone; a document counts with all `context_tokens`."""
-        from delt_exp.scorer.lqs.annotate import fits_whole
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return what every phase will cost; a document counts with all `context_tokens`."""
+        from delt_exp.scorer.reverse.trajectory import fits_whole
 
-        size, settings = self.proxy.size(pool.resources, self.context_tokens), self._settings(pool.resources.runtime)
-        num_target = self.num_target or len(pool.target or [])
-        is_whole = fits_whole(self.num_steps, size.parameter_bytes, pool.resources.trainer.devices)
+        size, settings = self.proxy.size(sizes, resources, self.context_tokens), self._settings(resources.runtime)
+        num_documents, num_target = len(sizes.lengths_N), self.num_target or sizes.num_target
+        is_whole = fits_whole(self.num_steps, size.parameter_bytes, resources.trainer.devices)
         work = Workload(
-            self.num_steps, self.interval, len(pool.rows), num_target, self.batch_documents, settings.gradient_samples,
+            self.num_steps, self.interval, num_documents, num_target, self.batch_documents, settings.gradient_samples,
             settings.hvp_samples, self.context_tokens, is_whole, self.init_norm == "terminal",
         )  # fmt: skip
-        return [*self.proxy.forecast(pool.resources), *forecast(work, size)]
+        return [*self.proxy.forecast(sizes, resources), *forecast(work, size)]
 
     def _inputs(self, pool: Pool) -> dict[str, Any]:
         """Return what decides the annotation: everything but which score is made of it, and how it is spread."""

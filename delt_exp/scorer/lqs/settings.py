@@ -1,15 +1,17 @@
 """What an annotation can be told; imports no torch, so that settings are checked at once."""
 
-from dataclasses import dataclass
+from typing import Literal, get_args
 
-from delt_exp.config.checks import check_choice, check_integer, check_number
+from delt_exp.config.fields import Count, PositiveFloat, settings
 
-SCORES = ("lqs", "pds", "learnability", "quality")
-PRECISIONS = ("fp32", "bf16")
+ScoreName = Literal["lqs", "pds", "learnability", "quality"]
+SCORES = get_args(ScoreName)
+InitNorm = Literal["terminal", "one"]
+Precision = Literal["fp32", "bf16"]
 ANNOTATED = "annotated"  # the table of evidence with each document under all scores
 
 
-@dataclass(frozen=True)
+@settings
 class AnnotationSettings:
     """lr: of the plain gradient descent. interval: every how many updates documents are scored.
 
@@ -18,17 +20,14 @@ class AnnotationSettings:
     or "bf16", of the forward pass; sums are float32 either way.
     """
 
-    lr: float
-    interval: int
-    init_norm: str
-    gradient_samples: int
-    hvp_samples: int
-    precision: str
+    lr: PositiveFloat
+    interval: Count
+    init_norm: InitNorm
+    gradient_samples: Count
+    hvp_samples: Count
+    precision: Precision
 
-    def __post_init__(self) -> None:
-        check_number("lr", self.lr, "(0, inf)")
-        check_integer("interval", self.interval, at_least=1)
-        check_choice("init_norm", self.init_norm, ("terminal", "one"))
-        check_integer("gradient_samples", self.gradient_samples, at_least=1)
-        check_integer("hvp_samples", self.hvp_samples, at_least=1)
-        check_choice("precision", self.precision, PRECISIONS)
+    @property
+    def cure(self) -> str:
+        """What helps a run that diverges."""
+        return f"lower scorer.base.lr ({self.lr:g})"

@@ -1,20 +1,15 @@
-"""How far the reverse loop has come, on disk, so that a killed annotation continues.
+"""How far the reverse loop has come.
 
-Shapes: N proxies, S scored steps, T updates.
+Shapes: N documents, S scored steps, T updates.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from delt_exp.errors import StoreError
-from delt_exp.files import written_aside
-
-_FILE = "reverse.safetensors"
+from delt_exp.scorer.reverse.state import load_tensors, save_tensors
 
 
 @dataclass
@@ -33,7 +28,7 @@ class ReverseState:
 
     def save(self, folder: Path, fingerprint: str) -> None:
         """Write one file aside and rename it."""
-        num_proxies = len(self.first_norm_N)
+        empty_SN = torch.zeros(0, len(self.first_norm_N), dtype=torch.float64)
         tensors = {
             "segment": torch.tensor(self.segment),
             "costate": self.costate.cpu(),
@@ -41,27 +36,18 @@ class ReverseState:
             "train_loss_T": self.train_loss_T,
             "target_loss_T": self.target_loss_T,
             "steps_S": torch.tensor(self.steps_S, dtype=torch.int64),
-            "dot_SN": torch.cat([torch.zeros(0, num_proxies, dtype=torch.float64), *(d[None] for d in self.dot_SN)]),
-            "norm_SN": torch.cat([torch.zeros(0, num_proxies, dtype=torch.float64), *(m[None] for m in self.norm_SN)]),
+            "dot_SN": torch.cat([empty_SN, *(d[None] for d in self.dot_SN)]),
+            "norm_SN": torch.cat([empty_SN, *(m[None] for m in self.norm_SN)]),
             "costate_norm_S": torch.tensor(self.costate_norm_S, dtype=torch.float64),
         }
-        folder.mkdir(parents=True, exist_ok=True)
-        with written_aside(folder / _FILE) as aside:
-            save_file(tensors, aside, metadata={"fingerprint": fingerprint})
+        save_tensors(folder, tensors, fingerprint)
 
 
 def load_state(folder: Path, fingerprint: str, device: torch.device) -> ReverseState | None:
     """The state in `folder`, None where there is none; StoreError where it belongs to another annotation."""
-    path = folder / _FILE
-    if not path.exists():
+    tensors = load_tensors(folder, fingerprint)
+    if tensors is None:
         return None
-    with safe_open(path, framework="pt") as file:
-        found = (file.metadata() or {}).get("fingerprint")
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-    if found != fingerprint:
-        raise StoreError(
-            f"{path} belongs to another annotation (model, samples or settings differ); delete it to start anew"
-        )
     return ReverseState(
         segment=int(tensors["segment"]),
         # A copy: memory mapped from the file is aligned otherwise, and then sums are taken in another order.

@@ -1,12 +1,12 @@
 """What alignment is worth in training tokens: loss over both, and the exchange rate between them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
+from delt_exp.config.fields import settings
 from delt_exp.errors import DataError
 from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.statistics.exchange import Exchange, exchange_rate
@@ -16,7 +16,7 @@ from delt_exp.study.figures import colour, figure
 from delt_exp.study.record import StudyRecord
 
 
-@dataclass(frozen=True)
+@settings
 class ExchangeReport(AlignmentReport):
     """Fits loss = a(evaluation set) + b log2(tokens) + c alignment for every metric; `primary` gives the answer."""
 

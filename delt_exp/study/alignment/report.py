@@ -4,12 +4,13 @@ Source: arXiv 2501.08496. Alignment is that of the documents a run trained on wi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge
 
-from delt_exp.config.checks import check_choice, check_integer, check_number
+from delt_exp.config.fields import ProperShare, Seed, settings
+from delt_exp.errors import ConfigError
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Findings, Table
 from delt_exp.statistics.points import Points
@@ -21,7 +22,7 @@ from delt_exp.study.record import StudyRecord
 BASELINE = "unigram"
 
 
-@dataclass(frozen=True)
+@settings
 class AlignmentReport:
     """Relates each alignment metric to the loss.
 
@@ -32,20 +33,18 @@ class AlignmentReport:
 
     corpus: str
     primary: str
-    alpha: float
-    resamples: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_number("study.report.alpha", self.alpha, "(0, 1)")
-        check_integer("study.report.resamples", self.resamples, at_least=100)
-        check_integer("study.report.seed", self.seed, at_least=0)
+    alpha: ProperShare
+    resamples: Annotated[int, Ge(100)]
+    seed: Seed
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return scatter, metrics side by side, sensitivity and the points; raises DataError for too few points."""
         pairs = pairs_of(study, self.corpus)
         metrics = list(dict.fromkeys(metric for pair in pairs for metric in pair.alignment))
-        check_choice("study.report.primary", self.primary, tuple(metrics))
+        if self.primary not in metrics:
+            raise ConfigError(
+                f"study.report.primary={self.primary!r} was not measured; set it to one of: {', '.join(metrics)}"
+            )
         relations = {metric: self._relate(pairs, metric) for metric in metrics}
         note = (
             "Each point is one model on one evaluation set, coloured by training corpus, shaped by evaluation set. "

@@ -31,13 +31,13 @@ class Cost:
 
 def cost_of(records: Sequence[Mapping[str, Any]]) -> Cost:
     """Return what the runs of these records cost, median over runs."""
-    scorings = [scoring_cost(record) for record in records]
+    costs = [scoring_cost(record) for record in records]
     return Cost(
         training_seconds=float(np.median([training_seconds(record) for record in records])),
         training_flops=float(np.median([record["training"]["flops"] for record in records])),
-        scoring_seconds=_median([scoring.seconds for scoring in scorings]),
-        scoring_flops=_median([scoring.flops for scoring in scorings]),
-        peak_bytes=_median([scoring.peak_bytes for scoring in scorings]),
+        scoring_seconds=_median([scoring.seconds for scoring in costs]),
+        scoring_flops=_median([scoring.flops for scoring in costs]),
+        peak_bytes=_median([scoring.peak_bytes for scoring in costs]),
     )
 
 

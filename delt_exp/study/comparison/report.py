@@ -1,10 +1,10 @@
 """Which scorer, selection and order train a better model, is it more than a placebo, and is it worth its cost?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
-from delt_exp.config.checks import check_number
+from delt_exp.config.fields import PositiveShare, ProperShare, settings
 from delt_exp.errors import DataError
 from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.statistics.families import Comparison
@@ -19,7 +19,7 @@ from delt_exp.study.record import StudyRecord
 Part = TypeVar("Part", Figure, Table)
 
 
-@dataclass(frozen=True)
+@settings
 class ComparisonReport:
     """Compares arms over common seeds and common evaluation documents, placebos and costs included.
 
@@ -36,12 +36,8 @@ class ComparisonReport:
     subject: Mapping[str, str | int | float]
     placebos: Sequence[str]
     curve: str | None
-    overlap_ratio: float
-    alpha: float
-
-    def __post_init__(self) -> None:
-        check_number("study.report.alpha", self.alpha, "(0, 1)")
-        check_number("study.report.overlap_ratio", self.overlap_ratio, "(0, 1]")
+    overlap_ratio: PositiveShare
+    alpha: ProperShare
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return answer, figures and tables; raises DataError where fewer than two arms can be compared."""

@@ -57,6 +57,18 @@ def walk(plan: Plan) -> Iterator[tuple[Ints, Ints, Ints]]:
         yield stream[:-1], labels, _counted(begins[:-1])
 
 
+def walk_pairs(plan: Plan) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Yield (inputs, labels, positions) of both sides of every preference: chosen, rejected, chosen ..."""
+    both = [side for side in (plan.tokens, plan.tokens.rejected) if side is not None]
+    for row in plan.order[: plan.num_items // 2].tolist():
+        bodies = [side.document(row).astype(np.int64) for side in both]
+        excess = max(0, max(len(body) + 1 for body in bodies) - plan.context_tokens)
+        for body, start in zip(bodies, (side.answer_start(row) for side in both), strict=True):
+            cut = min(excess, start)
+            labels = np.concatenate([np.full(start - cut, IGNORED), body[start:], [plan.tokens.eos_id]])
+            yield np.concatenate([[plan.tokens.begin_id], body[cut:]]), labels, np.arange(len(labels))
+
+
 def _counted(begins: NDArray[np.bool_]) -> Ints:
     """Positions from 0 at the first token and at every token where a document begins."""
     index = np.arange(len(begins))
@@ -94,7 +106,8 @@ def order_mismatch(plan: Plan, consumed: NDArray[np.void]) -> str:
     misplaced = (consumed["step"] != index // plan.batch_items) | (consumed["slot"] != index % plan.batch_items)
     if misplaced.any():
         return f"sequence {int(misplaced.argmax()) + 1} was consumed in another step or twice"
-    for i, item in enumerate(walk(plan)):
+    items = walk(plan) if plan.rows_per_sample == 1 else walk_pairs(plan)
+    for i, item in enumerate(items):
         if item_digest(*item) != consumed["digest"][i]:
             step, sequence = divmod(i, plan.batch_items)
             return f"step {step + 1}, sequence {sequence + 1}: other tokens, labels or positions than planned"
@@ -104,8 +117,9 @@ def order_mismatch(plan: Plan, consumed: NDArray[np.void]) -> str:
 def weight_mismatch(plan: Plan, consumed: NDArray[np.void], planned_I: NDArray[np.float64] | None) -> str:
     """Return an empty string when every predicted token entered the gradient with the weight of its sequence.
 
-    Else the first that did not. consumed: of all items of the plan. planned_I: weights of the items in their batches;
-    None for learnt ones, which only have to be one number a sequence with mean 1 over a batch.
+    Else the first that did not. consumed: of all items of the plan. planned_I: weights of the items as they were
+    planned or given, with mean 1 over each batch; None where nobody kept them: they only have to be one number a
+    sequence.
     """
     consumed = np.sort(consumed, order=["step", "slot"])
     starts = np.arange(0, plan.num_items, plan.batch_items)
@@ -116,10 +130,10 @@ def weight_mismatch(plan: Plan, consumed: NDArray[np.void], planned_I: NDArray[n
     is_empty = np.isposinf(weights_2I[0]) & np.isneginf(weights_2I[1])
     if planned_I is None:
         planned_I = np.where(is_empty, 1.0, weights_2I[0])
-        means = np.add.reduceat(planned_I, starts) / sizes
-        if not np.allclose(means, 1, rtol=1e-4):
-            step = int((~np.isclose(means, 1, rtol=1e-4)).argmax())
-            return f"step {step + 1}: the weights of its sequences have the mean {means[step]:g} and not 1"
+    means = np.add.reduceat(planned_I, starts) / sizes
+    if not np.allclose(means, 1, rtol=1e-4):
+        step = int((~np.isclose(means, 1, rtol=1e-4)).argmax())
+        return f"step {step + 1}: the weights of its sequences have the mean {means[step]:g} and not 1"
     is_wrong = ~np.isclose(weights_2I, planned_I, rtol=1e-4).all(0) & ~is_empty
     if not is_wrong.any():
         return ""

@@ -97,8 +97,13 @@ class Evidence(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self.batch = {name: batch[name] for name in ("index", "first", "last", "lengths")}
 
+    @property
+    def _is_trained(self) -> bool:
+        """Whether what passes now can be learnt from; a weighter may read without gradients."""
+        return self.batch is not None and torch.is_grad_enabled()
+
     def _enters_network(self, network: Any, args: tuple[Any, ...], arguments: dict[str, Any]) -> None:
-        if self.batch is None:
+        if not self._is_trained:
             return
         self.entered, self.embedded, self.logits = ({} if args else arguments), None, None
         step = self.trainer.global_step
@@ -115,7 +120,7 @@ class Evidence(pl.Callback):
 
     def _leaves_losses(self, next_token_losses: Any, args: tuple[Any, ...], losses_BT: Tensor) -> None:
         """The losses of one micro-batch are made: digest what they were made of, see how they enter the gradient."""
-        if self.batch is None:
+        if self.batch is None or not self._is_trained:
             return
         logits_BTV, labels_BT = args
         is_whole = self.logits is not None and self.logits[0]() is logits_BTV and self.logits[1] == logits_BTV._version

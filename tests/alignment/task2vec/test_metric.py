@@ -118,12 +118,12 @@ def test_descriptions_of_different_probes_lengths_or_settings_do_not_compare(tmp
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_documents": 0}, r"alignment.task2vec.batch_documents=0 is not allowed"),
+        ({"batch_documents": 0}, r"Task2VecAlignment.batch_documents=0 is not allowed"),
         ({"batch_documents": None}, r"use alignment.task2vec.num_batches=1"),
         ({"cosine": "sine"}, r"one of: scaled, plain"),
-        ({"lr": 0.0}, r"alignment.task2vec.lr=0.0 is not allowed"),
-        ({"epochs": -1}, r"alignment.task2vec.epochs=-1 is not allowed"),
-        ({"compat": "yes"}, r"alignment.task2vec.compat='yes' is not allowed"),
+        ({"lr": 0.0}, r"Task2VecAlignment.lr=0.0 is not allowed"),
+        ({"epochs": -1}, r"Task2VecAlignment.epochs=-1 is not allowed"),
+        ({"compat": "yes"}, r"Task2VecAlignment.compat='yes' is not allowed"),
     ],
 )
 def test_a_wrong_setting_is_refused_at_once(changes, message):

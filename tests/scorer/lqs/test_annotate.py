@@ -15,8 +15,8 @@ from delt_exp.gradients.loss import IGNORED
 from delt_exp.scorer.lqs.annotate import annotate
 from delt_exp.scorer.lqs.annotation import Annotation
 from delt_exp.scorer.lqs.problem import LanguageModelProblem
-from delt_exp.scorer.lqs.samples import Sample, next_token_sample
-from delt_exp.scorer.lqs.trajectory import Trajectory
+from delt_exp.scorer.reverse.samples import Sample, next_token_sample
+from delt_exp.scorer.reverse.trajectory import Trajectory
 from tests.scorer.lqs.tiny import draw_samples, tiny_model, tiny_run, tiny_settings
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden" / "lqs"
@@ -39,12 +39,12 @@ def test_golden_run_is_reproduced(trajectory: str) -> None:
         ids = torch.tensor(token_ids)
         return Sample(ids[:-1], ids[1:].masked_fill(ids[:-1] == rules["pad_id"], IGNORED))
 
-    train, target, proxies = ([sample(ids) for ids in golden[part]] for part in ("train", "target", "proxy"))
+    train, target, documents = ([sample(ids) for ids in golden[part]] for part in ("train", "target", "proxy"))
     size = rules["batch_size"] * rules["grad_accum"]
     batches = [train[step * size : (step + 1) * size] for step in range(rules["total_steps"])]
     settings = tiny_settings(lr=rules["lr"], interval=rules["score_every"], init_norm="one", gradient_samples=8)
     model, is_whole = AutoModelForCausalLM.from_pretrained(GOLDEN / "model"), trajectory == "whole"
-    result = annotate(model, batches, target, proxies, settings, is_whole=is_whole)
+    result = annotate(model, batches, target, documents, settings, is_whole=is_whole)
     assert result.steps_S.tolist() == [9, 6, 3, 0]
     assert result.trajectory == trajectory
     steps = golden["per_checkpoint_in_reverse_time"]
@@ -63,8 +63,8 @@ def test_replay_gives_the_stored_states_to_the_bit(num_steps: int) -> None:
     for is_whole in (True, False):
         arguments = (*run.values(), SingleProcess(), 4, 2, None)
         problem = LanguageModelProblem(tiny_model(), *arguments)
-        trajectory = Trajectory(problem, 0.1, is_whole)
-        trajectory.run_forward(num_steps, lambda step, loss: None)
+        trajectory = Trajectory(problem, [0.1] * num_steps, is_whole, "")
+        trajectory.run_forward(num_steps, lambda step, loss, norm: None)
         segments = [trajectory.segment(i) for i in reversed(range(trajectory.num_segments))]
         states[is_whole] = [state for segment in reversed(segments) for state in segment]
     assert len(states[True]) == len(states[False]) == num_steps
@@ -84,7 +84,7 @@ def test_scores_do_not_depend_on_how_the_trajectory_is_kept() -> None:
 
 # Segments of seven steps: 0 1, 2 3, 4 5, 6. Killed in the first one worked on, in the third, there too, before all.
 @pytest.mark.parametrize(
-    ("stop_at", "steps_left"), [(("reverse", 1), 7), (("reverse", 4), 4), (("proxies", 30), 4), (("forward", 3), 7)]
+    ("stop_at", "steps_left"), [(("reverse", 1), 7), (("reverse", 4), 4), (("documents", 30), 4), (("forward", 3), 7)]
 )
 @pytest.mark.parametrize("trajectory", ["whole", "checkpoints"])
 def test_a_killed_annotation_continues_with_identical_results(
@@ -120,14 +120,14 @@ def test_a_finished_annotation_is_read_back_without_work(tmp_path: Path) -> None
     assert phases == []
 
 
-@pytest.mark.parametrize("change", ["settings", "proxies", "model"])
+@pytest.mark.parametrize("change", ["settings", "documents", "model"])
 def test_a_state_of_another_annotation_is_refused(tmp_path: Path, change: str) -> None:
     run, model, settings = tiny_run(), tiny_model(), tiny_settings()
     annotate(model, **run, settings=settings, state_dir=tmp_path)
     if change == "settings":
         settings = tiny_settings(lr=0.06)
-    elif change == "proxies":
-        run["proxies"] = draw_samples(9, seed=3)
+    elif change == "documents":
+        run["documents"] = draw_samples(9, seed=3)
     else:
         model.lm_head.weight.data[0, 0] += 1
     with pytest.raises(StoreError, match="belongs to another annotation"):
@@ -137,7 +137,11 @@ def test_a_state_of_another_annotation_is_refused(tmp_path: Path, change: str) -
 def test_progress_reaches_its_totals() -> None:
     calls: list[tuple[str, int, int]] = []
     annotate(tiny_model(), **tiny_run(), settings=tiny_settings(), progress=lambda *call: calls.append(call))
-    for phase, total in (("forward", 7), ("reverse", 7), ("proxies", 9 * 5)):  # steps 6, 4, 2, 0 and the terminal norms
+    for phase, total in (
+        ("forward", 7),
+        ("reverse", 7),
+        ("documents", 9 * 5),
+    ):  # steps 6, 4, 2, 0 and the terminal norms
         done = [call[1] for call in calls if call[0] == phase]
         assert done == sorted(done)
         assert calls[[call[:2] for call in calls].index((phase, total))] == (phase, total, total)
@@ -157,22 +161,22 @@ def scores(settings: dict[str, Any] | None = None, score: str = "lqs", **changes
     return annotate(tiny_model(torch.float64), **run, settings=tiny_settings(**settings or {})).scores(score)
 
 
-def test_proxies_are_scored_alike_in_any_order_company_and_batch_size() -> None:
-    proxies = tiny_run()["proxies"]
+def test_documents_are_scored_alike_in_any_order_company_and_batch_size() -> None:
+    documents = tiny_run()["documents"]
     expected = scores()
     order = [4, 0, 8, 2, 6, 1, 7, 3, 5]
-    assert torch.allclose(scores(proxies=[proxies[i] for i in order]), expected[order], rtol=1e-9)
-    assert torch.allclose(scores(proxies=proxies[2:5]), expected[2:5], rtol=1e-9)
+    assert torch.allclose(scores(documents=[documents[i] for i in order]), expected[order], rtol=1e-9)
+    assert torch.allclose(scores(documents=documents[2:5]), expected[2:5], rtol=1e-9)
     for size in (1, 3, 50):
         found = scores({"gradient_samples": size, "hvp_samples": size})
         assert torch.allclose(found, expected, rtol=1e-9)
 
 
-def test_equal_proxies_tie_to_the_last_bit() -> None:
-    proxies = tiny_run()["proxies"]
+def test_equal_documents_tie_to_the_last_bit() -> None:
+    documents = tiny_run()["documents"]
     found = annotate(
         tiny_model(),
-        **tiny_run() | {"proxies": [*proxies, proxies[3], *reversed(proxies)]},
+        **tiny_run() | {"documents": [*documents, documents[3], *reversed(documents)]},
         settings=tiny_settings(gradient_samples=2),
     ).scores("lqs")
     assert found[9] == found[3]
@@ -181,13 +185,13 @@ def test_equal_proxies_tie_to_the_last_bit() -> None:
 
 
 def test_a_document_of_one_token_scores_zero() -> None:
-    proxies = [next_token_sample([5]), *tiny_run()["proxies"]]
+    documents = [next_token_sample([5]), *tiny_run()["documents"]]
     for score in ("lqs", "pds", "learnability", "quality"):
-        assert scores(score=score, proxies=proxies)[0] == 0
+        assert scores(score=score, documents=documents)[0] == 0
 
 
-def test_bfloat16_ranks_proxies_like_float32() -> None:
-    run = tiny_run(num_proxies=30)
+def test_bfloat16_ranks_documents_like_float32() -> None:
+    run = tiny_run(num_documents=30)
     exact, rough = (
         annotate(tiny_model(), **run, settings=tiny_settings(precision=precision)).scores("lqs")
         for precision in ("fp32", "bf16")
@@ -196,7 +200,7 @@ def test_bfloat16_ranks_proxies_like_float32() -> None:
     assert torch.corrcoef(torch.stack([exact, rough]))[0, 1] > 0.99
 
 
-@pytest.mark.parametrize("name", ["train_batches", "target", "proxies"])
+@pytest.mark.parametrize("name", ["train_batches", "target", "documents"])
 def test_nothing_to_work_on_is_an_error(name: str) -> None:
     with pytest.raises(DataError, match=f"{name} is empty"):
         annotate(tiny_model(), **tiny_run() | {name: []}, settings=tiny_settings())

@@ -11,16 +11,16 @@ from delt_exp.gradients.loss import sample_losses
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.lqs.annotate import annotate, annotate_problem
 from delt_exp.scorer.lqs.annotation import Annotation
-from delt_exp.scorer.lqs.samples import micro_batches
 from delt_exp.scorer.lqs.settings import AnnotationSettings
+from delt_exp.scorer.reverse.samples import micro_batches
 from tests.scorer.lqs.tiny import ScalarProblem, tiny_gpt2, tiny_model, tiny_run, tiny_settings
 
 
 def annotate_scalar(
-    num_steps: int = 3, proxies_a: tuple[float, ...] = (3, -1), *, is_whole: bool = True, **changes: object
+    num_steps: int = 3, documents_a: tuple[float, ...] = (3, -1), *, is_whole: bool = True, **changes: object
 ) -> Annotation:
     settings = tiny_settings(lr=0.1, **{"interval": 1, **changes})
-    problem = ScalarProblem(num_steps, list(proxies_a))
+    problem = ScalarProblem(num_steps, list(documents_a))
     result = annotate_problem(
         problem,
         settings,
@@ -70,11 +70,11 @@ def test_an_interval_of_all_steps_leaves_one_term() -> None:
     assert result.scores("pds").tolist() == pytest.approx([0.1 * 4.92949 * 3, -0.1 * 4.92949], rel=1e-9)
 
 
-def test_a_proxy_without_gradient_scores_zero_and_one_that_loses_it_is_an_error() -> None:
+def test_a_document_without_gradient_scores_zero_and_one_that_loses_it_is_an_error() -> None:
     zeros, ones = torch.zeros(1, 2), torch.ones(1, 2)
     for score in ("lqs", "pds", "learnability", "quality"):
         assert terms(zeros, zeros, zeros).scores(score).tolist() == [0, 0]
-    with pytest.raises(DataError, match="proxy 1 has the contribution inf at step 2: its gradient vanished"):
+    with pytest.raises(DataError, match="document 1 has the contribution inf at step 2: its gradient vanished"):
         terms(ones, ones, torch.tensor([[1.0, 0.0]])).scores("lqs")
 
 
@@ -105,7 +105,7 @@ def test_a_run_that_diverges_is_an_error() -> None:
 
 
 def summed_target_loss(settings: AnnotationSettings, extra: int | None, epsilon: float) -> float:
-    """Sum over t = 1..T of J(theta_t), where epsilon times the loss of proxy `extra` is part of every update's loss."""
+    """Sum over t = 1..T of J(theta_t), with epsilon times the loss of document `extra` in every update's loss."""
     model, run = tiny_gpt2(), tiny_run()
     parameters, total = list(model.parameters()), 0.0
 
@@ -116,7 +116,7 @@ def summed_target_loss(settings: AnnotationSettings, extra: int | None, epsilon:
     for samples in run["train_batches"]:
         loss = mean_loss(samples)
         if extra is not None:
-            loss = loss + epsilon * mean_loss([run["proxies"][extra]])
+            loss = loss + epsilon * mean_loss([run["documents"][extra]])
         gradients = torch.autograd.grad(loss, parameters)
         with torch.no_grad():
             for parameter, gradient in zip(parameters, gradients, strict=True):

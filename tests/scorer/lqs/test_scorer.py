@@ -1,4 +1,4 @@
-"""The LQS family through the scorer: annotation of every document, or of proxies and a regression model."""
+"""The LQS family through the scorer: annotation of every document, or of some and a regression model."""
 
 from dataclasses import replace
 
@@ -85,10 +85,10 @@ def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool, data_score
 
 
 def test_an_interrupted_annotation_continues_to_the_same_scores(tmp_path, monkeypatch):
-    from delt_exp.scorer.lqs.job import _Shown
+    from delt_exp.scorer.reverse.shown import Shown
 
     undisturbed = scorer().score(fresh_pool(tmp_path / "undisturbed"))
-    pool, original, updates = fresh_pool(tmp_path / "interrupted"), _Shown.__call__, []
+    pool, original, updates = fresh_pool(tmp_path / "interrupted"), Shown.__call__, []
 
     def interrupt(self, phase, done, total):
         original(self, phase, done, total)
@@ -97,7 +97,7 @@ def test_an_interrupted_annotation_continues_to_the_same_scores(tmp_path, monkey
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Shown, "__call__", interrupt)
+        patch.setattr(Shown, "__call__", interrupt)
         with pytest.raises(KeyboardInterrupt):
             scorer().score(pool)
     np.testing.assert_array_equal(scorer().score(pool), undisturbed)
@@ -116,7 +116,7 @@ def test_relatives_share_one_annotation(tmp_path):
 @DATA_SCORERS
 def test_the_forecast_names_the_phases_that_are_recorded(pool, data_scorer):
     distilling = distilled(16, data_scorer)
-    costs = distilling.forecast(pool)
+    costs = distilling.forecast(pool.sizes, pool.resources)
     distilling.score(pool)
     phases = pool.evidence.contents()["phases"]
     assert {cost.phase.split(":")[0] for cost in costs} == set(phases)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from delt_exp.scorer.lqs.problem import OnProxies
-from delt_exp.scorer.lqs.samples import Sample, next_token_sample
+from delt_exp.scorer.lqs.problem import OnDocuments
 from delt_exp.scorer.lqs.settings import AnnotationSettings
+from delt_exp.scorer.reverse.samples import Sample, next_token_sample
 
 VOCAB = 17
 
@@ -50,22 +50,22 @@ def draw_samples(count: int, seed: int) -> list[Sample]:
     return [next_token_sample(torch.randint(VOCAB, (int(n),), generator=generator).tolist()) for n in lengths]
 
 
-def tiny_run(num_steps: int = 7, num_proxies: int = 9) -> dict[str, Any]:
+def tiny_run(num_steps: int = 7, num_documents: int = 9) -> dict[str, Any]:
     """Arguments of `annotate` after the model: uneven batches, lengths and numbers."""
     return {
         "train_batches": [draw_samples(5, seed=100 + step) for step in range(num_steps)],
         "target": draw_samples(6, seed=1),
-        "proxies": draw_samples(num_proxies, seed=2),
+        "documents": draw_samples(num_documents, seed=2),
     }
 
 
 class ScalarProblem:
-    """Batch loss (theta - 1)^2 / 2, target loss (theta - 2)^2 / 2, proxies (theta - a)^2 / 2, theta_0 = 0."""
+    """Batch loss (theta - 1)^2 / 2, target loss (theta - 2)^2 / 2, documents (theta - a)^2 / 2, theta_0 = 0."""
 
-    def __init__(self, num_steps: int, proxies_a: list[float]) -> None:
-        self.num_steps, self.num_proxies = num_steps, len(proxies_a)
+    def __init__(self, num_steps: int, documents_a: list[float]) -> None:
+        self.num_steps, self.num_documents = num_steps, len(documents_a)
         self._theta = torch.zeros(1, dtype=torch.float64)
-        self._a_N = torch.tensor(proxies_a, dtype=torch.float64)
+        self._a_N = torch.tensor(documents_a, dtype=torch.float64)
 
     @property
     def theta(self) -> Tensor:
@@ -84,7 +84,7 @@ class ScalarProblem:
     def target_gradient(self) -> tuple[float, Tensor]:
         return (self.theta - 2).square().item() / 2, self.theta - 2
 
-    def proxy_terms(self, direction: Tensor | None, on_proxies: OnProxies) -> tuple[Tensor, Tensor]:
+    def document_terms(self, direction: Tensor | None, on_documents: OnDocuments) -> tuple[Tensor, Tensor]:
         gradient_N = self.theta - self._a_N
         return gradient_N * (0 if direction is None else direction), gradient_N.abs()
 

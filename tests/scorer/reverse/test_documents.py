@@ -5,7 +5,7 @@ import pytest
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.dataset.base import Document
-from delt_exp.scorer.lqs.documents import document_samples
+from delt_exp.scorer.reverse.documents import document_samples
 from tests.helpers import make_byte_tokenizer, make_corpus, make_tokens
 
 

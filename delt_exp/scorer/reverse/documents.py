@@ -7,7 +7,7 @@ import torch
 
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing, windows_of
-from delt_exp.scorer.lqs.samples import Sample
+from delt_exp.scorer.reverse.samples import Sample
 
 
 def document_samples(tokens: Tokens, rows: Iterable[int], context_tokens: int) -> list[Sample]:

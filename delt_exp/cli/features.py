@@ -1,0 +1,133 @@
+"""`python -m delt_exp.features`: stored features of documents, and scores for a later target made of them.
+
+`list` shows the features that runs with scorer.save_features=true left, and the newest of these runs. `score RUN
+target_dataset=NAME [KEY=VALUE ...]` scores the documents of such a run for another target, without reading them again:
+RUN is the run's folder, KEY=VALUE are settings of the target as for run.py. Scores are estimates: the error of a cosine
+is about 1 / sqrt(scorer.num_features).
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from delt_exp.cli.check import check_command
+from delt_exp.cli.reporting import reporting
+from delt_exp.config.build import CONF
+from delt_exp.config.compose import composed
+from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.files import digest, disk_errors, read_json, write_json
+from delt_exp.pipeline import build_components, read
+from delt_exp.report.numbers import size
+from delt_exp.resources import Resources
+from delt_exp.runtime import quiet
+from delt_exp.scorer.base import Pool
+from delt_exp.scorer.influence.scorer import InfluenceScorer
+from delt_exp.scorer.influence.stored import STAGE, all_features
+from delt_exp.scorer.table import ScoreTable
+from delt_exp.store.evidence import Evidence
+
+TARGET = "target_dataset"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m delt_exp.features", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    listing = commands.add_parser("list", help="what is stored, of which run")
+    listing.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where runs went (%(default)s)")
+    listing.add_argument("--store", type=Path, help="folder of the store (OUTPUT_DIR/store)")
+    scoring = commands.add_parser("score", help="score the documents of a run for another target")
+    scoring.add_argument("run", type=Path, help="folder of a run with scorer.save_features=true")
+    scoring.add_argument("overrides", nargs="+", help="target_dataset=NAME and its settings")
+    options = parser.parse_args(arguments)
+    quiet()
+    with reporting():
+        print(_list(options) if options.command == "list" else _score(options.run, options.overrides))
+
+
+def _list(options: argparse.Namespace) -> str:
+    found, runs = all_features(options.store or options.output_dir / "store"), _runs_by_key(options.output_dir / "runs")
+    lines = [f"{'key':<18}{'documents':>11}{'checkpoints':>13}{'features':>10}{'gamma':>10}{'size':>10}  newest run"]
+    for features in found:
+        about, folder = features.about, features.folder
+        num_bytes = sum(file.stat().st_size for file in folder.iterdir())
+        lines.append(
+            f"{folder.name:<18}{about['documents']:>11,}{len(about['steps']):>13}"
+            f"{about['projection']['num_features']:>10,}{about['gamma']['form']:>10}{size(num_bytes):>10}  "
+            f"{runs.get(folder.name, 'none')}"
+        )
+    return "\n".join([*lines, f"{len(found)} sets of features"])
+
+
+def _runs_by_key(folder: Path) -> dict[str, Path]:
+    """Return the newest run that used each set of features."""
+    runs: dict[str, Path] = {}
+    for record in sorted(folder.glob("**/record.json"), key=lambda file: file.stat().st_mtime):
+        stages = read_json(record).get("stages", [])
+        runs |= {stage["key"]: record.parent for stage in stages if stage["stage"] == STAGE}
+    return runs
+
+
+def _score(run: Path, overrides: Sequence[str]) -> str:
+    cfg = _configuration(run, overrides)
+    parts = build_components(cfg)
+    if not isinstance(parts.scorer, InfluenceScorer):
+        raise ConfigError(
+            f"run {run} has the scorer {type(parts.scorer).__name__}, which stores no features; give a run with "
+            "scorer=less scorer.save_features=true"
+        )
+    resources, candidates, target = read(parts)
+    assert target is not None
+    folder = Path(cfg.output_dir).expanduser() / "features" / digest(cfg.scorer_digest, target.corpus.digest)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        table, evidence = _rescored(parts.scorer, resources, candidates, target, folder)
+        write_json(folder / "settings.json", {"run": str(run), "overrides": list(overrides)})
+    return _summary(table, evidence, folder)
+
+
+def _configuration(run: Path, overrides: Sequence[str]) -> DictConfig:
+    """Return the configuration of a run with another target; raises ConfigError for other settings, and DataError."""
+    wrong = [text for text in overrides if not text.lstrip("+~").startswith(TARGET)]
+    if wrong or not any(text.startswith(f"{TARGET}=") for text in overrides):
+        found = f"{wrong[0]} is none" if wrong else "none names one"
+        raise ConfigError(
+            f"settings choose a target, and {found}: give target_dataset=NAME and target_dataset.KEY=VALUE; everything "
+            "else is as in the run"
+        )
+    if not (run / "record.json").exists():
+        raise DataError(f"{run} is no folder of a run, it has no record.json; `list` shows the runs with features")
+    check_command(CONF, list(overrides))
+    record: dict[str, Any] = read_json(run / "record.json")
+    cfg = OmegaConf.create({**record["config"], "scorer_digest": digest(record["config"]["scorer"])})
+    cfg[TARGET] = composed(CONF, [f"data_dir={cfg.data_dir}", *overrides])[TARGET]
+    return cfg
+
+
+def _rescored(
+    scorer: InfluenceScorer, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus, folder: Path
+) -> tuple[ScoreTable, Evidence]:
+    evidence = Evidence(folder / "evidence")
+    pool = Pool(candidates, target, resources, folder, evidence)
+    table = ScoreTable(candidates.corpus.ids, scorer.rescore(pool), scorer.meaning)
+    table.save(folder / "scores.parquet")
+    return table, evidence
+
+
+def _summary(table: ScoreTable, evidence: Evidence, folder: Path) -> str:
+    low, middle, high = np.quantile(table.scores, [0, 0.5, 1])
+    lines = [f"{table.meaning.name} of {len(table.ids):,} documents: {low:.4f} to {high:.4f}, median {middle:.4f}"]
+    groups = evidence.read_table("groups")
+    assert groups is not None
+    for row in groups.to_pylist():
+        lines.append(
+            f"  {row['group']}: {row['shots']} shots, mean {row['mean_score']:.4f}, best 5 % {row['mean_of_top']:.4f}"
+        )
+    return "\n".join([*lines, f"scores: {folder / 'scores.parquet'}, scores of groups: {folder / 'evidence'}"])

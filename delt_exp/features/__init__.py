@@ -1,0 +1,1 @@
+"""Entry of `python -m delt_exp.features`."""

@@ -1,0 +1,96 @@
+"""Preferences as items of a map: both sides of a document are read in one batch. K numbers of a pair."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.corpus.pairs import pair_arrays, sides
+from delt_exp.corpus.tokens import Tokens
+from delt_exp.corpus.windows import buckets
+from delt_exp.files import digest
+from delt_exp.mapping.items import Advance, document_name, judged, settings_of
+from delt_exp.mapping.judge import Numbers
+from delt_exp.mapping.map_documents import map_items
+from delt_exp.resources import Resources
+
+
+@dataclass(frozen=True, eq=False)
+class PairBatch:
+    """Pairs of one pass: ids_RT and labels_RT as in `corpus.pairs.pair_batch`, R = 2 D rows."""
+
+    ids_RT: NDArray[np.int64]
+    labels_RT: NDArray[np.int64]
+    items: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def only(self, pair: int) -> "PairBatch":
+        """Return one pair alone."""
+        rows = slice(2 * pair, 2 * pair + 2)
+        return PairBatch(self.ids_RT[rows], self.labels_RT[rows], self.items[pair : pair + 1])
+
+
+class PairJudge(Protocol):
+    """What a model says of pairs; a frozen dataclass of plain values and paths, so that it travels."""
+
+    @property
+    def width(self) -> int:
+        """How many numbers a pair gets."""
+
+    @property
+    def dtype(self) -> str:
+        """`float32` or `float64`."""
+
+    @property
+    def context_tokens(self) -> int:
+        """How many positions of a side are read at most."""
+
+    def open(self, device: str) -> Callable[[PairBatch], Numbers]:
+        """Load what is needed, once, to `device`; return the function from a batch of D pairs to [D, K]."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairItems:
+    """Preferences, side by side."""
+
+    tokens: Tokens
+    rows: NDArray[np.intp]
+    judge: PairJudge
+
+    @property
+    def source(self) -> str:
+        return digest(self.tokens.digest, self.rows, settings_of(self.judge))
+
+    def sizes(self) -> NDArray[np.int64]:
+        lengths = [side.lengths[self.rows] + 1 for side in sides(self.tokens)]
+        return 2 * np.minimum(np.maximum(*lengths), self.judge.context_tokens)
+
+    def ids(self, items: slice) -> NDArray[np.uint64]:
+        return np.asarray(self.tokens.ids[self.rows[items]])
+
+    def read(
+        self, judgement: Callable[[PairBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
+    ) -> Numbers:
+        rows, sizes = self.rows[items], self.sizes()[items]
+        numbers_NK = np.zeros((len(rows), self.judge.width), self.judge.dtype)
+
+        def place(batch: PairBatch) -> str:
+            return document_name(int(rows[batch.items[0]]), self.tokens.ids)
+
+        for chosen in buckets(sizes, 2 * self.judge.context_tokens, batch_tokens):
+            batch = PairBatch(*pair_arrays(self.tokens, rows[chosen], self.judge.context_tokens), chosen)
+            numbers_NK[chosen] = judged(judgement, batch, place, self.judge.width)
+            advance(len(chosen), int(sizes[chosen].sum()))
+        return numbers_NK
+
+
+def map_pairs(
+    resources: Resources, tokens: Tokens, rows: NDArray[np.intp], judge: PairJudge, folder: Path, name: str
+) -> NDArray[Any]:
+    """Return [N, K]: what `judge` says of the preferences `rows` [N]; as `map_documents` in everything else."""
+    return map_items(resources, PairItems(tokens, np.asarray(rows), judge), folder, name, None)

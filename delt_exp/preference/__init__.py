@@ -1,0 +1,1 @@
+"""What models say of preferences: pairs of a chosen and a rejected answer."""

@@ -1,0 +1,113 @@
+"""What a causal LM says of preferences; the reference is the network that a training run began with.
+
+D pairs, R = 2 D rows (chosen, rejected, chosen ...), T positions, V vocabulary.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.mapping.pairs import PairBatch
+from delt_exp.model.batch import Batch
+from delt_exp.model.objective import CrossEntropy
+from delt_exp.model.recipe import Network
+from delt_exp.tokenizer.base import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ReferenceJudge:
+    """[D, 2] summed log probabilities of the chosen and the rejected answer under a network without training.
+
+    precision: that of the training run, because what it is compared with is computed so.
+    """
+
+    width: ClassVar[int] = 2
+    dtype: ClassVar[str] = "float64"
+    network: Network
+    tokenizer: Tokenizer
+    seed: int
+    precision: str
+    context_tokens: int
+
+    def open(self, device: str) -> Callable[[PairBatch], NDArray[Any]]:
+        import torch
+
+        network = self.network.make(self.tokenizer, self.seed).eval().to(device)
+
+        def judgement(pairs: PairBatch) -> NDArray[Any]:
+            with torch.inference_mode(), _autocast(device, self.precision):
+                losses_R = CrossEntropy().losses(network, _tensors(pairs, device))
+            return np.asarray(-losses_R.cpu().numpy()).reshape(-1, 2)
+
+        return judgement
+
+
+@dataclass(frozen=True)
+class PreferenceJudge:
+    """[D, 6]: for the chosen and then the rejected answer of a pair, under the model in the folder `name`,
+
+    the log probability, that under the reference, and the divergence sum_t KL(model || reference) of the next token
+    over the positions of the answer.
+    """
+
+    width: ClassVar[int] = 6
+    dtype: ClassVar[str] = "float64"
+    name: str
+    reference: ReferenceJudge
+
+    @property
+    def context_tokens(self) -> int:
+        return self.reference.context_tokens
+
+    def open(self, device: str) -> Callable[[PairBatch], NDArray[Any]]:
+        import torch
+
+        from delt_exp.pretrained.loading import load_causal_lm
+
+        start = self.reference
+        networks = load_causal_lm(self.name), start.network.make(start.tokenizer, start.seed).eval()
+        model, reference = (network.to(device) for network in networks)
+
+        def judgement(pairs: PairBatch) -> NDArray[Any]:
+            with torch.inference_mode():
+                numbers_R3 = compared(model, reference, _tensors(pairs, device))
+            return np.asarray(numbers_R3.cpu().numpy()).reshape(-1, 6)
+
+        return judgement
+
+
+def compared(model: Any, reference: Any, batch: Batch) -> "Tensor":
+    """Return [R, 3] summed over labels: log p under both networks, and KL(model || reference) of the next token."""
+    import torch
+
+    from delt_exp.corpus.tokens import IGNORED
+    from delt_exp.model.next_token import next_token_logits
+
+    log_p_RTV, log_q_RTV = (next_token_logits(n, batch).float().log_softmax(-1) for n in (model, reference))
+    labels_RT = batch["labels"]
+    is_label_RT = labels_RT != IGNORED
+    place_RT1 = labels_RT.where(is_label_RT, 0)[..., None]
+    of_label = [log_RTV.gather(-1, place_RT1)[..., 0] for log_RTV in (log_p_RTV, log_q_RTV)]
+    kl_RT = (log_p_RTV.exp() * (log_p_RTV - log_q_RTV)).sum(-1)
+    return torch.stack([(one_RT.double() * is_label_RT).sum(1) for one_RT in (*of_label, kl_RT)], 1)
+
+
+def _tensors(pairs: PairBatch, device: str) -> Batch:
+    import torch
+
+    arrays = {"input_ids": pairs.ids_RT, "labels": pairs.labels_RT}
+    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+
+
+def _autocast(device: str, precision: str) -> "torch.autocast":
+    import torch
+
+    dtype = torch.float16 if precision == "16-mixed" else torch.bfloat16
+    return torch.autocast(torch.device(device).type, dtype, enabled=precision != "32-true")

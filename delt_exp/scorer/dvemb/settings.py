@@ -1,0 +1,25 @@
+"""What a valuation can be told; imports no torch, so that settings are checked at once."""
+
+from typing import Literal, get_args
+
+from delt_exp.config.fields import Count, settings
+
+Curvature = Literal["hessian", "gauss_newton", "fisher", "none"]
+CURVATURES = get_args(Curvature)
+Groups = Literal["source", "one"]
+Precision = Literal["fp32", "bf16"]
+
+
+@settings
+class ValueSettings:
+    """curvature: what stands for the Hessian of an update's loss.
+
+    cure: what helps a run whose numbers grow, for messages. gradient_samples, hvp_samples: samples per pass of one
+    process. precision: "fp32" or "bf16", of the forward pass; sums are float32 either way.
+    """
+
+    curvature: Curvature
+    cure: str
+    gradient_samples: Count
+    hvp_samples: Count
+    precision: Precision

@@ -1,0 +1,66 @@
+"""A table of weights by document, made elsewhere."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.errors import DataError
+
+Floats = NDArray[np.float64]
+
+
+def read_weights(path: Path, ids: NDArray[np.uint64]) -> Floats:
+    """Return [N] the weight of each document, from the columns `weight` and `id` (or `row`) of a Parquet file.
+
+    id: content hash, as in scores.parquet of a run; row: number of the document in the corpus, from 0. Documents may be
+    in any order, and more of them than there are. Raises DataError for a file without these columns, a weight that is
+    negative or not finite, and a document that has none or two.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"weighter.table: {path} cannot be read as Parquet: {' '.join(str(error).split())}") from error
+    key = next((name for name in ("id", "row") if name in table.column_names), None)
+    if key is None or "weight" not in table.column_names:
+        raise DataError(
+            f"weighter.table: {path} has the columns {', '.join(table.column_names) or 'none'}; it needs `weight`, and "
+            "`id` (as in scores.parquet of a run) or `row` (number of the document in the corpus, from 0)"
+        )
+    keys, weights = table[key].to_numpy(), table["weight"].to_numpy().astype(np.float64)
+    wanted = ids if key == "id" else np.arange(len(ids))
+    _check(path, key, keys, weights)
+    return _looked_up(path, key, keys, weights, wanted)
+
+
+def _check(path: Path, key: str, keys: NDArray[Any], weights: Floats) -> None:
+    bad = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
+    if len(bad):
+        raise DataError(
+            f"weighter.table: {path} gives {key} {_shown(key, keys[bad[0]])} the weight {weights[bad[0]]}; a weight is "
+            "a finite number of at least 0"
+        )
+
+
+def _looked_up(path: Path, key: str, keys: NDArray[Any], weights: Floats, wanted: NDArray[Any]) -> Floats:
+    known, first, counts = np.unique(keys, return_index=True, return_counts=True)
+    if (counts > 1).any():
+        twice = _shown(key, known[counts.argmax()])
+        raise DataError(
+            f"weighter.table: {path} has {key} {twice} {counts.max()} times; keep one line of each document"
+        )
+    place = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
+    is_missing = known[place] != wanted if len(known) else np.ones(len(wanted), bool)
+    if is_missing.any():
+        raise DataError(
+            f"weighter.table: {path} has no weight for {is_missing.sum()} of {len(wanted)} documents, the first with "
+            f"{key} {_shown(key, wanted[is_missing.argmax()])}; add them, with weight 0 for those that should not count"
+        )
+    return weights[first[place]]
+
+
+def _shown(key: str, value: Any) -> str:
+    return f"{int(value):016x}" if key == "id" else str(value)

@@ -1,0 +1,102 @@
+"""Stored features: listed, and used for a later target without a pass over the corpus."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from delt_exp.cli.features import main
+from delt_exp.scorer.influence import passes
+from tests.helpers import words
+from tests.runs import command, records, write_jsonl, write_texts
+
+LESS = ("scorer=less", "scorer.warm_up.share=0.3", "scorer.warm_up.context_tokens=32", "scorer.warm_up.epochs=2",
+        "scorer.context_tokens=16", "scorer.num_features=512")  # fmt: skip
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with two runs, of which the first has stored features."""
+    folder = tmp_path_factory.mktemp("features")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_texts(folder)
+        write_jsonl(folder / "later.jsonl", [{"text": text} for text in words(9, seed=7)])
+        command(patch, *LESS, "scorer.save_features=true", "name=kept")
+        command(patch, *LESS, "name=plain", "target_dataset.path=later.jsonl")
+    return folder
+
+
+@pytest.fixture
+def here(place, monkeypatch):
+    monkeypatch.chdir(place)
+    return place
+
+
+def folder_of(name):
+    """The folder of a run, or of one that is not there."""
+    return str(next(Path("outputs/runs").glob(f"{name}-*"), Path("outputs/runs") / name))
+
+
+def told(capsys, *arguments):
+    main(arguments)
+    return capsys.readouterr().out
+
+
+def test_the_list_names_the_run_that_left_them(here, capsys):
+    header, line, total = told(capsys, "list").splitlines()
+    assert header.split()[:2] == ["key", "documents"]
+    assert line.split()[1:5] == ["80", "2", "512", "adam"]
+    assert line.endswith(folder_of("kept"))
+    assert total == "1 sets of features"
+
+
+def test_a_later_target_is_scored_without_a_pass_over_the_corpus(here, capsys, monkeypatch):
+    monkeypatch.setattr(passes, "map_documents", lambda *_: pytest.fail("the corpus was read"))
+    said = told(capsys, "score", folder_of("kept"), "target_dataset=jsonl", "target_dataset.path=later.jsonl")
+    estimated = pq.read_table(said.rsplit("scores: ", 1)[1].split(",")[0])
+    exact = pq.read_table(f"{folder_of('plain')}/scores.parquet")
+    assert estimated["id"].to_pylist() == exact["id"].to_pylist()
+    errors = estimated["score"].to_numpy() - exact["score"].to_numpy()
+    assert 0 < (errors**2).mean() ** 0.5 <= 2 * 512**-0.5
+    assert "80 documents" in said
+    assert "9 shots" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["kept", "target_dataset.path=later.jsonl"], "none names one: give target_dataset=NAME"),
+        (["kept", "target_dataset=jsonl", "scorer=length"], "scorer=length is none"),
+        (["nothing", "target_dataset=jsonl"], "is no folder of a run"),
+        (["plain", "target_dataset=jsonl", "target_dataset.path=target.jsonl"], None),
+    ],
+)
+def test_what_cannot_be_scored_is_said(here, capsys, arguments, message):
+    run, *overrides = arguments
+    if message is None:  # the same documents under the same settings: whose run it is does not matter
+        assert "80 documents" in told(capsys, "score", folder_of(run), *overrides)
+        return
+    with pytest.raises(SystemExit):
+        main(["score", folder_of(run), *overrides])
+    assert message in capsys.readouterr().err
+
+
+def test_runs_of_other_scorers_have_no_features(here, capsys, monkeypatch):
+    command(monkeypatch, "scorer=length", "name=length")
+    with pytest.raises(SystemExit):
+        main(["score", folder_of("length"), "target_dataset=jsonl", "target_dataset.path=later.jsonl"])
+    assert "has the scorer LengthScorer, which stores no features" in capsys.readouterr().err
+
+
+def test_features_of_other_settings_are_not_used(here, capsys, monkeypatch):
+    command(monkeypatch, *LESS[:-1], "scorer.num_features=256", "name=other")
+    with pytest.raises(SystemExit):
+        main(["score", folder_of("other"), "target_dataset=jsonl", "target_dataset.path=later.jsonl"])
+    assert "no features are stored for these documents under these settings" in capsys.readouterr().err
+
+
+def test_the_record_counts_the_features_among_the_stages(here):
+    (kept,) = [record for record in records() if record["name"].startswith("kept")]
+    assert "features" in {stage["stage"] for stage in kept["stages"]}

@@ -8,6 +8,7 @@ from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.scorer.base import Forecasting, sizes_of
+from delt_exp.selector.reading import ReadingSelector, would_keep
 from delt_exp.trainer.job import Setup
 
 
@@ -19,7 +20,7 @@ def forecast(cfg: DictConfig) -> list[PhaseCost]:
     rehearse(parts, candidates, resources.run_tokenizer, cfg.seed)
     sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
     seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
-    return [*scoring_costs(parts, sizes), *training_costs(parts, sizes, seen)]
+    return [*scoring_costs(parts, sizes), *selecting_costs(parts, sizes), *training_costs(parts, sizes, seen)]
 
 
 def scoring_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
@@ -29,12 +30,21 @@ def scoring_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
     return parts.scorer.forecast(sizes, Resources(parts.store, None, parts.trainer, parts.runtime))
 
 
+def selecting_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
+    """Return the cost of every phase of a selection that reads documents; a proxy that the scorer uses is paid once."""
+    if not isinstance(parts.selector, ReadingSelector):
+        return []
+    paid = scoring_costs(parts, sizes)
+    costs = parts.selector.forecast(sizes, Resources(parts.store, None, parts.trainer, parts.runtime))
+    return [cost for cost in costs if cost not in paid]
+
+
 def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[PhaseCost]:
     """Return the cost of training and of its weights on what is kept of `seen`; its goodness may be a stand-in."""
     context = parts.model.context_tokens
     size = model_size(parts.model.network.transformers_config(sizes.vocabulary), context)
     batch_tokens = min(parts.model.batch_items, parts.trainer.micro_batch_items) * context
-    kept_tokens = int(sizes.lengths_N[parts.selector(seen)].sum())
+    kept_tokens = int(sizes.lengths_N[would_keep(parts.selector, seen)].sum())
     passes: float = parts.training.epochs or 0
     if parts.model.objective.rows_per_sample == 2:
         passes = 2 * (passes + 1 / 3)  # of two sides, about as long; the reference reads them forward alone

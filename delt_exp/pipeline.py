@@ -31,14 +31,18 @@ from delt_exp.orderer import Orderer
 from delt_exp.preference.reference import check_preferences, with_reference
 from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
+from delt_exp.proxy.base import ProxyModel
+from delt_exp.proxy.trained import trained_model
 from delt_exp.report.outcome import Outcome, Overlap
 from delt_exp.report.record import earlier_record
 from delt_exp.report.run_folder import write_run
 from delt_exp.resources import Resources
+from delt_exp.rows.candidates import Candidates
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Scorer
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector import Selector
+from delt_exp.selector.reading import Reading, ReadingSelector, needs_of, would_keep
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 from delt_exp.trainer.job import Setup, TrainJob, Weighter, plan_for
@@ -55,7 +59,7 @@ class Components:
     target_dataset: Dataset
     tokenizer: TokenizerMaker
     scorer: Scorer
-    selector: Selector
+    selector: Selector | ReadingSelector
     orderer: Orderer
     model: Recipe
     corpus: CorpusSettings
@@ -132,18 +136,18 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
 
     table = scores_stage(resources, parts.scorer, candidates, target)
     seen = candidates.corpus.candidates(table.goodness)
-    kept = parts.selector(seen)
-    order = kept[parts.orderer(seen.take(kept))]
 
+    def job_on(kept: NDArray[np.intp]) -> TrainJob:
+        return with_reference(_job(parts, resources, candidates, target, seen, cfg.seed, kept), resources)
+
+    def trained_on(kept: NDArray[np.intp]) -> ProxyModel:
+        return trained_model(job_on(np.sort(kept)), resources)
+
+    kept = _selected(parts, Reading(candidates, target, resources, seen, trained_on))
+    order = kept[parts.orderer(seen.take(kept))]
     plan = plan_for(parts.model, candidates.tokens, order, parts.training)
     alignment = _alignment(parts, resources, candidates, plan)
-    goodness = table.goodness if parts.weighter.reads_scores else None
-    validation = target.tokens if target is not None and parts.weighter.reads_target else None
-    job = TrainJob(
-        parts.model, plan, tokenizer, parts.trainer, cfg.seed,
-        weighter=parts.weighter, goodness=goodness, target=validation,
-    )  # fmt: skip
-    model = training_stage(store, with_reference(job, resources), on_metrics)
+    model = training_stage(store, job_on(kept), on_metrics)
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
         started=started,
@@ -152,6 +156,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
         target=target,
         target_readers=[
             *(["scorer"] if "target" in parts.scorer.needs else []),
+            *(["selector"] if "target" in needs_of(parts.selector) else []),
             *(["weighter"] if parts.weighter.reads_target else []),
         ],
         tokenizer=tokenizer,
@@ -168,6 +173,26 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     )
 
 
+def _selected(parts: Components, reading: Reading) -> NDArray[np.intp]:
+    if isinstance(parts.selector, ReadingSelector):
+        return parts.selector.select(reading)
+    return parts.selector(reading.seen)
+
+
+def _job(
+    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None,
+    seen: Candidates, seed: int, kept: NDArray[np.intp],
+) -> TrainJob:  # fmt: skip
+    """Return the training run on the kept rows, in the order of the run; a reference is still to be computed."""
+    plan = plan_for(parts.model, candidates.tokens, kept[parts.orderer(seen.take(kept))], parts.training)
+    goodness = seen.goodness if parts.weighter.reads_scores else None
+    validation = target.tokens if target is not None and parts.weighter.reads_target else None
+    return TrainJob(
+        parts.model, plan, resources.run_tokenizer, parts.trainer, seed,
+        weighter=parts.weighter, goodness=goodness, target=validation,
+    )  # fmt: skip
+
+
 def read(parts: Components) -> tuple[Resources, TokenizedCorpus, TokenizedCorpus | None]:
     """Return resources with the tokenizer, candidates and, for a scorer or weighter that reads it, the target set."""
     candidates, target = read_corpora(parts)
@@ -182,7 +207,7 @@ def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
     store = parts.store
     candidates = corpus_stage(store, parts.train_dataset, parts.corpus)
     target = None
-    if "target" in parts.scorer.needs or parts.weighter.reads_target:
+    if "target" in parts.scorer.needs | needs_of(parts.selector) or parts.weighter.reads_target:
         target = corpus_stage(store, parts.target_dataset, replace(parts.corpus, drop_duplicates=False))
     if parts.decontaminate:
         others = list(evaluation_texts(parts).values())
@@ -204,7 +229,9 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     parts.trainer.check_available()
     parts.runtime.check_available()
     seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
-    parts.orderer(seen.take(parts.selector(seen)))
+    if isinstance(parts.selector, ReadingSelector):
+        parts.selector.check(candidates)
+    parts.orderer(seen.take(would_keep(parts.selector, seen)))
     parts.model.check(tokenizer)
     check_preferences(parts.model, parts.training, parts.weighter)
     if parts.training.isolates_documents:

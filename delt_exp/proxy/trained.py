@@ -52,7 +52,7 @@ class TrainedProxy:
         rows = shuffled_rows(text.corpus.ids, self.seed, "documents of the proxy")
         seed = seed_for(self.seed, "training of the proxy")
         plan = plan_for(self.recipe, text.tokens, rows, _until(self.train_tokens))
-        return _trained(
+        return trained_model(
             TrainJob(self.recipe, plan, resources.run_tokenizer, resources.trainer, seed, "proxy.recipe"), resources
         )
 
@@ -94,7 +94,7 @@ class DatasetProxy:
         rows = shuffled_rows(corpus.ids, self.seed, "documents of the probe")
         seed = seed_for(self.seed, "training of the probe")
         plan = plan_for(self.recipe, tokens, rows, _until(self.train_tokens))
-        return _trained(TrainJob(self.recipe, plan, tokenizer, resources.trainer, seed, "probe.recipe"), resources)
+        return trained_model(TrainJob(self.recipe, plan, tokenizer, resources.trainer, seed, "probe.recipe"), resources)
 
     def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of its own tokenizer, which is made for it."""
@@ -112,7 +112,8 @@ def _until(train_tokens: int) -> PlanSettings:
     return PlanSettings(layout="packed", epochs=None, max_tokens=train_tokens, completion_only=False)
 
 
-def _trained(job: TrainJob, resources: Resources) -> ProxyModel:
+def trained_model(job: TrainJob, resources: Resources) -> ProxyModel:
+    """Return what a training run leaves, as a model that looks at documents; trained once, as a stage."""
     model = training_stage(resources.store, job)
     limit = job.recipe.network.position_limit(job.tokenizer)
     return ProxyModel(str(model.pretrained), None, job.tokenizer, job.recipe.context_tokens, limit)

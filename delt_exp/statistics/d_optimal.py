@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from threadpoolctl import threadpool_limits
 
-from delt_exp.config.checks import check_integer, check_number
+from delt_exp.config.fields import Count, PositiveFloat, check_value
 from delt_exp.errors import ConfigError, DataError
 
 Floats = NDArray[np.floating[Any]]
@@ -39,8 +39,8 @@ def greedy_d_optimal(
     Memory beside the features: (N + K) (M + count) numbers. Raises ConfigError for a ridge that is not above 0 or for
     more picks than candidates, DataError for features that are not finite, of unequal length, or all 0.
     """
-    check_number("ridge", ridge, "(0, inf)")
-    check_integer("count", count, at_least=1)
+    check_value("ridge", ridge, PositiveFloat)
+    check_value("count", count, Count)
     if count > len(features_NK):
         raise ConfigError(f"{count} picks of {len(features_NK)} candidates; pick at most {len(features_NK)}")
     labelled_MK = features_NK[:0] if labelled_MK is None else labelled_MK

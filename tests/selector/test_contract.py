@@ -10,11 +10,18 @@ from hypothesis import strategies as st
 
 from delt_exp.cli.help import options
 from delt_exp.config.build import CONF, build
+from delt_exp.config.identity import identity
+from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError
+from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.rows.candidates import Candidates
+from delt_exp.selector.reading import Reading, ReadingSelector, would_keep
 from tests.contract import configured, settings_of
+from tests.helpers import make_pool, tiny_recipe, words
 
-NAMES = options(CONF, "selector")
+ALL = options(CONF, "selector")
+NAMES = [name for name in ALL if settings_of("selector", name).get("_partial_")]  # the others read documents
+READING = sorted(set(ALL) - set(NAMES))
 SEEDED = [name for name in NAMES if "seed" in settings_of("selector", name)]
 
 
@@ -42,6 +49,7 @@ def tables(draw):
 
 def test_there_are_selectors_to_check():
     assert len(NAMES) >= 6
+    assert len(READING) >= 1
     assert len(SEEDED) >= 2
 
 
@@ -88,3 +96,32 @@ def test_the_seed_decides_the_draw(name):
 def test_an_empty_corpus_is_a_config_error(name):
     with pytest.raises(ConfigError):
         make_selector(name)(Candidates.ungrouped(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.float32)))
+
+
+PAIRS = [Document(text, prompt="q: ", rejected=text[::-1] + " no") for text in words(15)]
+
+
+@pytest.mark.parametrize("name", READING)
+def test_one_that_reads_documents_keeps_as_many_distinct_rows_in_corpus_order_as_it_said_twice_the_same(name, tmp_path):
+    pool = make_pool(tmp_path, PAIRS, ["a b", "b a"] * 20)
+    seen = pool.candidates.corpus.candidates(np.zeros(len(PAIRS), np.float32))
+    selector = build(configured("selector", name, tmp_path).selector)
+    assert isinstance(selector, ReadingSelector)
+
+    def trained(rows):
+        return TrainedProxy(tiny_recipe(), "sample", 500, 0).prepare(pool.resources, pool.candidates, None)
+
+    reading = Reading(pool.candidates, pool.target, pool.resources, seen, trained)
+    selector.check(reading.candidates)
+    kept, again = (selector.select(reading) for _ in range(2))
+    np.testing.assert_array_equal(kept, again)
+    assert len(kept) == len(would_keep(selector, seen))
+    assert kept[0] >= 0
+    assert kept[-1] < len(PAIRS)
+    assert (np.diff(kept) > 0).all()
+    assert isinstance(selector.forecast(pool.sizes, pool.resources), list)
+
+
+@pytest.mark.parametrize("name", READING)
+def test_the_identity_of_one_that_reads_documents_holds_its_version(name, tmp_path):
+    assert identity(build(configured("selector", name, tmp_path).selector))["VERSION"] >= 1

@@ -1,0 +1,109 @@
+"""active_dpo picks preferences by the gradients of their answers, in rounds, and trains between them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from delt_exp.dataset.base import Document
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.preference.features import differences
+from delt_exp.proxy.base import ProxyModel
+from delt_exp.proxy.trained import TrainedProxy
+from delt_exp.rows.candidates import Candidates
+from delt_exp.selector.active_dpo import ActiveDpoSelector
+from delt_exp.selector.reading import Reading, would_keep
+from delt_exp.statistics.d_optimal import greedy_d_optimal
+from tests.helpers import make_pool, tiny_recipe, words
+
+PAIRS = [
+    Document(text, prompt="q: ", rejected=other) for text, other in zip(words(12), words(12, seed=1)[::-1], strict=True)
+]
+
+
+def selector_of(**changes):
+    proxy = TrainedProxy(tiny_recipe(), "sample", 600, seed=0)
+    settings = {"k": 4, "per_round": None, "ridge": 1.0, "normalise": "response", "num_features": 64}
+    return ActiveDpoSelector(proxy=proxy, context_tokens=60, seed=0, **{**settings, **changes})
+
+
+def reading_of(tmp_path, pairs, trained=None):
+    pool = make_pool(tmp_path, pairs)
+    seen = pool.candidates.corpus.candidates(np.zeros(len(pairs), np.float32))
+    return Reading(pool.candidates, None, pool.resources, seen, trained)
+
+
+def phi(reading, selector, picks=()):
+    return np.asarray(selector._features(reading, np.array(picks, np.intp)))
+
+
+def test_picks_are_the_d_optimal_ones_of_the_sketches_under_the_proxy(tmp_path):
+    reading, selector = reading_of(tmp_path, PAIRS), selector_of()
+    rows, _ = greedy_d_optimal(phi(reading, selector), 4, ridge=1.0)
+    np.testing.assert_array_equal(selector.select(reading), np.sort(rows))
+
+
+def test_each_round_looks_with_the_model_that_learnt_from_the_picks_and_sees_all_of_them_with_it(tmp_path):
+    learnt = []
+
+    def trained(rows):
+        learnt.append(np.sort(rows).tolist())
+        proxy = TrainedProxy(tiny_recipe(), "sample", 600, seed=len(learnt))
+        return proxy.prepare(reading.resources, reading.candidates, None)
+
+    reading = replace(reading_of(tmp_path, PAIRS), trained=trained)
+    selector = selector_of(k=5, per_round=2)
+    kept = selector.select(reading)
+    assert len(kept) == 5
+    first, _ = greedy_d_optimal(phi(reading, selector), 2, ridge=1.0)
+    assert learnt[0] == sorted(first.tolist())
+    assert [len(rows) for rows in learnt] == [2, 4]
+    assert set(learnt[0]) < set(learnt[1]) < set(kept.tolist())
+    learnt.clear()
+    features, others = phi(reading, selector, first), np.delete(np.arange(12), np.sort(first))
+    second, _ = greedy_d_optimal(features[others], 2, ridge=1.0, labelled_MK=features[np.sort(first)])
+    assert {*first.tolist(), *others[second].tolist()} <= set(kept.tolist())
+
+
+def test_the_same_preferences_stay_whatever_the_order_of_the_rows(tmp_path):
+    one, other = (reading_of(tmp_path, pairs) for pairs in (PAIRS, PAIRS[::-1]))
+    proxy = selector_of().proxy.prepare(one.resources, one.candidates, None)
+    fixed = replace(selector_of(), proxy=FixedProxy(proxy))
+    kept = [np.sort(reading.seen.ids[fixed.select(reading)]) for reading in (one, other)]
+    np.testing.assert_array_equal(*kept)
+
+
+class FixedProxy:
+    needs = frozenset()
+
+    def __init__(self, model: ProxyModel) -> None:
+        self.prepare = lambda *_: model
+
+
+def test_a_pair_is_the_difference_of_unit_gradients_or_a_unit_difference():
+    features = np.array([[3.0, 4], [0, 2], [1, 0], [1, 0]])
+    np.testing.assert_allclose(differences(features, "response"), [[0.6, -0.2], [0, 0]], atol=1e-7)
+    np.testing.assert_allclose(differences(features, "pair"), np.array([[3, 2], [0, 0]]) / np.sqrt(13), atol=1e-7)
+
+
+def test_an_answer_with_gradient_0_has_no_direction():
+    with pytest.raises(DataError, match="gradient of an answer is 0"):
+        differences(np.array([[0.0, 0], [1, 0]]), "response")
+
+
+def test_documents_without_a_rejected_answer_are_refused_before_anything_is_computed(tmp_path):
+    with pytest.raises(DataError, match="preferences are needed"):
+        selector_of().check(reading_of(tmp_path, ["a b", "c d"]).candidates)
+
+
+def test_more_picks_than_preferences_are_refused():
+    seen = Candidates.ungrouped(np.arange(3, dtype=np.uint64), np.zeros(3, np.float32))
+    with pytest.raises(ConfigError, match=r"selector\.k=4 is more than the 3 preferences"):
+        would_keep(selector_of(), seen)
+    assert len(would_keep(selector_of(k=3), seen)) == 3
+
+
+@pytest.mark.parametrize("changes", [{"ridge": 0.0}, {"k": 0}, {"per_round": 0}, {"normalise": "no"}])
+def test_settings_out_of_their_range_are_refused(changes):
+    with pytest.raises(ConfigError, match=next(iter(changes))):
+        selector_of(**changes)

@@ -1,11 +1,6 @@
 """Which training data, in which order, makes a better language model?"""
 
-import gc
 import os
-
-# Loading torch, Lightning and transformers, or composing a configuration, makes a million objects and next to no
-# garbage: collecting as often as Python does by itself is a sixth of the 5 s that loading takes.
-gc.set_threshold(100_000, 20, 100)
 
 # Threads that wait for each other sleep instead of spinning: a spinning thread takes the core that the one it waits for
 # needs, as soon as anything else runs on the machine. OpenMP reads this when torch is loaded, so it stands here, before

@@ -7,6 +7,7 @@ R rows of the tokens folders.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -26,6 +27,23 @@ class Side(NamedTuple):
 
     inputs: Ints
     labels: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class PairBatch:
+    """Pairs of one pass: ids_RT and labels_RT as in `pair_arrays`, R = 2 D rows."""
+
+    ids_RT: NDArray[np.int64]
+    labels_RT: NDArray[np.int64]
+    items: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def only(self, pair: int) -> "PairBatch":
+        """Return one pair alone."""
+        rows = slice(2 * pair, 2 * pair + 2)
+        return PairBatch(self.ids_RT[rows], self.labels_RT[rows], self.items[pair : pair + 1])
 
 
 def sides(tokens: Tokens) -> tuple[Tokens, Tokens]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.pairs import pair_arrays, sides
+from delt_exp.corpus.pairs import PairBatch, pair_arrays, sides
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import buckets
 from delt_exp.files import digest
@@ -16,23 +16,6 @@ from delt_exp.mapping.items import Advance, document_name, judged, settings_of
 from delt_exp.mapping.judge import Numbers
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.resources import Resources
-
-
-@dataclass(frozen=True, eq=False)
-class PairBatch:
-    """Pairs of one pass: ids_RT and labels_RT as in `corpus.pairs.pair_batch`, R = 2 D rows."""
-
-    ids_RT: NDArray[np.int64]
-    labels_RT: NDArray[np.int64]
-    items: NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def only(self, pair: int) -> "PairBatch":
-        """Return one pair alone."""
-        rows = slice(2 * pair, 2 * pair + 2)
-        return PairBatch(self.ids_RT[rows], self.labels_RT[rows], self.items[pair : pair + 1])
 
 
 class PairJudge(Protocol):

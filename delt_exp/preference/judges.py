@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.mapping.pairs import PairBatch
+from delt_exp.corpus.pairs import PairBatch
 from delt_exp.model.batch import Batch
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.recipe import Network

@@ -125,7 +125,7 @@ class TrainJob:
     config_key: where `recipe` is configured, for messages. weighter: None for weights that are all 1. goodness: [N] of
     all documents of the plan's tokens, higher is better; None unless the weighter reads it. target: documents that
     nothing is trained on; None unless the weighter reads them. reference: [N, 2] log probabilities of both answers
-    before training, for an objective on preferences; see `trainer.reference`.
+    before training, for an objective on preferences; see `preference.reference`.
     """
 
     recipe: Recipe

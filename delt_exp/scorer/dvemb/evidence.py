@@ -28,8 +28,6 @@ def show_values(
         "largest_lr_curvature": float(curvature.max()),
         "trajectory": values.trajectory,
     }
-    if not values.residual_T.isnan().all():
-        numbers["largest_residual"] = float(values.residual_T.max())
     caption = (
         "largest_lr_curvature is |lr H costate| / |costate| at worst, a lower bound of |lr H|: the smaller, the better "
         "first-order values agree with retraining. largest_growth is that of |costate| over an update."
@@ -62,8 +60,7 @@ def _show_occurrences(
     evidence.figure(
         "values_over_training",
         over_training,
-        "Each point is a document in the update that used it; above 0 it lowered the loss of the target at the end. "
-        "Values concentrate where the run still learns fast.",
+        "Each point is a document in the update that used it; above 0 it lowered the loss of the target at the end.",
     )
     per_drop = Figure(
         "Values per loss drop of the update", "occurrences", "scatter", "update", ("value_per_drop",), "update",
@@ -86,7 +83,6 @@ def _show_updates(evidence: Evidence, values: Values, weight_G: torch.Tensor) ->
         "costate_norm": (values.costate_norm_TG @ weight_G).numpy(),
         "growth": values.growth_TG.max(dim=1).values.numpy(),
         "lr_curvature": values.curvature_TG.max(dim=1).values.numpy(),
-        "residual": values.residual_T.numpy(),
     }
     caption = (
         "Each update: its learning rate, loss and gradient norm of its batch before it, the norm of what its values "

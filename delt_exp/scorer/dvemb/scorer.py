@@ -56,7 +56,7 @@ class DvembScorer:
             "By how much the loss on the target would be higher at the end of a run without the document's steps.",
         )  # fmt: skip
 
-    def score(self, pool: Pool) -> NDArray[np.float64]:
+    def score(self, pool: Pool) -> NDArray[np.float32]:
         import torch
 
         from delt_exp.scorer.dvemb.evidence import show_values
@@ -70,7 +70,7 @@ class DvembScorer:
         sizes = np.array([len(rows) for rows in job.target_groups])
         weight_G = torch.from_numpy(sizes / sizes.sum())
         show_values(pool.evidence, values, pool.candidates.corpus.ids, self._group_names(pool.target), weight_G)
-        scores: NDArray[np.float64] = values.of_documents(len(pool.candidates), weight_G).numpy()
+        scores: NDArray[np.float32] = values.of_documents(len(pool.candidates), weight_G).float().numpy()
         return scores[pool.rows]
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:

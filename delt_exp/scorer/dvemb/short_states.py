@@ -1,7 +1,5 @@
 """The states of a short run of plain gradient descent that the sweep takes by itself."""
 
-import math
-
 from torch import Tensor
 
 from delt_exp.scorer.reverse.trajectory import Trajectory
@@ -21,6 +19,3 @@ class ShortStates(Trajectory):
 
     def return_to(self, num_steps: int) -> None:
         self.run_forward(min(num_steps, len(self.rates)), lambda step, loss, norm: None)
-
-    def residual(self, step: int) -> float:
-        return math.nan

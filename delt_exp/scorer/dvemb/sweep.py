@@ -56,10 +56,6 @@ class States(Segments, Protocol):
         """Have the states before theta_`num_steps` at hand after a restart."""
         ...
 
-    def residual(self, step: int) -> float:
-        """How far update `step` was from theta - eta D g - eta d theta, relative to it; NaN where nobody asked."""
-        ...
-
 
 class ValueSweep:
     """One valuation of `run`, which stands at theta_0."""
@@ -112,7 +108,6 @@ class ValueSweep:
             "segment": torch.tensor(self._states.num_segments),
             "costate_GP": costate_GP,
             "target_loss_G": torch.tensor(losses_G, dtype=torch.float64),
-            "residual_T": torch.tensor([self._states.residual(t) for t in range(num_steps)], dtype=torch.float64),
             "value_NG": torch.zeros(int(self._first_T[-1]), len(losses_G), dtype=torch.float64),
         }
         for name in ("costate_norm_TG", "growth_TG", "curvature_TG"):

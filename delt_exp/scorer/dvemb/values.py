@@ -22,8 +22,8 @@ class Values:
     of the target would be higher at the end without it, to first order. target_loss_G: at the end. Of each update:
     rate_T, its learning rate; train_loss_T and gradient_norm_T, before it; costate_norm_TG, the norm of what its values
     are products with; growth_TG, the factor by which stepping back over it multiplies that norm, and curvature_TG, |eta
-    H costate| / |costate|: lower bounds of the norms of I - eta H and eta H. residual_T: how far the update was from
-    the one assumed, relative to it; NaN where the sweep took the updates itself. trajectory: how states were kept.
+    H costate| / |costate|: lower bounds of the norms of I - eta H and eta H. trajectory:
+    how states were kept.
     """
 
     step_N: Tensor
@@ -36,7 +36,6 @@ class Values:
     costate_norm_TG: Tensor
     growth_TG: Tensor
     curvature_TG: Tensor
-    residual_T: Tensor
     trajectory: str
 
     def save(self, path: Path) -> None:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
+from delt_exp.corpus.pairs import PairBatch
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import DataError
 from delt_exp.files import digest
 from delt_exp.mapping.map_documents import map_items
-from delt_exp.mapping.pairs import PairBatch, PairItems
+from delt_exp.mapping.pairs import PairItems
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 

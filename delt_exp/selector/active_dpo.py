@@ -16,7 +16,6 @@ from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
 from delt_exp.preference.features import PairGradientJudge, pair_features_stage
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.resources import Resources
-from delt_exp.rows.draws import seed_for
 from delt_exp.rows.ranking import rank_ids
 from delt_exp.selector.reading import Reading
 from delt_exp.statistics.d_optimal import greedy_d_optimal
@@ -103,8 +102,8 @@ class ActiveDpoSelector:
                 f"positions; use selector.context_tokens={model.position_limit}"
             )
         judge = PairGradientJudge(
-            model.name, model.revision, self.num_features, seed_for(self.seed, "sketch of preferences"),
-            self.normalise, self.context_tokens,
+            model.name, model.revision, self.num_features, self.seed, self.normalise,
+            self.context_tokens,
         )  # fmt: skip
         tokens = model.tokens(reading.candidates, reading.resources)
         fits = self._fits(reading.candidates.tokens) & self._fits(tokens)

@@ -17,6 +17,7 @@ from delt_exp.config.identity import identity
 from delt_exp.corpus.pairs import PairBatch
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import DataError
+from delt_exp.files import digest
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.mapping.pairs import PairItems
 from delt_exp.proxy.base import ProxyModel
@@ -82,19 +83,20 @@ def differences(features_RK: NDArray[Any], normalise: str) -> NDArray[np.float32
 
 
 def pair_features_stage(
-    resources: Resources, tokens: Tokens, model: ProxyModel, judge: PairGradientJudge
+    resources: Resources, tokens: Tokens, rows: NDArray[np.intp], model: ProxyModel, judge: PairGradientJudge
 ) -> NDArray[np.float32]:
-    """Return [N, K], on disk: what `judge` says of all preferences; a killed computation continues shard by shard."""
+    """Return [N, K], on disk: what `judge` says of the preferences `rows`; a killed computation continues."""
     inputs = {
         "judge": {**identity(judge), "name": None},  # the same weights may lie elsewhere
         "model": _weights(model),
         "tokens": tokens.digest,
+        "rows": digest(np.ascontiguousarray(rows, np.int64)),
         "format": 1,
     }
 
     def build(folder: Path) -> None:
-        out = np.lib.format.open_memmap(folder / FILE, "w+", np.float32, (len(tokens), judge.width))
-        items = PairItems(tokens, np.arange(len(tokens)), judge)
+        out = np.lib.format.open_memmap(folder / FILE, "w+", np.float32, (len(rows), judge.width))
+        items = PairItems(tokens, rows, judge)
         map_items(resources, items, folder / "shards", "gradients of preferences", out)
         out.flush()
         shutil.rmtree(folder / "shards", ignore_errors=True)

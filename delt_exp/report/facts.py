@@ -106,7 +106,13 @@ def pipeline(record: Record) -> list[Step]:
         Step("orderer", choices["orderer"], settings(config["orderer"]), [f"order {verdict(record)}"]),
         *weighted,
         Step("model", choices["model"], [], [f"{compact(training['parameters'])} parameters", steps]),
-        Step("evaluation", choices["eval_dataset"], [], [f"{measures} measures" if measures else "none"]),
+        # A list of options, such as eval_dataset=[a,b], is no choice to Hydra.
+        Step(
+            "evaluation",
+            choices.get("eval_dataset") or ", ".join(config["eval_dataset"]),
+            [],
+            [f"{measures} measures" if measures else "none"],
+        ),
     ]
 
 

@@ -2,7 +2,8 @@
 
 Higher goodness is better. No selector depends on the order of the rows: ties fall back to the higher id, draws are made
 per id. Every selector raises ConfigError for a setting outside its range and for a selection that keeps nothing. One
-with quotas for each source reads `Candidates.groups`.
+with quotas for each source reads `Candidates.groups`; one that looks at the documents themselves, their gradients or
+embeddings, is a `ReadingSelector` instead of a function (`delt_exp.selector.reading`).
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Keep the preferences that would teach most, picked in rounds by the gradients of the model that learns from them.
 
-N candidates, K features.
+N candidates that fit, K features; open_n, their places that are not picked.
 """
 
 from typing import ClassVar, Literal
@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, PositiveFloat, Seed, Several, settings
-from delt_exp.corpus.pairs import sides
-from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.corpus.pairs import answer_tokens
+from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
 from delt_exp.preference.features import PairGradientJudge, pair_features_stage
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.resources import Resources
-from delt_exp.rows.draws import seed_for
 from delt_exp.rows.ranking import rank_ids
 from delt_exp.selector.reading import Reading
 from delt_exp.statistics.d_optimal import greedy_d_optimal
@@ -30,7 +29,7 @@ class ActiveDpoSelector:
     training runs, null for all at once. The first round looks with `proxy`; every later one with the model of this run,
     trained on the picks so far, and all phi are those of this model, earlier picks included (ActiveDPO, Lin et al.
     2025, arXiv 2505.19241). num_features: K of the sketch; the error of a cosine is about 1 / sqrt(K).
-    context_tokens: of an answer with as much of its prompt as fits.
+    context_tokens: of an answer with as much of its prompt as fits; preferences with a longer answer are never picked.
     """
 
     VERSION: ClassVar[int] = 1
@@ -48,7 +47,7 @@ class ActiveDpoSelector:
         return self.proxy.needs
 
     def check(self, candidates: TokenizedCorpus) -> None:
-        sides(candidates.tokens)
+        self._check_fitting(self._fits(candidates.tokens))
 
     def count(self, num_candidates: int) -> int:
         if self.k > num_candidates:
@@ -61,13 +60,15 @@ class ActiveDpoSelector:
     def select(self, reading: Reading) -> NDArray[np.intp]:
         picks = np.zeros(0, np.intp)
         for count in self._rounds():
-            features_NK = self._features(reading, picks)
+            rows_N, features_NK = self._features(reading, picks)
             # Of equal candidates the higher id wins, whatever its row.
-            by_id = rank_ids(reading.seen.ids)[::-1]
-            still_open = by_id[~np.isin(by_id, picks)]
-            labelled_MK = features_NK[np.sort(picks)]
-            found, _ = greedy_d_optimal(features_NK[still_open], count, ridge=self.ridge, labelled_MK=labelled_MK)
-            picks = np.concatenate([picks, still_open[found]])
+            by_id = rank_ids(reading.seen.ids[rows_N])[::-1]
+            is_pick_N = np.isin(rows_N, picks)
+            open_n = by_id[~is_pick_N[by_id]]
+            found, _ = greedy_d_optimal(
+                features_NK[open_n], count, ridge=self.ridge, labelled_MK=features_NK[is_pick_N]
+            )
+            picks = np.concatenate([picks, rows_N[open_n[found]]])
         return np.sort(picks)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
@@ -88,8 +89,8 @@ class ActiveDpoSelector:
         size = self.per_round or self.k
         return [min(size, self.k - begin) for begin in range(0, self.k, size)]
 
-    def _features(self, reading: Reading, picks: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return [N, K] under the proxy, or under the model that learnt from the picks."""
+    def _features(self, reading: Reading, picks: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Return the rows [N] that fit the context, and [N, K] under the proxy or the model that learnt from picks."""
         model: ProxyModel
         if len(picks):
             model = reading.trained(picks)
@@ -101,7 +102,22 @@ class ActiveDpoSelector:
                 f"positions; use selector.context_tokens={model.position_limit}"
             )
         judge = PairGradientJudge(
-            model.name, model.revision, self.num_features, seed_for(self.seed, "sketch of preferences"),
-            self.normalise, self.context_tokens,
+            model.name, model.revision, self.num_features, self.seed, self.normalise,
+            self.context_tokens,
         )  # fmt: skip
-        return pair_features_stage(reading.resources, model.tokens(reading.candidates, reading.resources), model, judge)
+        tokens = model.tokens(reading.candidates, reading.resources)
+        fits = self._fits(reading.candidates.tokens) & self._fits(tokens)
+        self._check_fitting(fits)
+        rows = np.flatnonzero(fits)
+        return rows, pair_features_stage(reading.resources, tokens, rows, model, judge)
+
+    def _fits(self, tokens: Tokens) -> NDArray[np.bool_]:
+        """Return which preferences have answers that fit the context; DPO trains on no others."""
+        return np.asarray(answer_tokens(tokens, np.arange(len(tokens))).max(1) <= self.context_tokens)
+
+    def _check_fitting(self, fits: NDArray[np.bool_]) -> None:
+        if fits.sum() < self.k:
+            raise ConfigError(
+                f"selector.k={self.k}, but of {len(fits)} preferences only {int(fits.sum())} have answers that fit "
+                f"{self.context_tokens} tokens; lower selector.k or raise selector.context_tokens"
+            )

@@ -34,7 +34,7 @@ def reading_of(tmp_path, pairs, trained=None):
 
 
 def phi(reading, selector, picks=()):
-    return np.asarray(selector._features(reading, np.array(picks, np.intp)))
+    return np.asarray(selector._features(reading, np.array(picks, np.intp))[1])
 
 
 def test_picks_are_the_d_optimal_ones_of_the_sketches_under_the_proxy(tmp_path):
@@ -101,6 +101,15 @@ def test_more_picks_than_preferences_are_refused():
     with pytest.raises(ConfigError, match=r"selector\.k=4 is more than the 3 preferences"):
         would_keep(selector_of(), seen)
     assert len(would_keep(selector_of(k=3), seen)) == 3
+
+
+def test_a_preference_with_an_answer_longer_than_the_context_is_never_picked(tmp_path):
+    long = Document("a" * 70, prompt="q: ", rejected="b")
+    reading = reading_of(tmp_path, [long, *PAIRS])
+    kept = selector_of(k=12).select(reading)
+    np.testing.assert_array_equal(kept, np.arange(1, 13))
+    with pytest.raises(ConfigError, match="of 13 preferences only 12 have answers that fit 60 tokens"):
+        selector_of(k=13).check(reading.candidates)
 
 
 @pytest.mark.parametrize("changes", [{"ridge": 0.0}, {"k": 0}, {"per_round": 0}, {"normalise": "no"}])

@@ -97,6 +97,7 @@ def test_target_candidates_and_evaluation_sets_are_disjoint(name, known):
             eval_dataset={key: build(node) for key, node in config.eval_dataset.items()},
             corpus=construct(CorpusSettings, config.corpus, "corpus"),
             scorer=SimpleNamespace(needs={"target"}),
+            selector=None,
             decontaminate=False,
             store=known.store,
         )

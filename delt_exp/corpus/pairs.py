@@ -61,6 +61,21 @@ def answer_tokens(tokens: Tokens, rows: NDArray[np.intp]) -> Ints:
     return np.stack([(side.lengths - side.answer_starts)[rows] + 1 for side in sides(tokens)], axis=1)
 
 
+def check_answers(tokens: Tokens) -> None:
+    """Raise DataError where not every document is a preference with tokens in both answers."""
+    empty = np.flatnonzero(answer_tokens(tokens, np.arange(len(tokens))).min(1) < 2)  # end-of-text alone
+    if len(empty):
+        raise DataError(
+            f"document {empty[0]} (id {int(tokens.ids[empty[0]]):016x}) has an answer without tokens ({len(empty)} "
+            "such documents), of which a model says nothing; leave them out of train_dataset"
+        )
+
+
+def fitting(tokens: Tokens, context_tokens: int) -> NDArray[np.bool_]:
+    """Return [N] which preferences have answers that both fit a context; DPO trains on no others."""
+    return np.asarray(answer_tokens(tokens, np.arange(len(tokens))).max(1) <= context_tokens)
+
+
 def pair(tokens: Tokens, row: int, context_tokens: int) -> tuple[Side, Side]:
     """Return the chosen and the rejected side of document `row`, in at most `context_tokens` positions each.
 

@@ -30,8 +30,8 @@ FILE = "features.npy"
 class PairGradientJudge:
     """[D, K] sketches of grad log p(chosen) - grad log p(rejected) over all parameters of the model `name`.
 
-    normalise: `response`, the difference of the two unit gradients; `pair`, the unit difference of the gradients (0
-    where the answers are the same). log p is summed over the tokens of an answer. Raises DataError for an answer whose
+    normalise: `response`, the difference of the two unit gradients; `pair`, the unit difference of the gradients. A
+    pair of the same answers has 0. log p is summed over the tokens of an answer. Raises DataError for an answer whose
     gradient is 0, which has no direction.
     """
 
@@ -59,9 +59,16 @@ class PairGradientJudge:
             arrays = {"input_ids": pairs.ids_RT, "labels": pairs.labels_RT, ROW_WEIGHTS: -np.ones(len(pairs.ids_RT))}
             batch = {key: torch.from_numpy(array).to(device) for key, array in arrays.items()}
             features_RK = per_sample_features(network, batch, objective, projection)
-            return differences(features_RK.cpu().numpy(), self.normalise)
+            # Rounding must not give a pair of identical answers a direction, least of all one of length 1.
+            return differences(features_RK.cpu().numpy(), self.normalise) * ~is_identical(pairs)[:, None]
 
         return judgement
+
+
+def is_identical(pairs: PairBatch) -> NDArray[np.bool_]:
+    """Return [D] whether both sides are the same tokens."""
+    same_DT = (pairs.ids_RT[::2] == pairs.ids_RT[1::2]) & (pairs.labels_RT[::2] == pairs.labels_RT[1::2])
+    return np.asarray(same_DT.all(1))
 
 
 def differences(features_RK: NDArray[Any], normalise: str) -> NDArray[np.float32]:
@@ -91,7 +98,7 @@ def pair_features_stage(
         "model": _weights(model),
         "tokens": tokens.digest,
         "rows": digest(np.ascontiguousarray(rows, np.int64)),
-        "format": 1,
+        "format": 2,
     }
 
     def build(folder: Path) -> None:

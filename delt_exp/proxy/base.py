@@ -8,7 +8,7 @@ import numpy as np
 
 from delt_exp.corpus.stages import tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.base import Tokenizer
@@ -34,6 +34,14 @@ class ProxyModel:
         from delt_exp.pretrained.loading import load_causal_lm
 
         return load_causal_lm(self.name, self.revision)
+
+    def check_context(self, context_tokens: int, setting: str) -> None:
+        """Raise ConfigError where the model takes fewer positions than are to be read; setting: where they are set."""
+        if self.position_limit is not None and context_tokens > self.position_limit:
+            raise ConfigError(
+                f"{setting}={context_tokens}, but {self.name!r} has {self.position_limit} positions; use "
+                f"{setting}={self.position_limit}"
+            )
 
     def tokens(self, text: TokenizedCorpus, resources: Resources) -> Tokens:
         """Return the tokens of a corpus under this model's tokenizer; raises DataError for a document without any."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, PositiveFloat, Seed, Several, settings
-from delt_exp.corpus.pairs import answer_tokens
-from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
+from delt_exp.corpus.pairs import check_answers, fitting
+from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
 from delt_exp.preference.features import PairGradientJudge, pair_features_stage
@@ -47,7 +47,8 @@ class ActiveDpoSelector:
         return self.proxy.needs
 
     def check(self, candidates: TokenizedCorpus) -> None:
-        self._check_fitting(self._fits(candidates.tokens))
+        check_answers(candidates.tokens)
+        self._check_fitting(fitting(candidates.tokens, self.context_tokens))
 
     def count(self, num_candidates: int) -> int:
         if self.k > num_candidates:
@@ -96,24 +97,16 @@ class ActiveDpoSelector:
             model = reading.trained(picks)
         else:
             model = self.proxy.prepare(reading.resources, reading.candidates, reading.target)
-        if model.position_limit is not None and self.context_tokens > model.position_limit:
-            raise ConfigError(
-                f"selector.context_tokens={self.context_tokens}, but {model.name!r} has {model.position_limit} "
-                f"positions; use selector.context_tokens={model.position_limit}"
-            )
+        model.check_context(self.context_tokens, "selector.context_tokens")
         judge = PairGradientJudge(
             model.name, model.revision, self.num_features, self.seed, self.normalise,
             self.context_tokens,
         )  # fmt: skip
         tokens = model.tokens(reading.candidates, reading.resources)
-        fits = self._fits(reading.candidates.tokens) & self._fits(tokens)
+        fits = fitting(reading.candidates.tokens, self.context_tokens) & fitting(tokens, self.context_tokens)
         self._check_fitting(fits)
         rows = np.flatnonzero(fits)
         return rows, pair_features_stage(reading.resources, tokens, rows, model, judge)
-
-    def _fits(self, tokens: Tokens) -> NDArray[np.bool_]:
-        """Return which preferences have answers that fit the context; DPO trains on no others."""
-        return np.asarray(answer_tokens(tokens, np.arange(len(tokens))).max(1) <= self.context_tokens)
 
     def _check_fitting(self, fits: NDArray[np.bool_]) -> None:
         if fits.sum() < self.k:

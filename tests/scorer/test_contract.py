@@ -12,7 +12,7 @@ from delt_exp.config.build import CONF, build
 from delt_exp.config.identity import identity
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.table import ScoreTable
-from tests.contract import configured
+from tests.contract import configured, own
 from tests.helpers import make_pool
 
 NAMES = options(CONF, "scorer")
@@ -52,8 +52,10 @@ def case(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     scorer = build(configured("scorer", request.param, folder, "proxy=target").scorer)
 
+    documents = own("scorer", request.param, "contract_documents", list)
+
     def pool_of(texts):
-        return make_pool(folder, texts, TARGET_TEXTS if "target" in scorer.needs else None)
+        return make_pool(folder, documents(texts), TARGET_TEXTS if "target" in scorer.needs else None)
 
     first = pool_of(TEXTS)
     pools = first, pool_of(TEXTS), pool_of(TEXTS[::-1]), replace(pool_of(TEXTS), chosen=SOME)

@@ -1,0 +1,64 @@
+"""matched keeps random documents whose scores are spread as those that its base keeps."""
+
+import numpy as np
+
+from delt_exp.rows.candidates import Candidates
+from delt_exp.selector.matched import MatchedSelector, matched_rows
+from delt_exp.selector.reading import Reading, would_keep
+
+IDS = np.random.default_rng(0).integers(2**64, size=1000, dtype=np.uint64)
+SEEN = Candidates.ungrouped(IDS, np.arange(1000, dtype=np.float32))
+ROWS = np.array([0, 1, 2, 3, 250, 999])
+
+
+class Fixed:
+    """Keeps the same rows of any documents."""
+
+    needs = frozenset({"target"})
+
+    def check(self, candidates): ...
+
+    def count(self, num_candidates):
+        return len(ROWS)
+
+    def select(self, reading):
+        return ROWS
+
+    def forecast(self, sizes, resources):
+        return ["a cost"]
+
+
+def kept(rows, num_bins=10, seed=0):
+    return matched_rows(SEEN, rows, num_bins, seed)
+
+
+def test_every_stretch_of_scores_gives_as_many_as_the_base_takes_there():
+    assert np.bincount(kept(ROWS) // 100, minlength=10).tolist() == [4, 0, 1, 0, 0, 0, 0, 0, 0, 1]
+
+
+def test_every_document_of_a_stretch_is_as_likely_as_any_other():
+    counts = np.zeros(1000)
+    for seed in range(400):
+        counts[kept(np.arange(25), seed=seed)] += 1
+    np.testing.assert_allclose(counts[:100] / 400, 0.25, atol=0.11)  # 5 standard errors
+    assert not counts[100:].any()
+
+
+def test_one_stretch_is_a_random_share_and_one_for_each_document_the_base_itself():
+    assert len(kept(ROWS, num_bins=1)) == len(ROWS)
+    assert kept(ROWS, num_bins=1).max() > 300
+    np.testing.assert_array_equal(kept(ROWS, num_bins=1000), ROWS)
+
+
+def test_the_same_documents_stay_whatever_the_order_of_the_rows():
+    order = np.random.default_rng(1).permutation(1000)
+    shuffled = Candidates.ungrouped(IDS[order], SEEN.goodness[order])
+    found = matched_rows(shuffled, np.flatnonzero(np.isin(order, ROWS)), 10, 0)
+    np.testing.assert_array_equal(np.sort(IDS[order][found]), np.sort(IDS[kept(ROWS)]))
+
+
+def test_what_it_needs_keeps_and_costs_is_that_of_its_base():
+    selector = MatchedSelector(Fixed(), 10, 0)
+    assert (selector.needs, len(would_keep(selector, SEEN))) == (Fixed.needs, 6)
+    assert selector.forecast(None, None) == ["a cost"]
+    np.testing.assert_array_equal(selector.select(Reading(None, None, None, SEEN, None)), kept(ROWS))

@@ -1,12 +1,14 @@
 """Both sides of a preference are stored, encoded and cut so that only their last answers differ and count."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delt_exp.corpus.corpus import Corpus, document_id, split_document, write_part
-from delt_exp.corpus.pairs import answer_tokens, pair, pair_batch
+from delt_exp.corpus.pairs import answer_tokens, check_answers, pair, pair_batch
 from delt_exp.corpus.stages import decontaminated_stage, text_stage
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.dataset.base import Document, Part
@@ -147,3 +149,20 @@ class TestBatch:
         assert answer_tokens(tokens, np.array([0])).tolist() == [[4, 6]]
         with pytest.raises(DataError, match=r"an answer of 6 tokens .* a context of 5; use a longer"):
             pair(tokens, 0, 5)
+
+
+class Lengths(SimpleNamespace):
+    """Tokens of which only the lengths are there."""
+
+    def __len__(self):
+        return len(self.ids)
+
+
+def test_an_answer_without_tokens_is_refused_with_its_document():
+    """Two documents of three tokens; the rejected answer of the second begins where it ends."""
+    ids, lengths = np.array([5, 255], np.uint64), np.array([3, 3])
+    rejected = SimpleNamespace(lengths=lengths, answer_starts=np.array([1, 3]))
+    tokens = Lengths(ids=ids, lengths=lengths, answer_starts=np.array([1, 1]), rejected=rejected)
+    assert answer_tokens(tokens, np.arange(2)).tolist() == [[3, 3], [3, 1]]
+    with pytest.raises(DataError, match=r"document 1 \(id 00000000000000ff\) has an answer without tokens"):
+        check_answers(tokens)

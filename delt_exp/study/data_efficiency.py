@@ -124,7 +124,7 @@ class DataEfficiencyReport:
         return plot.add_hline(0.5, line_dash="dash") if self.metric == "reward_accuracy" else plot
 
     def _mean(self, values: Sequence[float]) -> Ranged:
-        rng = generator(0, "bootstrap of a difference")
+        rng = generator(0, "bootstrap of a mean")
         means = rng.choice(values, (self.resamples, len(values))).mean(1)
         return Ranged(float(np.mean(values)), *map(float, np.quantile(means, [self.alpha / 2, 1 - self.alpha / 2])))
 

@@ -97,7 +97,7 @@ class DataEfficiencyReport:
 
     def _samples(self, key: Key, points: Mapping[float, Mapping[str, float]]) -> list[dict[float, list[float]]]:
         """Return bootstrap samples of a curve: the same subsets at all shares where they are nested."""
-        rng = generator(0, "bootstrap over subsets")
+        rng = generator(0, "bootstrap of a curve")
         names = sorted(set.intersection(*(set(values) for values in points.values())))
         samples = []
         for _ in range(self.resamples):
@@ -124,7 +124,7 @@ class DataEfficiencyReport:
         return plot.add_hline(0.5, line_dash="dash") if self.metric == "reward_accuracy" else plot
 
     def _mean(self, values: Sequence[float]) -> Ranged:
-        rng = generator(0, "bootstrap over subsets")
+        rng = generator(0, "bootstrap of a mean")
         means = rng.choice(values, (self.resamples, len(values))).mean(1)
         return Ranged(float(np.mean(values)), *map(float, np.quantile(means, [self.alpha / 2, 1 - self.alpha / 2])))
 

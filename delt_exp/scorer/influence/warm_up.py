@@ -103,8 +103,11 @@ class WarmUp:
         return random_rows(ids, max(1, round(self.share * len(ids))), self.seed, "documents of the warm-up run")
 
     def _plan(self, tokens: Tokens) -> Plan:
-        rows, purpose = self._rows(tokens.ids), "order of the warm-up run"
-        orders = [rows[shuffled_rows(tokens.ids[rows], self.seed, purpose, epoch)] for epoch in range(self.epochs)]
+        rows = self._rows(tokens.ids)
+        orders = [
+            rows[shuffled_rows(tokens.ids[rows], self.seed, "order of the warm-up run", epoch)]
+            for epoch in range(self.epochs)
+        ]
         settings = PlanSettings(self.layout, epochs=1, max_tokens=None, completion_only=True)
         sizes = {"context_tokens": self.context_tokens, "batch_items": self.batch_items}
         try:

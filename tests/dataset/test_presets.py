@@ -56,20 +56,20 @@ def test_a_preset_builds_and_a_local_one_yields_documents(node, group, name):
     if "path" in config and "${data_dir}" not in OmegaConf.to_yaml(config):
         return  # files of the user's own
     dataset = build(config)
-    hub = config.dataset if "shards" in config else config
-    if hub["_target_"].endswith("Hub"):
-        assert hub.repo.count("/") == 1
+    reader = config.dataset if "shards" in config else config
+    if reader["_target_"].endswith("Hub"):
+        assert reader.repo.count("/") == 1
         return
     if "${data_dir}" in OmegaConf.to_yaml(config) and not DATA.is_dir():
         pytest.skip(f"the local data folder {DATA} is not there")
     documents = list(dataset.documents())
     assert sum(bool(joined(document.parts).strip()) for document in documents) >= 50
     assert len(dataset.fingerprint()) >= 16
-    if config.get("messages"):
+    if reader.get("messages"):
         assert not any(document.prompt for document in documents)
         assert any(len(document.turns) > 2 for document in documents)
     elif "stdlib" not in name:
-        assert all(bool(document.prompt) for document in documents) == (config.get("prompt") is not None)
+        assert all(bool(document.prompt) for document in documents) == (reader.get("prompt") is not None)
 
 
 @pytest.mark.parametrize("name", [name for group, name in PRESETS if group == "target_dataset"])

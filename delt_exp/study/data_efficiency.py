@@ -30,8 +30,11 @@ class Key(NamedTuple):
     dataset: str
 
 
-Points = Mapping[str, Sequence[float]]
-"""Values of the runs of each share: one a subset and seed, by the name of the subset and the seed."""
+class Point(NamedTuple):
+    """The measure of a run, and its standard error over what it was evaluated on."""
+
+    value: float
+    stderr: float
 
 
 @settings
@@ -40,7 +43,9 @@ class DataEfficiencyReport:
 
     Runs need the dimensions `panel` (the source of the data), `subsets` (how they are drawn), `subset` and
     selector.ratio. A bootstrap draws whole subsets (a subset with a seed), with all their shares where they are nested:
-    their points are not independent of each other.
+    their points are not independent of each other. It adds a normal draw with the standard error of the evaluation for
+    each share: subsets that are all of the data are the same run and vary by nothing else. The draws of two shares are
+    independent although their runs share the evaluation set, so that the interval of a gain is rather too wide.
     """
 
     panel: str
@@ -56,7 +61,8 @@ class DataEfficiencyReport:
             raise DataError(f"{study.folder}: no source is finished with three shares yet; repeat the study's command")
         note = (
             f"{self.metric} at share s of the data is a - b s^-c. Intervals: {100 * (1 - self.alpha):g} %, bootstrap "
-            "over subsets. One that reaches far beyond the data says that the curve does not bend within them."
+            "over subsets and the noise of the evaluation. One that reaches far beyond the data says that the curve "
+            "does not bend within them."
         )
         gain = "gain of all over the least"
         columns = ["source", "subsets", "evaluated on", "a", "b", "c", "at the least share", "with all", gain]
@@ -71,17 +77,17 @@ class DataEfficiencyReport:
         )
         return Findings(self._answer(rows), [shown], [fits, self._points(curves)])
 
-    def _curves(self, study: StudyRecord) -> dict[Key, dict[float, dict[str, float]]]:
-        """Return curve -> share -> (subset and seed) -> value."""
-        curves: dict[Key, dict[float, dict[str, float]]] = {}
+    def _curves(self, study: StudyRecord) -> dict[Key, dict[float, dict[str, Point]]]:
+        """Return curve -> share -> (subset and seed) -> point."""
+        curves: dict[Key, dict[float, dict[str, Point]]] = {}
         for run in study.finished():
-            for dataset, value in _values(run, self.metric).items():
+            for dataset, point in _values(run, self.metric).items():
                 key = Key(run.arm[self.panel], run.arm["subsets"], dataset)
                 name = f"{run.arm['subset']} {run.seed}"
-                curves.setdefault(key, {}).setdefault(float(run.arm[RATIO]), {})[name] = value
+                curves.setdefault(key, {}).setdefault(float(run.arm[RATIO]), {})[name] = point
         return curves
 
-    def _row(self, key: Key, points: Mapping[float, Mapping[str, float]]) -> list[Cell]:
+    def _row(self, key: Key, points: Mapping[float, Mapping[str, Point]]) -> list[Cell]:
         least, most = min(points), max(points)
 
         def numbers(chosen: Mapping[float, Sequence[float]]) -> NDArray[np.float64]:
@@ -90,12 +96,12 @@ class DataEfficiencyReport:
             first, last = np.mean(chosen[least]), np.mean(chosen[most])
             return np.array([*fit_saturating(shares, values), first, last, last - first])
 
-        whole = numbers({share: list(values.values()) for share, values in points.items()})
+        whole = numbers({share: [point.value for point in runs.values()] for share, runs in points.items()})
         drawn = np.array([numbers(sample) for sample in self._samples(key, points)])
         low, high = np.quantile(drawn, [self.alpha / 2, 1 - self.alpha / 2], axis=0)
         return [*key, *(Ranged(*map(float, cell)) for cell in zip(whole, low, high, strict=True))]
 
-    def _samples(self, key: Key, points: Mapping[float, Mapping[str, float]]) -> list[dict[float, list[float]]]:
+    def _samples(self, key: Key, points: Mapping[float, Mapping[str, Point]]) -> list[dict[float, list[float]]]:
         """Return bootstrap samples of a curve: the same subsets at all shares where they are nested."""
         rng = generator(0, "bootstrap of a curve")
         names = sorted(set.intersection(*(set(values) for values in points.values())))
@@ -104,10 +110,13 @@ class DataEfficiencyReport:
             drawn = rng.choice(names, (len(points), len(names)))
             if key.subsets != "independent":
                 drawn[:] = drawn[0]
-            samples.append({s: [points[s][n] for n in row] for s, row in zip(points, drawn, strict=True)})
+            samples.append({
+                share: list(_noisy([points[share][name] for name in row], rng))
+                for share, row in zip(points, drawn, strict=True)
+            })  # fmt: skip
         return samples
 
-    def _figure(self, curves: Mapping[Key, Mapping[float, Mapping[str, float]]], dataset: str) -> go.Figure:
+    def _figure(self, curves: Mapping[Key, Mapping[float, Mapping[str, Point]]], dataset: str) -> go.Figure:
         traces = []
         own = [key for key in curves if key.dataset == dataset]
         for number, key in enumerate(own):
@@ -123,16 +132,20 @@ class DataEfficiencyReport:
         plot.update_xaxes(type="log")
         return plot.add_hline(0.5, line_dash="dash") if self.metric == "reward_accuracy" else plot
 
-    def _mean(self, values: Sequence[float]) -> Ranged:
+    def _mean(self, points: Sequence[Point]) -> Ranged:
         rng = generator(0, "bootstrap of a mean")
-        means = rng.choice(values, (self.resamples, len(values))).mean(1)
-        return Ranged(float(np.mean(values)), *map(float, np.quantile(means, [self.alpha / 2, 1 - self.alpha / 2])))
+        rows = rng.integers(len(points), size=(self.resamples, len(points)))
+        means = [np.mean(_noisy([points[i] for i in row], rng)) for row in rows]
+        return Ranged(
+            float(np.mean([point.value for point in points])),
+            *map(float, np.quantile(means, [self.alpha / 2, 1 - self.alpha / 2])),
+        )
 
-    def _points(self, curves: Mapping[Key, Mapping[float, Mapping[str, float]]]) -> Table:
+    def _points(self, curves: Mapping[Key, Mapping[float, Mapping[str, Point]]]) -> Table:
         rows: list[list[Cell]] = [
-            [*key, share, float(np.mean(list(values.values()))), float(np.std(list(values.values()))), len(values)]
+            [*key, share, *(float(f([point.value for point in runs.values()])) for f in (np.mean, np.std)), len(runs)]
             for key, points in curves.items()
-            for share, values in sorted(points.items())
+            for share, runs in sorted(points.items())
         ]
         columns = ["source", "subsets", "evaluated on", "share", self.metric, "standard deviation", "runs"]
         return Table("points", "Every share", "Mean and standard deviation over subsets and seeds.", columns, rows)
@@ -150,11 +163,21 @@ class DataEfficiencyReport:
         )
 
 
-def _num_shares(points: Mapping[float, Mapping[str, float]]) -> int:
+def _num_shares(points: Mapping[float, Mapping[str, Point]]) -> int:
     """Return how many shares there are; 0 where no subset has all of them."""
     return len(points) if set.intersection(*(set(values) for values in points.values())) else 0
 
 
-def _values(run: PlannedRun, metric: str) -> dict[str, float]:
+def _noisy(points: Sequence[Point], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return values as another evaluation set might give them; the runs of one share are evaluated on the same."""
+    noise = rng.normal() * np.mean([point.stderr for point in points])
+    return np.array([point.value for point in points]) + noise
+
+
+def _values(run: PlannedRun, metric: str) -> dict[str, Point]:
     record = run.record() or {}
-    return {row["dataset"]: float(row["value"]) for row in record["results"] if row["metric"] == metric}
+    return {
+        row["dataset"]: Point(float(row["value"]), float(row["stderr"] or 0.0))
+        for row in record["results"]
+        if row["metric"] == metric
+    }

@@ -86,12 +86,8 @@ def test_a_repeated_study_computes_nothing(finished):
     assert [[finding["computed"] for finding in found] for found in findings] == [[[]]] * len(study.runs)
     for record in [run.record() for run in study.runs]:  # which says who computed the run, and what that took
         (finding,) = record["found_by"]
-        has_trained = any(stage["stage"] == "model" and not stage["cached"] for stage in record["stages"])
         assert record["started"] < finding["started"]
         assert record["seconds"] != finding["seconds"]
-        # Where only a table of scores was computed, starting takes as long as computing.
-        assert record["seconds"] > finding["seconds"] or not has_trained
-    assert sum(run.record()["seconds"] for run in study.runs) > sum(f["seconds"] for (f,) in findings)
     first, second = study.accounts
     # Every seed spoils the corpus anew; documents are not reordered, so that both scorers train one sequence.
     assert first.computed == {"corpus": 2, "tokenizer": 1, "tokens": 2, "scores": 4, "model": 2}

@@ -137,17 +137,20 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     table = scores_stage(resources, parts.scorer, candidates, target)
     seen = candidates.corpus.candidates(table.goodness)
 
-    def job_on(kept: NDArray[np.intp]) -> TrainJob:
-        return with_reference(_job(parts, resources, candidates, target, seen, cfg.seed, kept), resources)
+    def ordered(kept: NDArray[np.intp]) -> NDArray[np.intp]:
+        return kept[parts.orderer(seen.take(kept))]
+
+    def job_on(order: NDArray[np.intp]) -> TrainJob:
+        return _job(parts, resources, candidates, target, seen, cfg.seed, order)
 
     def trained_on(kept: NDArray[np.intp]) -> ProxyModel:
-        return trained_model(job_on(np.sort(kept)), resources)
+        return trained_model(with_reference(job_on(ordered(np.sort(kept))), resources), resources)
 
     kept = _selected(parts, Reading(candidates, target, resources, seen, trained_on))
-    order = kept[parts.orderer(seen.take(kept))]
-    plan = plan_for(parts.model, candidates.tokens, order, parts.training)
-    alignment = _alignment(parts, resources, candidates, plan)
-    model = training_stage(store, job_on(kept), on_metrics)
+    order = ordered(kept)
+    job = job_on(order)
+    alignment = _alignment(parts, resources, candidates, job.plan)
+    model = training_stage(store, with_reference(job, resources), on_metrics)
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
         started=started,
@@ -163,7 +166,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
         table=table,
         kept=kept,
         order=order,
-        plan=plan,
+        plan=job.plan,
         model=model,
         evaluations=evaluations,
         alignment=alignment,
@@ -181,10 +184,10 @@ def _selected(parts: Components, reading: Reading) -> NDArray[np.intp]:
 
 def _job(
     parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None,
-    seen: Candidates, seed: int, kept: NDArray[np.intp],
+    seen: Candidates, seed: int, order: NDArray[np.intp],
 ) -> TrainJob:  # fmt: skip
-    """Return the training run on the kept rows, in the order of the run; a reference is still to be computed."""
-    plan = plan_for(parts.model, candidates.tokens, kept[parts.orderer(seen.take(kept))], parts.training)
+    """Return the training run on rows in this order; a reference is still to be computed."""
+    plan = plan_for(parts.model, candidates.tokens, order, parts.training)
     goodness = seen.goodness if parts.weighter.reads_scores else None
     validation = target.tokens if target is not None and parts.weighter.reads_target else None
     return TrainJob(

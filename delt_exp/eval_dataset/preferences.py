@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Count, settings
 from delt_exp.config.identity import identity
 from delt_exp.corpus.corpus import Corpus
-from delt_exp.corpus.pairs import answer_tokens
+from delt_exp.corpus.pairs import answer_tokens, fitting, sides
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.dataset.base import Dataset
@@ -53,7 +53,7 @@ class Preferences:
         Raises DataError where not all documents are preferences.
         """
         tokens = self._read(resources.store, resources.run_tokenizer)
-        answer_tokens(tokens, np.arange(len(tokens)))
+        sides(tokens)
         return tokens.ids
 
     def text(self, store: Store) -> Corpus:
@@ -88,7 +88,7 @@ class Preferences:
         return text_stage(store, self.text(store), tokenizer).tokens
 
     def _rows(self, name: str, tokens: Tokens, context_tokens: int) -> NDArray[np.intp]:
-        fits = answer_tokens(tokens, np.arange(len(tokens))).max(1) <= context_tokens
+        fits = fitting(tokens, context_tokens)
         if not fits.any():
             raise DataError(
                 f"eval_dataset {name}: none of {len(tokens)} pairs has answers that fit the context of the model, "
@@ -128,9 +128,9 @@ def _measure(
     numbers_P23 = map_pairs(resources, tokens, rows, judge, shards, f"evaluating {name}").reshape(-1, 2, 3)
     tokens_P2 = answer_tokens(tokens, rows)
     columns: dict[str, Any] = {"id": tokens.ids[rows]}
-    for side, sides in enumerate(("chosen", "rejected")):
-        columns |= {f"{sides}_{column}": numbers_P23[:, side, k] for k, column in enumerate(COLUMNS)}
-        columns[f"{sides}_tokens"] = tokens_P2[:, side]
+    for side, which in enumerate(("chosen", "rejected")):
+        columns |= {f"{which}_{column}": numbers_P23[:, side, k] for k, column in enumerate(COLUMNS)}
+        columns[f"{which}_tokens"] = tokens_P2[:, side]
     write_columns(folder / "pairs.parquet", columns)
     write_measures(folder, name, preference_measures(numbers_P23, tokens_P2))
     shutil.rmtree(shards)

@@ -1,7 +1,7 @@
 """Preferences as items of a map: both sides of a document are read in one batch. K numbers of a pair."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,7 +59,8 @@ class PairItems:
     def read(
         self, judgement: Callable[[PairBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
     ) -> Numbers:
-        rows, sizes = self.rows[items], self.sizes()[items]
+        rows = self.rows[items]
+        sizes = replace(self, rows=rows).sizes()
         numbers_NK = np.zeros((len(rows), self.judge.width), self.judge.dtype)
 
         def place(batch: PairBatch) -> str:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.pairs import answer_tokens, pair
+from delt_exp.corpus.pairs import answer_tokens, fitting, pair
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest
@@ -57,7 +57,7 @@ def make_pair_plan(
 
     Raises DataError where not all documents are preferences, or there is less than one batch of them.
     """
-    fits = answer_tokens(tokens, order).max(1) <= context_tokens
+    fits = fitting(tokens, context_tokens)[order]
     once = np.asarray(order, np.int64)[fits]
     if len(once) < batch_pairs:
         raise DataError(

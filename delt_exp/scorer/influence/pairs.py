@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from delt_exp.corpus.pairs import Side, answer_tokens, pair, stacked
+from delt_exp.corpus.pairs import Side, fitting, pair, stacked
 from delt_exp.corpus.tokens import IGNORED, Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
@@ -65,7 +65,7 @@ class GivenPairs(Pairs):
 
     def fits(self) -> NDArray[np.bool_]:
         """Return for each pair whether both answers fit `pair_tokens`."""
-        return np.asarray(answer_tokens(self.tokens, self.rows).max(1) <= self.pair_tokens)
+        return fitting(self.tokens, self.pair_tokens)[self.rows]
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,10 +31,11 @@ bench: $(VENV)/.test
 clean:
 	rm -rf $(VENV)
 
-# requirements.lock pins every version; what is installed is what pyproject.toml asks for.
+# requirements.lock pins every version; what is installed is what pyproject.toml asks for,
+# and peft, because scorer=less and scorer=rose train adapters by default.
 $(VENV)/.run: requirements.lock pyproject.toml
 	$(PY) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable .
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[lora]"
 	touch $@
 
 $(VENV)/.test: $(VENV)/.run

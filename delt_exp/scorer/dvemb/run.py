@@ -55,18 +55,18 @@ class LanguageModelRun(SharedModel):
         self.num_steps, self.updates, self._target, self._settings = len(updates), updates, target, settings
 
     def step_gradient(self, step: int) -> tuple[float, Tensor]:
-        return self.gradient(self.updates[step].samples, self.updates[step].weights)
+        return self.gradient(self.updates[step].samples, self.updates[step].weights_N)
 
     def target_gradients(self) -> tuple[list[float], Tensor]:
         losses, gradients = zip(*(self.gradient(group, len(group)) for group in self._target), strict=True)
         return list(losses), torch.stack(gradients)
 
     def dots(self, step: int, direction_GP: Tensor) -> Tensor:
-        parts = self.updates[step].parts
-        dot_NG = torch.zeros(len(parts), len(direction_GP), dtype=torch.float64, device=self.device)
+        samples = self.updates[step].samples
+        dot_NG = torch.zeros(len(samples), len(direction_GP), dtype=torch.float64, device=self.device)
         # One direction as a vector is a ghost product; as a matrix of one row it would be a built gradient.
         direction = direction_GP[0] if len(direction_GP) == 1 else direction_GP
-        for indices, batch in self.batches(parts, self.gradient_samples):
+        for indices, batch in self.batches(samples, self.gradient_samples):
             dot_B, _ = per_sample_terms(self.model, batch, OBJECTIVE, direction, self.dtype)
             dot_NG[indices] = dot_B.view(len(indices), -1)
         return self.ranks.sum(dot_NG).cpu()
@@ -76,10 +76,10 @@ class LanguageModelRun(SharedModel):
         if name == "none":
             return torch.zeros_like(direction_GP)
         if name == "fisher":  # sum_n w_n g_n <g_n, direction> is a gradient with weights
-            weight_NG = update.part_weights_N[:, None] * dot_NG
-            return torch.stack([self.gradient(update.parts, weight_N)[1] for weight_N in weight_NG.T])
+            weight_NG = update.weights_N[:, None] * dot_NG
+            return torch.stack([self.gradient(update.samples, weight_N)[1] for weight_N in weight_NG.T])
         product = self.hvp if name == "hessian" else self._gauss_newton
-        return torch.stack(list(map(partial(product, update.samples, update.weights), direction_GP)))
+        return torch.stack(list(map(partial(product, update.samples, update.weights_N), direction_GP)))
 
     def _gauss_newton(self, samples: Sequence[Sample], weights: Tensor, direction: Tensor) -> Tensor:
         total = torch.zeros_like(direction)
@@ -88,6 +88,6 @@ class LanguageModelRun(SharedModel):
         return self.ranks.sum(total)
 
     def fingerprint(self) -> str:
-        samples = [s for u in self.updates for s in (*u.samples, *u.parts)] + [s for g in self._target for s in g]
+        samples = [s for u in self.updates for s in u.samples] + [s for g in self._target for s in g]
         sizes = [len(group) for group in self._target]
         return digest([s.digest() for s in samples], sizes, self.theta.cpu().numpy(), str(self.dtype))

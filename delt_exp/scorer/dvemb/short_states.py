@@ -1,21 +1,13 @@
 """The states of a short run of plain gradient descent that the sweep takes by itself."""
 
-from torch import Tensor
-
 from delt_exp.scorer.reverse.trajectory import Trajectory
 
 
 class ShortStates(Trajectory):
-    """D = 1 and no decay: theta <- theta - rate g."""
+    """theta <- theta - rate g."""
 
     def rate(self, step: int) -> float:
         return self.rates[step]
-
-    def scaled(self, step: int, direction_GP: Tensor) -> Tensor:
-        return direction_GP
-
-    def decayed(self, step: int, direction_GP: Tensor) -> Tensor:
-        return direction_GP.clone()
 
     def return_to(self, num_steps: int) -> None:
         self.run_forward(min(num_steps, len(self.rates)), lambda step, loss, norm: None)

@@ -1,9 +1,9 @@
 """Values of all occurrences from one sweep back in time.
 
 lambda_T = grad J(theta_T), one costate for each group of the target. For t = T-1 ... 0: the value of an occurrence n in
-update t is eta_t w_n <D_t lambda_{t+1}, g_n(theta_t)>, and lambda_t = (1 - eta_t d) lambda_{t+1} - eta_t C_t D_t
-lambda_{t+1}. C_t is the curvature of the update's loss sum_n w_n l_n, d the weight decay; D_t = 1 for plain gradient
-descent. This is the sweep of PDS without the losses of the target on the way: what counts is the end.
+update t is eta_t w_n <lambda_{t+1}, g_n(theta_t)>, and lambda_t = lambda_{t+1} - eta_t C_t lambda_{t+1}. C_t is the
+curvature of the update's loss sum_n w_n l_n. This is the sweep of PDS without the losses of the target on the way: what
+counts is the end.
 Shapes: N occurrences in an update, G groups of the target, T updates, P parameters.
 """
 
@@ -40,14 +40,6 @@ class States(Segments, Protocol):
         """The factor eta_t of an update."""
         ...
 
-    def scaled(self, step: int, direction_GP: Tensor) -> Tensor:
-        """D_t times each direction."""
-        ...
-
-    def decayed(self, step: int, direction_GP: Tensor) -> Tensor:
-        """(1 - eta_t d) times each direction, a new tensor."""
-        ...
-
     def run_forward(self, num_steps: int, on_step: OnStep) -> None:
         """Leave the run at theta_`num_steps`, telling loss and norm of the gradient before each update."""
         ...
@@ -67,7 +59,7 @@ class ValueSweep:
         self._run, self._settings, self._states, self._progress = run, settings, states, progress
         self._state_dir, self._is_writer = state_dir, ranks.rank == 0
         self._fingerprint = "" if state_dir is None else digest(asdict(settings), run.fingerprint())
-        sizes = [len(update.part_weights_N) for update in run.updates]
+        sizes = [len(update.weights_N) for update in run.updates]
         self._first_T = torch.tensor([0, *sizes]).cumsum(0)
 
     def run(self) -> Values:
@@ -118,16 +110,15 @@ class ValueSweep:
     def _step_back(self, step: int, state: dict[str, Tensor]) -> None:
         """From lambda_{step+1} to lambda_step, with the model at theta_step."""
         costate_GP, rate = state["costate_GP"], self._states.rate(step)
-        direction_GP = self._states.scaled(step, costate_GP)
-        dot_NG = self._run.dots(step, direction_GP)
-        weight_N = self._run.updates[step].part_weights_N
+        dot_NG = self._run.dots(step, costate_GP)
+        weight_N = self._run.updates[step].weights_N
         state["value_NG"][self._first_T[step] : self._first_T[step + 1]] = rate * weight_N[:, None] * dot_NG
         norm_G = costate_GP.double().norm(dim=1).cpu()
         state["costate_norm_TG"][step] = norm_G
         if step == 0:  # nothing asks for lambda_0
             return
-        product_GP = self._run.curvature(step, direction_GP, dot_NG)
-        state["costate_GP"] = self._states.decayed(step, costate_GP).sub_(product_GP, alpha=rate)
+        product_GP = self._run.curvature(step, costate_GP, dot_NG)
+        state["costate_GP"] = torch.sub(costate_GP, product_GP, alpha=rate)
         nonzero_G = norm_G.clamp(min=torch.finfo(torch.float64).tiny)
         state["growth_TG"][step] = state["costate_GP"].double().norm(dim=1).cpu() / nonzero_G
         state["curvature_TG"][step] = rate * product_GP.double().norm(dim=1).cpu() / nonzero_G

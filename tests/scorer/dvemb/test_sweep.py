@@ -181,7 +181,7 @@ def target_losses(without: tuple[int, int] | None, epsilon: float, rates: Sequen
         return sample_losses(model, batch, CrossEntropy())
 
     for step, (rate, one) in enumerate(zip(rates, tiny_updates(len(rates)), strict=True)):
-        factors = one.weights.clone()
+        factors = one.weights_N.clone()
         if without is not None and without[0] == step:
             factors[without[1]] *= 1 - epsilon
         gradients = torch.autograd.grad(losses(one.samples) @ factors, parameters)
@@ -232,7 +232,7 @@ def retrained(
         return sample_losses(model, batch, CrossEntropy())
 
     for step, one in enumerate(updates):
-        factors = one.weights.clone()
+        factors = one.weights_N.clone()
         if left_out is not None and left_out // 4 == step:
             factors[left_out % 4] = 0
         gradients = torch.autograd.grad(losses(one.samples) @ factors, parameters)

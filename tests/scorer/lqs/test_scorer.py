@@ -103,6 +103,16 @@ def test_an_interrupted_annotation_continues_to_the_same_scores(tmp_path, monkey
     np.testing.assert_array_equal(scorer().score(pool), undisturbed)
 
 
+def test_a_wrong_number_of_target_documents_is_refused_before_the_proxy_is_trained(pool):
+    with pytest.raises(ConfigError, match=r"scorer.base.num_target=7 is more than the 6 documents of the target set"):
+        scorer(num_target=7).score(pool)
+    with pytest.raises(ConfigError, match=r"scorer=lqs needs a target set; choose target_dataset"):
+        scorer().score(replace(pool, target=None))
+    assert not [use for use in pool.resources.store.uses if use.stage == "model"]
+    with pytest.raises(ConfigError, match=r"num_target=0 is not allowed; set it to a whole number of at least 1"):
+        scorer(num_target=0)
+
+
 def test_relatives_share_one_annotation(tmp_path):
     pool = fresh_pool(tmp_path)
     lqs, pds = scorer().score(pool), scorer(score_name="pds").score(pool)

@@ -41,4 +41,4 @@ def test_a_run_computes_and_keeps_what_is_counted(num_steps: int, is_whole: bool
         states += len(segment)
     assert states == num_steps
     assert run.num_gradients - num_steps == counts.num_replayed
-    assert counts.num_held - 1 <= most <= counts.num_held  # the first state of the last segment is counted twice
+    assert counts.num_held - 2 <= most <= counts.num_held  # a segment holds its first state, and the last is short

@@ -26,6 +26,7 @@ class StoredScorer:
     """
 
     VERSION: ClassVar[int] = 1
+    PLACES: ClassVar[frozenset[str]] = frozenset({"path"})
     needs: ClassVar[frozenset[str]] = frozenset()
     path: str
 

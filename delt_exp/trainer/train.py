@@ -53,8 +53,8 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep
     job.recipe.schedule.check(job.plan.num_steps)
     if job.plan.rows_per_sample == 2 and job.reference is None:
         raise ConfigError(
-            f"{job.config_key}.objective compares preferences with a reference, which only the model of a run has; use "
-            f"objective@{job.config_key}.objective=cross_entropy here"
+            "model.objective compares preferences with a reference, which only the model of a run has; use "
+            "objective@model.objective=cross_entropy here"
         )
     checkpoint = _latest_checkpoint(folder)
     start = _step_of(checkpoint)

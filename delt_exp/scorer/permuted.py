@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Seed, settings
+from delt_exp.config.keys import moved, naming
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
@@ -38,7 +39,8 @@ class PermutedScorer:
         return Meaning(f"permuted {base.name}", base.unit, base.better, explanation)
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
-        table = scores_stage(pool.resources, self.base, pool.candidates, pool.target)
+        with naming(moved(self.base, "scorer", "scorer.base")):
+            table = scores_stage(pool.resources, self.base, pool.candidates, pool.target)
         scores = np.empty_like(table.scores)
         scores[shuffled_rows(table.ids, self.seed, "permuted scores")] = table.scores[rank_ids(table.ids)]
         return scores[pool.rows]

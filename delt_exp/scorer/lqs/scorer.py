@@ -128,5 +128,5 @@ class LqsScorer:
     def _target_rows(self, pool: Pool) -> NDArray[np.intp]:
         if pool.target is None:
             raise ConfigError(f"scorer={self.score_name} needs a target set; choose target_dataset=...")
-        ids, count, key = pool.target.corpus.ids, self.num_target, "scorer.base.num_target"
+        ids, count, key = pool.target.corpus.ids, self.num_target, "scorer.num_target"
         return target_rows(ids, count, self.seed, "target documents of LQS", key)

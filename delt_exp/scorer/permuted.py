@@ -1,4 +1,4 @@
-"""Another scorer's scores, dealt out to the documents at random: the placebo of that scorer."""
+"""Another scorer's scores, permuted at random: the placebo of that scorer."""
 
 from typing import ClassVar
 
@@ -46,5 +46,5 @@ class PermutedScorer:
         return scores[pool.rows]
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
-        """Return the cost of `base`; dealing its scores out costs next to nothing."""
+        """Return the cost of `base`; permuting its scores costs next to nothing."""
         return self.base.forecast(sizes, resources) if isinstance(self.base, Forecasting) else []

@@ -165,7 +165,7 @@ class TrainedModel:
 
     @property
     def evidence(self) -> Evidence:
-        """What the run wants to be seen of its weights."""
+        """What the run shows of its weights."""
         return Evidence(self.folder / SHOWN)
 
     @property

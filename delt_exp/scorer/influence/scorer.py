@@ -41,7 +41,7 @@ class InfluenceScorer(ABC):
     momentum: false leaves out what it has of momentum alone. groups: `source` makes one of each source of the target,
     `one` a single one. num_target: random target documents, null for all. context_tokens: how much of a document its
     gradient sees. on_empty: `error`, or `lowest` for a score of -1, where a document has nothing to predict.
-    save_features: keep `num_features` numbers of each document and checkpoint, for targets of later.
+    save_features: keep `num_features` numbers of each document and checkpoint, for later targets.
     """
 
     proxy: Proxy

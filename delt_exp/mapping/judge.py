@@ -39,10 +39,7 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TextBatch:
-    """Documents of one pass, or all of one group: texts [D] and their ids [D].
-
-    items: where they stand in the rows of the map [D]; of a group [1].
-    """
+    """Documents of one pass: texts [D], their ids [D] and where they stand in the rows of the map [D]."""
 
     texts: list[str]
     ids: NDArray[np.uint64]
@@ -66,7 +63,7 @@ class TextJudge(Protocol):
 
     @property
     def width(self) -> int:
-        """How many numbers a document, or a group, gets."""
+        """How many numbers a document gets."""
 
     @property
     def dtype(self) -> str:
@@ -76,4 +73,4 @@ class TextJudge(Protocol):
     def context_tokens(self) -> int: ...
 
     def open(self, device: str) -> Callable[[TextBatch], Numbers]:
-        """Load what is needed, once, to `device`; return the function from a batch to [D, K], from a group to [K]."""
+        """Load what is needed, once, to `device`; return the function from a batch to [D, K], or [D] where K is 1."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ class PairJudge(Protocol):
 class PairItems:
     """Preferences, side by side."""
 
+    UNIT: ClassVar[str] = "pairs"
     tokens: Tokens
     rows: NDArray[np.intp]
     judge: PairJudge

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.windows import WindowBatch, Windowing
 
-Numbers = NDArray[np.floating[Any]]
+Numbers = NDArray[Any]
+"""Floating-point numbers, or texts where the `dtype` of a judge is `object`."""
 
 
 class Judge(Protocol):
@@ -27,7 +28,7 @@ class Judge(Protocol):
 
     @property
     def dtype(self) -> str:
-        """`float32` or `float64`."""
+        """`float32` or `float64`; `object` where it says texts."""
 
     @property
     def windowing(self) -> Windowing:
@@ -67,7 +68,7 @@ class TextJudge(Protocol):
 
     @property
     def dtype(self) -> str:
-        """`float32` or `float64`."""
+        """`float32` or `float64`; `object` where it says texts."""
 
     @property
     def context_tokens(self) -> int: ...

@@ -28,7 +28,7 @@ class Judge(Protocol):
 
     @property
     def dtype(self) -> str:
-        """`float32` or `float64`; `object` where it says texts."""
+        """`float32` or `float64`."""
 
     @property
     def windowing(self) -> Windowing:

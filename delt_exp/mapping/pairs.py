@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class PairJudge(Protocol):
 class PairItems(TokenItems):
     """Preferences, side by side."""
 
+    UNIT: ClassVar[str] = "pairs"
     judge: PairJudge
 
     def sizes(self) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ def lqs(loss, scoring):
     return arm("lqs", "1.0", "folding", loss, scoring_seconds=scoring, scoring_flops=600_000.0)
 
 
-def test_an_arm_is_charged_with_its_scores_and_all_behind_them(tmp_path):
+def test_an_arm_is_charged_with_its_scores_and_all_they_were_made_of(tmp_path):
     scoring = {"scores/a": 0.5, "annotation/b": 30.0, "model/c": 12.0}
     found = findings(write_study(tmp_path, [*budgets((10.0, 0)), lqs(-0.1, scoring)]))
     row = next(row for row in rows(found, "cost") if row["arm"].startswith("lqs"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from delt_exp.report.facts import ledger
+from delt_exp.report.facts import NUM_HEADLINE_RESULTS, ledger
 from delt_exp.report.page import write_report
 from delt_exp.report.style import STYLE
 
@@ -53,6 +53,17 @@ def page(folder):
 
 def test_the_headline_says_what_was_done_and_what_came_out(run_folder):
     assert HEADLINE in page(run_folder()).text
+
+
+def test_the_headline_gives_a_few_results_and_counts_the_others(run_folder):
+    def change(record):
+        loss = next(row for row in record["results"] if row["metric"] == "loss")
+        names = ["first", "second", "third", "fourth", "fifth"]
+        record["results"] = [{**loss, "dataset": name} for name in names]
+
+    text = page(run_folder(change)).text
+    shown, left = NUM_HEADLINE_RESULTS, 5 - NUM_HEADLINE_RESULTS
+    assert f" on {['first', 'second', 'third', 'fourth'][shown - 1]} ({left} more below)." in text
 
 
 def test_a_run_that_keeps_everything_and_is_not_evaluated_says_so(run_folder):

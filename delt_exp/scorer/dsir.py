@@ -72,7 +72,9 @@ def _counts(ngrams: HashedNgrams, corpus: Corpus) -> NDArray[np.int64]:
         return ngrams.counts(texts())
 
 
-def _show(evidence: Evidence, weights_B: NDArray[np.float64], p_B: NDArray[np.float64], q_B: NDArray[np.float64]) -> None:
+def _show(
+    evidence: Evidence, weights_B: NDArray[np.float64], p_B: NDArray[np.float64], q_B: NDArray[np.float64]
+) -> None:
     numbers = {
         "divergence of the target from the candidates [nats/n-gram]": float(p_B @ weights_B),
         "share of the target in buckets without a candidate": float(p_B[q_B == 0].sum()),

@@ -39,12 +39,12 @@ class MeasuredText:
         return [part.strip() for part in re.split(r"\n\s*\n", self.text) if part.strip()]
 
     @cached_property
-    def chars_T(self) -> NDArray[np.int64]:
+    def word_chars(self) -> NDArray[np.int64]:
         """[T] characters of each word."""
         return np.fromiter(map(len, self.words), np.int64, len(self.words))
 
     @cached_property
-    def numbers_T(self) -> NDArray[np.uint64]:
+    def word_numbers(self) -> NDArray[np.uint64]:
         """[T] a number for each word, equal for equal words."""
         known: dict[str, int] = {}
         return np.array([known.setdefault(word, len(known) + 1) for word in self.words], np.uint64)
@@ -56,7 +56,7 @@ class MeasuredText:
             return np.zeros(0, np.intp), np.zeros(0, np.intp)
         grams = np.zeros(size, np.uint64)
         for shift in range(n):
-            grams = grams * FACTOR + self.numbers_T[shift : shift + size]
+            grams = grams * FACTOR + self.word_numbers[shift : shift + size]
         _, gram, counts = np.unique(grams, return_inverse=True, return_counts=True)
         return gram, counts
 
@@ -66,7 +66,7 @@ class MeasuredText:
             starts + n, minlength=len(self.words) + 1
         )
         inside_T = np.cumsum(depth[:-1]) > 0
-        return float(self.chars_T[inside_T].sum() / max(self.chars_T.sum(), 1))
+        return float(self.word_chars[inside_T].sum() / max(self.word_chars.sum(), 1))
 
 
 def _per(count: float, total: int) -> float:
@@ -100,7 +100,7 @@ def _duplicate_grams(n: int, text: MeasuredText) -> float:
 
 MEASURES: dict[str, Callable[[MeasuredText], float]] = {
     "num_words": lambda t: len(t.words),
-    "mean_word_chars": lambda t: _per(int(t.chars_T.sum()), len(t.words)),
+    "mean_word_chars": lambda t: _per(int(t.word_chars.sum()), len(t.words)),
     "hashes_per_word": lambda t: _per(t.text.count("#"), len(t.words)),
     "ellipses_per_word": lambda t: _per(sum(t.text.count(mark) for mark in ELLIPSES), len(t.words)),
     "bullet_lines": lambda t: _per(sum(line.startswith(BULLETS) for line in t.lines), len(t.lines)),

@@ -67,9 +67,9 @@ class CombinedScorer:
         return (total_N / (sum_of_weights or 1.0))[pool.rows].astype(np.float32)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
-        """Return the costs of all parts; what several have in common is paid once."""
-        forecasts = [part.forecast(sizes, resources) for part in self.parts.values() if isinstance(part, Forecasting)]
-        return list(dict.fromkeys(cost for costs in forecasts for cost in costs))
+        """Return the costs of all parts; a proxy that several use is counted for each, though it is trained once."""
+        parts = [part for part in self.parts.values() if isinstance(part, Forecasting)]
+        return [cost for part in parts for cost in part.forecast(sizes, resources)]
 
 
 def _ranks(goodness_N: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -72,5 +72,17 @@ class ScoreTable:
         return cls(ids, scores, meaning)
 
 
+def look_up(
+    ids: NDArray[np.uint64], scores: NDArray[np.floating[Any]], wanted_R: NDArray[np.uint64]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
+    """Return the score of each wanted id, [R], and which of them there are; of an id that occurs twice the first.
+
+    The score of an id that is not there means nothing.
+    """
+    order = np.argsort(ids, kind="stable")
+    place = order[np.searchsorted(ids[order], wanted_R).clip(max=len(order) - 1)]
+    return scores[place], ids[place] == wanted_R
+
+
 def _column(table: Any, name: str) -> Any:
     return np.from_dlpack(table[name].combine_chunks())

@@ -11,10 +11,11 @@ from delt_exp.corpus.corpus import Corpus
 from delt_exp.errors import DataError
 from delt_exp.files import digest, written_aside
 from delt_exp.mapping.map_documents import map_texts
+from delt_exp.ngrams.hashed import HashedNgrams
+from delt_exp.ngrams.linear import LinearJudge
 from delt_exp.progress import track
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.hashed_ngrams import HashedNgrams, LinearJudge
 from delt_exp.store.evidence import Evidence
 
 

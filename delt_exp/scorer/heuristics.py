@@ -11,9 +11,9 @@ from delt_exp.config.fields import settings
 from delt_exp.errors import ConfigError
 from delt_exp.mapping.judge import TextBatch
 from delt_exp.mapping.map_documents import map_texts
+from delt_exp.ngrams.measures import MEASURES, MeasuredText
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.text_measures import MEASURES, MeasuredText
 
 Bounds = Sequence[float | None]
 
@@ -22,7 +22,7 @@ Bounds = Sequence[float | None]
 class HeuristicsScorer:
     """How many of `rules` a document breaks.
 
-    rules: for each measure of a text (`delt_exp.scorer.text_measures`) the least and the largest number that is
+    rules: for each measure of a text (`delt_exp.ngrams.measures`) the least and the largest number that is
     allowed, either of them null for none; null for the pair switches the rule off. The evidence says of each rule how many documents
     break it. Raises ConfigError for a measure that there is not, and for bounds that nothing fits.
     """

@@ -13,10 +13,11 @@ from delt_exp.corpus.corpus import Corpus
 from delt_exp.errors import DataError
 from delt_exp.files import digest, written_aside
 from delt_exp.mapping.map_documents import map_texts
+from delt_exp.ngrams.hashed import HashedNgrams, chunks
+from delt_exp.ngrams.linear import LinearJudge, fold_of
 from delt_exp.quantity import Meaning
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.hashed_ngrams import HashedNgrams, LinearJudge, chunks, fold_of
 from delt_exp.statistics.diagnostics import auc
 
 Floats = NDArray[np.float64]

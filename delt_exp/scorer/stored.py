@@ -81,10 +81,10 @@ class StoredScorer:
         rows = np.arange(len(scores)) if keys is None else keys
         if not np.array_equal(np.sort(rows), np.arange(num_candidates)):
             raise DataError(
-                f"{self.path} has scores for {len(np.unique(rows))} different rows, from {min(rows, default='none')} to "
+                f"{self.path} has {len(rows)} scores for {len(np.unique(rows))} different rows, the largest of them "
                 f"{max(rows, default='none')}, but there are {num_candidates} candidates, rows 0 to {num_candidates - 1}; "
-                "read the documents as they were scored (corpus.drop_duplicates=false "
-                "corpus.max_document_chars=null, decontaminate=false), or give ids"
+                "read the documents as they were scored (corpus.drop_duplicates=false corpus.max_document_chars=null "
+                "decontaminate=false), or give ids"
             )
         in_order = np.empty_like(scores)
         in_order[rows] = scores

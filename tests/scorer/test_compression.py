@@ -53,5 +53,5 @@ def test_a_level_that_the_codec_lacks_is_refused(codec, level, most):
 
 
 def test_other_codecs_are_refused():
-    with pytest.raises(ConfigError, match="CompressionScorer.codec="):
+    with pytest.raises(ConfigError, match=r"CompressionScorer.codec="):
         CompressionScorer("lzma", 1, True)

@@ -11,8 +11,8 @@ import pytest
 
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.mapping import shards
+from delt_exp.ngrams.hashed import HashedNgrams
 from delt_exp.scorer.dsir import DsirScorer
-from delt_exp.scorer.hashed_ngrams import HashedNgrams
 from tests.helpers import make_pool, new_folder, words
 
 PAPER = {"max_ngram": 2, "num_buckets": 10_000, "smoothing": 1e-8, "mean": False}

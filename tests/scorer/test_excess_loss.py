@@ -1,6 +1,7 @@
 """The loss under one model minus the loss under another."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.excess_loss import ExcessLossScorer
 from delt_exp.scorer.perplexity import PerplexityScorer
 from delt_exp.statistics.diagnostics import auc
-from tests.helpers import make_byte_tokenizer, make_pool, new_folder, tiny_recipe, words
+from tests.helpers import make_pool, new_folder, tiny_recipe, words
 
 TUNED, REFERENCE = (TrainedProxy(tiny_recipe(), kind, 20_000, 0) for kind in ("target", "sample"))
 GERMAN = ["der hund und die katze", "die katze sieht den hund", "das ist ein haus und ein hund"]
@@ -56,14 +57,12 @@ def test_needs_and_costs_are_those_of_both_models(pool):
     assert phases == ["warm start", "scoring"] * 2
 
 
-def test_models_with_other_tokens_are_refused_before_a_document_is_read(pool, tmp_path, monkeypatch):
+def test_models_with_other_tokens_are_refused_before_a_document_is_read(pool):
     class Other(TrainedProxy):
         def prepare(self, *arguments):
-            model = super().prepare(*arguments)
-            tokenizer = make_byte_tokenizer(tmp_path, pool.candidates.corpus)
-            monkeypatch.setitem(tokenizer.__dict__, "digest", "other")
-            return replace(model, tokenizer=tokenizer)
+            return replace(super().prepare(*arguments), tokenizer=SimpleNamespace(digest="other"))
 
     other = Other(tiny_recipe(), "sample", 2_000, 0)
     with pytest.raises(ConfigError, match="have different tokenizers: losses per token cannot be compared"):
         ExcessLossScorer(TUNED, other).score(pool)
+    assert "scores" not in {use.stage for use in pool.resources.store.uses}

@@ -83,9 +83,8 @@ def written(folder, name, columns):
         lines = [",".join(columns), *(",".join("" if v is None else str(v) for v in row.values()) for row in rows)]
         path.write_text("\n".join(lines) + "\n")
     else:
-        opened = gzip.open(path, "wt") if name.endswith(".gz") else path.open("w")
-        with opened as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+        raw = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
     return path
 
 
@@ -123,7 +122,7 @@ def test_rows_that_are_not_those_of_the_candidates_are_refused(tmp_path, rows):
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_document_without_a_number_is_named(tmp_path, name):
-    path = written(tmp_path, name, {"score": [1.0, None, 2.0]})
+    path = written(tmp_path, name, {"score": [1.0, None, 2.0], "note": ["", "", ""]})
     with pytest.raises(
         DataError, match=r"score is missing or not finite for 1 of 3 documents, the first in row 1 \(id"
     ):

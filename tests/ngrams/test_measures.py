@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delt_exp.scorer.text_measures import MEASURES, MeasuredText
+from delt_exp.ngrams.measures import MEASURES, MeasuredText
 
 # measure -> (text, what it is)
 KNOWN = {

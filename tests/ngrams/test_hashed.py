@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delt_exp.scorer import hashed_ngrams
-from delt_exp.scorer.hashed_ngrams import BASE, HashedNgrams, chunks, fold_of, hashed_words
+from delt_exp.ngrams import hashed
+from delt_exp.ngrams.hashed import BASE, HashedNgrams, chunks, hashed_words
+from delt_exp.ngrams.linear import fold_of
 
 WORD = re.compile(r"\w+|[^\w\s]+")
 TEXTS = st.lists(st.text(st.one_of(st.characters(), st.sampled_from("ab .,_ \n\u00a0Éß日"))), max_size=6)
@@ -61,12 +62,12 @@ def test_buckets_are_about_equally_full():
 def test_the_counts_of_a_stream_are_those_of_one_batch(monkeypatch):
     texts = ["a b c", "", "a b", "x" * 40, "c, c"]
     whole = HashedNgrams(2, 50).counts(texts)
-    monkeypatch.setattr(hashed_ngrams, "CHUNK_CHARS", 8)
+    monkeypatch.setattr(hashed, "CHUNK_CHARS", 8)
     np.testing.assert_array_equal(HashedNgrams(2, 50).counts(iter(texts)), whole)
 
 
 def test_chunks_hold_every_text_once_and_no_more_than_they_may(monkeypatch):
-    monkeypatch.setattr(hashed_ngrams, "CHUNK_CHARS", 10)
+    monkeypatch.setattr(hashed, "CHUNK_CHARS", 10)
     assert list(chunks(["a" * 4, "b" * 4, "c" * 30, "d"])) == [["a" * 4, "b" * 4], ["c" * 30], ["d"]]
 
 

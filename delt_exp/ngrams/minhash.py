@@ -97,7 +97,7 @@ class BandJudge:
 
 
 def clusters(keys_NA: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return [N] the cluster of each document: its first row, so that a document without near-duplicates has its own."""
+    """Return [N] the cluster of each document, named by its first row; one like no other has a cluster of its own."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

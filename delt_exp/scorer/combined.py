@@ -17,10 +17,10 @@ from delt_exp.scorer.parts import part_table
 
 @settings
 class CombinedScorer:
-    """Weighted mean over `parts` of what each makes of a document among all candidates, turned so that higher is better.
+    """Weighted mean over `parts` of a document's place among all candidates, turned so that higher is better.
 
-    parts: label -> scorer; each is a stage of its own, reused where a run has used that scorer itself. weights: label ->
-    weight, null for equal ones; a negative weight prefers what the part does not. by: `rank`, the share of documents
+    parts: label -> scorer; each is a stage of its own, reused where a run has used that scorer itself. weights: label
+    -> weight, null for equal ones; a negative weight prefers what the part does not. by: `rank`, the share of documents
     that are worse, ties at their mean; or `z`, standard deviations from the mean. A part that gives every document the
     same number is left out with a warning. Raises ConfigError for weights that do not fit the parts.
     """

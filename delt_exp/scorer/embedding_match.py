@@ -22,8 +22,8 @@ BLOCK_DOCUMENTS = 4096  # times the target documents: similarities in memory at 
 class EmbeddingMatchScorer:
     """Cosine of a document's embedding with those of the target documents: their `mean`, or the `max` over them.
 
-    Mizrahi et al. 2025 (BETR), arXiv:2507.12466, with similarities in place of their ranks. encoder: what makes a vector
-    of a document. num_target: so many random target documents; null for all.
+    Mizrahi et al. 2025 (BETR), arXiv:2507.12466, with similarities in place of their ranks. encoder: what makes a
+    vector of a document. num_target: so many random target documents; null for all.
     """
 
     VERSION: ClassVar[int] = 1

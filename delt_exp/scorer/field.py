@@ -72,8 +72,8 @@ class FieldScorer:
         missing = np.flatnonzero(~is_known_R)
         if len(missing):
             raise DataError(
-                f"{len(missing)} of {len(pool.ids)} documents are not in the records of scorer.dataset, the first in row "
-                f"{pool.rows[missing[0]]} (id {int(pool.ids[missing[0]]):016x}); give the dataset of the run "
+                f"{len(missing)} of {len(pool.ids)} documents are not in the records of scorer.dataset, the first in "
+                f"row {pool.rows[missing[0]]} (id {int(pool.ids[missing[0]]):016x}); give the dataset of the run "
                 "(${train_dataset}) and its corpus.max_document_chars"
             )
         return found_R.astype(np.float32)
@@ -91,6 +91,7 @@ class FieldScorer:
         if not isfinite(value):
             raise DataError(
                 f"record {number} (document {document_id(document):016x}, {document.text[:40]!r}): the field "
-                f"{self.field!r} is {text[:40]!r} and not a finite number; give every record one, or leave the others out"
+                f"{self.field!r} is {text[:40]!r} and not a finite number; give every record one, or leave "
+                "the others out"
             )
         return value

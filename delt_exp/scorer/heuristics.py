@@ -22,9 +22,9 @@ Bounds = Sequence[float | None]
 class HeuristicsScorer:
     """How many of `rules` a document breaks.
 
-    rules: for each measure of a text (`delt_exp.ngrams.measures`) the least and the largest number that is
-    allowed, either of them null for none; null for the pair switches the rule off. The evidence says of each rule how many documents
-    break it. Raises ConfigError for a measure that there is not, and for bounds that nothing fits.
+    rules: for each measure of a text (`delt_exp.ngrams.measures`) the least and the largest number that is allowed,
+    either of them null for none; null for the pair switches the rule off. The evidence says of each rule how many
+    documents break it. Raises ConfigError for a measure that there is not, and for bounds that nothing fits.
     """
 
     VERSION: ClassVar[int] = 1

@@ -118,6 +118,6 @@ def _number(value: Any, column: str, place: str) -> float:
 
 def _no_column(place: str, name: str, present: list[str]) -> DataError:
     return DataError(
-        f"{place}: there is no column {name!r}; it has {', '.join(present) or 'none'}; set scorer.column to the one with "
-        "the scores, and scorer.by=row where documents are named by nothing but their order"
+        f"{place}: there is no column {name!r}; it has {', '.join(present) or 'none'}; set scorer.column to "
+        "the one with the scores, and scorer.by=row where documents are named by nothing but their order"
     )

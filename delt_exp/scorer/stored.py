@@ -22,8 +22,8 @@ class StoredScorer:
 
     by: `id`, the column `id` has the 64-bit content hash of each document, as a number or as 16 hexadecimal digits;
     documents that are not candidates may be in it. `row`, the column `row` has its row among the candidates from 0, and
-    without that column the scores stand in this order; there must be one for each. column: where the scores are. better:
-    which are better; null for a file of `ScoreTable.save`, the `scores.parquet` of a run for example, which says it.
+    without that column the scores stand in this order; there must be one for each. column: where the scores are.
+    better: which are better; null for a file of `ScoreTable.save`, such as a run's `scores.parquet`, which says it.
 
     Raises DataError for a file or a column that is not there, a candidate without a number, and a number that is not
     finite; ConfigError where nothing says which direction is better.
@@ -70,8 +70,8 @@ class StoredScorer:
         bad = np.flatnonzero(~np.isfinite(scores))
         if len(bad):
             raise DataError(
-                f"{self.path}: {self.column} is missing or not finite for {len(bad)} of {len(scores)} documents, the first "
-                f"in row {pool.rows[bad[0]]} (id {int(pool.ids[bad[0]]):016x}); give every document a number"
+                f"{self.path}: {self.column} is missing or not finite for {len(bad)} of {len(scores)} documents, the "
+                f"first in row {pool.rows[bad[0]]} (id {int(pool.ids[bad[0]]):016x}); give every document a number"
             )
         return np.asarray(scores, np.float32)
 
@@ -82,9 +82,9 @@ class StoredScorer:
         if not np.array_equal(np.sort(rows), np.arange(num_candidates)):
             raise DataError(
                 f"{self.path} has {len(rows)} scores for {len(np.unique(rows))} different rows, the largest of them "
-                f"{max(rows, default='none')}, but there are {num_candidates} candidates, rows 0 to {num_candidates - 1}; "
-                "read the documents as they were scored (corpus.drop_duplicates=false corpus.max_document_chars=null "
-                "decontaminate=false), or give ids"
+                f"{max(rows, default='none')}, but there are {num_candidates} candidates, rows 0 to "
+                f"{num_candidates - 1}; read the documents as they were scored (corpus.drop_duplicates=false "
+                "corpus.max_document_chars=null decontaminate=false), or give ids"
             )
         in_order = np.empty_like(scores)
         in_order[rows] = scores

@@ -7,7 +7,7 @@ Shapes: S positions of a stream, K keys of a level, G distinct n-grams of a stre
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class CountModel:
     def __init__(self, tables: Arrays, smoothing: float) -> None:
         self._tables, self._smoothing = tables, smoothing
         self._vocab_size = int(tables["vocab_size"][0])
-        self._totals: list[NDArray[np.float64]] = []
+        self._totals: list[NDArray[Any]] = []
         num_contexts, order = 1, 1
         while f"keys_{order}" in tables:
             contexts_K, counts_K = tables[f"keys_{order}"] // self._vocab_size, tables[f"counts_{order}"]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.alignment.base import Arrays
 from delt_exp.alignment.counts import CountModel, count_tables
 from delt_exp.config.fields import Count, PositiveFloat, settings
 from delt_exp.corpus.tokens import IGNORED, Tokens
@@ -55,7 +56,7 @@ class NgramMatchScorer:
             sums = map_documents(pool.resources, tokens, pool.rows, judge, pool.work_dir / "shards", "scoring")[:, 0]
         return (sums / tokens.num_predicted[pool.rows]).astype(np.float32)
 
-    def _tables(self, tokens: Tokens) -> dict[str, NDArray[np.int64]]:
+    def _tables(self, tokens: Tokens) -> Arrays:
         """Return the counts of all documents, each after `order - 1` begin tokens."""
         start = np.full(self.order - 1, tokens.begin_id)
         stream = np.concatenate([part for row in range(len(tokens)) for part in (start, tokens.document(row))])

@@ -1,4 +1,4 @@
-"""Scorers that read texts and no model: megabytes a second of one core, and near-duplicates among a million documents."""
+"""Scorers that read texts and no model: MB a second of one core, and near-duplicates among a million documents."""
 
 import time
 from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.fields import Count, Seed, settings
+from delt_exp.config.fields import Count, settings
 from delt_exp.mapping.judge import TextBatch
 from delt_exp.ngrams.hashed import BASE, chunks, hashed_words
 from delt_exp.rows.draws import generator, splitmix64
@@ -30,7 +30,6 @@ class MinHash:
     ngram_words: Count
     bands: Count
     rows: Count
-    seed: Seed
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class BandJudge:
 
     def open(self, device: str) -> Callable[[TextBatch], NDArray[np.float64]]:
         """Draw the permutations; the CPU hashes, whatever the device."""
-        rng = generator(self.minhash.seed, "permutations of MinHash")
+        rng = generator(0, "permutations of MinHash")  # always the same: no seed of a run changes a corpus
         factors_P, shifts_P = rng.integers(2**64, size=(2, self.minhash.bands * self.minhash.rows), dtype=np.uint64)
         factors_P |= np.uint64(1)
 

@@ -145,5 +145,5 @@ def _shares(ngrams: HashedNgrams, texts: list[str]) -> Any:
     from scipy.sparse import csr_array
 
     bucket_G, document_G = ngrams.of(texts)
-    share_G = (1 / np.maximum(np.bincount(document_G, minlength=len(texts)), 1))[document_G].astype(np.float32)
+    share_G = (1 / np.maximum(np.bincount(document_G, minlength=len(texts)), 1))[document_G]
     return csr_array((share_G, (document_G, bucket_G.astype(np.int32))), shape=(len(texts), ngrams.num_buckets))

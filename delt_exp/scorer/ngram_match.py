@@ -11,13 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.alignment.base import Arrays
-from delt_exp.alignment.counts import CountModel, count_tables
 from delt_exp.config.fields import Count, PositiveFloat, settings
 from delt_exp.corpus.tokens import IGNORED, Tokens
 from delt_exp.corpus.windows import WindowBatch, Windowing
 from delt_exp.files import digest, written_aside
 from delt_exp.mapping.map_documents import map_documents
+from delt_exp.ngrams.counts import Arrays, CountModel, count_tables
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
 

@@ -10,7 +10,7 @@ from delt_exp.ngrams.minhash import MinHash
 from delt_exp.scorer.near_duplicates import NearDuplicatesScorer
 from tests.helpers import make_pool
 
-SCORER = NearDuplicatesScorer(MinHash(ngram_words=5, bands=14, rows=8, seed=0))
+SCORER = NearDuplicatesScorer(MinHash(ngram_words=5, bands=14, rows=8))
 
 
 def contract_documents(texts):

@@ -5,9 +5,9 @@ from math import log
 import numpy as np
 import pytest
 
-from delt_exp.alignment.counts import count_tables, log_probabilities
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError
+from delt_exp.ngrams.counts import count_tables, log_probabilities
 from delt_exp.scorer.ngram_match import NgramMatchScorer
 from tests.helpers import make_pool, words
 

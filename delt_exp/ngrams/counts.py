@@ -6,14 +6,13 @@ empty context at level 0. So a j-gram is one int64 however long it is, as long a
 Shapes: S positions of a stream, K keys of a level, G distinct n-grams of a stream; V vocabulary.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.alignment.base import Arrays
-
+Arrays = Mapping[str, NDArray[Any]]
 Ints = NDArray[np.int64]
 UNSEEN = -1  # instead of the index of an n-gram that the table does not have
 
@@ -47,7 +46,7 @@ def count_tables(stream_S: Ints, is_counted_S: NDArray[np.bool_], order: int, vo
 
 
 def log_probabilities(tables: Arrays, stream_S: Ints, smoothing: float) -> NDArray[np.float64]:
-    """Return log p(token | the tokens before it), [S], in nats; formula in `NgramAlignment`."""
+    """Return log p(token | the tokens before it), [S], in nats; formula in `alignment=ngram` and `scorer=ngram_match`."""
     return CountModel(tables, smoothing)(stream_S)
 
 

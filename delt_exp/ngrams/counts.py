@@ -46,7 +46,7 @@ def count_tables(stream_S: Ints, is_counted_S: NDArray[np.bool_], order: int, vo
 
 
 def log_probabilities(tables: Arrays, stream_S: Ints, smoothing: float) -> NDArray[np.float64]:
-    """Return log p(token | the tokens before it), [S], in nats; formula in `alignment=ngram` and `scorer=ngram_match`."""
+    """Return log p(token | the tokens before it), [S], in nats; formula in the alignment metric `ngram`."""
     return CountModel(tables, smoothing)(stream_S)
 
 

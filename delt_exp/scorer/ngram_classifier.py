@@ -19,6 +19,7 @@ from delt_exp.quantity import Meaning
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Pool
 from delt_exp.statistics.diagnostics import auc
+from delt_exp.store.evidence import Evidence
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +55,7 @@ class NgramClassifierScorer:
         ngrams, path = HashedNgrams(self.max_ngram, self.num_buckets), pool.work_dir / "weights.npy"
         with pool.evidence.phase("fitting"):
             examples = _Examples(ngrams, self._sides(pool), self.folds, self.seed)
-            fitted = [self._fit(examples, fold) for fold in range(self.folds)]
+            fitted = [self._fit(examples, fold, pool.evidence) for fold in range(self.folds)]
         self._show(pool, examples, fitted)
         weights_FB = np.array([weights for weights, _ in fitted])
         with written_aside(path) as aside, aside.open("wb") as file:
@@ -74,7 +75,7 @@ class NgramClassifierScorer:
         purpose = "training documents of the n-gram classifier"
         return [(one, random_rows(one.ids, self.max_documents, self.seed, purpose)) for one in corpora]
 
-    def _fit(self, examples: "_Examples", fold: int) -> tuple[Floats, float]:
+    def _fit(self, examples: "_Examples", fold: int, evidence: Evidence) -> tuple[Floats, float]:
         """Return weights [B] and bias, learnt outside `fold`; both sides weigh the same."""
         from scipy.optimize import minimize
 
@@ -93,6 +94,8 @@ class NgramClassifierScorer:
 
         start = np.zeros(examples.shares.shape[1] + 1)
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": self.max_iterations})
+        if not found.success:
+            evidence.remark(f"The fit of fold {fold} stopped before its minimum: {found.message}.")
         return found.x[:-1], float(found.x[-1])
 
     def _show(self, pool: Pool, examples: "_Examples", fitted: list[tuple[Floats, float]]) -> None:

@@ -80,6 +80,12 @@ def test_equal_distributions_are_told_as_such(tmp_path, capsys):
     assert any("hardly tells the target" in sentence for sentence in pool.evidence.contents()["warnings"])
 
 
+def test_a_fit_that_stops_too_early_says_so(tmp_path):
+    pool = make_pool(tmp_path, words(50), words(30, seed=1))
+    classifier(max_iterations=1).score(pool)
+    assert sum("stopped before its minimum" in one for one in pool.evidence.contents()["remarks"]) == 3
+
+
 def test_at_most_so_many_documents_are_learnt_from(tmp_path):
     pool = make_pool(tmp_path, words(50), words(30, seed=1))
     classifier(max_documents=20).score(pool)

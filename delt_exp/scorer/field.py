@@ -16,8 +16,8 @@ from delt_exp.dataset.records import Records
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.progress import track
 from delt_exp.quantity import Direction, Meaning
+from delt_exp.rows.lookup import looked_up
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.table import look_up
 
 
 @settings
@@ -68,15 +68,15 @@ class FieldScorer:
                     ids.append(document_id(piece))
                     scores.append(score)
                 task.advance()
-        found_R, is_known_R = look_up(np.frombuffer(ids, np.uint64), np.frombuffer(scores, np.float64), pool.ids)
-        missing = np.flatnonzero(~is_known_R)
+        rows_R = looked_up(np.frombuffer(ids, np.uint64), pool.ids)
+        missing = np.flatnonzero(rows_R < 0)
         if len(missing):
             raise DataError(
                 f"{len(missing)} of {len(pool.ids)} documents are not in the records of scorer.dataset, the first in "
                 f"row {pool.rows[missing[0]]} (id {int(pool.ids[missing[0]]):016x}); give the dataset of the run "
                 "(${train_dataset}) and its corpus.max_document_chars"
             )
-        return found_R.astype(np.float32)
+        return np.frombuffer(scores, np.float64)[rows_R].astype(np.float32)
 
     def _pairs(self) -> Iterator[tuple[Document, Document]]:
         """Yield each document with the one whose text is the field; both streams come from the same records."""

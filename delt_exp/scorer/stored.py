@@ -11,9 +11,9 @@ from delt_exp.config.fields import settings
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import file_sha256
 from delt_exp.quantity import Direction, Meaning
+from delt_exp.rows.lookup import looked_up
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.score_file import read_columns, said_meaning
-from delt_exp.scorer.table import look_up
 
 
 @settings
@@ -30,6 +30,7 @@ class StoredScorer:
     """
 
     VERSION: ClassVar[int] = 2
+    PLACES: ClassVar[frozenset[str]] = frozenset({"path"})
     needs: ClassVar[frozenset[str]] = frozenset()
     path: str
     by: Literal["id", "row"]
@@ -45,7 +46,7 @@ class StoredScorer:
             raise ConfigError(
                 f"{self.path} does not say which of its numbers are better; give scorer.better=higher or lower"
             )
-        explanation = f"What the column {self.column} of {Path(self.path).name} says of the document."
+        explanation = f"What the column {self.column} of a file says of the document."
         return Meaning(self.column, "as in the file", self.better, explanation)
 
     def fingerprint(self) -> str:
@@ -59,14 +60,15 @@ class StoredScorer:
         if self.by == "row":
             scores = self._by_row(keys, scores, len(pool.candidates))[pool.rows]
         else:
-            scores, is_known = look_up(keys, scores, pool.ids)
-            missing = np.flatnonzero(~is_known)
+            rows = looked_up(keys, pool.ids)
+            missing = np.flatnonzero(rows < 0)
             if len(missing):
                 raise DataError(
                     f"{self.path} has no score for {len(missing)} of {len(pool.ids)} documents, the first in row "
                     f"{pool.rows[missing[0]]} (id {int(pool.ids[missing[0]]):016x}); score the same documents, cut the "
                     "same way (corpus.max_document_chars), or leave the others out"
                 )
+            scores = scores[rows]
         bad = np.flatnonzero(~np.isfinite(scores))
         if len(bad):
             raise DataError(

@@ -60,28 +60,19 @@ class ScoreTable:
 
     @classmethod
     def load(cls, path: Path) -> "ScoreTable":
-        """Read what `save` wrote; raises DataError for a Parquet file without a meaning."""
+        """Read what `save` wrote; raises DataError for anything else."""
         import pyarrow.parquet as pq
 
-        table = pq.ParquetFile(path).read()  # `pq.read_table` and `to_numpy` import pandas, 0.4 s
+        try:
+            table = pq.ParquetFile(path).read()  # `pq.read_table` and `to_numpy` import pandas, 0.4 s
+        except ValueError as error:
+            raise DataError(f"{path} is not a score table: {' '.join(str(error).split())}") from error
         metadata = table.schema.metadata or {}
         if b"delt_exp.meaning" not in metadata:
             raise DataError(f"{path} is not a score table: it does not say what its numbers mean")
         meaning = Meaning(**json.loads(metadata[b"delt_exp.meaning"]))
         ids, scores = (_column(table, name) for name in ("id", "score"))
         return cls(ids, scores, meaning)
-
-
-def look_up(
-    ids: NDArray[np.uint64], scores: NDArray[np.floating[Any]], wanted_R: NDArray[np.uint64]
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    """Return the score of each wanted id, [R], and which of them there are; of an id that occurs twice the first.
-
-    The score of an id that is not there means nothing.
-    """
-    order = np.argsort(ids, kind="stable")
-    place = order[np.searchsorted(ids[order], wanted_R).clip(max=len(order) - 1)]
-    return scores[place], ids[place] == wanted_R
 
 
 def _column(table: Any, name: str) -> Any:

@@ -1,4 +1,7 @@
-"""The published rules of thumb of Gopher, C4 and FineWeb: how many of them a document breaks."""
+"""The published rules of thumb of Gopher, C4 and FineWeb: how many of them a document breaks.
+
+N documents, R rules.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from delt_exp.mapping.map_documents import map_texts
 from delt_exp.ngrams.measures import MEASURES, MeasuredText
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
+from delt_exp.store.evidence import Evidence
 
 Bounds = Sequence[float | None]
 
@@ -58,25 +62,28 @@ class HeuristicsScorer:
         rules = self._active()
         judge = RulesJudge(tuple((name, bounds[0], bounds[1]) for name, bounds in rules.items()))
         shards = pool.work_dir / "shards"
-        found = map_texts(pool.resources, pool.candidates.corpus, pool.rows, judge, shards, "measuring")[:, 0]
-        flags = found.astype(np.uint64)
-        broken_N, fail_R = np.zeros(len(flags), np.float32), []
+        bits_N = map_texts(pool.resources, pool.candidates.corpus, pool.rows, judge, shards, "measuring")[:, 0]
+        broken_N, broken_R = np.zeros(len(bits_N), np.float32), []
         for number in range(len(rules)):  # rule by rule: no array of documents times rules
-            is_broken = (flags >> np.uint64(number) & np.uint64(1)).astype(bool)
-            broken_N += is_broken
-            fail_R.append(int(is_broken.sum()))
-        columns = {
-            "rule": list(rules),
-            "least": [bounds[0] for bounds in rules.values()],
-            "largest": [bounds[1] for bounds in rules.values()],
-            "documents": fail_R,
-            "share": np.array(fail_R) / max(len(flags), 1),
-        }
-        caption = f"How many of {len(flags):,} documents break each rule: their measure is not within its bounds."
-        pool.evidence.table("rules", columns, caption)
-        kept = int((broken_N == 0).sum())
-        pool.evidence.remark(f"{kept:,} of {len(flags):,} documents break none of the {len(rules)} rules.")
+            is_broken_N = (bits_N.astype(np.uint64) >> np.uint64(number) & np.uint64(1)).astype(np.bool_)
+            broken_N += is_broken_N
+            broken_R.append(int(is_broken_N.sum()))
+        _show(pool.evidence, rules, broken_R, broken_N)
         return broken_N
+
+
+def _show(evidence: Evidence, rules: Mapping[str, Bounds], broken_R: list[int], broken_N: NDArray[np.float32]) -> None:
+    columns = {
+        "rule": list(rules),
+        "least": [bounds[0] for bounds in rules.values()],
+        "largest": [bounds[1] for bounds in rules.values()],
+        "documents": broken_R,
+        "share": np.array(broken_R) / max(len(broken_N), 1),
+    }
+    caption = f"How many of {len(broken_N):,} documents break each rule: their measure is not within its bounds."
+    evidence.table("rules", columns, caption)
+    kept = int((broken_N == 0).sum())
+    evidence.remark(f"{kept:,} of {len(broken_N):,} documents break none of the {len(rules)} rules.")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ BENCHMARKS = {
     "features": "per-sample gradient features and several directions against a forward and backward pass",
     "less": "scoring by LESS against a forward and backward pass, and more groups against one",
     "weighting": "training with learnt weights against plain training",
+    "text_scorers": "DSIR and other scorers of texts on one core, near-duplicates among a million documents",
     "d_optimal": "greedy D-optimal picks: seconds, memory, and against updating an inverse",
     "map_documents": "documents judged by a model: one process, two, and the memory of many documents",
     "data_scorer": "data-scorer inference against padded documents (partly needs the local data folder)",

@@ -173,6 +173,8 @@ def _losses(role: str, counts: Mapping[str, int], left_out: Mapping[str, int]) -
     if counts["duplicates"]:
         fate = "dropped" if counts["duplicates_dropped"] else "kept"
         texts.append(f"{count(counts['duplicates'])} {role} documents are exact copies of others; they were {fate}.")
+    if counts.get("near_duplicates"):
+        texts.append(f"{count(counts['near_duplicates'])} {role} documents were near-duplicates of others and dropped.")
     return texts
 
 
@@ -185,10 +187,10 @@ def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return how the documents read became the documents used, line by line; the lines before the last add up to it."""
     counts, documents = data["counts"], data["documents"]
     # Records of earlier versions do not know all of these.
-    skipped, without_tokens, contaminated = (
-        counts.get(name, 0) for name in ("left_out", "without_tokens", "contaminated")
+    skipped, without_tokens, contaminated, near = (
+        counts.get(name, 0) for name in ("left_out", "without_tokens", "contaminated", "near_duplicates")
     )
-    dropped = counts["duplicates_dropped"] + without_tokens + contaminated
+    dropped = counts["duplicates_dropped"] + without_tokens + contaminated + near
     pieces = documents + dropped - (counts["read"] - counts["empty"] - skipped)
     return [
         ("documents read", counts["read"]),
@@ -198,6 +200,7 @@ def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
         ("exact copies, dropped", -counts["duplicates_dropped"]),
         *([("without a token, left out", -without_tokens)] if without_tokens else []),
         *([("in or nearly in another set, left out", -contaminated)] if contaminated else []),
+        *([("near-duplicates, dropped", -near)] if near else []),
         ("documents used", documents),
     ]
 

@@ -3,7 +3,7 @@
 Shapes: N occurrences of documents, G groups of the target, T updates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from delt_exp.scorer.dvemb.values import Values
 from delt_exp.store.evidence import Evidence, Figure
 
+TOP = 0.05  # the share of documents that are summed up as the best
+
 
 def show_values(
-    evidence: Evidence, values: Values, ids: NDArray[np.uint64], group_names: Sequence[str], weight_G: torch.Tensor
-) -> None:
-    """Leave the value of every occurrence, the updates, and pictures of both."""
+    evidence: Evidence, values: Values, ids: NDArray[np.uint64], group_names: Sequence[str], weight_G: torch.Tensor,
+    cure: str,
+) -> None:  # fmt: skip
+    """Leave the value of every occurrence, the updates, and pictures of both; cure: for a warning on large steps."""
     _show_occurrences(evidence, values, ids, group_names, weight_G)
     _show_updates(evidence, values, weight_G)
     growth, curvature = values.growth_TG, values.curvature_TG
@@ -98,3 +101,15 @@ def _show_updates(evidence: Evidence, values: Values, weight_G: torch.Tensor) ->
         "Loss of each batch before its update. Where it rises or jumps, the values belong to a run that diverges: "
         "lower the learning rate.",
     )
+
+
+def show_groups(evidence: Evidence, value_DG: NDArray[np.float64], sizes: Mapping[str, int]) -> None:
+    """Leave what the documents [D] of a corpus are worth for each group of a target; sizes: its documents."""
+    size = max(1, round(TOP * len(value_DG)))
+    columns = {
+        "group": list(sizes),
+        "shots": list(sizes.values()),
+        "mean_score": value_DG.mean(0),
+        "mean_of_top": np.sort(value_DG, 0)[-size:].mean(0),
+    }
+    evidence.table("groups", columns, "Groups of the target, and what documents are worth for them.")

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.files import read_json, write_json, written_aside
-from delt_exp.store.store import StageUse, Store, stage_key
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,17 +68,6 @@ def write_about(folder: Path, ids: NDArray[np.uint64], about: Mapping[str, Any])
     """Write what the features are of."""
     np.save(folder / "ids.npy", np.asarray(ids))
     write_json(folder / "about.json", {**about, "documents": len(ids)})
-
-
-def find_features(store: Store, inputs: Mapping[str, Any]) -> StageUse | None:
-    """Return features that are there; None where they would have to be computed."""
-    if not (store.root / STAGE / stage_key(STAGE, inputs)).exists():
-        return None
-    return store.get(STAGE, inputs, _refuse)
-
-
-def _refuse(folder: Path) -> None:
-    raise FileNotFoundError(f"the features of {folder} are gone")
 
 
 def all_features(root: Path) -> Sequence[StoredFeatures]:

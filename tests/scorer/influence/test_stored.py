@@ -12,9 +12,10 @@ from delt_exp.files import read_json, write_json
 from delt_exp.gradients.features import per_sample_features
 from delt_exp.gradients.flat import trainable_parameters
 from delt_exp.gradients.projection import Projection
+from delt_exp.gradients.sketch import sketched
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.influence import passes as passes_module
-from delt_exp.scorer.influence.directions import directions, sketched
+from delt_exp.scorer.influence.directions import directions
 from delt_exp.scorer.influence.stored import StoredFeatures, all_features
 from tests.helpers import make_pool, words
 from tests.scorer.influence.tiny import again, less

@@ -1,6 +1,6 @@
 """Embeddings of a run as a stage: sketches are taken while the run goes forward, and turned into embeddings at its end.
 
-A folder holds `embeddings.npy` [N, K] float32, `rows.npy` and `steps.npy` [N], the parameters at the end of the run in
+A folder holds `embeddings.npy` [N, K] float32, their corpus rows in `rows.npy` [N], the parameters at the end of the run in
 `final.safetensors`, and `about.json` with what they were made of and by which law.
 Shapes: N occurrences of a run, B of an update, K features, G groups of a target, P parameters.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.distributed.processes import Spread, join_group, run_in_processes
@@ -29,9 +29,11 @@ from delt_exp.scorer.dvemb.embedding import embed_in_place
 from delt_exp.scorer.dvemb.job import ValueJob, is_alone
 from delt_exp.scorer.dvemb.run import LanguageModelRun
 from delt_exp.scorer.dvemb.update import Update
+from delt_exp.scorer.dvemb.value import Descending
 from delt_exp.scorer.reverse.model import OBJECTIVE
 from delt_exp.scorer.reverse.samples import Sample
 from delt_exp.scorer.reverse.shown import Shown
+from delt_exp.scorer.reverse.sweep import Progress
 from delt_exp.store.store import StageUse, Store
 
 STAGE = "embeddings"
@@ -90,37 +92,45 @@ def _capture_rank(job: ValueJob, projection: Projection, folder: Path) -> None:
 
 def _capture(job: ValueJob, projection: Projection, folder: Path, ranks: Ranks) -> None:
     network = job.network()
-    run, descending = job.run(network, ranks), job.descending()
+    with Shown(ranks.rank == 0) as progress:
+        run = job.run(network, ranks)
+        capture(run, network, job.descending(), projection, folder, job.settings.cure, progress)
+
+
+def capture(
+    run: LanguageModelRun, network: nn.Module, descending: Descending, projection: Projection, folder: Path, cure: str,
+    progress: Progress,
+) -> None:  # fmt: skip
+    """Take `run` forward and write its embeddings to `folder`; called by every process of the run."""
     sizes = [len(update.rows_N) for update in run.updates]
     first_T = np.cumsum([0, *sizes])
-    features_NK = np.zeros((sum(sizes), projection.num_features), np.float32)
+    features_NK, norm_T = np.zeros((sum(sizes), projection.num_features), np.float32), np.zeros(run.num_steps)
 
     def keep(step: int, sketches_BK: NDArray[np.float32]) -> None:
         features_NK[first_T[step] : first_T[step + 1]] = sketches_BK
 
-    sketching = _Sketching(run, projection, keep)
-    states = descending.states(sketching, network, ranks, job.settings.cure, is_whole=False)
-    norm_T = np.zeros(run.num_steps)
-    with Shown(ranks.rank == 0) as progress:
+    def on_step(step: int, loss: float, norm: float) -> None:
+        norm_T[step] = norm
+        progress("forward", step + 1, run.num_steps)
 
-        def on_step(step: int, loss: float, norm: float) -> None:
-            norm_T[step] = norm
-            progress("forward", step + 1, run.num_steps)
-
-        states.run_forward(run.num_steps, on_step)
-    if ranks.rank:
+    states = descending.states(_Sketching(run, projection, keep), network, run.ranks, cure, is_whole=False)
+    states.run_forward(run.num_steps, on_step)
+    if run.ranks.rank:
         return
     step_N = np.repeat(np.arange(run.num_steps), sizes)
     factor_T = np.array([states.rate(step) * states.clip_factor(norm) for step, norm in enumerate(norm_T)])
     embed_in_place(features_NK, step_N, factor_T[step_N] * torch.cat([u.shares_N for u in run.updates]).numpy())
-    np.save(folder / "embeddings.npy", features_NK)
-    np.save(folder / "steps.npy", step_N)
+    _write(folder, run, features_NK, projection.describe(trainable_parameters(network)))
+
+
+def _write(folder: Path, run: LanguageModelRun, embedding_NK: NDArray[np.float32], projection: dict[str, Any]) -> None:
     rows_N = np.concatenate([update.rows_N for update in run.updates])
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "embeddings.npy", embedding_NK)
     np.save(folder / "rows.npy", rows_N)
     save_file({"theta": run.theta.cpu()}, folder / "final.safetensors")
-    described = projection.describe(trainable_parameters(network))
     about = {"documents": len(np.unique(rows_N)), "occurrences": len(rows_N), "updates": run.num_steps}
-    write_json(folder / "about.json", {**about, "projection": described})
+    write_json(folder / "about.json", {**about, "projection": projection})
 
 
 class _Sketching:

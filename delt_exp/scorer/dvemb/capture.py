@@ -28,6 +28,7 @@ from delt_exp.gradients.projection import Projection, inner_products
 from delt_exp.scorer.dvemb.embedding import embed_in_place
 from delt_exp.scorer.dvemb.job import ValueJob, is_alone
 from delt_exp.scorer.dvemb.run import LanguageModelRun
+from delt_exp.scorer.dvemb.settings import STAGE
 from delt_exp.scorer.dvemb.update import Update
 from delt_exp.scorer.dvemb.value import Descending
 from delt_exp.scorer.reverse.model import OBJECTIVE
@@ -35,8 +36,6 @@ from delt_exp.scorer.reverse.samples import Sample
 from delt_exp.scorer.reverse.shown import Shown
 from delt_exp.scorer.reverse.sweep import Progress
 from delt_exp.store.store import StageUse, Store
-
-STAGE = "embeddings"
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from delt_exp.errors import ConfigError
 from delt_exp.gradients.flat import trainable_parameters
 from delt_exp.gradients.projection import Projection
 from delt_exp.gradients.sketch import sketched
-from delt_exp.scorer.dvemb.capture import STAGE, StoredEmbeddings
+from delt_exp.scorer.dvemb.capture import StoredEmbeddings
 from delt_exp.scorer.dvemb.job import ValueJob
+from delt_exp.scorer.dvemb.settings import STAGE
 from delt_exp.store.store import Store
 
 

@@ -1,5 +1,6 @@
 """Data Value Embedding: what each document did for the target, at the updates that used it (arXiv 2412.09538)."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes, model_size
 from delt_exp.model.objective import CrossEntropy
-from delt_exp.model.optimizer import SGD, AdamW
+from delt_exp.model.optimizer import SGD, AdamW, Optimizer
 from delt_exp.model.recipe import Recipe
 from delt_exp.orderer.shuffle import shuffle
 from delt_exp.quantity import Meaning
@@ -20,7 +21,7 @@ from delt_exp.rows.draws import random_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.dvemb.cost import forecast, workload
-from delt_exp.scorer.dvemb.settings import Curvature, Groups, Precision, ValueSettings
+from delt_exp.scorer.dvemb.settings import Adam, Curvature, Groups, Precision, ValueSettings
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.plan import Plan, PlanSettings
 
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 class DvembScorer:
     """Values every candidate along the run's own training on all of them, in random order.
 
-    recipe, training: of the run: network with its initial weights, optimizer, schedule, clipping, sequences and batches.
-    approximate: false differentiates through the optimizer, SGD and AdamW; true, for AdamW, holds its preconditioner
-    fixed.
+    recipe, training: of the run: network with its initial weights, schedule, clipping, sequences and batches. optimizer:
+    in place of that of the recipe; null is that of the recipe. SGD is exact with momentum, decay and clipping. adam:
+    where it is AdamW, `refuse`; `exact`, the derivative through its steps; or `fixed`, its preconditioner held fixed.
     curvature: what stands for the Hessian of an update's loss: `hessian` itself, `gauss_newton`, `fisher` (of whole
     documents, the paper) or `none`. groups: whether the documents of each source of the target have a value of their
     own in the evidence, at the cost of one sweep each, or are `one`; the score is the mean over the target either way.
@@ -49,7 +50,8 @@ class DvembScorer:
     needs: ClassVar[frozenset[str]] = frozenset({"target", "tokens"})
     recipe: Recipe
     training: PlanSettings
-    approximate: bool
+    optimizer: Optimizer | None
+    adam: Adam
     curvature: Curvature
     groups: Groups
     num_target: Count | None
@@ -65,6 +67,11 @@ class DvembScorer:
                 "to predict tokens: use objective@model.objective=cross_entropy, or another scorer"
             )
         self._check_optimizer()
+
+    @property
+    def valued_recipe(self) -> Recipe:
+        """How the valued run is trained."""
+        return self.recipe if self.optimizer is None else replace(self.recipe, optimizer=self.optimizer)
 
     @property
     def meaning(self) -> Meaning:
@@ -110,27 +117,34 @@ class DvembScorer:
         from delt_exp.scorer.reverse.trajectory import fits_whole
 
         size = model_size(self.recipe.network.transformers_config(sizes.vocabulary), self.recipe.context_tokens)
-        settings, num_groups = self._settings(resources.runtime), sizes.num_target_sources if self.groups == "source" else 1
+        settings, num_groups = (
+            self._settings(resources.runtime),
+            sizes.num_target_sources if self.groups == "source" else 1,
+        )
         target, kept = (self.num_target or sizes.num_target, num_groups), self.num_features * self.save_embeddings
-        work = workload(self.recipe, self.training, settings, sizes, target, kept)
+        work = workload(self.valued_recipe, self.training, settings, sizes, target, kept)
         num_states = work.num_steps * (1 + work.num_buffers)
         return forecast(work, size, fits_whole(num_states, size.parameter_bytes, resources.trainer.devices))
 
     def _check_optimizer(self) -> None:
-        optimizer = self.recipe.optimizer
-        name, plain = type(optimizer).__name__, "optimizer@model.optimizer=sgd model.optimizer.lr=0.1"
+        optimizer, key = (
+            self.valued_recipe.optimizer,
+            "model.optimizer" if self.optimizer is None else "scorer.optimizer",
+        )
+        name, plain = type(optimizer).__name__, "optimizer@scorer.optimizer=sgd scorer.optimizer.lr=0.1"
         if not isinstance(optimizer, SGD | AdamW):
-            raise ConfigError(f"model.optimizer is {name}, through which data values are not known; use {plain}, or adamw")
-        if self.approximate and isinstance(optimizer, SGD):
+            raise ConfigError(f"{key} is {name}, through which data values are not known; use {plain}")
+        if isinstance(optimizer, AdamW) and self.adam == "refuse":
             raise ConfigError(
-                "scorer.approximate=true holds the preconditioner of AdamW fixed, and model.optimizer is SGD, which has "
-                "none; use scorer.approximate=false"
+                f"{key} is AdamW, whose steps are too far from linear for values to be trusted unseen; choose "
+                f"scorer.adam=exact, the derivative through its steps, scorer.adam=fixed, an approximation that holds "
+                f"its preconditioner fixed, or plain gradient descent in its place: {plain}"
             )
         is_plain = isinstance(optimizer, SGD) and not optimizer.momentum and not optimizer.weight_decay
         if self.save_embeddings and not is_plain:
             raise ConfigError(
-                f"scorer.save_embeddings=true follows the recursion of the paper, which is one of plain gradient "
-                f"descent, and model.optimizer is {name} with a momentum, decay or preconditioner; use {plain}, or "
+                "scorer.save_embeddings=true follows the recursion of the paper, which is one of plain gradient "
+                f"descent, and {key} is {name} with a momentum, decay or preconditioner; use {plain}, or "
                 "scorer.save_embeddings=false"
             )
 
@@ -147,7 +161,7 @@ class DvembScorer:
         from delt_exp.gradients.projection import Projection
 
         return {
-            "recipe": identity(self.recipe),
+            "recipe": identity(self.valued_recipe),
             "training": identity(self.training),
             "precision": self.precision,
             "seed": self.seed,
@@ -166,11 +180,11 @@ class DvembScorer:
         if pool.target is None:
             raise ConfigError("scorer=dvemb needs a target set; choose target_dataset=...")
         groups, resources = self._target_groups(pool.target), pool.resources
-        tokenizer, recipe = resources.run_tokenizer, self.recipe
+        tokenizer, recipe = resources.run_tokenizer, self.valued_recipe
         training = TrainJob(recipe, self._plan(pool), tokenizer, resources.trainer, self.seed, "scorer.recipe")
         runtime = resources.runtime
         target, device = Tokens(pool.target.tokens.folder), runtime.torch_device()
-        return ValueJob(training, target, groups, self._settings(runtime), device, self.approximate)
+        return ValueJob(training, target, groups, self._settings(runtime), device, self.adam == "fixed")
 
     def _plan(self, pool: Pool) -> Plan:
         """Return what the run trains where it keeps all candidates and shuffles them."""
@@ -180,9 +194,10 @@ class DvembScorer:
         return plan
 
     def _settings(self, runtime: Runtime) -> ValueSettings:
+        optimizer, key = self.valued_recipe.optimizer, "model" if self.optimizer is None else "scorer"
         gradient_samples = max(1, runtime.tokens_per_pass() // self.recipe.context_tokens)
         return ValueSettings(
-            curvature=self.curvature, cure=f"lower model.optimizer.lr ({self.recipe.optimizer.lr:g})",
+            curvature=self.curvature, cure=f"lower {key}.optimizer.lr ({optimizer.lr:g})",
             gradient_samples=gradient_samples, hvp_samples=max(1, gradient_samples // 4), precision=self.precision,
         )  # fmt: skip
 

@@ -23,6 +23,7 @@ from delt_exp.scorer.reverse.samples import Sample
 from delt_exp.scorer.reverse.sweep import Progress
 from delt_exp.scorer.reverse.trajectory import Descent, fits_whole_everywhere
 
+
 @dataclass(frozen=True)
 class Descending:
     """How a run follows its gradients: the optimizer, the learning rate of each update, and clipping (None: none).

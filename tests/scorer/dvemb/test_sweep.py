@@ -82,7 +82,11 @@ def test_equal_documents_at_other_updates_have_other_values() -> None:
     assert scalar_values("hessian", a_T=(1, 2, 1)).value_NG[0] != scalar_values("hessian", a_T=(1, 2, 1)).value_NG[2]
     same = draw_samples(3, seed=5)
     values = value_documents(
-        tiny_gpt2(), [update(same, [0, 1, 2]), update(same, [0, 1, 2])], tiny_target(), descending([0.2, 0.2]), settings()
+        tiny_gpt2(),
+        [update(same, [0, 1, 2]), update(same, [0, 1, 2])],
+        tiny_target(),
+        descending([0.2, 0.2]),
+        settings(),
     )
     assert (values.value_NG[:3] - values.value_NG[3:]).abs().min() > 1e-4
     expected = values.value_NG[:3] + values.value_NG[3:]

@@ -1,11 +1,11 @@
 """Data value embeddings: one vector for each occurrence of a document, whose product with the gradient of any target at
 the end of the run is the occurrence's value, with the empirical Fisher matrix for the curvature.
 
-The recursion of the paper (arXiv 2412.09538) on sketches: y_n in place of g_n, and M [K, K] in place of [P, P]. From the
-last update to the first, all occurrences of an update with the same M, which begins at 0:
+The recursion of the paper (arXiv 2412.09538) on sketches: y_n in place of g_n, and M [K, K] in place of [P, P]. From
+the last update to the first, all occurrences of an update with the same M, which begins at 0:
     e_n = eta_t w_n (y_n - M y_n),    M <- M + sum_n e_n y_n^T
-With whole gradients this is the sweep with `curvature: fisher`, to rounding. A sketch keeps inner products with an error
-of about 1 / sqrt(K). Its products in M have that error too, so that the share of the curvature is the less certain one.
+With whole gradients this is the sweep with `curvature: fisher`, to rounding. A sketch keeps inner products with an
+error of about 1 / sqrt(K). Products in M have that error too, so that the share of the curvature is less certain.
 Shapes: N occurrences of a run, K features, B occurrences in an update.
 """
 

@@ -13,6 +13,8 @@ from delt_exp.scorer.dvemb.values import Values
 from delt_exp.store.evidence import Evidence, Figure
 
 TOP = 0.05  # the share of documents that are summed up as the best
+# Of |lr H costate| / |costate|: terms of second order are then no longer small beside those that values are made of.
+LARGE = 0.5
 
 
 def show_values(
@@ -32,10 +34,18 @@ def show_values(
         "trajectory": values.trajectory,
     }
     caption = (
-        "largest_lr_curvature is |lr H costate| / |costate| at worst, a lower bound of |lr H|: the smaller, the better "
-        "first-order values agree with retraining. largest_growth is that of |costate| over an update."
+        "largest_lr_curvature is what the curvature of an update's loss adds to the derivative of the target's loss, "
+        "relative to it, at worst; of plain gradient descent a lower bound of |lr H|. The smaller, the better first-order "
+        "values agree with retraining. largest_growth is that of the derivative over an update, going back."
     )
     evidence.numbers("valuation", numbers, caption)
+    if float(curvature.max()) > LARGE:
+        worst = int(curvature.max(dim=1).values.argmax())
+        evidence.warn(
+            f"values are first-order, and lr x curvature reaches {float(curvature.max()):.2g} at update {worst + 1} "
+            f"(above {LARGE:g} in {int((curvature.max(dim=1).values > LARGE).sum())} of {len(curvature)} updates), where "
+            f"retraining may disagree with them: {cure}"
+        )
 
 
 def _show_occurrences(

@@ -32,7 +32,7 @@ class ValuedRun(Descent, Protocol):
         ...
 
     def dots(self, step: int, direction_GP: Tensor) -> Tensor:
-        """<w_n g_n, direction> (N, G) float64 on the CPU: w_n g_n is what an occurrence adds to the update's gradient."""
+        """<w_n g_n, direction> (N, G) float64 on the CPU; w_n g_n is an occurrence's part of the update's gradient."""
         ...
 
     def curvature(self, step: int, direction_GP: Tensor, dot_NG: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class LanguageModelRun(SharedModel):
         return self.ranks.sum(total)
 
     def _tokens_of(self, update: Update, indices: Sequence[int], length: int) -> tuple[Tensor, Tensor]:
-        """The weight of a token of each sequence of a micro-batch, (B,), and its occurrence at each position, (B, T)."""
+        """The weight of a token of each sequence of a micro-batch, (B,), and the occurrence at each position, (B, T)."""
         occurrence_BT = torch.full((len(indices), length), NOBODY)
         for row, index in enumerate(indices):
             occurrence_T = update.occurrence_BT[index]

@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 class DvembScorer:
     """Values every candidate along the run's own training on all of them, in random order.
 
-    recipe, training: of the run: network with its initial weights, schedule, clipping, sequences and batches. optimizer:
-    in place of that of the recipe; null is that of the recipe. SGD is exact with momentum, decay and clipping. adam:
-    where it is AdamW, `refuse`; `exact`, the derivative through its steps; or `fixed`, its preconditioner held fixed.
+    recipe, training: of the run: network with its initial weights, schedule, clipping, sequences and batches.
+    optimizer: in place of that of the recipe; null is that of the recipe. SGD is exact with momentum, decay and
+    clipping. adam: where it is AdamW, `refuse`; `exact`, the derivative through its steps; or `fixed`, its
+    preconditioner held fixed.
     curvature: what stands for the Hessian of an update's loss: `hessian` itself, `gauss_newton`, `fisher` (of whole
     documents, the paper) or `none`. groups: whether the documents of each source of the target have a value of their
     own in the evidence, at the cost of one sweep each, or are `one`; the score is the mean over the target either way.

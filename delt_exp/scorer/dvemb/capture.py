@@ -1,4 +1,4 @@
-"""Embeddings of a run as a stage: sketches are taken while the run goes forward, and turned into embeddings at its end.
+"""Embeddings of a run as a stage: sketches are taken while the run goes forward, and become embeddings at its end.
 
 A folder holds `embeddings.npy` [N, K] float32, their corpus rows in `rows.npy` [N], the parameters at the end of the run
 in `final.safetensors`, and `about.json` with what they were made of and by which law.
@@ -118,7 +118,7 @@ def capture(
         return
     step_N = np.repeat(np.arange(run.num_steps), sizes)
     factor_T = np.array([states.rate(step) * states.clip_factor(norm) for step, norm in enumerate(norm_T)])
-    embed_in_place(features_NK, step_N, factor_T[step_N] * torch.cat([u.shares_N for u in run.updates]).numpy())
+    embed_in_place(features_NK, step_N, factor_T[step_N] * torch.cat([u.shares for u in run.updates]).numpy())
     _write(folder, run, features_NK, projection.describe(trainable_parameters(network)))
 
 

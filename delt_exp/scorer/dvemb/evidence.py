@@ -35,17 +35,21 @@ def show_values(
     }
     caption = (
         "largest_lr_curvature is what the curvature of an update's loss adds to the derivative of the target's loss, "
-        "relative to it, at worst; of plain gradient descent a lower bound of |lr H|. The smaller, the better first-order "
-        "values agree with retraining. largest_growth is that of the derivative over an update, going back."
+        "relative to it, at worst; of plain gradient descent a lower bound of |lr H|. The smaller, the better "
+        "first-order values agree with retraining. largest_growth is that of the derivative over an update, going back."
     )
     evidence.numbers("valuation", numbers, caption)
-    if float(curvature.max()) > LARGE:
-        worst = int(curvature.max(dim=1).values.argmax())
-        evidence.warn(
-            f"values are first-order, and lr x curvature reaches {float(curvature.max()):.2g} at update {worst + 1} "
-            f"(above {LARGE:g} in {int((curvature.max(dim=1).values > LARGE).sum())} of {len(curvature)} updates), where "
-            f"retraining may disagree with them: {cure}"
-        )
+    _warn_of_curvature(evidence, curvature.max(dim=1).values, cure)
+
+
+def _warn_of_curvature(evidence: Evidence, curvature_T: torch.Tensor, cure: str) -> None:
+    if not (is_large_T := curvature_T > LARGE).any():
+        return
+    evidence.warn(
+        f"values are first-order, and lr x curvature reaches {float(curvature_T.max()):.2g} at update "
+        f"{int(curvature_T.argmax()) + 1} (above {LARGE:g} in {int(is_large_T.sum())} of {len(curvature_T)} updates), "
+        f"where retraining may disagree with them: {cure}"
+    )
 
 
 def _show_occurrences(

@@ -78,7 +78,7 @@ class LanguageModelRun(SharedModel):
         if name == "none":
             return torch.zeros_like(direction_GP)
         if name == "fisher":  # sum_n w_n g_n <g_n, direction> is a gradient with weights
-            weight_NG = dot_NG / update.shares_N[:, None]
+            weight_NG = dot_NG / update.shares[:, None]
             return torch.stack([self._gradient_of_occurrences(update, weight_N) for weight_N in weight_NG.T])
         product = self.hvp if name == "hessian" else self._gauss_newton
         return torch.stack(list(map(partial(product, update.samples, update.weights_B), direction_GP)))
@@ -93,12 +93,12 @@ class LanguageModelRun(SharedModel):
         return self.ranks.sum(total)
 
     def _tokens_of(self, update: Update, indices: Sequence[int], length: int) -> tuple[Tensor, Tensor]:
-        """The weight of a token of each sequence of a micro-batch, (B,), and the occurrence at each position, (B, T)."""
+        """Of a micro-batch the weight of a token of each sequence, (B,), and the occurrence at each place, (B, T)."""
         occurrence_BT = torch.full((len(indices), length), NOBODY)
         for row, index in enumerate(indices):
             occurrence_T = update.occurrence_BT[index]
             occurrence_BT[row, : len(occurrence_T)] = occurrence_T
-        return update.token_weights_B[list(indices)], occurrence_BT
+        return update.token_weights[list(indices)], occurrence_BT
 
     def _gauss_newton(self, samples: Sequence[Sample], weights: Tensor, direction: Tensor) -> Tensor:
         total = torch.zeros_like(direction)

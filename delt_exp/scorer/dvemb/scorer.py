@@ -64,8 +64,8 @@ class DvembScorer:
     def __post_init__(self) -> None:
         if not isinstance(self.recipe.objective, CrossEntropy):
             raise ConfigError(
-                f"scorer.recipe.objective is {type(self.recipe.objective).__name__}; data values are of runs that learn "
-                "to predict tokens: use objective@model.objective=cross_entropy, or another scorer"
+                f"model.objective is {type(self.recipe.objective).__name__}, and data values are of runs that learn to "
+                "predict tokens; use objective@model.objective=cross_entropy, or another scorer"
             )
         self._check_optimizer()
 

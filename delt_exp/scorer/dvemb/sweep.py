@@ -2,9 +2,9 @@
 
 lambda_T = grad J(theta_T), one costate for each group of the target. For t = T-1 ... 0: the derivative d of J in the
 gradient of update t follows from lambda_{t+1} through the optimizer (plain gradient descent: d = -eta_t lambda_{t+1}).
-The value of an occurrence n, whose share of that gradient is w_n g_n(theta_t), is -<d, w_n g_n>, and lambda_t is what the
-optimizer passes on of lambda_{t+1}, plus C_t d. C_t is the curvature of the update's loss sum_n w_n l_n. This is the
-sweep of PDS without the losses of the target on the way: what counts is the end.
+The value of an occurrence n, whose share of that gradient is w_n g_n(theta_t), is -<d, w_n g_n>, and lambda_t is what
+the optimizer passes on of lambda_{t+1}, plus C_t d. C_t is the curvature of the update's loss sum_n w_n l_n. This is
+the sweep of PDS without the losses of the target on the way: what counts is the end.
 Shapes: N occurrences in an update, G groups of the target, T updates, P parameters.
 """
 

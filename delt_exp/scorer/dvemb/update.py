@@ -33,16 +33,16 @@ class Update:
     rows_N: NDArray[np.intp]
 
     @cached_property
-    def token_weights_B(self) -> Tensor:
+    def token_weights(self) -> Tensor:
         """What the loss of each token counts in the update's, (B,) float64."""
         counts = [int((sample.labels_T != IGNORED).sum()) for sample in self.samples]
         return self.weights_B.double() / torch.tensor(counts).clamp(min=1)
 
     @cached_property
-    def shares_N(self) -> Tensor:
+    def shares(self) -> Tensor:
         """What the tokens of each occurrence count in the update's loss together, (N,) float64."""
         shares_N = torch.zeros(len(self.rows_N), dtype=torch.float64)
-        for weight, occurrence_T in zip(self.token_weights_B.tolist(), self.occurrence_BT, strict=True):
+        for weight, occurrence_T in zip(self.token_weights.tolist(), self.occurrence_BT, strict=True):
             counts_N = torch.bincount(occurrence_T[occurrence_T != NOBODY], minlength=len(shares_N))
             shares_N += weight * counts_N
         return shares_N

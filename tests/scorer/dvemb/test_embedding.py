@@ -68,8 +68,8 @@ def whole_gradients() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             gradient = flatten(torch.autograd.grad(sample_losses(model, batch, CrossEntropy()).sum(), parameters))
             rows.append(gradient.numpy().astype(np.float32))
             steps.append(step)
-            rates.append(RATES[step] * update.shares_N[n].item())
-            total += update.shares_N[n] * gradient
+            rates.append(RATES[step] * update.shares[n].item())
+            total += update.shares[n] * gradient
         with torch.no_grad():
             for parameter, piece in zip(parameters, total.split([p.numel() for p in parameters]), strict=True):
                 parameter -= RATES[step] * piece.view(parameter.shape)

@@ -135,7 +135,7 @@ def test_every_predicted_token_belongs_to_its_document(tmp_path: Path, layout: s
     updates, tokens = plan_updates(job.training.plan), job.training.plan.tokens
     seen = dict[int, int]()
     for update in updates:
-        assert update.shares_N.sum().item() == pytest.approx(1)
+        assert update.shares.sum().item() == pytest.approx(1)
         assert update.weights_B.sum().item() == pytest.approx(1)
         labels = np.concatenate([sample.labels_T.numpy() for sample in update.samples])
         occurrence = np.concatenate([o.numpy() for o in update.occurrence_BT])
@@ -152,4 +152,4 @@ def test_the_parts_of_an_update_have_the_labels_of_their_occurrence_alone(tmp_pa
     parts = parts_of(update)
     counts = [int((part.labels_T != IGNORED).sum()) for part in parts]
     targets = sum(int((sample.labels_T != IGNORED).sum()) for sample in update.samples)
-    assert (update.shares_N * targets).tolist() == pytest.approx(counts)
+    assert (update.shares * targets).tolist() == pytest.approx(counts)

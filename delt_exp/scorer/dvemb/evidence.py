@@ -25,9 +25,11 @@ def show_values(
     _show_occurrences(evidence, values, ids, group_names, weight_G)
     _show_updates(evidence, values, weight_G)
     growth, curvature = values.growth_TG, values.curvature_TG
+    num_unused = len(ids) - len(np.unique(values.row_N.numpy()))
     numbers: dict[str, float | str] = {
         "updates": len(values.rate_T),
         "occurrences": len(values.step_N),
+        "documents_without_occurrence": num_unused,
         "target_groups": len(group_names),
         "largest_growth": float(growth.max()),
         "largest_lr_curvature": float(curvature.max()),
@@ -39,6 +41,11 @@ def show_values(
         "first-order values agree with retraining. largest_growth is that of the derivative over an update, going back."
     )
     evidence.numbers("valuation", numbers, caption)
+    if num_unused:
+        evidence.warn(
+            f"{num_unused:,} of {len(ids):,} candidates have the value 0, because the valued run ends before it uses "
+            "them; raise training.max_tokens, or use training.epochs=1 training.max_tokens=null, to value all"
+        )
     _warn_of_curvature(evidence, curvature.max(dim=1).values, cure)
 
 

@@ -104,6 +104,14 @@ def test_an_interrupted_valuation_continues_to_the_same_scores(tmp_path: Any, mo
     np.testing.assert_array_equal(scorer().score(pool), undisturbed)
 
 
+def test_documents_that_the_run_does_not_reach_have_the_value_zero_and_are_counted(tmp_path: Any, capfd: Any) -> None:
+    pool = fresh_pool(tmp_path)
+    scores = scorer(training=replace(TRAINING, epochs=None, max_tokens=500)).score(pool)
+    numbers = pool.evidence.contents()["numbers"]["valuation"]["values"]
+    assert 0 < (scores == 0).sum() == numbers["documents_without_occurrence"] < 24
+    assert f"{(scores == 0).sum()} of 24 candidates have the value 0" in "".join(capfd.readouterr())
+
+
 def test_another_optimizer_takes_the_place_of_the_runs_own(tmp_path: Any) -> None:
     pool = fresh_pool(tmp_path)
     own = scorer(recipe=PLAIN, adam="refuse")

@@ -1,7 +1,7 @@
 """Embeddings of a run as a stage: sketches are taken while the run goes forward, and become embeddings at its end.
 
-A folder holds `embeddings.npy` [N, K] float32, their corpus rows in `rows.npy` [N], the parameters at the end of the run
-in `final.safetensors`, and `about.json` with what they were made of and by which law.
+A folder holds `embeddings.npy` [N, K] float32, their corpus rows in `rows.npy` [N], the parameters at the end of the
+run in `final.safetensors`, and `about.json` with what they were made of and by which law.
 Shapes: N occurrences of a run, B of an update, K features, G groups of a target, P parameters.
 """
 

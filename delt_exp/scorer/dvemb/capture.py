@@ -6,7 +6,7 @@ Shapes: N occurrences of a run, B of an update, K features, G groups of a target
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from delt_exp.corpus.tokens import IGNORED
-from delt_exp.distributed.processes import Spread, join_group, run_in_processes
-from delt_exp.distributed.ranks import ProcessGroup, Ranks, SingleProcess
+from delt_exp.distributed.processes import Spread, run_in_group
+from delt_exp.distributed.ranks import Ranks, SingleProcess
 from delt_exp.errors import DataError
 from delt_exp.files import read_json, write_json
 from delt_exp.gradients.features import per_sample_features
 from delt_exp.gradients.flat import trainable_parameters
 from delt_exp.gradients.projection import Projection, inner_products
 from delt_exp.scorer.dvemb.embedding import embed_in_place
-from delt_exp.scorer.dvemb.job import ValueJob, is_alone
+from delt_exp.scorer.dvemb.job import ValueJob
 from delt_exp.scorer.dvemb.run import LanguageModelRun
 from delt_exp.scorer.dvemb.settings import STAGE
 from delt_exp.scorer.dvemb.update import Update
@@ -76,24 +76,33 @@ def capture_stage(
     """Return the embeddings of the run of `job`, which `inputs` decide; its target is not looked at."""
 
     def build(folder: Path) -> None:
-        if is_alone(spread):
-            _capture(job, projection, folder, SingleProcess())
-        else:
-            run_in_processes(_capture_rank, (job.unloaded(), projection, folder), spread, folder)
+        run_in_group(_capture, CaptureJob(job, projection), folder, spread)
 
     return store.get(STAGE, inputs, build)
 
 
-def _capture_rank(job: ValueJob, projection: Projection, folder: Path) -> None:
-    join_group(job.device)
-    _capture(job, projection, folder, ProcessGroup())
+@dataclass(frozen=True, eq=False)
+class CaptureJob:
+    """What to embed, and how it is sketched."""
+
+    valuation: ValueJob
+    projection: Projection
+
+    @property
+    def device(self) -> str:
+        return self.valuation.device
+
+    def unloaded(self) -> "CaptureJob":
+        """The same for another process."""
+        return replace(self, valuation=self.valuation.unloaded())
 
 
-def _capture(job: ValueJob, projection: Projection, folder: Path, ranks: Ranks) -> None:
-    network = job.network()
+def _capture(job: CaptureJob, folder: Path, ranks: Ranks | None) -> None:
+    ranks, valuation = ranks or SingleProcess(), job.valuation
+    network = valuation.network()
     with Shown(ranks.rank == 0) as progress:
-        run = job.run(network, ranks)
-        capture(run, network, job.descending(), projection, folder, job.settings.cure, progress)
+        run, cure = valuation.run(network, ranks), valuation.settings.cure
+        capture(run, network, valuation.descending(), job.projection, folder, cure, progress)
 
 
 def capture(

@@ -1,12 +1,12 @@
 """What a valuation will cost, before anything runs."""
 
-import math
 from dataclasses import dataclass
 
 from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost, Sizes
 from delt_exp.model.optimizer import SGD
 from delt_exp.model.recipe import Recipe
 from delt_exp.scorer.dvemb.settings import Curvature, ValueSettings
+from delt_exp.scorer.reverse.counts import StateCounts
 from delt_exp.trainer.plan import PlanSettings
 
 TANGENTS = 4  # per parameter and token: a forward pass with tangents
@@ -53,10 +53,8 @@ def forecast(work: Workload, size: ModelSize, is_whole: bool) -> list[PhaseCost]
 
     Memory counts the parameters, the vectors of their size each phase holds, the trajectory and the activations.
     """
-    stride = math.isqrt(work.num_steps)
-    segments = math.ceil(work.num_steps / stride)
-    states = (1 + work.num_buffers) * (work.num_steps if is_whole else segments + stride)
-    replayed = 0 if is_whole else round(work.num_items * (1 - segments / work.num_steps))
+    counts = StateCounts(work.num_steps, is_whole)
+    states, replayed = (1 + work.num_buffers) * counts.num_held, work.num_items * counts.num_replayed // work.num_steps
     groups, curvature = work.num_groups, CURVATURE_COST[work.curvature]
     costates = groups * (1 + work.num_buffers)
 

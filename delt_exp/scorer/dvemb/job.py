@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.distributed.processes import Spread, join_group, run_in_processes
-from delt_exp.distributed.ranks import ProcessGroup, Ranks, SingleProcess
+from delt_exp.distributed.processes import Spread, run_in_group
+from delt_exp.distributed.ranks import Ranks, SingleProcess
 from delt_exp.errors import ConfigError
 from delt_exp.scorer.dvemb.run import LanguageModelRun
 from delt_exp.scorer.dvemb.settings import ValueSettings
@@ -44,7 +44,7 @@ class ValueJob:
 
     def network(self) -> nn.Module:
         """The network before the first update; raises ConfigError for one with dropout, whose updates are random."""
-        training, place = self.training, self.training.config_key
+        training = self.training
         network: nn.Module = training.recipe.make_network(training.tokenizer, training.seed)
         if training.plan.isolates_documents:
             from delt_exp.model.isolation import check_isolation
@@ -53,7 +53,7 @@ class ValueJob:
         found = dropout_of(network)
         if found is not None:
             raise ConfigError(
-                f"{place}.network has dropout ({found}), so that its updates are random and have no derivative; data "
+                f"model.network has dropout ({found}), so that its updates are random and have no derivative; data "
                 "values need a network without: set its dropout to 0"
             )
         device = torch.device(self.device, torch.cuda.current_device()) if self.device == "cuda" else "cpu"
@@ -93,27 +93,14 @@ def values_stage(
     """
 
     def build(folder: Path) -> None:
-        if is_alone(spread):
-            _value(job, folder, SingleProcess())
-        else:
-            run_in_processes(_value_rank, (job.unloaded(), folder), spread, folder)
+        run_in_group(_value, job, folder, spread)
 
     use = store.get("document values", inputs, build, resumable=True)
     return Values.load(use.path / FILE), use.cost
 
 
-def is_alone(spread: Spread) -> bool:
-    """Whether this process does all the work."""
-    return spread.devices * spread.num_nodes == 1 and spread.jobs_dir is None
-
-
-def _value_rank(job: ValueJob, folder: Path) -> None:
-    join_group(job.device)
-    _value(job, folder, ProcessGroup())
-
-
-def _value(job: ValueJob, folder: Path, ranks: Ranks) -> None:
-    network = job.network()
+def _value(job: ValueJob, folder: Path, ranks: Ranks | None) -> None:
+    ranks, network = ranks or SingleProcess(), job.network()
     run = job.run(network, ranks)
     states = job.descending().states(run, network, ranks, job.settings.cure)
     with Shown(ranks.rank == 0) as progress:

@@ -17,7 +17,7 @@ from delt_exp.model.recipe import Recipe
 from delt_exp.orderer.shuffle import shuffle
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
-from delt_exp.rows.draws import random_rows
+from delt_exp.rows.draws import target_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.dvemb.cost import forecast, workload
@@ -182,7 +182,7 @@ class DvembScorer:
             raise ConfigError("scorer=dvemb needs a target set; choose target_dataset=...")
         groups, resources = self._target_groups(pool.target), pool.resources
         tokenizer, recipe = resources.run_tokenizer, self.valued_recipe
-        training = TrainJob(recipe, self._plan(pool), tokenizer, resources.trainer, self.seed, "scorer.recipe")
+        training = TrainJob(recipe, self._plan(pool), tokenizer, resources.trainer, self.seed)
         runtime = resources.runtime
         target, device = Tokens(pool.target.tokens.folder), runtime.torch_device()
         return ValueJob(training, target, groups, self._settings(runtime), device, self.adam == "fixed")
@@ -215,23 +215,17 @@ class DvembScorer:
         sizes = torch.tensor([len(rows) for rows in job.target_groups], dtype=torch.float64)
         return sizes / sizes.sum()
 
-    def _target_groups(self, corpus: TokenizedCorpus) -> list[NDArray[np.intp]]:
-        target = corpus.tokens
-        count = len(target) if self.num_target is None else self.num_target
-        if count > len(target):
-            raise ConfigError(
-                f"scorer.num_target={count} is more than the {len(target)} documents there are; use a smaller number "
-                "or null"
-            )
-        rows = random_rows(target.ids, count, self.seed, "target documents of data values")
+    def _target_groups(self, target: TokenizedCorpus) -> list[NDArray[np.intp]]:
+        ids, count, key = target.corpus.ids, self.num_target, "scorer.num_target"
+        rows = target_rows(ids, count, self.seed, "target documents of data values", key)
         if self.groups == "one":
             return [rows]
-        codes, names = corpus.corpus.source_codes[rows], self._group_names(corpus)
+        codes, names = target.corpus.source_codes[rows], self._group_names(target)
         groups = [rows[codes == code] for code in range(len(names))]
         empty = next((name for name, group in zip(names, groups, strict=True) if not len(group)), None)
         if empty is not None:
             raise ConfigError(
-                f"none of the {count} target documents comes from {empty!r}; raise scorer.num_target (null: all) or "
-                "use scorer.groups=one"
+                f"none of the {len(rows)} target documents comes from {empty!r}; raise {key} (null: all) or use "
+                "scorer.groups=one"
             )
         return groups

@@ -201,7 +201,7 @@ def test_a_network_with_dropout_is_refused(tmp_path: Any) -> None:
 
 
 def test_a_target_that_is_missing_or_too_small_is_refused(tmp_path: Any) -> None:
-    with pytest.raises(ConfigError, match=r"num_target=99 is more than the 6 documents"):
+    with pytest.raises(ConfigError, match=r"scorer\.num_target=99 is more than the 6 documents of the target set"):
         scorer(num_target=99).score(fresh_pool(tmp_path))
     with pytest.raises(ConfigError, match=r"needs a target set; choose target_dataset"):
         scorer().score(make_pool(tmp_path, words(24)))

@@ -18,7 +18,7 @@ from delt_exp.trainer.plan import PlanSettings
 from tests.helpers import TRAINER, make_pool, tiny_recipe, words
 
 TRAINING = PlanSettings(layout="padded", epochs=2, max_tokens=None, completion_only=False)
-PLAIN = tiny_recipe(optimizer=SGD(lr=0.2, momentum=0.0, weight_decay=0.0), clip_norm=None, context_tokens=64)
+PLAIN = tiny_recipe(optimizer=SGD(lr=0.05, momentum=0.0, weight_decay=0.0), clip_norm=None, context_tokens=64)
 
 
 def scorer(**changes: Any) -> DvembScorer:
@@ -173,7 +173,7 @@ class Lion:
 
 
 MOMENTUM = replace(PLAIN, optimizer=SGD(lr=0.1, momentum=0.9, weight_decay=0.0))
-DPO_OBJECTIVE = DPO(beta=0.1, label_smoothing=0.0, log_probs="sum")
+DPO_OBJECTIVE = DPO(beta=0.1, label_smoothing=0.0, length="sum", reference="start")
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown optimizer": ({"recipe": tiny_recipe(optimizer=Lion())}, "is Lion, .*optimizer@scorer.optimizer=sgd"),
     "AdamW that nobody asked for": (

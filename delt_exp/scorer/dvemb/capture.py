@@ -100,7 +100,7 @@ class CaptureJob:
 def _capture(job: CaptureJob, folder: Path, ranks: Ranks | None) -> None:
     ranks, valuation = ranks or SingleProcess(), job.valuation
     network = valuation.network()
-    with Shown(ranks.rank == 0) as progress:
+    with Shown(ranks.rank == 0, "embedding") as progress:
         run, cure = valuation.run(network, ranks), valuation.settings.cure
         capture(run, network, valuation.descending(), job.projection, folder, cure, progress)
 

@@ -103,7 +103,7 @@ def _value(job: ValueJob, folder: Path, ranks: Ranks | None) -> None:
     ranks, network = ranks or SingleProcess(), job.network()
     run = job.run(network, ranks)
     states = job.descending().states(run, network, ranks, job.settings.cure)
-    with Shown(ranks.rank == 0) as progress:
+    with Shown(ranks.rank == 0, "valuing") as progress:
         values = value_run(run, states, job.settings, ranks=ranks, state_dir=folder / "state", progress=progress)
     if ranks.rank == 0:
         values.save(folder / FILE)

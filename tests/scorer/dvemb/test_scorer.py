@@ -106,7 +106,8 @@ def test_an_interrupted_valuation_continues_to_the_same_scores(tmp_path: Any, mo
 
 def test_documents_that_the_run_does_not_reach_have_the_value_zero_and_are_counted(tmp_path: Any, capfd: Any) -> None:
     pool = fresh_pool(tmp_path)
-    scores = scorer(training=replace(TRAINING, epochs=None, max_tokens=500)).score(pool)
+    recipe, budget = replace(PLAIN, batch_items=4), replace(TRAINING, epochs=None, max_tokens=400)
+    scores = scorer(recipe=recipe, training=budget).score(pool)
     numbers = pool.evidence.contents()["numbers"]["valuation"]["values"]
     assert 0 < (scores == 0).sum() == numbers["documents_without_occurrence"] < 24
     assert f"{(scores == 0).sum()} of 24 candidates have the value 0" in "".join(capfd.readouterr())

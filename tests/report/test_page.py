@@ -163,8 +163,19 @@ def test_a_sound_run_has_no_cautions(run_folder):
             "3 target documents are exact copies of others; they were kept",
         ),
         (lambda r: r["results"][2].update(truncated=4), "4 of 57 questions of quiz lost their beginning"),
+        (
+            lambda r: r["data"]["train"].update(left_out={"preferences with the same answer twice": 8}),
+            "Left out of the training set: 8 preferences with the same answer twice.",
+        ),
+        (
+            lambda r: r["data"].update(evaluation_left_out={"a": {}, "b": {"preferences that are too long": 9}}),
+            "Left out of the evaluation set b: 9 preferences that are too long.",
+        ),
     ],
-    ids=["order", "train overlap", "target overlap", "empty", "duplicates", "truncated"],
+    ids=[
+        "order", "train overlap", "target overlap", "empty", "duplicates", "truncated", "training preferences",
+        "evaluated preferences",
+    ],
 )
 def test_what_could_mislead_a_reader_is_said_at_the_top(run_folder, change, message):
     text = page(run_folder(change)).text
@@ -181,6 +192,20 @@ def test_documents_beyond_the_token_budget_are_counted(run_folder):
     text = page(folder).text
     assert "7 of 30 kept documents were not trained because the token budget" in text
     assert "selected, but beyond the token budget −7 documents trained 23" in text
+
+
+def test_preferences_that_do_not_fit_are_told_from_those_beyond_the_budget(run_folder):
+    import pyarrow.parquet as pq
+
+    folder = run_folder(lambda r: r["training"].update(documents_left_out=3, loss_unit="nats/pair"))
+    order = pq.read_table(folder / "order.parquet")
+    steps = order["step"].to_pylist()
+    pq.write_table(order.set_column(4, "step", [[*steps[:23], *[-1] * 7]]), folder / "order.parquet")
+    text = page(folder).text
+    assert "3 of 30 kept documents were not trained: an answer does not fit the context of the model." in text
+    assert "4 of 30 kept documents were not trained because the token budget" in text
+    assert "an answer does not fit the context −3 selected, but beyond the token budget −4 documents trained 23" in text
+    assert "nats/pair, mean of the last tenth" in text
 
 
 def test_the_ledger_of_documents_adds_up():

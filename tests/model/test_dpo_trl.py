@@ -48,9 +48,10 @@ def their_trainer(tmp_path, model, reference, **settings):
     )
 
 
-def theirs(tmp_path, model, reference, pairs=PAIRS, **settings):
-    """Return TRL's mean loss, the gradients by name, and what it logs."""
+def theirs(tmp_path, model, reference, pairs=PAIRS, change=lambda model: None, **settings):
+    """Return TRL's mean loss, the gradients by name, and what it logs; `change` happens after the trainer began."""
     trainer = their_trainer(tmp_path, model, reference, **settings)
+    change(model)
     names = ("prompt_ids", "chosen_ids", "rejected_ids")
     batch = trainer.data_collator([dict(zip(names, one, strict=True)) for one in pairs])
     model.zero_grad()
@@ -80,11 +81,11 @@ def log_probabilities(model, batch):
         return -CrossEntropy().losses(model, batch)
 
 
-def ours(model, reference, pairs=PAIRS, **settings):
+def ours(model, start, pairs=PAIRS, **settings):
     """Return [P] losses and the gradients of their mean."""
     objective = DPO(**({"beta": 0.3, "label_smoothing": 0.0, "length": "sum", "reference": "start"} | settings))
     batch = rows(pairs)
-    batch["reference"] = log_probabilities(reference, batch)
+    batch["reference"] = log_probabilities(start, batch)
     model.zero_grad()
     losses_P = objective.losses(model, batch)
     losses_P.mean().backward()
@@ -142,13 +143,14 @@ def test_robust_dpo_of_trl_is_another_loss_with_the_same_setting(tmp_path):
 
 def test_adapters_without_a_reference_model_are_compared_with_the_base(tmp_path):
     peft = pytest.importorskip("peft")
-    base = llama(0)
-    start = llama(0)
-    adapted = peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], lora_dropout=0.0))
-    generator = torch.Generator().manual_seed(3)
-    for name, parameter in adapted.named_parameters():
-        if "lora_" in name:
-            parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator)
-    expected = theirs(tmp_path, adapted, None, beta=0.3)
+    adapted = peft.get_peft_model(llama(0), peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], lora_dropout=0.0))
+
+    def learn(model):
+        generator = torch.Generator().manual_seed(3)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+
+    expected = theirs(tmp_path, adapted, None, change=learn, beta=0.3)
     assert expected[0] != pytest.approx(0.6931, abs=1e-3)
-    check_same(ours(adapted, start, reference="adapters_off"), expected)
+    check_same(ours(adapted, llama(0), reference="adapters_off"), expected)

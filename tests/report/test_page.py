@@ -173,7 +173,13 @@ def test_a_sound_run_has_no_cautions(run_folder):
         ),
     ],
     ids=[
-        "order", "train overlap", "target overlap", "empty", "duplicates", "truncated", "training preferences",
+        "order",
+        "train overlap",
+        "target overlap",
+        "empty",
+        "duplicates",
+        "truncated",
+        "training preferences",
         "evaluated preferences",
     ],
 )

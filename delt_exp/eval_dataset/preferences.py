@@ -83,7 +83,7 @@ class Preferences:
 
         use = resources.store.get("evaluation", inputs, build, resumable=True)
         measures = [Measure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
-        return Evaluation(measures, use.path, None, _left_out(data.corpus, num_too_long=int((~fits).sum())))
+        return Evaluation(measures, use.path, None, left_out(data.corpus, num_too_long=int((~fits).sum())))
 
     def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
         return text_stage(store, self.text(store), tokenizer)
@@ -100,7 +100,7 @@ class Preferences:
         return fits
 
 
-def _left_out(corpus: Corpus, num_too_long: int) -> dict[str, int]:
+def left_out(corpus: Corpus, num_too_long: int) -> dict[str, int]:
     """Return how many preferences of a dataset are not measured, by reason."""
     reasons = {
         **corpus.meta["left_out"],

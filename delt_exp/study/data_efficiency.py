@@ -16,6 +16,7 @@ from delt_exp.config.build import build, plain
 from delt_exp.config.fields import Count, ProperShare, settings
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
+from delt_exp.report.facts import JUDGE_ACCURACY, judge_worth
 from delt_exp.report.findings import Cell, Figure, Findings, Table
 from delt_exp.rows.draws import generator
 from delt_exp.statistics.saturating import EXPONENTS, Saturating, fit_saturating
@@ -23,7 +24,6 @@ from delt_exp.study.figures import chooser, colour, error_bars, figure
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 RATIO = "selector.ratio"
-JUDGE = "judge_accuracy"  # the measure of an evaluation that says what its judge is worth
 SHARES = ("reward_accuracy", "win_rate", "win_rate_over_start")  # of pairs or prompts; 0.5 has learnt nothing
 TIMES_STDERR = 1.96 + 0.84  # of a difference that is seen at a level of 5 % with power 0.8
 
@@ -249,7 +249,7 @@ class DataEfficiencyReport:
             "Nested and independent subsets learn from equally many tokens at every share; in one epoch, more data are "
             "also more steps.",
             f"{num_identified} of {len(found)} curves bend enough to be identified.",
-            *(_worth(dataset, accuracy) for dataset, accuracy in judges.items()),
+            *(judge_worth(dataset, *accuracy) for dataset, accuracy in judges.items()),
         ])  # fmt: skip
 
 
@@ -261,20 +261,11 @@ def detectable_gain(count: int) -> float:
     return float(TIMES_STDERR * np.sqrt(2 * 0.25 / count))
 
 
-def _worth(dataset: str, accuracy: Point) -> str:
-    """Return what the judge of an evaluation set is worth."""
-    half = 1.96 * accuracy.stderr
-    text = f"The judge of {dataset} agrees with people on {accuracy.value:.3f} ± {half:.3f} of the preferences"
-    if accuracy.value - half > 0.5:
-        return f"{text}."
-    return f"{text}, which chance does too: its win rates say nothing of quality."
-
-
 def _judges(study: StudyRecord) -> dict[str, Point]:
     """Return for each evaluation set with a judge how often that agrees with people; the judge of the first run."""
     found: dict[str, Point] = {}
     for run in study.finished():
-        for (_, dataset), point in _values(run, [JUDGE]).items():
+        for (_, dataset), point in _values(run, [JUDGE_ACCURACY]).items():
             found.setdefault(dataset, point)
     return found
 

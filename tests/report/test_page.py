@@ -14,6 +14,7 @@ import pytest
 from delt_exp.report.facts import ledger
 from delt_exp.report.page import write_report
 from delt_exp.report.style import STYLE
+from tests.report.conftest import measure
 
 REPOSITORY = Path(__file__).parents[2]
 EVIL = "<script>alert(1)</script>"
@@ -146,6 +147,10 @@ def test_a_sound_run_has_no_cautions(run_folder):
     ("change", "message"),
     [
         (
+            lambda r: r["results"].append(measure("duel", "judge_accuracy", 0.53, 0.02, "share of prompts", "higher")),
+            "The judge of duel agrees with people on 0.530\u00a0±\u00a00.020 of the preferences, as chance does: its win rates",
+        ),
+        (
             lambda r: r.update(order_verified=False) or r["training"].update(order_mismatch="step 3 differs"),
             "step 3 differs",
         ),
@@ -173,6 +178,7 @@ def test_a_sound_run_has_no_cautions(run_folder):
         ),
     ],
     ids=[
+        "judge",
         "order",
         "train overlap",
         "target overlap",

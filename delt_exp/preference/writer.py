@@ -1,0 +1,126 @@
+"""A model writes two answers after each of many prompts, spread and resumed as any map over documents.
+
+D prompts of a batch, N prompts, M new tokens of an answer at most.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.corpus.tokens import Tokens
+from delt_exp.corpus.windows import buckets
+from delt_exp.files import digest
+from delt_exp.mapping.items import Advance, document_name, judged, settings_of
+from delt_exp.mapping.judge import Numbers
+from delt_exp.tokenizer.base import Tokenizer
+
+NONE = -1  # in place of a token, after the last one of an answer
+
+
+@dataclass(frozen=True, eq=False)
+class PromptBatch:
+    """Prompts [D] as token ids, the begin token first; keys [D]: what the draws after each depend on."""
+
+    prompts: list[list[int]]
+    keys: list[int]
+    items: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def only(self, prompt: int) -> "PromptBatch":
+        """Return one prompt alone."""
+        part = slice(prompt, prompt + 1)
+        return PromptBatch(self.prompts[part], self.keys[part], self.items[part])
+
+
+@dataclass(frozen=True)
+class AnswerWriter:
+    """[D, 2 M] tokens of two answers after each prompt, written by the model `name`; NONE after the end of an answer.
+
+    context_tokens: of prompt and answer.
+    """
+
+    dtype: ClassVar[str] = "float64"  # holds every token id exactly
+    name: str
+    revision: str | None
+    tokenizer: Tokenizer
+    max_new_tokens: int
+    temperature: float
+    stop: tuple[str, ...]
+    seed: int
+    context_tokens: int
+
+    @property
+    def width(self) -> int:
+        return 2 * self.max_new_tokens
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens of a prompt are read, its last ones."""
+        return self.context_tokens - self.max_new_tokens
+
+    def open(self, device: str) -> Callable[[PromptBatch], NDArray[Any]]:
+        from delt_exp.model.generate import generate_ids
+        from delt_exp.pretrained.loading import load_causal_lm
+
+        network = load_causal_lm(self.name, self.revision).to(device)
+
+        def judgement(batch: PromptBatch) -> NDArray[Any]:
+            written = generate_ids(
+                network, self.tokenizer, [prompt for prompt in batch.prompts for _ in range(2)],
+                [(key, answer) for key in batch.keys for answer in range(2)], max_new_tokens=self.max_new_tokens,
+                stop=self.stop, temperature=self.temperature, seed=self.seed, batch_tokens=1 << 62,
+            )  # fmt: skip
+            tokens = np.full((2 * len(batch), self.max_new_tokens), NONE, np.float64)
+            for row, ids in zip(tokens, written, strict=True):
+                row[: len(ids)] = ids
+            return tokens.reshape(len(batch), self.width)
+
+        return judgement
+
+
+@dataclass(frozen=True, eq=False)
+class PromptItems:
+    """The prompts of the documents `rows`: all before the last answer. keys: [of all documents] see `PromptBatch`."""
+
+    tokens: Tokens
+    rows: NDArray[np.intp]
+    keys: NDArray[np.uint64]
+    judge: AnswerWriter
+
+    @property
+    def source(self) -> str:
+        return digest(self.tokens.digest, self.rows, self.keys[self.rows], settings_of(self.judge))
+
+    def sizes(self) -> NDArray[np.int64]:
+        starts = np.minimum(self.tokens.answer_starts[self.rows] + 1, self.judge.prompt_tokens)
+        return 2 * (starts + self.judge.max_new_tokens)
+
+    def ids(self, items: slice) -> NDArray[np.uint64]:
+        return np.asarray(self.tokens.ids[self.rows[items]])
+
+    def read(
+        self, judgement: Callable[[PromptBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
+    ) -> Numbers:
+        rows, sizes = self.rows[items], self.sizes()[items]
+        tokens = np.full((len(rows), self.judge.width), NONE, self.judge.dtype)
+
+        def place(batch: PromptBatch) -> str:
+            return document_name(int(rows[batch.items[0]]), self.tokens.ids)
+
+        for chosen in buckets(sizes, 2 * self.judge.context_tokens, batch_tokens):
+            prompts = [self._prompt(int(row)) for row in rows[chosen]]
+            batch = PromptBatch(prompts, self.keys[rows[chosen]].tolist(), chosen)
+            tokens[chosen] = judged(judgement, batch, place, self.judge.width)
+            advance(len(chosen), int(sizes[chosen].sum()))
+        return tokens
+
+    def _prompt(self, row: int) -> list[int]:
+        """Return the begin token and the last tokens of a prompt."""
+        stop = self.tokens.answer_start(row)
+        start = max(0, stop + 1 - self.judge.prompt_tokens)
+        return [self.tokens.begin_id, *self.tokens.document(row, start, stop).tolist()]

@@ -54,8 +54,8 @@ class PairGradientJudge:
         from delt_exp.gradients.features import per_sample_features
         from delt_exp.gradients.projection import Projection
         from delt_exp.gradients.signed_rows import ROW_WEIGHTS, SignedRows
-        from delt_exp.model.objective import CrossEntropy
         from delt_exp.model.lora import adapted
+        from delt_exp.model.objective import CrossEntropy
 
         network = adapted(self.name, self.revision, self.adapters, self.seed).to(device)
         objective, projection = SignedRows(CrossEntropy(), 1), Projection(self.width, self.seed)

@@ -51,8 +51,8 @@ def show_picks(
     }
     evidence.table(
         "picks", columns,
-        "The picked preferences in order: uncertainty is the length of the gradient difference beyond what earlier picks "
-        "span, when it was picked; tokens are those of the answers, end-of-text included.",
+        "The picked preferences in order: uncertainty is the length of the gradient difference beyond what earlier "
+        "picks span, when it was picked; tokens are those of the answers, end-of-text included.",
     )  # fmt: skip
     figure = Figure(
         "Uncertainty of the picks", "picks", "line", "pick", ("uncertainty",), "pick", "uncertainty (no unit)"
@@ -70,8 +70,8 @@ def show_picks(
     )  # fmt: skip
     if unwritten := [one.num_unwritten for one in rounds if one.num_unwritten]:
         evidence.warn(
-            f"{max(unwritten)} of {len(documents)} preferences kept their earlier answers in a round, because the model "
-            "wrote no text after their prompt"
+            f"{max(unwritten)} of {len(documents)} preferences kept their earlier answers in a round, because the "
+            "model wrote no text after their prompt"
         )
 
 

@@ -35,8 +35,8 @@ class SampledAnswers:
     """Has the model of a round write both answers of preferences, and `oracle` label those that were picked.
 
     max_new_tokens, temperature: of an answer, drawn from the untruncated distribution. stop: texts that end an answer
-    and do not belong to it. A prompt is cut at its beginning to fit the context. seed: of the draws, which depend on it,
-    on the round and on the document.
+    and do not belong to it. A prompt is cut at its beginning to fit the context. seed: of the draws, which depend on
+    it, on the round and on the document.
     """
 
     VERSION: ClassVar[int] = 1

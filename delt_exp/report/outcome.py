@@ -23,10 +23,11 @@ from delt_exp.trainer.plan import Plan
 class Outcome:
     """What a run produced, for its record and its page.
 
-    kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch;
-    kept_by_scores: whether the choice depends on them; show_selection: leaves what is to be seen of it. evaluations: by the name of the dataset. target_readers: `scorer` and `weighter`, as far as they read the target set. alignment: see
-    `run_alignment`. model_notes: what was found in pretrained weights, a sentence
-    each. stages: all that were asked for, on the way too, in order.
+    kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch. kept_by_scores:
+    whether the choice depends on scores. show_selection: leaves what is to be seen of it. evaluations: by the name of
+    the dataset. target_readers: `scorer` and `weighter`, as far as they read the target set. alignment: see
+    `run_alignment`. model_notes: what was found in pretrained weights, a sentence each. stages: all that were asked
+    for, on the way too, in order.
     """
 
     started: datetime

@@ -23,7 +23,8 @@ PAIRS = [
 
 def selector_of(**changes):
     proxy = TrainedProxy(tiny_recipe(), "sample", 600, seed=0)
-    settings = {"k": 4, "per_round": None, "ridge": 1.0, "normalise": "response", "num_features": 64}
+    settings = {"k": 4, "per_round": None, "ridge": 1.0, "normalise": "response", "num_features": 64,
+                "adapters": None, "answers": None}  # fmt: skip
     return ActiveDpoSelector(proxy=proxy, context_tokens=60, seed=0, **{**settings, **changes})
 
 
@@ -34,26 +35,27 @@ def reading_of(tmp_path, pairs, trained=None):
 
 
 def phi(reading, selector, picks=()):
-    return np.asarray(selector._features(reading, np.array(picks, np.intp))[1])
+    model = selector._model(reading, reading.candidates, np.array(picks, np.intp))
+    return np.asarray(selector._features(reading.resources, reading.candidates, model)[1])
 
 
 def test_picks_are_the_d_optimal_ones_of_the_sketches_under_the_proxy(tmp_path):
     reading, selector = reading_of(tmp_path, PAIRS), selector_of()
     rows, _ = greedy_d_optimal(phi(reading, selector), 4, ridge=1.0)
-    np.testing.assert_array_equal(selector.select(reading), np.sort(rows))
+    np.testing.assert_array_equal(selector.select(reading).rows, np.sort(rows))
 
 
 def test_each_round_looks_with_the_model_that_learnt_from_the_picks_and_sees_all_of_them_with_it(tmp_path):
     learnt = []
 
-    def trained(rows):
+    def trained(documents, rows):
         learnt.append(np.sort(rows).tolist())
         proxy = TrainedProxy(tiny_recipe(), "sample", 600, seed=len(learnt))
         return proxy.prepare(reading.resources, reading.candidates, None)
 
     reading = replace(reading_of(tmp_path, PAIRS), trained=trained)
     selector = selector_of(k=5, per_round=2)
-    kept = selector.select(reading)
+    kept = selector.select(reading).rows
     assert len(kept) == 5
     first, _ = greedy_d_optimal(phi(reading, selector), 2, ridge=1.0)
     assert learnt[0] == sorted(first.tolist())
@@ -69,7 +71,7 @@ def test_the_same_preferences_stay_whatever_the_order_of_the_rows(tmp_path):
     one, other = (reading_of(tmp_path, pairs) for pairs in (PAIRS, PAIRS[::-1]))
     proxy = selector_of().proxy.prepare(one.resources, one.candidates, None)
     fixed = replace(selector_of(), proxy=FixedProxy(proxy))
-    kept = [np.sort(reading.seen.ids[fixed.select(reading)]) for reading in (one, other)]
+    kept = [np.sort(reading.seen.ids[fixed.select(reading).rows]) for reading in (one, other)]
     np.testing.assert_array_equal(*kept)
 
 
@@ -106,7 +108,7 @@ def test_more_picks_than_preferences_are_refused():
 def test_a_preference_with_an_answer_longer_than_the_context_is_never_picked(tmp_path):
     long = Document("a" * 70, prompt="q: ", rejected="b")
     reading = reading_of(tmp_path, [long, *PAIRS])
-    kept = selector_of(k=12).select(reading)
+    kept = selector_of(k=12).select(reading).rows
     np.testing.assert_array_equal(kept, np.arange(1, 13))
     with pytest.raises(ConfigError, match="of 13 preferences only 12 have answers that fit 60 tokens"):
         selector_of(k=13).check(reading.candidates)

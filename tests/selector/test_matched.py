@@ -4,7 +4,7 @@ import numpy as np
 
 from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.matched import MatchedSelector, matched_rows
-from delt_exp.selector.reading import Reading, would_keep
+from delt_exp.selector.reading import Reading, Selection, would_keep
 
 IDS = np.random.default_rng(0).integers(2**64, size=1000, dtype=np.uint64)
 SEEN = Candidates.ungrouped(IDS, np.arange(1000, dtype=np.float32))
@@ -22,7 +22,7 @@ class Fixed:
         return len(ROWS)
 
     def select(self, reading):
-        return ROWS
+        return Selection(ROWS, reading.candidates)
 
     def forecast(self, sizes, resources):
         return ["a cost"]
@@ -59,6 +59,6 @@ def test_the_same_documents_stay_whatever_the_order_of_the_rows():
 
 def test_what_it_needs_keeps_and_costs_is_that_of_its_base():
     selector = MatchedSelector(Fixed(), 10, 0)
-    assert (selector.needs, len(would_keep(selector, SEEN))) == (Fixed.needs, 6)
+    assert (selector.needs, len(would_keep(selector, SEEN))) == (Fixed.needs | {"scores"}, 6)
     assert selector.forecast(None, None) == ["a cost"]
-    np.testing.assert_array_equal(selector.select(Reading(None, None, None, SEEN, None)), kept(ROWS))
+    np.testing.assert_array_equal(selector.select(Reading(None, None, None, SEEN, None)).rows, kept(ROWS))

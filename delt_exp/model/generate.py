@@ -41,7 +41,7 @@ def generate(
         network, tokenizer, prompts, keys,
         max_new_tokens=max_new_tokens, stop=stop, temperature=temperature, seed=seed, batch_tokens=batch_tokens,
     )  # fmt: skip
-    return [text_before(tokenizer, ids, stop) for ids in written]
+    return [tokenizer.text_before(ids, stop) for ids in written]
 
 
 def generate_ids(
@@ -147,13 +147,6 @@ def _written(
 
 def _before(ids: list[int], token: int) -> list[int]:
     return ids[: ids.index(token)] if token in ids else ids
-
-
-def text_before(tokenizer: Tokenizer, ids: Sequence[int], stop: Sequence[str]) -> str:
-    """Return generated tokens as text, up to the first text of `stop`."""
-    text = tokenizer.decode(ids)
-    ends = [text.index(one) for one in stop if one in text]
-    return text[: min(ends, default=len(text))]
 
 
 class _Gumbel:

@@ -16,16 +16,15 @@ from delt_exp.corpus.answers import Answers, answered_stage
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.files import digest, read_json, write_json
+from delt_exp.files import digest
 from delt_exp.mapping.items import document_name
-from delt_exp.mapping.map_documents import map_items
 from delt_exp.model.cost import FORWARD, PhaseCost, Sizes
 from delt_exp.preference.oracle import Oracle
-from delt_exp.preference.writer import NONE, AnswerWriter, PromptItems
-from delt_exp.pretrained.loading import pretrained_fingerprint
+from delt_exp.preference.writer import NONE, AnswerWriter, PromptItems, written_stage
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for
+from delt_exp.tokenizer.base import Tokenizer
 
 FILE = "rewards.npy"
 
@@ -64,10 +63,12 @@ class SampledAnswers:
         """
         tokens = model.tokens(documents, resources)
         writer = AnswerWriter(
-            model.name, model.revision, model.tokenizer, self.max_new_tokens, self.temperature, tuple(self.stop),
-            seed_for(self.seed, "sampled answers", number), context_tokens,
+            model.name, model.revision, model.tokenizer, num_answers=2, max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature, stop=tuple(self.stop), seed=seed_for(self.seed, "sampled answers", number),
+            context_tokens=context_tokens,
         )  # fmt: skip
-        pairs = self._written(resources, PromptItems(tokens, rows, ids, writer), model)
+        items = PromptItems(tokens, rows, ids, tokens.answer_starts, writer)
+        pairs = self._written(resources, items, model.tokenizer)
         has_text = np.array([all(_has_tokens(resources, text) for text in pair) for pair in pairs], np.bool_)
         new = Answers(rows[has_text], [pair for pair, known in zip(pairs, has_text, strict=True) if known])
         return answered_stage(resources.store, documents, new, resources.run_tokenizer), rows[~has_text]
@@ -114,32 +115,13 @@ class SampledAnswers:
         writing = PhaseCost("sampled answers", num_answers, float(FORWARD) * parameters * num_tokens, 0)
         return [writing, *self.oracle.forecast(sizes, resources)]
 
-    def _written(self, resources: Resources, items: "PromptItems", model: ProxyModel) -> list[tuple[str, str]]:
-        """Return two texts for each prompt; a killed call continues."""
-        writer = items.judge
-        inputs = {
-            "model": pretrained_fingerprint(model.name, model.revision),
-            "tokens": items.tokens.digest,
-            "rows": digest(np.ascontiguousarray(items.rows, np.int64), items.keys[items.rows]),
-            "max_new_tokens": writer.max_new_tokens,
-            "temperature": writer.temperature,
-            "stop": list(writer.stop),
-            "seed": writer.seed,
-            "context_tokens": writer.context_tokens,
-            "format": 1,
-        }
+    def _written(self, resources: Resources, items: PromptItems, tokenizer: Tokenizer) -> list[tuple[str, str]]:
+        """Return two texts for each prompt."""
 
-        def build(folder: Path) -> None:
-            from delt_exp.model.generate import text_before
+        def text(ids_M: NDArray[np.int32]) -> str:
+            return tokenizer.text_before(ids_M[ids_M != NONE].tolist(), self.stop)
 
-            numbers = map_items(resources, items, folder / "shards", "sampling answers", None)
-            tokens = numbers.astype(np.int64).reshape(-1, writer.max_new_tokens)
-            texts = [text_before(model.tokenizer, ids[ids != NONE].tolist(), self.stop) for ids in tokens]
-            write_json(folder / "answers.json", list(zip(texts[::2], texts[1::2], strict=True)))
-            shutil.rmtree(folder / "shards", ignore_errors=True)
-
-        use = resources.store.get("answers", inputs, build, resumable=True)
-        return [(first, second) for first, second in read_json(use.path / "answers.json")]
+        return [(text(first), text(second)) for first, second in written_stage(resources, items)]
 
 
 def _has_tokens(resources: Resources, text: str) -> bool:

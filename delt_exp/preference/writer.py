@@ -1,10 +1,12 @@
-"""A model writes two answers after each of many prompts, spread and resumed as any map over documents.
+"""A model writes answers after each of many prompts, spread and resumed as any map over documents.
 
-D prompts of a batch, N prompts, M new tokens of an answer at most.
+D prompts of a batch, N prompts, A answers after each, M new tokens of an answer at most.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,9 +17,14 @@ from delt_exp.corpus.windows import buckets
 from delt_exp.files import digest
 from delt_exp.mapping.items import Advance, document_name, judged, settings_of
 from delt_exp.mapping.judge import Numbers
+from delt_exp.mapping.map_documents import map_items
+from delt_exp.pretrained.loading import pretrained_fingerprint
+from delt_exp.resources import Resources
 from delt_exp.tokenizer.base import Tokenizer
 
 NONE = -1  # in place of a token, after the last one of an answer
+FILE = "tokens.npy"
+SETTINGS = ("num_answers", "max_new_tokens", "temperature", "seed", "context_tokens")  # of a writer, that decide
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +46,7 @@ class PromptBatch:
 
 @dataclass(frozen=True)
 class AnswerWriter:
-    """[D, 2 M] tokens of two answers after each prompt, written by the model `name`; NONE after the end of an answer.
+    """[D, A M] tokens of A answers after each prompt, written by the model `name`; NONE after the end of an answer.
 
     context_tokens: of prompt and answer.
     """
@@ -48,6 +55,7 @@ class AnswerWriter:
     name: str
     revision: str | None
     tokenizer: Tokenizer
+    num_answers: int
     max_new_tokens: int
     temperature: float
     stop: tuple[str, ...]
@@ -56,7 +64,7 @@ class AnswerWriter:
 
     @property
     def width(self) -> int:
-        return 2 * self.max_new_tokens
+        return self.num_answers * self.max_new_tokens
 
     @property
     def prompt_tokens(self) -> int:
@@ -71,11 +79,11 @@ class AnswerWriter:
 
         def judgement(batch: PromptBatch) -> NDArray[Any]:
             written = generate_ids(
-                network, self.tokenizer, [prompt for prompt in batch.prompts for _ in range(2)],
-                [(key, answer) for key in batch.keys for answer in range(2)], max_new_tokens=self.max_new_tokens,
+                network, self.tokenizer, [prompt for prompt in batch.prompts for _ in range(self.num_answers)],
+                [(key, answer) for key in batch.keys for answer in range(self.num_answers)], max_new_tokens=self.max_new_tokens,
                 stop=self.stop, temperature=self.temperature, seed=self.seed, batch_tokens=1 << 62,
             )  # fmt: skip
-            tokens = np.full((2 * len(batch), self.max_new_tokens), NONE, np.float64)
+            tokens = np.full((self.num_answers * len(batch), self.max_new_tokens), NONE, np.float64)
             for row, ids in zip(tokens, written, strict=True):
                 row[: len(ids)] = ids
             return tokens.reshape(len(batch), self.width)
@@ -85,20 +93,23 @@ class AnswerWriter:
 
 @dataclass(frozen=True, eq=False)
 class PromptItems:
-    """The prompts of the documents `rows`: all before the last answer. keys: [of all documents] see `PromptBatch`."""
+    """The prompts of the documents `rows`: what is before `starts`. keys, starts: of all documents."""
 
     tokens: Tokens
     rows: NDArray[np.intp]
     keys: NDArray[np.uint64]
+    starts: NDArray[np.int64]
     judge: AnswerWriter
 
     @property
     def source(self) -> str:
-        return digest(self.tokens.digest, self.rows, self.keys[self.rows], settings_of(self.judge))
+        return digest(
+            self.tokens.digest, self.rows, self.keys[self.rows], self.starts[self.rows], settings_of(self.judge)
+        )
 
     def sizes(self) -> NDArray[np.int64]:
-        starts = np.minimum(self.tokens.answer_starts[self.rows] + 1, self.judge.prompt_tokens)
-        return 2 * (starts + self.judge.max_new_tokens)
+        starts = np.minimum(self.starts[self.rows] + 1, self.judge.prompt_tokens)
+        return self.judge.num_answers * (starts + self.judge.max_new_tokens)
 
     def ids(self, items: slice) -> NDArray[np.uint64]:
         return np.asarray(self.tokens.ids[self.rows[items]])
@@ -112,7 +123,7 @@ class PromptItems:
         def place(batch: PromptBatch) -> str:
             return document_name(int(rows[batch.items[0]]), self.tokens.ids)
 
-        for chosen in buckets(sizes, 2 * self.judge.context_tokens, batch_tokens):
+        for chosen in buckets(sizes, self.judge.num_answers * self.judge.context_tokens, batch_tokens):
             prompts = [self._prompt(int(row)) for row in rows[chosen]]
             batch = PromptBatch(prompts, self.keys[rows[chosen]].tolist(), chosen)
             tokens[chosen] = judged(judgement, batch, place, self.judge.width)
@@ -121,6 +132,28 @@ class PromptItems:
 
     def _prompt(self, row: int) -> list[int]:
         """Return the begin token and the last tokens of a prompt."""
-        stop = self.tokens.answer_start(row)
+        stop = int(self.starts[row])
         start = max(0, stop + 1 - self.judge.prompt_tokens)
         return [self.tokens.begin_id, *self.tokens.document(row, start, stop).tolist()]
+
+
+def written_stage(resources: Resources, items: PromptItems) -> NDArray[np.int32]:
+    """Return [N, A, M]: the tokens of the answers, NONE after the end of each; a killed call continues."""
+    writer = items.judge
+    inputs = {
+        "model": pretrained_fingerprint(writer.name, writer.revision),
+        "tokens": items.tokens.digest,
+        "rows": digest(*(np.ascontiguousarray(one[items.rows]) for one in (np.arange(len(items.tokens)), items.keys))),
+        "starts": digest(np.ascontiguousarray(items.starts[items.rows])),
+        **{name: getattr(writer, name) for name in SETTINGS},
+        "stop": list(writer.stop),
+        "format": 1,
+    }
+
+    def build(folder: Path) -> None:
+        numbers = map_items(resources, items, folder / "shards", "sampling answers", None)
+        np.save(folder / FILE, numbers.reshape(len(items.rows), writer.num_answers, -1).astype(np.int32))
+        shutil.rmtree(folder / "shards", ignore_errors=True)
+
+    use = resources.store.get("answers", inputs, build, resumable=True)
+    return np.asarray(np.load(use.path / FILE))

@@ -49,7 +49,7 @@ def test_a_prompt_is_cut_at_its_beginning_and_an_answer_that_does_not_fit_is_nam
     short, rows = RewardModel(str(folder), None, 10), np.arange(4)
     rewards = [short.rewards(p.resources, p.candidates.corpus, p.candidates, rows, tmp_path)[3] for p in (pool, same)]
     np.testing.assert_array_equal(*rewards)
-    with pytest.raises(DataError, match="has an answer of 8 tokens .* do not fit a context of 5"):
+    with pytest.raises(DataError, match=r"has an answer of 8 tokens .* do not fit a context of 5"):
         RewardModel(str(folder), None, 6).rewards(
             pool.resources, pool.candidates.corpus, pool.candidates, rows[3:], tmp_path
         )

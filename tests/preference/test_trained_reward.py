@@ -53,5 +53,5 @@ def test_candidates_are_left_out_of_what_it_learns_from(tmp_path):
 
 
 def test_a_recipe_that_does_not_learn_from_preferences_is_refused():
-    with pytest.raises(ConfigError, match="an oracle learns from preferences.*objective=dpo"):
+    with pytest.raises(ConfigError, match=r"an oracle learns from preferences.*objective=dpo"):
         oracle_of(pairs(0, 8), recipe=tiny_recipe())

@@ -80,8 +80,9 @@ class AnswerWriter:
         def judgement(batch: PromptBatch) -> NDArray[Any]:
             written = generate_ids(
                 network, self.tokenizer, [prompt for prompt in batch.prompts for _ in range(self.num_answers)],
-                [(key, answer) for key in batch.keys for answer in range(self.num_answers)], max_new_tokens=self.max_new_tokens,
-                stop=self.stop, temperature=self.temperature, seed=self.seed, batch_tokens=1 << 62,
+                [(key, answer) for key in batch.keys for answer in range(self.num_answers)],
+                max_new_tokens=self.max_new_tokens, stop=self.stop, temperature=self.temperature, seed=self.seed,
+                batch_tokens=1 << 62,  # the map has cut the batches
             )  # fmt: skip
             tokens = np.full((self.num_answers * len(batch), self.max_new_tokens), NONE, np.float64)
             for row, ids in zip(tokens, written, strict=True):
@@ -143,7 +144,7 @@ def written_stage(resources: Resources, items: PromptItems) -> NDArray[np.int32]
     inputs = {
         "model": pretrained_fingerprint(writer.name, writer.revision),
         "tokens": items.tokens.digest,
-        "rows": digest(*(np.ascontiguousarray(one[items.rows]) for one in (np.arange(len(items.tokens)), items.keys))),
+        "rows": digest(*(np.ascontiguousarray(one) for one in (items.rows, items.keys[items.rows]))),
         "starts": digest(np.ascontiguousarray(items.starts[items.rows])),
         **{name: getattr(writer, name) for name in SETTINGS},
         "stop": list(writer.stop),

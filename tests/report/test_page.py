@@ -55,6 +55,14 @@ def test_the_headline_says_what_was_done_and_what_came_out(run_folder):
     assert HEADLINE in page(run_folder()).text
 
 
+def test_the_headline_names_no_scores_that_the_selector_did_not_read(run_folder):
+    def change(record):
+        record["selection"].update(by_scores=False)
+
+    text = page(run_folder(change)).text
+    assert "30 of 40 documents of books were kept by top_k and trained in folding order" in text
+
+
 def test_a_run_that_keeps_everything_and_is_not_evaluated_says_so(run_folder):
     def change(record):
         record["selection"].update(kept_documents=40)

@@ -15,6 +15,7 @@ from delt_exp.selector.active_dpo import ActiveDpoSelector
 from delt_exp.selector.reading import Reading, would_keep
 from delt_exp.statistics.d_optimal import greedy_d_optimal
 from tests.helpers import make_pool, tiny_recipe, words
+from tests.preference.test_sampled import answers_of, sevens
 
 PAIRS = [
     Document(text, prompt="q: ", rejected=other) for text, other in zip(words(12), words(12, seed=1)[::-1], strict=True)
@@ -80,6 +81,44 @@ class FixedProxy:
 
     def __init__(self, model: ProxyModel) -> None:
         self.prepare = lambda *_: model
+
+
+def test_with_new_answers_the_oracle_labels_the_picks_and_each_keeps_the_answers_it_was_picked_with(tmp_path):
+    seen = []
+
+    def trained(documents, rows):
+        seen.append((documents, np.sort(rows)))
+        return selector.proxy.prepare(reading.resources, reading.candidates, None)
+
+    reading = replace(reading_of(tmp_path, PAIRS), trained=trained)
+    selector = selector_of(k=6, per_round=2, answers=answers_of(max_new_tokens=20))
+    selection = selector.select(reading)
+    assert [len(rows) for _, rows in seen] == [2, 4]
+    last = seen[0][0], np.zeros(0, int)
+    for documents, rows in [*seen, (selection.documents, selection.rows)]:
+        assert len(documents) == len(PAIRS)
+        for row in last[1]:  # picked before
+            assert documents.corpus.document(int(row)) == last[0].corpus.document(int(row))
+        for row in rows:
+            document = documents.corpus.document(int(row))
+            assert document.prompt == PAIRS[row].prompt
+            assert {document.text, document.rejected}.isdisjoint({PAIRS[row].text, PAIRS[row].rejected})
+            assert sevens(document.text) >= sevens(document.rejected)
+        last = documents, rows
+    once_more = selector.select(reading)
+    assert once_more.documents.tokens.digest == selection.documents.tokens.digest
+    np.testing.assert_array_equal(once_more.rows, selection.rows)
+
+
+def test_new_answers_need_room_in_the_context():
+    with pytest.raises(ConfigError, match=r"selector\.answers\.max_new_tokens=60 leaves no room"):
+        selector_of(answers=answers_of(max_new_tokens=60))
+
+
+def test_the_forecast_counts_new_answers_and_the_oracle(tmp_path):
+    pool = make_pool(tmp_path, PAIRS)
+    phases = [cost.phase for cost in selector_of(answers=answers_of()).forecast(pool.sizes, pool.resources)]
+    assert phases == ["warm start", "gradients of preferences", "sampled answers"]
 
 
 def test_a_pair_is_the_difference_of_unit_gradients_or_a_unit_difference():

@@ -16,14 +16,14 @@ from tests.helpers import words
 from tests.runs import FAST, arrays, command, records, write_jsonl, write_texts
 
 ROUNDS = (
-    "train_dataset.text={answer}", "train_dataset.prompt={question}", "train_dataset.rejected={other}",
+    'train_dataset.text="{answer}"', 'train_dataset.prompt="{question}"', 'train_dataset.rejected="{other}"',
     "scorer=random", "orderer=shuffle", "eval_dataset=none", "objective@model.objective=dpo", "training.layout=padded",
     "training.epochs=3", "proxy.train_tokens=2000", "model.batch_items=2", "model.optimizer.lr=0.01",
     "selector=active_dpo", "selector.k=12", "selector.per_round=4", "selector.num_features=256",
-    "answer@selector.answers=sampled", "selector.answers.max_new_tokens=8", "selector.answers.oracle.train_tokens=500",
+    "answers@selector.answers=sampled", "selector.answers.max_new_tokens=8", "selector.answers.oracle.train_tokens=500",
     "train_dataset@selector.answers.oracle.dataset=jsonl", "selector.answers.oracle.dataset.path=held_out.jsonl",
-    "selector.answers.oracle.dataset.text={answer}", "selector.answers.oracle.dataset.prompt={question}",
-    "selector.answers.oracle.dataset.rejected={other}", "trainer.checkpoint_steps=2",
+    'selector.answers.oracle.dataset.text="{answer}"', 'selector.answers.oracle.dataset.prompt="{question}"',
+    'selector.answers.oracle.dataset.rejected="{other}"', "trainer.checkpoint_steps=2",
 )  # fmt: skip
 KEPT = [text for text in FAST if not text.startswith(("eval_dataset", "scorer.", "model.batch_items", "proxy.train_"))]
 
@@ -54,7 +54,7 @@ def finished(store: Path, stage: str) -> int:
 
 def ended(monkeypatch, output: str, *overrides: str) -> tuple[dict, dict, dict]:
     """Return the record, the order and the weights of the run in a folder."""
-    command(monkeypatch, *ROUNDS, f"output_dir={output}", *overrides)
+    command(monkeypatch, *ROUNDS, f'output_dir="{output}"', *overrides)
     (record,) = records(Path(output) / "runs")
     folder = Path(output) / "runs" / record["name"]
     return record, arrays(folder), load_file(folder / "model" / "model.safetensors")

@@ -67,7 +67,7 @@ class SampledAnswers:
             temperature=self.temperature, stop=tuple(self.stop), seed=seed_for(self.seed, "sampled answers", number),
             context_tokens=context_tokens,
         )  # fmt: skip
-        items = PromptItems(tokens, rows, ids, tokens.answer_starts, writer)
+        items = PromptItems(tokens, rows, writer, ids, tokens.answer_starts)
         pairs = self._written(resources, items, model.tokenizer)
         has_text = np.array([all(_has_tokens(resources, text) for text in pair) for pair in pairs], np.bool_)
         new = Answers(rows[has_text], [pair for pair, known in zip(pairs, has_text, strict=True) if known])

@@ -12,10 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import buckets
 from delt_exp.files import digest
-from delt_exp.mapping.items import Advance, document_name, judged, settings_of
+from delt_exp.mapping.items import Advance, TokenItems, document_name, judged
 from delt_exp.mapping.judge import Numbers
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.pretrained.loading import pretrained_fingerprint
@@ -93,27 +92,21 @@ class AnswerWriter:
 
 
 @dataclass(frozen=True, eq=False)
-class PromptItems:
-    """The prompts of the documents `rows`: what is before `starts`. keys, starts: of all documents."""
+class PromptItems(TokenItems):
+    """The prompts of documents: what is before `starts`. keys, starts: of all documents of the tokens."""
 
-    tokens: Tokens
-    rows: NDArray[np.intp]
+    UNIT: ClassVar[str] = "prompts"
+    judge: AnswerWriter
     keys: NDArray[np.uint64]
     starts: NDArray[np.int64]
-    judge: AnswerWriter
 
     @property
     def source(self) -> str:
-        return digest(
-            self.tokens.digest, self.rows, self.keys[self.rows], self.starts[self.rows], settings_of(self.judge)
-        )
+        return digest(super().source, self.keys[self.rows], self.starts[self.rows])
 
     def sizes(self) -> NDArray[np.int64]:
         starts = np.minimum(self.starts[self.rows] + 1, self.judge.prompt_tokens)
         return self.judge.num_answers * (starts + self.judge.max_new_tokens)
-
-    def ids(self, items: slice) -> NDArray[np.uint64]:
-        return np.asarray(self.tokens.ids[self.rows[items]])
 
     def read(
         self, judgement: Callable[[PromptBatch], Numbers], items: slice, batch_tokens: int, advance: Advance

@@ -106,7 +106,7 @@ def sampled_pairs(
         model.name, model.revision, model.tokenizer, num_answers=1, max_new_tokens=pair_tokens // 2, temperature=1.0,
         stop=(), seed=seed_for(seed, "sampled answers of ROSE"), context_tokens=pair_tokens,
     )  # fmt: skip
-    items = PromptItems(tokens, rows, np.asarray(tokens.ids), answer_starts(tokens, pair_tokens), writer)
+    items = PromptItems(tokens, rows, writer, np.asarray(tokens.ids), answer_starts(tokens, pair_tokens))
     return SampledPairs(tokens, rows, written_stage(resources, items)[:, 0], pair_tokens)
 
 

@@ -15,6 +15,7 @@ from delt_exp.rows.draws import shuffled_rows
 from delt_exp.store.evidence import Evidence, Figure
 
 Rows = NDArray[np.intp]
+SHOWN_CHARS = 60  # of an answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,13 @@ class Round:
 
 
 def show_picks(
-    evidence: Evidence, *, rounds: Sequence[Round], documents: TokenizedCorpus, ridge: float, seed: int
-) -> None:
-    """Leave the table of picks, a figure of their uncertainty, and what they have in common beside other choices."""
+    evidence: Evidence, *, rounds: Sequence[Round], documents: TokenizedCorpus, ridge: float, seed: int,
+    oracle: str | None,
+) -> None:  # fmt: skip
+    """Leave the table of picks, a figure of their uncertainty, and what they have in common beside other choices.
+
+    oracle: who labelled answers that a model wrote, None where answers and labels are those of the dataset.
+    """
     picks = np.concatenate([one.picks for one in rounds])
     tokens_M2, corpus = answer_tokens(documents.tokens, picks), documents.corpus
     norms = [np.linalg.norm(one.features[np.searchsorted(one.rows, one.picks)], axis=1) for one in rounds]
@@ -48,11 +53,14 @@ def show_picks(
         "rejected_tokens": tokens_M2[:, 1],
         "source": [corpus.source(int(row)) for row in picks],
         "row": picks,
+        "chosen": [_beginning(corpus.document(int(row)).answer) for row in picks],
+        "rejected": [_beginning(corpus.document(int(row)).rejected) for row in picks],
     }
+    labels = "" if oracle is None else f" The model of each round wrote the answers, and {oracle} said which is better."
     evidence.table(
         "picks", columns,
         "The picked preferences in order: uncertainty is the length of the gradient difference beyond what earlier "
-        "picks span, when it was picked; tokens are those of the answers, end-of-text included.",
+        f"picks span, when it was picked; tokens are those of the answers, end-of-text included.{labels}",
     )  # fmt: skip
     figure = Figure(
         "Uncertainty of the picks", "picks", "line", "pick", ("uncertainty",), "pick", "uncertainty (no unit)"
@@ -65,8 +73,8 @@ def show_picks(
     last = rounds[-1]
     evidence.table(
         "picks_beside_others", _beside(last, picks, documents, ridge, seed),
-        "As many preferences chosen in other ways, under the model of the last round. information: log det(V / ridge), "
-        "what the picks are to make large; gradient_difference and tokens are means.",
+        "As many preferences chosen in other ways, all seen by the model of the last round, while earlier picks were "
+        "made by other models. Information is log det(V / ridge), which the picks are to make large; the rest are means.",
     )  # fmt: skip
     if unwritten := [one.num_unwritten for one in rounds if one.num_unwritten]:
         evidence.warn(
@@ -96,6 +104,11 @@ def _beside(
         "chosen_tokens": [float(tokens_N2[chosen, 0].mean()) for chosen in choices.values()],
         "rejected_tokens": [float(tokens_N2[chosen, 1].mean()) for chosen in choices.values()],
     }
+
+
+def _beginning(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN_CHARS else line[: SHOWN_CHARS - 1] + "…"
 
 
 def information(features_MK: NDArray[np.float64], ridge: float) -> float:

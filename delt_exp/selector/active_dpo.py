@@ -88,7 +88,8 @@ class ActiveDpoSelector:
             documents = self._labelled(reading, documents, np.sort(new))
             picks = np.concatenate([picks, new])
             rounds.append(Round(new, scores, num_kept, rows_N, features_NK))
-        shown = partial(show_picks, rounds=rounds, documents=documents, ridge=self.ridge, seed=self.seed)
+        oracle = None if self.answers is None else type(self.answers.oracle).__name__
+        shown = partial(show_picks, rounds=rounds, documents=documents, ridge=self.ridge, seed=self.seed, oracle=oracle)
         return Selection(np.sort(picks), documents, shown)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:

@@ -22,7 +22,7 @@ def test_picks_are_shown_in_their_order_with_round_source_lengths_and_what_they_
     rows = np.array([0, 1, 2, 4])
     first = Round(np.array([2]), np.array([1.8]), 0, rows, FEATURES / 2)
     second = Round(np.array([1, 0]), np.array([1.5, 0.97]), 3, rows, FEATURES)
-    show_picks(evidence, rounds=[first, second], documents=documents, ridge=1.0, seed=0)
+    show_picks(evidence, rounds=[first, second], documents=documents, ridge=1.0, seed=0, oracle="Reward")
     table = evidence.read_table("picks").to_pydict()
     assert table["row"] == [2, 1, 0]
     assert table["round"] == [1, 2, 2]
@@ -30,6 +30,9 @@ def test_picks_are_shown_in_their_order_with_round_source_lengths_and_what_they_
     np.testing.assert_allclose(table["gradient_difference"], [0.9, 1.5, 2], rtol=1e-6)
     assert table["source"] == ["source 0", "source 1", "source 0"]
     assert (table["chosen_tokens"], table["rejected_tokens"]) == ([4, 3, 2], [4, 5, 6])  # end-of-text included
+    assert table["rejected"] == ["bbb", "bbbb", "bbbbb"]
+    caption = evidence.contents()["tables"]["picks"]["caption"]
+    assert caption.endswith("The model of each round wrote the answers, and Reward said which is better.")
     beside = evidence.read_table("picks_beside_others").to_pydict()
     assert beside["choice"] == ["picked", "random", "largest gradient difference", "longest answers"]
     of_all = information(FEATURES[[0, 1, 2]].astype(float), 1.0)

@@ -61,6 +61,7 @@ def test_the_headline_names_no_scores_that_the_selector_did_not_read(run_folder)
 
     text = page(run_folder(change)).text
     assert "30 of 40 documents of books were kept by top_k and trained in folding order" in text
+    assert "The selector decided without it which documents a language model learns from" in text
 
 
 def test_a_run_that_keeps_everything_and_is_not_evaluated_says_so(run_folder):

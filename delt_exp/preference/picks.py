@@ -73,8 +73,20 @@ def show_picks(
     last = rounds[-1]
     evidence.table(
         "picks_beside_others", _beside(last, picks, documents, ridge, seed),
-        "As many preferences chosen in other ways, all seen by the model of the last round, while earlier picks were "
-        "made by other models. Information is log det(V / ridge), which the picks are to make large; the rest are means.",
+        "As many preferences chosen in other ways, all seen by the model of the last round; earlier picks were made by "
+        "other models. Information is log det(V / ridge), which the picks are to make large; the rest are means.",
+    )  # fmt: skip
+    counts = {
+        "round": np.arange(1, len(rounds) + 1),
+        "candidates": [len(one.rows) for one in rounds],
+        "answers_too_long": [len(documents) - len(one.rows) for one in rounds],
+        "answers_not_written": [one.num_unwritten for one in rounds],
+        "picks": [len(one.picks) for one in rounds],
+    }
+    evidence.table(
+        "rounds", counts,
+        "What each round picked from, earlier picks among it: preferences with an answer too long for the context cannot "
+        "be picked, and where a model wrote no text a preference keeps its earlier answers.",
     )  # fmt: skip
     if unwritten := [one.num_unwritten for one in rounds if one.num_unwritten]:
         evidence.warn(

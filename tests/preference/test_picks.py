@@ -30,6 +30,8 @@ def test_picks_are_shown_in_their_order_with_round_source_lengths_and_what_they_
     np.testing.assert_allclose(table["gradient_difference"], [0.9, 1.5, 2], rtol=1e-6)
     assert table["source"] == ["source 0", "source 1", "source 0"]
     assert (table["chosen_tokens"], table["rejected_tokens"]) == ([4, 3, 2], [4, 5, 6])  # end-of-text included
+    rounds = evidence.read_table("rounds").to_pydict()
+    assert list(rounds.values()) == [[1, 2], [4, 4], [1, 1], [0, 3], [1, 2]]
     assert table["rejected"] == ["bbb", "bbbb", "bbbbb"]
     caption = evidence.contents()["tables"]["picks"]["caption"]
     assert caption.endswith("The model of each round wrote the answers, and Reward said which is better.")

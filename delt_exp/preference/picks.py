@@ -85,8 +85,8 @@ def show_picks(
     }
     evidence.table(
         "rounds", counts,
-        "What each round picked from, earlier picks among it: preferences with an answer too long for the context cannot "
-        "be picked, and where a model wrote no text a preference keeps its earlier answers.",
+        "What each round picked from, earlier picks among it: preferences with an answer too long for the context "
+        "cannot be picked, and where a model wrote no text a preference keeps its earlier answers.",
     )  # fmt: skip
     if unwritten := [one.num_unwritten for one in rounds if one.num_unwritten]:
         evidence.warn(

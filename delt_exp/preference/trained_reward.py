@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, Seed, settings
+from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
@@ -24,6 +25,8 @@ from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import training_stage
 
 WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=True)
+PLACE = "selector.answers.oracle"
+KEYS = moved(Recipe, "model", f"{PLACE}.recipe") | {"training.max_tokens": f"{PLACE}.train_tokens"}
 
 
 @settings
@@ -71,8 +74,8 @@ class TrainedReward:
         tokens = text_stage(store, corpus, tokenizer).tokens
         order = shuffled_rows(tokens.ids, self.seed, "preferences of the oracle")
         until = PlanSettings("padded", epochs=None, max_tokens=self.train_tokens, completion_only=True)
-        job = TrainJob(
-            self.recipe, plan_for(self.recipe, tokens, order, until), tokenizer, resources.trainer,
-            seed_for(self.seed, "training of the oracle"), "selector.answers.oracle.recipe",
-        )  # fmt: skip
-        return training_stage(store, with_reference(job, resources))
+        seed = seed_for(self.seed, "training of the oracle")
+        with naming(KEYS):
+            plan = plan_for(self.recipe, tokens, order, until)
+            job = TrainJob(self.recipe, plan, tokenizer, resources.trainer, seed)
+            return training_stage(store, with_reference(job, resources))

@@ -52,6 +52,11 @@ def test_candidates_are_left_out_of_what_it_learns_from(tmp_path):
         rewards_of(oracle_of(asked), tmp_path / "all", asked)
 
 
+def test_messages_of_its_training_run_name_its_own_keys(tmp_path):
+    with pytest.raises(DataError, match=r"selector\.answers\.oracle\.train_tokens"):
+        rewards_of(oracle_of(pairs(0, 40), train_tokens=3), tmp_path, pairs(1, 4))
+
+
 def test_a_recipe_that_does_not_learn_from_preferences_is_refused():
     with pytest.raises(ConfigError, match=r"an oracle learns from preferences.*objective=dpo"):
         oracle_of(pairs(0, 8), recipe=tiny_recipe())

@@ -53,8 +53,8 @@ def test_candidates_are_left_out_of_what_it_learns_from(tmp_path):
 
 
 def test_messages_of_its_training_run_name_its_own_keys(tmp_path):
-    with pytest.raises(DataError, match=r"selector\.answers\.oracle\.train_tokens"):
-        rewards_of(oracle_of(pairs(0, 40), train_tokens=3), tmp_path, pairs(1, 4))
+    with pytest.raises(DataError, match=r"raise selector\.answers\.oracle\.recipe\.context_tokens, lower selector"):
+        rewards_of(oracle_of(pairs(0, 5)), tmp_path, pairs(1, 4))
 
 
 def test_a_recipe_that_does_not_learn_from_preferences_is_refused():

@@ -99,8 +99,9 @@ def _beside(
     last: Round, picks: Rows, documents: TokenizedCorpus, ridge: float, seed: int
 ) -> dict[str, list[float] | list[str]]:
     """Return the rows of the table: the picks, and the first of the candidates of the last round in other orders."""
-    features = np.asarray(last.features, np.float64)
-    norms, tokens_N2 = np.linalg.norm(features, axis=1), answer_tokens(documents.tokens, last.rows)
+    # The features of all candidates may lie on disk: only rows of a choice are in float64.
+    norms = np.sqrt(np.einsum("nk,nk->n", last.features, last.features))
+    tokens_N2 = answer_tokens(documents.tokens, last.rows)
     random = shuffled_rows(documents.corpus.ids[last.rows], seed, "random preferences beside picks")
     count = len(picks)
     choices = {
@@ -111,7 +112,7 @@ def _beside(
     }
     return {
         "choice": list(choices),
-        "information": [information(features[chosen], ridge) for chosen in choices.values()],
+        "information": [information(last.features[chosen].astype(np.float64), ridge) for chosen in choices.values()],
         "gradient_difference": [float(norms[chosen].mean()) for chosen in choices.values()],
         "chosen_tokens": [float(tokens_N2[chosen, 0].mean()) for chosen in choices.values()],
         "rejected_tokens": [float(tokens_N2[chosen, 1].mean()) for chosen in choices.values()],

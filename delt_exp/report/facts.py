@@ -45,7 +45,8 @@ def headline(record: Record, not_reached: int) -> str:
         done = f"All {every} documents of {choices['train_dataset']} were scored by {scorer}"
     else:
         part = f"{kept} of {every} documents of {choices['train_dataset']}"
-        done = f"{part} were kept by {choices['selector']} on {scorer} scores"
+        by_scores = selection.get("by_scores", True)  # older records do not say
+        done = f"{part} were kept by {choices['selector']}" + (f" on {scorer} scores" if by_scores else "")
     trained = f"{count(selection['kept_documents'] - not_reached)} of them trained" if not_reached else "trained"
     return f"{done} and {trained} in {orderer} order for {steps} steps; {_outcome(record['results'])}."
 

@@ -114,6 +114,12 @@ class Tokenizer(DescribedFolder):
         """Return the text of token ids, special tokens shown."""
         return str(self._rust.decode(list(ids), skip_special_tokens=False))
 
+    def text_before(self, ids: Sequence[int], stop: Sequence[str]) -> str:
+        """Return the text of token ids, up to the first text of `stop`."""
+        text = self.decode(ids)
+        ends = [text.index(one) for one in stop if one in text]
+        return text[: min(ends, default=len(text))]
+
     def pretrained(self) -> Any:
         """Return the tokenizer as a `transformers` object."""
         from transformers import AutoTokenizer

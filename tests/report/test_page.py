@@ -67,6 +67,15 @@ def test_the_headline_gives_a_few_results_and_counts_the_others(run_folder):
     assert f" on {['first', 'second', 'third', 'fourth'][shown - 1]} ({left} more below)." in text
 
 
+def test_the_headline_names_no_scores_that_the_selector_did_not_read(run_folder):
+    def change(record):
+        record["selection"].update(by_scores=False)
+
+    text = page(run_folder(change)).text
+    assert "30 of 40 documents of books were kept by top_k and trained in folding order" in text
+    assert "The selector decided without it which documents a language model learns from" in text
+
+
 def test_a_run_that_keeps_everything_and_is_not_evaluated_says_so(run_folder):
     def change(record):
         record["selection"].update(kept_documents=40)
@@ -159,7 +168,8 @@ def test_a_sound_run_has_no_cautions(run_folder):
     [
         (
             lambda r: r["results"].append(measure("duel", "judge_accuracy", 0.53, 0.02, "share of prompts", "higher")),
-            "The judge of duel agrees with people on 0.530\u00a0±\u00a00.020 of the preferences, as chance does: its win rates",
+            "The judge of duel agrees with people on 0.530\u00a0±\u00a00.020 of the preferences, as chance does: its "
+            "win rates",
         ),
         (
             lambda r: r.update(order_verified=False) or r["training"].update(order_mismatch="step 3 differs"),

@@ -1,38 +1,42 @@
 """A dataset with planted bad documents, to see whether a score finds them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from annotated_types import MinLen
 
 from delt_exp.config.fields import Count, Seed, Share, settings
 from delt_exp.dataset.base import Dataset, Document, EmptyFile
+from delt_exp.dataset.spoiling import boilerplate, garbled, repeated, shuffled, snippet_of, swapped
 from delt_exp.errors import DataError
 from delt_exp.files import digest
 from delt_exp.rows.draws import generator
 
-GARBLED_SHARE = 0.4
-SNIPPET_CHARS = 60
-LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz    "))
 CLEAN = "clean"
+OTHER_DOMAIN = "other domain"
+Kind = Literal["shuffled", "garbled", "swapped", "repeated", "boilerplate", "other domain"]
 
 
 @settings
 class Spoiled:
-    """`dataset` with round(ratio N) documents spoiled, in equal parts by four ways; `source` says which, or `clean`.
+    """`dataset` with round(ratio N) documents spoiled, in equal parts by each of `kinds`; `source` says which.
 
-    `shuffled`: words in random order; `garbled`: 40 % of the characters replaced by random letters; `repeated`: one
-    snippet again and again; `other domain`: a document of `other`. No spoiled text is longer than what it replaces, so
-    that length gives nothing away but where the other domain's documents are short. max_documents: of `dataset`.
+    `shuffled`: words in random order; `garbled`: 40 % of the characters replaced by random letters; `swapped`: half of
+    all pairs of neighbouring characters change places; `repeated`: one snippet again and again; `boilerplate`: lines
+    that stand around the articles of web sites; `other domain`: a document of `other`. The others are `clean`. No
+    spoiled text is longer than what it replaces, so that length gives nothing away but where the other domain's
+    documents are short. max_documents: of `dataset`.
     """
 
     VERSION: ClassVar[int] = 2
     dataset: Dataset
     other: Dataset
     ratio: Share
+    kinds: Annotated[Sequence[Kind], MinLen(1)]
     max_documents: Count | None
     seed: Seed
 
@@ -45,18 +49,20 @@ class Spoiled:
         documents = _first(self.dataset, self.max_documents)
         rng = generator(self.seed, "spoiled documents")
         chosen = rng.permutation(len(documents))[: round(self.ratio * len(documents))]
-        parts = dict(zip(("shuffled", "garbled", "repeated", "other domain"), np.array_split(chosen, 4), strict=True))
-        foreign = self._foreign(len(parts["other domain"]))
-        snippet = " ".join(_said(documents[rng.integers(len(documents))]).split())[:SNIPPET_CHARS] + " "
+        parts = dict(zip(self.kinds, np.array_split(chosen, len(self.kinds)), strict=True))
+        foreign = self._foreign(len(parts.get(OTHER_DOMAIN, ())))
+        snippet = snippet_of(_said(documents[rng.integers(len(documents))]))
         ways: dict[str, Callable[[str], str]] = {
-            "shuffled": lambda text: " ".join(rng.permutation(text.split())),
-            "garbled": lambda text: _garbled(text, rng),
-            "repeated": lambda text: (snippet * (len(text) // len(snippet) + 1))[: len(text)],
+            "shuffled": partial(shuffled, rng=rng),
+            "garbled": partial(garbled, rng=rng),
+            "swapped": partial(swapped, rng=rng),
+            "repeated": partial(repeated, snippet=snippet),
+            "boilerplate": partial(boilerplate, rng=rng),
         }
         kinds = {int(row): kind for kind, rows in parts.items() for row in rows}
         for row, document in enumerate(documents):
             kind = kinds.get(row, CLEAN)
-            if kind == "other domain":  # one foreign text a document, over all that it says
+            if kind == OTHER_DOMAIN:  # one foreign text a document, over all that it says
                 ways[kind] = partial(_piece, iter(next(foreign)))
             yield replace(document if kind == CLEAN else document.rewritten(ways[kind]), source=kind)
 
@@ -82,10 +88,3 @@ def _said(document: Document) -> str:
 def _piece(letters: Iterator[str], text: str) -> str:
     """Return the next letters, as many as `text` has."""
     return "".join(islice(letters, len(text)))
-
-
-def _garbled(text: str, rng: np.random.Generator) -> str:
-    characters = np.array(list(text))
-    is_hit = rng.random(len(characters)) < GARBLED_SHARE
-    characters[is_hit] = rng.choice(LETTERS, int(is_hit.sum()))
-    return "".join(characters)

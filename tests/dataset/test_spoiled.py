@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from delt_exp.dataset.base import Document, Part
-from delt_exp.dataset.spoiled import SNIPPET_CHARS, Spoiled
+from delt_exp.dataset.spoiled import Spoiled
+from delt_exp.dataset.spoiling import BOILERPLATE, SNIPPET_CHARS
 from delt_exp.errors import ConfigError, DataError
 from tests.helpers import ListDataset
 
@@ -27,8 +28,13 @@ CLEAN = [f"Document {i} says that the {i}th of many things is as good as any oth
 OTHER = [f"def function_{i}(x):\n    return x + {i}\n" * 40 for i in range(10)]
 
 
+KINDS = ["shuffled", "garbled", "repeated", "other domain"]
+
+
 def spoiled(**changes):
-    settings = {"dataset": Texts(CLEAN), "other": Texts(OTHER), "ratio": 0.2, "max_documents": None, "seed": 0}
+    settings = {
+        "dataset": Texts(CLEAN), "other": Texts(OTHER), "ratio": 0.2, "kinds": KINDS, "max_documents": None, "seed": 0
+    }  # fmt: skip
     return Spoiled(**(settings | changes))
 
 
@@ -87,10 +93,29 @@ def test_conversations_are_spoiled_over_all_that_is_predicted_in_them():
         Part("assistant", "four five six"),
     )
     talks = ListDataset([Document(turns=turns)] * 40)
-    spoiled = list(Spoiled(talks, talks, 1.0, None, 0).documents())
+    spoiled = list(Spoiled(talks, talks, 1.0, KINDS, None, 0).documents())
     assert {document.source for document in spoiled} == {"shuffled", "garbled", "repeated", "other domain"}
     for document in spoiled:
         assert [part.text for part in document.turns[::2]] == ["q", "q"]
         assert all(part.text.strip() for part in document.turns)
         if document.source == "other domain":  # the same talk in another place: its answers run on
             assert "".join(part.text for part in document.turns[1::2]) == "one two three four five si"
+
+
+def test_kinds_are_chosen_and_every_one_changes_no_length():
+    documents = list(spoiled(ratio=1.0, kinds=["swapped", "boilerplate"]).documents())
+    assert Counter(document.source for document in documents) == {"swapped": 50, "boilerplate": 50}
+    for document, text in zip(documents, CLEAN, strict=True):
+        assert len(document.text) == len(text)
+        if document.source == "swapped":
+            assert sorted(document.text) == sorted(text)
+            assert 0.2 < sum(a != b for a, b in zip(document.text, text, strict=True)) / len(text) < 0.7
+        else:
+            assert all(line in "\n".join(BOILERPLATE) for line in document.text.splitlines())
+
+
+def test_no_kind_or_an_unknown_one_is_refused():
+    with pytest.raises(ConfigError, match=r"Spoiled\.kinds"):
+        spoiled(kinds=[])
+    with pytest.raises(ConfigError, match=r"Spoiled\.kinds\[0\]='wild' is not allowed; set it to one of: shuffled"):
+        spoiled(kinds=["wild"])

@@ -23,7 +23,7 @@ class SharedPrefix:
     def last_logits(self, network: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Return [B, V] logits after the last token of each prompt, which begins with `ids` and goes on.
 
-        Padded on the right, where nothing looks, so that what a prompt shares a batch with changes nothing but rounding.
+        Padded on the right, where nothing looks: what a prompt shares a batch with changes nothing but rounding.
         """
         begin, device = len(self.ids), next(network.parameters()).device
         width = max(map(len, prompts)) - begin

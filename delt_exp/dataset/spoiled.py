@@ -4,41 +4,43 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from annotated_types import MinLen
 
 from delt_exp.config.fields import Count, Seed, Share, settings
 from delt_exp.dataset.base import Dataset, Document, EmptyFile
 from delt_exp.dataset.spoiling import boilerplate, garbled, repeated, shuffled, snippet_of, swapped
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest
 from delt_exp.rows.draws import generator
 
 CLEAN = "clean"
-OTHER_DOMAIN = "other domain"
-Kind = Literal["shuffled", "garbled", "swapped", "repeated", "boilerplate", "other domain"]
+Kind = Literal["shuffled", "garbled", "repeated", "other domain", "swapped", "boilerplate"]
 
 
 @settings
 class Spoiled:
-    """`dataset` with round(ratio N) documents spoiled, in equal parts by each of `kinds`; `source` says which.
+    """`dataset` with round(ratio N) documents spoiled, in equal parts by `kinds`; `source` says which, or `clean`.
 
-    `shuffled`: words in random order; `garbled`: 40 % of the characters replaced by random letters; `swapped`: half of
-    all pairs of neighbouring characters change places; `repeated`: one snippet again and again; `boilerplate`: lines
-    that stand around the articles of web sites; `other domain`: a document of `other`. The others are `clean`. No
-    spoiled text is longer than what it replaces, so that length gives nothing away but where the other domain's
-    documents are short. max_documents: of `dataset`.
+    `shuffled`: words in random order; `garbled`: 40 % of the characters replaced by random letters; `repeated`: one
+    snippet again and again; `other domain`: a document of `other`; `swapped`: 40 % of the pairs of neighbouring
+    characters exchanged; `boilerplate`: phrases that web pages show around their text, in random order. No spoiled text
+    is longer than what it replaces, so that length gives nothing away but where the other domain's documents are short.
+    max_documents: of `dataset`.
     """
 
     VERSION: ClassVar[int] = 2
     dataset: Dataset
     other: Dataset
     ratio: Share
-    kinds: Annotated[Sequence[Kind], MinLen(1)]
     max_documents: Count | None
+    kinds: Sequence[Kind]
     seed: Seed
+
+    def __post_init__(self) -> None:
+        if not self.kinds or len(set(self.kinds)) < len(self.kinds):
+            raise ConfigError(f"kinds={list(self.kinds)}: give at least one kind of spoiling, and none twice")
 
     def fingerprint(self) -> str:
         """Return a hash of both datasets' fingerprints."""
@@ -50,19 +52,19 @@ class Spoiled:
         rng = generator(self.seed, "spoiled documents")
         chosen = rng.permutation(len(documents))[: round(self.ratio * len(documents))]
         parts = dict(zip(self.kinds, np.array_split(chosen, len(self.kinds)), strict=True))
-        foreign = self._foreign(len(parts.get(OTHER_DOMAIN, ())))
+        foreign = self._foreign(len(parts.get("other domain", ())))
         snippet = snippet_of(_said(documents[rng.integers(len(documents))]))
         ways: dict[str, Callable[[str], str]] = {
             "shuffled": partial(shuffled, rng=rng),
             "garbled": partial(garbled, rng=rng),
-            "swapped": partial(swapped, rng=rng),
             "repeated": partial(repeated, snippet=snippet),
+            "swapped": partial(swapped, rng=rng),
             "boilerplate": partial(boilerplate, rng=rng),
         }
         kinds = {int(row): kind for kind, rows in parts.items() for row in rows}
         for row, document in enumerate(documents):
             kind = kinds.get(row, CLEAN)
-            if kind == OTHER_DOMAIN:  # one foreign text a document, over all that it says
+            if kind == "other domain":  # one foreign text a document, over all that it says
                 ways[kind] = partial(_piece, iter(next(foreign)))
             yield replace(document if kind == CLEAN else document.rewritten(ways[kind]), source=kind)
 

@@ -3,15 +3,17 @@
 import numpy as np
 
 GARBLED_SHARE = 0.4
-SWAPPED_SHARE = 0.5
 SNIPPET_CHARS = 60
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz    "))
-# What stands around the articles of web sites, one item a line.
+SWAPPED_SHARE = 0.4
+# What pages show around their text.
 BOILERPLATE = (
-    "Skip to main content", "Home | News | Sport | Weather | Shop", "Sign in or create an account",
-    "Accept all cookies", "Subscribe to our newsletter", "Share this page", "Contact us", "Terms of use",
-    "Privacy policy", "Related articles", "Click here to read more", "Advertisement", "Follow us on social media",
-    "All rights reserved", "Back to top", "Add to cart",
+    "Skip to main content.", "Home | News | About us | Contact", "Sign in or create a free account.",
+    "This site uses cookies. By continuing to browse you agree to our use of cookies.", "Accept all | Manage settings",
+    "Subscribe to our newsletter and never miss an update!", "Share on Facebook", "Share on Twitter", "Print this page",
+    "You may also like", "Read more »", "Terms of Service | Privacy Policy | Sitemap", "Click here to learn more.",
+    "© All rights reserved.", "Please enable JavaScript to view this page.", "Add to cart", "0 comments",
+    "Your email address will not be published. Required fields are marked *", "Powered by WordPress", "Back to top",
 )  # fmt: skip
 
 
@@ -29,10 +31,11 @@ def garbled(text: str, rng: np.random.Generator) -> str:
 
 
 def swapped(text: str, rng: np.random.Generator) -> str:
-    """Return the text cut into pairs of neighbouring characters, SWAPPED_SHARE of which change places."""
-    pairs = [text[i : i + 2] for i in range(0, len(text), 2)]
-    is_hit = rng.random(len(pairs)) < SWAPPED_SHARE
-    return "".join(pair[::-1] if hit else pair for pair, hit in zip(pairs, is_hit, strict=True))
+    """Return the text with SWAPPED_SHARE of its pairs of neighbouring characters exchanged."""
+    characters = np.array(list(text))
+    first = 2 * np.flatnonzero(rng.random(len(characters) // 2) < SWAPPED_SHARE)
+    characters[first], characters[first + 1] = characters[first + 1], characters[first]
+    return "".join(characters)
 
 
 def repeated(text: str, snippet: str) -> str:
@@ -41,9 +44,11 @@ def repeated(text: str, snippet: str) -> str:
 
 
 def boilerplate(text: str, rng: np.random.Generator) -> str:
-    """Return lines of a web site without its article, in random order and as long as the text."""
-    lines = "\n".join(rng.permutation(BOILERPLATE)) + "\n"
-    return repeated(text, lines)
+    """Return phrases that web pages show around their text, in random order, one a line and as long as the text."""
+    phrases: list[str] = []
+    while sum(map(len, phrases)) < len(text):
+        phrases += rng.permutation(BOILERPLATE).tolist()
+    return "\n".join(phrases)[: len(text)]
 
 
 def snippet_of(text: str) -> str:

@@ -1,6 +1,7 @@
 """Alignment by token counts: no model, seconds for millions of tokens."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -47,12 +48,12 @@ class NgramAlignment:
     def inputs(self, resources: Resources) -> dict[str, Any]:
         return {"tokenizer": _tokenizer(resources).digest}
 
-    def describer(self, resources: Resources) -> Callable[[Text], Arrays]:
+    def describer(self, resources: Resources) -> Callable[[Text, Path], Arrays]:
         from delt_exp.corpus.stages import tokens_stage
 
         tokenizer = _tokenizer(resources)
 
-        def describe(text: Text) -> Arrays:
+        def describe(text: Text, folder: Path) -> Arrays:
             tokens = tokens_stage(resources.store, text.corpus, tokenizer).tokens
             rows = text.corpus_rows(drawn(text.ids, self.max_documents, self.seed))
             start = np.full(self.order - 1, tokens.begin_id)

@@ -39,6 +39,7 @@ class AskLlmScorer:
     """
 
     VERSION: ClassVar[int] = 1
+    PLACES: ClassVar[frozenset[str]] = frozenset({"examples"})
     judge: Proxy
     question: str
     normalise: Literal["vocabulary", "yes_no"]

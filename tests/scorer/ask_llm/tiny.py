@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from delt_exp.tokenizer.bpe import BpeTokenizer
-from delt_exp.tokenizer.hf import HfTokenizer
 
 CHAT = (
     "{% for m in messages %}<|endoftext|>{{ m.role }}\n{{ m.content }}<|endoftext|>\n{% endfor %}"
@@ -17,11 +16,10 @@ MANY = ["yes no", "Yes No", " yes", " no", "the text is one"] * 50
 
 
 def save_judge(folder: Path, *, template: str | None = CHAT, texts: Any = MANY, positions: int = 2048) -> Path:
-    """Write model and tokenizer to a folder that `from_pretrained` reads, and return it."""
+    """Write model and tokenizer to a folder, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     BpeTokenizer(vocab_size=300, train_bytes=None, dataset=None).make(texts, folder)
-    tokenizer = HfTokenizer(str(folder), None, None, "auto", "own")
-    pretrained = _load(tokenizer.name)
+    pretrained = AutoTokenizer.from_pretrained(folder)
     pretrained.chat_template = template
     pretrained.save_pretrained(folder)
     torch.manual_seed(0)
@@ -32,9 +30,3 @@ def save_judge(folder: Path, *, template: str | None = CHAT, texts: Any = MANY, 
     )  # fmt: skip
     LlamaForCausalLM(config).eval().save_pretrained(folder)
     return folder
-
-
-def _load(name: str) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(name)

@@ -69,7 +69,7 @@ class Spoiled:
             yield replace(document if kind == CLEAN else document.rewritten(ways[kind]), source=kind)
 
     def _foreign(self, count: int) -> Iterator[str]:
-        texts = [_said(document) for document in _first(self.other, count)]
+        texts = [_said(document) for document in _first(self.other, count)] if count else []
         if len(texts) < count:
             raise DataError(
                 f"the other domain has {len(texts)} documents, but {count} are to replace some; "

@@ -45,7 +45,7 @@ def compare(tokenizer: Tokenizer, shots: int, texts: list[str], repeats: int) ->
     scorer = composed(CONF, ["scorer=ask_llm"]).scorer
     examples = made_examples(texts[:4], tokenizer, scorer.example_tokens, 0) if shots else []
     prompt, most = make_prompt(tokenizer, scorer.question, examples), scorer.context_tokens
-    judgement = AnswerJudge(MODEL, None, tokenizer.folder, prompt, most).open(DEVICE)
+    judgement = AnswerJudge(MODEL, None, tokenizer.folder, prompt, most).open(str(DEVICE))
     network = load_causal_lm(MODEL).to(DEVICE)
     sizes = np.array([min(len(text.encode()), most) for text in texts])
     batches = [[texts[i] for i in chosen] for chosen in buckets(sizes, most, BATCH_TOKENS)]
@@ -57,7 +57,8 @@ def compare(tokenizer: Tokenizer, shots: int, texts: list[str], repeats: int) ->
             function(part)
 
     ours, theirs = partial(all_of, judgement, asked), partial(all_of, partial(plain_pass, network), plain)
-    all_of(judgement, asked[:1]), all_of(partial(plain_pass, network), plain[:1])
+    all_of(judgement, asked[:1])
+    all_of(partial(plain_pass, network), plain[:1])
     times = alternate(repeats, lambda: seconds(ours)[0], lambda: seconds(theirs)[0])
     tokens = sum(len(row) for batch in plain for row in batch)
     detail = f"{spread(*times)}; {len(prompt.before)} tokens shared; {tokens / min(times[0]):.0f} tokens/s"

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +33,8 @@ WORDS = {
 
 @dataclass(frozen=True)
 class _Texts:
+    VERSION: ClassVar[int] = 1
     texts: Sequence[str]
-
-    VERSION = 1
 
     def documents(self) -> Iterator[Document]:
         return (Document(text) for text in self.texts)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.files import read_json, write_json
+from delt_exp.files import digest, read_json, write_json
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.base import Tokenizer
 
@@ -47,7 +47,7 @@ def answers_stage(
             )  # fmt: skip
         write_json(folder / "answers.json", texts)
 
-    inputs = {"model": key, "documents": tokens.digest, "rows": rows.tolist(), **asdict(writing), "format": FORMAT}
+    inputs = {"model": key, "documents": tokens.digest, "rows": digest(rows), **asdict(writing), "format": FORMAT}
     found: list[str] = read_json(resources.store.get("answers", inputs, build).path / "answers.json")
     return found
 

@@ -22,6 +22,7 @@ BENCHMARKS = {
     "lqs": "an LQS annotation against the published recipe, its parts against a training step",
     "features": "per-sample gradient features and several directions against a forward and backward pass",
     "less": "scoring by LESS against a forward and backward pass, and more groups against one",
+    "dvemb": "valuing the documents of a training run against that training run",
     "weighting": "training with learnt weights against plain training",
     "text_scorers": "DSIR and other scorers of texts on one core, near-duplicates among a million documents",
     "d_optimal": "greedy D-optimal picks: seconds, memory, and against updating an inverse",

@@ -44,7 +44,7 @@ from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Scorer
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector import Selector
-from delt_exp.selector.reading import Reading, ReadingSelector, needs_of, would_keep
+from delt_exp.selector.reading import Reading, ReadingSelector, Selection, needs_of, would_keep
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 from delt_exp.trainer.job import Setup, TrainJob, Weighter, plan_for
@@ -147,16 +147,17 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     def ordered(kept: NDArray[np.intp]) -> NDArray[np.intp]:
         return kept[parts.orderer(seen.take(kept))]
 
-    def job_on(order: NDArray[np.intp]) -> TrainJob:
-        return _job(parts, resources, candidates, target, seen, cfg.seed, order)
+    def job_on(documents: TokenizedCorpus, order: NDArray[np.intp]) -> TrainJob:
+        return _job(parts, resources, documents, target, seen, cfg.seed, order)
 
-    def trained_on(kept: NDArray[np.intp]) -> ProxyModel:
-        return trained_model(with_reference(job_on(ordered(np.sort(kept))), resources), resources)
+    def trained_on(documents: TokenizedCorpus, kept: NDArray[np.intp]) -> ProxyModel:
+        return trained_model(with_reference(job_on(documents, ordered(np.sort(kept))), resources), resources)
 
-    kept = _selected(parts, Reading(candidates, target, resources, seen, trained_on))
+    selection = _selected(parts, Reading(candidates, target, resources, seen, trained_on))
+    kept = selection.rows
     order = ordered(kept)
-    job = job_on(order)
-    alignment = _alignment(parts, resources, candidates, job.plan)
+    job = job_on(selection.documents, order)
+    alignment = _alignment(parts, resources, selection.documents, job.plan)
     model = training_stage(store, with_reference(job, resources), on_metrics)
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
@@ -172,6 +173,8 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
         tokenizer=tokenizer,
         table=table,
         kept=kept,
+        kept_by_scores="scores" in needs_of(parts.selector),
+        show_selection=selection.show,
         order=order,
         plan=job.plan,
         model=model,
@@ -183,18 +186,18 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     )
 
 
-def _selected(parts: Components, reading: Reading) -> NDArray[np.intp]:
+def _selected(parts: Components, reading: Reading) -> Selection:
     if isinstance(parts.selector, ReadingSelector):
         return parts.selector.select(reading)
-    return parts.selector(reading.seen)
+    return Selection(parts.selector(reading.seen), reading.candidates)
 
 
 def _job(
-    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None,
+    parts: Components, resources: Resources, documents: TokenizedCorpus, target: TokenizedCorpus | None,
     seen: Candidates, seed: int, order: NDArray[np.intp],
 ) -> TrainJob:  # fmt: skip
     """Return the training run on rows in this order; a reference is still to be computed."""
-    plan = plan_for(parts.model, candidates.tokens, order, parts.training)
+    plan = plan_for(parts.model, documents.tokens, order, parts.training)
     goodness = seen.goodness if parts.weighter.reads_scores else None
     validation = target.tokens if target is not None and parts.weighter.reads_target else None
     return TrainJob(

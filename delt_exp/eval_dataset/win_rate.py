@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +17,7 @@ from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.dataset.base import Dataset, Document
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.eval_dataset.base import Evaluation, Measure
-from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
+from delt_exp.eval_dataset.evaluation import write_columns, write_measures
 from delt_exp.eval_dataset.preferences import left_out
 from delt_exp.eval_dataset.text_loss import WHOLE, ratio_stderr
 from delt_exp.files import digest, read_json, write_json
@@ -123,14 +122,16 @@ class WinRate:
         """Return [P] what the model writes, and what its network wrote before training."""
         writing = Writing(model.context_tokens, self.max_new_tokens, self.temperature, self.seed)
 
-        def start() -> AbstractContextManager[Any]:
-            network = model.network.make(model.tokenizer, model.seed).eval()
-            return nullcontext(network.to(resources.runtime.torch_device()))
+        def trained() -> Any:
+            from delt_exp.pretrained.loading import load_causal_lm
 
-        networks = [
-            (model.key, lambda: loaded_network(model, resources.runtime)),
-            ([identity(model.network), model.seed], start),
-        ]
+            return load_causal_lm(model.pretrained).to(resources.runtime.torch_device())
+
+        def start() -> Any:
+            network = model.network.make(model.tokenizer, model.seed).eval()
+            return network.to(resources.runtime.torch_device())
+
+        networks = [(model.key, trained), ([identity(model.network), model.seed], start)]
         own, before = (
             answers_stage(resources, key, network, model.tokenizer, tokens, rows, writing) for key, network in networks
         )

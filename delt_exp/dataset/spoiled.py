@@ -1,16 +1,16 @@
 """A dataset with planted bad documents, to see whether a score finds them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from delt_exp.config.fields import Count, Seed, Share, settings
 from delt_exp.dataset.base import Dataset, Document, EmptyFile
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest
 from delt_exp.rows.draws import generator
 
@@ -18,15 +18,28 @@ GARBLED_SHARE = 0.4
 SNIPPET_CHARS = 60
 LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz    "))
 CLEAN = "clean"
+Kind = Literal["shuffled", "garbled", "repeated", "other domain", "swapped", "boilerplate"]
+SWAPPED_SHARE = 0.4
+# What pages show around their text.
+BOILERPLATE = (
+    "Skip to main content.", "Home | News | About us | Contact", "Sign in or create a free account.",
+    "This site uses cookies. By continuing to browse you agree to our use of cookies.", "Accept all | Manage settings",
+    "Subscribe to our newsletter and never miss an update!", "Share on Facebook", "Share on Twitter", "Print this page",
+    "You may also like", "Read more »", "Terms of Service | Privacy Policy | Sitemap", "Click here to learn more.",
+    "© All rights reserved.", "Please enable JavaScript to view this page.", "Add to cart", "0 comments",
+    "Your email address will not be published. Required fields are marked *", "Powered by WordPress", "Back to top",
+)  # fmt: skip
 
 
 @settings
 class Spoiled:
-    """`dataset` with round(ratio N) documents spoiled, in equal parts by four ways; `source` says which, or `clean`.
+    """`dataset` with round(ratio N) documents spoiled, in equal parts by `kinds`; `source` says which, or `clean`.
 
     `shuffled`: words in random order; `garbled`: 40 % of the characters replaced by random letters; `repeated`: one
-    snippet again and again; `other domain`: a document of `other`. No spoiled text is longer than what it replaces, so
-    that length gives nothing away but where the other domain's documents are short. max_documents: of `dataset`.
+    snippet again and again; `other domain`: a document of `other`; `swapped`: 40 % of the pairs of neighbouring
+    characters exchanged; `boilerplate`: phrases that web pages show around their text, in random order. No spoiled text
+    is longer than what it replaces, so that length gives nothing away but where the other domain's documents are short.
+    max_documents: of `dataset`.
     """
 
     VERSION: ClassVar[int] = 2
@@ -34,7 +47,12 @@ class Spoiled:
     other: Dataset
     ratio: Share
     max_documents: Count | None
+    kinds: Sequence[Kind]
     seed: Seed
+
+    def __post_init__(self) -> None:
+        if not self.kinds or len(set(self.kinds)) < len(self.kinds):
+            raise ConfigError(f"kinds={list(self.kinds)}: give at least one kind of spoiling, and none twice")
 
     def fingerprint(self) -> str:
         """Return a hash of both datasets' fingerprints."""
@@ -45,13 +63,15 @@ class Spoiled:
         documents = _first(self.dataset, self.max_documents)
         rng = generator(self.seed, "spoiled documents")
         chosen = rng.permutation(len(documents))[: round(self.ratio * len(documents))]
-        parts = dict(zip(("shuffled", "garbled", "repeated", "other domain"), np.array_split(chosen, 4), strict=True))
-        foreign = self._foreign(len(parts["other domain"]))
+        parts = dict(zip(self.kinds, np.array_split(chosen, len(self.kinds)), strict=True))
+        foreign = self._foreign(len(parts.get("other domain", ())))
         snippet = " ".join(_said(documents[rng.integers(len(documents))]).split())[:SNIPPET_CHARS] + " "
         ways: dict[str, Callable[[str], str]] = {
             "shuffled": lambda text: " ".join(rng.permutation(text.split())),
             "garbled": lambda text: _garbled(text, rng),
             "repeated": lambda text: (snippet * (len(text) // len(snippet) + 1))[: len(text)],
+            "swapped": lambda text: _swapped(text, rng),
+            "boilerplate": lambda text: _boilerplate(len(text), rng),
         }
         kinds = {int(row): kind for kind, rows in parts.items() for row in rows}
         for row, document in enumerate(documents):
@@ -61,7 +81,7 @@ class Spoiled:
             yield replace(document if kind == CLEAN else document.rewritten(ways[kind]), source=kind)
 
     def _foreign(self, count: int) -> Iterator[str]:
-        texts = [_said(document) for document in _first(self.other, count)]
+        texts = [_said(document) for document in _first(self.other, count)] if count else []
         if len(texts) < count:
             raise DataError(
                 f"the other domain has {len(texts)} documents, but {count} are to replace some; "
@@ -89,3 +109,17 @@ def _garbled(text: str, rng: np.random.Generator) -> str:
     is_hit = rng.random(len(characters)) < GARBLED_SHARE
     characters[is_hit] = rng.choice(LETTERS, int(is_hit.sum()))
     return "".join(characters)
+
+
+def _swapped(text: str, rng: np.random.Generator) -> str:
+    characters = np.array(list(text))
+    first = 2 * np.flatnonzero(rng.random(len(characters) // 2) < SWAPPED_SHARE)
+    characters[first], characters[first + 1] = characters[first + 1], characters[first]
+    return "".join(characters)
+
+
+def _boilerplate(num_chars: int, rng: np.random.Generator) -> str:
+    phrases: list[str] = []
+    while sum(map(len, phrases)) < num_chars:
+        phrases += rng.permutation(BOILERPLATE).tolist()
+    return "\n".join(phrases)[:num_chars]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 from delt_exp.config.fields import Count, Seed, settings
+from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, text_stage, tokenizer_stage
 from delt_exp.dataset.base import Dataset
@@ -83,9 +84,10 @@ class RewardModel:
         rows = shuffled_rows(text.corpus.ids, self.seed, "preferences of the judge")
         training = PlanSettings(layout="padded", epochs=self.epochs, max_tokens=None, completion_only=False)
         recipe = replace(self.recipe, objective=self.objective)
-        plan = plan_for(recipe, text.tokens, rows, training)
         seed = seed_for(self.seed, "training of the judge")
-        job = TrainJob(recipe, plan, tokenizer, resources.trainer, seed, "judge.recipe")
-        model = training_stage(resources.store, with_reference(job, resources))
+        with naming(moved(Recipe, "model", "judge.recipe")):
+            plan = plan_for(recipe, text.tokens, rows, training)
+            job = TrainJob(recipe, plan, tokenizer, resources.trainer, seed)
+            model = training_stage(resources.store, with_reference(job, resources))
         start = ReferenceJudge(model.network, tokenizer, model.seed, PRECISION, model.context_tokens)
         return Reward(PreferenceJudge(str(model.pretrained), start), tokenizer, model.key)

@@ -45,7 +45,8 @@ def headline(record: Record, not_reached: int) -> str:
         done = f"All {every} documents of {choices['train_dataset']} were scored by {scorer}"
     else:
         part = f"{kept} of {every} documents of {choices['train_dataset']}"
-        done = f"{part} were kept by {choices['selector']} on {scorer} scores"
+        by_scores = selection.get("by_scores", True)  # older records do not say
+        done = f"{part} were kept by {choices['selector']}" + (f" on {scorer} scores" if by_scores else "")
     trained = f"{count(selection['kept_documents'] - not_reached)} of them trained" if not_reached else "trained"
     return f"{done} and {trained} in {orderer} order for {steps} steps; {_outcome(record['results'])}."
 
@@ -57,10 +58,10 @@ def _outcome(results: list[dict[str, Any]]) -> str:
     first = next((r for r in results if r["metric"] == "loss"), results[0])
     alike = [r for r in results if r["metric"] == first["metric"]]
     shown = [f"{value(r['value'], r['stderr'])} on {r['dataset']}" for r in alike[:NUM_HEADLINE_RESULTS]]
-    if len(alike) > len(shown):
-        shown.append(f"more below on {len(alike) - len(shown)} others")
     listed = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-    return f"the model's {first['metric'].replace('_', ' ')} ({first['unit']}) is {listed}"
+    return f"the model's {first['metric'].replace('_', ' ')} ({first['unit']}) is {listed}" + (
+        f" ({len(alike) - len(shown)} more below)" if len(alike) > len(shown) else ""
+    )
 
 
 def key_facts(record: Record) -> list[Fact]:
@@ -208,6 +209,8 @@ def _losses(role: str, counts: Mapping[str, int], left_out: Mapping[str, int]) -
     if counts["duplicates"]:
         fate = "dropped" if counts["duplicates_dropped"] else "kept"
         texts.append(f"{count(counts['duplicates'])} {role} documents are exact copies of others; they were {fate}.")
+    if counts.get("near_duplicates"):
+        texts.append(f"{count(counts['near_duplicates'])} {role} documents were near-duplicates of others and dropped.")
     return texts
 
 
@@ -220,10 +223,10 @@ def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return how the documents read became the documents used, line by line; the lines before the last add up to it."""
     counts, documents = data["counts"], data["documents"]
     # Records of earlier versions do not know all of these.
-    skipped, without_tokens, contaminated = (
-        counts.get(name, 0) for name in ("left_out", "without_tokens", "contaminated")
+    skipped, without_tokens, contaminated, near = (
+        counts.get(name, 0) for name in ("left_out", "without_tokens", "contaminated", "near_duplicates")
     )
-    dropped = counts["duplicates_dropped"] + without_tokens + contaminated
+    dropped = counts["duplicates_dropped"] + without_tokens + contaminated + near
     pieces = documents + dropped - (counts["read"] - counts["empty"] - skipped)
     kind = "preferences" if data.get("preferences") else "conversations"
     return [
@@ -234,6 +237,7 @@ def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
         ("exact copies, dropped", -counts["duplicates_dropped"]),
         *([("without a token, left out", -without_tokens)] if without_tokens else []),
         *([("in or nearly in another set, left out", -contaminated)] if contaminated else []),
+        *([("near-duplicates, dropped", -near)] if near else []),
         ("documents used", documents),
     ]
 

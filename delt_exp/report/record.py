@@ -105,8 +105,9 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "selection": {
             "kept_documents": len(outcome.kept),
             "of_documents": len(outcome.table.ids),
-            "kept_tokens": int(lengths[outcome.kept].sum()),
+            "kept_tokens": int(outcome.plan.tokens.lengths[outcome.kept].sum()),
             "of_tokens": int(lengths.sum()),
+            "by_scores": outcome.kept_by_scores,
         },
         "training": {**training, "loss_unit": "nats/token" if outcome.plan.rows_per_sample == 1 else "nats/pair"},
         "order_verified": training["order_verified"],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from delt_exp.report.facts import ledger
+from delt_exp.report.facts import NUM_HEADLINE_RESULTS, ledger
 from delt_exp.report.page import write_report
 from delt_exp.report.style import STYLE
 from tests.report.conftest import measure
@@ -54,6 +54,26 @@ def page(folder):
 
 def test_the_headline_says_what_was_done_and_what_came_out(run_folder):
     assert HEADLINE in page(run_folder()).text
+
+
+def test_the_headline_gives_a_few_results_and_counts_the_others(run_folder):
+    def change(record):
+        loss = next(row for row in record["results"] if row["metric"] == "loss")
+        names = ["first", "second", "third", "fourth", "fifth"]
+        record["results"] = [{**loss, "dataset": name} for name in names]
+
+    text = page(run_folder(change)).text
+    shown, left = NUM_HEADLINE_RESULTS, 5 - NUM_HEADLINE_RESULTS
+    assert f" on {['first', 'second', 'third', 'fourth'][shown - 1]} ({left} more below)." in text
+
+
+def test_the_headline_names_no_scores_that_the_selector_did_not_read(run_folder):
+    def change(record):
+        record["selection"].update(by_scores=False)
+
+    text = page(run_folder(change)).text
+    assert "30 of 40 documents of books were kept by top_k and trained in folding order" in text
+    assert "The selector decided without it which documents a language model learns from" in text
 
 
 def test_a_run_that_keeps_everything_and_is_not_evaluated_says_so(run_folder):
@@ -148,7 +168,8 @@ def test_a_sound_run_has_no_cautions(run_folder):
     [
         (
             lambda r: r["results"].append(measure("duel", "judge_accuracy", 0.53, 0.02, "share of prompts", "higher")),
-            "The judge of duel agrees with people on 0.530\u00a0±\u00a00.020 of the preferences, as chance does",
+            "The judge of duel agrees with people on 0.530\u00a0±\u00a00.020 of the preferences, as chance does: its "
+            "win rates",
         ),
         (
             lambda r: r.update(order_verified=False) or r["training"].update(order_mismatch="step 3 differs"),

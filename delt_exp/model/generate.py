@@ -35,17 +35,33 @@ def generate(
     that depend on `seed` and the position of the prompt in `prompts`. batch_tokens: padded tokens in one pass, at least
     one prompt. Raises ConfigError for a prompt that does not leave room for `max_new_tokens`.
     """
+    keys = [(position,) for position in range(len(prompts))]
+    written = generate_ids(
+        network, tokenizer, prompts, keys,
+        max_new_tokens=max_new_tokens, stop=stop, temperature=temperature, seed=seed, batch_tokens=batch_tokens,
+    )  # fmt: skip
+    return [tokenizer.text_before(ids, stop) for ids in written]
+
+
+def generate_ids(
+    network: Any, tokenizer: Tokenizer, prompts: Sequence[Prompt], keys: Sequence[tuple[int, ...]], *,
+    max_new_tokens: int, stop: Sequence[str], temperature: float, seed: int, batch_tokens: int,
+) -> list[list[int]]:  # fmt: skip
+    """Return the new tokens after each prompt, without the end token; what is past a text of `stop` may follow it.
+
+    keys: what the random numbers of a prompt depend on, in place of its position. Everything else as in `generate`.
+    """
     if max_new_tokens < 1 or not temperature >= 0:
         raise ConfigError(f"max_new_tokens={max_new_tokens} and temperature={temperature}: at least 1 and at least 0")
     ids = _ids(network, tokenizer, prompts, max_new_tokens)
-    texts = [""] * len(ids)
+    written: list[list[int]] = [[]] * len(ids)
     with torch.inference_mode(), _own_settings(network):
         for chosen in _batches(ids, max_new_tokens, batch_tokens):
-            noise = [] if temperature == 0 else [_Gumbel(chosen, temperature, seed)]
-            written = _written(network, tokenizer, ids, chosen, max_new_tokens, stop, noise)
-            for index, text in zip(chosen, written, strict=True):
-                texts[index] = text
-    return texts
+            noise = [] if temperature == 0 else [_Gumbel([keys[i] for i in chosen], temperature, seed)]
+            rows = _written(network, tokenizer, [ids[i] for i in chosen], max_new_tokens, stop, noise)
+            for index, row in zip(chosen, rows, strict=True):
+                written[index] = row
+    return written
 
 
 def next_token_log_probs(
@@ -112,11 +128,11 @@ def _own_settings(network: Any) -> Iterator[None]:
 
 
 def _written(
-    network: Any, tokenizer: Tokenizer, ids: Sequence[list[int]], chosen: NDArray[np.intp], max_new_tokens: int,
-    stop: Sequence[str], noise: list[Any],
-) -> list[str]:  # fmt: skip
-    """Return the text after each chosen prompt. Padded on the left, so that the new tokens of all rows line up."""
-    rows, width = [ids[i] for i in chosen], max(len(ids[i]) for i in chosen)
+    network: Any, tokenizer: Tokenizer, rows: Sequence[list[int]], max_new_tokens: int, stop: Sequence[str],
+    noise: list[Any],
+) -> list[list[int]]:  # fmt: skip
+    """Return the tokens after each row. Padded on the left, so that the new tokens of all rows line up."""
+    width = max(map(len, rows))
     device = next(network.parameters()).device
     inputs_BT = torch.tensor([[tokenizer.eos_id] * (width - len(row)) + row for row in rows], device=device)
     mask_BT = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
@@ -125,24 +141,22 @@ def _written(
         inputs=inputs_BT, attention_mask=mask_BT, max_new_tokens=max_new_tokens, do_sample=False,
         eos_token_id=tokenizer.eos_id, pad_token_id=tokenizer.eos_id, logits_processor=noise, **stopping,
     )[:, width:]  # fmt: skip
-    return [_cut(tokenizer, row.tolist(), stop) for row in new_BT.cpu()]
+    return [_before(row.tolist(), tokenizer.eos_id) for row in new_BT.cpu()]
 
 
-def _cut(tokenizer: Tokenizer, ids: list[int], stop: Sequence[str]) -> str:
-    """Return the text before the end token and before the first text of `stop`."""
-    text = tokenizer.decode(ids[: ids.index(tokenizer.eos_id)] if tokenizer.eos_id in ids else ids)
-    ends = [text.index(one) for one in stop if one in text]
-    return text[: min(ends, default=len(text))]
+def _before(ids: list[int], token: int) -> list[int]:
+    return ids[: ids.index(token)] if token in ids else ids
 
 
 class _Gumbel:
     """Turns the choice of the largest logit into a draw from the softmax (Gumbel 1954).
 
-    The noise is drawn on the CPU, by prompt and step, so that device and batch mates do not decide what is written.
+    The noise is drawn on the CPU, by the key of the prompt and step, so that device and batch mates do not decide what
+    is written.
     """
 
-    def __init__(self, prompts: NDArray[np.intp], temperature: float, seed: int) -> None:
-        self._generators = [generator(seed, "generated tokens", int(prompt)) for prompt in prompts]
+    def __init__(self, keys: Sequence[tuple[int, ...]], temperature: float, seed: int) -> None:
+        self._generators = [generator(seed, "generated tokens", *key) for key in keys]
         self._temperature = temperature
 
     def __call__(self, input_ids: Tensor, logits_BV: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ def _configuration(run: Path, overrides: Sequence[str]) -> DictConfig:
             "else is as in the run"
         )
     if not (run / "record.json").exists():
-        raise DataError(f"{run} is no folder of a run, it has no record.json; `list` shows the runs with features")
+        raise DataError(f"{run} is not the folder of a run: it has no record.json; `list` shows the runs with features")
     check_command(CONF, list(overrides))
     record: dict[str, Any] = read_json(run / "record.json")
     cfg = OmegaConf.create({**record["config"], "scorer_digest": digest(record["config"]["scorer"])})

@@ -15,8 +15,8 @@ def show_run(folder: Path) -> None:
     record: dict[str, Any] = read_json(folder / "record.json")
     if record["results"]:
         console.print(_results_table(record))
-    stages, latest = record["stages"], (record["found_by"] or [record])[-1]
-    reused = len(stages) - len(latest["computed"]) if record["found_by"] else sum(stage["cached"] for stage in stages)
+    stages, latest = record["stages"], (record["reused_by"] or [record])[-1]
+    reused = len(stages) - len(latest["computed"]) if record["reused_by"] else sum(stage["cached"] for stage in stages)
     verdict = "verified" if record["order_verified"] else "NOT VERIFIED"
     console.print(f"{len(stages)} stages, {reused} of them cached; order {verdict}; {latest['seconds']:.0f} s")
     console.print(f"report: {folder / 'report.html'}", markup=False)
@@ -36,7 +36,7 @@ def show_costs(costs: list[PhaseCost]) -> None:
 
 
 def _results_table(record: dict[str, Any]) -> Table:
-    """One row a dataset, one column a metric, each value with its standard error."""
+    """One row per dataset, one column per metric, each value with its standard error."""
     cells: dict[str, dict[str, str]] = {}
     for row in record["results"]:
         error = "" if row["stderr"] is None else f" ± {row['stderr']:.2g}"

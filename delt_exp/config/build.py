@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from delt_exp.config.fields import check_settings, refuse, unfit_settings
+from delt_exp.config.keys import naming
 from delt_exp.errors import ConfigError, DeltError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -55,8 +57,16 @@ def build(node: Any, place: str = "") -> Any:
         return instantiate(settings, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, DeltError):
-            raise error.__cause__ from error
+            at = _place_of(error, place)
+            with naming({f"model.{at.rpartition('.')[2]}": at}):  # a part of a model can be one of a proxy, say
+                raise error.__cause__ from error
         raise ConfigError(f"{place}: {error.__cause__ or error}") from error
+
+
+def _place_of(error: Exception, place: str) -> str:
+    """Return the key of the component that could not be made, from Hydra's error about the node at `place`."""
+    found = re.search(r"^full_key: (\S+)$", str(error), re.MULTILINE)
+    return f"{place}.{found[1]}" if found else place
 
 
 def construct(cls: type[T], node: Any, place: str) -> T:

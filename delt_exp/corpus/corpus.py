@@ -28,8 +28,8 @@ from delt_exp.rows.candidates import Candidates
 Ids = NDArray[np.uint64]
 FORMAT = 2  # bump when the same documents are written differently
 REJECTED = ROLES.index("rejected")
-# One row a document, and one a part: typed arrays, so that a hundred million plain documents cost 45 bytes each and not
-# Python objects. offsets: where a document begins in text.bin; first_parts: where its parts begin.
+# One row per document, and one per part: typed arrays, so that a hundred million plain documents cost 45 bytes each
+# and not Python objects. offsets: where a document begins in text.bin; first_parts: where its parts begin.
 COLUMNS = {"ids": "Q", "offsets": "q", "first_parts": "q", "num_parts": "I", "text_bytes": "i", "bytes": "i",
            "sources": "I"}  # fmt: skip
 PART_COLUMNS = {"part_bytes": "i", "part_roles": "B"}

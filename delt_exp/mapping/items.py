@@ -47,23 +47,30 @@ class Items(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class WindowItems:
-    """Documents as windows of tokens."""
+class TokenItems:
+    """The documents `rows` of some tokens."""
 
     UNIT: ClassVar[str] = "documents"
     tokens: Tokens
     rows: NDArray[np.intp]
-    judge: Judge
+    judge: Any
 
     @property
     def source(self) -> str:
         return digest(self.tokens.digest, self.rows, settings_of(self.judge))
 
-    def sizes(self) -> NDArray[np.int64]:
-        return self.judge.windowing.sizes(self.tokens.lengths[self.rows])
-
     def ids(self, items: slice) -> NDArray[np.uint64]:
         return np.asarray(self.tokens.ids[self.rows[items]])
+
+
+@dataclass(frozen=True, eq=False)
+class WindowItems(TokenItems):
+    """Documents as windows of tokens."""
+
+    judge: Judge
+
+    def sizes(self) -> NDArray[np.int64]:
+        return self.judge.windowing.sizes(self.tokens.lengths[self.rows])
 
     def read(
         self, judgement: Callable[[WindowBatch], Numbers], items: slice, batch_tokens: int, advance: Advance

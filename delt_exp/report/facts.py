@@ -57,7 +57,7 @@ def _outcome(results: list[dict[str, Any]]) -> str:
     alike = [r for r in results if r["metric"] == first["metric"]]
     shown = [f"{value(r['value'], r['stderr'])} on {r['dataset']}" for r in alike[:NUM_HEADLINE_RESULTS]]
     if len(alike) > len(shown):
-        shown.append(f"as below on {len(alike) - len(shown)} more")
+        shown.append(f"more below on {len(alike) - len(shown)} others")
     listed = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
     return f"the model's {first['metric'].replace('_', ' ')} ({first['unit']}) is {listed}"
 

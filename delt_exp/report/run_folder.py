@@ -51,7 +51,7 @@ def _keys(outcome: Outcome) -> list[str]:
 
 
 def _write_scores(path: Path, outcome: Outcome) -> None:
-    """One row a candidate: the score table, and what a score is compared with: source and tokens."""
+    """One row per candidate: the score table, and what a score is compared with: source and tokens."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -63,7 +63,7 @@ def _write_scores(path: Path, outcome: Outcome) -> None:
 
 
 def _write_order(path: Path, outcome: Outcome) -> None:
-    """One row a kept document, in training order: id, corpus row, score, tokens, the step that first predicts it."""
+    """One row per kept document, in training order: id, corpus row, score, tokens, the step that first predicts it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -86,7 +86,7 @@ def _write_order(path: Path, outcome: Outcome) -> None:
 
 
 def _write_losses(path: Path, outcome: Outcome) -> None:
-    """One row a document of the text evaluations: dataset, id, sum_nats, num_tokens; no file without any."""
+    """One row per document of the text evaluations: dataset, id, sum_nats, num_tokens; no file without any."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

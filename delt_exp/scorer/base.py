@@ -24,8 +24,8 @@ class Pool:
     candidates: the documents of the run; `rows` of them are to be scored. target: text the data should serve, None
     unless the scorer needs it. chosen: what `rows` are, None for all.
     work_dir: survives a kill, for scorers that continue.
-    evidence: takes what a scorer wants to be seen of its work: tables, numbers, figures and sentences for record, page,
-    loggers and studies.
+    evidence: takes what a scorer shows of its work: tables, numbers, figures and sentences for record, page, loggers
+    and studies.
     """
 
     candidates: TokenizedCorpus

@@ -11,13 +11,14 @@ from delt_exp.config.fields import settings
 from delt_exp.errors import DataError
 from delt_exp.files import file_sha256
 from delt_exp.quantity import Meaning
+from delt_exp.rows.lookup import looked_up
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.table import ScoreTable
 
 
 @settings
 class StoredScorer:
-    """Scores of the documents in a score table, found by their ids.
+    """Scores of the documents in a score table, by their ids.
 
     path: a Parquet file with the columns `id` (the 64-bit content hash) and `score`, and the meaning of the numbers, as
     `ScoreTable.save` writes it: the `scores.parquet` of a run, for example. Documents that are not candidates may be in
@@ -25,6 +26,7 @@ class StoredScorer:
     """
 
     VERSION: ClassVar[int] = 1
+    PLACES: ClassVar[frozenset[str]] = frozenset({"path"})
     needs: ClassVar[frozenset[str]] = frozenset()
     path: str
 
@@ -43,17 +45,15 @@ class StoredScorer:
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; raises DataError for a candidate without one."""
         table, ids = self._table, pool.ids
-        order = np.argsort(table.ids, kind="stable")
-        place = np.searchsorted(table.ids[order], ids).clip(max=len(order) - 1)
-        found = order[place]
-        missing = np.flatnonzero(table.ids[found] != ids)
+        rows = looked_up(table.ids, ids)
+        missing = np.flatnonzero(rows < 0)
         if len(missing):
             raise DataError(
                 f"{self.path} has no score for {len(missing)} of {len(ids)} documents, the first in row "
                 f"{pool.rows[missing[0]]} (id {int(ids[missing[0]]):016x}); score the same documents, cut the same way "
                 "(corpus.max_document_chars), or leave the others out"
             )
-        return np.asarray(table.scores[found])
+        return np.asarray(table.scores[rows])
 
     @cached_property
     def _table(self) -> ScoreTable:

@@ -43,7 +43,7 @@ class StageUse:
 class Store:
     """Finds or builds stages under `root`; `uses` lists every stage asked for, in order.
 
-    verify: `hash` reads every file of a found stage again and compares SHA-256; `size` compares sizes only, for
+    verify: `hash` reads every file of a cached stage again and compares SHA-256; `size` compares sizes only, for
     corpora so large that reading them costs more than the risk.
     """
 

@@ -28,7 +28,7 @@ WORDS = {"scores": "scoring runs", "model": "training runs"}
 
 
 class Plan(NamedTuple):
-    """A study before its jobs are launched: one command, one composed configuration and one planned run a job."""
+    """A study before its jobs are launched: one command, one composed configuration and one planned run per job."""
 
     study: Study
     record: StudyRecord

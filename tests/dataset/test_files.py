@@ -133,7 +133,7 @@ def test_a_long_array_is_read_across_chunks(tmp_path, monkeypatch):
         ('[{"text": "a"}, {"text": "b"}', "element 3", "',' or ']' expected"),
         ('[{"text": "a"}, {"te', "element 2", "not JSON"),
         ('[{"text": "a"}]\n{"text": "b"}\n', "a.json", "after the end of the array"),
-        ('{\n  "text": "a"\n}\n', "a.json:1:2", "one object a line ('jq -c .' writes it so)"),
+        ('{\n  "text": "a"\n}\n', "a.json:1:2", "one object per line ('jq -c .' writes it so)"),
     ],
 )
 def test_a_bad_array_names_the_element(tmp_path, content, place, reason):
@@ -238,7 +238,7 @@ def test_a_folder_is_read_with_its_empty_shards_counted_and_its_markers_passed_o
         write_corpus(data, CorpusSettings(None, True), _new(tmp_path))
         assert Corpus(tmp_path / "corpus").meta["counts"]["empty_files"] == 2
         assert Corpus(tmp_path / "corpus").meta["counts"]["read"] == 6
-    assert "passed over" in capsys.readouterr().err
+    assert "skipped in" in capsys.readouterr().err
 
 
 def _new(folder):

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from delt_exp.errors import DataError
@@ -57,6 +59,23 @@ def test_a_document_without_a_score_is_named(tmp_path):
     scorer = stored(tmp_path, np.delete(pool.ids, [2, 5]))
     with pytest.raises(DataError, match=r"no score for 2 of 6 documents, the first in row 2 \(id [0-9a-f]{16}\)"):
         scorer.score(pool)
+
+
+def test_an_empty_table_has_a_score_for_nobody(tmp_path):
+    pool = make_pool(tmp_path, words(6))
+    with pytest.raises(DataError, match="no score for 6 of 6 documents, the first in row 0"):
+        stored(tmp_path, pool.ids[:0]).score(pool)
+
+
+@pytest.mark.parametrize("columns", [None, ["id"], ["id", "score"]])
+def test_a_file_that_is_no_score_table_is_named(tmp_path, columns):
+    path = tmp_path / "scores.parquet"
+    if columns is None:
+        path.write_text("id,score")
+    else:
+        pq.write_table(pa.table({name: [1] for name in columns}), path)
+    with pytest.raises(DataError, match=r"scores.parquet is not a score table: "):
+        StoredScorer(str(path)).score(make_pool(tmp_path, words(6)))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

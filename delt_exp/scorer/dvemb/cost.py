@@ -1,10 +1,10 @@
 """What a valuation will cost, before anything runs."""
 
-import math
 from dataclasses import dataclass
 
 from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost
 from delt_exp.scorer.dvemb.settings import Curvature
+from delt_exp.scorer.reverse.counts import StateCounts
 
 DOTS = 6  # per parameter and token: forward and activation gradients 4, products with the direction 2
 # Per group of the target. Hessian: forward 2, gradient along the activations 2, and their derivatives. Gauss-Newton:
@@ -31,16 +31,16 @@ def forecast(work: Workload, size: ModelSize) -> list[PhaseCost]:
 
     Memory counts the parameters, the vectors of their size each phase holds, the trajectory and the activations.
     """
-    stride = math.isqrt(work.num_steps)
-    segments = math.ceil(work.num_steps / stride)
-    states = work.num_steps if work.is_whole else segments + stride
-    replayed = 0 if work.is_whole else round(work.num_passes * (1 - segments / work.num_steps))
+    states = StateCounts(work.num_steps, work.is_whole)
+    replayed = round(work.num_passes * states.num_replayed / work.num_steps)
     groups, curvature = work.num_groups, CURVATURE_COST[work.curvature]
 
     def cost(phase: str, passes: int, operations: int, vectors: int, activations: float = 1) -> PhaseCost:
         flops = float(passes) * work.sample_tokens * size.parameters * operations
         held = work.gradient_samples * work.sample_tokens * size.activation_bytes_per_token * activations
-        return PhaseCost(f"values: {phase}", passes, flops, (states + vectors) * size.parameter_bytes + int(held))
+        return PhaseCost(
+            f"values: {phase}", passes, flops, (states.num_held + vectors) * size.parameter_bytes + int(held)
+        )
 
     return [
         cost("forward", work.num_passes, FORWARD_BACKWARD, 3),

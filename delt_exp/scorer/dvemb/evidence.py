@@ -1,4 +1,4 @@
-"""What a valuation wants to be seen of its work.
+"""What a valuation shows of its work.
 
 Shapes: N occurrences of documents, G groups of the target, T updates.
 """
@@ -95,6 +95,6 @@ def _show_updates(evidence: Evidence, values: Values, weight_G: torch.Tensor) ->
     evidence.figure(
         "valued_updates",
         loss,
-        "Loss of each batch before its update. Where it rises or jumps, the values belong to a run that diverges: "
-        "lower the learning rate.",
+        "Loss of each batch before its update. It differs from batch to batch; where it keeps rising, the run diverges "
+        "and the values mean nothing: lower the learning rate.",
     )

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.distributed.processes import Spread, join_group, run_in_processes
-from delt_exp.distributed.ranks import ProcessGroup
+from delt_exp.distributed.processes import Spread, run_in_group
+from delt_exp.distributed.ranks import Ranks
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.scorer.dvemb.settings import ValueSettings
 from delt_exp.scorer.dvemb.update import Update, document_updates
@@ -75,6 +75,10 @@ class ValueJob:
     settings: ValueSettings
     device: str
 
+    def unloaded(self) -> "ValueJob":
+        """Return the same job for another process."""
+        return replace(self, training=self.training.unloaded())
+
 
 def values_stage(
     store: Store, inputs: Mapping[str, Any], job: ValueJob, spread: Spread
@@ -85,21 +89,13 @@ def values_stage(
     """
 
     def build(folder: Path) -> None:
-        if spread.devices * spread.num_nodes == 1 and spread.jobs_dir is None:
-            _value(job, folder, None)
-        else:  # every process loads the network by itself
-            run_in_processes(_value_rank, (replace(job, training=job.training.unloaded()), folder), spread, folder)
+        run_in_group(_value, job, folder, spread)
 
     use = store.get("document values", inputs, build, resumable=True)
     return Values.load(use.path / FILE), use.cost
 
 
-def _value_rank(job: ValueJob, folder: Path) -> None:
-    join_group(job.device)
-    _value(job, folder, ProcessGroup())
-
-
-def _value(job: ValueJob, folder: Path, ranks: ProcessGroup | None) -> None:
+def _value(job: ValueJob, folder: Path, ranks: Ranks | None) -> None:
     device = torch.device(job.device, torch.cuda.current_device()) if job.device == "cuda" else torch.device("cpu")
     target = [document_samples(job.target, rows, job.context_tokens) for rows in job.target_groups]
     is_first = ranks is None or ranks.rank == 0

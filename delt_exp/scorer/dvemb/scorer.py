@@ -13,7 +13,7 @@ from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
-from delt_exp.rows.draws import random_rows, shuffled_rows
+from delt_exp.rows.draws import shuffled_rows, target_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.dvemb.cost import Workload, forecast
@@ -62,9 +62,12 @@ class DvembScorer:
         from delt_exp.scorer.dvemb.evidence import show_values
         from delt_exp.scorer.dvemb.job import values_stage
 
+        if pool.target is None:
+            raise ConfigError("scorer=dvemb needs a target set; choose target_dataset=...")
+        groups = self._target_groups(pool.target)
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
-        job, resources = self._job(pool, proxy), pool.resources
+        job, resources = self._job(pool, proxy, groups), pool.resources
         values, cost = values_stage(resources.store, self._inputs(pool), job, resources.trainer)
         pool.evidence.charge("values", cost)
         sizes = np.array([len(rows) for rows in job.target_groups])
@@ -96,11 +99,10 @@ class DvembScorer:
             **{name: [part.corpus.digest, part.tokens.digest] for name, part in parts.items()},
         }
 
-    def _job(self, pool: Pool, proxy: ProxyModel) -> "ValueJob":
+    def _job(self, pool: Pool, proxy: ProxyModel, groups: list[NDArray[np.intp]]) -> "ValueJob":
         from delt_exp.scorer.dvemb.job import ShortTraining, ValueJob
 
-        if pool.target is None:
-            raise ConfigError("scorer=dvemb needs a target set; choose target_dataset=...")
+        assert pool.target is not None
         runtime = pool.resources.runtime
         candidates, target = (proxy.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
         epochs = [shuffled_rows(candidates.ids, self.seed, "epoch of data values", n) for n in range(self.epochs)]
@@ -108,8 +110,8 @@ class DvembScorer:
         batches = [batch for rows in epochs for batch in np.array_split(rows, self._updates_per_epoch(len(candidates)))]
         training = ShortTraining(proxy, Tokens(candidates.folder), batches, self.context_tokens, self.lr)
         return ValueJob(
-            training, Tokens(target.folder), self._target_groups(pool.target, target), self.context_tokens,
-            self._settings(runtime), runtime.torch_device(),
+            training, Tokens(target.folder), groups, self.context_tokens, self._settings(runtime),
+            runtime.torch_device(),
         )  # fmt: skip
 
     def _updates_per_epoch(self, num_documents: int) -> int:
@@ -125,22 +127,17 @@ class DvembScorer:
     def _group_names(self, target: TokenizedCorpus | None) -> list[str]:
         return list(target.corpus.meta["sources"]) if target is not None and self.groups == "source" else ["target"]
 
-    def _target_groups(self, corpus: TokenizedCorpus, target: Tokens) -> list[NDArray[np.intp]]:
-        count = len(target) if self.num_target is None else self.num_target
-        if count > len(target):
-            raise ConfigError(
-                f"scorer.num_target={count} is more than the {len(target)} documents there are; use a smaller number "
-                "or null"
-            )
-        rows = random_rows(target.ids, count, self.seed, "target documents of data values")
+    def _target_groups(self, target: TokenizedCorpus) -> list[NDArray[np.intp]]:
+        ids, count, key = target.corpus.ids, self.num_target, "scorer.num_target"
+        rows = target_rows(ids, count, self.seed, "target documents of data values", key)
         if self.groups == "one":
             return [rows]
-        codes, names = corpus.corpus.source_codes[rows], self._group_names(corpus)
+        codes, names = target.corpus.source_codes[rows], self._group_names(target)
         groups = [rows[codes == code] for code in range(len(names))]
         empty = next((name for name, group in zip(names, groups, strict=True) if not len(group)), None)
         if empty is not None:
             raise ConfigError(
-                f"none of the {count} target documents comes from {empty!r}; raise scorer.num_target (null: all) or "
-                "use scorer.groups=one"
+                f"none of the {len(rows)} target documents comes from {empty!r}; raise {key} (null: all) or use "
+                "scorer.groups=one"
             )
         return groups

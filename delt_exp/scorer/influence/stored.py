@@ -1,4 +1,4 @@
-"""Features of documents that stay in the store, so that a target of later needs no pass over the corpus.
+"""Features of documents that stay in the store, so that a later target needs no pass over the corpus.
 
 A folder holds `features-S.npy` [R, K] float32 for each checkpoint S, the sketch of the unit Gamma of every document,
 `ids.npy` [R], and `about.json` with what they were made of and by which law.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from delt_exp.distributed.ranks import Ranks, all_agree
 from delt_exp.errors import DivergedError
+from delt_exp.scorer.reverse.counts import StateCounts
 
 _MEMORY_SHARE = 0.5  # of the free host memory may go to a trajectory kept whole
 
@@ -44,8 +45,8 @@ class Trajectory:
     def __init__(self, descent: Descent, rates: Sequence[float], is_whole: bool, cure: str) -> None:
         self.rates = rates
         self._descent, self._is_whole, self._cure = descent, is_whole, cure
-        self.stride = math.isqrt(descent.num_steps)
-        self.num_segments = math.ceil(descent.num_steps / self.stride)
+        counts = StateCounts(descent.num_steps, is_whole)
+        self.stride, self.num_segments = counts.stride, counts.num_segments
         self.kind = "whole" if is_whole else "checkpoints"
         self._states: dict[int, Tensor] = {}
 

@@ -107,8 +107,12 @@ def test_a_learning_rate_beyond_the_curvature_names_the_key_to_lower(tmp_path: A
 
 
 def test_wrong_settings_are_refused_with_a_cure(tmp_path: Any) -> None:
-    with pytest.raises(ConfigError, match=r"num_target=99 is more than the 6 documents"):
-        scorer(num_target=99).score(fresh_pool(tmp_path))
+    pool = fresh_pool(tmp_path)
+    with pytest.raises(ConfigError, match=r"scorer.num_target=99 is more than the 6 documents of the target set"):
+        scorer(num_target=99).score(pool)
+    assert not [use for use in pool.resources.store.uses if use.stage == "model"]  # before the proxy is trained
+    with pytest.raises(ConfigError, match=r"num_target=0 is not allowed; set it to a whole number of at least 1"):
+        scorer(num_target=0)
     with pytest.raises(ConfigError, match="curvature"):
         scorer(curvature="gauss")
     with pytest.raises(ConfigError, match=r"needs a target set; choose target_dataset"):

@@ -77,7 +77,7 @@ def test_nothing_is_said_beyond_the_longest_baseline(tmp_path):
     found = findings(write_study(tmp_path, [*budgets((10.0, 0), (40.0, -0.2)), lqs(-0.1, {"scores/a": 31.0})]))
     row = next(row for row in rows(found, "cost") if row["arm"].startswith("lqs"))
     assert (row["minus baseline at equal cost"], row["verdict"]) == (None, "")
-    assert "no baseline trained for that long is finished, so whether that pays is open." in found.answer
+    assert "whether that pays is unknown until a baseline trained for that long is finished." in found.answer
 
 
 def test_a_cost_that_was_not_recorded_is_said_to_be_unknown(tmp_path):

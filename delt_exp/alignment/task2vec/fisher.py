@@ -133,11 +133,12 @@ class _Features(Sequence[Tensor]):
     """Last hidden states of each document, (N, D). Few are kept; many are computed again whenever they are wanted."""
 
     def __init__(self, body: Body, batches: Sequence[_Batch], width: int) -> None:
-        self._body, self._batches = body, batches
+        self._batches = batches
         self._places = [(number, row) for number, batch in enumerate(batches) for row in range(len(batch.labels))]
         is_small = sum(len(batch.uniform_N) for batch in batches) * width <= MOST_FEATURES
         # A step of the tuning can begin in one pass and end in the next.
-        self.of_pass = lru_cache(None if is_small else 2)(self._compute)
+        # Nothing in here knows this object: a circle of references would keep its features until there are many such.
+        self.of_pass = lru_cache(None if is_small else 2)(lambda number: _hidden_states(body, batches[number]))
 
     def __len__(self) -> int:
         return len(self._places)
@@ -148,10 +149,10 @@ class _Features(Sequence[Tensor]):
         number, row = self._places[chosen]
         return self._batches[number].split(self.of_pass(number))[row]
 
-    def _compute(self, number: int) -> Tensor:
-        batch = self._batches[number]
-        with torch.no_grad():
-            return self._body(batch.inputs_BT)[batch.is_read_BT]
+
+def _hidden_states(body: Body, batch: _Batch) -> Tensor:
+    with torch.no_grad():
+        return body(batch.inputs_BT)[batch.is_read_BT]
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 B sequences, T positions, V vocabulary.
 """
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -154,6 +156,23 @@ def test_features_that_are_too_many_to_keep_are_computed_again_with_the_same_bit
     monkeypatch.setattr(fisher, "MOST_FEATURES", 0)
     assert np.array_equal(fisher_embedding(network, batch, (0, 0), settings()), kept)
     assert len(passes) > few
+
+
+def test_an_embedding_leaves_no_features_in_memory_even_where_nobody_collects_garbage(monkeypatch):
+    made, compute = [], fisher._hidden_states
+
+    def watched(*arguments):
+        features = compute(*arguments)
+        made.append(weakref.ref(features))
+        return features
+
+    monkeypatch.setattr(fisher, "_hidden_states", watched)
+    gc.disable()
+    try:
+        fisher_embedding(model("llama"), passages([5, 12]), (0, 0), settings())
+        assert [reference() for reference in made] == [None]
+    finally:
+        gc.enable()
 
 
 def test_as_many_documents_as_positions_are_told_apart():

@@ -28,6 +28,7 @@ BENCHMARKS = {
     "text_scorers": "DSIR and other scorers of texts on one core, near-duplicates among a million documents",
     "d_optimal": "greedy D-optimal picks: seconds, memory, and against updating an inverse",
     "map_documents": "documents judged by a model: one process, two, and the memory of many documents",
+    "requests": "requests of benchmarks by one process against lm-evaluation-harness alone, and by two",
     "data_scorer": "data-scorer inference against padded documents (partly needs the local data folder)",
     "alignment": "Task2Vec embeddings and an 8 x 8 alignment table against the published recipe",
     "waiting": "training beside busy processes, with threads that sleep while they wait and threads that spin",

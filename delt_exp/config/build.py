@@ -6,13 +6,14 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from delt_exp.config.fields import check_settings, refuse, unfit_settings
-from delt_exp.errors import ConfigError, DeltError
+from delt_exp.errors import ConfigError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 ALLOWED_PREFIX = "delt_exp."
@@ -46,17 +47,28 @@ def build(node: Any, place: str = "") -> Any:
     place: the node's key, for messages. Raises ConfigError for a setting of the wrong type or value, and for a target
     outside this package, at any depth: a config file cannot run other code.
     """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
     settings = plain(node)
     check_keys(settings, place)
     try:
-        return instantiate(settings, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, DeltError):
-            raise error.__cause__ from error
-        raise ConfigError(f"{place}: {error.__cause__ or error}") from error
+        return _made(settings)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{place}: {error}") from error
+
+
+def _made(value: Any) -> Any:
+    """Return checked settings with an object in the place of every `_target_`, as `hydra.utils.instantiate` would.
+
+    That composes them anew and copies them several times: 20 ms for the components of a run.
+    """
+    if isinstance(value, list):
+        return [_made(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _made(item) for key, item in value.items() if key not in ("_target_", "_partial_")}
+    if "_target_" not in value:
+        return made
+    target = _locate(value["_target_"])
+    return partial(target, **made) if value.get("_partial_") else target(**made)
 
 
 def construct(cls: type[T], node: Any, place: str) -> T:

@@ -101,7 +101,7 @@ def _finish(cfg: DictConfig, record: StudyRecord) -> None:
 
 def launched(launcher: Launcher, commands: list[list[str]]) -> list[JobReturn]:
     """Run the commands; raises DeltError when the launcher gives up because the process of a run is gone."""
-    # joblib's resource trackers outlive a sweep. Of a worker that was killed they tell every semaphore that they remove,
+    # joblib's resource trackers outlive a sweep. Of a worker that was killed they tell every semaphore they remove,
     # after the last line of the sweep; nothing else is silenced.
     filters = [*filter(None, [os.environ.get("PYTHONWARNINGS")]), "ignore:resource_tracker"]
     try:

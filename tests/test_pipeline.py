@@ -105,13 +105,28 @@ def test_a_target_among_the_candidates_is_said_in_record_page_and_log_or_taken_o
     assert ("in or nearly in another set, left out" in page) == decontaminate
 
 
+@pytest.mark.parametrize("drop", [False, True])
+def test_near_duplicates_among_the_candidates_are_counted_on_the_page_or_stay(tmp_path, monkeypatch, drop):
+    write_texts(tmp_path)
+    rng = np.random.default_rng(0)
+    train = [" ".join(f"w{number}" for number in rng.integers(10**6, size=100)) for _ in range(30)]
+    write_jsonl(tmp_path / "train.jsonl", [{"text": text} for text in [*train, *(f"{text} end" for text in train[:4])]])
+    command(monkeypatch, f"drop_near_duplicates={drop}", "scorer=near_duplicates")
+    (record,) = records()
+    page = (Path("outputs/runs") / record["name"] / "report.html").read_text()
+    assert record["data"]["train"]["documents"] == (30 if drop else 34)
+    assert record["data"]["train"]["counts"].get("near_duplicates", 0) == (4 if drop else 0)
+    assert ("4 candidate documents were near-duplicates" in page or "near-duplicates, dropped" in page) == drop
+    assert ("0 of 30 documents" if drop else "8 of 34 documents") in page
+
+
 def test_a_second_run_computes_nothing_and_says_the_same(tmp_path, monkeypatch):
     write_texts(tmp_path)
     command(monkeypatch)
     (first,) = records()
     command(monkeypatch)
     (second,) = records()
-    (finding,) = second["found_by"]
+    (finding,) = second["reused_by"]
     assert finding["computed"] == []
     assert second["results"] == first["results"]
     assert second["training"] == first["training"]
@@ -126,11 +141,11 @@ def test_a_found_run_keeps_who_computed_it_and_notes_who_found_it(tmp_path, monk
     command(monkeypatch, "scorer=length", "trainer.checkpoint_steps=7")
     command(monkeypatch, "scorer=length")
     (last,) = records()
-    assert first["found_by"] == []
-    assert {key: value for key, value in last.items() if key not in ("found_by", "config")} == {
-        key: value for key, value in first.items() if key not in ("found_by", "config")
+    assert first["reused_by"] == []
+    assert {key: value for key, value in last.items() if key not in ("reused_by", "config")} == {
+        key: value for key, value in first.items() if key not in ("reused_by", "config")
     }
-    one, other = last["found_by"]
+    one, other = last["reused_by"]
     assert {stage["stage"] for stage in one["computed"]} == {"corpus", "evaluation"}
     assert (other["computed"], "checkpoint_steps" in one["command"]) == ([], True)
     assert (one["group"], one["commit"], one["started"] >= first["started"]) == (None, first["commit"], True)
@@ -150,7 +165,7 @@ def test_loggers_keep_a_found_run_in_the_group_that_computed_it(tmp_path, monkey
     monkeypatch.setattr(TensorBoardLogger, "finish", lambda self, record: finished.append(record["group"]))
     command(monkeypatch, "scorer=length", "logger=tensorboard")
     assert (started, finished) == (["first"], ["first"])
-    assert records()[0]["found_by"][0]["group"] is None
+    assert records()[0]["reused_by"][0]["group"] is None
 
 
 def test_a_run_that_is_computed_again_is_a_new_one(tmp_path, monkeypatch):
@@ -160,7 +175,7 @@ def test_a_run_that_is_computed_again_is_a_new_one(tmp_path, monkeypatch):
     shutil.rmtree(tmp_path / "outputs" / "store" / "model")
     command(monkeypatch, "scorer=length", "runtime.batch_tokens=100")
     (record,) = records()
-    assert record["found_by"] == []
+    assert record["reused_by"] == []
     assert "batch_tokens" in record["command"]
     assert not all(stage["cached"] for stage in record["stages"] if stage["stage"] == "model")
 
@@ -180,7 +195,7 @@ def test_speed_settings_reuse_everything(tmp_path, monkeypatch):
     command(monkeypatch)
     command(monkeypatch, "runtime.batch_tokens=100", "trainer.micro_batch_items=2", "trainer.checkpoint_steps=7")
     (record,) = records()
-    assert record["found_by"][0]["computed"] == []
+    assert record["reused_by"][0]["computed"] == []
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -75,10 +76,11 @@ class Alignment(Protocol):
     def inputs(self, resources: Resources) -> dict[str, Any]:
         """Return what besides fields and documents decides a description, as JSON-like values."""
 
-    def describer(self, resources: Resources) -> Callable[[Text], Arrays]:
+    def describer(self, resources: Resources) -> Callable[[Text, Path], Arrays]:
         """Return the function that describes a text; loads or trains the models it needs.
 
-        The function raises ConfigError or DataError for a text it cannot describe.
+        What the function leaves in its folder is there when a killed description is computed again, and is removed when
+        it is finished. It raises DeltError for a text it cannot describe.
         """
 
     def compare(self, train: Description, evaluation: Description) -> Coefficient:

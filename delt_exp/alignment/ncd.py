@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -61,10 +62,10 @@ class NcdAlignment:
     def inputs(self, resources: Resources) -> dict[str, Any]:
         return {}
 
-    def describer(self, resources: Resources) -> Callable[[Text], Arrays]:
+    def describer(self, resources: Resources) -> Callable[[Text, Path], Arrays]:
         size = self._size_function()
 
-        def describe(text: Text) -> Arrays:
+        def describe(text: Text, folder: Path) -> Arrays:
             texts = text.read(drawn(text.ids, self.max_documents, self.seed))
             documents = [document.encode()[: self.document_bytes] for document in texts]
             return {

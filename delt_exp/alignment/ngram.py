@@ -1,15 +1,16 @@
 """Alignment by token counts: no model, seconds for millions of tokens."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
-from delt_exp.alignment.counts import count_tables, hellinger, log_probabilities
 from delt_exp.alignment.interval import ratio
 from delt_exp.config.fields import Count, PositiveFloat, Seed, settings
 from delt_exp.errors import ConfigError
+from delt_exp.ngrams.counts import count_tables, hellinger, log_probabilities
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import drawn
@@ -47,12 +48,12 @@ class NgramAlignment:
     def inputs(self, resources: Resources) -> dict[str, Any]:
         return {"tokenizer": _tokenizer(resources).digest}
 
-    def describer(self, resources: Resources) -> Callable[[Text], Arrays]:
+    def describer(self, resources: Resources) -> Callable[[Text, Path], Arrays]:
         from delt_exp.corpus.stages import tokens_stage
 
         tokenizer = _tokenizer(resources)
 
-        def describe(text: Text) -> Arrays:
+        def describe(text: Text, folder: Path) -> Arrays:
             tokens = tokens_stage(resources.store, text.corpus, tokenizer).tokens
             rows = text.corpus_rows(drawn(text.ids, self.max_documents, self.seed))
             start = np.full(self.order - 1, tokens.begin_id)

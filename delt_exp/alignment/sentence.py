@@ -1,6 +1,7 @@
 """Alignment by sentence embeddings."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,8 +38,8 @@ class SentenceAlignment:
     def inputs(self, resources: Resources) -> dict[str, Any]:
         return self.encoder.inputs(resources)
 
-    def describer(self, resources: Resources) -> Callable[[Text], Arrays]:
-        def describe(text: Text) -> Arrays:
+    def describer(self, resources: Resources) -> Callable[[Text, Path], Arrays]:
+        def describe(text: Text, folder: Path) -> Arrays:
             rows = text.corpus_rows(drawn(text.ids, self.max_documents, self.seed))
             return {"embeddings": np.asarray(embeddings_stage(resources, self.encoder, text.corpus, rows))}
 

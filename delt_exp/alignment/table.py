@@ -1,6 +1,7 @@
 """Alignment through the store: every text is described once, every pair compared once."""
 
 import itertools
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.resources import Resources
 from delt_exp.store.store import Store
+
+PARTS = "parts"  # of a description that is under way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,24 +44,28 @@ class Describer:
         self.settings: dict[str, Any] = {**fields, "inputs": alignment.inputs(resources)}
 
     @cached_property
-    def _describe(self) -> Callable[[Text], Arrays]:
+    def _describe(self) -> Callable[[Text, Path], Arrays]:
         return self._alignment.describer(self._resources)
 
     def describe(self, text: Text) -> Description:
         """Return the description of a text; raises DataError for one without documents."""
         if not len(text.ids):
             raise DataError("alignment: a text has no documents; select at least one")
-        return self.stored(digest(np.ascontiguousarray(text.ids)), lambda: self._describe(text))
+        return self.stored(digest(np.ascontiguousarray(text.ids)), lambda folder: self._describe(text, folder))
 
-    def stored(self, content: str, compute: Callable[[], Arrays]) -> Description:
-        """Return the description that settings and `content` name, cached or computed."""
+    def stored(self, content: str, compute: Callable[[Path], Arrays]) -> Description:
+        """Return the description that settings and `content` name, cached or computed.
+
+        compute: gets a folder for what is half done, which stays when the process is killed.
+        """
 
         def build(folder: Path) -> None:
-            arrays = {name: np.ascontiguousarray(array) for name, array in compute().items()}
+            arrays = {name: np.ascontiguousarray(array) for name, array in compute(folder / PARTS).items()}
             save_file(arrays, folder / "description.safetensors")
+            shutil.rmtree(folder / PARTS, ignore_errors=True)
 
         inputs = {"settings": self.settings, "documents": content}
-        use = self._resources.store.get("description", inputs, build)
+        use = self._resources.store.get("description", inputs, build, resumable=True)
         arrays = load_file(use.path / "description.safetensors")
         return Description(use.key, self.settings, arrays, float(use.cost["build_seconds"]))
 

@@ -86,7 +86,7 @@ def create(folder: Path, project: str | None, entity: str | None) -> str:
         place = {"url": saved.url, "entity": saved.entity, "project": saved.project}
     except (Error, OSError) as error:
         reason = f"W&B refused the dashboard or cannot be reached: {error}"
-        raise DependencyError(f"{reason}; see to network and key, or look at it with --dry-run") from error
+        raise DependencyError(f"{reason}; check the network and the key, or see the layout with --dry-run") from error
     write_json(folder / PLACE, place)
     return place["url"]
 
@@ -106,7 +106,7 @@ def _earlier(place: Path, wanted: "ws.Workspace") -> "ws.Workspace":
 
 
 def outline(workspace: "ws.Workspace") -> Iterator[str]:
-    """Yield the layout in words, a line a panel."""
+    """Yield the layout in words, one line per panel."""
     entity = workspace.entity or "your default team"
     yield f"workspace {workspace.name} in {entity}/{workspace.project}"
     yield f"runs: {workspace.runset_settings.filters}"

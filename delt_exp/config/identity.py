@@ -1,7 +1,8 @@
 """What decides a component's results, as plain values for store keys.
 
-A component is named by its class, not by the file it lives in: moving a file must never train anything again. Within
-the place it takes (scorer, proxy, optimizer ...) a class name is unique, which a test keeps.
+A component is named by its class, not by the file it lives in, and files that it reads by their content, not by their
+place: moving a file or a store must never train anything again. Within the place it takes (scorer, proxy, optimizer
+...) a class name is unique, which a test keeps.
 """
 
 from collections.abc import Mapping
@@ -11,11 +12,15 @@ from typing import Any
 
 
 def identity(component: Any) -> Any:
-    """Return the class, VERSION and settings of a component and of all components inside it, as JSON-like values."""
+    """Return the class, VERSION and settings of a component and of all components inside it, as JSON-like values.
+
+    With `fingerprint`, the content of what it reads is among them. `PLACES` are the settings that say where this lies:
+    one that names a file or folder of this machine counts as None.
+    """
     if is_dataclass(component) and not isinstance(component, type):
-        settings = {field.name: identity(getattr(component, field.name)) for field in fields(component)}
+        settings = {field.name: _setting(component, field.name) for field in fields(component)}
         result = {"class": type(component).__qualname__, "VERSION": getattr(component, "VERSION", 1), **settings}
-        if hasattr(component, "fingerprint"):  # the content of the files that a setting names
+        if hasattr(component, "fingerprint"):
             result["content"] = component.fingerprint()
         return result
     if isinstance(component, Mapping):
@@ -27,6 +32,12 @@ def identity(component: Any) -> Any:
     if isinstance(component, Path):
         return str(component)
     raise TypeError(f"{component!r} has no identity; components are dataclasses of plain values")
+
+
+def _setting(component: Any, name: str) -> Any:
+    value = getattr(component, name)
+    is_place = value is not None and name in getattr(component, "PLACES", ())
+    return None if is_place and Path(value).exists() else identity(value)
 
 
 def flat(inputs: Any, prefix: str = "") -> dict[str, Any]:

@@ -102,8 +102,8 @@ def _check_part(labels: NDArray[np.float64], name: str, count: int) -> None:
         )
     if len(np.unique(labels)) == 1:
         raise DataError(
-            f"all {len(labels)} {name} documents have the same label, so that nothing tells a good data scorer; "
-            "annotate more documents or use another data_scorer.seed"
+            f"all {len(labels)} {name} documents have the same label, so a good data scorer cannot be told from a bad "
+            "one; annotate more documents or use another data_scorer.seed"
         )
 
 

@@ -25,7 +25,7 @@ class FileDataset(ABC):
 
     `path` is a file, a folder, a glob (`**` recurses) or a list of them; matches of one glob are sorted, and a file
     that is matched twice, or by two links, is read once. Of a folder or a glob, markers such as `_SUCCESS`, hidden
-    files and checksums are passed over, and of a folder also names without one of SUFFIXES where some have one.
+    files and checksums are skipped, and of a folder also names without one of SUFFIXES where some have one.
     `split` fills in `{split}` in `path`. `name` labels the documents. The stream ends after `max_documents` (None: no
     limit).
     """
@@ -96,7 +96,7 @@ class FileDataset(ABC):
             yield EmptyFile("", source=self.name)
 
     def _matches(self, pattern: str) -> list[Path]:
-        """Return the files of one entry of `path`; says what is passed over."""
+        """Return the files of one entry of `path`; says what is skipped."""
         path = Path(pattern).expanduser()
         if path.is_file():
             return [path]
@@ -108,7 +108,7 @@ class FileDataset(ABC):
         kept = [file for file in found if not _is_marker(file, path)]
         if len(kept) < len(found):
             names = sorted({file.name for file in found} - {file.name for file in kept})
-            say(f"passed over in {path}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}")
+            say(f"skipped in {path}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}")
         if not kept:
             raise DataError(
                 f"no file matches path={pattern} (working folder: {Path.cwd()}). Correct the path; a preset over the "

@@ -45,7 +45,7 @@ def _object(line: str, place: str) -> Record:
             raise json.JSONDecodeError("Extra data", line, end)
     except json.JSONDecodeError as error:
         raise DataError(
-            f"{place}:{error.colno}: not JSON: {error.msg}. Correct or remove the line; a file has one object a line "
+            f"{place}:{error.colno}: not JSON: {error.msg}. Correct or remove the line; a file has one object per line "
             "('jq -c .' writes it so), or is one array of objects."
         ) from error
     return _checked(record, place, "the line")
@@ -95,7 +95,7 @@ def _elements(stream: Iterator[str], file: Path) -> Iterator[tuple[Record, str]]
         text, position = _at_the_next(text, position, stream)
         if text[position : position + 1] == "]":
             if text[position + 1 :].strip() or any(not rest.isspace() for rest in stream):
-                raise DataError(f"{file}: text after the end of the array. Use one array, or one object a line.")
+                raise DataError(f"{file}: text after the end of the array. Use one array, or one object per line.")
             return
         number += 1
         place = f"{file}: element {number}"

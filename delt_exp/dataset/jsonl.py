@@ -1,4 +1,4 @@
-"""JSON files, plain or compressed: one object a line, or one array of objects."""
+"""JSON files, plain or compressed: one object per line, or one array of objects."""
 
 from collections.abc import Iterator
 from pathlib import Path

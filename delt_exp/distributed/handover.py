@@ -48,7 +48,7 @@ class Handover:
             if all((job.parent / f"done-{rank}").exists() for rank in ranks):
                 return
             if gone:  # looked for first: who ends in order leaves `done` or `failed` before
-                raise DeltError(f"process {gone[0]} of {len(ranks)} is gone without a word; its output may tell why")
+                raise DeltError(f"process {gone[0]} of {len(ranks)} ended without a message; its output may say why")
             time.sleep(POLL_SECONDS)
 
     def has_workers(self) -> bool:

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 from delt_exp.distributed.nodes import run_by_srun, run_by_workers
+from delt_exp.distributed.ranks import ProcessGroup, Ranks
 from delt_exp.errors import DeltError
 from delt_exp.runtime import quiet
 
@@ -44,6 +45,36 @@ def run_in_processes(function: Callable[..., Any], arguments: tuple[Any, ...], s
         run_by_srun(function, arguments, spread.devices, spread.num_nodes, shared)
     else:
         launch(function, arguments, spread.devices)
+
+
+class GroupJob(Protocol):
+    """Work that the processes of a group share."""
+
+    @property
+    def device(self) -> str:
+        """`cuda` or `cpu`."""
+
+    def unloaded(self) -> Self:
+        """Return the same job for another process, which loads models by itself."""
+
+
+Job = TypeVar("Job", bound=GroupJob)
+
+
+def run_in_group(function: Callable[[Job, Path, Ranks | None], None], job: Job, folder: Path, spread: Spread) -> None:
+    """Call `function(job, folder, ranks)` as ranks of one group; in this process, without ranks, where it is alone.
+
+    folder: what the function leaves, which all processes see. Raises as `run_in_processes` does.
+    """
+    if spread.devices * spread.num_nodes == 1 and spread.jobs_dir is None:
+        function(job, folder, None)
+    else:
+        run_in_processes(_run_rank, (function, job.unloaded(), folder), spread, folder)
+
+
+def _run_rank(function: Callable[[Job, Path, Ranks], None], job: Job, folder: Path) -> None:
+    join_group(job.device)
+    function(job, folder, ProcessGroup())
 
 
 def launch(function: Callable[..., Any], arguments: tuple[Any, ...], devices: int) -> dict[int, Any]:

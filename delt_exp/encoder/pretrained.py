@@ -18,6 +18,7 @@ class PretrainedEncoder:
     """
 
     VERSION: ClassVar[int] = 1
+    PLACES: ClassVar[frozenset[str]] = frozenset({"name"})
     name: str
     revision: str | None
     pooling: Literal["mean", "cls"]

@@ -1,8 +1,7 @@
-"""What the kinds of evaluation share: the trained network in memory, and the files a measurement leaves."""
+"""The files that every kind of evaluation leaves."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,6 @@ from typing import Any
 from delt_exp.errors import DivergedError
 from delt_exp.eval_dataset.base import Measure
 from delt_exp.files import write_json
-from delt_exp.runtime import Runtime
-from delt_exp.trainer.job import TrainedModel
-
-
-@contextmanager
-def loaded_network(model: TrainedModel, runtime: Runtime) -> Iterator[Any]:
-    """Load a trained network on the runtime's device, in float32 and evaluation mode; its memory is freed after."""
-    import torch
-
-    from delt_exp.pretrained.loading import load_causal_lm
-
-    network = load_causal_lm(model.pretrained)
-    try:
-        yield network.to(runtime.torch_device())
-    finally:
-        network.to("meta")  # gives the memory back even where somebody still holds the object
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 def write_measures(folder: Path, name: str, measures: Sequence[Measure]) -> None:

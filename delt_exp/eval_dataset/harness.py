@@ -1,9 +1,9 @@
-"""Tasks of lm-evaluation-harness on a network in memory: quiet, in one process, without a trace left in it.
+"""Tasks of lm-evaluation-harness: quiet, without a trace left in the process; the model may be elsewhere.
 
 Only multiple_choice.py imports this module, after it has made sure that the harness is installed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -11,20 +11,22 @@ from typing import Any
 
 import datasets
 import lm_eval
-import torch
 from lm_eval.api.metrics import mean, mean_stderr, perplexity
+from lm_eval.api.model import LM
 from lm_eval.evaluator import evaluate
-from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
+from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError, DependencyError
-from delt_exp.eval_dataset.isolation import code_execution, quiet, seeded
+from delt_exp.eval_dataset.isolation import SEED, code_execution, quiet, seeded
 from delt_exp.eval_dataset.local_task import Example
-from delt_exp.progress import say, track
+from delt_exp.progress import say
 
 VERSION = str(lm_eval.__version__)
-SEED = 1234  # of few-shot examples and of shuffled choices; the harness's own default
+MOST_WRITTEN = 256  # tokens of an answer where the task does not say; the harness's own default
 Tasks = dict[str, Any]  # what TaskManager.load returns
+Ask = Callable[[str, Sequence[Any]], NDArray[Any]]
+"""From a kind of requests and the harness's instances of it to the answers, one row for each, as in requests.py."""
 
 
 @dataclass(frozen=True)
@@ -100,17 +102,47 @@ def _index() -> TaskManager:
 
 
 def run_tasks(
-    tasks: Tasks, network: Any, tokenizer: Any, *, name: str, context_tokens: int, batch_size: int,
-    limit: int | None, allow_code_execution: bool,
-) -> list[Score]:  # fmt: skip
+    tasks: Tasks, ask: Ask, *, name: str, context_tokens: int, limit: int | None, allow_code_execution: bool
+) -> list[Score]:
     """Return every metric of every task; a context that does not fit loses its beginning, which is counted."""
     with quiet(), seeded(SEED), code_execution(allow_code_execution):
         for task in tasks["tasks"].values():
             task.set_fewshot_seed(SEED)
-        model = _Model(network, tokenizer, name, context_tokens, batch_size)
+        model = _Model(ask, name, context_tokens)
         # The harness's own standard errors bootstrap in a pool of processes; `_stderr` needs none.
         results = evaluate(model, tasks, limit, bootstrap_iters=0, confirm_run_unsafe_code=allow_code_execution)
     return [score for key, task in tasks["tasks"].items() for score in _scores(key, task, results, model)]
+
+
+class _Model(LM):  # type: ignore[misc]
+    """The model for the harness: asks whoever has it. truncated: task and example of contexts that were cut."""
+
+    def __init__(self, ask: Ask, name: str, context_tokens: int) -> None:
+        super().__init__()
+        self._ask, self.name, self.max_length = ask, name, context_tokens
+        self.truncated: set[tuple[str, int]] = set()
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        rows = self._ask("loglikelihood", requests)
+        self._note(requests, rows[:, 2])
+        return [(float(log_p), bool(is_greedy)) for log_p, is_greedy, _ in rows]
+
+    def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
+        return [float(log_p) for (log_p,) in self._ask("loglikelihood_rolling", requests)]
+
+    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        half = self.max_length // 2
+        say(f"{self.name}: answers end after half the context ({half} tokens), or where the task says")
+        for request in requests:
+            context, settings = request.args
+            wanted = settings.get("max_gen_toks", MOST_WRITTEN)
+            request.arguments = context, {**settings, "max_gen_toks": min(wanted, half)}
+        rows = self._ask("generate_until", requests)
+        self._note(requests, rows[:, 1])
+        return [str(text) for text in rows[:, 0]]
+
+    def _note(self, requests: Sequence[Any], cut: Iterable[Any]) -> None:
+        self.truncated |= {(r.task_name, r.doc_id) for r, is_cut in zip(requests, cut, strict=True) if is_cut}
 
 
 def _scores(key: str, task: Any, results: Any, model: "_Model") -> Iterator[Score]:
@@ -138,58 +170,3 @@ def _stderr(aggregate: Any, examples: list[float] | None) -> float | None:
         return None
     error = float(mean_stderr(examples))
     return error * float(perplexity(examples)) if aggregate is perplexity else error
-
-
-class _Model(HFLM):  # type: ignore[misc]
-    """The harness's view of the network; counts what does not fit the context, and shows progress."""
-
-    def __init__(self, network: Any, tokenizer: Any, name: str, context_tokens: int, batch_size: int) -> None:
-        super().__init__(network, tokenizer=tokenizer, batch_size=batch_size, max_length=context_tokens)
-        self.name = name
-        self.truncated: set[tuple[str, int]] = set()  # (task, example)
-        self._asked: Sequence[Any] = ()
-
-    def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> Any:
-        self._asked = requests
-        with track(f"evaluating {self.name}", len(requests), "requests") as self._progress:
-            return super().loglikelihood(requests, disable_tqdm=True)
-
-    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> Any:
-        self._asked = ()
-        with track(f"evaluating {self.name}", None, "windows") as self._progress:
-            return super().loglikelihood_rolling(requests, disable_tqdm=True)
-
-    def _loglikelihood_tokens(self, requests: Any, disable_tqdm: bool = False, override_bs: int | None = None) -> Any:
-        """Score answers longer than the context in consecutive windows; the harness alone refuses them."""
-        size, pieces, owners = self.max_length, [], []
-        for row, (text, context, answer) in enumerate(requests):
-            for start in range(0, max(len(answer), 1), size):
-                pieces.append((text, context + answer[:start], answer[start : start + size]))
-                owners.append(row)
-        for asked, (_, context, answer) in zip(self._asked, requests, strict=False):
-            if len(context) + len(answer) > size + 1:
-                self.truncated.add((asked.task_name, asked.doc_id))
-        results = [(0.0, True)] * len(requests)
-        found = super()._loglikelihood_tokens(pieces, disable_tqdm=True, override_bs=override_bs)
-        for row, (log_p, greedy) in zip(owners, found, strict=True):
-            results[row] = (results[row][0] + log_p, results[row][1] and greedy)
-        return results
-
-    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> Any:
-        for asked in requests:
-            context, settings = asked.args
-            wanted = settings.get("max_gen_toks", self.max_gen_toks)
-            settings["max_gen_toks"] = min(wanted, self.max_length // 2)
-            if len(self.tok_encode(context)) > self.max_length - settings["max_gen_toks"]:
-                self.truncated.add((asked.task_name, asked.doc_id))
-        say(f"{self.name}: answers end after half the context ({self.max_length // 2} tokens), or where the task says")
-        with track(f"evaluating {self.name}", len(requests), "answers") as self._progress:
-            return super().generate_until(requests, disable_tqdm=True)
-
-    def _model_call(self, inps: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        self._progress.advance(len(inps))
-        return super()._model_call(inps, *args, **kwargs)
-
-    def _model_generate(self, context: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        self._progress.advance(len(context))
-        return super()._model_generate(context, *args, **kwargs)

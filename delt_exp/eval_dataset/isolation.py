@@ -11,6 +11,8 @@ import lm_eval.api.task as task_module
 import numpy as np
 import torch
 
+SEED = 1234  # of few-shot examples, shuffled choices and answers that are drawn; the harness's own default
+
 
 @contextmanager
 def quiet() -> Iterator[None]:

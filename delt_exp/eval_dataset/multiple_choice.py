@@ -1,6 +1,7 @@
-"""Benchmarks through lm-evaluation-harness on the model in memory: tasks of the Hub, or of local files."""
+"""Benchmarks through lm-evaluation-harness: tasks of the Hub, or of local files."""
 
 import math
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +17,15 @@ from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage
 from delt_exp.dataset.base import Document
-from delt_exp.errors import ConfigError, DependencyError
+from delt_exp.errors import ConfigError, DataError, DependencyError, DivergedError
 from delt_exp.eval_dataset.base import Evaluation, Measure
-from delt_exp.eval_dataset.evaluation import loaded_network, write_columns, write_measures
+from delt_exp.eval_dataset.evaluation import write_columns, write_measures
 from delt_exp.eval_dataset.local_task import Example, LocalTask
+from delt_exp.eval_dataset.requests import RequestItems, RequestJudge
 from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.files import digest, read_json
+from delt_exp.mapping.map_documents import map_items
 from delt_exp.resources import Resources
-from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
 from delt_exp.trainer.job import TrainedModel
 
@@ -82,27 +84,41 @@ class Benchmark(ABC):
         }
 
         def build(folder: Path) -> None:
-            _write(folder, name, self._run(harness, name, model, resources.runtime))
+            try:
+                _write(folder, name, self._run(harness, name, model, resources, folder / "shards"))
+            except (DataError, DivergedError):
+                shutil.rmtree(folder)  # what a broken model says is not worth keeping
+                raise
+            shutil.rmtree(folder / "shards", ignore_errors=True)
 
-        folder = resources.store.get("evaluation", inputs, build).path
+        folder = resources.store.get("evaluation", inputs, build, resumable=True).path
         rows = read_json(folder / "measures.json")
         measures = [TaskMeasure(**{**row, "dataset": f"{name}/{row['dataset']}".rstrip("/")}) for row in rows]
         return Evaluation([*measures], folder, documents=None)
 
-    def _run(self, harness: ModuleType, name: str, model: TrainedModel, runtime: Runtime) -> list["Score"]:
-        tasks = self.load(harness)
-        with loaded_network(model, runtime) as network:
-            scores: list[Score] = harness.run_tasks(
-                tasks,
-                network,
-                model.tokenizer.pretrained(),
-                name=name,
-                context_tokens=model.context_tokens,
-                batch_size=max(1, runtime.tokens_per_pass() // model.context_tokens),
-                limit=self.limit,
-                allow_code_execution=getattr(self, "allow_code_execution", False),
-            )
+    def _run(
+        self, harness: ModuleType, name: str, model: TrainedModel, resources: Resources, shards: Path
+    ) -> list["Score"]:
+        def ask(kind: str, asked: Sequence[Any]) -> NDArray[Any]:
+            judge = RequestJudge(kind, model.pretrained, model.tokenizer.folder, model.context_tokens)
+            names = [f"{request.task_name}, example {request.doc_id}" for request in asked]
+            items = RequestItems([request.args for request in asked], names, judge)
+            return map_items(resources, items, shards / kind, f"evaluating {name}", None)
+
+        scores: list[Score] = harness.run_tasks(
+            self.load(harness),
+            ask,
+            name=name,
+            context_tokens=model.context_tokens,
+            limit=self.limit,
+            allow_code_execution=self.runs_code,
+        )
         return scores
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether code that the model wrote may run on this machine."""
+        return False
 
 
 @settings
@@ -118,6 +134,10 @@ class HubTasks(Benchmark):
     def __post_init__(self) -> None:
         if not self.tasks:
             raise ConfigError("tasks is empty; name at least one task, or leave the suite out")
+
+    @property
+    def runs_code(self) -> bool:
+        return self.allow_code_execution
 
     def load(self, harness: ModuleType) -> Any:
         """Download the tasks; raises ConfigError for an unknown one, DependencyError without network and copy."""

@@ -1,11 +1,11 @@
-"""The items of a map, documents as windows of tokens, documents as texts, or groups of texts, read shard by shard.
+"""The items of a map, such as documents as windows of tokens or as texts, read shard by shard.
 
-K numbers of an item, N items, D documents of a shard, S documents of a group.
+K numbers of an item, N items, D documents of a shard.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,16 @@ from delt_exp.files import digest
 from delt_exp.mapping.judge import Judge, Numbers, TextBatch, TextJudge
 
 Advance = Callable[[int, int], None]
-"""Told for every batch how many documents it begins, and how many tokens (of texts: at most) it reads."""
+"""Told for every batch how many items it begins, and how many tokens (of texts: at most) it reads."""
 
 
 class Items(Protocol):
-    """What is judged, item by item, and by whom; a frozen dataclass that travels to the workers."""
+    """What is judged, item by item, and by whom; a frozen dataclass that travels to the workers.
+
+    UNIT: what the progress display calls the items.
+    """
+
+    UNIT: ClassVar[str]
 
     @property
     def judge(self) -> Any:
@@ -32,7 +37,7 @@ class Items(Protocol):
         """A hash of all that decides the numbers."""
 
     def sizes(self) -> NDArray[np.int64]:
-        """Return [N] how many tokens of each item are read."""
+        """Return [N] how many tokens of each item are read, or what takes as long."""
 
     def ids(self, items: slice) -> NDArray[np.uint64]:
         """Return what names these items in their shard."""
@@ -42,22 +47,30 @@ class Items(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class WindowItems:
-    """Documents as windows of tokens."""
+class TokenItems:
+    """The documents `rows` of some tokens."""
 
+    UNIT: ClassVar[str] = "documents"
     tokens: Tokens
     rows: NDArray[np.intp]
-    judge: Judge
+    judge: Any
 
     @property
     def source(self) -> str:
         return digest(self.tokens.digest, self.rows, settings_of(self.judge))
 
-    def sizes(self) -> NDArray[np.int64]:
-        return self.judge.windowing.sizes(self.tokens.lengths[self.rows])
-
     def ids(self, items: slice) -> NDArray[np.uint64]:
         return np.asarray(self.tokens.ids[self.rows[items]])
+
+
+@dataclass(frozen=True, eq=False)
+class WindowItems(TokenItems):
+    """Documents as windows of tokens."""
+
+    judge: Judge
+
+    def sizes(self) -> NDArray[np.int64]:
+        return self.judge.windowing.sizes(self.tokens.lengths[self.rows])
 
     def read(
         self, judgement: Callable[[WindowBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
@@ -80,8 +93,9 @@ class WindowItems:
 
 @dataclass(frozen=True, eq=False)
 class TextItems:
-    """Documents, or groups of documents, as texts."""
+    """Documents as texts."""
 
+    UNIT: ClassVar[str] = "documents"
     corpus: Corpus
     rows: NDArray[np.intp]
     judge: TextJudge
@@ -91,36 +105,28 @@ class TextItems:
         return digest(self.corpus.digest, list(self.rows.shape), self.rows, settings_of(self.judge))
 
     def sizes(self) -> NDArray[np.int64]:
-        sizes = np.clip(self.corpus.whole_bytes[self.rows], 1, self.judge.context_tokens).astype(np.int64)
-        return sizes if self.rows.ndim == 1 else sizes.sum(1)
+        return np.clip(self.corpus.whole_bytes[self.rows], 1, self.judge.context_tokens).astype(np.int64)
 
     def ids(self, items: slice) -> NDArray[np.uint64]:
-        if self.rows.ndim == 1:
-            return np.asarray(self.corpus.ids[self.rows[items]])
-        return np.arange(items.start, items.stop, dtype=np.uint64)
+        return np.asarray(self.corpus.ids[self.rows[items]])
 
     def read(
         self, judgement: Callable[[TextBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
     ) -> Numbers:
         sizes = replace(self, rows=self.rows[items]).sizes()
-        passes: Iterable[NDArray[np.intp]] = np.arange(len(sizes))[:, None]
-        if self.rows.ndim == 1:
-            passes = buckets(sizes, self.judge.context_tokens, batch_tokens)
         numbers_NK = np.zeros((len(sizes), self.judge.width), self.judge.dtype)
-        for chosen in passes:
+        for chosen in buckets(sizes, self.judge.context_tokens, batch_tokens):
             batch = self._batch(items.start + chosen)
             numbers_NK[chosen] = judged(judgement, batch, self._place, self.judge.width)
             advance(len(chosen), int(sizes[chosen].sum()))
         return numbers_NK
 
     def _batch(self, items: NDArray[np.intp]) -> TextBatch:
-        rows = self.rows[items].ravel()
+        rows = self.rows[items]
         return TextBatch(list(self.corpus.texts(rows)), np.asarray(self.corpus.ids[rows]), items)
 
     def _place(self, batch: TextBatch) -> str:
-        if self.rows.ndim == 1:
-            return document_name(int(self.rows[batch.items[0]]), self.corpus.ids)
-        return f"group {batch.items[0]} of {len(self.rows)}"
+        return document_name(int(self.rows[batch.items[0]]), self.corpus.ids)
 
 
 def settings_of(judge: Any) -> Any:

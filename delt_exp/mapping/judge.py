@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.windows import WindowBatch, Windowing
 
-Numbers = NDArray[np.floating[Any]]
+Numbers = NDArray[Any]
+"""Floating-point numbers, or texts where the `dtype` of a judge is `object`."""
 
 
 class Judge(Protocol):
@@ -39,10 +40,7 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TextBatch:
-    """Documents of one pass, or all of one group: texts [D] and their ids [D].
-
-    items: where they stand in the rows of the map [D]; of a group [1].
-    """
+    """Documents of one pass: texts [D], their ids [D] and where they stand in the rows of the map [D]."""
 
     texts: list[str]
     ids: NDArray[np.uint64]
@@ -66,14 +64,14 @@ class TextJudge(Protocol):
 
     @property
     def width(self) -> int:
-        """How many numbers a document, or a group, gets."""
+        """How many numbers a document gets."""
 
     @property
     def dtype(self) -> str:
-        """`float32` or `float64`."""
+        """`float32` or `float64`; `object` where it says texts."""
 
     @property
     def context_tokens(self) -> int: ...
 
     def open(self, device: str) -> Callable[[TextBatch], Numbers]:
-        """Load what is needed, once, to `device`; return the function from a batch to [D, K], from a group to [K]."""
+        """Load what is needed, once, to `device`; return the function from a batch to [D, K], or [D] where K is 1."""

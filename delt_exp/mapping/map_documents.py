@@ -6,7 +6,7 @@ similar length, shards, resume, progress and processes are done here, on `traine
 no batch crosses one, so that any number of workers, killed or joined on the way, give the same bytes. Each shard is a
 Parquet file, which stays when another one fails.
 
-W windows or D documents of a batch, K numbers of a document, N documents or groups, S documents of a group.
+W windows or D documents of a batch, K numbers of a document, N documents.
 """
 
 import time
@@ -50,7 +50,7 @@ def map_texts(
     resources: Resources, corpus: Corpus, rows: NDArray[np.intp], judge: TextJudge, folder: Path, name: str,
     out: Numbers | None = None,
 ) -> Numbers:  # fmt: skip
-    """Return [N, K] like `map_documents`, from texts; rows [N, S] are groups, each of them judged in one call."""
+    """Return [N, K] like `map_documents`, from texts."""
     return map_items(resources, TextItems(corpus, np.asarray(rows), judge), folder, name, out)
 
 
@@ -71,7 +71,7 @@ def map_items(resources: Resources, items: Items, folder: Path, name: str, out: 
         if len(missing) < len(shards):
             say(f"{name} continues: {len(shards) - len(missing)} of {len(shards)} shards are there")
         job, trainer = MapJob(items, shards, resources.runtime), resources.trainer
-        with track(name, shards.num_items(missing), "documents") as task:
+        with track(name, shards.num_items(missing), items.UNIT) as task:
             if trainer.jobs_dir is None and (trainer.world_size == 1 or len(missing) == 1):
                 judge_shards(job, _Shown(task))
                 free_gpu()

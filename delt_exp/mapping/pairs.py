@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from delt_exp.corpus.pairs import PairBatch, pair_arrays, sides
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import buckets
-from delt_exp.files import digest
-from delt_exp.mapping.items import Advance, document_name, judged, settings_of
+from delt_exp.mapping.items import Advance, TokenItems, document_name, judged
 from delt_exp.mapping.judge import Numbers
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.resources import Resources
@@ -38,23 +37,15 @@ class PairJudge(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class PairItems:
+class PairItems(TokenItems):
     """Preferences, side by side."""
 
-    tokens: Tokens
-    rows: NDArray[np.intp]
+    UNIT: ClassVar[str] = "pairs"
     judge: PairJudge
-
-    @property
-    def source(self) -> str:
-        return digest(self.tokens.digest, self.rows, settings_of(self.judge))
 
     def sizes(self) -> NDArray[np.int64]:
         lengths = [side.lengths[self.rows] + 1 for side in sides(self.tokens)]
         return 2 * np.minimum(np.maximum(*lengths), self.judge.context_tokens)
-
-    def ids(self, items: slice) -> NDArray[np.uint64]:
-        return np.asarray(self.tokens.ids[self.rows[items]])
 
     def read(
         self, judgement: Callable[[PairBatch], Numbers], items: slice, batch_tokens: int, advance: Advance

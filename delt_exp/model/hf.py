@@ -22,6 +22,7 @@ class PretrainedNetwork:
     """A pretrained causal LM: `name` is a Hub name or a folder, `revision` a branch, tag or commit."""
 
     VERSION: ClassVar[int] = 1
+    PLACES: ClassVar[frozenset[str]] = frozenset({"name"})
     name: str
     revision: str | None
 

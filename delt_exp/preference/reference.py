@@ -10,6 +10,7 @@ import numpy as np
 
 from delt_exp.config.identity import identity
 from delt_exp.errors import ConfigError
+from delt_exp.files import digest
 from delt_exp.mapping.pairs import map_pairs
 from delt_exp.model.dpo import DPO
 from delt_exp.model.lora import LoraNetwork
@@ -49,7 +50,7 @@ def with_reference(job: TrainJob, resources: Resources) -> TrainJob:
         "network": identity(network),
         "seed": job.seed,
         "tokens": tokens.digest,
-        "documents": tokens.ids[rows].tolist(),
+        "documents": digest(np.asarray(tokens.ids[rows])),
         "context_tokens": context,
         "precision": precision,
         "format": 1,

@@ -26,6 +26,7 @@ class PretrainedProxy:
     """
 
     VERSION: ClassVar[int] = 1
+    PLACES: ClassVar[frozenset[str]] = frozenset({"name"})
     needs: ClassVar[frozenset[str]] = frozenset()
     name: str
     revision: str | None

@@ -2,10 +2,14 @@
 
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from delt_exp.config.fields import Count, Seed, settings
+from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
-from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, model_size, training_cost
@@ -13,7 +17,7 @@ from delt_exp.model.recipe import Recipe
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for, shuffled_rows
-from delt_exp.tokenizer.base import TokenizerMaker
+from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import training_stage
@@ -51,10 +55,7 @@ class TrainedProxy:
             raise ConfigError(f"proxy.train_on is {self.train_on}, but there is no such text; {cure[self.train_on]}")
         rows = shuffled_rows(text.corpus.ids, self.seed, "documents of the proxy")
         seed = seed_for(self.seed, "training of the proxy")
-        plan = plan_for(self.recipe, text.tokens, rows, _until(self.train_tokens))
-        return trained_model(
-            TrainJob(self.recipe, plan, resources.run_tokenizer, resources.trainer, seed, "proxy.recipe"), resources
-        )
+        return _trained(self, "proxy", text.tokens, rows, resources.run_tokenizer, seed, resources)
 
     def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of the run's tokenizer."""
@@ -93,8 +94,7 @@ class DatasetProxy:
         tokens = tokens_stage(resources.store, corpus, tokenizer).tokens
         rows = shuffled_rows(corpus.ids, self.seed, "documents of the probe")
         seed = seed_for(self.seed, "training of the probe")
-        plan = plan_for(self.recipe, tokens, rows, _until(self.train_tokens))
-        return trained_model(TrainJob(self.recipe, plan, tokenizer, resources.trainer, seed, "probe.recipe"), resources)
+        return _trained(self, "probe", tokens, rows, tokenizer, seed, resources)
 
     def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of its own tokenizer, which is made for it."""
@@ -108,8 +108,16 @@ class DatasetProxy:
         return [_training_cost(self.recipe, self.train_tokens, size, resources)]
 
 
-def _until(train_tokens: int) -> PlanSettings:
-    return PlanSettings(layout="packed", epochs=None, max_tokens=train_tokens, completion_only=False)
+def _trained(
+    proxy: TrainedProxy | DatasetProxy, place: str, tokens: Tokens, rows: NDArray[np.intp], tokenizer: Tokenizer,
+    seed: int, resources: Resources,
+) -> ProxyModel:  # fmt: skip
+    """Return the model of a proxy, trained on the documents `rows`; place: where it is configured."""
+    until = PlanSettings(layout="packed", epochs=None, max_tokens=proxy.train_tokens, completion_only=False)
+    keys = moved(Recipe, "model", f"{place}.recipe") | {"training.max_tokens": f"{place}.train_tokens"}
+    with naming(keys):
+        plan = plan_for(proxy.recipe, tokens, rows, until)
+        return trained_model(TrainJob(proxy.recipe, plan, tokenizer, resources.trainer, seed), resources)
 
 
 def trained_model(job: TrainJob, resources: Resources) -> ProxyModel:

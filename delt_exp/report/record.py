@@ -40,10 +40,10 @@ def earlier_record(folder: Path, run_id: str) -> dict[str, Any] | None:
 
 
 def with_origin(record: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record that says who computed the run, and under `found_by` who reused it; `record` if it computed it.
+    """Return a record that says who computed the run, and under `reused_by` who reused it; `record` if it computed it.
 
-    A run is found if its scores and its model were computed before, by the run that left `earlier`. Each entry of
-    `found_by` has started, seconds, command, group, commit, and the stages that had to be computed again.
+    A run is reused if its scores and its model were computed before, by the run that left `earlier`. Each entry of
+    `reused_by` has started, seconds, command, group, commit, and the stages that had to be computed again.
     """
     costly = {_name(stage) for stage in record["stages"] if stage["stage"] in COSTLY_STAGES}
     before = {_name(stage): stage for stage in earlier.get("stages", [])}
@@ -57,12 +57,12 @@ def with_origin(record: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str,
         **record,
         **{key: earlier[key] for key in ORIGIN},
         "stages": stages,
-        "found_by": [*earlier["found_by"], {**finding, "computed": computed}],
+        "reused_by": [*earlier["reused_by"], {**finding, "computed": computed}],
     }
 
 
 def _has_origin(record: Mapping[str, Any]) -> bool:
-    return {*ORIGIN, "found_by"} <= set(record)  # another version of this code may have written it
+    return {*ORIGIN, "reused_by"} <= set(record)  # another version of this code may have written it
 
 
 def _name(stage: Mapping[str, Any]) -> tuple[str, str]:
@@ -89,6 +89,7 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "data": {
             "train": _describe(outcome.candidates),
             "target": _target(outcome),
+            "evaluation_left_out": {name: dict(found.left_out) for name, found in outcome.evaluations.items()},
             "overlap": outcome.overlap.evaluation,
             "target_overlap": outcome.overlap.target,
         },
@@ -104,10 +105,11 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "selection": {
             "kept_documents": len(outcome.kept),
             "of_documents": len(outcome.table.ids),
-            "kept_tokens": int(lengths[outcome.kept].sum()),
+            "kept_tokens": int(outcome.plan.tokens.lengths[outcome.kept].sum()),
             "of_tokens": int(lengths.sum()),
+            "by_scores": outcome.kept_by_scores,
         },
-        "training": training,
+        "training": {**training, "loss_unit": "nats/token" if outcome.plan.rows_per_sample == 1 else "nats/pair"},
         "order_verified": training["order_verified"],
         "alignment": outcome.alignment,
         "results": [asdict(measure) for measure in outcome.measures],
@@ -115,7 +117,7 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "stages": described(outcome.stages, outcome.roles),
         "versions": _versions(),
         "commit": _commit(),
-        "found_by": [],
+        "reused_by": [],
         "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine()},
     }
 

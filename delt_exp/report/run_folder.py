@@ -51,7 +51,7 @@ def _keys(outcome: Outcome) -> list[str]:
 
 
 def _write_scores(path: Path, outcome: Outcome) -> None:
-    """One row a candidate: the score table, and what a score is compared with: source and tokens."""
+    """One row per candidate: the score table, and what a score is compared with: source and tokens."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -63,7 +63,7 @@ def _write_scores(path: Path, outcome: Outcome) -> None:
 
 
 def _write_order(path: Path, outcome: Outcome) -> None:
-    """One row a kept document, in training order: id, corpus row, score, tokens, the step that first predicts it."""
+    """One row per kept document, in training order: id, corpus row, score, tokens, the step that first predicts it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -78,7 +78,7 @@ def _write_order(path: Path, outcome: Outcome) -> None:
         "id": np.asarray(outcome.table.ids)[order],
         "row": order,
         "score": outcome.table.scores[order],
-        "tokens": outcome.candidates.tokens.lengths[order],
+        "tokens": plan.tokens.lengths[order],
         "step": step,
     }
     with written_aside(path) as aside:
@@ -86,7 +86,7 @@ def _write_order(path: Path, outcome: Outcome) -> None:
 
 
 def _write_losses(path: Path, outcome: Outcome) -> None:
-    """One row a document of the text evaluations: dataset, id, sum_nats, num_tokens; no file without any."""
+    """One row per document of the text evaluations: dataset, id, sum_nats, num_tokens; no file without any."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -117,11 +117,12 @@ def _link_model(folder: Path, model: Path) -> None:
 
 
 def _write_evidence(folder: Path, outcome: Outcome) -> None:
-    """Put together what scorer and weights want to be seen."""
+    """Put together what scorer, selector and weights want to be seen."""
     shutil.rmtree(folder, ignore_errors=True)
     scored = outcome.table.evidence.folder
     if scored.exists():
         shutil.copytree(scored, folder)
     evidence = Evidence(folder)
+    outcome.show_selection(evidence)
     evidence.add(outcome.model.evidence)
     show_weights_by_source(evidence, outcome)

@@ -25,6 +25,16 @@ def score_label(meaning: Mapping[str, Any]) -> str:
     return f"{meaning['name']}{unit}   {'better →' if meaning['better'] == 'higher' else '← better'}"
 
 
+def _leans_less_in_logarithms(scores: Floats, low: float, high: float) -> bool:
+    """Return whether the median lies nearer to the middle between `low` and `high` on a logarithmic axis.
+
+    Uniform scores reach almost to 0, so that their ratio is large and yet a linear axis shows them best.
+    """
+    median = float(np.median(scores))
+    linear, logarithmic = (median - low) / (high - low), np.log(median / low) / np.log(high / low)
+    return bool(abs(logarithmic - 0.5) < abs(linear - 0.5))
+
+
 @dataclass(frozen=True)
 class View:
     """The part of the score axis that is shown, how it is scaled, and how it is labelled."""
@@ -38,7 +48,7 @@ class View:
     def of(cls, scores: Floats, meaning: Mapping[str, Any]) -> "View":
         """Show all scores, unless the outermost thousandths would squeeze the others into half of the picture."""
         ends = np.quantile(scores, [0, EDGE_SHARE, 1 - EDGE_SHARE, 1]).astype(float)
-        log = bool(ends[0] > 0 and ends[2] > 50 * ends[1])
+        log = bool(ends[0] > 0 and ends[2] > 50 * ends[1] and _leans_less_in_logarithms(scores, ends[1], ends[2]))
         scale, unscale = (np.log, np.exp) if log else (np.positive, np.positive)
         outer_low, inner_low, inner_high, outer_high = scale(ends)
         inner = inner_high - inner_low

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Seed, check_value
+from delt_exp.errors import ConfigError
 from delt_exp.rows.ranking import rank_ids
 
 
@@ -51,6 +52,18 @@ def shuffled_rows(ids: NDArray[np.uint64], seed: int, purpose: str, *parts: int)
 def random_rows(ids: NDArray[np.uint64], count: int, seed: int, purpose: str) -> NDArray[np.intp]:
     """Return `count` random rows (all where there are fewer) in corpus order; more of them include the fewer."""
     return np.sort(shuffled_rows(ids, seed, purpose)[:count])
+
+
+def target_rows(ids: NDArray[np.uint64], count: int | None, seed: int, purpose: str, key: str) -> NDArray[np.intp]:
+    """Return `count` random documents of a target set (None: all) in order; key: where the count is set.
+
+    Raises ConfigError for more documents than there are.
+    """
+    if count is not None and count > len(ids):
+        raise ConfigError(
+            f"{key}={count} is more than the {len(ids)} documents of the target set; use a smaller number or null"
+        )
+    return random_rows(ids, len(ids) if count is None else count, seed, purpose)
 
 
 def occurrence(ids: NDArray[np.uint64]) -> NDArray[np.intp]:

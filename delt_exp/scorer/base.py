@@ -24,8 +24,8 @@ class Pool:
     candidates: the documents of the run; `rows` of them are to be scored. target: text the data should serve, None
     unless the scorer needs it. chosen: what `rows` are, None for all.
     work_dir: survives a kill, for scorers that continue.
-    evidence: takes what a scorer wants to be seen of its work: tables, numbers, figures and sentences for record, page,
-    loggers and studies.
+    evidence: takes what a scorer shows of its work: tables, numbers, figures and sentences for record, page, loggers
+    and studies.
     """
 
     candidates: TokenizedCorpus
@@ -81,3 +81,14 @@ class Forecasting(Protocol):
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of every phase; reads no text."""
+
+
+@runtime_checkable
+class Rescoring(Protocol):
+    """A scorer that can keep in the store what a later target needs, so that it takes no pass over the corpus."""
+
+    @property
+    def meaning(self) -> Meaning: ...
+
+    def rescore(self, pool: Pool) -> Floats:
+        """Return estimated scores [R], and leave the evidence table `groups`; ConfigError where nothing is kept."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, Seed, settings
+from delt_exp.config.keys import moved, naming
 from delt_exp.data_scorer.base import DataScorer
 from delt_exp.data_scorer.evidence import is_complete, show_fit
 from delt_exp.errors import ConfigError
@@ -15,7 +16,7 @@ from delt_exp.proxy.base import Proxy
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows
-from delt_exp.scorer.base import Forecasting, Pool, Scorer
+from delt_exp.scorer.base import Floats, Forecasting, Pool, Scorer
 
 
 @settings
@@ -53,12 +54,12 @@ class DistilledScorer:
         inner = replace(pool, work_dir=pool.work_dir / "base")
         inner.work_dir.mkdir(parents=True, exist_ok=True)
         if self.data_scorer is None or self.num_annotated is None:
-            return self.base.score(inner).astype(np.float32)
+            return self._base_scores(inner).astype(np.float32)
         rows = self._annotated_rows(pool, self.num_annotated)
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
         self.data_scorer.check(proxy)
-        labels = self.base.score(replace(inner, chosen=rows))
+        labels = self._base_scores(replace(inner, chosen=rows))
         folder, tokens = pool.work_dir / "data_scorer", proxy.tokens(pool.candidates, pool.resources)
         if not is_complete(folder):
             with pool.evidence.phase("data scorer"):
@@ -80,6 +81,10 @@ class DistilledScorer:
         per_pass = resources.runtime.tokens_per_pass()
         size = self.proxy.size(sizes, resources, per_pass)
         return [*warm_start, *costs, *self.data_scorer.forecast(size, sizes, self.num_annotated, per_pass)]
+
+    def _base_scores(self, pool: Pool) -> Floats:
+        with naming(moved(self.base, "scorer", "scorer.base")):
+            return self.base.score(pool)
 
     def _annotated_rows(self, pool: Pool, count: int) -> NDArray[np.intp]:
         ids = pool.candidates.corpus.ids

@@ -1,4 +1,4 @@
-"""Another scorer's scores, dealt out to the documents at random: the placebo of that scorer."""
+"""Another scorer's scores, permuted at random: the placebo of that scorer."""
 
 from typing import ClassVar
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Seed, settings
+from delt_exp.config.keys import moved, naming
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
@@ -38,11 +39,12 @@ class PermutedScorer:
         return Meaning(f"permuted {base.name}", base.unit, base.better, explanation)
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
-        table = scores_stage(pool.resources, self.base, pool.candidates, pool.target)
+        with naming(moved(self.base, "scorer", "scorer.base")):
+            table = scores_stage(pool.resources, self.base, pool.candidates, pool.target)
         scores = np.empty_like(table.scores)
         scores[shuffled_rows(table.ids, self.seed, "permuted scores")] = table.scores[rank_ids(table.ids)]
         return scores[pool.rows]
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
-        """Return the cost of `base`; dealing its scores out costs next to nothing."""
+        """Return the cost of `base`; permuting its scores costs next to nothing."""
         return self.base.forecast(sizes, resources) if isinstance(self.base, Forecasting) else []

@@ -25,7 +25,7 @@ class Scores(ScoreTable):
 
     @property
     def evidence(self) -> Evidence:
-        """What the scorer wants to be seen of its work."""
+        """What the scorer shows of its work."""
         return Evidence(self.folder / "evidence")
 
 

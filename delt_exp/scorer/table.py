@@ -60,10 +60,13 @@ class ScoreTable:
 
     @classmethod
     def load(cls, path: Path) -> "ScoreTable":
-        """Read what `save` wrote; raises DataError for a Parquet file without a meaning."""
+        """Read what `save` wrote; raises DataError for anything else."""
         import pyarrow.parquet as pq
 
-        table = pq.ParquetFile(path).read()  # `pq.read_table` and `to_numpy` import pandas, 0.4 s
+        try:
+            table = pq.ParquetFile(path).read()  # `pq.read_table` and `to_numpy` import pandas, 0.4 s
+        except ValueError as error:
+            raise DataError(f"{path} is not a score table: {' '.join(str(error).split())}") from error
         metadata = table.schema.metadata or {}
         if b"delt_exp.meaning" not in metadata:
             raise DataError(f"{path} is not a score table: it does not say what its numbers mean")

@@ -20,7 +20,7 @@ STEP = 0.1  # of alignment
 class Exchange:
     """STEP of alignment lowers the loss as much as `factor` times the tokens do: factor = 2^(STEP c / b).
 
-    per_doubling: b [nats/token] of a doubling of the tokens; per_alignment: c [nats/token] of 1 of alignment.
+    per_doubling: b [nats/token] per doubling of the tokens; per_alignment: c [nats/token] of 1 of alignment.
     The interval: percentiles over corpora; simulated coverage of the nominal 95 %: 0.92 to 1.00 (500 studies each,
     3 x 8 to 10 x 10 corpora). rising_share: share of the resamples in which more tokens do not lower the loss.
     """
@@ -37,8 +37,8 @@ class Exchange:
         """What may be said; no rate where tokens are not shown to lower the loss."""
         if self.per_doubling >= 0 or self.rising_share > self.alpha / 2:
             return (
-                f"No exchange rate: more tokens are not shown to lower the loss ({self.per_doubling:+.3g} nats/token a "
-                f"doubling, not negative in {100 * self.rising_share:.1f} % of the resamples of corpora)."
+                f"No exchange rate: more tokens are not shown to lower the loss ({self.per_doubling:+.3g} nats/token "
+                f"per doubling, not negative in {100 * self.rising_share:.1f} % of the resamples of corpora)."
             )
         low, high = self.factor.low, self.factor.high
         return (

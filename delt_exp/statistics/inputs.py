@@ -24,7 +24,7 @@ def check_lengths(**arrays: NDArray[Any]) -> None:
     """Raise DataError unless all arrays are as long as the first."""
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"arrays of unequal length: {lengths}; pass one entry a row in each")
+        raise DataError(f"arrays of unequal length: {lengths}; pass one entry per row in each")
 
 
 def check_varies(name: str, values: NDArray[Any]) -> None:

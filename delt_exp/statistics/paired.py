@@ -115,7 +115,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class LossArm:
-    """Losses of one arm on every document, one row a seed; `documents.parquet` of an evaluation holds one such row.
+    """Losses of one arm on every document, one row per seed; `documents.parquet` of an evaluation holds one such row.
 
     Raises DataError for values not finite, shapes that do not fit, repeated seeds, or fewer than 2 documents.
     """
@@ -172,7 +172,7 @@ class LossArm:
 
 @dataclass(frozen=True, eq=False)
 class MetricArm:
-    """One number a seed: the accuracy on a benchmark, the AUC of a score. Raises DataError for fewer than 2 seeds."""
+    """One number per seed: the accuracy on a benchmark, the AUC of a score. Raises DataError for fewer than 2 seeds."""
 
     name: str
     seeds_S: tuple[int, ...]

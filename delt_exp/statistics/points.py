@@ -50,7 +50,7 @@ class Points:
             )
 
     def mean_over_seeds(self) -> "Points":
-        """Return one row a pair; seeds of one pair are no further pairs. Raises DataError for unequal seeds."""
+        """Return one row per pair; seeds of one pair are no further pairs. Raises DataError for unequal seeds."""
         if self.seed_N is None:
             return self
         pairs = np.stack([np.unique(labels, return_inverse=True)[1] for labels in (self.train_N, self.evaluation_N)])

@@ -120,7 +120,7 @@ class Relation:
         """What keeps the relation from being a finding; empty where nothing does."""
         line, sign, found = self.primary, np.sign(self.primary.r.value), []
         if not line.r.shows(sign):
-            found.append("no relation is shown, for the interval contains 0")
+            found.append("no relation is shown, because the interval contains 0")
         for count, what in ((line.num_train, "training corpora"), (line.num_evaluation, "evaluation sets")):
             if count < _FEW_CORPORA:
                 found.append(f"the evidence is weak ({what}: {count})")

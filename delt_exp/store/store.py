@@ -43,7 +43,7 @@ class StageUse:
 class Store:
     """Finds or builds stages under `root`; `uses` lists every stage asked for, in order.
 
-    verify: `hash` reads every file of a found stage again and compares SHA-256; `size` compares sizes only, for
+    verify: `hash` reads every file of a cached stage again and compares SHA-256; `size` compares sizes only, for
     corpora so large that reading them costs more than the risk.
     """
 
@@ -88,6 +88,14 @@ class Store:
         if self._attempts:
             self._attempts[-1].leave_out(use.seconds)
         return use
+
+    def find(self, stage: str, inputs: Mapping[str, Any]) -> StageUse | None:
+        """Return the stage for `inputs` where it is there; None where it would have to be computed."""
+
+        def gone(folder: Path) -> None:
+            raise FileNotFoundError(f"{stage}/{folder.stem} is gone")
+
+        return self.get(stage, inputs, gone) if (self.root / stage / stage_key(stage, inputs)).exists() else None
 
     def _build(
         self, stage: str, inputs: Mapping[str, Any], build: Callable[[Path], None], path: Path, resumable: bool

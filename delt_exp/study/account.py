@@ -36,7 +36,7 @@ class Account:
         each = (self.job_seconds - self.stage_seconds) / self.jobs
         return (
             f"{text}; the distinct stages took {self.stage_seconds:,.0f} s, all jobs {self.overhead:.3f} x that "
-            f"({each:.2f} s more a job)"
+            f"({each:.2f} s more per job)"
         )
 
 
@@ -58,7 +58,7 @@ def account(
 def uses_since(record: Mapping[str, Any], since: str) -> list[Mapping[str, Any]]:
     """Return the stages of a run, computed or reused as seen from `since`, a time as in `started`."""
     own = [{**stage, "cached": stage["cached"] or record["started"] < since} for stage in record["stages"]]
-    findings = [finding for finding in record["found_by"] if finding["started"] >= since]
+    findings = [finding for finding in record["reused_by"] if finding["started"] >= since]
     return [*own, *(stage for finding in findings for stage in finding["computed"])]
 
 

@@ -116,7 +116,7 @@ class DetectionReport:
     def _figure(
         self, arms: Mapping[tuple[str, str, str], MetricArm], intervals: Intervals, panels: list[str]
     ) -> Figure:
-        """One group of points a scorer, one colour a panel, all kinds together."""
+        """One group of points per scorer, one colour per panel, all kinds together."""
         traces = []
         for panel in panels:
             keys = [key for key in arms if key[0] == panel and key[2] == ALL_KINDS]

@@ -91,7 +91,7 @@ def _render(study: StudyRecord, findings: Findings) -> str:
 def _versions(study: StudyRecord) -> list[tuple[str, int]]:
     """Return each version of the code that computed or last reused runs of this study, and how many, most first."""
     records = [run.record() or {} for run in study.finished()]
-    commits = [[record, *record.get("found_by", [])][-1].get("commit") for record in records]
+    commits = [[record, *record.get("reused_by", [])][-1].get("commit") for record in records]
     names = [f"{c['sha'][:7]}{' with changed files' if c['changed_files'] else ''}" for c in commits if c]
     return Counter(names).most_common()
 

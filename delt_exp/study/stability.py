@@ -111,11 +111,11 @@ class StabilityReport:
         )
         note = "Spearman's correlation between the scores of two runs, mean over pairs; 1 means the same ranking."
         plot = heat_map(trace, "what differs")
-        return Figure("stability", "How far a score is the same again", note, plot.to_plotly_json())
+        return Figure("stability", "How far a score agrees with itself", note, plot.to_plotly_json())
 
 
 def _answer(rows: Sequence[Sequence[Cell]]) -> str:
-    """Return one sentence a scorer, its dimensions from the most to the least stable."""
+    """Return one sentence per scorer, its dimensions from the most to the least stable."""
     sentences = []
     for scorer in dict.fromkeys(row[0] for row in rows):
         own = [row for row in rows if row[0] == scorer]

@@ -19,7 +19,7 @@ from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.progress import say, track
 from delt_exp.study.account import Account, account
 from delt_exp.study.data import missing_files, summary
-from delt_exp.study.definition import Job, Study, at_seed
+from delt_exp.study.definition import Foresees, Job, Study, at_seed
 from delt_exp.study.forecast import gpu_hours, outlook
 from delt_exp.study.logged import log_study
 from delt_exp.study.page import read_findings, write_findings
@@ -29,7 +29,7 @@ WORDS = {"scores": "scoring runs", "model": "training runs"}
 
 
 class Plan(NamedTuple):
-    """A study before its jobs are launched: one command, one composed configuration and one planned run a job."""
+    """A study before its jobs are launched: one command, one composed configuration and one planned run per job."""
 
     study: Study
     record: StudyRecord
@@ -218,6 +218,9 @@ def _announce(plan: Plan) -> None:
     needs = outlook(plan.configs, Path(record.runs[0].folder).parent)
     parts = [f"{len(need.missing)} {WORDS[kind]} to compute, {need.cached} cached" for kind, need in needs.items()]
     say(f"distinct settings: {'; '.join(parts)}; of those that turn out equal, only one is computed")
+    if isinstance(plan.study.report, Foresees):
+        for sentence in plan.study.report.outlook(plan.configs):
+            say(sentence)
     if forecast is not None:
         hours = gpu_hours(needs, forecast)
         each = ", ".join(f"{WORDS[kind]} {value:,.0f}" for kind, value in hours.items())

@@ -21,6 +21,7 @@ class HfTokenizer:
     """
 
     VERSION: ClassVar[int] = 1
+    PLACES: ClassVar[frozenset[str]] = frozenset({"name"})
     needs: ClassVar[frozenset[str]] = frozenset()
     name: str
     revision: str | None

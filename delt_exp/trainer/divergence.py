@@ -6,15 +6,15 @@ from delt_exp.trainer.job import TrainJob
 
 def diverged(job: TrainJob, step: int, what: str) -> DivergedError:
     """Return the error for `job`: `what` (such as "the loss is nan") is so since `step`, counted from 1."""
-    key, recipe = job.config_key, job.recipe
+    recipe = job.recipe
     if step == 1:
         cure = (
-            f"that is before any update, so the initial weights are at fault: look at {key}.network (damaged or "
+            "that is before any update, so the initial weights are at fault: look at model.network (damaged or "
             "half-precision weights) and at trainer.precision"
         )
     else:
         cure = (
-            f"lower {key}.optimizer.lr ({recipe.optimizer.lr:g}), warm up longer ({key}.schedule) or clip gradients "
-            f"({key}.clip_norm, {'null' if recipe.clip_norm is None else format(recipe.clip_norm, 'g')})"
+            f"lower model.optimizer.lr ({recipe.optimizer.lr:g}), warm up longer (model.schedule) or clip gradients "
+            f"(model.clip_norm, {'null' if recipe.clip_norm is None else format(recipe.clip_norm, 'g')})"
         )
     return DivergedError(f"training diverged: at step {step} of {job.plan.num_steps} {what}; {cure}")

@@ -1,6 +1,6 @@
 """FSDP2: every rank keeps a shard of parameters, gradients and optimizer state, on GPUs or CPUs.
 
-Checkpoints are those of a training that is not sharded: one file of whole tensors, with which any trainer goes on.
+Checkpoints are those of a training run that is not sharded: one file of whole tensors, with which any trainer goes on.
 """
 
 import copy

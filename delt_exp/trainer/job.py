@@ -122,10 +122,10 @@ class Setup:
 class TrainJob:
     """Everything a training run needs; travels to other processes as it is.
 
-    config_key: where `recipe` is configured, for messages. weighter: None for weights that are all 1. goodness: [N] of
-    all documents of the plan's tokens, higher is better; None unless the weighter reads it. target: documents that
-    nothing is trained on; None unless the weighter reads them. reference: [N, 2] log probabilities of both answers
-    before training, for an objective on preferences; see `preference.reference`.
+    weighter: None for weights that are all 1. goodness: [N] of all documents of the plan's tokens, higher is better;
+    None unless the weighter reads it. target: documents that nothing is trained on; None unless the weighter reads
+    them. reference: [N, 2] log probabilities of both answers before training, for an objective on preferences; see
+    `preference.reference`. Messages name the keys of `recipe` under `model`; see `config.keys`.
     """
 
     recipe: Recipe
@@ -133,7 +133,6 @@ class TrainJob:
     tokenizer: Tokenizer
     trainer: TrainerSettings
     seed: int
-    config_key: str = "model"
     weighter: Weighter | None = None
     goodness: NDArray[np.float32] | None = None
     target: Tokens | None = None
@@ -166,7 +165,7 @@ class TrainedModel:
 
     @property
     def evidence(self) -> Evidence:
-        """What the run wants to be seen of its weights."""
+        """What the run shows of its weights."""
         return Evidence(self.folder / SHOWN)
 
     @property

@@ -225,6 +225,10 @@ class PlanSettings:
             )
 
 
+class EmptyBatchError(DataError):
+    """A batch of a plan has nothing to predict."""
+
+
 def make_plan(
     tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings, *, context_tokens: int, batch_items: int
 ) -> Plan:
@@ -249,7 +253,7 @@ def _refuse_empty_batches(plan: Plan) -> None:
     empty = np.flatnonzero(plan.targets_per_step() == 0)
     if len(empty):
         document = plan.item(int(empty[0]) * plan.batch_items).first
-        raise DataError(
+        raise EmptyBatchError(
             f"batch {empty[0]} has nothing to predict: the prompt of document "
             f"{int(plan.order[document])} fills it, or turns that no assistant wrote; "
             "raise model.batch_items or model.context_tokens, shorten prompts, or use training.completion_only=false"

@@ -9,7 +9,7 @@ from delt_exp.errors import ConfigError
 
 @settings
 class TrainerSettings:
-    """Where and how fast a training runs; only `precision` can change its result beyond rounding.
+    """Where and how fast a training run is computed; only `precision` can change its result beyond rounding.
 
     (In a network with dropout the masks follow the micro-batches, so there `devices` and `micro_batch_items` do too.)
 

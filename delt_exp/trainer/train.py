@@ -1,8 +1,8 @@
 """Trains one language model on one plan, on one process or many, and can be killed at any moment.
 
-The folder of a training holds `metrics.csv`, `checkpoints/` (while it runs), `consumed.npy` (which sequence each step
-consumed), `steps.npy` (what each step did), `shown/` (what there is to see of learnt weights), `model/` (Hugging Face
-format, with tokenizer) and `result.json`.
+The folder of a training run holds `metrics.csv`, `checkpoints/` (while it runs), `consumed.npy` (which sequence each
+step consumed), `steps.npy` (what each step did), `shown/` (what there is to see of learnt weights), `model/` (Hugging
+Face format, with tokenizer) and `result.json`.
 """
 
 import shutil
@@ -53,8 +53,8 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep
     job.recipe.schedule.check(job.plan.num_steps)
     if job.plan.rows_per_sample == 2 and job.reference is None:
         raise ConfigError(
-            f"{job.config_key}.objective compares preferences with a reference, which only the model of a run has; use "
-            f"objective@{job.config_key}.objective=cross_entropy here"
+            "model.objective compares preferences with a reference, which only the model of a run has; use "
+            "objective@model.objective=cross_entropy here"
         )
     checkpoint = _latest_checkpoint(folder)
     start = _step_of(checkpoint)
@@ -269,7 +269,7 @@ def training_inputs(job: TrainJob) -> dict[str, Any]:
 def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = None) -> TrainedModel:
     """Return the model trained on a plan; one sequence of documents is trained once, however it was chosen.
 
-    on_metrics gets every line of the training metrics, live or, for a training that was found, read back.
+    on_metrics gets every line of the training metrics, live or, for a cached training run, read back.
     """
     use = store.get("model", training_inputs(job), lambda folder: train(job, folder, on_metrics), resumable=True)
     if use.cached and on_metrics is not None:

@@ -108,7 +108,7 @@ class BatchWeights:
         if not bool(weights_B.isfinite().all()):
             raise DivergedError(
                 f"weights of sequences: at step {self.step + 1} of {self.job.plan.num_steps} a weight is not finite; "
-                f"lower the learning rate of the weighter, or the model's own ({self.job.config_key}.optimizer.lr)"
+                f"lower the learning rate of the weighter, or the model's own (model.optimizer.lr)"
             )
         self._own(self.given_I, self.step).copy_(weights_B)
         is_narrow = len(weights_B) >= 2 and effective_samples(weights_B) < NARROW

@@ -35,6 +35,7 @@ class StaticWeighter:
     """
 
     VERSION: ClassVar[int] = 1
+    PLACES: ClassVar[frozenset[str]] = frozenset({"table"})
     reads_target: ClassVar[bool] = False
     temperature: PositiveFloat
     table: str | None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.errors import DataError
+from delt_exp.rows.lookup import looked_up
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +34,15 @@ def read_weights(path: Path, ids: NDArray[np.uint64]) -> Floats:
     keys, weights = table[key].to_numpy(), table["weight"].to_numpy().astype(np.float64)
     wanted = ids if key == "id" else np.arange(len(ids))
     _check(path, key, keys, weights)
-    return _looked_up(path, key, keys, weights, wanted)
+    _check_once(path, key, keys)
+    rows = looked_up(keys, wanted)
+    missing = np.flatnonzero(rows < 0)
+    if len(missing):
+        raise DataError(
+            f"weighter.table: {path} has no weight for {len(missing)} of {len(wanted)} documents, the first with "
+            f"{key} {_shown(key, wanted[missing[0]])}; add them, with weight 0 for those that should not count"
+        )
+    return weights[rows]
 
 
 def _check(path: Path, key: str, keys: NDArray[Any], weights: Floats) -> None:
@@ -45,21 +54,13 @@ def _check(path: Path, key: str, keys: NDArray[Any], weights: Floats) -> None:
         )
 
 
-def _looked_up(path: Path, key: str, keys: NDArray[Any], weights: Floats, wanted: NDArray[Any]) -> Floats:
-    known, first, counts = np.unique(keys, return_index=True, return_counts=True)
+def _check_once(path: Path, key: str, keys: NDArray[Any]) -> None:
+    known, counts = np.unique(keys, return_counts=True)
     if (counts > 1).any():
         twice = _shown(key, known[counts.argmax()])
         raise DataError(
             f"weighter.table: {path} has {key} {twice} {counts.max()} times; keep one line of each document"
         )
-    place = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
-    is_missing = known[place] != wanted if len(known) else np.ones(len(wanted), bool)
-    if is_missing.any():
-        raise DataError(
-            f"weighter.table: {path} has no weight for {is_missing.sum()} of {len(wanted)} documents, the first with "
-            f"{key} {_shown(key, wanted[is_missing.argmax()])}; add them, with weight 0 for those that should not count"
-        )
-    return weights[first[place]]
 
 
 def _shown(key: str, value: Any) -> str:

@@ -51,6 +51,6 @@ def task2vec(**changes: Any) -> Task2VecAlignment:
     settings = {
         "probe": tiny_probe(), "context_tokens": 32, "batch_documents": 8, "num_batches": 3, "epochs": 2,
         "tuning_documents": 4, "lr": 1e-3, "weight_decay": 1e-4, "embeddings": True, "cosine": "scaled",
-        "compat": False, "seed": 0,
+        "seed": 0,
     }  # fmt: skip
     return Task2VecAlignment(**{**settings, **changes})

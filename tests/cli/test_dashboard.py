@@ -242,7 +242,7 @@ def test_a_server_that_refuses_is_one_message(tmp_path, server, monkeypatch):
 
     monkeypatch.setattr(server, "execute_graphql", refuse)
     folder = planted(tmp_path)
-    with pytest.raises(DependencyError, match="cannot be reached: permission denied; see to network and key"):
+    with pytest.raises(DependencyError, match="cannot be reached: permission denied; check the network and the key"):
         create(folder, None, None)
     assert not (folder / PLACE).exists()
 

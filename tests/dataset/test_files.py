@@ -20,18 +20,7 @@ from delt_exp.dataset.mixture import Mixture
 from delt_exp.dataset.parquet import Parquet
 from delt_exp.dataset.text import Text
 from delt_exp.errors import ConfigError, DataError
-
-COMMON = {"split": None, "name": "mine", "max_documents": None}
-FIELDS = {
-    "text": "{text}",
-    "prompt": None,
-    "messages": None,
-    "rejected": None,
-    "winner": None,
-    "null_as_empty": False,
-    "numbers_as_text": False,
-}
-SETTINGS = COMMON | FIELDS
+from tests.dataset.records import FILES, SETTINGS
 
 
 def jsonl(path, **changes):
@@ -60,7 +49,7 @@ def test_a_compressed_file_is_known_by_its_content(tmp_path, packer, name):
     pack = PACKERS[packer]
     file.write_bytes(pack(lines_of(*map(str, range(5000)))) + pack(lines_of("another member")))
     assert texts(jsonl(file)) == [*map(str, range(5000)), "another member"]
-    assert texts(Text(**COMMON, path=str(file), unit="line"))[0] == '{"text": "0"}'
+    assert texts(Text(**FILES, path=str(file), unit="line"))[0] == '{"text": "0"}'
 
 
 @pytest.mark.parametrize("packer", PACKERS)
@@ -89,7 +78,7 @@ def test_half_a_download_is_an_error(tmp_path, packer):
 def test_another_format_is_named_with_a_cure_that_helps(tmp_path, content, cure):
     for raw in (content, gzip.compress(content)):
         (tmp_path / "a.jsonl").write_bytes(raw)
-        for data in (jsonl(tmp_path / "a.jsonl"), Text(**COMMON, path=str(tmp_path / "a.jsonl"), unit="line")):
+        for data in (jsonl(tmp_path / "a.jsonl"), Text(**FILES, path=str(tmp_path / "a.jsonl"), unit="line")):
             with pytest.raises(DataError, match=cure):
                 texts(data)
 
@@ -133,7 +122,7 @@ def test_a_long_array_is_read_across_chunks(tmp_path, monkeypatch):
         ('[{"text": "a"}, {"text": "b"}', "element 3", "',' or ']' expected"),
         ('[{"text": "a"}, {"te', "element 2", "not JSON"),
         ('[{"text": "a"}]\n{"text": "b"}\n', "a.json", "after the end of the array"),
-        ('{\n  "text": "a"\n}\n', "a.json:1:2", "one object a line ('jq -c .' writes it so)"),
+        ('{\n  "text": "a"\n}\n', "a.json:1:2", "one object per line ('jq -c .' writes it so)"),
     ],
 )
 def test_a_bad_array_names_the_element(tmp_path, content, place, reason):
@@ -238,7 +227,7 @@ def test_a_folder_is_read_with_its_empty_shards_counted_and_its_markers_passed_o
         write_corpus(data, CorpusSettings(None, True), _new(tmp_path))
         assert Corpus(tmp_path / "corpus").meta["counts"]["empty_files"] == 2
         assert Corpus(tmp_path / "corpus").meta["counts"]["read"] == 6
-    assert "passed over" in capsys.readouterr().err
+    assert "skipped in" in capsys.readouterr().err
 
 
 def _new(folder):

@@ -74,19 +74,16 @@ class Narrow(Counting):
 
 @dataclass(frozen=True)
 class Lengths:
-    """Characters and id of each document, or of all documents of a group."""
+    """Characters and id of each document."""
 
     width: ClassVar[int] = 2
     dtype: ClassVar[str] = "float64"
     context_tokens: int = 8
-    is_group: bool = False
 
     def open(self, device: str) -> Callable[[TextBatch], Any]:
-        def judgement(batch: TextBatch) -> Any:
-            lengths = np.array([[len(text), int(i) >> 32] for text, i in zip(batch.texts, batch.ids, strict=True)])
-            return lengths.sum(0) if self.is_group else lengths
-
-        return judgement
+        return lambda batch: np.array(
+            [[len(text), int(i) >> 32] for text, i in zip(batch.texts, batch.ids, strict=True)]
+        )
 
 
 if __name__ == "__main__":

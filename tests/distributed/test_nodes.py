@@ -244,7 +244,7 @@ def test_workers_end_when_their_run_does_and_not_before(tmp_path):
 def test_a_worker_that_is_killed_ends_the_run(tmp_path):
     giver = Handover(tmp_path / "run", 1)
     handover.hold(giver.folder / "rank-0").close()  # as the kernel does
-    with pytest.raises(DeltError, match="process 0 of 1 is gone without a word"):
+    with pytest.raises(DeltError, match="process 0 of 1 ended without a message"):
         giver.wait(giver.write(sum_of_ranks, tmp_path))
 
 

@@ -136,15 +136,12 @@ def test_a_shard_is_a_table_that_others_can_read(tokens, tmp_path):
     np.testing.assert_array_equal(table["value"], [by_hand(tokens, row, COUNTING) for row in (3, 1)])
 
 
-def test_texts_are_judged_one_by_one_or_in_groups(corpus, tmp_path):
+def test_texts_are_judged_as_they_are(corpus, tmp_path):
     texts = list(corpus.texts())
     expected = np.array([[len(text), int(i) >> 32] for text, i in zip(texts, corpus.ids, strict=True)], np.float64)
     rows = np.array([5, 1, 5, 30, 2])
     found = map_texts(resources(), corpus, rows, Lengths(), tmp_path / "one", "measuring")
     np.testing.assert_array_equal(found, expected[rows])
-    groups = np.array([[5, 1], [1, 1], [2, 30]])
-    found = map_texts(resources(), corpus, groups, Lengths(is_group=True), tmp_path / "groups", "measuring")
-    np.testing.assert_array_equal(found, expected[groups].sum(1))
 
 
 @pytest.fixture

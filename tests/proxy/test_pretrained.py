@@ -44,11 +44,13 @@ def test_it_embeds_texts_as_the_trained_one_does(tmp_path):
 def test_the_content_of_the_folder_counts_and_not_its_path(tmp_path):
     resources = make_resources(tmp_path)
     saved_probe(tmp_path / "gpt", resources)
-    before = identity(PretrainedProxy(str(tmp_path / "gpt"), None, None, None))["content"]
+    before = identity(PretrainedProxy(str(tmp_path / "gpt"), None, None, None))
     (tmp_path / "gpt").rename(tmp_path / "moved")
-    assert identity(PretrainedProxy(str(tmp_path / "moved"), None, None, None))["content"] == before
+    assert identity(PretrainedProxy(str(tmp_path / "moved"), None, None, None)) == before
     (tmp_path / "moved" / "config.json").write_text("{}")
-    assert identity(PretrainedProxy(str(tmp_path / "moved"), None, None, None))["content"] != before
+    assert identity(PretrainedProxy(str(tmp_path / "moved"), None, None, None)) != before
+    elsewhere = identity(PretrainedProxy("gpt2", None, None, None))
+    assert (elsewhere["name"], elsewhere["content"]) == ("gpt2", "gpt2@None")
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):

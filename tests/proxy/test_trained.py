@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from delt_exp.config.identity import identity
-from delt_exp.errors import ConfigError
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.proxy.trained import TrainedProxy
 from tests.alignment.tiny import make_resources, tiny_probe
+from tests.helpers import make_pool, tiny_recipe, words
 
 
 def test_a_probe_is_trained_once_and_read_in_evaluation_mode(tmp_path):
@@ -27,3 +29,13 @@ def test_another_seed_or_dataset_is_another_probe():
 def test_a_wrong_setting_is_refused_at_once():
     with pytest.raises(ConfigError, match=r"DatasetProxy.train_tokens=0 is not allowed"):
         tiny_probe(train_tokens=0)
+
+
+def test_messages_of_its_training_run_name_its_own_keys(tmp_path):
+    with pytest.raises(ConfigError, match=r"^probe.train_tokens is 5, less than the \d+ tokens of one batch"):
+        tiny_probe(train_tokens=5).prepare(make_resources(tmp_path))
+    with pytest.raises(ConfigError, match=r"^probe.recipe.context_tokens is 65, .* use probe.recipe.context_tokens=64"):
+        tiny_probe(recipe=tiny_recipe(context_tokens=65)).prepare(make_resources(tmp_path))
+    pool = make_pool(tmp_path, words(6))
+    with pytest.raises(DataError, match=r"fewer than one batch of 500; lower proxy.recipe.batch_items"):
+        TrainedProxy(tiny_recipe(batch_items=500), "sample", 2_000, 0).prepare(pool.resources, pool.candidates)

@@ -60,7 +60,7 @@ RECORD: dict[str, Any] = {
     "name": "books-length-0123",
     "id": "fedcba9876543210",
     "group": None,
-    "found_by": [],
+    "reused_by": [],
     "choices": {
         "train_dataset": "books", "target_dataset": "poems", "tokenizer": "bpe", "scorer": "length",
         "selector": "top_k", "orderer": "folding", "model": "tiny", "eval_dataset": "suite",

@@ -57,12 +57,12 @@ def test_a_run_that_finds_everything_draws_nothing_and_repairs_what_is_gone(tmp_
     command(monkeypatch, "scorer=length")
     assert {f: f.stat().st_ino for f in run.rglob("*.png")} == first
     assert (run / "report.html").read_text().count("<img") == page.count("<img") == len(first) > 0
-    assert len(records()[0]["found_by"]) == 1
+    assert len(records()[0]["reused_by"]) == 1
     lost = next(iter(first))
     lost.unlink()
     command(monkeypatch, "scorer=length")
     assert lost.exists()
-    assert len(records()[0]["found_by"]) == 2
+    assert len(records()[0]["reused_by"]) == 2
 
 
 def test_a_run_that_finds_everything_imports_neither_torch_nor_matplotlib_nor_pandas(tmp_path, monkeypatch):
@@ -72,6 +72,6 @@ def test_a_run_that_finds_everything_imports_neither_torch_nor_matplotlib_nor_pa
         f"import sys; sys.argv = {sys.argv!r}\nfrom delt_exp.cli.main import main; main()\nprint(sorted(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True, check=True)
-    assert len(records()[0]["found_by"]) == 1
+    assert len(records()[0]["reused_by"]) == 1
     heavy = ("torch", "transformers", "pytorch_lightning", "datasets", "matplotlib", "pandas", "scipy")
     assert not [name for name in heavy if f"'{name}'" in done.stdout]

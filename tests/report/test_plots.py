@@ -104,6 +104,10 @@ def test_scores_over_many_decades_get_a_logarithmic_axis_and_negative_ones_never
     assert View.of(scores, MEANING).note(scores) is None
 
 
+def test_uniform_scores_are_shown_on_a_linear_axis_however_near_to_zero_they_come() -> None:
+    assert not View.of(np.random.default_rng(0).random(1000), MEANING).log
+
+
 def test_smoothing_is_the_mean_of_neighbours_and_shorter_at_the_ends():
     values = np.zeros(60)  # a 30th is 2 to either side
     values[[0, 30]] = 30

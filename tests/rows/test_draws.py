@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import delt_exp
 from delt_exp.errors import ConfigError
 from delt_exp.rows import draws
-from delt_exp.rows.draws import generator, occurrence, random_rows, uniform_per_id
+from delt_exp.rows.draws import generator, occurrence, random_rows, target_rows, uniform_per_id
 
 P = "a test"
 SOURCES = Path(delt_exp.__file__).parent
@@ -86,6 +86,21 @@ def test_numbers_are_uniform_and_unrelated_between_seeds_neighbours_and_copies()
 def test_a_seed_that_is_not_a_whole_number_from_0_is_refused(seed):
     with pytest.raises(ConfigError, match=r"seed=.*whole number of at least 0"):
         generator(seed, P)
+
+
+def test_target_documents_are_random_in_order_and_all_of_them_without_a_number():
+    ids = make_ids(range(9))
+    few, more = (target_rows(ids, count, 0, P, "scorer.num_target") for count in (3, 5))
+    assert few.tolist() == sorted(few.tolist())
+    assert len(few) == 3
+    assert set(few) < set(more)
+    for count in (9, None):
+        assert target_rows(ids, count, 0, P, "scorer.num_target").tolist() == list(range(9))
+
+
+def test_more_target_documents_than_there_are_is_an_error_that_names_the_key():
+    with pytest.raises(ConfigError, match=r"scorer.num_target=10 is more than the 9 documents of the target set; use"):
+        target_rows(make_ids(range(9)), 10, 0, P, "scorer.num_target")
 
 
 def test_every_draw_of_the_package_has_a_purpose_that_no_other_draw_has():

@@ -1,28 +1,39 @@
 """matched keeps random documents whose scores are spread as those that its base keeps."""
 
-import numpy as np
+from dataclasses import dataclass
+from typing import ClassVar
 
+import numpy as np
+import pytest
+
+from delt_exp.errors import ConfigError
+from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.rows.candidates import Candidates
+from delt_exp.selector.active_dpo import ActiveDpoSelector
 from delt_exp.selector.matched import MatchedSelector, matched_rows
-from delt_exp.selector.reading import Reading, would_keep
+from delt_exp.selector.reading import Reading, Selection, would_keep
+from tests.helpers import tiny_recipe
 
 IDS = np.random.default_rng(0).integers(2**64, size=1000, dtype=np.uint64)
 SEEN = Candidates.ungrouped(IDS, np.arange(1000, dtype=np.float32))
 ROWS = np.array([0, 1, 2, 3, 250, 999])
 
 
+@dataclass(frozen=True)
 class Fixed:
     """Keeps the same rows of any documents."""
 
-    needs = frozenset({"target"})
+    needs: ClassVar = frozenset({"target"})
+    k: int = len(ROWS)
 
-    def check(self, candidates): ...
+    def check(self, candidates):
+        raise ConfigError(f"selector.k={self.k} of selector.kind; lower selector.k")
 
     def count(self, num_candidates):
         return len(ROWS)
 
     def select(self, reading):
-        return ROWS
+        return Selection(ROWS, reading.candidates)
 
     def forecast(self, sizes, resources):
         return ["a cost"]
@@ -59,6 +70,18 @@ def test_the_same_documents_stay_whatever_the_order_of_the_rows():
 
 def test_what_it_needs_keeps_and_costs_is_that_of_its_base():
     selector = MatchedSelector(Fixed(), 10, 0)
-    assert (selector.needs, len(would_keep(selector, SEEN))) == (Fixed.needs, 6)
+    assert (selector.needs, len(would_keep(selector, SEEN))) == (Fixed.needs | {"scores"}, 6)
     assert selector.forecast(None, None) == ["a cost"]
-    np.testing.assert_array_equal(selector.select(Reading(None, None, None, SEEN, None)), kept(ROWS))
+    np.testing.assert_array_equal(selector.select(Reading(None, None, None, SEEN, None)).rows, kept(ROWS))
+
+
+def test_messages_of_its_base_name_the_keys_of_its_base():
+    with pytest.raises(ConfigError, match=r"^selector.base.k=6 of selector.kind; lower selector.base.k$"):
+        MatchedSelector(Fixed(), 10, 0).check(None)
+    settings = {"k": 9, "per_round": None, "ridge": 1.0, "normalise": "pair", "num_features": 16, "context_tokens": 64}
+    proxy = TrainedProxy(tiny_recipe(), "sample", 2_000, 0)
+    base = ActiveDpoSelector(proxy, seed=0, adapters=None, answers=None, **settings)
+    with pytest.raises(
+        ConfigError, match=r"^selector.base.k=9 is more than the 8 .*; lower selector.base.k to at most 8"
+    ):
+        MatchedSelector(base, 10, 0).count(8)

@@ -52,7 +52,8 @@ def test_the_published_fit_is_found(published):
 def test_the_published_points_are_called_weak_evidence(published):
     assert published.sentence.startswith("r = -0.74 within evaluation sets, 95 % interval over corpora [")
     assert (
-        "pairs: 24; over all pairs r = -0.92): no relation is shown, for the interval contains 0" in published.sentence
+        "pairs: 24; over all pairs r = -0.92): no relation is shown, because the interval contains 0"
+        in published.sentence
     )
     assert "the evidence is weak (training corpora: 3)" in published.sentence
     assert "it is not shown between different domains" in published.sentence

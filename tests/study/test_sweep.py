@@ -82,10 +82,10 @@ def test_a_study_runs_its_jobs_and_writes_its_page(finished):
 
 def test_a_repeated_study_computes_nothing(finished):
     study, _ = read_study(finished)
-    findings = [run.record()["found_by"] for run in study.finished()]
+    findings = [run.record()["reused_by"] for run in study.finished()]
     assert [[finding["computed"] for finding in found] for found in findings] == [[[]]] * len(study.runs)
     for record in [run.record() for run in study.runs]:  # which says who computed the run, and what that took
-        (finding,) = record["found_by"]
+        (finding,) = record["reused_by"]
         assert record["started"] < finding["started"]
         assert record["seconds"] != finding["seconds"]
     first, second = study.accounts

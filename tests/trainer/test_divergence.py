@@ -12,6 +12,7 @@ from delt_exp.errors import DeltError, DivergedError
 from delt_exp.eval_dataset.base import Measure
 from delt_exp.eval_dataset.evaluation import write_measures
 from delt_exp.files import write_json
+from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.metrics_file import MetricsFile
 from delt_exp.trainer.module import LMModule
@@ -121,9 +122,10 @@ def test_processes_stop_together_where_one_of_them_has_a_bad_loss(pool, tmp_path
         launch(poisoned_rank, (job, folder, 5), 2)
 
 
-def test_the_message_names_the_setting_of_the_model_that_diverged(pool, tmp_path):
-    with pytest.raises(DivergedError, match=r"lower proxy\.recipe\.optimizer\.lr"):
-        train(replace(job_of(pool), config_key="proxy.recipe"), new_folder(tmp_path))
+def test_the_message_names_the_setting_of_the_model_that_diverged(pool):
+    recipe = job_of(pool).recipe
+    with pytest.raises(DivergedError, match=r"lower proxy\.recipe\.optimizer\.lr .* \(proxy\.recipe\.clip_norm"):
+        TrainedProxy(recipe, "sample", 2_000, 0).prepare(pool.resources, pool.candidates)
 
 
 def test_a_measure_that_is_not_finite_is_an_error_with_its_name(tmp_path):

@@ -1,5 +1,6 @@
 """Training on preferences plays its plan pair by pair: as a plain loop, in any batches, after a kill, and proven."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -38,8 +39,9 @@ def pool(tmp_path_factory):
     return make_pool(tmp_path_factory.mktemp("preferences"), ANSWERS)
 
 
-def pair_job(pool, objective=DPO_TINY, settings=PADDED, context_tokens=24, **trainer):
+def pair_job(pool, objective=DPO_TINY, settings=PADDED, context_tokens=24, network=None, **trainer):
     recipe = tiny_recipe(objective=objective, batch_items=4, context_tokens=context_tokens)
+    recipe = recipe if network is None else replace(recipe, network=network)
     order = np.random.default_rng(3).permutation(len(pool.candidates))
     plan = plan_for(recipe, pool.candidates.tokens, order, settings)
     changed = replace(TRAINER, **({"micro_batch_items": 4, "log_steps": 1} | trainer))
@@ -77,6 +79,18 @@ def bare_loop(job):
         optimizer.step()
         recorded.append(total)
     return network, recorded
+
+
+def test_the_reference_is_named_by_a_digest_of_its_documents_and_not_by_all_of_them(pool):
+    def inputs():
+        use = [use for use in pool.resources.store.uses if use.stage == "reference"][-1]
+        return read_json(use.path / "entry.json")["inputs"]
+
+    pair_job(pool)
+    everything = inputs()
+    assert re.fullmatch("[0-9a-f]{16}", everything["documents"])
+    pair_job(pool, settings=replace(PADDED, epochs=None, max_tokens=200))
+    assert inputs()["documents"] != everything["documents"]
 
 
 def test_training_equals_a_bare_loop_with_a_frozen_copy(pool, tmp_path):

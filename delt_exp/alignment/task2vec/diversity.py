@@ -1,21 +1,23 @@
 """Task2Vec diversity coefficient: how different the batches of one text are (arXiv 2306.13840)."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.alignment.base import Arrays, Coefficient, Text
 from delt_exp.alignment.table import Describer, compare
+from delt_exp.alignment.task2vec.batches import BatchItems, Document
 from delt_exp.alignment.task2vec.metric import Task2VecAlignment
 from delt_exp.errors import ConfigError
+from delt_exp.mapping.map_documents import map_items
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import generator
 from delt_exp.tokenizer.base import Tokenizer
-
-Draw = Callable[[np.random.Generator, tuple[int, ...], Tokenizer], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,8 @@ def diversity(alignment: Task2VecAlignment, text: Text, resources: Resources) ->
     described = describer.describe(text)
     coefficient = _distance(compare(alignment, described, described, resources.store)[0])
     values = []
-    for name, draw in (("lower bound", _lower), ("upper bound", _upper)):
-        compute = partial(_artificial, alignment, size, draw, resources)
-        artificial = describer.stored(name, compute)
+    for name in ("lower bound", "upper bound"):
+        artificial = describer.stored(name, partial(_artificial, alignment, size, name, resources))
         values.append(1 - compare(alignment, artificial, artificial, resources.store)[0].value)
     return Diversity(coefficient, *values)
 
@@ -55,16 +56,44 @@ def _distance(c: Coefficient) -> Coefficient:
     return Coefficient(1 - c.value, low, high, c.without_interval)
 
 
-def _artificial(alignment: Task2VecAlignment, size: int, draw: Draw, resources: Resources) -> Arrays:
-    embed, rng = alignment.embedder(resources), generator(alignment.seed, "artificial texts")
-    batches = draw(rng, (alignment.num_batches, size, alignment.context_tokens), embed.probe.tokenizer)
-    return {"embeddings": np.stack([embed(list(ids), rng.random(size)) for ids in batches])}
+def _artificial(alignment: Task2VecAlignment, size: int, bound: str, resources: Resources, folder: Path) -> Arrays:
+    judge = alignment.judge(resources)
+    tokenizer, shape = Tokenizer(judge.tokenizer_folder), (alignment.num_batches, size, alignment.context_tokens)
+    batches = ArtificialBatches(bound, shape, tokenizer.vocab_size, tokenizer.eos_id, alignment.seed)
+    return {"embeddings": map_items(resources, BatchItems(batches, judge), folder, f"embedding its {bound}", None)}
 
 
-def _lower(rng: np.random.Generator, shape: tuple[int, ...], tokenizer: Tokenizer) -> NDArray[np.int64]:
-    token = rng.integers(tokenizer.vocab_size)
-    return np.where(rng.random(shape) < 1 / tokenizer.vocab_size, tokenizer.eos_id, token)
+@dataclass(frozen=True)
+class ArtificialBatches:
+    """Batches of a text of random tokens; bound, which of `Diversity` it gives: `lower bound` or `upper bound`.
 
+    shape: batches, documents of each, tokens of each.
+    """
 
-def _upper(rng: np.random.Generator, shape: tuple[int, ...], tokenizer: Tokenizer) -> NDArray[np.int64]:
-    return rng.integers(tokenizer.vocab_size, size=shape)
+    bound: str
+    shape: tuple[int, int, int]
+    vocab_size: int
+    eos_id: int
+    seed: int
+
+    @property
+    def content(self) -> Any:
+        return [self.bound, *self.shape, self.vocab_size, self.eos_id, self.seed]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def documents(self, batch: int, tokenizer: Tokenizer) -> Iterator[Document]:
+        ids_MST, draws_MS = self._drawn
+        return zip(ids_MST[batch], draws_MS[batch].tolist(), strict=True)
+
+    @cached_property
+    def _drawn(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """All batches, which come from one stream."""
+        rng = generator(self.seed, "artificial texts")
+        if self.bound == "lower bound":
+            token = rng.integers(self.vocab_size)
+            ids_MST = np.where(rng.random(self.shape) < 1 / self.vocab_size, self.eos_id, token)
+        else:
+            ids_MST = rng.integers(self.vocab_size, size=self.shape)
+        return ids_MST, rng.random(self.shape[:2])

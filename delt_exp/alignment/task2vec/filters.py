@@ -38,11 +38,10 @@ class Filters:
         return squares.transpose(0, self.axis).flatten(1).mean(1) if squares.dim() > 1 else squares
 
 
-def filters_of(network: nn.Module, head: nn.Module, *, embeddings: bool, first_axis: bool) -> list[Filters]:
+def filters_of(network: nn.Module, head: nn.Module, *, embeddings: bool) -> list[Filters]:
     """Return every parameter called `weight` outside the head, in the order of the modules; biases do not count.
 
-    embeddings: whether lookup tables do. first_axis: filters lie along the first axis even where it holds the inputs,
-    as in GPT-2's Conv1D.
+    embeddings: whether lookup tables do.
     """
     found, seen = [], set()
     for name, module in network.named_modules():
@@ -50,8 +49,8 @@ def filters_of(network: nn.Module, head: nn.Module, *, embeddings: bool, first_a
         is_wanted = module is not head and (embeddings or not isinstance(module, nn.Embedding))
         if is_wanted and isinstance(weight, nn.Parameter) and id(weight) not in seen:
             seen.add(id(weight))
-            axis = 1 if isinstance(module, Conv1D) and not first_axis else 0
-            found.append(Filters(f"{name}.weight", weight, axis))
+            # GPT-2's Conv1D holds its outputs along the second axis.
+            found.append(Filters(f"{name}.weight", weight, axis=int(isinstance(module, Conv1D))))
     return found
 
 

@@ -20,9 +20,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 from delt_exp.alignment.task2vec.filters import filter_squares, filters_of
-from delt_exp.alignment.task2vec.head import Head, Tuning, split_network
+from delt_exp.alignment.task2vec.head import Head, Tuning, linear_head, split_network
+from delt_exp.pretrained.loading import load_config
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,7 @@ def fisher_embedding(
     ends: the ids before and after a document; the second where the context has room for it.
     """
     body, original_head = split_network(network)
-    filters = filters_of(network, original_head, embeddings=settings.embeddings, first_axis=False)
+    filters = filters_of(network, original_head, embeddings=settings.embeddings)
     device, head = original_head.weight.device, Head(original_head)
     batches = _batches(passages, ends, settings, device)
     with torch.no_grad():
@@ -70,6 +72,16 @@ def fisher_embedding(
             totals += torch.cat(filter_squares(body, network, filters, batch.inputs_BT, delta_BTD))
     num_tokens = sum(len(batch.uniform_N) for batch in batches)
     return (totals / num_tokens).float().cpu().numpy()
+
+
+def embedding_width(name: str, revision: str | None, *, embeddings: bool) -> int:
+    """Return how many numbers an embedding has under a model; reads its configuration alone, not its weights.
+
+    Raises ConfigError for a model without a linear head.
+    """
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(load_config(name, revision))
+    return sum(map(len, filters_of(network, linear_head(network), embeddings=embeddings)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,9 +21,7 @@ def split_network(network: Any) -> tuple[Body, nn.Linear]:
 
     Raises ConfigError where the logits are anything else than the head of the hidden states.
     """
-    head = network.get_output_embeddings() if hasattr(network, "get_output_embeddings") else None
-    if not isinstance(head, nn.Linear):
-        raise ConfigError(f"the probe {type(network).__name__} has no linear head; use a causal language model")
+    head = linear_head(network)
 
     def body(inputs_BT: Tensor) -> Tensor:
         return network.base_model(input_ids=inputs_BT, use_cache=False).last_hidden_state  # type: ignore[no-any-return]
@@ -35,6 +33,14 @@ def split_network(network: Any) -> tuple[Body, nn.Linear]:
     if not agree:
         raise ConfigError(f"{type(network).__name__} changes its logits after the head; use a probe that does not")
     return body, head
+
+
+def linear_head(network: Any) -> nn.Linear:
+    """Return the layer that turns hidden states into logits; raises ConfigError where there is none."""
+    head = network.get_output_embeddings() if hasattr(network, "get_output_embeddings") else None
+    if not isinstance(head, nn.Linear):
+        raise ConfigError(f"the probe {type(network).__name__} has no linear head; use a causal language model")
+    return head
 
 
 @dataclass(frozen=True)

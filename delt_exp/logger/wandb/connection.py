@@ -35,8 +35,8 @@ def open_run(mode: str, folder: Path, **identity: Any) -> "wandb.Run":
     except (AuthenticationError, CommError) as error:
         wandb.teardown()  # else the failed attempt occupies the id
         raise DependencyError(
-            f"logger=wandb cannot log online: {error}; see to network and key, wait longer with WANDB_INIT_TIMEOUT, or "
-            "use logger.wandb.mode=offline and `wandb sync` later"
+            f"logger=wandb cannot log online: {error}; check the network and the key, wait longer with "
+            "WANDB_INIT_TIMEOUT, or use logger.wandb.mode=offline and `wandb sync` later"
         ) from error
     except (UsageError, ValueError) as error:  # its settings are checked by pydantic, whose errors are ValueErrors
         reason = " ".join(str(error).split())

@@ -15,10 +15,10 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
-from delt_exp.proxy.base import Proxy
+from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
-from delt_exp.rows.draws import random_rows
+from delt_exp.rows.draws import target_rows
 from delt_exp.runtime import quiet
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.evidence import Findings, show_influence
@@ -41,7 +41,7 @@ class InfluenceScorer(ABC):
     momentum: false leaves out what it has of momentum alone. groups: `source` makes one of each source of the target,
     `one` a single one. num_target: random target documents, null for all. context_tokens: how much of a document its
     gradient sees. on_empty: `error`, or `lowest` for a score of -1, where a document has nothing to predict.
-    save_features: keep `num_features` numbers of each document and checkpoint, for targets of later.
+    save_features: keep `num_features` numbers of each document and checkpoint, for later targets.
     """
 
     proxy: Proxy
@@ -73,7 +73,7 @@ class InfluenceScorer(ABC):
         return self.context_tokens
 
     @abstractmethod
-    def shots(self, pool: Pool, target: Tokens) -> "Shots":
+    def shots(self, pool: Pool, target: Tokens, proxy: ProxyModel) -> "Shots":
         """Return what stands for the target; target: its tokens, as the proxy reads them."""
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
@@ -128,7 +128,7 @@ class InfluenceScorer(ABC):
             )
         candidates, target = (proxy.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
         is_readable_R = self._readable(candidates, pool.rows)
-        shots = self.shots(pool, target)
+        shots = self.shots(pool, target, proxy)
         with pool.evidence.phase("warm-up"):
             states = self.warm_up.states(pool.resources, proxy, candidates)
         settings = self._gamma(), self.context_tokens, self.num_features, self.seed
@@ -153,13 +153,8 @@ class InfluenceScorer(ABC):
 
     def _target_rows(self, target: Tokens) -> NDArray[np.intp]:
         """Return the target documents that are looked at, in order."""
-        count = len(target) if self.num_target is None else self.num_target
-        if count > len(target):
-            raise ConfigError(
-                f"scorer.num_target={count} is more than the {len(target)} documents of the target set; use a smaller "
-                "number or null"
-            )
-        return random_rows(target.ids, count, self.seed, "target documents of the influence")
+        count, key = self.num_target, "scorer.num_target"
+        return target_rows(target.ids, count, self.seed, "target documents of the influence", key)
 
 
 def combined(weights_C: Sequence[float], cosine_CRS: NDArray[Any]) -> NDArray[np.float64]:

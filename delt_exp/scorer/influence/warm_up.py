@@ -6,12 +6,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.fields import Count, HalfOpenShare, PositiveFloat, PositiveShare, Seed, settings
+from delt_exp.config.fields import Count, PositiveFloat, PositiveShare, Seed, settings
+from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost, Sizes
 from delt_exp.model.hf import PretrainedNetwork
-from delt_exp.model.lora import LoraNetwork
+from delt_exp.model.lora import Adapters
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.optimizer import Optimizer
 from delt_exp.model.recipe import Recipe
@@ -20,24 +21,10 @@ from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows, seed_for, shuffled_rows
 from delt_exp.trainer.job import TrainJob
-from delt_exp.trainer.plan import Layout, Plan, PlanSettings, make_plan
+from delt_exp.trainer.plan import EmptyBatchError, Layout, Plan, PlanSettings, make_plan
 from delt_exp.trainer.trajectory import Checkpoint, trajectory_stage
 
 FROZEN = 4  # operations per parameter and token where the weights themselves get no gradient: forward 2, backward 2
-
-
-@settings
-class Adapters:
-    """Low-rank adapters on the proxy; see `LoraNetwork`."""
-
-    rank: Count
-    alpha: PositiveFloat
-    dropout: HalfOpenShare
-    targets: list[str]
-
-    def on(self, base: PretrainedNetwork) -> LoraNetwork:
-        """Return the network of adapters on `base`."""
-        return LoraNetwork(base, self.rank, self.alpha, self.dropout, self.targets)
 
 
 @dataclass(frozen=True)
@@ -76,9 +63,10 @@ class WarmUp:
         """
         recipe, plan = self._recipe(proxy), self._plan(tokens)
         seed = seed_for(self.seed, "warm-up run")
-        job = TrainJob(recipe, plan, proxy.tokenizer, resources.trainer, seed, "scorer.warm_up")
+        job = TrainJob(recipe, plan, proxy.tokenizer, resources.trainer, seed)
         steps = self._last_steps(plan.num_steps)
-        checkpoints = trajectory_stage(resources.store, job, steps)
+        with naming(KEYS):
+            checkpoints = trajectory_stage(resources.store, job, steps)
         rates = [recipe.lr(step, plan.num_steps) for step in range(plan.num_steps)]
         epochs = np.split(np.array(rates), steps[:-1])
         return weighted(checkpoints, [float(epoch.mean()) for epoch in epochs])
@@ -113,11 +101,11 @@ class WarmUp:
         try:
             return make_plan(tokens, np.concatenate(orders), settings, **sizes)
         except DataError as error:
-            found = str(error).split(";")[0]  # the cure that follows is that of the run's own training
-            raise DataError(
-                f"the warm-up run on {len(rows)} random candidates: {found}; raise scorer.warm_up.share or "
-                "scorer.warm_up.context_tokens, or lower scorer.warm_up.batch_items"
-            ) from error
+            problem = str(error).split(";")[0]  # the cure that follows is that of the run's own training
+            cure = "raise scorer.warm_up.share, or lower scorer.warm_up.batch_items"
+            if isinstance(error, EmptyBatchError):
+                cure = "raise scorer.warm_up.batch_items or scorer.warm_up.context_tokens, or shorten prompts"
+            raise DataError(f"the warm-up run on {len(rows)} random candidates: {problem}; {cure}") from error
 
     def _last_steps(self, num_steps: int) -> list[int]:
         """Return how many updates are done when each epoch is complete."""
@@ -127,6 +115,11 @@ class WarmUp:
                 "epoch has one; raise scorer.warm_up.share or lower scorer.warm_up.batch_items"
             )
         return [-(-num_steps * epoch // self.epochs) for epoch in range(1, self.epochs + 1)]
+
+
+# What the training run names as of a model -> as it is configured.
+KEYS = moved(WarmUp, "model", "scorer.warm_up") | moved(Adapters, "model.network", "scorer.warm_up.adapters")
+KEYS |= {"model.network": "proxy"}
 
 
 def weighted(checkpoints: list[Checkpoint], rates: list[float]) -> list[State]:

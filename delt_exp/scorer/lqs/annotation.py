@@ -79,7 +79,7 @@ class Annotation:
             raise DataError(
                 f"document {document} has the contribution {contribution_SN[row, document].item()} at step "
                 f"{int(self.steps_S[row])}: its gradient vanished later in training or the run diverged; lower "
-                f"scorer.base.lr ({self.lr:g}) or leave the document out"
+                f"scorer.lr ({self.lr:g}) or leave the document out"
             )
 
 

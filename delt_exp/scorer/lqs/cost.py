@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost
+from delt_exp.scorer.reverse.counts import StateCounts
 
 DOCUMENT_TERMS = 6  # per parameter and token: forward and activation gradients 4, products with the direction 2
 HVP = 16  # forward 2, gradient along the activations 2, and their derivatives
@@ -30,17 +31,15 @@ def forecast(work: Workload, size: ModelSize) -> list[PhaseCost]:
 
     Memory counts the parameters, the vectors of their size each phase holds, the trajectory and the activations.
     """
-    stride = math.isqrt(work.num_steps)
-    segments = math.ceil(work.num_steps / stride)
-    states = work.num_steps if work.is_whole else segments + stride
+    states = StateCounts(work.num_steps, work.is_whole)
     scored = math.ceil(work.num_steps / work.interval) + work.needs_terminal_norms
     samples = work.num_steps * work.train_batch_samples
-    replayed = 0 if work.is_whole else (work.num_steps - segments) * work.train_batch_samples
+    replayed = states.num_replayed * work.train_batch_samples
 
     def cost(phase: str, passes: int, operations: int, vectors: int, batch: int, activations: float) -> PhaseCost:
         flops = float(passes) * work.sample_tokens * size.parameters * operations
         held = batch * work.sample_tokens * size.activation_bytes_per_token * activations
-        return PhaseCost(phase, passes, flops, (states + vectors) * size.parameter_bytes + int(held))
+        return PhaseCost(phase, passes, flops, (states.num_held + vectors) * size.parameter_bytes + int(held))
 
     return [
         # parameters, theta before the update, gradient; and lambda later

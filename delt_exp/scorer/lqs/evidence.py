@@ -1,4 +1,4 @@
-"""What an annotation wants to be seen of its work."""
+"""What an annotation shows of its work."""
 
 from contextlib import suppress
 

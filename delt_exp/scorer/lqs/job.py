@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.distributed.processes import Spread, join_group, run_in_processes
-from delt_exp.distributed.ranks import ProcessGroup
+from delt_exp.distributed.processes import Spread, run_in_group
+from delt_exp.distributed.ranks import Ranks
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.scorer.lqs.annotate import annotate
 from delt_exp.scorer.lqs.settings import AnnotationSettings
@@ -34,25 +34,20 @@ class AnnotationJob:
     settings: AnnotationSettings
     device: str
 
+    def unloaded(self) -> "AnnotationJob":
+        """Return the same job without the network, which each process loads by itself."""
+        return replace(self, model=replace(self.model))
+
 
 def run_annotation(job: AnnotationJob, folder: Path, spread: Spread) -> None:
     """Write the annotation to `folder`, the same scores on any number of processes.
 
     Continues after the last segment that a killed call finished.
     """
-    if spread.devices * spread.num_nodes == 1 and spread.jobs_dir is None:
-        _annotate(job, folder, None)
-    else:  # every process loads the network by itself
-        unloaded = replace(job, model=replace(job.model))
-        run_in_processes(_annotate_rank, (unloaded, folder), spread, folder)
+    run_in_group(_annotate, job, folder, spread)
 
 
-def _annotate_rank(job: AnnotationJob, folder: Path) -> None:
-    join_group(job.device)
-    _annotate(job, folder, ProcessGroup())
-
-
-def _annotate(job: AnnotationJob, folder: Path, ranks: ProcessGroup | None) -> None:
+def _annotate(job: AnnotationJob, folder: Path, ranks: Ranks | None) -> None:
     context = job.context_tokens
     device = torch.device(job.device, torch.cuda.current_device()) if job.device == "cuda" else torch.device("cpu")
     batches = [document_samples(job.candidates, rows, context) for rows in job.train_TB]

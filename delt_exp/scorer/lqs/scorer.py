@@ -18,7 +18,7 @@ from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
-from delt_exp.rows.draws import random_rows, shuffled_rows
+from delt_exp.rows.draws import shuffled_rows, target_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.lqs.cost import Workload, forecast
@@ -71,9 +71,10 @@ class LqsScorer:
         from delt_exp.scorer.lqs.evidence import show_annotation
         from delt_exp.scorer.lqs.stage import annotation_stage
 
+        rows = self._target_rows(pool)
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
-        job, resources = self._job(pool, proxy), pool.resources
+        job, resources = self._job(pool, proxy, rows), pool.resources
         annotation, cost = annotation_stage(resources.store, self._inputs(pool), job, resources.trainer)
         pool.evidence.charge("annotation", cost)
         show_annotation(pool.evidence, annotation, job)
@@ -104,17 +105,16 @@ class LqsScorer:
             **{name: [part.corpus.digest, part.tokens.digest] for name, part in parts.items()},
         }
 
-    def _job(self, pool: Pool, proxy: ProxyModel) -> "AnnotationJob":
+    def _job(self, pool: Pool, proxy: ProxyModel, rows: NDArray[np.intp]) -> "AnnotationJob":
         from delt_exp.scorer.lqs.job import AnnotationJob
 
-        if pool.target is None:
-            raise ConfigError(f"scorer={self.score_name} needs a target set; choose target_dataset=...")
+        assert pool.target is not None
         runtime = pool.resources.runtime
         candidates, target = (proxy.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
         stream = shuffled_rows(candidates.ids, self.seed, "short run of LQS")
         batches = np.resize(stream, (self.num_steps, self.batch_documents))
         return AnnotationJob(
-            proxy, Tokens(candidates.folder), Tokens(target.folder), batches, self._target_rows(target), pool.rows,
+            proxy, Tokens(candidates.folder), Tokens(target.folder), batches, rows, pool.rows,
             self.context_tokens, self._settings(runtime), runtime.torch_device(),
         )  # fmt: skip
 
@@ -125,11 +125,8 @@ class LqsScorer:
             hvp_samples=max(1, gradient_samples // 4), precision=self.precision,
         )  # fmt: skip
 
-    def _target_rows(self, target: Tokens) -> NDArray[np.intp]:
-        count = len(target) if self.num_target is None else self.num_target
-        if count > len(target):
-            raise ConfigError(
-                f"scorer.base.num_target={count} is more than the {len(target)} documents there are; use a smaller "
-                "number or null"
-            )
-        return random_rows(target.ids, count, self.seed, "target documents of LQS")
+    def _target_rows(self, pool: Pool) -> NDArray[np.intp]:
+        if pool.target is None:
+            raise ConfigError(f"scorer={self.score_name} needs a target set; choose target_dataset=...")
+        ids, count, key = pool.target.corpus.ids, self.num_target, "scorer.num_target"
+        return target_rows(ids, count, self.seed, "target documents of LQS", key)

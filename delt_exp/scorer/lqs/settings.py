@@ -30,4 +30,4 @@ class AnnotationSettings:
     @property
     def cure(self) -> str:
         """What helps a run that diverges."""
-        return f"lower scorer.base.lr ({self.lr:g})"
+        return f"lower scorer.lr ({self.lr:g})"

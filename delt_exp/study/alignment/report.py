@@ -98,10 +98,10 @@ class AlignmentReport:
         ]  # fmt: skip
         rows = [[metric, *_numbers(relation, _seconds(pairs, metric))] for metric, relation in relations.items()]
         note = (
-            "Negative r: more alignment, less loss. All but r over all pairs, Spearman and p is within evaluation "
-            "sets, around the mean of each; over all pairs, the few means of sets decide. Intervals are over training "
-            "corpora and, from 5 on, evaluation sets, not points. p is of r over all pairs; it takes the pairs for "
-            "independent, which they are not, and is shown to compare with papers."
+            "A negative r means that more alignment goes with less loss. Values are taken within evaluation sets, "
+            "around the mean of each, except r over all pairs, Spearman and p, which the few means of sets decide. "
+            "Intervals are over training corpora and, from 5 on, evaluation sets, not over points. p treats the pairs "
+            "as independent, which they are not; it is shown for comparison with papers."
         )
         return Table("metrics", "Metrics side by side", note, columns, rows)
 
@@ -134,5 +134,5 @@ def _left_out(relations: Mapping[str, Relation]) -> Table:
         for metric, relation in relations.items()
         for left in relation.left_out
     ]
-    note = "The relation without one training corpus or one evaluation set; a finding should not hang on one of them."
+    note = "The relation without one training corpus or one evaluation set; a finding should not depend on one of them."
     return Table("left_out", "Leaving one corpus out", note, ["metric", "without the", "named", "r", "slope"], rows)

@@ -30,11 +30,12 @@ def cost_table(panel: Panel) -> Table:
         "scoring [TFLOPs]", "total [TFLOPs]", "peak of scoring [GB]", "minus baseline at equal cost", "verdict",
     ]  # fmt: skip
     num_comparisons = max((pair.num_comparisons for pair in panel.at_equal_cost.values()), default=0)
+    corrected = f"; Holm-corrected ({num_comparisons} comparisons)" if num_comparisons else ""
     note = (
         "Scoring is charged in full to every arm that uses it, with the models and annotations it was made with, "
         "although arms share them; selecting and ordering cost next to nothing. At equal cost: against the baseline "
-        "trained for the same total seconds, linear in log seconds between its budgets; Holm over "
-        f"{num_comparisons} comparisons. Empty: not recorded, or the baseline was not trained that long."
+        f"trained for the same total seconds, linear in log seconds between its budgets{corrected}. Empty: not "
+        "recorded, or the baseline was not trained that long."
     )
     return Table("cost", "Cost and gain", note, columns, rows)
 

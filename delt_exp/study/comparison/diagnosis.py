@@ -137,7 +137,7 @@ def stability(by_seed: Mapping[int, Scores], ratio: float) -> tuple[Cell, Cell]:
 
 
 def scorers_table(panel: Panel, scores: ByScorer, ratio: float) -> Table:
-    """Return one row a scorer: stability over seeds, length, source, cost."""
+    """Return one row per scorer: stability over seeds, length, source, cost."""
     rows: list[list[Cell]] = []
     for scorer, by_seed in scores.items():
         arm = next(arm for arm in panel.arms if arm.choice("scorer") == scorer)
@@ -156,7 +156,7 @@ def scorers_table(panel: Panel, scores: ByScorer, ratio: float) -> Table:
     ]  # fmt: skip
     note = (
         "Higher scores count as better. A score that differs between seeds as much as a random one cannot help; where "
-        "the seeds share one scoring, that is not measured. A score that follows length is a stand-in for it. Share "
+        "the seeds share one scoring, that is not measured. A score that follows length is length in disguise. Share "
         "between sources: eta squared of the ranks, empty for one source. Means over seeds."
     )
     return Table("scorers", "What the scores are made of", note, columns, rows)

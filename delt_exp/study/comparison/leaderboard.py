@@ -13,7 +13,7 @@ from delt_exp.study.figures import colour, error_bars, figure
 
 
 def leaderboard_table(panel: Panel, alpha: float) -> Table:
-    """Return one row an arm, best first."""
+    """Return one row per arm, best first."""
     outcome = panel.arms[0].outcome
     rows: list[list[Cell]] = []
     for rank, arm in enumerate(panel.ranked, 1):
@@ -35,7 +35,7 @@ def difference(pair: Comparison | None) -> Ranged | None:
 
 
 def pairs_table(name: str, title: str, panels: Sequence[Panel], pairs: Sequence[Pairs]) -> Table:
-    """Return one row a pair, the surest first; `pairs`: those of each panel."""
+    """Return one row per pair, the surest first; `pairs`: those of each panel."""
     has_panels = any(panel.name for panel in panels)
     every = [(panel.name, one) for panel, found in zip(panels, pairs, strict=True) for one in found.values()]
     rows: list[list[Cell]] = []

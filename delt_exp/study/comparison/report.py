@@ -135,7 +135,7 @@ def _worth(panel: Panel, best: Arm, even: Sequence[str]) -> str:
     share = cost.scoring_seconds / cost.training_seconds
     times = f"Its score cost {cost.scoring_seconds:.3g} s, as much as {share:.2g} training runs"
     if pair is None:
-        return f"{times}; no baseline trained for that long is finished, so whether that pays is open."
+        return f"{times}; whether that pays is unknown until a baseline trained for that long is finished."
     words = {
         "better": f"that pays, but so may the same arm {' or '.join(even)}" if even else "it earns its cost",
         "worse": "it is not worth its cost",

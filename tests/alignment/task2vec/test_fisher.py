@@ -11,11 +11,17 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from delt_exp.alignment.task2vec.compat import compat_embedding
 from delt_exp.alignment.task2vec.filters import filter_squares, filter_squares_reference, filters_of, matrix_squares
-from delt_exp.alignment.task2vec.fisher import FisherSettings, Passage, fisher_embedding, requiring_only
+from delt_exp.alignment.task2vec.fisher import (
+    FisherSettings,
+    Passage,
+    embedding_width,
+    fisher_embedding,
+    requiring_only,
+)
 from delt_exp.alignment.task2vec.head import Head, Tuning, split_network
 from delt_exp.errors import ConfigError
+from tests.alignment.task2vec.published import published_embedding, published_filters
 from tests.gradients.tiny import VOCAB, tiny_model
 
 FAMILIES = ("gpt2", "llama tied, padding row", "qwen3", "gemma", "neox")
@@ -44,12 +50,12 @@ def passages(lengths, seed=0):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("first_axis", [False, True])
+@pytest.mark.parametrize("axis", [None, 0])
 @pytest.mark.parametrize("shape", [(3, 5), (2, 20)])  # the two forms of the product
-def test_filter_squares_equal_one_full_gradient_per_sample(family, first_axis, shape, capsys):
+def test_filter_squares_equal_one_full_gradient_per_sample(family, axis, shape, capsys):
     network = model(family)
     body, head = split_network(network)
-    filters = filters_of(network, head, embeddings=True, first_axis=first_axis)
+    filters = filters_of(network, head, embeddings=True) if axis is None else published_filters(network, head)
     generator = torch.Generator().manual_seed(0)
     inputs_BT = torch.randint(VOCAB, shape, generator=generator)
     delta_BTD = torch.randn(*shape, 16, generator=generator, dtype=torch.float64)
@@ -84,7 +90,7 @@ class SharedTwice(nn.Module):
 def test_a_weight_used_in_an_unknown_way_is_squared_the_slow_way_and_said(capsys):
     torch.manual_seed(0)
     network = SharedTwice()
-    filters = filters_of(network, nn.Identity(), embeddings=True, first_axis=False)
+    filters = filters_of(network, nn.Identity(), embeddings=True)
     inputs_BT, delta_BTD = torch.randint(VOCAB, (2, 3)), torch.randn(2, 3, 4, dtype=torch.float64)
     fast = filter_squares(network, network, filters, inputs_BT, delta_BTD)
     slow = filter_squares_reference(network, filters, inputs_BT, delta_BTD)
@@ -156,7 +162,7 @@ def test_the_network_stays_as_it_was():
     network = model("llama tied, padding row")
     network.lm_head.weight.requires_grad_(False)
     before = [(p.clone(), p.requires_grad) for p in network.parameters()]
-    for embed in (fisher_embedding, compat_embedding):
+    for embed in (fisher_embedding, published_embedding):
         embed(network, passages([5, 4]), (0, 0), settings())
         after = [(p, p.requires_grad, p.grad) for p in network.parameters()]
         assert all(torch.equal(a, b) and r == s for (a, r), (b, s, _) in zip(before, after, strict=True))
@@ -188,35 +194,43 @@ def test_tuning_is_that_of_the_obvious_loop():
     assert torch.allclose(head.bias_V, linear.bias, rtol=1e-9)
 
 
-def test_gpt2_has_134993_numbers_under_compat():
+def test_gpt2_has_134993_numbers_in_the_published_code():
     with torch.device("meta"):
         network = GPT2LMHeadModel(GPT2Config())
-    compat = filters_of(network, network.lm_head, embeddings=True, first_axis=True)
-    assert sum(map(len, compat)) == 134_993
+    assert sum(map(len, published_filters(network, network.lm_head))) == 134_993
     # Filters of output units instead of input units: 2304 and 3072 for c_attn and c_fc, 768 for c_proj of the MLP.
-    outputs = filters_of(network, network.lm_head, embeddings=True, first_axis=False)
+    outputs = filters_of(network, network.lm_head, embeddings=True)
     assert sum(map(len, outputs)) == 134_993 + 12 * ((2304 - 768) + (3072 - 768) + (768 - 3072))
 
 
-def test_compat_scores_labels_one_position_early_and_predicts_padding():
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("embeddings", [False, True])
+def test_the_configuration_tells_how_many_numbers_an_embedding_has(tmp_path, family, embeddings):
+    network = model(family)
+    network.save_pretrained(tmp_path)
+    found = fisher_embedding(network, passages([5]), (0, 0), settings(embeddings=embeddings))
+    assert embedding_width(str(tmp_path), None, embeddings=embeddings) == len(found)
+
+
+def test_the_published_code_scores_labels_one_position_early_and_predicts_padding():
     network, (whole,) = model("gpt2"), passages([12])
     (short,) = passages([4])
     same = settings(tuning=UNTUNED)
     for passage, place, is_used in ((whole, 0, False), (whole, 11, True), (short, 11, True)):
         changed = Passage(passage.ids, passage.uniform.copy())
         changed.uniform[place] = (changed.uniform[place] + 0.5) % 1
-        found = [compat_embedding(network, [p], (30, 30), same) for p in (passage, changed)]
+        found = [published_embedding(network, [p], (30, 30), same) for p in (passage, changed)]
         assert np.array_equal(*found) != is_used
         correct = [fisher_embedding(network, [p], (30, 30), same) for p in (passage, changed)]
         assert np.array_equal(*correct) == (passage is short)
 
 
-def test_compat_squares_the_gradient_of_the_mean_loss_of_a_batch():
+def test_the_published_code_squares_the_gradient_of_the_mean_loss_of_a_batch():
     # Two equal passages with equal draws: the mean loss, its gradient and its square are those of one of them.
     network, (one,) = model("gpt2"), passages([12])
     same = settings(tuning=UNTUNED)
-    found = compat_embedding(network, [one, one], (30, 30), same)
-    assert found == pytest.approx(compat_embedding(network, [one], (30, 30), same), rel=1e-5)
+    found = published_embedding(network, [one, one], (30, 30), same)
+    assert found == pytest.approx(published_embedding(network, [one], (30, 30), same), rel=1e-5)
 
 
 class NoHead(nn.Module):

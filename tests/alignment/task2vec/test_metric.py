@@ -88,13 +88,6 @@ def test_a_document_counts_with_its_prompt(tmp_path, resources):
     assert found[0][0, letter] > 0 == found[1][0, letter]  # its row in the table of tokens
 
 
-def test_compat_is_another_description(tmp_path, resources):
-    texts = {"a": make_text(tmp_path, sentences(8, seed=1)), "b": make_text(tmp_path, sentences(8, seed=2))}
-    ours = coefficients(task2vec(num_batches=1), texts, texts, resources)
-    published = coefficients(task2vec(num_batches=1, compat=True), texts, texts, resources)
-    assert value(ours, "a", "b") != value(published, "a", "b")
-
-
 def test_equal_settings_give_equal_bits(tmp_path):
     text = make_text(tmp_path, sentences(8))
     found = [Describer(task2vec(), make_resources(tmp_path)).describe(text) for _ in range(2)]
@@ -123,7 +116,7 @@ def test_descriptions_of_different_probes_lengths_or_settings_do_not_compare(tmp
         ({"cosine": "sine"}, r"one of: scaled, plain"),
         ({"lr": 0.0}, r"Task2VecAlignment.lr=0.0 is not allowed"),
         ({"epochs": -1}, r"Task2VecAlignment.epochs=-1 is not allowed"),
-        ({"compat": "yes"}, r"Task2VecAlignment.compat='yes' is not allowed"),
+        ({"embeddings": "yes"}, r"Task2VecAlignment.embeddings='yes' is not allowed"),
     ],
 )
 def test_a_wrong_setting_is_refused_at_once(changes, message):

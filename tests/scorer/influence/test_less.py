@@ -1,6 +1,7 @@
 """LESS: golden values, a slow reference, planted documents, invariances, restarts and refusals."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from delt_exp.gradients.flat import flatten, trainable_parameters
 from delt_exp.gradients.signed_rows import ROW_WEIGHTS
 from delt_exp.mapping import shards as shards_module
 from delt_exp.model.optimizer import AdamW
+from delt_exp.model.schedule import WarmupLinear
 from delt_exp.scorer.base import Forecasting
 from delt_exp.scorer.distilled import DistilledScorer
 from delt_exp.scorer.influence import passes as passes_module
@@ -28,9 +30,10 @@ from delt_exp.scorer.influence.judge import InfluenceJudge
 from delt_exp.scorer.influence.scorer import LOWEST, combined
 from delt_exp.scorer.influence.warm_up import weighted
 from delt_exp.scorer.reverse.documents import document_samples
+from delt_exp.store.store import Store
 from delt_exp.trainer.trajectory import Checkpoint
 from tests.gradients.test_golden import GOLDEN, checkpoint, padded, part
-from tests.helpers import make_pool, words
+from tests.helpers import make_pool, new_folder, words
 from tests.scorer.influence.tiny import PROXY, WARM_UP, again, less
 
 TARGET = [
@@ -367,6 +370,22 @@ def test_a_target_gradient_that_is_not_finite_names_the_shot(pool, place, monkey
         ({"num_target": 8}, "scorer.num_target=8 is more than the 7 documents of the target"),
         ({"warm_up": replace(WARM_UP, share=0.01, batch_items=5)}, r"1 updates for scorer.warm_up.epochs=2.*raise"),
         ({"warm_up": replace(WARM_UP, batch_items=500)}, r"the warm-up run on 6 random candidates: 12 doc.*500; raise"),
+        (
+            {"warm_up": replace(WARM_UP, adapters=replace(WARM_UP.adapters, targets=["q"]))},
+            r"^scorer.warm_up.adapters.targets=\['q'\]: q is no linear layer",
+        ),
+        (
+            {"warm_up": replace(WARM_UP, context_tokens=65)},
+            "^scorer.warm_up.context_tokens is 65, but .* 64 positions; use scorer.warm_up.context_tokens=64",
+        ),
+        (
+            {"warm_up": replace(WARM_UP, schedule=WarmupLinear(99, None, 0.0))},
+            "^scorer.warm_up.schedule: 99 warm-up steps .* use scorer.warm_up.schedule.warmup_steps=null",
+        ),
+        (
+            {"warm_up": replace(WARM_UP, optimizer=replace(WARM_UP.optimizer, lr=1e30), clip_norm=None)},
+            r"diverged.*lower scorer.warm_up.optimizer.lr \(1e\+30\).*\(scorer.warm_up.clip_norm, null\)",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_the_documents_are_refused(pool, place, changes, message):
@@ -387,6 +406,25 @@ def test_settings_that_do_not_fit_the_documents_are_refused(pool, place, changes
 def test_settings_that_mean_nothing_are_refused_at_once(changes, message):
     with pytest.raises(ConfigError, match=message):
         less(**changes)
+
+
+def test_a_batch_of_prompts_alone_names_the_keys_of_the_warm_up(place):
+    prompts = [Document(f"{i}", prompt="read this long prompt " * 9) for i in range(8)]
+    pool = make_pool(place, prompts, words(4))
+    with pytest.raises(
+        DataError, match=r"nothing to predict.*; raise scorer.warm_up.batch_items or scorer.warm_up.con"
+    ):
+        less(warm_up=replace(WARM_UP, share=1.0)).score(pool)
+
+
+def test_a_store_that_was_moved_trains_nothing_again(pool, place, scored):
+    copied = new_folder(place) / "moved"
+    shutil.copytree(pool.resources.store.root, copied)
+    store = Store(copied, verify="hash")
+    moved = replace(again(pool, place), resources=replace(pool.resources, store=store))
+    np.testing.assert_array_equal(less().score(moved), scored)
+    assert {use.stage for use in store.uses} >= {"model", "trajectory"}
+    assert all(use.cached for use in store.uses)
 
 
 def test_a_context_beyond_the_positions_of_the_model_is_refused(pool, place):

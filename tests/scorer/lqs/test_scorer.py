@@ -13,6 +13,7 @@ from delt_exp.model.schedule import WarmupCosine
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.distilled import DistilledScorer
 from delt_exp.scorer.lqs.scorer import LqsScorer
+from delt_exp.scorer.permuted import PermutedScorer
 from tests.helpers import TRAINER, make_pool, tiny_recipe, words
 
 DISTIL = Regression(
@@ -101,6 +102,19 @@ def test_an_interrupted_annotation_continues_to_the_same_scores(tmp_path, monkey
         with pytest.raises(KeyboardInterrupt):
             scorer().score(pool)
     np.testing.assert_array_equal(scorer().score(pool), undisturbed)
+
+
+def test_a_wrong_number_of_target_documents_is_refused_before_the_proxy_is_trained(pool):
+    with pytest.raises(ConfigError, match=r"^scorer.num_target=7 is more than the 6 documents of the target set"):
+        scorer(num_target=7).score(pool)
+    placebo = PermutedScorer(distilled(None, None, scorer(num_target=7)), seed=0)
+    with pytest.raises(ConfigError, match=r"^scorer.base.base.num_target=7 is more"):
+        placebo.score(pool)
+    with pytest.raises(ConfigError, match=r"scorer=lqs needs a target set; choose target_dataset"):
+        scorer().score(replace(pool, target=None))
+    assert not [use for use in pool.resources.store.uses if use.stage == "model"]
+    with pytest.raises(ConfigError, match=r"num_target=0 is not allowed; set it to a whole number of at least 1"):
+        scorer(num_target=0)
 
 
 def test_relatives_share_one_annotation(tmp_path):

@@ -24,7 +24,7 @@ def lqs(loss, scoring):
     return arm("lqs", "1.0", "folding", loss, scoring_seconds=scoring, scoring_flops=600_000.0)
 
 
-def test_an_arm_is_charged_with_its_scores_and_all_behind_them(tmp_path):
+def test_an_arm_is_charged_with_its_scores_and_all_they_were_made_of(tmp_path):
     scoring = {"scores/a": 0.5, "annotation/b": 30.0, "model/c": 12.0}
     found = findings(write_study(tmp_path, [*budgets((10.0, 0)), lqs(-0.1, scoring)]))
     row = next(row for row in rows(found, "cost") if row["arm"].startswith("lqs"))
@@ -77,7 +77,7 @@ def test_nothing_is_said_beyond_the_longest_baseline(tmp_path):
     found = findings(write_study(tmp_path, [*budgets((10.0, 0), (40.0, -0.2)), lqs(-0.1, {"scores/a": 31.0})]))
     row = next(row for row in rows(found, "cost") if row["arm"].startswith("lqs"))
     assert (row["minus baseline at equal cost"], row["verdict"]) == (None, "")
-    assert "no baseline trained for that long is finished, so whether that pays is open." in found.answer
+    assert "whether that pays is unknown until a baseline trained for that long is finished." in found.answer
 
 
 def test_a_cost_that_was_not_recorded_is_said_to_be_unknown(tmp_path):
@@ -137,3 +137,11 @@ def test_operations_of_the_whole_scoring_come_before_those_of_its_phases(tmp_pat
     arms = [*budgets((10.0, 0)), arm("lqs", "1.0", "folding", change=known)]
     row = next(row for row in rows(findings(write_study(tmp_path, arms)), "cost") if row["arm"].startswith("lqs"))
     assert row["scoring [TFLOPs]"] == 3.0
+
+
+def test_a_correction_is_named_where_something_is_compared(tmp_path):
+    def note(*planted):
+        return next(t.note for t in findings(write_study(tmp_path, planted)).tables if t.name == "cost")
+
+    assert "Holm-corrected (1 comparisons)" in note(*budgets((10.0, 0), (40.0, -0.2)), lqs(-0.1, {"scores/a": 20.0}))
+    assert "Holm" not in note(*budgets((10.0, 0)), lqs(-0.1, {"scores/a": 31.0}))

@@ -38,7 +38,7 @@ def test_a_run_shows_its_weights_and_repeats_none_of_it(tmp_path, monkeypatch):
     command(monkeypatch, *DWM, *SPOILED)
     (again,) = records()
     assert again["evidence"] == record["evidence"]
-    assert again["found_by"][-1]["computed"] == []
+    assert again["reused_by"][-1]["computed"] == []
 
 
 @pytest.mark.parametrize("other", ["train", "eval"])

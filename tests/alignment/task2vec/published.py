@@ -1,4 +1,4 @@
-"""The embedding as the published code computes it, apart from its dropout: for comparison with published numbers only.
+"""The embedding as the published code computes it, apart from its dropout: a reference for what ours does otherwise.
 
 Repeated on purpose: labels drawn at position t are scored at position t - 1; padding is predicted like text, and drawn
 end-of-text tokens are left out; tuning the head changes the token table it is tied to; gradients are those of the mean
@@ -7,6 +7,7 @@ loss of a batch; filters of GPT-2's layers lie along their inputs. Shapes: B seq
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,24 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from delt_exp.alignment.task2vec.filters import filters_of
+from delt_exp.alignment.task2vec.filters import Filters, filters_of
 from delt_exp.alignment.task2vec.fisher import FisherSettings, Passage, requiring_only
 from delt_exp.alignment.task2vec.head import split_network
 
 
-def compat_embedding(
+def published_filters(network: Any, head: Any) -> list[Filters]:
+    """Return the filters of all weights, lookup tables included, along the first axis of each."""
+    return [replace(f, axis=0) for f in filters_of(network, head, embeddings=True)]
+
+
+def published_cosine(h0: NDArray[np.float64], h1: NDArray[np.float64]) -> float:
+    """Return the scaled cosine with the absolute epsilon of the published code."""
+    total = h0 + h1 + 1e-8
+    s0, s1 = h0 / total, h1 / total
+    return float(s0 @ s1 / np.sqrt((s0 @ s0) * (s1 @ s1)))
+
+
+def published_embedding(
     network: Any, passages: Sequence[Passage], ends: tuple[int, int], settings: FisherSettings
 ) -> NDArray[np.float32]:
     """Return the embedding of a batch, [filters] float32; `network` stays as it is. Lookup tables always count."""
@@ -31,7 +44,7 @@ def compat_embedding(
     parts = [passages[start : start + size] for start in range(0, len(passages), size)]
     batches = [_padded(part, eos_id, settings.context_tokens, device) for part in parts]
     _tune(probe, [*head.parameters()], batches, eos_id, settings)
-    filters = filters_of(probe, head, embeddings=True, first_axis=True)
+    filters = published_filters(probe, head)
     weights = [f.weight for f in filters]
     squares = [torch.zeros_like(w) for w in weights]
     with requiring_only(probe, weights):

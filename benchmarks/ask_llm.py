@@ -69,7 +69,7 @@ def measure(quick: bool) -> list[Row]:
     """Return the rows for the machine at hand."""
     torch.set_num_threads(1)
     documents = (d.text[:2000] for d in StdlibProse("train", None).documents() if len(d.text) > 200)
-    texts = list(itertools.islice(documents, 6 if quick else 24))
+    texts = list(itertools.islice(documents, 4 if quick else 12))
     with tempfile.TemporaryDirectory() as folder:
         HfTokenizer(MODEL, None, None, "auto", "own").make((), Path(folder))
         return [compare(Tokenizer(Path(folder)), shots, texts, 1 if quick else 3) for shots in (0, 4)]

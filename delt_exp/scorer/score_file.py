@@ -21,11 +21,9 @@ Key = Literal["id", "row"]
 
 def said_meaning(file: Path) -> Meaning | None:
     """Return what a file says of its numbers; None for one that is no score table of `ScoreTable.save`."""
-    import pyarrow.parquet as pq
-
     if not _is_parquet(file):
         return None
-    metadata = pq.read_schema(file).metadata or {}
+    metadata = _schema(file).metadata or {}
     return Meaning(**json.loads(metadata[b"delt_exp.meaning"])) if b"delt_exp.meaning" in metadata else None
 
 
@@ -55,6 +53,16 @@ def _is_parquet(file: Path) -> bool:
         return stream.read(4) == b"PAR1"
 
 
+def _schema(file: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(file)
+    except pa.ArrowException as error:
+        raise DataError(f"{file} is damaged ({str(error).splitlines()[0]}); write it again") from error
+
+
 def _records(file: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
     if file.suffix.lower() not in DELIMITERS:
         yield from json_records(file)
@@ -68,7 +76,7 @@ def _parquet_columns(file: Path, key: Key, column: str) -> tuple[NDArray[Any] | 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    present = pq.read_schema(file).names
+    present = _schema(file).names
     needed = [column, *([key] if key == "id" or key in present else [])]
     for name in needed:
         if name not in present:

@@ -73,15 +73,11 @@ def test_an_empty_table_has_a_score_for_nobody(tmp_path):
         stored(tmp_path, pool.ids[:0]).score(pool)
 
 
-@pytest.mark.parametrize("columns", [None, ["id"], ["id", "score"]])
-def test_a_file_that_is_no_score_table_is_named(tmp_path, columns):
+def test_a_file_that_is_neither_table_nor_json_is_named_with_its_line(tmp_path):
     path = tmp_path / "scores.parquet"
-    if columns is None:
-        path.write_text("id,score")
-    else:
-        pq.write_table(pa.table({name: [1] for name in columns}), path)
-    with pytest.raises(DataError, match=r"scores.parquet is not a score table: "):
-        StoredScorer(str(path)).score(make_pool(tmp_path, words(6)))
+    path.write_text("id,score\n")
+    with pytest.raises(DataError, match=r"scores.parquet:1"):
+        of(path, better="higher").score(make_pool(tmp_path, words(2)))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
@@ -187,3 +183,10 @@ def test_a_direction_that_is_given_goes_before_that_of_the_file(tmp_path):
     path = stored(tmp_path, pool.ids).path
     assert of(path, better="higher").meaning.better == "higher"
     assert of(path, better="lower").meaning == MEANING
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = tmp_path / "scores.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=r"scores.parquet is damaged \(.*\); write it again"):
+        of(path).fingerprint()

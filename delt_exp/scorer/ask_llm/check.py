@@ -104,7 +104,7 @@ def show_answers(evidence: Evidence, numbers_N3: NDArray[np.floating], prompt: P
     in_answers = sum(count for token, count in top.items() if token in (*prompt.yes, *prompt.no)) / len(numbers_N3)
     numbers: dict[str, float | str | None] = {
         f"mean P({YES}) + P({NO})": mass,
-        f"documents with {YES} or {NO} as the most probable answer": in_answers,
+        f"share of documents with {YES} or {NO} as the most probable answer": in_answers,
         "tokens of question and examples": float(len(prompt)),
     }
     evidence.numbers(

@@ -278,7 +278,7 @@ def test_a_judge_that_does_not_answer_is_named_with_what_it_says_instead(tmp_pat
     assert f"{tokenizer.decode([word])!r} (100%)" in warning
     values = evidence.contents()["numbers"]["answers"]["values"]
     assert values["mean P(yes) + P(no)"] == pytest.approx(2 * math.exp(-9))
-    assert values["documents with yes or no as the most probable answer"] == 0
+    assert values["share of documents with yes or no as the most probable answer"] == 0
 
 
 def test_evidence_shows_examples_the_check_and_the_answers(tmp_path, folder):

@@ -27,6 +27,8 @@ from delt_exp.eval_dataset.base import EvalDataset
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.model.recipe import Recipe
+from delt_exp.ngrams.deduplicated import deduplicated_stage
+from delt_exp.ngrams.minhash import MinHash
 from delt_exp.orderer import Orderer
 from delt_exp.preference.reference import check_preferences, with_reference
 from delt_exp.pretrained.loading import check_models
@@ -64,6 +66,8 @@ class Components:
     model: Recipe
     corpus: CorpusSettings
     decontaminate: bool
+    drop_near_duplicates: bool
+    minhash: MinHash
     training: PlanSettings
     trainer: TrainerSettings
     weighter: Weighter
@@ -77,7 +81,8 @@ class Components:
 def build_components(cfg: DictConfig) -> Components:
     """Build every component of a configuration; raises ConfigError for a value that is not allowed."""
     check_value("seed", cfg.seed, Seed)
-    check_value("decontaminate", cfg.decontaminate, bool)
+    for name in ("decontaminate", "drop_near_duplicates"):
+        check_value(name, cfg[name], bool)
     groups = (
         "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "weighter", "trainer",
     )  # fmt: skip
@@ -95,6 +100,8 @@ def build_components(cfg: DictConfig) -> Components:
         store=construct(Store, cfg.store, "store"),
         corpus=construct(CorpusSettings, cfg.corpus, "corpus"),
         decontaminate=cfg.decontaminate,
+        drop_near_duplicates=cfg.drop_near_duplicates,
+        minhash=build(cfg.minhash, "minhash"),
     )
 
 
@@ -209,7 +216,7 @@ def read(parts: Components) -> tuple[Resources, TokenizedCorpus, TokenizedCorpus
 
 
 def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
-    """Return the documents of candidates and target; decontaminated where that is asked for."""
+    """Return the documents of candidates and target; decontaminated and without near-duplicates where asked for."""
     store = parts.store
     candidates = corpus_stage(store, parts.train_dataset, parts.corpus)
     target = None
@@ -221,6 +228,8 @@ def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
             target = decontaminated_stage(store, target, others)
             others.append(target)
         candidates = decontaminated_stage(store, candidates, others)
+    if parts.drop_near_duplicates:
+        candidates = deduplicated_stage(Resources(store, None, parts.trainer, parts.runtime), candidates, parts.minhash)
     return candidates, target
 
 

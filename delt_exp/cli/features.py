@@ -1,13 +1,13 @@
 """`python -m delt_exp.features`: stored features of documents, and scores for a later target made of them.
 
-`list` shows the features that runs with scorer.save_features=true left, and the newest of these runs. `score RUN
-target_dataset=NAME [KEY=VALUE ...]` scores the documents of such a run for another target, without reading them again:
-RUN is the run's folder, KEY=VALUE are settings of the target as for run.py. Scores are estimates: the error of a cosine
-is about 1 / sqrt(scorer.num_features).
+`list` shows what runs with scorer.save_features=true or scorer.save_embeddings=true left, and the newest of these runs.
+`score RUN target_dataset=NAME [KEY=VALUE ...]` scores the documents of such a run for another target, without reading
+them again: RUN is the run's folder, KEY=VALUE are settings of the target as for run.py. Scores are estimates: the error
+of a cosine is about 1 / sqrt(scorer.num_features).
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ from delt_exp.pipeline import build_components, read
 from delt_exp.report.numbers import size
 from delt_exp.resources import Resources
 from delt_exp.runtime import quiet
-from delt_exp.scorer.base import Pool
-from delt_exp.scorer.influence.scorer import InfluenceScorer
-from delt_exp.scorer.influence.stored import STAGE, all_features
+from delt_exp.scorer.base import Pool, Rescoring
+from delt_exp.scorer.dvemb.settings import STAGE as EMBEDDINGS
+from delt_exp.scorer.influence.stored import STAGE as FEATURES
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.store.evidence import Evidence
 
 TARGET = "target_dataset"
+STAGES = (FEATURES, EMBEDDINGS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,17 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _list(options: argparse.Namespace) -> str:
-    found, runs = all_features(options.store or options.output_dir / "store"), _runs_by_key(options.output_dir / "runs")
-    lines = [f"{'key':<18}{'documents':>11}{'checkpoints':>13}{'features':>10}{'gamma':>10}{'size':>10}  newest run"]
-    for features in found:
-        about, folder = features.about, features.folder
-        num_bytes = sum(file.stat().st_size for file in folder.iterdir())
+    root, runs = options.store or options.output_dir / "store", _runs_by_key(options.output_dir / "runs")
+    found = [file.parent for stage in STAGES for file in sorted(root.glob(f"{stage}/*/about.json"))]
+    found = [folder for folder in found if folder.suffix == ""]  # finished
+    lines = [f"{'key':<18}{'documents':>11}{'features':>10}{'size':>10}  {'of':<22}newest run"]
+    for folder in found:
+        about, num_bytes = read_json(folder / "about.json"), sum(file.stat().st_size for file in folder.iterdir())
         lines.append(
-            f"{folder.name:<18}{about['documents']:>11,}{len(about['steps']):>13}"
-            f"{about['projection']['num_features']:>10,}{about['gamma']['form']:>10}{size(num_bytes):>10}  "
-            f"{runs.get(folder.name, 'none')}"
+            f"{folder.name:<18}{about['documents']:>11,}{about['projection']['num_features']:>10,}{size(num_bytes):>10}"
+            f"  {_taken_from(about):<22}{runs.get(folder.name, 'none')}"
         )
     return "\n".join([*lines, f"{len(found)} sets of features"])
+
+
+def _taken_from(about: Mapping[str, Any]) -> str:
+    """Return what the features are of: steps at the checkpoints of a warm-up, or updates of a valued run."""
+    if "updates" in about:
+        return f"{about['updates']:,} updates"
+    return f"{about['gamma']['form']}, {len(about['steps'])} checkpoints"
 
 
 def _runs_by_key(folder: Path) -> dict[str, Path]:
@@ -71,17 +79,17 @@ def _runs_by_key(folder: Path) -> dict[str, Path]:
     runs: dict[str, Path] = {}
     for record in sorted(folder.glob("**/record.json"), key=lambda file: file.stat().st_mtime):
         stages = read_json(record).get("stages", [])
-        runs |= {stage["key"]: record.parent for stage in stages if stage["stage"] == STAGE}
+        runs |= {stage["key"]: record.parent for stage in stages if stage["stage"] in STAGES}
     return runs
 
 
 def _score(run: Path, overrides: Sequence[str]) -> str:
     cfg = _configuration(run, overrides)
     parts = build_components(cfg)
-    if not isinstance(parts.scorer, InfluenceScorer):
+    if not isinstance(parts.scorer, Rescoring):
         raise ConfigError(
             f"run {run} has the scorer {type(parts.scorer).__name__}, which stores no features; give a run with "
-            "scorer=less scorer.save_features=true"
+            "scorer=less scorer.save_features=true, or scorer=dvemb scorer.save_embeddings=true"
         )
     resources, candidates, target = read(parts)
     assert target is not None
@@ -112,11 +120,11 @@ def _configuration(run: Path, overrides: Sequence[str]) -> DictConfig:
 
 
 def _rescored(
-    scorer: InfluenceScorer, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus, folder: Path
+    scorer: Rescoring, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus, folder: Path
 ) -> tuple[ScoreTable, Evidence]:
     evidence = Evidence(folder / "evidence")
     pool = Pool(candidates, target, resources, folder, evidence)
-    table = ScoreTable(candidates.corpus.ids, scorer.rescore(pool), scorer.meaning)
+    table = ScoreTable(candidates.corpus.ids, scorer.rescore(pool).astype(np.float32), scorer.meaning)
     table.save(folder / "scores.parquet")
     return table, evidence
 

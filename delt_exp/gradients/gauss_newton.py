@@ -3,23 +3,16 @@
 Shapes: B samples, T positions, V vocabulary; flat vectors follow `trainable_parameters`.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import forward_ad
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.gradients.flat import trainable_parameters, unflatten
-from delt_exp.gradients.loss import autocasting
 from delt_exp.gradients.products import Weighting
+from delt_exp.gradients.tangents import logits_and_tangents
 from delt_exp.model.batch import Batch
-from delt_exp.model.next_token import evaluating, next_token_logits
+from delt_exp.model.next_token import evaluating
 
 
 def add_gauss_newton(
@@ -37,9 +30,8 @@ def add_gauss_newton(
     tangents, one backward pass follows: about as dear as a gradient and a half.
     """
     parameters = trainable_parameters(model)
-    tangents = unflatten(direction, list(parameters.values()))
     with torch.enable_grad(), evaluating(model), sdpa_kernel(SDPBackend.MATH):
-        logits_BTV, moved_BTV = _logits_and_tangents(model, batch, tangents, autocast_dtype)
+        logits_BTV, moved_BTV = logits_and_tangents(model, batch, direction, autocast_dtype)
         if moved_BTV is None:  # nothing of the direction reaches the logits
             return
         weight_BT = _token_weights(batch["labels"], weighting).to(direction)
@@ -48,40 +40,6 @@ def add_gauss_newton(
     for piece, gradient in zip(unflatten(total, list(parameters.values())), gradients, strict=True):
         if gradient is not None:
             piece += gradient
-
-
-def _logits_and_tangents(
-    model: nn.Module, batch: Batch, tangents: Sequence[Tensor], autocast_dtype: torch.dtype | None
-) -> tuple[Tensor, Tensor | None]:
-    """Logits, still attached to the parameters, and how they move with them: forward and reverse mode in one pass."""
-    # Outside the level there are no tangents: inside, the backward pass would carry them along.
-    with forward_ad.dual_level(), autocasting(batch["labels"].device, autocast_dtype):
-        pairs = zip(trainable_parameters(model).items(), tangents, strict=True)
-        duals = {name: forward_ad.make_dual(p, tangent) for (name, p), tangent in pairs}
-
-        def network(**inputs: Tensor) -> object:
-            return functional_call(model, duals, (), inputs)
-
-        with _FixedPaddingRows():
-            logits_BTV, moved_BTV = forward_ad.unpack_dual(next_token_logits(network, batch))
-        return logits_BTV, moved_BTV
-
-
-class _FixedPaddingRows(TorchFunctionMode):
-    """While active, the padding row of a table does not move: the backward pass gives it no gradient either.
-
-    Forward mode does not know of padding rows, and J would not be the transpose of J^T.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        padding = kwargs.get("padding_idx", args[2] if len(args) > 2 else None)
-        if func is F.embedding and padding is not None and len(args) > 1:
-            weight, moved = forward_ad.unpack_dual(args[1])
-            if moved is not None:
-                rows = torch.tensor([padding % len(weight)], device=weight.device)
-                args = (args[0], forward_ad.make_dual(weight, moved.index_fill(0, rows, 0)), *args[2:])
-        return func(*args, **kwargs)
 
 
 def _token_weights(labels_BT: Tensor, weighting: Weighting) -> Tensor:

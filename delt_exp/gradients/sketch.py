@@ -5,13 +5,15 @@ additions; in the Fourier domain, where a convolution is a product, it costs T t
 however large the layer, and spectra of all positions and layers add up before one inverse transform.
 
 Shapes: B samples, T positions, K features, F frequencies, O and I sides of a matrix, P elements of a parameter, c
-samples of a chunk.
+samples of a chunk, S directions.
 """
 
-import torch
-from torch import Tensor
+from collections.abc import Mapping
 
-from delt_exp.gradients.projection import Hashing
+import torch
+from torch import Tensor, nn
+
+from delt_exp.gradients.projection import Hashing, Projection
 from delt_exp.gradients.uses import chunks, scratch_elements
 
 
@@ -46,6 +48,16 @@ class SketchSum:
         if self._spectrum is not None:
             total += torch.fft.irfft(self._spectrum, n=self._K)
         return total.float()
+
+
+def sketched(direction_SP: Tensor, projection: Projection, parameters: Mapping[str, nn.Parameter]) -> Tensor:
+    """The features of whole directions, (S, K): their products with features of documents estimate the exact ones."""
+    total = SketchSum(len(direction_SP), projection.num_features, direction_SP.device)
+    pieces = direction_SP.split([p.numel() for p in parameters.values()], dim=1)
+    for (name, parameter), piece in zip(parameters.items(), pieces, strict=True):
+        bucket_P, sign_P = projection.hashing(name, parameter.shape, direction_SP.device).of_elements()
+        total.add(slice(None), bucket_P, piece * sign_P)
+    return total.total()
 
 
 def product_spectrum(left_BTO: Tensor, right_BTI: Tensor, hashing: Hashing, num_features: int) -> Tensor:

@@ -81,3 +81,14 @@ class Forecasting(Protocol):
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of every phase; reads no text."""
+
+
+@runtime_checkable
+class Rescoring(Protocol):
+    """A scorer that can keep in the store what a later target needs, so that it takes no pass over the corpus."""
+
+    @property
+    def meaning(self) -> Meaning: ...
+
+    def rescore(self, pool: Pool) -> Floats:
+        """Return estimated scores [R], and leave the evidence table `groups`; ConfigError where nothing is kept."""

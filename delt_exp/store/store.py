@@ -89,6 +89,14 @@ class Store:
             self._attempts[-1].leave_out(use.seconds)
         return use
 
+    def find(self, stage: str, inputs: Mapping[str, Any]) -> StageUse | None:
+        """Return the stage for `inputs` where it is there; None where it would have to be computed."""
+
+        def gone(folder: Path) -> None:
+            raise FileNotFoundError(f"{stage}/{folder.stem} is gone")
+
+        return self.get(stage, inputs, gone) if (self.root / stage / stage_key(stage, inputs)).exists() else None
+
     def _build(
         self, stage: str, inputs: Mapping[str, Any], build: Callable[[Path], None], path: Path, resumable: bool
     ) -> None:

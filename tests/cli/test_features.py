@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -47,7 +48,8 @@ def told(capsys, *arguments):
 def test_the_list_names_the_run_that_left_them(here, capsys):
     header, line, total = told(capsys, "list").splitlines()
     assert header.split()[:2] == ["key", "documents"]
-    assert line.split()[1:5] == ["80", "2", "512", "adam"]
+    assert line.split()[1:3] == ["80", "512"]
+    assert "adam, 2 checkpoints" in line
     assert line.endswith(folder_of("kept"))
     assert total == "1 sets of features"
 
@@ -100,3 +102,16 @@ def test_features_of_other_settings_are_not_used(here, capsys, monkeypatch):
 def test_the_record_counts_the_features_among_the_stages(here):
     (kept,) = [record for record in records() if record["name"].startswith("kept")]
     assert "features" in {stage["stage"] for stage in kept["stages"]}
+
+
+def test_a_valued_run_is_listed_and_valued_for_a_later_target(here, capsys, monkeypatch):
+    kept = ("scorer=dvemb", "scorer.save_embeddings=true", "scorer.num_features=4096", "scorer.curvature=fisher")
+    command(monkeypatch, *kept, "name=valued")
+    command(monkeypatch, *kept, "name=exact", "target_dataset.path=later.jsonl")
+    (line,) = [line for line in told(capsys, "list").splitlines() if " updates " in line]
+    assert line.split()[1:3] == ["80", "4,096"]
+    said = told(capsys, "score", folder_of("valued"), "target_dataset=jsonl", "target_dataset.path=later.jsonl")
+    assert "data value of 80 documents" in said
+    estimated = pq.read_table(said.rsplit("scores: ", 1)[1].split(",")[0])["score"].to_numpy()
+    exact = pq.read_table(f"{folder_of('exact')}/scores.parquet")["score"].to_numpy()
+    assert np.corrcoef(estimated, exact)[0, 1] > 0.9

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
-from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost
-from delt_exp.scorer.dvemb.settings import Curvature
+from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost, Sizes
+from delt_exp.model.optimizer import SGD
+from delt_exp.model.recipe import Recipe
+from delt_exp.scorer.dvemb.settings import Curvature, ValueSettings
 from delt_exp.scorer.reverse.counts import StateCounts
+from delt_exp.trainer.plan import PlanSettings
 
-DOTS = 6  # per parameter and token: forward and activation gradients 4, products with the direction 2
+TANGENTS = 4  # per parameter and token: a forward pass with tangents
 # Per group of the target. Hessian: forward 2, gradient along the activations 2, and their derivatives. Gauss-Newton:
 # forward with tangents 4, backward 4. Fisher: a gradient with weights.
 CURVATURE_COST: dict[Curvature, int] = {"hessian": 16, "gauss_newton": 8, "fisher": FORWARD_BACKWARD, "none": 0}
@@ -14,40 +17,60 @@ CURVATURE_COST: dict[Curvature, int] = {"hessian": 16, "gauss_newton": 8, "fishe
 
 @dataclass(frozen=True)
 class Workload:
-    """The sizes that decide the cost. num_passes: documents in all updates. gradient_samples: per micro-batch."""
+    """The sizes that decide the cost. num_items: sequences in all updates. gradient_samples: per micro-batch.
+
+    num_features: of kept embeddings, 0 for none.
+    """
 
     curvature: Curvature
     num_steps: int
-    num_passes: int
+    num_items: int
     num_target: int
     num_groups: int
+    num_buffers: int
     gradient_samples: int
-    sample_tokens: int
-    is_whole: bool
+    context_tokens: int
+    num_features: int
 
 
-def forecast(work: Workload, size: ModelSize) -> list[PhaseCost]:
-    """Cost by phase: forward, replay, target, values and curvature; a document counts with all of `sample_tokens`.
+def workload(
+    recipe: Recipe, training: PlanSettings, settings: ValueSettings, sizes: Sizes, target: tuple[int, int],
+    num_features: int,
+) -> Workload:  # fmt: skip
+    """The work on packed documents of these sizes; target: its documents and groups."""
+    epochs = training.epochs or 0
+    num_tokens = training.max_tokens or int((sizes.lengths_N + 1).sum()) * epochs
+    num_items = max(recipe.batch_items, -(-num_tokens // recipe.context_tokens))
+    buffers = int(recipe.optimizer.momentum > 0) if isinstance(recipe.optimizer, SGD) else 2
+    return Workload(
+        settings.curvature, -(-num_items // recipe.batch_items), num_items, *target, buffers,
+        settings.gradient_samples, recipe.context_tokens, num_features,
+    )  # fmt: skip
+
+
+def forecast(work: Workload, size: ModelSize, is_whole: bool) -> list[PhaseCost]:
+    """Cost by phase: forward, replay, target, products, curvature and embeddings.
 
     Memory counts the parameters, the vectors of their size each phase holds, the trajectory and the activations.
     """
-    states = StateCounts(work.num_steps, work.is_whole)
-    replayed = round(work.num_passes * states.num_replayed / work.num_steps)
+    counts = StateCounts(work.num_steps, is_whole)
+    states, replayed = (1 + work.num_buffers) * counts.num_held, work.num_items * counts.num_replayed // work.num_steps
     groups, curvature = work.num_groups, CURVATURE_COST[work.curvature]
+    costates = groups * (1 + work.num_buffers)
 
-    def cost(phase: str, passes: int, operations: int, vectors: int, activations: float = 1) -> PhaseCost:
-        flops = float(passes) * work.sample_tokens * size.parameters * operations
-        held = work.gradient_samples * work.sample_tokens * size.activation_bytes_per_token * activations
-        return PhaseCost(
-            f"values: {phase}", passes, flops, (states.num_held + vectors) * size.parameter_bytes + int(held)
-        )
+    def cost(phase: str, passes: int, operations: int, vectors: int) -> PhaseCost:
+        flops = float(passes) * work.context_tokens * size.parameters * operations
+        held = work.gradient_samples * work.context_tokens * size.activation_bytes_per_token
+        return PhaseCost(phase, passes, flops, (states + vectors) * size.parameter_bytes + held)
 
-    return [
-        cost("forward", work.num_passes, FORWARD_BACKWARD, 3),
-        cost("replay", replayed, FORWARD_BACKWARD, 3 + groups),
-        cost("target", work.num_target, FORWARD_BACKWARD, 2 + groups),
-        # each further group is one more product with the gradients
-        cost("products", work.num_passes, DOTS + 2 * (groups - 1), 1 + groups),
+    costs = [
+        cost("values: forward", work.num_items, FORWARD_BACKWARD, 3),
+        cost("values: replay", replayed, FORWARD_BACKWARD, 3 + costates),
+        cost("values: target", work.num_target, FORWARD_BACKWARD, 2 + groups),
+        cost("values: products", work.num_items * groups, TANGENTS, 1 + costates),
         # a quarter of the samples in a pass, whose second derivatives take four times the memory
-        cost("curvature", work.num_passes * groups if curvature else 0, curvature, 3 + 2 * groups),
+        cost("values: curvature", work.num_items * groups if curvature else 0, curvature, 3 + 2 * costates),
     ]
+    if work.num_features:  # the run once more, and the sketches of all occurrences
+        costs.append(cost("embeddings", work.num_items, 2 * FORWARD_BACKWARD, 3))
+    return costs

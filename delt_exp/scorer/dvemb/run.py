@@ -1,6 +1,7 @@
 """What the sweep needs to know of a run, and that for a language model with samples shared by ranks.
 
-Shapes: N occurrences of documents in an update, G groups of the target, P parameters.
+Shapes: B sequences of a batch, T positions, N occurrences of documents in an update, G groups of the target, P
+parameters.
 """
 
 from collections.abc import Sequence
@@ -13,16 +14,16 @@ from torch import Tensor, nn
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.files import digest
 from delt_exp.gradients.gauss_newton import add_gauss_newton
-from delt_exp.gradients.kernel import per_sample_terms
+from delt_exp.gradients.tokens import add_token_gradient, token_products
 from delt_exp.scorer.dvemb.settings import ValueSettings
-from delt_exp.scorer.dvemb.update import Update
-from delt_exp.scorer.reverse.model import OBJECTIVE, SharedModel, part
+from delt_exp.scorer.dvemb.update import NOBODY, Update
+from delt_exp.scorer.reverse.model import SharedModel, part
 from delt_exp.scorer.reverse.samples import Sample
 from delt_exp.scorer.reverse.trajectory import Descent
 
 
 class ValuedRun(Descent, Protocol):
-    """A training run of gradient descent, and the target that its last state is judged by."""
+    """A training run, and the target that its last state is judged by."""
 
     updates: Sequence[Update]
 
@@ -31,7 +32,7 @@ class ValuedRun(Descent, Protocol):
         ...
 
     def dots(self, step: int, direction_GP: Tensor) -> Tensor:
-        """<g_n, direction> (N, G) float64 on the CPU, g_n the gradient of an occurrence's mean token loss."""
+        """<w_n g_n, direction> (N, G) float64 on the CPU; w_n g_n is an occurrence's part of the update's gradient."""
         ...
 
     def curvature(self, step: int, direction_GP: Tensor, dot_NG: Tensor) -> Tensor:
@@ -55,31 +56,49 @@ class LanguageModelRun(SharedModel):
         self.num_steps, self.updates, self._target, self._settings = len(updates), updates, target, settings
 
     def step_gradient(self, step: int) -> tuple[float, Tensor]:
-        return self.gradient(self.updates[step].samples, self.updates[step].weights_N)
+        return self.gradient(self.updates[step].samples, self.updates[step].weights_B)
 
     def target_gradients(self) -> tuple[list[float], Tensor]:
         losses, gradients = zip(*(self.gradient(group, len(group)) for group in self._target), strict=True)
         return list(losses), torch.stack(gradients)
 
     def dots(self, step: int, direction_GP: Tensor) -> Tensor:
-        samples = self.updates[step].samples
-        dot_NG = torch.zeros(len(samples), len(direction_GP), dtype=torch.float64, device=self.device)
-        # One direction as a vector is a ghost product; as a matrix of one row it would be a built gradient.
-        direction = direction_GP[0] if len(direction_GP) == 1 else direction_GP
-        for indices, batch in self.batches(samples, self.gradient_samples):
-            dot_B, _ = per_sample_terms(self.model, batch, OBJECTIVE, direction, self.dtype)
-            dot_NG[indices] = dot_B.view(len(indices), -1)
-        return self.ranks.sum(dot_NG).cpu()
+        update = self.updates[step]
+        dot_NG = torch.zeros(len(update.rows_N), len(direction_GP), dtype=torch.float64)
+        for indices, batch in self.batches(update.samples, self.gradient_samples):
+            weight_B, occurrence_BT = self._tokens_of(update, indices, batch["labels"].shape[1])
+            is_label_BT = occurrence_BT != NOBODY
+            for group, direction_P in enumerate(direction_GP):
+                product_BT = weight_B[:, None] * token_products(self.model, batch, direction_P, self.dtype).cpu()
+                dot_NG[:, group].index_add_(0, occurrence_BT[is_label_BT], product_BT[is_label_BT])
+        return self.ranks.sum(dot_NG.to(self.device)).cpu()
 
     def curvature(self, step: int, direction_GP: Tensor, dot_NG: Tensor) -> Tensor:
         name, update = self._settings.curvature, self.updates[step]
         if name == "none":
             return torch.zeros_like(direction_GP)
         if name == "fisher":  # sum_n w_n g_n <g_n, direction> is a gradient with weights
-            weight_NG = update.weights_N[:, None] * dot_NG
-            return torch.stack([self.gradient(update.samples, weight_N)[1] for weight_N in weight_NG.T])
+            weight_NG = dot_NG / update.shares[:, None]
+            return torch.stack([self._gradient_of_occurrences(update, weight_N) for weight_N in weight_NG.T])
         product = self.hvp if name == "hessian" else self._gauss_newton
-        return torch.stack(list(map(partial(product, update.samples, update.weights_N), direction_GP)))
+        return torch.stack(list(map(partial(product, update.samples, update.weights_B), direction_GP)))
+
+    def _gradient_of_occurrences(self, update: Update, weight_N: Tensor) -> Tensor:
+        """The update's gradient with a further weight for each occurrence."""
+        total = torch.zeros_like(self.theta)
+        for indices, batch in self.batches(update.samples, self.gradient_samples):
+            weight_B, occurrence_BT = self._tokens_of(update, indices, batch["labels"].shape[1])
+            factor_BT = torch.where(occurrence_BT == NOBODY, 0, weight_N[occurrence_BT])
+            add_token_gradient(self.model, batch, (weight_B[:, None] * factor_BT).to(self.device), total, self.dtype)
+        return self.ranks.sum(total)
+
+    def _tokens_of(self, update: Update, indices: Sequence[int], length: int) -> tuple[Tensor, Tensor]:
+        """Of a micro-batch the weight of a token of each sequence, (B,), and the occurrence at each place, (B, T)."""
+        occurrence_BT = torch.full((len(indices), length), NOBODY)
+        for row, index in enumerate(indices):
+            occurrence_T = update.occurrence_BT[index]
+            occurrence_BT[row, : len(occurrence_T)] = occurrence_T
+        return update.token_weights[list(indices)], occurrence_BT
 
     def _gauss_newton(self, samples: Sequence[Sample], weights: Tensor, direction: Tensor) -> Tensor:
         total = torch.zeros_like(direction)
@@ -89,5 +108,5 @@ class LanguageModelRun(SharedModel):
 
     def fingerprint(self) -> str:
         samples = [s for u in self.updates for s in u.samples] + [s for g in self._target for s in g]
-        sizes = [len(group) for group in self._target]
-        return digest([s.digest() for s in samples], sizes, self.theta.cpu().numpy(), str(self.dtype))
+        rows, sizes = [u.rows_N.tolist() for u in self.updates], [len(group) for group in self._target]
+        return digest([s.digest() for s in samples], rows, sizes, self.theta.cpu().numpy(), str(self.dtype))

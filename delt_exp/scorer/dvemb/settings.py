@@ -6,8 +6,10 @@ from delt_exp.config.fields import Count, settings
 
 Curvature = Literal["hessian", "gauss_newton", "fisher", "none"]
 CURVATURES = get_args(Curvature)
+Adam = Literal["refuse", "exact", "fixed"]
 Groups = Literal["source", "one"]
 Precision = Literal["fp32", "bf16"]
+STAGE = "value embeddings"  # of the store
 
 
 @settings

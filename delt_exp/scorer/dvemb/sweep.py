@@ -1,9 +1,10 @@
 """Values of all occurrences from one sweep back in time.
 
-lambda_T = grad J(theta_T), one costate for each group of the target. For t = T-1 ... 0: the value of an occurrence n in
-update t is eta_t w_n <lambda_{t+1}, g_n(theta_t)>, and lambda_t = lambda_{t+1} - eta_t C_t lambda_{t+1}. C_t is the
-curvature of the update's loss sum_n w_n l_n. This is the sweep of PDS without the losses of the target on the way: what
-counts is the end.
+lambda_T = grad J(theta_T), one costate for each group of the target. For t = T-1 ... 0: the derivative d of J in the
+gradient of update t follows from lambda_{t+1} through the optimizer (plain gradient descent: d = -eta_t lambda_{t+1}).
+The value of an occurrence n, whose share of that gradient is w_n g_n(theta_t), is -<d, w_n g_n>, and lambda_t is what
+the optimizer passes on of lambda_{t+1}, plus C_t d. C_t is the curvature of the update's loss sum_n w_n l_n. This is
+the sweep of PDS without the losses of the target on the way: what counts is the end.
 Shapes: N occurrences in an update, G groups of the target, T updates, P parameters.
 """
 
@@ -20,6 +21,7 @@ from delt_exp.errors import DivergedError
 from delt_exp.files import digest
 from delt_exp.scorer.dvemb.run import ValuedRun
 from delt_exp.scorer.dvemb.settings import ValueSettings
+from delt_exp.scorer.dvemb.steps import Costates
 from delt_exp.scorer.dvemb.values import Values
 from delt_exp.scorer.reverse.state import load_tensors, save_tensors
 from delt_exp.scorer.reverse.sweep import Progress, Segments, sweep_back
@@ -27,7 +29,11 @@ from delt_exp.scorer.reverse.trajectory import OnStep, check_finite
 
 # Gradient descent that does not diverge stays below 1 in every direction of positive curvature. A norm that grows by
 # half in a step belongs to a run whose end reacts violently to its steps; first-order values then say nothing of it.
-MAX_GROWTH = 1.5
+# With a momentum or a preconditioner a step says less of the whole, and only an explosion is refused.
+MAX_GROWTH, MAX_GROWTH_WITH_BUFFERS = 1.5, 10.0
+
+
+CARRIED = ("costate_GP", "buffers_KGP")  # from update to update
 
 
 class States(Segments, Protocol):
@@ -36,8 +42,17 @@ class States(Segments, Protocol):
     num_segments: int
     kind: str
 
+    @property
+    def num_buffers(self) -> int:
+        """How many vectors of the size of theta the optimizer carries along."""
+        ...
+
     def rate(self, step: int) -> float:
-        """The factor eta_t of an update."""
+        """The learning rate of an update."""
+        ...
+
+    def pull_back(self, step: int, norm: float, after: Costates) -> tuple[Tensor, Costates]:
+        """Derivatives in the gradient of update `step`, whose norm is `norm`, and in theta and buffers before it."""
         ...
 
     def run_forward(self, num_steps: int, on_step: OnStep) -> None:
@@ -59,7 +74,7 @@ class ValueSweep:
         self._run, self._settings, self._states, self._progress = run, settings, states, progress
         self._state_dir, self._is_writer = state_dir, ranks.rank == 0
         self._fingerprint = "" if state_dir is None else digest(asdict(settings), run.fingerprint())
-        sizes = [len(update.weights_N) for update in run.updates]
+        sizes = [len(update.rows_N) for update in run.updates]
         self._first_T = torch.tensor([0, *sizes]).cumsum(0)
 
     def run(self) -> Values:
@@ -70,7 +85,8 @@ class ValueSweep:
         else:
             # A copy: memory mapped from the file is aligned otherwise, and then sums are taken in another order.
             state = {name: tensor.clone() for name, tensor in found.items()}
-            state["costate_GP"] = state["costate_GP"].to(self._run.theta.device)
+            for name in CARRIED:
+                state[name] = state[name].to(self._run.theta.device)
             self._states.return_to(int(state["segment"]) * self._states.stride)
 
         def on_segment(segment: int) -> None:
@@ -99,6 +115,7 @@ class ValueSweep:
         state |= {
             "segment": torch.tensor(self._states.num_segments),
             "costate_GP": costate_GP,
+            "buffers_KGP": costate_GP.new_zeros(self._states.num_buffers, *costate_GP.shape),
             "target_loss_G": torch.tensor(losses_G, dtype=torch.float64),
             "value_NG": torch.zeros(int(self._first_T[-1]), len(losses_G), dtype=torch.float64),
         }
@@ -109,28 +126,29 @@ class ValueSweep:
 
     def _step_back(self, step: int, state: dict[str, Tensor]) -> None:
         """From lambda_{step+1} to lambda_step, with the model at theta_step."""
-        costate_GP, rate = state["costate_GP"], self._states.rate(step)
-        dot_NG = self._run.dots(step, costate_GP)
-        weight_N = self._run.updates[step].weights_N
-        state["value_NG"][self._first_T[step] : self._first_T[step + 1]] = rate * weight_N[:, None] * dot_NG
+        costate_GP, norm = state["costate_GP"], float(state["gradient_norm_T"][step])
+        gradient_GP, before = self._states.pull_back(step, norm, Costates(costate_GP, state["buffers_KGP"]))
+        dot_NG = self._run.dots(step, gradient_GP)
+        state["value_NG"][self._first_T[step] : self._first_T[step + 1]] = -dot_NG
         norm_G = costate_GP.double().norm(dim=1).cpu()
         state["costate_norm_TG"][step] = norm_G
         if step == 0:  # nothing asks for lambda_0
             return
-        product_GP = self._run.curvature(step, costate_GP, dot_NG)
-        state["costate_GP"] = torch.sub(costate_GP, product_GP, alpha=rate)
+        product_GP = self._run.curvature(step, gradient_GP, dot_NG)
+        state["costate_GP"], state["buffers_KGP"] = before.theta_GP + product_GP, before.buffers_KGP
         nonzero_G = norm_G.clamp(min=torch.finfo(torch.float64).tiny)
         state["growth_TG"][step] = state["costate_GP"].double().norm(dim=1).cpu() / nonzero_G
-        state["curvature_TG"][step] = rate * product_GP.double().norm(dim=1).cpu() / nonzero_G
-        self._check_growth(step, state["growth_TG"][step].max().item(), rate)
+        state["curvature_TG"][step] = product_GP.double().norm(dim=1).cpu() / nonzero_G
+        self._check_growth(step, state["growth_TG"][step].max().item())
 
-    def _check_growth(self, step: int, growth: float, rate: float) -> None:
+    def _check_growth(self, step: int, growth: float) -> None:
         check_finite(f"the norm of the costate before update {step + 1}", growth, self._settings.cure)
-        if growth > MAX_GROWTH:
+        allowed = MAX_GROWTH_WITH_BUFFERS if self._states.num_buffers else MAX_GROWTH
+        if growth > allowed:
             raise DivergedError(
                 f"update {step + 1} of {self._run.num_steps} multiplies what came before it by {growth:.3g} or more; "
-                f"allowed is {MAX_GROWTH:g}: its learning rate {rate:g} is too large for the curvature there, and "
-                f"values would not be derivatives of anything; {self._settings.cure}"
+                f"allowed is {allowed:g}: its learning rate {self._states.rate(step):g} is too large for the curvature "
+                f"there, and values would not be derivatives of anything; {self._settings.cure}"
             )
 
     def _save(self, state: dict[str, Tensor]) -> None:
@@ -138,7 +156,7 @@ class ValueSweep:
             save_tensors(self._state_dir, {name: tensor.cpu() for name, tensor in state.items()}, self._fingerprint)
 
     def _result(self, state: dict[str, Tensor]) -> Values:
-        kept = {name: tensor for name, tensor in state.items() if name not in ("segment", "costate_GP")}
+        kept = {name: tensor for name, tensor in state.items() if name not in ("segment", *CARRIED)}
         updates = self._run.updates
         return Values(
             step_N=torch.repeat_interleave(torch.arange(len(updates)), self._first_T.diff()),

@@ -1,57 +1,68 @@
-"""Values of the documents of a short run, for a target that is known.
+"""Values of the documents of a training run, for a target that is known.
 
 Method: Data Value Embedding (arXiv 2412.09538).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from delt_exp.distributed.ranks import Ranks, SingleProcess
 from delt_exp.errors import DataError
+from delt_exp.model.optimizer import Optimizer
 from delt_exp.scorer.dvemb.run import LanguageModelRun, ValuedRun
 from delt_exp.scorer.dvemb.settings import ValueSettings
-from delt_exp.scorer.dvemb.short_states import ShortStates
+from delt_exp.scorer.dvemb.states import RunStates
+from delt_exp.scorer.dvemb.steps import steps_of
 from delt_exp.scorer.dvemb.sweep import States, ValueSweep
 from delt_exp.scorer.dvemb.update import Update
 from delt_exp.scorer.dvemb.values import Values
 from delt_exp.scorer.reverse.samples import Sample
 from delt_exp.scorer.reverse.sweep import Progress
-from delt_exp.scorer.reverse.trajectory import fits_whole_everywhere
-
-OpenStates = Callable[[ValuedRun, Ranks], States]
+from delt_exp.scorer.reverse.trajectory import Descent, fits_whole_everywhere
 
 
-def short_states(rates: Sequence[float], cure: str, is_whole: bool | None = None) -> OpenStates:
-    """The states of a run with these learning rates.
+@dataclass(frozen=True)
+class Descending:
+    """How a run follows its gradients: the optimizer, the learning rate of each update, and clipping (None: none).
 
-    is_whole: whether to keep all of them, or to replay them from some; None keeps what the memory allows.
+    is_fixed: Adam's preconditioner passes for a constant of each update.
     """
 
-    def open_states(run: ValuedRun, ranks: Ranks) -> States:
-        fits = fits_whole_everywhere(run.theta, run.num_steps, ranks) if is_whole is None else is_whole
-        return ShortStates(run, rates, fits, cure)
+    optimizer: Optimizer
+    rates: Sequence[float]
+    clip_norm: float | None = None
+    is_fixed: bool = False
 
-    return open_states
+    def states(
+        self, run: Descent, model: nn.Module, ranks: Ranks, cure: str, is_whole: bool | None = None
+    ) -> RunStates:
+        """The states of `run`, which stands at the first; is_whole: keep all, or replay from some; None: what fits."""
+        steps = steps_of(self.optimizer, model, is_fixed=self.is_fixed)
+        if is_whole is None:
+            is_whole = fits_whole_everywhere(run.theta, run.num_steps * (1 + steps.num_buffers), ranks)
+        return RunStates(run, self.rates, is_whole, cure, steps, self.clip_norm)
 
 
 def value_documents(
     model: nn.Module,
     updates: Sequence[Update],
     target: Sequence[Sequence[Sample]],
-    open_states: OpenStates,
+    descending: Descending,
     settings: ValueSettings,
     *,
+    is_whole: bool | None = None,
     ranks: Ranks | None = None,
     state_dir: Path | None = None,
     progress: Progress = lambda phase, done, total: None,
 ) -> Values:
     """Value every occurrence of a document in `updates` by what it does for the loss of each group of `target`.
 
-    The model is left as it came. With `ranks`, every process calls this with the same arguments and gets the whole
-    result. With `state_dir`, which all processes must see, each finished segment is written there, and a repeated call
-    continues after the last one with the same values.
+    The model is left as it came. is_whole: see `Descending.states`. With `ranks`, every process calls this with the
+    same arguments and gets the whole result. With `state_dir`, which all processes must see, each finished segment is
+    written there, and a repeated call continues after the last one with the same values.
     """
     if not len(updates):
         raise DataError("updates is empty; give at least one")
@@ -60,7 +71,8 @@ def value_documents(
         raise DataError(f"group {empty or 0} of the target is empty; give at least one sample")
     ranks = ranks or SingleProcess()
     run = LanguageModelRun(model, updates, target, settings, ranks)
-    return value_run(run, open_states(run, ranks), settings, ranks=ranks, state_dir=state_dir, progress=progress)
+    states = descending.states(run, model, ranks, settings.cure, is_whole)
+    return value_run(run, states, settings, ranks=ranks, state_dir=state_dir, progress=progress)
 
 
 def value_run(

@@ -6,7 +6,9 @@ Shapes: N occurrences of documents in all updates, G groups of the target, T upd
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,10 +22,10 @@ class Values:
 
     step_N: its update, from 0. row_N: the corpus row of its document. value_NG: by how many nats the loss of each group
     of the target would be higher at the end without it, to first order. target_loss_G: at the end. Of each update:
-    rate_T, its learning rate; train_loss_T and gradient_norm_T, before it; costate_norm_TG, the norm of what its values
-    are products with; growth_TG, the factor by which stepping back over it multiplies that norm, and curvature_TG, |eta
-    H costate| / |costate|: lower bounds of the norms of I - eta H and eta H. trajectory:
-    how states were kept.
+    rate_T, its learning rate; train_loss_T and gradient_norm_T, before it; costate_norm_TG, the norm of the derivative
+    of the target's loss in theta after it; growth_TG, the factor by which stepping back over it multiplies that norm,
+    and curvature_TG, what the curvature of its loss adds, relative to it: for plain gradient descent lower bounds of
+    the norms of I - eta H and eta H. trajectory: how states were kept.
     """
 
     step_N: Tensor
@@ -55,5 +57,9 @@ class Values:
 
     def of_documents(self, num_rows: int, weight_G: Tensor) -> Tensor:
         """The value of each corpus row, (num_rows,): the weighted mean over groups, summed over its occurrences."""
-        total = torch.zeros(num_rows, dtype=torch.float64)
-        return total.index_add_(0, self.row_N, self.value_NG @ weight_G)
+        return sum_of_occurrences(self.value_NG, self.row_N.numpy(), num_rows) @ weight_G
+
+
+def sum_of_occurrences(value_NG: Tensor, row_N: NDArray[np.intp], num_rows: int) -> Tensor:
+    """The values of each corpus row for each group, (num_rows, G): summed over its occurrences."""
+    return value_NG.new_zeros(num_rows, value_NG.shape[1]).index_add_(0, torch.from_numpy(row_N), value_NG)

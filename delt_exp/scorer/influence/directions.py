@@ -25,9 +25,7 @@ from delt_exp.files import file_sha256, written_aside
 from delt_exp.gradients.flat import trainable_parameters
 from delt_exp.gradients.kernel import per_sample_norms
 from delt_exp.gradients.products import add_gradient
-from delt_exp.gradients.projection import Projection
 from delt_exp.gradients.signed_rows import ROW_WEIGHTS, SignedRows
-from delt_exp.gradients.sketch import SketchSum
 from delt_exp.model.batch import Batch
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.influence.judge import DIRECTIONS, READS
@@ -102,16 +100,6 @@ def save_directions(direction_SP: Tensor, path: Path) -> str:
     with written_aside(path) as aside:
         save_file({DIRECTIONS: direction_SP.cpu()}, aside)
     return file_sha256(path)
-
-
-def sketched(direction_SP: Tensor, projection: Projection, parameters: Mapping[str, nn.Parameter]) -> Tensor:
-    """The features of whole directions, (S, K): their products with features of documents estimate the exact ones."""
-    total = SketchSum(len(direction_SP), projection.num_features, direction_SP.device)
-    pieces = direction_SP.split([p.numel() for p in parameters.values()], dim=1)
-    for (name, parameter), piece in zip(parameters.items(), pieces, strict=True):
-        bucket_P, sign_P = projection.hashing(name, parameter.shape, direction_SP.device).of_elements()
-        total.add(slice(None), bucket_P, piece * sign_P)
-    return total.total()
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from delt_exp.mapping.map_documents import map_documents
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.gamma import Gamma, check_state, share_below_floor
 from delt_exp.scorer.influence.judge import InfluenceJudge
-from delt_exp.scorer.influence.stored import FORMAT, STAGE, StoredFeatures, find_features, write_about, write_features
+from delt_exp.scorer.influence.stored import FORMAT, STAGE, StoredFeatures, write_about, write_features
 from delt_exp.scorer.influence.warm_up import State
 
 if TYPE_CHECKING:
@@ -57,16 +57,16 @@ class Passes:
             judges = [self._judge(state, shots) for state in self.states]
         store = self.pool.resources.store
         with self.pool.evidence.phase("scoring"):
-            if keep_features and find_features(store, self._inputs) is None:
+            if keep_features and store.find(STAGE, self._inputs) is None:
                 store.get(STAGE, self._inputs, lambda folder: self._build(folder, judges), resumable=True)
             return np.stack([self._cosines(judge) for judge in judges])
 
     def estimated(self, shots: "Shots") -> NDArray[np.float64]:
         """Return cosines [C, R, S] from features in the store; raises ConfigError where there are none."""
         from delt_exp.gradients.projection import Projection
-        from delt_exp.scorer.influence.directions import sketched
+        from delt_exp.gradients.sketch import sketched
 
-        use = find_features(self.pool.resources.store, self._inputs)
+        use = self.pool.resources.store.find(STAGE, self._inputs)
         if use is None:
             raise ConfigError(
                 "no features are stored for these documents under these settings; run them once with "

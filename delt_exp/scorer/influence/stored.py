@@ -4,7 +4,7 @@ A folder holds `features-S.npy` [R, K] float32 for each checkpoint S, the sketch
 `ids.npy` [R], and `about.json` with what they were made of and by which law.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.files import read_json, write_json, written_aside
-from delt_exp.store.store import StageUse, Store, stage_key
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,20 +68,3 @@ def write_about(folder: Path, ids: NDArray[np.uint64], about: Mapping[str, Any])
     """Write what the features are of."""
     np.save(folder / "ids.npy", np.asarray(ids))
     write_json(folder / "about.json", {**about, "documents": len(ids)})
-
-
-def find_features(store: Store, inputs: Mapping[str, Any]) -> StageUse | None:
-    """Return features that are there; None where they would have to be computed."""
-    if not (store.root / STAGE / stage_key(STAGE, inputs)).exists():
-        return None
-    return store.get(STAGE, inputs, _refuse)
-
-
-def _refuse(folder: Path) -> None:
-    raise FileNotFoundError(f"the features of {folder} are gone")
-
-
-def all_features(root: Path) -> Sequence[StoredFeatures]:
-    """Return all finished features under the root of a store."""
-    folders = (path.parent for path in sorted(root.glob(f"{STAGE}/*/about.json")))
-    return [StoredFeatures(folder) for folder in folders if folder.suffix == ""]

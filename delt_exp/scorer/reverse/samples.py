@@ -16,10 +16,14 @@ from delt_exp.files import digest
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Input tokens and the token to predict at each of them (IGNORED: none), two int64 vectors of one length T >= 1."""
+    """Input tokens and the token to predict at each of them (IGNORED: none), two int64 vectors of one length T >= 1.
+
+    position_ids_T: where they begin again at 0, a document begins that sees nothing before it; None: one document.
+    """
 
     input_ids_T: Tensor
     labels_T: Tensor
+    position_ids_T: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.input_ids_T.shape != self.labels_T.shape or self.input_ids_T.dim() != 1 or not len(self.input_ids_T):
@@ -30,7 +34,8 @@ class Sample:
 
     def digest(self) -> str:
         """Identifies the content: equal samples have equal digests."""
-        return digest(self.input_ids_T.numpy(), self.labels_T.numpy())
+        positions = [] if self.position_ids_T is None else [self.position_ids_T.numpy()]
+        return digest(self.input_ids_T.numpy(), self.labels_T.numpy(), *positions)
 
 
 def next_token_sample(token_ids: Sequence[int]) -> Sample:
@@ -65,4 +70,15 @@ def _padded(samples: Sequence[Sample], device: torch.device) -> dict[str, Tensor
     for row, sample in enumerate(samples):
         input_ids_BT[row, : len(sample.input_ids_T)] = sample.input_ids_T
         labels_BT[row, : len(sample.labels_T)] = sample.labels_T
-    return {"input_ids": input_ids_BT.to(device), "labels": labels_BT.to(device)}
+    batch = {"input_ids": input_ids_BT.to(device), "labels": labels_BT.to(device)}
+    if any(sample.position_ids_T is not None for sample in samples):
+        batch["position_ids"] = _positions(samples, length).to(device)
+    return batch
+
+
+def _positions(samples: Sequence[Sample], length: int) -> Tensor:
+    position_ids_BT = torch.zeros(len(samples), length, dtype=torch.int64)
+    for row, sample in enumerate(samples):
+        positions_T = torch.arange(length) if sample.position_ids_T is None else sample.position_ids_T
+        position_ids_BT[row, : len(positions_T)] = positions_T
+    return position_ids_BT

@@ -1,4 +1,4 @@
-"""The states theta_0 ... theta_T of a run of plain gradient descent, kept whole or as checkpoints with replay."""
+"""The states theta_0 ... theta_T of a run, kept whole or as checkpoints with replay."""
 
 import math
 import os
@@ -18,7 +18,7 @@ OnStep = Callable[[int, float, float], None]
 
 
 class Descent(Protocol):
-    """A run of plain gradient descent; theta, one flat vector, is where it stands."""
+    """A run that follows gradients; theta, one flat vector, is where it stands."""
 
     num_steps: int
     theta: Tensor
@@ -35,7 +35,7 @@ def check_finite(what: str, value: float, cure: str) -> None:
 
 
 class Trajectory:
-    """Runs forward once; then gives back the states segment by segment.
+    """Runs plain gradient descent forward once; then gives back the states segment by segment.
 
     rates: the learning rate of each update. cure: what helps when numbers are no longer finite. A segment holds
     `stride` = floor(sqrt(T)) states, the last one perhaps fewer. Kept in host memory are all states (`is_whole`) or the
@@ -57,7 +57,7 @@ class Trajectory:
         """
         for step in range(num_steps):
             if self._is_whole or step % self.stride == 0:
-                self._states[step] = self._descent.theta.cpu()
+                self._states[step] = self._state()
             on_step(step, *self._descend(step))
 
     def segment(self, index: int) -> list[Tensor]:
@@ -67,10 +67,10 @@ class Trajectory:
         if self._is_whole:
             return [self._states.pop(step) for step in range(start, stop)]
         states = [self._states.pop(start)]
-        self._descent.theta = states[0]
+        self._restore(states[0])
         for step in range(start, stop - 1):
             self._descend(step)
-            states.append(self._descent.theta.cpu())
+            states.append(self._state())
         return states
 
     def _descend(self, step: int) -> tuple[float, float]:
@@ -78,8 +78,18 @@ class Trajectory:
         norm = gradient.norm().item()
         check_finite(f"the training loss before update {step + 1}", loss, self._cure)
         check_finite(f"the norm of the gradient of update {step + 1}", norm, self._cure)
-        self._descent.theta = self._descent.theta.sub_(gradient, alpha=self.rates[step])
+        self._move(step, gradient, norm)
         return loss, norm
+
+    def _state(self) -> Tensor:
+        """A copy of where the run stands, on the host."""
+        return self._descent.theta.cpu()
+
+    def _restore(self, state: Tensor) -> None:
+        self._descent.theta = state
+
+    def _move(self, step: int, gradient: Tensor, norm: float) -> None:
+        self._descent.theta = self._descent.theta.sub_(gradient, alpha=self.rates[step])
 
 
 def fits_whole_everywhere(theta: Tensor, num_steps: int, ranks: Ranks) -> bool:

@@ -14,13 +14,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from delt_exp.distributed.ranks import SingleProcess
 from delt_exp.errors import ConfigError, DataError, DivergedError, StoreError
 from delt_exp.gradients.loss import sample_losses
 from delt_exp.model.objective import CrossEntropy
+from delt_exp.model.optimizer import SGD
 from delt_exp.scorer.dvemb.settings import CURVATURES
-from delt_exp.scorer.dvemb.short_states import ShortStates
 from delt_exp.scorer.dvemb.update import Update
-from delt_exp.scorer.dvemb.value import short_states, value_documents, value_run
+from delt_exp.scorer.dvemb.value import Descending, value_documents, value_run
 from delt_exp.scorer.dvemb.values import Values
 from delt_exp.scorer.reverse.samples import Sample, micro_batches, next_token_sample
 from tests.scorer.dvemb.tiny import ScalarRun, settings, tiny_target, tiny_updates, update
@@ -42,7 +43,9 @@ def scalar_values(
     curvature: str, rates: Sequence[float] = RATES, a_T: Sequence[float] = (1, 2, 3), **changes: Any
 ) -> Values:
     run = ScalarRun(a_T, 4, curvature, **changes)
-    result = value_run(run, ShortStates(run, rates, True, "lower the rate"), settings(curvature))
+    network = torch.nn.Linear(1, 1, bias=False).double()
+    states = descending(rates).states(run, network, SingleProcess(), "lower the rate", is_whole=True)
+    result = value_run(run, states, settings(curvature))
     assert run.theta.tolist() == [0]
     return result
 
@@ -79,19 +82,23 @@ def test_equal_documents_at_other_updates_have_other_values() -> None:
     assert scalar_values("hessian", a_T=(1, 2, 1)).value_NG[0] != scalar_values("hessian", a_T=(1, 2, 1)).value_NG[2]
     same = draw_samples(3, seed=5)
     values = value_documents(
-        tiny_gpt2(), [update(same, [0, 1, 2]), update(same, [0, 1, 2])], tiny_target(), opened([0.2, 0.2]), settings()
+        tiny_gpt2(),
+        [update(same, [0, 1, 2]), update(same, [0, 1, 2])],
+        tiny_target(),
+        descending([0.2, 0.2]),
+        settings(),
     )
     assert (values.value_NG[:3] - values.value_NG[3:]).abs().min() > 1e-4
     expected = values.value_NG[:3] + values.value_NG[3:]
     torch.testing.assert_close(values.of_documents(4, torch.tensor([1.0, 0.0]).double())[:3], expected[:, 0])
 
 
-def opened(rates: Sequence[float], is_whole: bool | None = True) -> Any:
-    return short_states(rates, "lower the rate", is_whole)
+def descending(rates: Sequence[float]) -> Descending:
+    return Descending(SGD(lr=1, momentum=0, weight_decay=0), rates)
 
 
 def value_of(curvature: str = "hessian", model: Any = None, **changes: Any) -> Tensor:
-    run = {"updates": tiny_updates(), "target": tiny_target(), "open_states": opened([0.05] * 7)} | changes
+    run = {"updates": tiny_updates(), "target": tiny_target(), "descending": descending([0.05] * 7)} | changes
     chosen = run.pop("settings", None) or settings(curvature)
     return value_documents(model or tiny_gpt2(), **run, settings=chosen).value_NG
 
@@ -129,8 +136,8 @@ def golden_run() -> tuple[Any, list[Update], list[list[Sample]], dict[str, Any]]
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_golden_values_are_reproduced(curvature: str, row: str, tolerance: float, is_whole: bool) -> None:
     model, updates, target, golden = golden_run()
-    states = opened(golden["lrs"], is_whole)
-    values = value_documents(model, updates, target, states, settings(curvature))
+    states = descending(golden["lrs"])
+    values = value_documents(model, updates, target, states, settings(curvature), is_whole=is_whole)
     expected = torch.tensor(golden["values"][row], dtype=torch.float64)
     assert (values.value_NG - expected).abs().max() <= tolerance * expected.abs().max()
     assert values.step_N.tolist() == [step for step, _ in golden["occurrences"]]
@@ -140,7 +147,7 @@ def test_golden_values_are_reproduced(curvature: str, row: str, tolerance: float
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="the folder of golden values is not beside the checkout")
 def test_golden_values_of_documents_are_sums_over_their_occurrences() -> None:
     model, updates, target, golden = golden_run()
-    values = value_documents(model, updates, target, opened(golden["lrs"]), settings("fisher"))
+    values = value_documents(model, updates, target, descending(golden["lrs"]), settings("fisher"))
     expected = np.array(golden["value_per_sample_gauss_newton"])
     for group in range(3):
         weights = torch.eye(3, dtype=torch.float64)[group]
@@ -156,7 +163,7 @@ def test_values_rank_occurrences_as_retraining_without_them_does() -> None:
     truth = ranks(torch.tensor(golden["values"]["retrained"]).flatten())
     found = {}
     for curvature in CURVATURES:
-        values = value_documents(model, updates, target, opened(golden["lrs"]), settings(curvature))
+        values = value_documents(model, updates, target, descending(golden["lrs"]), settings(curvature))
         found[curvature] = torch.corrcoef(torch.stack([truth, ranks(values.value_NG.flatten())]))[0, 1].item()
     assert found["hessian"] == pytest.approx(0.994, abs=1e-3)
     assert found["fisher"] == pytest.approx(0.854, abs=1e-3)
@@ -181,7 +188,7 @@ def target_losses(without: tuple[int, int] | None, epsilon: float, rates: Sequen
         return sample_losses(model, batch, CrossEntropy())
 
     for step, (rate, one) in enumerate(zip(rates, tiny_updates(len(rates)), strict=True)):
-        factors = one.weights_N.clone()
+        factors = one.weights_B.clone()
         if without is not None and without[0] == step:
             factors[without[1]] *= 1 - epsilon
         gradients = torch.autograd.grad(losses(one.samples) @ factors, parameters)
@@ -193,7 +200,7 @@ def target_losses(without: tuple[int, int] | None, epsilon: float, rates: Sequen
 
 def test_values_are_derivatives_of_the_final_losses_in_the_weight_of_an_occurrence() -> None:
     rates = [0.2, 0.1, 0.3, 0.2]
-    values = value_of(updates=tiny_updates(4), open_states=opened(rates))
+    values = value_of(updates=tiny_updates(4), descending=descending(rates))
     for step, place in ((0, 0), (0, 3), (1, 1), (2, 4), (3, 2)):
         high, low = (target_losses((step, place), sign * 1e-4, rates) for sign in (1, -1))
         assert values[5 * step + place].tolist() == pytest.approx(((high - low) / 2e-4).tolist(), rel=1e-4, abs=1e-9)
@@ -214,7 +221,7 @@ def spearman_with_retraining(curvature: str, rate: float, seed: int) -> float:
 
     updates = [update(draw(4), range(4 * step, 4 * step + 4)) for step in range(12)]
     target = draw(3)
-    values = value_documents(model, updates, [target], opened([rate] * 12), settings(curvature))
+    values = value_documents(model, updates, [target], descending([rate] * 12), settings(curvature))
     model.load_state_dict(theta_0)
     truth = [retrained(model, theta_0, updates, target, rate, n) for n in range(48)]
     differences = torch.tensor(truth) - retrained(model, theta_0, updates, target, rate, None)
@@ -232,7 +239,7 @@ def retrained(
         return sample_losses(model, batch, CrossEntropy())
 
     for step, one in enumerate(updates):
-        factors = one.weights_N.clone()
+        factors = one.weights_B.clone()
         if left_out is not None and left_out // 4 == step:
             factors[left_out % 4] = 0
         gradients = torch.autograd.grad(losses(one.samples) @ factors, parameters)
@@ -262,7 +269,9 @@ def test_the_exact_hessian_agrees_with_retraining_without_each_occurrence() -> N
 
 def test_values_do_not_depend_on_how_the_trajectory_is_kept() -> None:
     results = [
-        value_documents(tiny_model(), tiny_updates(), tiny_target(), opened([0.05] * 7, is_whole), settings())
+        value_documents(
+            tiny_model(), tiny_updates(), tiny_target(), descending([0.05] * 7), settings(), is_whole=is_whole
+        )
         for is_whole in (True, False, None)
     ]
     assert [values.trajectory for values in results] == ["whole", "checkpoints", "whole"]
@@ -300,7 +309,7 @@ def test_the_mean_over_groups_is_the_value_for_the_whole_target() -> None:
 
 def test_a_document_of_one_token_has_the_value_zero() -> None:
     updates = [update([next_token_sample([5]), *draw_samples(2, seed=step)], [0, 1, 2]) for step in range(3)]
-    found = value_of(updates=updates, open_states=opened([0.1] * 3)).view(3, 3, 2)
+    found = value_of(updates=updates, descending=descending([0.1] * 3)).view(3, 3, 2)
     assert (found[:, 0] == 0).all()
     assert (found[:, 1:] != 0).all()
 
@@ -328,8 +337,8 @@ def test_the_model_is_left_as_it_came() -> None:
 def test_a_killed_valuation_continues_with_identical_values(
     tmp_path: Path, stop_at: tuple[str, int], steps_left: int, is_whole: bool
 ) -> None:
-    run = tiny_updates(), tiny_target(), opened([0.05] * 7, is_whole), settings()
-    undisturbed, seen = value_documents(tiny_model(), *run), []
+    run, keep = (tiny_updates(), tiny_target(), descending([0.05] * 7), settings()), {"is_whole": is_whole}
+    undisturbed, seen = value_documents(tiny_model(), *run, **keep), []
 
     def kill(phase: str, done: int, total: int) -> None:
         if (phase, done) == stop_at:
@@ -339,14 +348,14 @@ def test_a_killed_valuation_continues_with_identical_values(
         seen.append((phase, done))
 
     with pytest.raises(KeyboardInterrupt):
-        value_documents(tiny_model(), *run, state_dir=tmp_path, progress=kill)
-    resumed = value_documents(tiny_model(), *run, state_dir=tmp_path, progress=watch)
+        value_documents(tiny_model(), *run, **keep, state_dir=tmp_path, progress=kill)
+    resumed = value_documents(tiny_model(), *run, **keep, state_dir=tmp_path, progress=watch)
     assert_identical(resumed, undisturbed)
     assert [done for phase, done in seen if phase == "reverse"] == list(range(8 - steps_left, 8))
 
 
 def test_a_state_of_other_settings_is_refused(tmp_path: Path) -> None:
-    run = tiny_updates(), tiny_target(), opened([0.05] * 7)
+    run = tiny_updates(), tiny_target(), descending([0.05] * 7)
     value_documents(tiny_model(), *run, settings(), state_dir=tmp_path)
     with pytest.raises(StoreError, match="belongs to another annotation"):
         value_documents(tiny_model(), *run, settings("fisher"), state_dir=tmp_path)
@@ -373,7 +382,7 @@ def test_a_learning_rate_too_large_for_the_curvature_is_refused() -> None:
 
 def test_a_run_that_diverges_is_an_error() -> None:
     with pytest.raises(DivergedError, match="lower the rate"):
-        value_of(model=tiny_model(), open_states=opened([1e30] * 7))
+        value_of(model=tiny_model(), descending=descending([1e30] * 7))
 
 
 def test_nothing_to_work_on_is_an_error() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from delt_exp.scorer.dvemb.settings import ValueSettings
-from delt_exp.scorer.dvemb.update import Update
+from delt_exp.scorer.dvemb.update import Update, document_update
 from delt_exp.scorer.reverse.samples import Sample
 from tests.scorer.lqs.tiny import draw_samples
 
@@ -19,8 +19,7 @@ def settings(curvature: str = "hessian", **changes: Any) -> ValueSettings:
 
 
 def update(samples: Sequence[Sample], rows: Sequence[int]) -> Update:
-    weights_N = torch.full((len(samples),), 1 / len(samples), dtype=torch.float64)
-    return Update(samples, weights_N, np.array(rows))
+    return document_update(samples, np.array(rows))
 
 
 def tiny_updates(num_steps: int = 7) -> list[Update]:
@@ -39,7 +38,7 @@ class ScalarRun:
 
     def __init__(self, a_T: Sequence[float], target_b: float, curvature: str, hessian: float = 1.0) -> None:
         self.num_steps, self._a_T, self._b, self._curvature, self._h = len(a_T), a_T, target_b, curvature, hessian
-        self.updates = [Update([], torch.ones(1).double(), np.array([t])) for t in range(len(a_T))]
+        self.updates = [Update([], torch.ones(0), [], np.array([t])) for t in range(len(a_T))]
         self._theta = torch.zeros(1, dtype=torch.float64)
 
     @property

@@ -12,15 +12,21 @@ from delt_exp.files import read_json, write_json
 from delt_exp.gradients.features import per_sample_features
 from delt_exp.gradients.flat import trainable_parameters
 from delt_exp.gradients.projection import Projection
+from delt_exp.gradients.sketch import sketched
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.influence import passes as passes_module
-from delt_exp.scorer.influence.directions import directions, sketched
-from delt_exp.scorer.influence.stored import StoredFeatures, all_features
+from delt_exp.scorer.influence.directions import directions
+from delt_exp.scorer.influence.stored import STAGE, StoredFeatures
 from tests.helpers import make_pool, words
 from tests.scorer.influence.tiny import again, less
 
 KEEPING = less(save_features=True)
 SIZE = 4096
+
+
+def all_features(store):
+    """The finished features of a store."""
+    return [StoredFeatures(file.parent) for file in store.root.glob(f"{STAGE}/*/about.json") if not file.parent.suffix]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,7 @@ def scored(pool):
 
 @pytest.fixture(scope="module")
 def stored(pool, scored):
-    (features,) = all_features(pool.resources.store.root)
+    (features,) = all_features(pool.resources.store)
     return features
 
 
@@ -140,7 +146,7 @@ def test_a_killed_pass_continues_with_the_same_features(pool, place, stored, mon
         KEEPING.score(fresh)
     KEEPING.score(fresh)
     assert len(calls) == 3  # the first checkpoint is not read again, and no exact pass follows
-    (continued,) = all_features(fresh.resources.store.root)
+    (continued,) = all_features(fresh.resources.store)
     for step in stored.about["steps"]:
         name = f"features-{step}.npy"
         assert (continued.folder / name).read_bytes() == (stored.folder / name).read_bytes()

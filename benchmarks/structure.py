@@ -157,7 +157,7 @@ def circles(edges: dict[str, set[str]]) -> list[list[str]]:
 
 
 def main() -> None:
-    """Print the numbers, and what is behind those that should be zero."""
+    """Print the numbers, and the places of those that should be zero."""
     structure = Structure(Path(sys.argv[1] if len(sys.argv) > 1 else "delt_exp"))
     print(
         f"{len(structure.files)} files, {sum(len(f.read_text().splitlines()) for f in structure.files.values())} lines"

@@ -8,6 +8,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,24 @@ def _not_finite(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
 def read_json(path: Path) -> Any:
     """Return the parsed content of a JSON file this program wrote."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class DescribedFolder:
+    """Read-only view of a folder of data whose `meta.json` describes it."""
+
+    folder: Path
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """What the folder holds, its digest among it."""
+        meta: dict[str, Any] = read_json(self.folder / "meta.json")
+        return meta
+
+    @property
+    def digest(self) -> str:
+        """Hash of the content: equal digests mean equal data."""
+        return str(self.meta["digest"])
 
 
 @contextmanager

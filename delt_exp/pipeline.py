@@ -27,6 +27,8 @@ from delt_exp.eval_dataset.base import EvalDataset
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.model.recipe import Recipe
+from delt_exp.ngrams.deduplicated import deduplicated_stage
+from delt_exp.ngrams.minhash import MinHash
 from delt_exp.orderer import Orderer
 from delt_exp.preference.reference import check_preferences, with_reference
 from delt_exp.pretrained.loading import check_models
@@ -42,7 +44,7 @@ from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Scorer
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector import Selector
-from delt_exp.selector.reading import Reading, ReadingSelector, needs_of, would_keep
+from delt_exp.selector.reading import Reading, ReadingSelector, Selection, needs_of, would_keep
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 from delt_exp.trainer.job import Setup, TrainJob, Weighter, plan_for
@@ -64,6 +66,8 @@ class Components:
     model: Recipe
     corpus: CorpusSettings
     decontaminate: bool
+    drop_near_duplicates: bool
+    minhash: MinHash
     training: PlanSettings
     trainer: TrainerSettings
     weighter: Weighter
@@ -77,7 +81,8 @@ class Components:
 def build_components(cfg: DictConfig) -> Components:
     """Build every component of a configuration; raises ConfigError for a value that is not allowed."""
     check_value("seed", cfg.seed, Seed)
-    check_value("decontaminate", cfg.decontaminate, bool)
+    for name in ("decontaminate", "drop_near_duplicates"):
+        check_value(name, cfg[name], bool)
     groups = (
         "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "weighter", "trainer",
     )  # fmt: skip
@@ -95,6 +100,8 @@ def build_components(cfg: DictConfig) -> Components:
         store=construct(Store, cfg.store, "store"),
         corpus=construct(CorpusSettings, cfg.corpus, "corpus"),
         decontaminate=cfg.decontaminate,
+        drop_near_duplicates=cfg.drop_near_duplicates,
+        minhash=build(cfg.minhash, "minhash"),
     )
 
 
@@ -140,16 +147,17 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     def ordered(kept: NDArray[np.intp]) -> NDArray[np.intp]:
         return kept[parts.orderer(seen.take(kept))]
 
-    def job_on(order: NDArray[np.intp]) -> TrainJob:
-        return _job(parts, resources, candidates, target, seen, cfg.seed, order)
+    def job_on(documents: TokenizedCorpus, order: NDArray[np.intp]) -> TrainJob:
+        return _job(parts, resources, documents, target, seen, cfg.seed, order)
 
-    def trained_on(kept: NDArray[np.intp]) -> ProxyModel:
-        return trained_model(with_reference(job_on(ordered(np.sort(kept))), resources), resources)
+    def trained_on(documents: TokenizedCorpus, kept: NDArray[np.intp]) -> ProxyModel:
+        return trained_model(with_reference(job_on(documents, ordered(np.sort(kept))), resources), resources)
 
-    kept = _selected(parts, Reading(candidates, target, resources, seen, trained_on))
+    selection = _selected(parts, Reading(candidates, target, resources, seen, trained_on))
+    kept = selection.rows
     order = ordered(kept)
-    job = job_on(order)
-    alignment = _alignment(parts, resources, candidates, job.plan)
+    job = job_on(selection.documents, order)
+    alignment = _alignment(parts, resources, selection.documents, job.plan)
     model = training_stage(store, with_reference(job, resources), on_metrics)
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
@@ -165,6 +173,8 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
         tokenizer=tokenizer,
         table=table,
         kept=kept,
+        kept_by_scores="scores" in needs_of(parts.selector),
+        show_selection=selection.show,
         order=order,
         plan=job.plan,
         model=model,
@@ -176,18 +186,18 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     )
 
 
-def _selected(parts: Components, reading: Reading) -> NDArray[np.intp]:
+def _selected(parts: Components, reading: Reading) -> Selection:
     if isinstance(parts.selector, ReadingSelector):
         return parts.selector.select(reading)
-    return parts.selector(reading.seen)
+    return Selection(parts.selector(reading.seen), reading.candidates)
 
 
 def _job(
-    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None,
+    parts: Components, resources: Resources, documents: TokenizedCorpus, target: TokenizedCorpus | None,
     seen: Candidates, seed: int, order: NDArray[np.intp],
 ) -> TrainJob:  # fmt: skip
     """Return the training run on rows in this order; a reference is still to be computed."""
-    plan = plan_for(parts.model, candidates.tokens, order, parts.training)
+    plan = plan_for(parts.model, documents.tokens, order, parts.training)
     goodness = seen.goodness if parts.weighter.reads_scores else None
     validation = target.tokens if target is not None and parts.weighter.reads_target else None
     return TrainJob(
@@ -206,7 +216,7 @@ def read(parts: Components) -> tuple[Resources, TokenizedCorpus, TokenizedCorpus
 
 
 def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
-    """Return the documents of candidates and target; decontaminated where that is asked for."""
+    """Return the documents of candidates and target; decontaminated and without near-duplicates where asked for."""
     store = parts.store
     candidates = corpus_stage(store, parts.train_dataset, parts.corpus)
     target = None
@@ -218,6 +228,8 @@ def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
             target = decontaminated_stage(store, target, others)
             others.append(target)
         candidates = decontaminated_stage(store, candidates, others)
+    if parts.drop_near_duplicates:
+        candidates = deduplicated_stage(Resources(store, None, parts.trainer, parts.runtime), candidates, parts.minhash)
     return candidates, target
 
 

@@ -55,8 +55,9 @@ class Method:
 
     @cached_property
     def parents(self) -> list[tuple[str, str]]:
-        """Group and option of every file that this one continues or contains."""
-        return [_choice(entry, self.group) for entry in self.settings.get("defaults", []) if entry != "_self_"]
+        """Group and option of every file that this one continues or contains; a part that may be chosen is none."""
+        entries = (entry for entry in self.settings.get("defaults", []) if entry != "_self_")
+        return [_choice(entry, self.group) for entry in entries if isinstance(entry, str) or any(entry.values())]
 
     @property
     def target(self) -> str:
@@ -116,7 +117,7 @@ def methods(group: str) -> list[Method]:
 def title(group: str) -> str:
     """Return the plural of a group's name: proxy, Proxies."""
     name = group.replace("_", " ").capitalize()
-    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name.removesuffix('s')}s"
 
 
 def method_page(method: Method, text: str, facts: dict[str, Any]) -> str:

@@ -105,6 +105,21 @@ def test_a_target_among_the_candidates_is_said_in_record_page_and_log_or_taken_o
     assert ("in or nearly in another set, left out" in page) == decontaminate
 
 
+@pytest.mark.parametrize("drop", [False, True])
+def test_near_duplicates_among_the_candidates_are_counted_on_the_page_or_stay(tmp_path, monkeypatch, drop):
+    write_texts(tmp_path)
+    rng = np.random.default_rng(0)
+    train = [" ".join(f"w{number}" for number in rng.integers(10**6, size=100)) for _ in range(30)]
+    write_jsonl(tmp_path / "train.jsonl", [{"text": text} for text in [*train, *(f"{text} end" for text in train[:4])]])
+    command(monkeypatch, f"drop_near_duplicates={drop}", "scorer=near_duplicates")
+    (record,) = records()
+    page = (Path("outputs/runs") / record["name"] / "report.html").read_text()
+    assert record["data"]["train"]["documents"] == (30 if drop else 34)
+    assert record["data"]["train"]["counts"].get("near_duplicates", 0) == (4 if drop else 0)
+    assert ("4 candidate documents were near-duplicates" in page or "near-duplicates, dropped" in page) == drop
+    assert ("0 of 30 documents" if drop else "8 of 34 documents") in page
+
+
 def test_a_second_run_computes_nothing_and_says_the_same(tmp_path, monkeypatch):
     write_texts(tmp_path)
     command(monkeypatch)

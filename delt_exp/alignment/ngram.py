@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
-from delt_exp.alignment.counts import count_tables, hellinger, log_probabilities
 from delt_exp.alignment.interval import ratio
 from delt_exp.config.fields import Count, PositiveFloat, Seed, settings
 from delt_exp.errors import ConfigError
+from delt_exp.ngrams.counts import count_tables, hellinger, log_probabilities
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import drawn

@@ -1,5 +1,6 @@
 """What a run or a forecast prints at its end."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ def show_run(folder: Path) -> None:
     """Print the results of a finished run and where its page is."""
     record: dict[str, Any] = read_json(folder / "record.json")
     if record["results"]:
-        console.print(_results_table(record))
+        console.print(*_results_tables(record), sep="\n")
     stages, latest = record["stages"], (record["reused_by"] or [record])[-1]
     reused = len(stages) - len(latest["computed"]) if record["reused_by"] else sum(stage["cached"] for stage in stages)
     verdict = "verified" if record["order_verified"] else "NOT VERIFIED"
@@ -35,14 +36,16 @@ def show_costs(costs: list[PhaseCost]) -> None:
     console.print("Selected documents are estimated with placeholder scores.")
 
 
-def _results_table(record: dict[str, Any]) -> Table:
-    """One row per dataset, one column per metric, each value with its standard error."""
+def _results_tables(record: dict[str, Any]) -> Iterator[Table]:
+    """One table for each set of metrics: a row a dataset, a column a metric, each value with its standard error."""
     cells: dict[str, dict[str, str]] = {}
     for row in record["results"]:
         error = "" if row["stderr"] is None else f" ± {row['stderr']:.2g}"
         cells.setdefault(row["dataset"], {})[row["metric"]] = f"{row['value']:.4g}{error}"
-    metrics = list(dict.fromkeys(metric for values in cells.values() for metric in values))
-    table = Table("dataset", *metrics, title=record["name"], title_justify="left")
+    tables: dict[tuple[str, ...], Table] = {}
     for dataset, values in cells.items():
-        table.add_row(dataset, *(values.get(metric, "") for metric in metrics))
-    return table
+        if (metrics := tuple(values)) not in tables:
+            title = None if tables else record["name"]
+            tables[metrics] = Table("dataset", *metrics, title=title, title_justify="left")
+        tables[metrics].add_row(dataset, *values.values())
+    yield from tables.values()

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Several, settings
 from delt_exp.dataset.base import ROLES, Dataset, Document, EmptyFile, Part, joined
 from delt_exp.errors import DataError
-from delt_exp.files import digest, read_json, write_json
+from delt_exp.files import DescribedFolder, digest, write_json
 from delt_exp.progress import track
 from delt_exp.rows.candidates import Candidates
 
@@ -210,24 +210,14 @@ def write_part(corpus: "Corpus", rows: NDArray[np.intp], folder: Path, reason: s
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """Read-only view of a corpus folder; row i is document i everywhere in the program."""
+class Corpus(DescribedFolder):
+    """Read-only view of a corpus folder; row i is document i everywhere in the program.
 
-    folder: Path
-
-    @cached_property
-    def meta(self) -> dict[str, Any]:
-        """Counts, source names and the content digest."""
-        meta: dict[str, Any] = read_json(self.folder / "meta.json")
-        return meta
+    meta: counts and source names. digest: of all ids in order and their sources.
+    """
 
     def __len__(self) -> int:
         return int(self.meta["documents"])
-
-    @property
-    def digest(self) -> str:
-        """Hash of all ids in order and their sources: equal digests mean equal documents."""
-        return str(self.meta["digest"])
 
     @cached_property
     def ids(self) -> Ids:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.token_runs import TokenRuns, false_runs
 from delt_exp.dataset.base import Part
-from delt_exp.files import digest, read_json, write_json
+from delt_exp.files import DescribedFolder, digest, write_json
 from delt_exp.progress import track
 from delt_exp.tokenizer.base import Tokenizer
 
@@ -130,24 +130,14 @@ def _encode(tokenizer: Tokenizer, batch: list[tuple[Part, ...]]) -> _Encoded:
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Read-only view of a tokens folder; row i is document i of the corpus it was made from."""
+class Tokens(DescribedFolder):
+    """Read-only view of a tokens folder; row i is document i of the corpus it was made from.
 
-    folder: Path
-
-    @cached_property
-    def meta(self) -> dict[str, Any]:
-        """Counts, dtype, separator and the content digest."""
-        meta: dict[str, Any] = read_json(self.folder / "meta.json")
-        return meta
+    meta: counts, dtype and separator. digest: of corpus and tokenizer; equal ones mean equal token ids.
+    """
 
     def __len__(self) -> int:
         return int(self.meta["documents"])
-
-    @property
-    def digest(self) -> str:
-        """Hash of corpus and tokenizer: equal digests mean equal token ids."""
-        return str(self.meta["digest"])
 
     @property
     def begin_id(self) -> int:

@@ -57,6 +57,17 @@ class Document:
             return cls(source=source, turns=tuple(parts))
         return cls(parts[-1].text, parts[0].text if len(parts) > 1 else "", source)
 
+    @property
+    def answer(self) -> str:
+        """The last answer; of a preference the chosen one."""
+        return self.turns[-1].text if self.turns else self.text
+
+    def answered(self, chosen: str, rejected: str) -> "Document":
+        """Return the preference of these two answers after the same prompt."""
+        if self.turns:
+            return replace(self, turns=(*self.turns[:-1], self.turns[-1]._replace(text=chosen)), rejected=rejected)
+        return replace(self, text=chosen, rejected=rejected)
+
     def rewritten(self, change: Callable[[str], str]) -> "Document":
         """Return the document with `change` applied to every part that is to be predicted; `rejected` stays."""
         turns = tuple(part._replace(text=change(part.text)) if part.is_predicted else part for part in self.turns)

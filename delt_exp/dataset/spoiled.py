@@ -1,32 +1,33 @@
 """A dataset with planted bad documents, to see whether a score finds them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from delt_exp.config.fields import Count, Seed, Share, settings
 from delt_exp.dataset.base import Dataset, Document, EmptyFile
-from delt_exp.errors import DataError
+from delt_exp.dataset.spoiling import boilerplate, garbled, repeated, shuffled, snippet_of, swapped
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest
 from delt_exp.rows.draws import generator
 
-GARBLED_SHARE = 0.4
-SNIPPET_CHARS = 60
-LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz    "))
 CLEAN = "clean"
+Kind = Literal["shuffled", "garbled", "repeated", "other domain", "swapped", "boilerplate"]
 
 
 @settings
 class Spoiled:
-    """`dataset` with round(ratio N) documents spoiled, in equal parts by four ways; `source` says which, or `clean`.
+    """`dataset` with round(ratio N) documents spoiled, in equal parts by `kinds`; `source` says which, or `clean`.
 
     `shuffled`: words in random order; `garbled`: 40 % of the characters replaced by random letters; `repeated`: one
-    snippet again and again; `other domain`: a document of `other`. No spoiled text is longer than what it replaces, so
-    that length gives nothing away but where the other domain's documents are short. max_documents: of `dataset`.
+    snippet again and again; `other domain`: a document of `other`; `swapped`: 40 % of the pairs of neighbouring
+    characters exchanged; `boilerplate`: phrases that web pages show around their text, in random order. No spoiled text
+    is longer than what it replaces, so that length gives nothing away but where the other domain's documents are short.
+    max_documents: of `dataset`.
     """
 
     VERSION: ClassVar[int] = 2
@@ -34,7 +35,12 @@ class Spoiled:
     other: Dataset
     ratio: Share
     max_documents: Count | None
+    kinds: Sequence[Kind]
     seed: Seed
+
+    def __post_init__(self) -> None:
+        if not self.kinds or len(set(self.kinds)) < len(self.kinds):
+            raise ConfigError(f"kinds={list(self.kinds)}: give at least one kind of spoiling, and none twice")
 
     def fingerprint(self) -> str:
         """Return a hash of both datasets' fingerprints."""
@@ -45,13 +51,15 @@ class Spoiled:
         documents = _first(self.dataset, self.max_documents)
         rng = generator(self.seed, "spoiled documents")
         chosen = rng.permutation(len(documents))[: round(self.ratio * len(documents))]
-        parts = dict(zip(("shuffled", "garbled", "repeated", "other domain"), np.array_split(chosen, 4), strict=True))
-        foreign = self._foreign(len(parts["other domain"]))
-        snippet = " ".join(_said(documents[rng.integers(len(documents))]).split())[:SNIPPET_CHARS] + " "
+        parts = dict(zip(self.kinds, np.array_split(chosen, len(self.kinds)), strict=True))
+        foreign = self._foreign(len(parts.get("other domain", ())))
+        snippet = snippet_of(_said(documents[rng.integers(len(documents))]))
         ways: dict[str, Callable[[str], str]] = {
-            "shuffled": lambda text: " ".join(rng.permutation(text.split())),
-            "garbled": lambda text: _garbled(text, rng),
-            "repeated": lambda text: (snippet * (len(text) // len(snippet) + 1))[: len(text)],
+            "shuffled": partial(shuffled, rng=rng),
+            "garbled": partial(garbled, rng=rng),
+            "repeated": partial(repeated, snippet=snippet),
+            "swapped": partial(swapped, rng=rng),
+            "boilerplate": partial(boilerplate, rng=rng),
         }
         kinds = {int(row): kind for kind, rows in parts.items() for row in rows}
         for row, document in enumerate(documents):
@@ -61,7 +69,7 @@ class Spoiled:
             yield replace(document if kind == CLEAN else document.rewritten(ways[kind]), source=kind)
 
     def _foreign(self, count: int) -> Iterator[str]:
-        texts = [_said(document) for document in _first(self.other, count)]
+        texts = [_said(document) for document in _first(self.other, count)] if count else []
         if len(texts) < count:
             raise DataError(
                 f"the other domain has {len(texts)} documents, but {count} are to replace some; "
@@ -82,10 +90,3 @@ def _said(document: Document) -> str:
 def _piece(letters: Iterator[str], text: str) -> str:
     """Return the next letters, as many as `text` has."""
     return "".join(islice(letters, len(text)))
-
-
-def _garbled(text: str, rng: np.random.Generator) -> str:
-    characters = np.array(list(text))
-    is_hit = rng.random(len(characters)) < GARBLED_SHARE
-    characters[is_hit] = rng.choice(LETTERS, int(is_hit.sum()))
-    return "".join(characters)

@@ -1,6 +1,7 @@
 """What an evaluation dataset promises."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
@@ -31,11 +32,15 @@ class Measure:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a dataset said of a model. folder: of its stage; documents: the loss of each document, where it has any."""
+    """What a dataset said of a model. folder: of its stage; documents: the loss of each document, where it has any.
+
+    left_out: how much of the dataset was not measured, by reason; a limit of the configuration is none.
+    """
 
     measures: list[Measure]
     folder: Path
     documents: Path | None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class EvalDataset(Protocol):

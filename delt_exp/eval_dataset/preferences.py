@@ -12,7 +12,7 @@ from delt_exp.config.identity import identity
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.pairs import answer_tokens, fitting, sides
 from delt_exp.corpus.stages import corpus_stage, text_stage
-from delt_exp.corpus.tokens import Tokens
+from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import DataError, DivergedError
 from delt_exp.eval_dataset.base import Evaluation, Measure
@@ -52,7 +52,7 @@ class Preferences:
 
         Raises DataError where not all documents are preferences.
         """
-        tokens = self._read(resources.store, resources.run_tokenizer)
+        tokens = self._read(resources.store, resources.run_tokenizer).tokens
         sides(tokens)
         return tokens.ids
 
@@ -62,8 +62,9 @@ class Preferences:
 
     def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> Evaluation:
         """Return all measures; raises DataError where no pair fits the context of the model."""
-        tokens = self._read(resources.store, model.tokenizer)
-        rows = self._rows(name, tokens, model.context_tokens)
+        data = self._read(resources.store, model.tokenizer)
+        tokens, fits = data.tokens, self._fits(name, data.tokens, model.context_tokens)
+        rows = np.flatnonzero(fits)[: self.limit]
         inputs = {
             "evaluation": f"preferences {self.VERSION}",
             "model": model.key,
@@ -82,12 +83,12 @@ class Preferences:
 
         use = resources.store.get("evaluation", inputs, build, resumable=True)
         measures = [Measure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
-        return Evaluation(measures, use.path, None)
+        return Evaluation(measures, use.path, None, left_out(data.corpus, num_too_long=int((~fits).sum())))
 
-    def _read(self, store: Store, tokenizer: Tokenizer) -> Tokens:
-        return text_stage(store, self.text(store), tokenizer).tokens
+    def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
+        return text_stage(store, self.text(store), tokenizer)
 
-    def _rows(self, name: str, tokens: Tokens, context_tokens: int) -> NDArray[np.intp]:
+    def _fits(self, name: str, tokens: Tokens, context_tokens: int) -> NDArray[np.bool_]:
         fits = fitting(tokens, context_tokens)
         if not fits.any():
             raise DataError(
@@ -96,7 +97,19 @@ class Preferences:
             )
         if not fits.all():
             say(f"{name}: {int((~fits).sum())} of {len(tokens)} pairs do not fit the context and are left out")
-        return np.flatnonzero(fits)[: self.limit]
+        return fits
+
+
+def left_out(corpus: Corpus, num_too_long: int) -> dict[str, int]:
+    """Return how many preferences of a dataset are not measured, by reason."""
+    reasons = {
+        **corpus.meta["left_out"],
+        "preferences with an answer of which the tokenizer makes no token": corpus.meta["counts"].get(
+            "without_tokens", 0
+        ),
+        "preferences with an answer that does not fit the context": num_too_long,
+    }
+    return {reason: number for reason, number in reasons.items() if number}
 
 
 def preference_measures(numbers_P23: NDArray[np.float64], tokens_P2: NDArray[np.int64]) -> list[Measure]:

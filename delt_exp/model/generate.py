@@ -6,8 +6,6 @@ prompt shares a batch with changes nothing but rounding.
 Shapes: P prompts, W words, B prompts of a batch, T positions, V vocabulary.
 """
 
-import copy
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from delt_exp.corpus.windows import buckets
 from delt_exp.errors import ConfigError
+from delt_exp.model.shared_prefix import common_prefix, read_prefix
 from delt_exp.pretrained.limits import position_limit
 from delt_exp.rows.draws import generator
 from delt_exp.tokenizer.base import Tokenizer
@@ -36,17 +35,33 @@ def generate(
     that depend on `seed` and the position of the prompt in `prompts`. batch_tokens: padded tokens in one pass, at least
     one prompt. Raises ConfigError for a prompt that does not leave room for `max_new_tokens`.
     """
+    keys = [(position,) for position in range(len(prompts))]
+    written = generate_ids(
+        network, tokenizer, prompts, keys,
+        max_new_tokens=max_new_tokens, stop=stop, temperature=temperature, seed=seed, batch_tokens=batch_tokens,
+    )  # fmt: skip
+    return [tokenizer.text_before(ids, stop) for ids in written]
+
+
+def generate_ids(
+    network: Any, tokenizer: Tokenizer, prompts: Sequence[Prompt], keys: Sequence[tuple[int, ...]], *,
+    max_new_tokens: int, stop: Sequence[str], temperature: float, seed: int, batch_tokens: int,
+) -> list[list[int]]:  # fmt: skip
+    """Return the new tokens after each prompt, without the end token; what is past a text of `stop` may follow it.
+
+    keys: what the random numbers of a prompt depend on, in place of its position. Everything else as in `generate`.
+    """
     if max_new_tokens < 1 or not temperature >= 0:
         raise ConfigError(f"max_new_tokens={max_new_tokens} and temperature={temperature}: at least 1 and at least 0")
     ids = _ids(network, tokenizer, prompts, max_new_tokens)
-    texts = [""] * len(ids)
+    written: list[list[int]] = [[]] * len(ids)
     with torch.inference_mode(), _own_settings(network):
         for chosen in _batches(ids, max_new_tokens, batch_tokens):
-            noise = [] if temperature == 0 else [_Gumbel(chosen, temperature, seed)]
-            written = _written(network, tokenizer, ids, chosen, max_new_tokens, stop, noise)
-            for index, text in zip(chosen, written, strict=True):
-                texts[index] = text
-    return texts
+            noise = [] if temperature == 0 else [_Gumbel([keys[i] for i in chosen], temperature, seed)]
+            rows = _written(network, tokenizer, [ids[i] for i in chosen], max_new_tokens, stop, noise)
+            for index, row in zip(chosen, rows, strict=True):
+                written[index] = row
+    return written
 
 
 def next_token_log_probs(
@@ -65,9 +80,9 @@ def next_token_log_probs(
     ids = _ids(network, tokenizer, prompts, 0)
     log_probs_PW = torch.empty(len(ids), len(words))
     with torch.inference_mode():
-        prefix, cache = _read_prefix(network, ids)
-        for chosen in _batches([row[len(prefix) :] for row in ids], 0, batch_tokens):
-            logits_BV = _last_logits(network, [ids[i] for i in chosen], len(prefix), cache)
+        prefix = read_prefix(network, common_prefix(ids))
+        for chosen in _batches([row[len(prefix.ids) :] for row in ids], 0, batch_tokens):
+            logits_BV = prefix.last_logits(network, [ids[i] for i in chosen])
             log_probs_PW[torch.from_numpy(chosen)] = logits_BV.float().log_softmax(-1)[:, word_ids].cpu()
     return log_probs_PW
 
@@ -113,11 +128,11 @@ def _own_settings(network: Any) -> Iterator[None]:
 
 
 def _written(
-    network: Any, tokenizer: Tokenizer, ids: Sequence[list[int]], chosen: NDArray[np.intp], max_new_tokens: int,
-    stop: Sequence[str], noise: list[Any],
-) -> list[str]:  # fmt: skip
-    """Return the text after each chosen prompt. Padded on the left, so that the new tokens of all rows line up."""
-    rows, width = [ids[i] for i in chosen], max(len(ids[i]) for i in chosen)
+    network: Any, tokenizer: Tokenizer, rows: Sequence[list[int]], max_new_tokens: int, stop: Sequence[str],
+    noise: list[Any],
+) -> list[list[int]]:  # fmt: skip
+    """Return the tokens after each row. Padded on the left, so that the new tokens of all rows line up."""
+    width = max(map(len, rows))
     device = next(network.parameters()).device
     inputs_BT = torch.tensor([[tokenizer.eos_id] * (width - len(row)) + row for row in rows], device=device)
     mask_BT = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
@@ -126,61 +141,24 @@ def _written(
         inputs=inputs_BT, attention_mask=mask_BT, max_new_tokens=max_new_tokens, do_sample=False,
         eos_token_id=tokenizer.eos_id, pad_token_id=tokenizer.eos_id, logits_processor=noise, **stopping,
     )[:, width:]  # fmt: skip
-    return [_cut(tokenizer, row.tolist(), stop) for row in new_BT.cpu()]
+    return [_before(row.tolist(), tokenizer.eos_id) for row in new_BT.cpu()]
 
 
-def _cut(tokenizer: Tokenizer, ids: list[int], stop: Sequence[str]) -> str:
-    """Return the text before the end token and before the first text of `stop`."""
-    text = tokenizer.decode(ids[: ids.index(tokenizer.eos_id)] if tokenizer.eos_id in ids else ids)
-    ends = [text.index(one) for one in stop if one in text]
-    return text[: min(ends, default=len(text))]
+def _before(ids: list[int], token: int) -> list[int]:
+    return ids[: ids.index(token)] if token in ids else ids
 
 
 class _Gumbel:
     """Turns the choice of the largest logit into a draw from the softmax (Gumbel 1954).
 
-    The noise is drawn on the CPU, by prompt and step, so that device and batch mates do not decide what is written.
+    The noise is drawn on the CPU, by the key of the prompt and step, so that device and batch mates do not decide what
+    is written.
     """
 
-    def __init__(self, prompts: NDArray[np.intp], temperature: float, seed: int) -> None:
-        self._generators = [generator(seed, "generated tokens", int(prompt)) for prompt in prompts]
+    def __init__(self, keys: Sequence[tuple[int, ...]], temperature: float, seed: int) -> None:
+        self._generators = [generator(seed, "generated tokens", *key) for key in keys]
         self._temperature = temperature
 
     def __call__(self, input_ids: Tensor, logits_BV: Tensor) -> Tensor:
         noise_BV = np.stack([draws.gumbel(size=logits_BV.shape[1]) for draws in self._generators])
         return logits_BV.double() / self._temperature + torch.from_numpy(noise_BV).to(logits_BV.device)
-
-
-def _read_prefix(network: Any, ids: Sequence[list[int]]) -> tuple[list[int], Any]:
-    """Return the ids that all prompts begin with, at most all but the last of each, and the cache of having read them.
-
-    Nothing is shared where the network's memory cannot be copied to the rows of a batch.
-    """
-    shortest = min(ids, key=len, default=[])
-    same = (i for i in range(len(shortest)) if any(row[i] != shortest[i] for row in ids))
-    length = min(next(same, len(shortest)), len(shortest) - 1)
-    if length < 1 or len(ids) < 2:
-        return [], None
-    inputs_1T = torch.tensor([shortest[:length]], device=next(network.parameters()).device)
-    cache = getattr(network(input_ids=inputs_1T, use_cache=True), "past_key_values", None)
-    return (shortest[:length], cache) if hasattr(cache, "batch_repeat_interleave") else ([], None)
-
-
-def _last_logits(network: Any, rows: Sequence[list[int]], begin: int, cache: Any) -> Tensor:
-    """Return [B, V] logits after the last token of each row. Padded on the right, where nothing looks."""
-    device, width = next(network.parameters()).device, max(map(len, rows)) - begin
-    inputs_BT = torch.tensor([row[begin:] + [0] * (width + begin - len(row)) for row in rows], device=device)
-    last_B = torch.tensor([len(row) - begin - 1 for row in rows], device=device)
-    options: dict[str, Any] = {}
-    if cache is not None:
-        options["past_key_values"] = copy.deepcopy(cache)
-        options["past_key_values"].batch_repeat_interleave(len(rows))
-        options["attention_mask"] = torch.ones(len(rows), begin + width, dtype=torch.long, device=device)
-    # A head over all positions would cost more than the network itself; few positions are the last of a row.
-    kept, index_B = last_B.unique(return_inverse=True)
-    if "logits_to_keep" in inspect.signature(network.forward).parameters:
-        options["logits_to_keep"] = kept
-    else:
-        index_B = last_B
-    logits_BTV = network(input_ids=inputs_BT, use_cache=cache is not None, **options).logits
-    return logits_BTV[torch.arange(len(rows), device=device), index_B]

@@ -1,13 +1,30 @@
 """Low-rank adapters on any network: only they are trained."""
 
 import warnings
+from pathlib import Path
 from typing import Any, ClassVar
 
 from delt_exp.config.fields import Count, HalfOpenShare, PositiveFloat, settings
 from delt_exp.errors import ConfigError, DependencyError
+from delt_exp.model.hf import PretrainedNetwork
 from delt_exp.model.recipe import Network
+from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.rows.draws import seed_for
 from delt_exp.tokenizer.base import Tokenizer, Vocabulary
+
+
+@settings
+class Adapters:
+    """Low-rank adapters for a network that is named elsewhere; see `LoraNetwork`."""
+
+    rank: Count
+    alpha: PositiveFloat
+    dropout: HalfOpenShare
+    targets: list[str]
+
+    def on(self, base: Network) -> "LoraNetwork":
+        """Return the network of adapters on `base`."""
+        return LoraNetwork(base, self.rank, self.alpha, self.dropout, self.targets)
 
 
 @settings
@@ -28,13 +45,16 @@ class LoraNetwork:
 
     def make(self, tokenizer: Tokenizer, seed: int) -> Any:
         """Return the base with fresh adapters, the only parameters that are trained."""
+        return self.attached(self.base.make(tokenizer, seed), seed)
+
+    def attached(self, network: Any, seed: int) -> Any:
+        """Return a network that stands for the base with fresh adapters; `network` itself changes."""
         import torch
 
         try:
             from peft import LoraConfig, get_peft_model
         except ImportError:
             raise DependencyError("a LoRA network needs peft; install it with: pip install 'delt-exp[lora]'") from None
-        network = self.base.make(tokenizer, seed)
         self._check_targets(network)
         settings = LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=list(self.targets),
@@ -75,3 +95,26 @@ class LoraNetwork:
                 f"model.network.targets={self.targets}: {', '.join(unknown) or 'nothing'} is no linear layer of a "
                 f"{type(network).__name__}; it has: {', '.join(names)}"
             )
+
+
+def adapted(name: str, revision: str | None, adapters: Adapters | None, seed: int) -> Any:
+    """Return a pretrained network in evaluation mode whose adapters alone have gradients; all weights for None.
+
+    A folder that a training run of adapters left has them beside the merged weights: these are used, taken out of the
+    weights again. Any other model gets fresh ones.
+    """
+    network = load_causal_lm(name, revision)
+    if adapters is None:
+        return network
+    trained = Path(name) / "adapter"
+    if not trained.is_dir():
+        return adapters.on(PretrainedNetwork(name, revision)).attached(network, seed).eval()
+    from peft import PeftModel
+    from peft.tuners.lora import LoraLayer
+
+    network = PeftModel.from_pretrained(network, trained, is_trainable=True).eval()
+    for layer in network.modules():
+        if isinstance(layer, LoraLayer):
+            layer.merged_adapters = list(layer.active_adapters)  # which is how the weights were read
+            layer.unmerge()
+    return network

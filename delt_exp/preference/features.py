@@ -20,6 +20,7 @@ from delt_exp.errors import DataError
 from delt_exp.files import digest
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.mapping.pairs import PairItems
+from delt_exp.model.lora import Adapters
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 
@@ -28,7 +29,10 @@ FILE = "features.npy"
 
 @dataclass(frozen=True)
 class PairGradientJudge:
-    """[D, K] sketches of grad log p(chosen) - grad log p(rejected) over all parameters of the model `name`.
+    """[D, K] sketches of grad log p(chosen) - grad log p(rejected) under the model `name`.
+
+    adapters: None takes gradients of all parameters. Otherwise of low-rank adapters alone: those that the model was
+    trained with, where they lie beside it, or fresh ones with these settings, whose second factor alone has a gradient.
 
     normalise: `response`, the difference of the two unit gradients; `pair`, the unit difference of the gradients. A
     pair of the same answers has 0. log p is summed over the tokens of an answer. Raises DataError for an answer whose
@@ -42,6 +46,7 @@ class PairGradientJudge:
     seed: int
     normalise: str
     context_tokens: int
+    adapters: Adapters | None = None
 
     def open(self, device: str) -> Callable[[PairBatch], NDArray[Any]]:
         import torch
@@ -49,10 +54,10 @@ class PairGradientJudge:
         from delt_exp.gradients.features import per_sample_features
         from delt_exp.gradients.projection import Projection
         from delt_exp.gradients.signed_rows import ROW_WEIGHTS, SignedRows
+        from delt_exp.model.lora import adapted
         from delt_exp.model.objective import CrossEntropy
-        from delt_exp.pretrained.loading import load_causal_lm
 
-        network = load_causal_lm(self.name, self.revision).to(device)
+        network = adapted(self.name, self.revision, self.adapters, self.seed).to(device)
         objective, projection = SignedRows(CrossEntropy(), 1), Projection(self.width, self.seed)
 
         def judgement(pairs: PairBatch) -> NDArray[Any]:

@@ -9,6 +9,7 @@ from delt_exp.report.numbers import compact, count, seconds, share, value
 Record = Mapping[str, Any]
 NUM_HEADLINE_RESULTS = 3
 NUM_SOURCES = 20
+JUDGE_ACCURACY = "judge_accuracy"  # the measure of an evaluation that says what its judge is worth
 
 
 class Fact(NamedTuple):
@@ -44,7 +45,8 @@ def headline(record: Record, not_reached: int) -> str:
         done = f"All {every} documents of {choices['train_dataset']} were scored by {scorer}"
     else:
         part = f"{kept} of {every} documents of {choices['train_dataset']}"
-        done = f"{part} were kept by {choices['selector']} on {scorer} scores"
+        by_scores = selection.get("by_scores", True)  # older records do not say
+        done = f"{part} were kept by {choices['selector']}" + (f" on {scorer} scores" if by_scores else "")
     trained = f"{count(selection['kept_documents'] - not_reached)} of them trained" if not_reached else "trained"
     return f"{done} and {trained} in {orderer} order for {steps} steps; {_outcome(record['results'])}."
 
@@ -56,10 +58,10 @@ def _outcome(results: list[dict[str, Any]]) -> str:
     first = next((r for r in results if r["metric"] == "loss"), results[0])
     alike = [r for r in results if r["metric"] == first["metric"]]
     shown = [f"{value(r['value'], r['stderr'])} on {r['dataset']}" for r in alike[:NUM_HEADLINE_RESULTS]]
-    if len(alike) > len(shown):
-        shown.append(f"more below on {len(alike) - len(shown)} others")
     listed = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-    return f"the model's {first['metric'].replace('_', ' ')} ({first['unit']}) is {listed}"
+    return f"the model's {first['metric'].replace('_', ' ')} ({first['unit']}) is {listed}" + (
+        f" ({len(alike) - len(shown)} more below)" if len(alike) > len(shown) else ""
+    )
 
 
 def key_facts(record: Record) -> list[Fact]:
@@ -76,9 +78,19 @@ def key_facts(record: Record) -> list[Fact]:
         Fact("documents kept", count(kept), f"{share(kept, every)} of {count(every)}, {token_share} of the tokens"),
         Fact("tokens trained", compact(training["tokens"]), f"in {count(training['steps'])} steps"),
         Fact("model", compact(training["parameters"]), f"parameters ({record['choices']['model']})"),
-        Fact("training loss", value(loss), "nats/token, mean of the last tenth"),
+        Fact("training loss", value(loss), f"{loss_unit(record)}, mean of the last tenth"),
         Fact("time", seconds(record["seconds"]), origin),
     ]
+
+
+def loss_unit(record: Record) -> str:
+    """Return what the training loss is measured in."""
+    return str(record["training"].get("loss_unit", "nats/token"))  # records of earlier versions do not say
+
+
+def unfit(record: Record) -> int:
+    """Return how many kept documents no training step could use, because they do not fit the model's context."""
+    return int(record["training"].get("documents_left_out", 0))
 
 
 def pipeline(record: Record) -> list[Step]:
@@ -153,15 +165,39 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
         if result.get("truncated"):
             part = f"{count(result['truncated'])} of {count(result['count'])} questions of {result['dataset']}"
             found.append(Caution(False, f"{part} lost their beginning to fit the context ({result['metric']})."))
-    if not_reached:
-        part = f"{count(not_reached)} of {count(record['selection']['kept_documents'])} kept documents"
-        found.append(Caution(False, f"{part} were not trained because the token budget was used up."))
+        if result["metric"] == JUDGE_ACCURACY and is_chance(result["value"], result["stderr"]):
+            found.append(Caution(True, judge_worth(result["dataset"], result["value"], result["stderr"])))
+    for name, reasons in record["data"].get("evaluation_left_out", {}).items():
+        found += [Caution(False, _left_out(f"evaluation set {name}", *reason)) for reason in reasons.items()]
+    every = f"of {count(record['selection']['kept_documents'])} kept documents"
+    if too_long := unfit(record):
+        text = f"{count(too_long)} {every} were not trained: an answer does not fit the context of the model."
+        found.append(Caution(False, text))
+    if beyond := not_reached - too_long:
+        text = f"{count(beyond)} {every} were not trained because the token budget was used up."
+        found.append(Caution(False, text))
     return found
+
+
+def is_chance(accuracy: float, stderr: float | None) -> bool:
+    """Return whether a share is not above 0.5 by more than its noise, two standard errors."""
+    return accuracy - 2 * (stderr or 0.0) <= 0.5
+
+
+def judge_worth(dataset: str, accuracy: float, stderr: float | None) -> str:
+    """Return what the judge of an evaluation set is worth."""
+    consequence = ", as chance does: its win rates say nothing of quality" if is_chance(accuracy, stderr) else ""
+    shown = value(accuracy, stderr)
+    return f"The judge of {dataset} agrees with people on {shown} of the preferences{consequence}."
+
+
+def _left_out(where: str, reason: str, number: int) -> str:
+    return f"Left out of the {where}: {count(number)} {reason}."
 
 
 def _losses(role: str, counts: Mapping[str, int], left_out: Mapping[str, int]) -> list[str]:
     """Return what is to be said of documents of a set that were skipped or occur twice."""
-    texts = [f"Left out of the {role} set: {count(number)} {reason}." for reason, number in left_out.items()]
+    texts = [_left_out(f"{role} set", *reason) for reason in left_out.items()]
     if counts["empty_files"]:
         texts.append(f"{count(counts['empty_files'])} {role} files hold no record.")
     if counts["empty"]:
@@ -173,6 +209,8 @@ def _losses(role: str, counts: Mapping[str, int], left_out: Mapping[str, int]) -
     if counts["duplicates"]:
         fate = "dropped" if counts["duplicates_dropped"] else "kept"
         texts.append(f"{count(counts['duplicates'])} {role} documents are exact copies of others; they were {fate}.")
+    if counts.get("near_duplicates"):
+        texts.append(f"{count(counts['near_duplicates'])} {role} documents were near-duplicates of others and dropped.")
     return texts
 
 
@@ -185,19 +223,21 @@ def ledger(data: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return how the documents read became the documents used, line by line; the lines before the last add up to it."""
     counts, documents = data["counts"], data["documents"]
     # Records of earlier versions do not know all of these.
-    skipped, without_tokens, contaminated = (
-        counts.get(name, 0) for name in ("left_out", "without_tokens", "contaminated")
+    skipped, without_tokens, contaminated, near = (
+        counts.get(name, 0) for name in ("left_out", "without_tokens", "contaminated", "near_duplicates")
     )
-    dropped = counts["duplicates_dropped"] + without_tokens + contaminated
+    dropped = counts["duplicates_dropped"] + without_tokens + contaminated + near
     pieces = documents + dropped - (counts["read"] - counts["empty"] - skipped)
+    kind = "preferences" if data.get("preferences") else "conversations"
     return [
         ("documents read", counts["read"]),
         ("without text, skipped", -counts["empty"]),
-        *([("conversations left out", -skipped)] if skipped else []),
+        *([(f"{kind} left out", -skipped)] if skipped else []),
         (f"extra pieces of {count(counts['split'])} long documents that were cut", pieces),
         ("exact copies, dropped", -counts["duplicates_dropped"]),
         *([("without a token, left out", -without_tokens)] if without_tokens else []),
         *([("in or nearly in another set, left out", -contaminated)] if contaminated else []),
+        *([("near-duplicates, dropped", -near)] if near else []),
         ("documents used", documents),
     ]
 

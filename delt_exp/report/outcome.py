@@ -1,6 +1,6 @@
 """What a run produced, before it is written down."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.scorer.stage import Scores
+from delt_exp.store.evidence import Evidence
 from delt_exp.store.store import StageUse
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainedModel
@@ -22,10 +23,11 @@ from delt_exp.trainer.plan import Plan
 class Outcome:
     """What a run produced, for its record and its page.
 
-    kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch. evaluations: by the
-    name of the dataset. target_readers: `scorer` and `weighter`, as far as they read the target set. alignment: see
-    `run_alignment`. model_notes: what was found in pretrained weights, a sentence
-    each. stages: all that were asked for, on the way too, in order.
+    kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch. kept_by_scores:
+    whether the choice depends on scores. show_selection: leaves what is to be seen of it. evaluations: by the name of
+    the dataset. target_readers: `scorer` and `weighter`, as far as they read the target set. alignment: see
+    `run_alignment`. model_notes: what was found in pretrained weights, a sentence each. stages: all that were asked
+    for, on the way too, in order.
     """
 
     started: datetime
@@ -36,6 +38,8 @@ class Outcome:
     tokenizer: Tokenizer
     table: Scores
     kept: NDArray[np.intp]
+    kept_by_scores: bool
+    show_selection: Callable[[Evidence], None]
     order: NDArray[np.intp]
     plan: Plan
     model: TrainedModel

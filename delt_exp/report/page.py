@@ -115,6 +115,7 @@ def _render(record: Mapping[str, Any], left: Evidence, plots: Mapping[str, Path]
         stage_names=STAGES,
         sources=facts.largest_sources(record["score"]["by_source"]),
         not_reached=not_reached,
+        unfit=facts.unfit(record),
         started=datetime.fromisoformat(record["started"]),
         config=yaml.safe_dump(record["config"], sort_keys=False, allow_unicode=True),
     )

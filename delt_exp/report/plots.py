@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from delt_exp.report import numbers
 from delt_exp.report.evidence_plot import HEIGHT_INCHES, evidence_plots
+from delt_exp.report.facts import loss_unit
 from delt_exp.report.score_plots import along_order, by_source, by_source_inches, histogram
 from delt_exp.report.style import INK, KEPT, LINE, count_ticks, draw
 from delt_exp.statistics.smoothing import smooth
@@ -29,7 +30,7 @@ def write_plots(folder: Path, record: Mapping[str, Any]) -> dict[str, Path]:
         "score_by_source": (many, inches, lambda figure: by_source(figure, meaning, scores)),
         **{f"scorer_{name}": (True, HEIGHT_INCHES, paint) for name, paint in evidence_plots(evidence).items()},
         "score_along_order": (True, 3.5, lambda figure: along_order(figure, meaning, order)),
-        "loss_curve": (bool(rows), 4.0, lambda figure: _loss(figure, _whole_batches(rows))),
+        "loss_curve": (bool(rows), 4.0, lambda figure: _loss(figure, _whole_batches(rows), loss_unit(record))),
         "evaluation_bars": (bool(families), sum(_heights(families)), lambda figure: _evaluation(figure, families)),
     }
     (folder / "plots").mkdir(exist_ok=True)
@@ -47,14 +48,14 @@ def _column(path: Path, name: str) -> NDArray[Any]:
     return column
 
 
-def _loss(figure: Figure, rows: list[dict[str, float]]) -> None:
+def _loss(figure: Figure, rows: list[dict[str, float]], unit: str) -> None:
     tokens, loss, rate = (np.array([row[name] for row in rows]) for name in ("tokens", "train/loss", "train/lr"))
     top, bottom = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     marker = "o" if len(rows) == 1 else None
     top.plot(tokens, loss, color=KEPT, alpha=0.35, linewidth=1, marker=marker, label="each logged batch")
     top.plot(tokens, smooth(loss), color=KEPT, linewidth=2.2, label="smoothed")
     bottom.plot(tokens, rate, color=LINE, linewidth=1.5, marker=marker)
-    top.set(ylabel="training loss [nats/token]", xlim=(0, tokens[-1]))
+    top.set(ylabel=f"training loss [{unit}]", xlim=(0, tokens[-1]))
     bottom.set(ylabel="learning rate", xlabel="tokens trained", ylim=(0, 1.15 * max(rate.max(), 1e-12)))
     bottom.yaxis.set_major_formatter("{x:.2g}")
     count_ticks(bottom, "x")

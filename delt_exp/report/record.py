@@ -89,6 +89,7 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "data": {
             "train": _describe(outcome.candidates),
             "target": _target(outcome),
+            "evaluation_left_out": {name: dict(found.left_out) for name, found in outcome.evaluations.items()},
             "overlap": outcome.overlap.evaluation,
             "target_overlap": outcome.overlap.target,
         },
@@ -104,10 +105,11 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "selection": {
             "kept_documents": len(outcome.kept),
             "of_documents": len(outcome.table.ids),
-            "kept_tokens": int(lengths[outcome.kept].sum()),
+            "kept_tokens": int(outcome.plan.tokens.lengths[outcome.kept].sum()),
             "of_tokens": int(lengths.sum()),
+            "by_scores": outcome.kept_by_scores,
         },
-        "training": training,
+        "training": {**training, "loss_unit": "nats/token" if outcome.plan.rows_per_sample == 1 else "nats/pair"},
         "order_verified": training["order_verified"],
         "alignment": outcome.alignment,
         "results": [asdict(measure) for measure in outcome.measures],

@@ -78,7 +78,7 @@ def _write_order(path: Path, outcome: Outcome) -> None:
         "id": np.asarray(outcome.table.ids)[order],
         "row": order,
         "score": outcome.table.scores[order],
-        "tokens": outcome.candidates.tokens.lengths[order],
+        "tokens": plan.tokens.lengths[order],
         "step": step,
     }
     with written_aside(path) as aside:
@@ -117,11 +117,12 @@ def _link_model(folder: Path, model: Path) -> None:
 
 
 def _write_evidence(folder: Path, outcome: Outcome) -> None:
-    """Put together what scorer and weights want to be seen."""
+    """Put together what scorer, selector and weights want to be seen."""
     shutil.rmtree(folder, ignore_errors=True)
     scored = outcome.table.evidence.folder
     if scored.exists():
         shutil.copytree(scored, folder)
     evidence = Evidence(folder)
+    outcome.show_selection(evidence)
     evidence.add(outcome.model.evidence)
     show_weights_by_source(evidence, outcome)

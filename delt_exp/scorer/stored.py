@@ -2,60 +2,108 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import settings
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import file_sha256
-from delt_exp.quantity import Meaning
+from delt_exp.quantity import Direction, Meaning
 from delt_exp.rows.lookup import looked_up
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.table import ScoreTable
+from delt_exp.scorer.score_file import read_columns, said_meaning
 
 
 @settings
 class StoredScorer:
-    """Scores of the documents in a score table, by their ids.
+    """Scores of the documents in a file: Parquet, CSV (`.csv`, `.tsv`), or else JSON Lines, which may be compressed.
 
-    path: a Parquet file with the columns `id` (the 64-bit content hash) and `score`, and the meaning of the numbers, as
-    `ScoreTable.save` writes it: the `scores.parquet` of a run, for example. Documents that are not candidates may be in
-    it; a candidate that is not is an error.
+    by: `id`, the column `id` has the 64-bit content hash of each document, as a number or as 16 hexadecimal digits;
+    documents that are not candidates may be in it. `row`, the column `row` has its row among the candidates from 0, and
+    without that column the scores stand in this order; there must be one for each. column: where the scores are.
+    better: which are better; null for a file of `ScoreTable.save`, such as a run's `scores.parquet`, which says it.
+
+    Raises DataError for a file or a column that is not there, a candidate without a number, and a number that is not
+    finite; ConfigError where nothing says which direction is better.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     PLACES: ClassVar[frozenset[str]] = frozenset({"path"})
     needs: ClassVar[frozenset[str]] = frozenset()
     path: str
+    by: Literal["id", "row"]
+    column: str
+    better: Direction | None
 
     @property
     def meaning(self) -> Meaning:
-        return self._table.meaning
+        known = said_meaning(self._file) if self.column == "score" else None
+        if known is not None and self.better in (None, known.better):
+            return known
+        if self.better is None:
+            raise ConfigError(
+                f"{self.path} does not say which of its numbers are better; give scorer.better=higher or lower"
+            )
+        explanation = f"What the column {self.column} of a file says of the document."
+        return Meaning(self.column, "as in the file", self.better, explanation)
 
     def fingerprint(self) -> str:
-        """Return a hash of the file; raises DataError where there is none."""
-        if not Path(self.path).is_file():
-            raise DataError(
-                f"scorer.path={self.path}: there is no such file; give a score table, such as RUN/scores.parquet"
-            )
-        return file_sha256(Path(self.path))
+        """Return a hash of the file; raises DataError where there is none, ConfigError where its direction is open."""
+        self._check()
+        return file_sha256(self._file)
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; raises DataError for a candidate without one."""
-        table, ids = self._table, pool.ids
-        rows = looked_up(table.ids, ids)
-        missing = np.flatnonzero(rows < 0)
-        if len(missing):
+        keys, scores = self._columns
+        if self.by == "row":
+            scores = self._by_row(keys, scores, len(pool.candidates))[pool.rows]
+        else:
+            rows = looked_up(keys, pool.ids)
+            missing = np.flatnonzero(rows < 0)
+            if len(missing):
+                raise DataError(
+                    f"{self.path} has no score for {len(missing)} of {len(pool.ids)} documents, the first in row "
+                    f"{pool.rows[missing[0]]} (id {int(pool.ids[missing[0]]):016x}); score the same documents, cut the "
+                    "same way (corpus.max_document_chars), or leave the others out"
+                )
+            scores = scores[rows]
+        bad = np.flatnonzero(~np.isfinite(scores))
+        if len(bad):
             raise DataError(
-                f"{self.path} has no score for {len(missing)} of {len(ids)} documents, the first in row "
-                f"{pool.rows[missing[0]]} (id {int(ids[missing[0]]):016x}); score the same documents, cut the same way "
-                "(corpus.max_document_chars), or leave the others out"
+                f"{self.path}: {self.column} is missing or not finite for {len(bad)} of {len(scores)} documents, the "
+                f"first in row {pool.rows[bad[0]]} (id {int(pool.ids[bad[0]]):016x}); give every document a number"
             )
-        return np.asarray(table.scores[rows])
+        return np.asarray(scores, np.float32)
+
+    def _by_row(
+        self, keys: NDArray[Any] | None, scores: NDArray[np.floating[Any]], num_candidates: int
+    ) -> NDArray[np.floating[Any]]:
+        rows = np.arange(len(scores)) if keys is None else keys
+        if not np.array_equal(np.sort(rows), np.arange(num_candidates)):
+            raise DataError(
+                f"{self.path} has {len(rows)} scores for {len(np.unique(rows))} different rows, the largest of them "
+                f"{max(rows, default='none')}, but there are {num_candidates} candidates, rows 0 to "
+                f"{num_candidates - 1}; read the documents as they were scored (corpus.drop_duplicates=false "
+                "corpus.max_document_chars=null decontaminate=false), or give ids"
+            )
+        in_order = np.empty_like(scores)
+        in_order[rows] = scores
+        return in_order
+
+    @property
+    def _file(self) -> Path:
+        return Path(self.path)
+
+    def _check(self) -> None:
+        if not self._file.is_file():
+            raise DataError(
+                f"scorer.path={self.path}: there is no such file; give a score table, such as RUN/scores.parquet"
+            )
+        _ = self.meaning
 
     @cached_property
-    def _table(self) -> ScoreTable:
-        self.fingerprint()  # raises for a file that is not there
-        return ScoreTable.load(Path(self.path))
+    def _columns(self) -> tuple[Any, Any]:
+        self._check()
+        return read_columns(self._file, self.by, self.column)

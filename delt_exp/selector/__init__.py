@@ -7,6 +7,7 @@ embeddings, is a `ReadingSelector` instead of a function (`delt_exp.selector.rea
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,3 +15,10 @@ from numpy.typing import NDArray
 from delt_exp.rows.candidates import Candidates
 
 Selector = Callable[[Candidates], NDArray[np.intp]]
+Function = TypeVar("Function", bound=Callable[..., NDArray[np.intp]])
+
+
+def ignores_scores(function: Function) -> Function:
+    """Mark a selector whose choice does not depend on goodness, so that no page says it chose by scores."""
+    function.__dict__["needs"] = frozenset()
+    return function

@@ -3,6 +3,7 @@
 N candidates that fit, K features; open_n, their places that are not picked.
 """
 
+from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,11 +14,14 @@ from delt_exp.corpus.pairs import check_answers, fitting
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
+from delt_exp.model.lora import Adapters
 from delt_exp.preference.features import PairGradientJudge, pair_features_stage
+from delt_exp.preference.picks import Round, show_picks
+from delt_exp.preference.sampled import SampledAnswers
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.ranking import rank_ids
-from delt_exp.selector.reading import Reading
+from delt_exp.selector.reading import Reading, Selection
 from delt_exp.statistics.d_optimal import greedy_d_optimal
 
 
@@ -30,6 +34,8 @@ class ActiveDpoSelector:
     trained on the picks so far, and all phi are those of this model, earlier picks included (ActiveDPO, Lin et al.
     2025, arXiv 2505.19241). num_features: K of the sketch; the error of a cosine is about 1 / sqrt(K).
     context_tokens: of an answer with as much of its prompt as fits; preferences with a longer answer are never picked.
+    adapters: low-rank ones that gradients are taken of, null for those of all weights. answers: new ones in each round,
+    labelled by an oracle; null for those of the dataset and its labels.
     """
 
     VERSION: ClassVar[int] = 1
@@ -40,7 +46,13 @@ class ActiveDpoSelector:
     normalise: Literal["response", "pair"]
     num_features: Several
     context_tokens: Count
+    adapters: Adapters | None
+    answers: SampledAnswers | None
     seed: Seed
+
+    def __post_init__(self) -> None:
+        if self.answers is not None:
+            self.answers.check(self.context_tokens)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -48,7 +60,8 @@ class ActiveDpoSelector:
 
     def check(self, candidates: TokenizedCorpus) -> None:
         check_answers(candidates.tokens)
-        self._check_fitting(fitting(candidates.tokens, self.context_tokens))
+        if self.answers is None:
+            self._check_fitting(fitting(candidates.tokens, self.context_tokens))
 
     def count(self, num_candidates: int) -> int:
         if self.k > num_candidates:
@@ -58,19 +71,26 @@ class ActiveDpoSelector:
             )
         return self.k
 
-    def select(self, reading: Reading) -> NDArray[np.intp]:
-        picks = np.zeros(0, np.intp)
-        for count in self._rounds():
-            rows_N, features_NK = self._features(reading, picks)
+    def select(self, reading: Reading) -> Selection:
+        picks, documents, rounds = np.zeros(0, np.intp), reading.candidates, list[Round]()
+        for number, count in enumerate(self._rounds()):
+            model = self._model(reading, documents, picks)
+            documents, num_kept = self._answered(reading, documents, picks, model, number)
+            rows_N, features_NK = self._features(reading.resources, documents, model)
             # Of equal candidates the higher id wins, whatever its row.
             by_id = rank_ids(reading.seen.ids[rows_N])[::-1]
             is_pick_N = np.isin(rows_N, picks)
             open_n = by_id[~is_pick_N[by_id]]
-            found, _ = greedy_d_optimal(
+            found, scores = greedy_d_optimal(
                 features_NK[open_n], count, ridge=self.ridge, labelled_MK=features_NK[is_pick_N]
             )
-            picks = np.concatenate([picks, rows_N[open_n[found]]])
-        return np.sort(picks)
+            new = rows_N[open_n[found]]
+            documents = self._labelled(reading, documents, np.sort(new))
+            picks = np.concatenate([picks, new])
+            rounds.append(Round(new, scores, num_kept, rows_N, features_NK))
+        oracle = None if self.answers is None else type(self.answers.oracle).__name__
+        shown = partial(show_picks, rounds=rounds, documents=documents, ridge=self.ridge, seed=self.seed, oracle=oracle)
+        return Selection(np.sort(picks), documents, shown)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of the proxy and of the gradients in every round, both answers as long as the chosen one.
@@ -83,30 +103,56 @@ class ActiveDpoSelector:
         held = size.parameter_bytes + per_pass * size.activation_bytes_per_token
         flops = float(FORWARD_BACKWARD) * size.parameters * num_tokens * num_rounds
         passes = 2 * len(sizes.lengths_N) * num_rounds
-        return [*self.proxy.forecast(sizes, resources), PhaseCost("gradients of preferences", passes, flops, held)]
+        costs = [*self.proxy.forecast(sizes, resources), PhaseCost("gradients of preferences", passes, flops, held)]
+        if self.answers is not None:
+            costs += self.answers.forecast(sizes, resources, size.parameters, num_rounds)
+        return costs
 
     def _rounds(self) -> list[int]:
         """Return how many preferences each round picks; the last one may have fewer."""
         size = self.per_round or self.k
         return [min(size, self.k - begin) for begin in range(0, self.k, size)]
 
-    def _features(self, reading: Reading, picks: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Return the rows [N] that fit the context, and [N, K] under the proxy or the model that learnt from picks."""
-        model: ProxyModel
+    def _model(self, reading: Reading, documents: TokenizedCorpus, picks: NDArray[np.intp]) -> ProxyModel:
+        """Return the proxy, or the model that learnt from the picks."""
         if len(picks):
-            model = reading.trained(picks)
+            model = reading.trained(documents, picks)
         else:
             model = self.proxy.prepare(reading.resources, reading.candidates, reading.target)
         model.check_context(self.context_tokens, "selector.context_tokens")
-        judge = PairGradientJudge(
-            model.name, model.revision, self.num_features, self.seed, self.normalise,
-            self.context_tokens,
+        return model
+
+    def _answered(
+        self, reading: Reading, documents: TokenizedCorpus, picks: NDArray[np.intp], model: ProxyModel, number: int
+    ) -> tuple[TokenizedCorpus, int]:
+        """Return the documents with new answers where nothing is picked, and how many keep theirs all the same."""
+        if self.answers is None:
+            return documents, 0
+        rows = np.setdiff1d(np.arange(len(documents)), picks)
+        found, kept = self.answers.sampled(
+            reading.resources, documents, rows, model,
+            ids=reading.seen.ids, number=number, context_tokens=self.context_tokens,
         )  # fmt: skip
-        tokens = model.tokens(reading.candidates, reading.resources)
-        fits = fitting(reading.candidates.tokens, self.context_tokens) & fitting(tokens, self.context_tokens)
+        return found, len(kept)
+
+    def _labelled(self, reading: Reading, documents: TokenizedCorpus, rows: NDArray[np.intp]) -> TokenizedCorpus:
+        if self.answers is None:
+            return documents
+        return self.answers.labelled(reading.resources, reading.candidates.corpus, documents, rows)
+
+    def _features(
+        self, resources: Resources, documents: TokenizedCorpus, model: ProxyModel
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Return the rows [N] that fit the context, and their features [N, K] under a model."""
+        judge = PairGradientJudge(
+            model.name, model.revision, self.num_features, self.seed, self.normalise, self.context_tokens,
+            self.adapters,
+        )  # fmt: skip
+        tokens = model.tokens(documents, resources)
+        fits = fitting(documents.tokens, self.context_tokens) & fitting(tokens, self.context_tokens)
         self._check_fitting(fits)
         rows = np.flatnonzero(fits)
-        return rows, pair_features_stage(reading.resources, tokens, rows, model, judge)
+        return rows, pair_features_stage(resources, tokens, rows, model, judge)
 
     def _check_fitting(self, fits: NDArray[np.bool_]) -> None:
         if fits.sum() < self.k:

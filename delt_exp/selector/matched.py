@@ -14,7 +14,7 @@ from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import uniform_per_id
 from delt_exp.rows.ranking import best_rows, rank
-from delt_exp.selector.reading import Reading, ReadingSelector
+from delt_exp.selector.reading import Reading, ReadingSelector, Selection
 
 
 @settings
@@ -32,7 +32,7 @@ class MatchedSelector:
 
     @property
     def needs(self) -> frozenset[str]:
-        return self.base.needs
+        return self.base.needs | {"scores"}
 
     def check(self, candidates: TokenizedCorpus) -> None:
         with self._naming():
@@ -42,10 +42,10 @@ class MatchedSelector:
         with self._naming():
             return self.base.count(num_candidates)
 
-    def select(self, reading: Reading) -> NDArray[np.intp]:
+    def select(self, reading: Reading) -> Selection:
         with self._naming():
-            kept = self.base.select(reading)
-        return matched_rows(reading.seen, kept, self.num_bins, self.seed)
+            kept = self.base.select(reading).rows
+        return Selection(matched_rows(reading.seen, kept, self.num_bins, self.seed), reading.candidates)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         return self.base.forecast(sizes, resources)

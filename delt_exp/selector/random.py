@@ -7,10 +7,12 @@ from delt_exp.config.fields import NonNegativeInt, PositiveShare, Seed, checked
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import uniform_per_id
 from delt_exp.rows.ranking import best_rows
+from delt_exp.selector import ignores_scores
 from delt_exp.selector.top_r import count_of
 
 
 @checked
+@ignores_scores
 def random_ratio(
     candidates: Candidates, *, ratio: PositiveShare, nested: bool, draw: NonNegativeInt, seed: Seed
 ) -> NDArray[np.intp]:

@@ -1,7 +1,8 @@
 """Selectors that look at documents, not only at their scores: what they promise, and what they may look at."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,21 +14,39 @@ from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.selector import Selector
+from delt_exp.store.evidence import Evidence
+
+Show = Callable[[Evidence], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What a selector may look at.
 
-    seen: `candidates` with their goodness. target: None unless the selector needs it. trained: from corpus rows to the
-    model of this run, had it kept these rows alone; it is trained once, as a stage that other runs reuse.
+    seen: `candidates` with their goodness. target: None unless the selector needs it. trained: from documents, the
+    candidates or others in their rows, and rows of them to the model of this run, had it kept these alone; it is
+    trained once, as a stage that other runs reuse.
     """
 
     candidates: TokenizedCorpus
     target: TokenizedCorpus | None
     resources: Resources
     seen: Candidates
-    trained: Callable[[NDArray[np.intp]], ProxyModel]
+    trained: Callable[[TokenizedCorpus, NDArray[np.intp]], ProxyModel]
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What a selector that reads documents has kept.
+
+    rows: ascending; the order of the rows decides nothing. documents: what is trained on in these rows, the candidates
+    themselves unless the selector has others written in their place. show: leaves what a reader should see of the
+    choice.
+    """
+
+    rows: NDArray[np.intp]
+    documents: TokenizedCorpus
+    show: Show = field(default=lambda evidence: None)
 
 
 @runtime_checkable
@@ -39,7 +58,7 @@ class ReadingSelector(Protocol):
 
     @property
     def needs(self) -> frozenset[str]:
-        """`target` where the selection depends on the target set."""
+        """`target` where the selection depends on the target set, `scores` where it does on goodness."""
 
     def check(self, candidates: TokenizedCorpus) -> None:
         """Raise DeltError for documents that it cannot select from; computes nothing."""
@@ -47,8 +66,8 @@ class ReadingSelector(Protocol):
     def count(self, num_candidates: int) -> int:
         """Return how many documents it keeps; raises ConfigError where the settings do not fit."""
 
-    def select(self, reading: Reading) -> NDArray[np.intp]:
-        """Return the kept rows, ascending; the order of the rows decides nothing."""
+    def select(self, reading: Reading) -> Selection:
+        """Return what is kept."""
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of every phase; reads no text."""
@@ -62,5 +81,8 @@ def would_keep(selector: Selector | ReadingSelector, seen: Candidates) -> NDArra
 
 
 def needs_of(selector: Selector | ReadingSelector) -> frozenset[str]:
-    """Return what a selector needs beside scores."""
-    return selector.needs if isinstance(selector, ReadingSelector) else frozenset()
+    """Return what a selector needs, `scores` among it."""
+    if isinstance(selector, ReadingSelector):
+        return selector.needs
+    function = selector.func if isinstance(selector, partial) else selector
+    return getattr(function, "needs", frozenset({"scores"}))

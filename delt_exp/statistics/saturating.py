@@ -15,6 +15,11 @@ class Saturating(NamedTuple):
     drop: float
     exponent: float
 
+    @property
+    def is_identified(self) -> bool:
+        """Whether the exponent lies inside the grid; at its border the points have no bend to tell it by."""
+        return bool(EXPONENTS[0] < self.exponent < EXPONENTS[-1])
+
     def __call__(self, n_N: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return [N] the curve at n."""
         return self.limit - self.drop * n_N**-self.exponent

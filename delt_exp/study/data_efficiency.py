@@ -1,33 +1,51 @@
-"""How much preference data is worth: a held-out measure over random shares of the data, with a saturating curve.
+"""How much preference data is worth: held-out measures over random shares of the data, with saturating curves.
 
-Subsets and seeds of one share are its points; P points of a curve.
+Subsets and seeds of one share are its points; P points of a curve, R bootstraps.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
+from omegaconf import DictConfig
 
+from delt_exp.config.build import build, plain
 from delt_exp.config.fields import Count, ProperShare, settings
 from delt_exp.errors import DataError
+from delt_exp.eval_dataset.preferences import Preferences
+from delt_exp.eval_dataset.win_rate import WinRate
 from delt_exp.quantity import Ranged
+from delt_exp.report.facts import JUDGE_ACCURACY, judge_worth
 from delt_exp.report.findings import Cell, Figure, Findings, Table
 from delt_exp.rows.draws import generator
-from delt_exp.statistics.saturating import fit_saturating
+from delt_exp.statistics.saturating import EXPONENTS, Saturating, fit_saturating
 from delt_exp.study.figures import chooser, colour, error_bars, figure
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 RATIO = "selector.ratio"
+SHARES = ("reward_accuracy", "win_rate", "win_rate_over_start")  # of pairs or prompts; 0.5 has learnt nothing
+TIMES_STDERR = 1.96 + 0.84  # of a difference that is seen at a level of 5 % with power 0.8
 
 
 class Key(NamedTuple):
-    """Which curve: the source trained on, how its subsets are drawn, the evaluation set."""
+    """Which curve: the source trained on, how its subsets are drawn, the measure and its evaluation set."""
 
     source: str
     subsets: str
+    metric: str
     dataset: str
+
+    @property
+    def measured(self) -> str:
+        """Measure and evaluation set in words."""
+        return f"{self.metric} on {self.dataset}"
+
+
+Curve = Mapping[float, Mapping[str, "Point"]]
+"""share -> (subset and seed) -> point."""
 
 
 class Point(NamedTuple):
@@ -37,73 +55,148 @@ class Point(NamedTuple):
     stderr: float
 
 
+class Bootstrap(NamedTuple):
+    """What a curve says: the fit, and [R, 3] of the bootstraps at the least share, with all, and the gain.
+
+    fits_R3: limit, drop and exponent of every bootstrap.
+    """
+
+    fit: Saturating
+    ends: NDArray[np.float64]
+    fits_R3: NDArray[np.float64]
+    ends_R3: NDArray[np.float64]
+
+    def share_at_border(self) -> float:
+        """Return in which share of the bootstraps the exponent is not identified."""
+        return float(np.mean([not Saturating(*map(float, fit)).is_identified for fit in self.fits_R3]))
+
+
 @settings
 class DataEfficiencyReport:
-    """Fits a - b share^-c to `metric`, with percentile intervals at `alpha` from `resamples` bootstraps over subsets.
+    """Fits a - b share^-c to `metrics`, with percentile intervals at `alpha` from `resamples` bootstraps over subsets.
 
     Runs need the dimensions `panel` (the source of the data), `subsets` (how they are drawn), `subset` and
     selector.ratio. A bootstrap draws whole subsets (a subset with a seed), with all their shares where they are nested:
     their points are not independent of each other. It adds a normal draw with the standard error of the evaluation for
     each share: subsets that are all of the data are the same run and vary by nothing else. The draws of two shares are
-    independent although their runs share the evaluation set, so that the interval of a gain is rather too wide.
+    independent although their runs share the evaluation set, so that the interval of a gain is rather too wide. A
+    curve whose exponent is at a border of its grid, in the fit or in more than `alpha` of the bootstraps, is not
+    identified: its a, b and c are not shown.
     """
 
     panel: str
-    metric: str
+    metrics: Sequence[str]
     resamples: Count
     alpha: ProperShare
+
+    def outlook(self, configs: Sequence[DictConfig]) -> list[str]:
+        """Return what gain each evaluation set is large enough to show, before anything is computed."""
+        nodes = {name: node for cfg in configs for name, node in (cfg.eval_dataset or {}).items()}
+        sentences = []
+        for name, node in nodes.items():
+            part = build(plain(node), f"eval_dataset.{name}")
+            if not isinstance(part, Preferences | WinRate):
+                continue
+            count = sum(1 for _ in part.dataset.documents())
+            count = min(count, part.limit or count)
+            sentences.append(
+                f"power: {name} has at most {count} preferences, so that a share near 0.5 has a standard error of "
+                f"{0.5 / count**0.5:.3f}; a gain from the least share to all that is seen with power 0.8 is at least "
+                f"{detectable_gain(count):.3f}, noise of subsets and seeds not counted"
+            )
+        return sentences
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return curves and tables; raises DataError while no curve has three shares."""
         curves = self._curves(study)
-        rows = [self._row(key, points) for key, points in curves.items() if _num_shares(points) >= 3]
-        if not rows:
+        found = {key: self._bootstrap(key, curve) for key, curve in curves.items() if _num_shares(curve) >= 3}
+        if not found:
             raise DataError(f"{study.folder}: no source is finished with three shares yet; repeat the study's command")
-        note = (
-            f"{self.metric} at share s of the data is a - b s^-c. Intervals: {100 * (1 - self.alpha):g} %, bootstrap "
-            "over subsets and the noise of the evaluation. One that reaches far beyond the data says that the curve "
-            "does not bend within them."
-        )
-        gain = "gain of all over the least"
-        columns = ["source", "subsets", "evaluated on", "a", "b", "c", "at the least share", "with all", gain]
-        fits = Table("curves", "Saturating curves", note, columns, rows)
-        figures = {dataset: self._figure(curves, dataset) for dataset in dict.fromkeys(key.dataset for key in curves)}
+        names = dict.fromkeys(key.measured for key in curves)
+        figures = {name: self._figure({k: c for k, c in curves.items() if k.measured == name}) for name in names}
         text = (
             "Points are means over subsets with the interval of the bootstrap; the dashed line is a model that learnt "
-            "nothing."
+            "nothing. Nested and independent subsets learn from equally many tokens at every share."
         )
-        shown = Figure(
-            "efficiency", f"{self.metric} over the share of preferences", text, chooser(figures).to_plotly_json()
-        )
-        return Findings(self._answer(rows), [shown], [fits, self._points(curves)])
+        shown = Figure("efficiency", "Over the share of preferences", text, chooser(figures).to_plotly_json())
+        tables = [self._fits(found), *self._contrasts(found), self._points(curves)]
+        return Findings(self._answer(found, _judges(study)), [shown], tables)
 
     def _curves(self, study: StudyRecord) -> dict[Key, dict[float, dict[str, Point]]]:
-        """Return curve -> share -> (subset and seed) -> point."""
+        """Return the points of every curve."""
         curves: dict[Key, dict[float, dict[str, Point]]] = {}
         for run in study.finished():
-            for dataset, point in _values(run, self.metric).items():
-                key = Key(run.arm[self.panel], run.arm["subsets"], dataset)
+            for (metric, dataset), point in _values(run, self.metrics).items():
+                key = Key(run.arm[self.panel], run.arm["subsets"], metric, dataset)
                 name = f"{run.arm['subset']} {run.seed}"
                 curves.setdefault(key, {}).setdefault(float(run.arm[RATIO]), {})[name] = point
         return curves
 
-    def _row(self, key: Key, points: Mapping[float, Mapping[str, Point]]) -> list[Cell]:
-        least, most = min(points), max(points)
+    def _bootstrap(self, key: Key, curve: Curve) -> Bootstrap:
+        least, most = min(curve), max(curve)
 
-        def numbers(chosen: Mapping[float, Sequence[float]]) -> NDArray[np.float64]:
+        def numbers(chosen: Mapping[float, Sequence[float]]) -> tuple[Saturating, list[float]]:
             shares = np.array([share for share, values in chosen.items() for _ in values])
             values = np.array([value for values in chosen.values() for value in values])
-            first, last = np.mean(chosen[least]), np.mean(chosen[most])
-            return np.array([*fit_saturating(shares, values), first, last, last - first])
+            first, last = float(np.mean(chosen[least])), float(np.mean(chosen[most]))
+            return fit_saturating(shares, values), [first, last, last - first]
 
-        whole = numbers({share: [point.value for point in runs.values()] for share, runs in points.items()})
-        drawn = np.array([numbers(sample) for sample in self._samples(key, points)])
-        low, high = np.quantile(drawn, [self.alpha / 2, 1 - self.alpha / 2], axis=0)
-        return [*key, *(Ranged(*map(float, cell)) for cell in zip(whole, low, high, strict=True))]
+        fit, ends = numbers({share: [point.value for point in runs.values()] for share, runs in curve.items()})
+        drawn = [numbers(sample) for sample in self._samples(key, curve)]
+        return Bootstrap(
+            fit, np.array(ends), np.array([fit for fit, _ in drawn]), np.array([ends for _, ends in drawn])
+        )
 
-    def _samples(self, key: Key, points: Mapping[float, Mapping[str, Point]]) -> list[dict[float, list[float]]]:
+    def _ranged(self, value: float, drawn_R: NDArray[np.float64]) -> Ranged:
+        low, high = np.quantile(drawn_R, [self.alpha / 2, 1 - self.alpha / 2])
+        return Ranged(float(value), float(low), float(high))
+
+    def _is_identified(self, one: Bootstrap) -> bool:
+        return one.fit.is_identified and one.share_at_border() <= self.alpha
+
+    def _fits(self, found: Mapping[Key, Bootstrap]) -> Table:
+        rows: list[list[Cell]] = []
+        for key, one in found.items():
+            fit: list[Cell] = [None, None, None]
+            if is_identified := self._is_identified(one):
+                fit = [self._ranged(*cell) for cell in zip(one.fit, one.fits_R3.T, strict=True)]
+            border = "" if is_identified else f"no: at a border in {100 * one.share_at_border():.0f} %"
+            ends = [self._ranged(*cell) for cell in zip(one.ends, one.ends_R3.T, strict=True)]
+            rows.append([*key, *ends, "yes" if is_identified else border, *fit])
+        note = (
+            f"Intervals: {100 * (1 - self.alpha):g} %, bootstrap over subsets and the noise of the evaluation. The "
+            "curve at share s of the data is a - b s^-c. It is identified where the points bend enough to tell c; else "
+            f"c runs to a border of what is tried, {EXPONENTS[0]:g} (a line over log s) or {EXPONENTS[-1]:g} (a step "
+            f"after the least share), in the fit or in more than {100 * self.alpha:g} % of the bootstraps. Then a, "
+            "the value with endless data, means nothing: no curve is shown, and nothing follows beyond the data."
+        )
+        columns = [
+            "source", "subsets", "measure", "evaluated on", "at the least share", "with all",
+            "gain of all over the least", "curve identified", "a", "b", "c",
+        ]  # fmt: skip
+        return Table("curves", "Gains and saturating curves", note, columns, rows)
+
+    def _contrasts(self, found: Mapping[Key, Bootstrap]) -> list[Table]:
+        """Return what one source gives over another, with all of either; nothing with one source."""
+        rows: list[list[Cell]] = []
+        for (one, a), (other, b) in combinations(found.items(), 2):
+            if one[1:] != other[1:]:
+                continue
+            differences = zip(a.ends - b.ends, (a.ends_R3 - b.ends_R3).T, strict=True)
+            _, with_all, gain = (self._ranged(*cell) for cell in differences)
+            rows.append([f"{one.source} - {other.source}", *one[1:], with_all, gain])
+        note = (
+            "The first source less the second, with all preferences of either, and in what is gained from the least "
+            "share. Noise of the evaluation is taken to be independent although both are evaluated on the same set, so "
+            "that intervals are rather too wide."
+        )
+        columns = ["sources", "subsets", "measure", "evaluated on", "with all", "gain"]
+        return [Table("contrasts", "Sources against each other", note, columns, rows)] if rows else []
+
+    def _samples(self, key: Key, points: Curve) -> list[dict[float, list[float]]]:
         """Return bootstrap samples of a curve: the same subsets at all shares where they are nested."""
-        rng = generator(0, "bootstrap of a curve")
+        # Curves draw on their own: where two were drawn alike, their noise would cancel in a difference.
+        rng = generator(0, " ".join(["bootstrap of a curve", *key]))
         names = sorted(set.intersection(*(set(values) for values in points.values())))
         samples = []
         for _ in range(self.resamples):
@@ -116,21 +209,19 @@ class DataEfficiencyReport:
             })  # fmt: skip
         return samples
 
-    def _figure(self, curves: Mapping[Key, Mapping[float, Mapping[str, Point]]], dataset: str) -> go.Figure:
+    def _figure(self, curves: Mapping[Key, Curve]) -> go.Figure:
+        """Draw the curves of one measure on one evaluation set."""
         traces = []
-        own = [key for key in curves if key.dataset == dataset]
-        for number, key in enumerate(own):
-            shares = sorted(curves[key])
-            cells = [self._mean(list(curves[key][share].values())) for share in shares]
+        for number, (key, curve) in enumerate(curves.items()):
+            shares = sorted(curve)
+            cells = [self._mean(list(curve[share].values())) for share in shares]
             traces.append(go.Scatter(
                 x=shares, y=[cell.value for cell in cells], error_y=error_bars(cells), mode="markers+lines",
                 name=f"{key.source}, {key.subsets}", line_color=colour(number),
             ))  # fmt: skip
-        plot = figure(
-            traces, 480, xaxis_title=f"share of the preferences (evaluated on {dataset})", yaxis_title=self.metric
-        )
+        plot = figure(traces, 480, xaxis_title=f"share of the preferences ({key.dataset})", yaxis_title=key.metric)
         plot.update_xaxes(type="log")
-        return plot.add_hline(0.5, line_dash="dash") if self.metric == "reward_accuracy" else plot
+        return plot.add_hline(0.5, line_dash="dash") if key.metric in SHARES else plot
 
     def _mean(self, points: Sequence[Point]) -> Ranged:
         rng = generator(0, "bootstrap of a mean")
@@ -141,29 +232,49 @@ class DataEfficiencyReport:
             *map(float, np.quantile(means, [self.alpha / 2, 1 - self.alpha / 2])),
         )
 
-    def _points(self, curves: Mapping[Key, Mapping[float, Mapping[str, Point]]]) -> Table:
+    def _points(self, curves: Mapping[Key, Curve]) -> Table:
         rows: list[list[Cell]] = [
             [*key, share, *(float(f([point.value for point in runs.values()])) for f in (np.mean, np.std)), len(runs)]
             for key, points in curves.items()
             for share, runs in sorted(points.items())
         ]
-        columns = ["source", "subsets", "evaluated on", "share", self.metric, "standard deviation", "runs"]
+        columns = ["source", "subsets", "measure", "evaluated on", "share", "mean", "standard deviation", "runs"]
         return Table("points", "Every share", "Mean and standard deviation over subsets and seeds.", columns, rows)
 
-    def _answer(self, rows: Sequence[Sequence[Cell]]) -> str:
+    def _answer(self, found: Mapping[Key, Bootstrap], judges: Mapping[str, Point]) -> str:
         sentences = []
-        for source, subsets, dataset, *_, gain in rows:
-            assert isinstance(gain, Ranged)
+        for key, one in found.items():
+            gain = self._ranged(one.ends[2], one.ends_R3[:, 2])
             verdict = "grows" if gain.shows(1) else "falls" if gain.shows(-1) else "does not clearly change"
-            sentences.append(f"{source} ({subsets}) on {dataset}: {self.metric} {verdict} ({gain.value:+.3f}).")
-        return (
-            "From the least share to all preferences: " + " ".join(sentences) + " Nested and independent subsets "
-            "learn from equally many tokens at every share; in one epoch, more data are also more steps. There is no "
-            "win rate, because there is no judge."
-        )
+            sentences.append(f"{key.source} ({key.subsets}): {key.measured} {verdict} ({gain.value:+.3f}).")
+        num_identified = sum(map(self._is_identified, found.values()))
+        return " ".join([
+            "From the least share to all preferences:", *sentences,
+            "Nested and independent subsets learn from equally many tokens at every share; in one epoch, more data are "
+            "also more steps.",
+            f"{num_identified} of {len(found)} curves bend enough to be identified.",
+            *(judge_worth(dataset, *accuracy) for dataset, accuracy in judges.items()),
+        ])  # fmt: skip
 
 
-def _num_shares(points: Mapping[float, Mapping[str, Point]]) -> int:
+def detectable_gain(count: int) -> float:
+    """Return the difference of two shares near 0.5 of `count` preferences that is seen with power 0.8 at 5 %.
+
+    The two runs are taken to be evaluated on independent sets of this size, as the report does.
+    """
+    return float(TIMES_STDERR * np.sqrt(2 * 0.25 / count))
+
+
+def _judges(study: StudyRecord) -> dict[str, Point]:
+    """Return for each evaluation set with a judge how often that agrees with people; the judge of the first run."""
+    found: dict[str, Point] = {}
+    for run in study.finished():
+        for (_, dataset), point in _values(run, [JUDGE_ACCURACY]).items():
+            found.setdefault(dataset, point)
+    return found
+
+
+def _num_shares(points: Curve) -> int:
     """Return how many shares there are; 0 where no subset has all of them."""
     return len(points) if set.intersection(*(set(values) for values in points.values())) else 0
 
@@ -174,10 +285,11 @@ def _noisy(points: Sequence[Point], rng: np.random.Generator) -> NDArray[np.floa
     return np.array([point.value for point in points]) + noise
 
 
-def _values(run: PlannedRun, metric: str) -> dict[str, Point]:
+def _values(run: PlannedRun, metrics: Sequence[str]) -> dict[tuple[str, str], Point]:
+    """Return (metric, evaluation set) -> point."""
     record = run.record() or {}
     return {
-        row["dataset"]: Point(float(row["value"]), float(row["stderr"] or 0.0))
+        (row["metric"], row["dataset"]): Point(float(row["value"]), float(row["stderr"] or 0.0))
         for row in record["results"]
-        if row["metric"] == metric
+        if row["metric"] in metrics
     }

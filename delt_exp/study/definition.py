@@ -3,7 +3,9 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+from omegaconf import DictConfig
 
 from delt_exp.config.fields import Seed, settings
 from delt_exp.errors import ConfigError
@@ -20,6 +22,14 @@ class StudyReport(Protocol):
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return what the finished runs say; raises DataError when they are too few to say anything."""
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """A report that knows what its study can show before it runs."""
+
+    def outlook(self, configs: Sequence[DictConfig]) -> Sequence[str]:
+        """Return what the runs of these configurations will be able to show, in sentences."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from delt_exp.dataset.base import Part
 from delt_exp.errors import ConfigError
-from delt_exp.files import digest, file_sha256, read_json, write_json
+from delt_exp.files import DescribedFolder, digest, file_sha256, write_json
 from delt_exp.tokenizer.chat import ChatTemplate
 from delt_exp.tokenizer.span import Span, encode_runs
 
@@ -52,21 +52,11 @@ class Vocabulary(Protocol):
 
 
 @dataclass(frozen=True)
-class Tokenizer:
-    """Encodes text to token ids without adding special tokens."""
+class Tokenizer(DescribedFolder):
+    """Encodes text to token ids without adding special tokens.
 
-    folder: Path
-
-    @cached_property
-    def meta(self) -> dict[str, Any]:
-        """`vocab_size`, `begin_id`, `eos_id` and the content `digest`."""
-        meta: dict[str, Any] = read_json(self.folder / "meta.json")
-        return meta
-
-    @property
-    def digest(self) -> str:
-        """Hash of the tokenizer's content: equal digests encode equally."""
-        return str(self.meta["digest"])
+    meta: `vocab_size`, `begin_id` and `eos_id`. digest: tokenizers of equal ones encode equally.
+    """
 
     @property
     def vocab_size(self) -> int:
@@ -104,6 +94,15 @@ class Tokenizer:
             return [Span(part.text, part.is_predicted) for part in parts]
         return self._chat.spans(parts)
 
+    def prompt_spans(self, turns: Sequence[Part]) -> list[Span]:
+        """Return a conversation that the assistant is to continue, through the chat template, for `encode_spans`."""
+        return self._chat.prompt(turns)
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the model was tuned on conversations of a format that its tokenizer knows."""
+        return self.pretrained().chat_template is not None
+
     @cached_property
     def _chat(self) -> ChatTemplate:
         return ChatTemplate(self.pretrained(), self.meta["begin_id"])
@@ -123,6 +122,12 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids, special tokens shown."""
         return str(self._rust.decode(list(ids), skip_special_tokens=False))
+
+    def text_before(self, ids: Sequence[int], stop: Sequence[str]) -> str:
+        """Return the text of token ids, up to the first text of `stop`."""
+        text = self.decode(ids)
+        ends = [text.index(one) for one in stop if one in text]
+        return text[: min(ends, default=len(text))]
 
     def pretrained(self) -> Any:
         """Return the tokenizer as a `transformers` object."""

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delt_exp.alignment.counts import count_tables, log_probabilities
 from delt_exp.alignment.ngram import NgramAlignment
 from delt_exp.alignment.table import coefficients
 from delt_exp.errors import ConfigError
+from delt_exp.ngrams.counts import count_tables, log_probabilities
 from tests.alignment.tiny import make_resources, make_text, sentences
 
 V = 257

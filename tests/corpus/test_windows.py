@@ -72,7 +72,7 @@ def test_buckets_hold_every_item_once_within_the_limit(totals, context, limit):
 
 
 def test_windows_of_a_document_are_added_up_in_double_precision(tokens):
-    """Float32 would lose the small number behind the large ones."""
+    """Float32 would lose the small number after the large ones."""
 
     def judgement(batch):
         return np.where(batch.lengths_W == 16, 2.0**30, 1.0).astype(np.float32)

@@ -20,18 +20,7 @@ from delt_exp.dataset.mixture import Mixture
 from delt_exp.dataset.parquet import Parquet
 from delt_exp.dataset.text import Text
 from delt_exp.errors import ConfigError, DataError
-
-COMMON = {"split": None, "name": "mine", "max_documents": None}
-FIELDS = {
-    "text": "{text}",
-    "prompt": None,
-    "messages": None,
-    "rejected": None,
-    "winner": None,
-    "null_as_empty": False,
-    "numbers_as_text": False,
-}
-SETTINGS = COMMON | FIELDS
+from tests.dataset.records import FILES, SETTINGS
 
 
 def jsonl(path, **changes):
@@ -60,7 +49,7 @@ def test_a_compressed_file_is_known_by_its_content(tmp_path, packer, name):
     pack = PACKERS[packer]
     file.write_bytes(pack(lines_of(*map(str, range(5000)))) + pack(lines_of("another member")))
     assert texts(jsonl(file)) == [*map(str, range(5000)), "another member"]
-    assert texts(Text(**COMMON, path=str(file), unit="line"))[0] == '{"text": "0"}'
+    assert texts(Text(**FILES, path=str(file), unit="line"))[0] == '{"text": "0"}'
 
 
 @pytest.mark.parametrize("packer", PACKERS)
@@ -89,7 +78,7 @@ def test_half_a_download_is_an_error(tmp_path, packer):
 def test_another_format_is_named_with_a_cure_that_helps(tmp_path, content, cure):
     for raw in (content, gzip.compress(content)):
         (tmp_path / "a.jsonl").write_bytes(raw)
-        for data in (jsonl(tmp_path / "a.jsonl"), Text(**COMMON, path=str(tmp_path / "a.jsonl"), unit="line")):
+        for data in (jsonl(tmp_path / "a.jsonl"), Text(**FILES, path=str(tmp_path / "a.jsonl"), unit="line")):
             with pytest.raises(DataError, match=cure):
                 texts(data)
 

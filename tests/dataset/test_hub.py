@@ -7,22 +7,15 @@ import pytest
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.hub import Hub
 from delt_exp.errors import ConfigError, DataError, DependencyError
+from tests.dataset import records
 
 SETTINGS = {
     "repo": "owner/name",
     "config": "en",
-    "split": "train",
     "revision": None,
     "streaming": True,
-    "text": "{text}",
-    "prompt": None,
-    "null_as_empty": False,
-    "numbers_as_text": False,
-    "messages": None,
-    "rejected": None,
-    "winner": None,
-    "name": "mine",
-    "max_documents": None,
+    **records.SETTINGS,
+    "split": "train",
 }
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

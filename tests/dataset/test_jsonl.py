@@ -7,20 +7,9 @@ import pytest
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.jsonl import Jsonl
 from delt_exp.errors import ConfigError, DataError
+from tests.dataset import records
 
-SETTINGS = {
-    "split": None,
-    "text": "{text}",
-    "prompt": None,
-    "null_as_empty": False,
-    "numbers_as_text": False,
-    "messages": None,
-    "rejected": None,
-    "winner": None,
-    "na_value": None,
-    "name": "mine",
-    "max_documents": None,
-}
+SETTINGS = {**records.SETTINGS, "na_value": None}
 
 
 def dataset(path, **changes):

@@ -5,19 +5,7 @@ import pytest
 from delt_exp.dataset.base import Document
 from delt_exp.dataset.parquet import Parquet
 from delt_exp.errors import DataError
-
-SETTINGS = {
-    "split": None,
-    "text": "{text}",
-    "prompt": None,
-    "messages": None,
-    "rejected": None,
-    "winner": None,
-    "null_as_empty": False,
-    "numbers_as_text": False,
-    "name": "mine",
-    "max_documents": None,
-}
+from tests.dataset.records import SETTINGS
 
 
 def write(path, columns):

@@ -149,7 +149,14 @@ class TestReadersOfReaders:
 
     def test_a_spoiled_preference_has_a_worse_chosen_answer_and_its_rejected_one(self):
         foreign = ListDataset(["z" * 40] * 4)
-        spoiled = Spoiled(self.preferences, foreign, ratio=0.5, max_documents=None, seed=0)
+        spoiled = Spoiled(
+            self.preferences,
+            foreign,
+            ratio=0.5,
+            max_documents=None,
+            kinds=["shuffled", "garbled", "repeated", "other domain"],
+            seed=0,
+        )
         for before, after in zip(self.preferences.documents(), spoiled.documents(), strict=True):
             assert (after.prompt, after.rejected) == (before.prompt, before.rejected)
             assert (after.text == before.text) == (after.source == "clean")

@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from delt_exp.dataset.base import Document, Part
-from delt_exp.dataset.spoiled import SNIPPET_CHARS, Spoiled
+from delt_exp.dataset.spoiled import Spoiled
+from delt_exp.dataset.spoiling import BOILERPLATE, SNIPPET_CHARS
 from delt_exp.errors import ConfigError, DataError
 from tests.helpers import ListDataset
 
@@ -24,11 +25,14 @@ class Texts:
 
 
 CLEAN = [f"Document {i} says that the {i}th of many things is as good as any other thing. " * 3 for i in range(100)]
+FOUR = ("shuffled", "garbled", "repeated", "other domain")
 OTHER = [f"def function_{i}(x):\n    return x + {i}\n" * 40 for i in range(10)]
 
 
 def spoiled(**changes):
-    settings = {"dataset": Texts(CLEAN), "other": Texts(OTHER), "ratio": 0.2, "max_documents": None, "seed": 0}
+    settings = {
+        "dataset": Texts(CLEAN), "other": Texts(OTHER), "ratio": 0.2, "max_documents": None, "kinds": FOUR, "seed": 0,
+    }  # fmt: skip
     return Spoiled(**(settings | changes))
 
 
@@ -74,6 +78,29 @@ def test_an_other_domain_that_is_too_small_is_an_error():
         list(spoiled(ratio=1.0).documents())
 
 
+def test_characters_are_swapped_with_their_neighbours():
+    for document, text in zip(spoiled(kinds=["swapped"], ratio=1.0).documents(), CLEAN, strict=True):
+        pairs = [(document.text[i : i + 2], text[i : i + 2]) for i in range(0, len(text) - 1, 2)]
+        assert all(found in (pair, pair[::-1]) for found, pair in pairs)
+        assert 0.25 < sum(found != pair for found, pair in pairs) / len(pairs) < 0.6
+
+
+def test_boilerplate_is_made_of_phrases_and_as_long_as_the_text():
+    for document, text in zip(spoiled(kinds=["boilerplate"], ratio=1.0).documents(), CLEAN, strict=True):
+        assert len(document.text) == len(text)
+        assert set(document.text.split("\n")[:-1]) <= set(BOILERPLATE)
+
+
+def test_without_the_other_domain_none_of_its_documents_is_read():
+    assert len(list(spoiled(other=None, kinds=["shuffled", "boilerplate"], ratio=1.0).documents())) == 100
+
+
+@pytest.mark.parametrize("kinds", [[], ["shuffled", "shuffled"], ["burnt"]])
+def test_kinds_are_known_and_different(kinds):
+    with pytest.raises(ConfigError, match=r"kinds"):
+        spoiled(kinds=kinds)
+
+
 def test_a_ratio_above_one_is_refused():
     with pytest.raises(ConfigError, match=r"Spoiled\.ratio=1\.5"):
         spoiled(ratio=1.5)
@@ -87,7 +114,7 @@ def test_conversations_are_spoiled_over_all_that_is_predicted_in_them():
         Part("assistant", "four five six"),
     )
     talks = ListDataset([Document(turns=turns)] * 40)
-    spoiled = list(Spoiled(talks, talks, 1.0, None, 0).documents())
+    spoiled = list(Spoiled(talks, talks, 1.0, None, FOUR, 0).documents())
     assert {document.source for document in spoiled} == {"shuffled", "garbled", "repeated", "other domain"}
     for document in spoiled:
         assert [part.text for part in document.turns[::2]] == ["q", "q"]

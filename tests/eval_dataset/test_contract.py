@@ -77,5 +77,5 @@ def test_every_offline_suite_measures_a_model(suite, tmp_path):
         measures = part.evaluate(name, trained, make_resources(store, trained.tokenizer)).measures
         assert {measure.dataset.split("/")[0] for measure in measures} == {name}
         assert all(np.isfinite(measure.value) and measure.count > 0 for measure in measures)
-        summaries = ("bits_per_byte", "average", "reward_accuracy")
+        summaries = ("bits_per_byte", "average", "reward_accuracy", "win_rate")
         assert sum(measure.metric in summaries for measure in measures) == 1

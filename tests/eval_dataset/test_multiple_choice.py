@@ -116,7 +116,7 @@ def written(parts):
     return tuple(part.text for part in parts)
 
 
-def test_the_text_of_a_suite_is_its_right_answers_behind_their_questions(store, tmp_path):
+def test_the_text_of_a_suite_is_its_right_answers_after_their_questions(store, tmp_path):
     tasks = {"quiz": choice_task(tmp_path), "who": context_task(tmp_path), "end": completion_task(tmp_path)}
     corpus = LocalTasks(1, tasks).text(store)
     texts = dict(zip(corpus.meta["sources"], map(written, corpus.read()), strict=True))
@@ -191,7 +191,7 @@ def test_the_limit_takes_the_first_examples(store, tmp_path):
     assert (acc_norm.count, acc_norm.value) == (2, 0)
 
 
-def test_a_result_is_found_by_the_content_of_the_files(store, tmp_path):
+def test_a_result_is_cached_under_the_content_of_the_files(store, tmp_path):
     trained, task = make_model(tmp_path, 128), choice_task(tmp_path)
     first = evaluate(trained, store, quiz=task)
     (tmp_path / "moved").mkdir()

@@ -26,7 +26,7 @@ def evaluated(tmp_path, model, items=tuple(PAIRS), limit=None):
     part = Preferences(ListDataset(items), limit)
     part.prepare(resources)
     evaluation = part.evaluate("pairs", model, resources)
-    return {measure.metric: measure for measure in evaluation.measures}, evaluation.folder
+    return {measure.metric: measure for measure in evaluation.measures}, evaluation
 
 
 def test_measures_by_hand():
@@ -51,11 +51,11 @@ def test_a_model_like_its_start_has_no_margin(tmp_path):
 def test_every_pair_has_the_numbers_of_a_plain_loop(tmp_path):
     model, start = make_model(tmp_path, 24), make_model(tmp_path, 24, logit_scale=0.5)
     trained = replace(model, network=PretrainedNetwork(str(start.pretrained), None))
-    found, folder = evaluated(tmp_path, trained)
-    table = pq.read_table(folder / "pairs.parquet").to_pydict()
+    found, evaluation = evaluated(tmp_path, trained)
+    table = pq.read_table(evaluation.folder / "pairs.parquet").to_pydict()
     networks = [load_causal_lm(one.pretrained) for one in (model, start)]
     resources = make_resources(Store(tmp_path / "store", verify="hash"), model.tokenizer)
-    tokens = Preferences(ListDataset(PAIRS), None)._read(resources.store, model.tokenizer)
+    tokens = Preferences(ListDataset(PAIRS), None)._read(resources.store, model.tokenizer).tokens
     margins = []
     for row in range(5):
         rewards = []
@@ -77,11 +77,18 @@ def test_every_pair_has_the_numbers_of_a_plain_loop(tmp_path):
 
 
 def test_pairs_that_do_not_fit_are_left_out_and_said(tmp_path, capsys):
-    found, _ = evaluated(tmp_path, make_model(tmp_path, 7))
+    found, evaluation = evaluated(tmp_path, make_model(tmp_path, 7))
     assert found["margin"].count == 3  # "yes aaa" and end-of-text are eight tokens
+    assert evaluation.left_out == {"preferences with an answer that does not fit the context": 2}
     assert "2 of 5 pairs do not fit the context" in capsys.readouterr().err
     with pytest.raises(DataError, match=r"pairs: none of 5 pairs .* 3 tokens; use a model with a longer context"):
         evaluated(tmp_path, make_model(tmp_path, 3))
+
+
+def test_what_the_reader_left_out_is_left_out_of_the_evaluation_too(tmp_path):
+    unread = [Document(left_out=("preferences with the same answer twice",)) for _ in range(3)]
+    _, evaluation = evaluated(tmp_path, make_model(tmp_path, 64), items=(*unread, *PAIRS))
+    assert evaluation.left_out == {"preferences with the same answer twice": 3}
 
 
 def test_documents_without_preferences_are_refused_before_training(tmp_path):

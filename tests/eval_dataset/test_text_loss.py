@@ -95,7 +95,7 @@ def test_a_uniform_model_needs_the_logarithm_of_the_vocabulary_for_every_token(s
     assert loss.stderr == pytest.approx(0, abs=1e-6)
 
 
-def test_a_finished_evaluation_is_found_again_and_another_model_is_measured_anew(trained, store, tmp_path):
+def test_a_finished_evaluation_is_reused_and_another_model_is_measured_anew(trained, store, tmp_path):
     first, again = evaluate(trained, store), evaluate(trained, store)
     assert first == again
     assert store.uses[-1].cached
@@ -105,7 +105,7 @@ def test_a_finished_evaluation_is_found_again_and_another_model_is_measured_anew
     assert evaluate(shorter, store)[0].value != first[0].value
 
 
-def test_the_same_result_is_found_under_another_name(trained, store):
+def test_the_same_result_is_reused_under_another_name(trained, store):
     evaluate(trained, store)
     resources = make_resources(store, trained.tokenizer)
     renamed = TextLoss(ListDataset(DOCUMENTS)).evaluate("another name", trained, resources).measures

@@ -8,7 +8,8 @@ from delt_exp.distributed.processes import launch
 from delt_exp.errors import ConfigError
 from delt_exp.files import read_json
 from delt_exp.model.fresh import FreshNetwork
-from delt_exp.model.lora import LoraNetwork
+from delt_exp.model.lora import Adapters, LoraNetwork
+from delt_exp.model.lora import adapted as with_adapters
 from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.store.store import Store
 from delt_exp.trainer.train import train
@@ -22,6 +23,9 @@ GPT2 = FreshNetwork("gpt2", {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positio
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory):
     return make_pool(tmp_path_factory.mktemp("lora"), words(24))
+
+
+ADAPTERS = Adapters(rank=2, alpha=4.0, dropout=0.1, targets=["q_proj", "v_proj"])
 
 
 def lora_recipe(base=None, targets=("q_proj", "v_proj"), dropout=0.1):
@@ -64,6 +68,23 @@ def test_the_merged_model_says_what_the_adapted_one_says(pool, tmp_path, base, t
     for (name, now), then in zip(adapted.named_parameters(), before.parameters(), strict=True):
         assert torch.equal(now, then) == ("lora_" not in name), name
     assert sorted(end.moments()) == sorted(name for name, p in adapted.named_parameters() if p.requires_grad)
+    beside = with_adapters(str(end.folder), None, ADAPTERS, seed=9)
+    for (name, found), expected in zip(beside.named_parameters(), adapted.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+        assert found.requires_grad == ("lora_" in name)
+    assert not beside.training
+
+
+def test_a_model_without_adapters_gets_fresh_ones_that_change_nothing(pool, tmp_path):
+    state = trajectory_stage(Store(new_folder(tmp_path), verify="hash"), job_of(pool), [1])[0]
+    plain = with_adapters(str(state.folder), None, None, seed=0)
+    fresh = with_adapters(str(state.folder), None, ADAPTERS, seed=0)
+    ids = torch.arange(16)[None]
+    assert torch.equal(fresh(input_ids=ids).logits, plain(input_ids=ids).logits)
+    trained_names = [name for name, p in fresh.named_parameters() if p.requires_grad]
+    assert len(trained_names) == 2 * 2 * len(ADAPTERS.targets)  # A and B of each target in two layers
+    assert all("lora_" in name for name in trained_names)
+    assert all(p.requires_grad for p in plain.parameters())
 
 
 def test_the_run_is_verified_and_counts_what_it_trains(pool, tmp_path):

@@ -9,7 +9,9 @@ import torch
 
 from delt_exp.corpus.pairs import pair
 from delt_exp.dataset.base import Document
+from delt_exp.errors import DeltError
 from delt_exp.mapping.pairs import map_pairs
+from delt_exp.model.lora import Adapters, adapted
 from delt_exp.preference.features import PairGradientJudge, differences
 from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.statistics.d_optimal import greedy_d_optimal
@@ -23,9 +25,9 @@ SAME = Document("yes", "really? ", rejected="yes")
 NUM_FEATURES = 20_000  # more than the network has parameters: products are close to those of the gradients
 
 
-def features_of(tmp_path, items, normalise="response"):
+def features_of(tmp_path, items, normalise="response", adapters=None):
     pool, model = make_pool(tmp_path, items), make_model(tmp_path, 64)
-    judge = PairGradientJudge(str(model.pretrained), None, NUM_FEATURES, 0, normalise, 40)
+    judge = PairGradientJudge(str(model.pretrained), None, NUM_FEATURES, 0, normalise, 40, adapters)
     tokens, rows = pool.candidates.tokens, np.arange(len(items))
     return map_pairs(pool.resources, tokens, rows, judge, pool.work_dir / "shards", "gradients"), tokens, model
 
@@ -35,7 +37,7 @@ def gradient(network, side):
     network.zero_grad()
     log_p = network(torch.from_numpy(side.inputs)[None]).logits[0].log_softmax(-1)
     sum(log_p[t, side.labels[t]] for t in np.flatnonzero(side.labels != -100)).backward()
-    return torch.cat([p.grad.flatten() for p in network.parameters()]).double().numpy()
+    return torch.cat([p.grad.flatten() for p in network.parameters() if p.requires_grad]).double().numpy()
 
 
 @pytest.mark.parametrize("normalise", ["response", "pair"])
@@ -47,6 +49,25 @@ def test_products_of_features_are_those_of_plain_gradients(tmp_path, normalise):
     lengths = np.linalg.norm(phi, axis=1)
     errors = (features @ features.T - phi @ phi.T) / np.outer(lengths, lengths)
     assert np.abs(errors).max() < 6 / np.sqrt(NUM_FEATURES)
+
+
+def test_of_adapters_products_are_those_of_their_plain_gradients(tmp_path):
+    adapters = Adapters(rank=2, alpha=4.0, dropout=0.5, targets=["q_proj", "v_proj"])
+    features, tokens, model = features_of(tmp_path, PAIRS, "response", adapters)
+    network = adapted(str(model.pretrained), None, adapters, 0)
+    sides = [side for row in range(5) for side in pair(tokens, row, 40)]
+    phi = differences(np.stack([gradient(network, side) for side in sides]), "response")
+    lengths = np.linalg.norm(phi, axis=1)
+    errors = (features @ features.T - phi @ phi.T) / np.outer(lengths, lengths)
+    assert np.abs(errors).max() < 6 / np.sqrt(NUM_FEATURES)
+    of_all = features_of(tmp_path / "all", PAIRS)[0]
+    assert np.abs(of_all @ of_all.T - phi @ phi.T).max() > 0.1
+
+
+def test_an_answer_whose_gradient_is_0_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("delt_exp.gradients.features.per_sample_features", lambda *_: torch.zeros(10, 3))
+    with pytest.raises(DeltError, match=r"document \d \(id [0-9a-f]{16}\).*the gradient of an answer is 0"):
+        features_of(tmp_path, PAIRS)
 
 
 def test_features_of_a_pair_do_not_depend_on_its_batch(tmp_path):

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from delt_exp.report.facts import ledger
+from delt_exp.report.facts import NUM_HEADLINE_RESULTS, ledger
 from delt_exp.report.page import write_report
 from delt_exp.report.style import STYLE
+from tests.report.conftest import measure
 
 REPOSITORY = Path(__file__).parents[2]
 EVIL = "<script>alert(1)</script>"
@@ -53,6 +54,26 @@ def page(folder):
 
 def test_the_headline_says_what_was_done_and_what_came_out(run_folder):
     assert HEADLINE in page(run_folder()).text
+
+
+def test_the_headline_gives_a_few_results_and_counts_the_others(run_folder):
+    def change(record):
+        loss = next(row for row in record["results"] if row["metric"] == "loss")
+        names = ["first", "second", "third", "fourth", "fifth"]
+        record["results"] = [{**loss, "dataset": name} for name in names]
+
+    text = page(run_folder(change)).text
+    shown, left = NUM_HEADLINE_RESULTS, 5 - NUM_HEADLINE_RESULTS
+    assert f" on {['first', 'second', 'third', 'fourth'][shown - 1]} ({left} more below)." in text
+
+
+def test_the_headline_names_no_scores_that_the_selector_did_not_read(run_folder):
+    def change(record):
+        record["selection"].update(by_scores=False)
+
+    text = page(run_folder(change)).text
+    assert "30 of 40 documents of books were kept by top_k and trained in folding order" in text
+    assert "The selector decided without it which documents a language model learns from" in text
 
 
 def test_a_run_that_keeps_everything_and_is_not_evaluated_says_so(run_folder):
@@ -146,6 +167,10 @@ def test_a_sound_run_has_no_cautions(run_folder):
     ("change", "message"),
     [
         (
+            lambda r: r["results"].append(measure("duel", "judge_accuracy", 0.53, 0.02, "share of prompts", "higher")),
+            "The judge of duel agrees with people on 0.530 ± 0.020 of the preferences, as chance does: its win rates",
+        ),
+        (
             lambda r: r.update(order_verified=False) or r["training"].update(order_mismatch="step 3 differs"),
             "step 3 differs",
         ),
@@ -163,8 +188,26 @@ def test_a_sound_run_has_no_cautions(run_folder):
             "3 target documents are exact copies of others; they were kept",
         ),
         (lambda r: r["results"][2].update(truncated=4), "4 of 57 questions of quiz lost their beginning"),
+        (
+            lambda r: r["data"]["train"].update(left_out={"preferences with the same answer twice": 8}),
+            "Left out of the training set: 8 preferences with the same answer twice.",
+        ),
+        (
+            lambda r: r["data"].update(evaluation_left_out={"a": {}, "b": {"preferences that are too long": 9}}),
+            "Left out of the evaluation set b: 9 preferences that are too long.",
+        ),
     ],
-    ids=["order", "train overlap", "target overlap", "empty", "duplicates", "truncated"],
+    ids=[
+        "judge",
+        "order",
+        "train overlap",
+        "target overlap",
+        "empty",
+        "duplicates",
+        "truncated",
+        "training preferences",
+        "evaluated preferences",
+    ],
 )
 def test_what_could_mislead_a_reader_is_said_at_the_top(run_folder, change, message):
     text = page(run_folder(change)).text
@@ -181,6 +224,20 @@ def test_documents_beyond_the_token_budget_are_counted(run_folder):
     text = page(folder).text
     assert "7 of 30 kept documents were not trained because the token budget" in text
     assert "selected, but beyond the token budget −7 documents trained 23" in text
+
+
+def test_preferences_that_do_not_fit_are_told_from_those_beyond_the_budget(run_folder):
+    import pyarrow.parquet as pq
+
+    folder = run_folder(lambda r: r["training"].update(documents_left_out=3, loss_unit="nats/pair"))
+    order = pq.read_table(folder / "order.parquet")
+    steps = order["step"].to_pylist()
+    pq.write_table(order.set_column(4, "step", [[*steps[:23], *[-1] * 7]]), folder / "order.parquet")
+    text = page(folder).text
+    assert "3 of 30 kept documents were not trained: an answer does not fit the context of the model." in text
+    assert "4 of 30 kept documents were not trained because the token budget" in text
+    assert "an answer does not fit the context −3 selected, but beyond the token budget −4 documents trained 23" in text
+    assert "nats/pair, mean of the last tenth" in text
 
 
 def test_the_ledger_of_documents_adds_up():

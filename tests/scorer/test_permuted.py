@@ -54,7 +54,7 @@ def test_the_order_of_the_rows_does_not_matter(tmp_path):
     assert reversed_rows[::-1].tolist() == scores.tolist()
 
 
-def test_the_scores_of_the_base_are_a_stage_that_is_found_again(pool):
+def test_the_scores_of_the_base_are_a_stage_that_is_reused(pool):
     for seed in (7, 8):
         PermutedScorer(LENGTH, seed).score(pool)
     uses = [use for use in pool.resources.store.uses if use.stage == "scores"]

@@ -15,6 +15,7 @@ from delt_exp.selector.active_dpo import ActiveDpoSelector
 from delt_exp.selector.reading import Reading, would_keep
 from delt_exp.statistics.d_optimal import greedy_d_optimal
 from tests.helpers import make_pool, tiny_recipe, words
+from tests.preference.test_sampled import answers_of, sevens
 
 PAIRS = [
     Document(text, prompt="q: ", rejected=other) for text, other in zip(words(12), words(12, seed=1)[::-1], strict=True)
@@ -23,7 +24,8 @@ PAIRS = [
 
 def selector_of(**changes):
     proxy = TrainedProxy(tiny_recipe(), "sample", 600, seed=0)
-    settings = {"k": 4, "per_round": None, "ridge": 1.0, "normalise": "response", "num_features": 64}
+    settings = {"k": 4, "per_round": None, "ridge": 1.0, "normalise": "response", "num_features": 64,
+                "adapters": None, "answers": None}  # fmt: skip
     return ActiveDpoSelector(proxy=proxy, context_tokens=60, seed=0, **{**settings, **changes})
 
 
@@ -34,26 +36,27 @@ def reading_of(tmp_path, pairs, trained=None):
 
 
 def phi(reading, selector, picks=()):
-    return np.asarray(selector._features(reading, np.array(picks, np.intp))[1])
+    model = selector._model(reading, reading.candidates, np.array(picks, np.intp))
+    return np.asarray(selector._features(reading.resources, reading.candidates, model)[1])
 
 
 def test_picks_are_the_d_optimal_ones_of_the_sketches_under_the_proxy(tmp_path):
     reading, selector = reading_of(tmp_path, PAIRS), selector_of()
     rows, _ = greedy_d_optimal(phi(reading, selector), 4, ridge=1.0)
-    np.testing.assert_array_equal(selector.select(reading), np.sort(rows))
+    np.testing.assert_array_equal(selector.select(reading).rows, np.sort(rows))
 
 
 def test_each_round_looks_with_the_model_that_learnt_from_the_picks_and_sees_all_of_them_with_it(tmp_path):
     learnt = []
 
-    def trained(rows):
+    def trained(documents, rows):
         learnt.append(np.sort(rows).tolist())
         proxy = TrainedProxy(tiny_recipe(), "sample", 600, seed=len(learnt))
         return proxy.prepare(reading.resources, reading.candidates, None)
 
     reading = replace(reading_of(tmp_path, PAIRS), trained=trained)
     selector = selector_of(k=5, per_round=2)
-    kept = selector.select(reading)
+    kept = selector.select(reading).rows
     assert len(kept) == 5
     first, _ = greedy_d_optimal(phi(reading, selector), 2, ridge=1.0)
     assert learnt[0] == sorted(first.tolist())
@@ -69,7 +72,7 @@ def test_the_same_preferences_stay_whatever_the_order_of_the_rows(tmp_path):
     one, other = (reading_of(tmp_path, pairs) for pairs in (PAIRS, PAIRS[::-1]))
     proxy = selector_of().proxy.prepare(one.resources, one.candidates, None)
     fixed = replace(selector_of(), proxy=FixedProxy(proxy))
-    kept = [np.sort(reading.seen.ids[fixed.select(reading)]) for reading in (one, other)]
+    kept = [np.sort(reading.seen.ids[fixed.select(reading).rows]) for reading in (one, other)]
     np.testing.assert_array_equal(*kept)
 
 
@@ -78,6 +81,44 @@ class FixedProxy:
 
     def __init__(self, model: ProxyModel) -> None:
         self.prepare = lambda *_: model
+
+
+def test_with_new_answers_the_oracle_labels_the_picks_and_each_keeps_the_answers_it_was_picked_with(tmp_path):
+    seen = []
+
+    def trained(documents, rows):
+        seen.append((documents, np.sort(rows)))
+        return selector.proxy.prepare(reading.resources, reading.candidates, None)
+
+    reading = replace(reading_of(tmp_path, PAIRS), trained=trained)
+    selector = selector_of(k=6, per_round=2, answers=answers_of(max_new_tokens=20))
+    selection = selector.select(reading)
+    assert [len(rows) for _, rows in seen] == [2, 4]
+    last = seen[0][0], np.zeros(0, int)
+    for documents, rows in [*seen, (selection.documents, selection.rows)]:
+        assert len(documents) == len(PAIRS)
+        for row in last[1]:  # picked before
+            assert documents.corpus.document(int(row)) == last[0].corpus.document(int(row))
+        for row in rows:
+            document = documents.corpus.document(int(row))
+            assert document.prompt == PAIRS[row].prompt
+            assert {document.text, document.rejected}.isdisjoint({PAIRS[row].text, PAIRS[row].rejected})
+            assert sevens(document.text) >= sevens(document.rejected)
+        last = documents, rows
+    once_more = selector.select(reading)
+    assert once_more.documents.tokens.digest == selection.documents.tokens.digest
+    np.testing.assert_array_equal(once_more.rows, selection.rows)
+
+
+def test_new_answers_need_room_in_the_context():
+    with pytest.raises(ConfigError, match=r"selector\.answers\.max_new_tokens=60 leaves no room"):
+        selector_of(answers=answers_of(max_new_tokens=60))
+
+
+def test_the_forecast_counts_new_answers_and_the_oracle(tmp_path):
+    pool = make_pool(tmp_path, PAIRS)
+    phases = [cost.phase for cost in selector_of(answers=answers_of()).forecast(pool.sizes, pool.resources)]
+    assert phases == ["warm start", "gradients of preferences", "sampled answers"]
 
 
 def test_a_pair_is_the_difference_of_unit_gradients_or_a_unit_difference():
@@ -106,7 +147,7 @@ def test_more_picks_than_preferences_are_refused():
 def test_a_preference_with_an_answer_longer_than_the_context_is_never_picked(tmp_path):
     long = Document("a" * 70, prompt="q: ", rejected="b")
     reading = reading_of(tmp_path, [long, *PAIRS])
-    kept = selector_of(k=12).select(reading)
+    kept = selector_of(k=12).select(reading).rows
     np.testing.assert_array_equal(kept, np.arange(1, 13))
     with pytest.raises(ConfigError, match="of 13 preferences only 12 have answers that fit 60 tokens"):
         selector_of(k=13).check(reading.candidates)

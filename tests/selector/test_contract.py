@@ -15,7 +15,7 @@ from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.rows.candidates import Candidates
-from delt_exp.selector.reading import Reading, ReadingSelector, would_keep
+from delt_exp.selector.reading import Reading, ReadingSelector, needs_of, would_keep
 from tests.contract import configured, settings_of
 from tests.helpers import make_pool, tiny_recipe, words
 
@@ -83,6 +83,14 @@ def test_without_chance_no_dropped_document_is_better_than_a_kept_one(name, tabl
     assert not len(dropped) or dropped.max() <= scores[kept].min()
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if "scores" not in needs_of(make_selector(name))])
+def test_one_that_says_it_reads_no_scores_keeps_the_same_whatever_they_are(name):
+    ids, draws = np.arange(200, dtype=np.uint64), np.random.default_rng(0)
+    scores = [draws.normal(size=200).astype(np.float32) for _ in range(3)]
+    kept = {make_selector(name)(Candidates.ungrouped(ids, one)).tobytes() for one in scores}
+    assert len(kept) == 1
+
+
 @pytest.mark.parametrize("name", SEEDED)
 def test_the_seed_decides_the_draw(name):
     ids, scores = np.arange(200, dtype=np.uint64), np.zeros(200, dtype=np.float32)
@@ -108,12 +116,12 @@ def test_one_that_reads_documents_keeps_as_many_distinct_rows_in_corpus_order_as
     selector = build(configured("selector", name, tmp_path).selector)
     assert isinstance(selector, ReadingSelector)
 
-    def trained(rows):
+    def trained(documents, rows):
         return TrainedProxy(tiny_recipe(), "sample", 500, 0).prepare(pool.resources, pool.candidates, None)
 
     reading = Reading(pool.candidates, pool.target, pool.resources, seen, trained)
     selector.check(reading.candidates)
-    kept, again = (selector.select(reading) for _ in range(2))
+    kept, again = (selector.select(reading).rows for _ in range(2))
     np.testing.assert_array_equal(kept, again)
     assert len(kept) == len(would_keep(selector, seen))
     assert kept[0] >= 0

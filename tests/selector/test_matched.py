@@ -11,7 +11,7 @@ from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.active_dpo import ActiveDpoSelector
 from delt_exp.selector.matched import MatchedSelector, matched_rows
-from delt_exp.selector.reading import Reading, would_keep
+from delt_exp.selector.reading import Reading, Selection, would_keep
 from tests.helpers import tiny_recipe
 
 IDS = np.random.default_rng(0).integers(2**64, size=1000, dtype=np.uint64)
@@ -33,7 +33,7 @@ class Fixed:
         return len(ROWS)
 
     def select(self, reading):
-        return ROWS
+        return Selection(ROWS, reading.candidates)
 
     def forecast(self, sizes, resources):
         return ["a cost"]
@@ -70,16 +70,17 @@ def test_the_same_documents_stay_whatever_the_order_of_the_rows():
 
 def test_what_it_needs_keeps_and_costs_is_that_of_its_base():
     selector = MatchedSelector(Fixed(), 10, 0)
-    assert (selector.needs, len(would_keep(selector, SEEN))) == (Fixed.needs, 6)
+    assert (selector.needs, len(would_keep(selector, SEEN))) == (Fixed.needs | {"scores"}, 6)
     assert selector.forecast(None, None) == ["a cost"]
-    np.testing.assert_array_equal(selector.select(Reading(None, None, None, SEEN, None)), kept(ROWS))
+    np.testing.assert_array_equal(selector.select(Reading(None, None, None, SEEN, None)).rows, kept(ROWS))
 
 
 def test_messages_of_its_base_name_the_keys_of_its_base():
     with pytest.raises(ConfigError, match=r"^selector.base.k=6 of selector.kind; lower selector.base.k$"):
         MatchedSelector(Fixed(), 10, 0).check(None)
     settings = {"k": 9, "per_round": None, "ridge": 1.0, "normalise": "pair", "num_features": 16, "context_tokens": 64}
-    base = ActiveDpoSelector(TrainedProxy(tiny_recipe(), "sample", 2_000, 0), seed=0, **settings)
+    proxy = TrainedProxy(tiny_recipe(), "sample", 2_000, 0)
+    base = ActiveDpoSelector(proxy, seed=0, adapters=None, answers=None, **settings)
     with pytest.raises(
         ConfigError, match=r"^selector.base.k=9 is more than the 8 .*; lower selector.base.k to at most 8"
     ):

@@ -29,6 +29,13 @@ def test_no_nearby_curve_fits_noisy_points_better():
             assert np.square(other(SIZES) - values).sum() > error
 
 
+def test_points_without_a_bend_do_not_identify_a_curve():
+    """A line over log n is the limit of small exponents, a step after the first point that of large ones."""
+    assert fit_saturating(SIZES, 0.5 + 0.1 * SIZES**-1.0).is_identified
+    assert not fit_saturating(SIZES, 0.5 + 0.1 * np.log(SIZES)).is_identified
+    assert not fit_saturating(SIZES, np.where(SIZES > 1, 0.6, 0.5)).is_identified
+
+
 def test_two_sizes_are_too_few():
     with pytest.raises(ValueError, match="points at three sizes, got 2"):
         fit_saturating(np.array([1.0, 1.0, 2.0]), np.zeros(3))

@@ -122,7 +122,7 @@ def test_a_full_disk_told_in_words_is_understood(tmp_path, error):
         Store(tmp_path, "hash").get("s", {}, build)
 
 
-def test_a_stage_freed_while_it_is_found_is_built_again(tmp_path, monkeypatch):
+def test_a_stage_freed_while_it_is_asked_for_is_built_again(tmp_path, monkeypatch):
     store, calls = Store(tmp_path, "hash"), []
     path = store.get("s", {}, writer("x", calls)).path
     original = Store.damage
@@ -196,7 +196,7 @@ def test_an_entry_says_what_it_was_made_from_and_what_it_cost(tmp_path):
     assert entry["files"]["data.txt"][0] == 1
 
 
-def test_a_stage_knows_what_everything_behind_it_took(tmp_path, monkeypatch):
+def test_a_stage_knows_what_everything_it_was_made_of_took(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("delt_exp.store.store.time.monotonic", lambda: now[0])
 
@@ -213,7 +213,9 @@ def test_a_stage_knows_what_everything_behind_it_took(tmp_path, monkeypatch):
     notes = ("annotation", {}, spend(30, model))  # finds the model that it asks for
     store.get(*model)
     first = store.get("scores", {"n": 1}, spend(1, model, notes))
-    second = store.get("scores", {"n": 2}, spend(2, notes))  # finds the annotation, and so the model behind it
+    second = store.get(
+        "scores", {"n": 2}, spend(2, notes)
+    )  # finds the annotation, and so the model that it was made with
 
     def own(use):
         return {name.split("/")[0]: cost["build_seconds"] for name, cost in use.cost["used"].items()}

@@ -99,6 +99,7 @@ def test_target_candidates_and_evaluation_sets_are_disjoint(name, known):
             scorer=SimpleNamespace(needs={"target"}),
             selector=None,
             decontaminate=False,
+            drop_near_duplicates=False,
             store=known.store,
         )
         evaluation = list(evaluation_texts(parts).values())

@@ -1,44 +1,117 @@
-"""Curves of a study of data efficiency: what is noise of the evaluation is not called a change."""
+"""Curves of a study of data efficiency: what is noise is not called a change, what has no bend not a curve."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from delt_exp.config.build import CONF
+from delt_exp.config.compose import composed
 from delt_exp.errors import DataError
-from delt_exp.study.data_efficiency import DataEfficiencyReport
+from delt_exp.study.data_efficiency import DataEfficiencyReport, detectable_gain
 
-REPORT = DataEfficiencyReport("source", "reward_accuracy", resamples=400, alpha=0.05)
+REPORT = DataEfficiencyReport("source", ["reward_accuracy", "win_rate"], resamples=400, alpha=0.05)
 
 
-def planned(source, share, subset, value, stderr):
+def planned(source, share, subset, value, stderr, **others):
     arm = {"source": source, "subsets": "nested", "subset": subset, "selector.ratio": share}
-    row = {"dataset": "pairs", "metric": "reward_accuracy", "value": value, "stderr": stderr}
-    return SimpleNamespace(arm=arm, seed=0, record=lambda: {"results": [row]})
+    values = {"reward_accuracy": value} | others
+    rows = [{"dataset": "pairs", "metric": name, "value": number, "stderr": stderr} for name, number in values.items()]
+    return SimpleNamespace(arm=arm, seed=0, record=lambda: {"results": rows})
 
 
-def study(of_share, stderr, shares=(0.1, 0.3, 1.0)):
+def study(of_share, stderr, shares=(0.1, 0.3, 1.0), sources=("a",), **others):
     """Three subsets that are all of the data at share 1, where their runs are one run."""
     runs = [
-        planned("a", share, str(subset), of_share(share) + (0.001 * subset if share < 1 else 0), stderr)
+        planned(source, share, str(subset), of_share(share) + (0.001 * subset if share < 1 else 0), stderr, **others)
+        for source in sources
         for share in shares
         for subset in range(3)
     ]
     return SimpleNamespace(finished=lambda: runs, folder="here")
 
 
+def curves_of(findings):
+    return [dict(zip(findings.tables[0].columns, row, strict=True)) for row in findings.tables[0].rows]
+
+
 def test_a_gain_below_the_noise_of_the_evaluation_is_no_change():
     findings = REPORT.findings(study(lambda share: 0.5 + 0.05 * share, stderr=0.03))
     assert "does not clearly change" in findings.answer
-    (curves, _) = findings.tables
-    at_all, gain = curves.rows[0][-2:]
+    (curve,) = curves_of(findings)
+    at_all, gain = curve["with all"], curve["gain of all over the least"]
     np.testing.assert_allclose([at_all.low, at_all.high], [0.55 - 1.96 * 0.03, 0.55 + 1.96 * 0.03], atol=0.015)
     assert gain.low < 0 < gain.high
 
 
 def test_a_gain_far_beyond_it_grows_and_a_loss_falls():
-    assert "reward_accuracy grows" in REPORT.findings(study(lambda share: 0.5 + 0.3 * share, stderr=0.03)).answer
-    assert "reward_accuracy falls" in REPORT.findings(study(lambda share: 0.9 - 0.3 * share, stderr=0.03)).answer
+    rising = REPORT.findings(study(lambda share: 0.5 + 0.3 * share, stderr=0.03)).answer
+    falling = REPORT.findings(study(lambda share: 0.9 - 0.3 * share, stderr=0.03)).answer
+    assert "reward_accuracy on pairs grows" in rising
+    assert "reward_accuracy on pairs falls" in falling
+
+
+def test_a_curve_with_a_bend_is_identified_and_one_without_is_not_shown():
+    shares = (0.05, 0.1, 0.3, 0.6, 1.0)
+    (bent,) = curves_of(REPORT.findings(study(lambda s: 0.9 - 0.02 / s, stderr=1e-5, shares=shares)))
+    assert bent["curve identified"] == "yes"
+    np.testing.assert_allclose([bent["a"].value, bent["b"].value, bent["c"].value], [0.9, 0.02, 1.0], rtol=0.1)
+    straight = REPORT.findings(study(lambda s: 0.6 + 0.05 * np.log(s), stderr=1e-5, shares=shares))
+    (curve,) = curves_of(straight)
+    assert (curve["a"], curve["b"], curve["c"]) == (None, None, None)
+    assert curve["curve identified"].startswith("no: at a border in ")
+    assert "0 of 1 curves bend enough to be identified" in straight.answer
+    assert "a, the value with endless data, means nothing" in straight.tables[0].note
+
+
+def test_noise_that_hides_the_bend_leaves_a_curve_unidentified():
+    """The fit to the points has an exponent of its own; those of the bootstraps run to the borders."""
+    (curve,) = curves_of(REPORT.findings(study(lambda s: 0.52 - 0.002 / s, stderr=0.03)))
+    assert curve["curve identified"].startswith("no: at a border in ")
+
+
+def test_win_rates_have_curves_of_their_own_and_a_judge_that_is_told():
+    findings = REPORT.findings(study(lambda s: 0.5, stderr=0.02, win_rate=0.4, judge_accuracy=0.7))
+    found = {curve["measure"]: curve["with all"].value for curve in curves_of(findings)}
+    assert found == pytest.approx({"reward_accuracy": 0.5, "win_rate": 0.4})
+    assert "The judge of pairs agrees with people on 0.700\u00a0±\u00a00.020 of the preferences." in findings.answer
+
+
+def test_a_judge_like_chance_takes_the_meaning_from_win_rates():
+    answer = REPORT.findings(study(lambda s: 0.5, stderr=0.02, win_rate=0.4, judge_accuracy=0.53)).answer
+    assert "0.530\u00a0±\u00a00.020 of the preferences, as chance does: its win rates say nothing of quality" in answer
+
+
+def test_sources_are_compared_on_the_same_measure_only():
+    findings = REPORT.findings(study(lambda s: 0.5 + 0.1 * s, stderr=0.01, sources=("a", "b"), win_rate=0.5))
+    contrasts = findings.tables[1]
+    assert [row[:4] for row in contrasts.rows] == [
+        ["a - b", "nested", "reward_accuracy", "pairs"], ["a - b", "nested", "win_rate", "pairs"],
+    ]  # fmt: skip
+    with_all = contrasts.rows[0][-2]
+    assert with_all.value == 0
+    assert with_all.high == pytest.approx(1.96 * 2**0.5 * 0.01, rel=0.2)
+
+
+def test_the_detectable_gain_by_hand_and_by_the_report():
+    """200 pairs: one standard error is .0354, of a difference .05, and 2.8 of them .14."""
+    assert detectable_gain(200) == pytest.approx(0.14)
+    stderr = (0.25 / 200) ** 0.5
+    assert "grows" in REPORT.findings(study(lambda s: 0.4 + 0.2 * s, stderr=stderr)).answer
+    assert "does not clearly change" in REPORT.findings(study(lambda s: 0.4 + 0.05 * s, stderr=stderr)).answer
+
+
+def test_what_the_evaluation_can_show_is_said_before_anything_runs(tmp_path):
+    """200 pairs of which 50 are read: one standard error of a share is .0707, 2.8 of a difference .28."""
+    line = '{"chosen": "yes", "rejected": "no"}\n'
+    (tmp_path / "pairs.jsonl").write_text(line * 200)
+    pairs = composed(CONF, ["eval_dataset=[preferences,stdlib]"])
+    pairs.eval_dataset.preferences.dataset.path = str(tmp_path / "pairs.jsonl")
+    pairs.eval_dataset.preferences.limit = 50
+    (sentence,) = REPORT.outlook([pairs, pairs])
+    assert "preferences has at most 50 preferences" in sentence
+    assert "standard error of 0.071" in sentence
+    assert "at least 0.280" in sentence
 
 
 def test_two_shares_make_no_curve():

@@ -30,7 +30,7 @@ def test_equal_settings_are_one_stage_whatever_comes_after_them():
     }
 
 
-def test_what_a_finished_run_left_is_found_by_a_study_until_it_is_freed(tmp_path, monkeypatch, capsys):
+def test_what_a_finished_run_left_counts_as_cached_until_it_is_freed(tmp_path, monkeypatch, capsys):
     write_texts(tmp_path)
     fast = [text for text in FAST if not text.startswith("scorer")]
     monkeypatch.setattr(sys, "argv", ["run.py", "scorer=length", *fast])

@@ -75,7 +75,7 @@ def test_runs_are_named_by_what_differs_and_the_study_by_its_name(logged):
     assert [run.config["folder"] for run in logged.runs] == [Path(run.folder).name for run in logged.study.runs]
 
 
-def test_every_run_is_complete_when_it_is_trained_and_when_it_is_found(logged):
+def test_every_run_is_complete_when_it_is_trained_and_when_it_is_reused(logged):
     assert [planned.record()["training"]["world_size"] for planned in logged.study.runs] == WORLD_SIZES
     for planned, *runs in zip(logged.study.runs, logged.first, logged.runs, strict=True):
         lines = MetricsFile(Path(planned.folder) / "metrics.csv").rows()

@@ -39,8 +39,9 @@ def pool(tmp_path_factory):
     return make_pool(tmp_path_factory.mktemp("preferences"), ANSWERS)
 
 
-def pair_job(pool, objective=DPO_TINY, settings=PADDED, context_tokens=24, **trainer):
+def pair_job(pool, objective=DPO_TINY, settings=PADDED, context_tokens=24, network=None, **trainer):
     recipe = tiny_recipe(objective=objective, batch_items=4, context_tokens=context_tokens)
+    recipe = recipe if network is None else replace(recipe, network=network)
     order = np.random.default_rng(3).permutation(len(pool.candidates))
     plan = plan_for(recipe, pool.candidates.tokens, order, settings)
     changed = replace(TRAINER, **({"micro_batch_items": 4, "log_steps": 1} | trainer))

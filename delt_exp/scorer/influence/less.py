@@ -10,6 +10,7 @@ import numpy as np
 from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import DataError
+from delt_exp.proxy.base import ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.scorer import InfluenceScorer, named
@@ -34,7 +35,7 @@ class LessScorer(InfluenceScorer):
             "LESS influence", "none", "higher", "How much one step on a document would lower the loss on the target."
         )
 
-    def shots(self, pool: Pool, target: Tokens) -> "Shots":
+    def shots(self, pool: Pool, target: Tokens, proxy: ProxyModel) -> "Shots":
         from delt_exp.scorer.influence.directions import DocumentShots
 
         rows = self._target_rows(target)

@@ -21,7 +21,6 @@ from delt_exp.files import digest
 from delt_exp.gradients.signed_rows import ROW_WEIGHTS, SignedRows
 from delt_exp.model.batch import Batch
 from delt_exp.model.objective import CrossEntropy
-from delt_exp.rows.draws import shuffled_rows
 from delt_exp.scorer.influence.directions import inverse
 
 Groups = Mapping[str, NDArray[np.intp]]
@@ -66,61 +65,6 @@ class GivenPairs(Pairs):
     def fits(self) -> NDArray[np.bool_]:
         """Return for each pair whether both answers fit `pair_tokens`."""
         return fitting(self.tokens, self.pair_tokens)[self.rows]
-
-
-@dataclass(frozen=True, eq=False)
-class MadePairs(Pairs):
-    """Each document's answer against that of another one, `partners` [positions in `rows`], after the same prompt.
-
-    Of a document without a prompt the second half of its beginning is the answer. An answer is its first
-    `pair_tokens / 2` tokens at most, and a prompt is cut at its beginning to fit.
-    """
-
-    tokens: Tokens
-    rows: NDArray[np.intp]
-    partners: NDArray[np.intp]
-    pair_tokens: int
-
-    def pair(self, position: int) -> tuple[Side, Side]:
-        (prompt, own), (_, other) = (self._parts(int(place)) for place in (position, self.partners[position]))
-        prompt = prompt[max(0, len(prompt) + max(len(own), len(other)) - self.pair_tokens) :]
-        chosen, rejected = (self._side(prompt, answer) for answer in (own, other))
-        return chosen, rejected
-
-    def sizes(self, positions: NDArray[np.intp]) -> NDArray[np.int64]:
-        longer = np.maximum(*(self.tokens.lengths[self.rows[place]] for place in (positions, self.partners[positions])))
-        return np.minimum(longer + self.tokens.lengths[self.rows[positions]] + 1, self.pair_tokens)
-
-    def _parts(self, position: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return prompt and answer of a document, end-of-text included where the answer is whole."""
-        row, most = int(self.rows[position]), self.pair_tokens // 2
-        start = self.tokens.answer_start(row)
-        whole = np.append(self.tokens.document(row).astype(np.int64), self.tokens.eos_id)
-        if not start:  # no prompt
-            whole = whole[: self.pair_tokens]
-            start = len(whole) // 2
-        return whole[:start], whole[start : start + most]
-
-    def _side(self, prompt: NDArray[np.int64], answer: NDArray[np.int64]) -> Side:
-        inputs = np.concatenate([[self.tokens.begin_id], prompt, answer[:-1]])
-        return Side(inputs, np.concatenate([np.full(len(prompt), IGNORED), answer]))
-
-
-def mismatched(ids: NDArray[np.uint64], groups: Groups, seed: int) -> NDArray[np.intp]:
-    """Return for each position another one of its group: the next in a random order of the group, never itself.
-
-    Raises ConfigError for a group of one document.
-    """
-    partners = np.zeros(len(ids), np.intp)
-    for name, members in groups.items():
-        if len(members) < 2:
-            raise ConfigError(
-                f"group {name} of the target has one document, whose answer has no other to be compared with; give it "
-                "more documents, or use scorer.groups=one"
-            )
-        order = members[shuffled_rows(ids[members], seed, "mismatched answers of ROSE")]
-        partners[order] = np.roll(order, -1)
-    return partners
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import PositiveFloat, settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.proxy.base import ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.less import groups_of
@@ -27,14 +28,15 @@ class RoseScorer(InfluenceScorer):
     """Cosine of a document's Adam step with the gradients of a DPO loss on preference pairs, along a warm-up run.
 
     Higher is better. pairs: `given` by a target with rejected answers, `mismatched` made from each answer and another
-    one of its group, or `auto`: given where there are any. pair_tokens: context of a side. log_probs: the `sum` over an
+    one of its group, `sampled` from each answer and one that the proxy writes, or `auto`: given where there are any,
+    else mismatched. pair_tokens: context of a side. log_probs: the `sum` over an
     answer's tokens, as published, or the `mean`, which does not favour long answers. aggregate: `pairs` takes the mean
     of unit gradients, which beta and the reference do not change; `gradients` the direction of the mean gradient of the
     DPO loss with `beta`, its reference the adapters off.
     """
 
     VERSION: ClassVar[int] = 1
-    pairs: Literal["auto", "given", "mismatched"]
+    pairs: Literal["auto", "given", "mismatched", "sampled"]
     pair_tokens: Annotated[int, Ge(4)]
     log_probs: Literal["sum", "mean"]
     aggregate: Literal["pairs", "gradients"]
@@ -61,8 +63,9 @@ class RoseScorer(InfluenceScorer):
     def longest_tokens(self) -> int:
         return max(self.context_tokens, self.pair_tokens)
 
-    def shots(self, pool: Pool, target: Tokens) -> "PairShots":
-        from delt_exp.scorer.influence.pairs import GivenPairs, MadePairs, PairShots, mismatched, tallied
+    def shots(self, pool: Pool, target: Tokens, proxy: ProxyModel) -> "PairShots":
+        from delt_exp.scorer.influence.made_pairs import MismatchedPairs, mismatched, sampled_pairs
+        from delt_exp.scorer.influence.pairs import GivenPairs, PairShots, tallied
 
         rows = self._target_rows(target)
         groups = groups_of(pool, rows, by_source=self.groups == "source")
@@ -70,8 +73,11 @@ class RoseScorer(InfluenceScorer):
         if self._are_given(target):
             pairs = given = GivenPairs(target, rows, self.pair_tokens)
             groups = self._that_fit(pool, groups, given.fits())
+        elif self.pairs == "sampled":
+            pairs = sampled_pairs(pool.resources, target, rows, proxy, pair_tokens=self.pair_tokens, seed=self.seed)
+            pool.evidence.remark("Each answer of the target was compared with one that the proxy wrote.")
         else:
-            pairs = MadePairs(target, rows, mismatched(target.ids[rows], groups, self.seed), self.pair_tokens)
+            pairs = MismatchedPairs(target, rows, mismatched(target.ids[rows], groups, self.seed), self.pair_tokens)
             pool.evidence.remark("Each answer of the target was compared with that of another document.")
         show_pairs(pool, len(rows), *tallied(pairs, np.concatenate(list(groups.values()))))
         beta = self.beta if self.aggregate == "gradients" else None
@@ -89,7 +95,7 @@ class RoseScorer(InfluenceScorer):
                 "target_dataset=hh_rlhf_harmless, name the field with target_dataset.rejected, or let pairs be made: "
                 "scorer.pairs=mismatched"
             )
-        return self.pairs != "mismatched" and target.rejected is not None
+        return self.pairs in ("auto", "given") and target.rejected is not None
 
     def _that_fit(
         self, pool: Pool, groups: dict[str, NDArray[np.intp]], fits: NDArray[np.bool_]

@@ -15,7 +15,7 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
-from delt_exp.proxy.base import Proxy
+from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import target_rows
@@ -73,7 +73,7 @@ class InfluenceScorer(ABC):
         return self.context_tokens
 
     @abstractmethod
-    def shots(self, pool: Pool, target: Tokens) -> "Shots":
+    def shots(self, pool: Pool, target: Tokens, proxy: ProxyModel) -> "Shots":
         """Return what stands for the target; target: its tokens, as the proxy reads them."""
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
@@ -128,7 +128,7 @@ class InfluenceScorer(ABC):
             )
         candidates, target = (proxy.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
         is_readable_R = self._readable(candidates, pool.rows)
-        shots = self.shots(pool, target)
+        shots = self.shots(pool, target, proxy)
         with pool.evidence.phase("warm-up"):
             states = self.warm_up.states(pool.resources, proxy, candidates)
         settings = self._gamma(), self.context_tokens, self.num_features, self.seed

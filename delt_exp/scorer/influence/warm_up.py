@@ -6,13 +6,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.fields import Count, HalfOpenShare, PositiveFloat, PositiveShare, Seed, settings
+from delt_exp.config.fields import Count, PositiveFloat, PositiveShare, Seed, settings
 from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost, Sizes
 from delt_exp.model.hf import PretrainedNetwork
-from delt_exp.model.lora import LoraNetwork
+from delt_exp.model.lora import Adapters
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.optimizer import Optimizer
 from delt_exp.model.recipe import Recipe
@@ -25,20 +25,6 @@ from delt_exp.trainer.plan import EmptyBatchError, Layout, Plan, PlanSettings, m
 from delt_exp.trainer.trajectory import Checkpoint, trajectory_stage
 
 FROZEN = 4  # operations per parameter and token where the weights themselves get no gradient: forward 2, backward 2
-
-
-@settings
-class Adapters:
-    """Low-rank adapters on the proxy; see `LoraNetwork`."""
-
-    rank: Count
-    alpha: PositiveFloat
-    dropout: HalfOpenShare
-    targets: list[str]
-
-    def on(self, base: PretrainedNetwork) -> LoraNetwork:
-        """Return the network of adapters on `base`."""
-        return LoraNetwork(base, self.rank, self.alpha, self.dropout, self.targets)
 
 
 @dataclass(frozen=True)

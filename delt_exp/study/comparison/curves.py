@@ -10,6 +10,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError
+from delt_exp.report.facts import loss_unit
 from delt_exp.report.findings import Figure
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel
@@ -134,7 +135,8 @@ def training_curves(panel: Panel) -> Figure:
                 visible=True if number < SHOWN_CURVES else "legendonly",
             )
         )
-    plot = figure(traces, 520, xaxis_title="trained tokens", yaxis_title="training loss [nats/token]", showlegend=True)
+    units = " or ".join(sorted({loss_unit(record) for arm in order for record in arm.records}))
+    plot = figure(traces, 520, xaxis_title="trained tokens", yaxis_title=f"training loss [{units}]", showlegend=True)
     note = (
         "Loss on the documents that an arm is training on, which arms do not share: it shows how training went, not "
         "which arm is better. Click a name to show or hide it."

@@ -21,12 +21,15 @@ from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.gradients.flat import flatten, trainable_parameters
 from delt_exp.gradients.kernel import per_sample_norms
 from delt_exp.gradients.signed_rows import SignedRows
+from delt_exp.model.generate import generate_ids
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.optimizer import AdamW
+from delt_exp.rows.draws import seed_for
 from delt_exp.scorer.influence.directions import directions, save_directions
 from delt_exp.scorer.influence.gamma import Gamma
 from delt_exp.scorer.influence.judge import InfluenceJudge
-from delt_exp.scorer.influence.pairs import GivenPairs, MadePairs, Pairs, PairShots, margins, mismatched
+from delt_exp.scorer.influence.made_pairs import MismatchedPairs, SampledPairs, mismatched, sampled_pairs
+from delt_exp.scorer.influence.pairs import GivenPairs, Pairs, PairShots, margins
 from delt_exp.scorer.influence.rose import RoseScorer
 from delt_exp.scorer.influence.scorer import combined
 from tests.gradients.test_golden import GOLDEN, checkpoint, padded, part
@@ -306,7 +309,7 @@ def test_a_partner_is_another_document_of_the_group_and_every_one_serves_once():
 
 def test_made_sides_by_hand(place):
     target = make_pool(place, ["x"], [Document("abcdef", prompt="QRSTU"), "0123456789"]).target.tokens
-    pairs = MadePairs(target, np.arange(2), np.array([1, 0]), 8)
+    pairs = MismatchedPairs(target, np.arange(2), np.array([1, 0]), 8)
     eos, begin = target.eos_id, target.begin_id
     letters, digits = (target.document(row).tolist() for row in (0, 1))  # QRSTUabcdef and 0123456789
     chosen, rejected = pairs.pair(0)
@@ -315,9 +318,43 @@ def test_made_sides_by_hand(place):
     assert rejected.inputs.tolist() == [begin, *letters[1:5], *digits[4:7]]
     assert rejected.labels.tolist() == [*[IGNORED] * 4, *digits[4:8]]
     assert pairs.sizes(np.arange(2)).tolist() == [8, 8]
-    whole = MadePairs(target, np.arange(2), np.array([1, 0]), 60)
+    whole = MismatchedPairs(target, np.arange(2), np.array([1, 0]), 60)
     assert whole.pair(0)[0].labels[-1] == eos
     assert len(whole.pair(1)[0].inputs) == 11  # a plain document and the begin token
+
+
+def test_sampled_sides_are_what_the_proxy_writes_after_the_prompt(pool, place):
+    target = make_pool(place, ["x"], [Document("abcdef", prompt="QRSTU" * 9), "0123456789"]).target.tokens
+    proxy = SETTINGS["proxy"].prepare(pool.resources, pool.candidates, None)
+    pairs = sampled_pairs(pool.resources, target, np.arange(2), proxy, pair_tokens=16, seed=0)
+    for row, prompt in enumerate(["TUQRSTU", "01234"]):  # what 16 - 8 positions hold with the begin token
+        read = [target.begin_id, *target.document(row, 0, 45 if row == 0 else 5)[-7:].tolist()]
+        assert [read[1:]] == pool.resources.run_tokenizer.encode([prompt])
+        (ids,) = generate_ids(
+            proxy.network, proxy.tokenizer, [read], [(int(target.ids[row]), 0)], max_new_tokens=8, stop=[],
+            temperature=1.0, seed=seed_for(0, "sampled answers of ROSE"), batch_tokens=100,
+        )  # fmt: skip
+        chosen, rejected = pairs.pair(row)
+        assert rejected.labels[rejected.labels != IGNORED].tolist() == [*ids, target.eos_id][:8]
+        start = int((chosen.labels == IGNORED).sum())
+        assert chosen.inputs[: start + 1].tolist() == rejected.inputs[: start + 1].tolist()
+        assert len(rejected.inputs) <= pairs.sizes(np.array([row]))[0] <= 16
+
+
+def test_an_answer_without_a_token_is_its_end(place):
+    target = make_pool(place, ["x"], [Document("abcdef", prompt="QR")]).target.tokens
+    pairs = SampledPairs(target, np.arange(1), np.full((1, 4), -1, np.int32), 8)
+    assert pairs.pair(0)[1].labels.tolist() == [IGNORED, IGNORED, target.eos_id]
+
+
+def test_a_target_may_be_compared_with_what_the_proxy_writes(pool, place, scored):
+    here, once_more = again(pool, place), again(pool, place)
+    scores = rose(pairs="sampled").score(here)
+    (remark,) = here.evidence.contents()["remarks"]
+    assert remark == "Each answer of the target was compared with one that the proxy wrote."
+    assert np.abs(scores - scored).max() > 1e-3
+    np.testing.assert_array_equal(rose(pairs="sampled").score(once_more), scores)
+    assert (rose(pairs="sampled", seed=1).score(again(pool, place)) != scores).any()
 
 
 def test_pairs_that_do_not_fit_are_left_out_and_counted(pool, place):
@@ -341,7 +378,7 @@ def test_repeated_pairs_are_said(pool, place):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pairs": "sampled"}, "auto, given, mismatched"),
+        ({"pairs": "made"}, "auto, given, mismatched, sampled"),
         ({"log_probs": "max"}, "sum, mean"),
         ({"aggregate": "loss"}, "pairs, gradients"),
         ({"beta": 0.0}, "beta=0.0"),

@@ -78,7 +78,7 @@ def test_features_are_sketches_of_unit_steps(pool, stored):
 
 def test_the_sketch_of_a_direction_is_the_mean_of_the_sketches_of_its_shots(pool):
     network, projection = states_of(pool)[0].checkpoint.network(), Projection(SIZE, 0)
-    shots = KEEPING.shots(pool, pool.target.tokens)
+    shots = KEEPING.shots(pool, pool.target.tokens, None)
     sketches = []
     for shot in range(5):
         batch = shots.batch(np.array([shot]))

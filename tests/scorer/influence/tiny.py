@@ -3,13 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+from delt_exp.model.lora import Adapters
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupLinear
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.less import LessScorer
-from delt_exp.scorer.influence.warm_up import Adapters, WarmUp
+from delt_exp.scorer.influence.warm_up import WarmUp
 from delt_exp.store.evidence import Evidence
 from tests.helpers import new_folder, tiny_recipe
 

@@ -24,7 +24,7 @@ def lqs(loss, scoring):
     return arm("lqs", "1.0", "folding", loss, scoring_seconds=scoring, scoring_flops=600_000.0)
 
 
-def test_an_arm_is_charged_with_its_scores_and_all_behind_them(tmp_path):
+def test_an_arm_is_charged_with_its_scores_and_all_they_were_made_of(tmp_path):
     scoring = {"scores/a": 0.5, "annotation/b": 30.0, "model/c": 12.0}
     found = findings(write_study(tmp_path, [*budgets((10.0, 0)), lqs(-0.1, scoring)]))
     row = next(row for row in rows(found, "cost") if row["arm"].startswith("lqs"))
@@ -137,3 +137,12 @@ def test_operations_of_the_whole_scoring_come_before_those_of_its_phases(tmp_pat
     arms = [*budgets((10.0, 0)), arm("lqs", "1.0", "folding", change=known)]
     row = next(row for row in rows(findings(write_study(tmp_path, arms)), "cost") if row["arm"].startswith("lqs"))
     assert row["scoring [TFLOPs]"] == 3.0
+
+
+def test_a_correction_is_named_where_something_is_compared(tmp_path):
+    def note(name, *planted):
+        return next(t.note for t in findings(write_study(tmp_path / name, planted)).tables if t.name == "cost")
+
+    between = *budgets((10.0, 0), (40.0, -0.2)), lqs(-0.1, {"scores/a": 20.0})
+    assert "Holm-corrected (1 comparisons)" in note("between", *between)
+    assert "Holm" not in note("beyond", *budgets((10.0, 0)), lqs(-0.1, {"scores/a": 31.0}))

@@ -6,14 +6,13 @@ empty context at level 0. So a j-gram is one int64 however long it is, as long a
 Shapes: S positions of a stream, K keys of a level, G distinct n-grams of a stream; V vocabulary.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.alignment.base import Arrays
-
+Arrays = Mapping[str, NDArray[Any]]
 Ints = NDArray[np.int64]
 UNSEEN = -1  # instead of the index of an n-gram that the table does not have
 
@@ -47,15 +46,30 @@ def count_tables(stream_S: Ints, is_counted_S: NDArray[np.bool_], order: int, vo
 
 
 def log_probabilities(tables: Arrays, stream_S: Ints, smoothing: float) -> NDArray[np.float64]:
-    """Return log p(token | the tokens before it), [S], in nats; formula in `NgramAlignment`."""
-    vocab_size = int(tables["vocab_size"][0])
-    p_S = np.full(len(stream_S), 1 / vocab_size)
-    num_contexts = 1
-    for level in _levels(tables, stream_S):
-        totals = np.bincount(level.keys_K // vocab_size, weights=level.counts_K, minlength=num_contexts)
-        p_S = (_at(level.counts_K, level.index_S) + smoothing * p_S) / (_at(totals, level.context_S) + smoothing)
-        num_contexts = len(level.keys_K)
-    return np.log(p_S)
+    """Return log p(token | the tokens before it), [S], in nats; formula in the alignment metric `ngram`."""
+    return CountModel(tables, smoothing)(stream_S)
+
+
+class CountModel:
+    """`log_probabilities` of many streams: what depends on the tables alone is computed once."""
+
+    def __init__(self, tables: Arrays, smoothing: float) -> None:
+        self._tables, self._smoothing = tables, smoothing
+        self._vocab_size = int(tables["vocab_size"][0])
+        self._totals: list[NDArray[Any]] = []
+        num_contexts, order = 1, 1
+        while f"keys_{order}" in tables:
+            contexts_K, counts_K = tables[f"keys_{order}"] // self._vocab_size, tables[f"counts_{order}"]
+            self._totals.append(np.bincount(contexts_K, weights=counts_K, minlength=num_contexts))
+            num_contexts, order = len(contexts_K), order + 1
+
+    def __call__(self, stream_S: Ints) -> NDArray[np.float64]:
+        """Return [S] as `log_probabilities` does."""
+        p_S = np.full(len(stream_S), 1 / self._vocab_size)
+        for level, totals in zip(_levels(self._tables, stream_S), self._totals, strict=True):
+            counts_S, contexts_S = _at(level.counts_K, level.index_S), _at(totals, level.context_S)
+            p_S = (counts_S + self._smoothing * p_S) / (contexts_S + self._smoothing)
+        return np.log(p_S)
 
 
 def hellinger(train: Arrays, evaluation: Arrays) -> float:

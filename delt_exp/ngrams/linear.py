@@ -1,0 +1,53 @@
+"""Linear scores of hashed n-grams, by one model or by the one of several that a document was held out from.
+
+D documents, G n-grams, B buckets, F models.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.mapping.judge import TextBatch
+from delt_exp.ngrams.hashed import HashedNgrams, chunks
+from delt_exp.rows.draws import generator, splitmix64
+
+
+@dataclass(frozen=True)
+class LinearJudge:
+    """Says two numbers of a document: the sum of the weights of its n-grams, and how many n-grams it has.
+
+    path: a .npy file of weights [F, B]; digest: of its content. Document i is read by model `fold_of(ids, F, seed)[i]`.
+    """
+
+    width: ClassVar[int] = 2
+    dtype: ClassVar[str] = "float64"
+    context_tokens: ClassVar[int] = 16  # counts every document as so short that many are in one batch of NumPy
+    ngrams: HashedNgrams
+    path: str
+    digest: str
+    seed: int
+
+    def open(self, device: str) -> Callable[[TextBatch], NDArray[np.float64]]:
+        """Load the weights; the CPU adds them up, whatever the device."""
+        weights_FB = np.load(self.path, allow_pickle=False)
+
+        def judge(batch: TextBatch) -> NDArray[np.float64]:
+            fold_D, start, numbers = fold_of(batch.ids, len(weights_FB), self.seed), 0, []
+            for chunk in chunks(batch.texts):
+                bucket_G, document_G = self.ngrams.of(chunk)
+                fold_G = fold_D[start : start + len(chunk)][document_G]
+                sums_D = np.bincount(document_G, weights_FB[fold_G, bucket_G], len(chunk))
+                numbers.append(np.stack([sums_D, np.bincount(document_G, minlength=len(chunk))], axis=1))
+                start += len(chunk)
+            return np.concatenate(numbers)
+
+        return judge
+
+
+def fold_of(ids: NDArray[np.uint64], num_folds: int, seed: int) -> NDArray[np.intp]:
+    """Return [D] which of the folds each document is in, a function of its id: equal texts are in one."""
+    salt = generator(seed, "folds").integers(2**64, dtype=np.uint64)
+    return (splitmix64(ids ^ salt) % np.uint64(num_folds)).astype(np.intp)

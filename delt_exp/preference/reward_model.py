@@ -1,0 +1,89 @@
+"""An oracle from elsewhere: a reward model, which is a sequence classifier of one label."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.config.fields import Count, settings
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.corpus.pairs import Side, pair
+from delt_exp.corpus.stages import tokenizer_stage, tokens_stage
+from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.errors import ConfigError
+from delt_exp.model.cost import PhaseCost, Sizes
+from delt_exp.pretrained.loading import load_config, load_pretrained, pretrained_fingerprint
+from delt_exp.progress import track
+from delt_exp.resources import Resources
+from delt_exp.tokenizer.hf import HfTokenizer
+
+
+@settings
+class RewardModel:
+    """The classifier of one label `name`, a folder or Hub name, reads prompt and answer with its own tokenizer.
+
+    context_tokens: of both; the prompt is cut at its beginning.
+    """
+
+    VERSION: ClassVar[int] = 1
+    PLACES: ClassVar[frozenset[str]] = frozenset({"name"})
+    name: str
+    revision: str | None
+    context_tokens: Count
+
+    def fingerprint(self) -> str:
+        """Return what identifies the files that `name` stands for."""
+        return pretrained_fingerprint(self.name, self.revision)
+
+    def check_weights(self, *, fetch: bool) -> Sequence[str]:
+        """Raise ConfigError for a model with more or fewer outputs than a reward."""
+        if not fetch and not Path(self.name).is_dir():
+            return []
+        num_labels = load_config(self.name, self.revision).num_labels
+        if num_labels != 1:
+            raise ConfigError(
+                f"oracle {self.name!r} has {num_labels} outputs, but a reward is one number; give a model for sequence "
+                "classification that was saved with num_labels=1"
+            )
+        return []
+
+    def rewards(
+        self, resources: Resources, candidates: Corpus, documents: TokenizedCorpus, rows: NDArray[np.intp],
+        folder: Path,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """Return [N, 2]; raises DataError for an answer that does not fit, or a model without a head for rewards."""
+        import torch
+
+        maker = HfTokenizer(self.name, self.revision, None, begin="auto", chat_template="own")
+        tokens = tokens_stage(resources.store, documents.corpus, tokenizer_stage(resources.store, maker, None)).tokens
+        device = resources.runtime.torch_device()
+        network = _load(self.name, self.revision).to(device)
+
+        def reward(side: Side) -> float:
+            # One by one, without padding: a classifier looks at the last token that is none by its own idea of one.
+            ids_1T = torch.from_numpy(np.append(side.inputs, tokens.eos_id)[None]).to(device)
+            return float(network(input_ids=ids_1T).logits[0, 0])
+
+        rewards_N2 = np.zeros((len(rows), 2))
+        with torch.inference_mode(), track("labels", len(rows), "documents") as task:
+            for place, row in enumerate(rows):
+                rewards_N2[place] = [reward(side) for side in pair(tokens, int(row), self.context_tokens - 1)]
+                task.advance()
+        return rewards_N2
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return nothing: it was trained elsewhere."""
+        return []
+
+
+def _load(name: str, revision: str | None) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    from delt_exp.pretrained.weights import checked_network
+
+    def load(**options: Any) -> Any:
+        return load_pretrained(AutoModelForSequenceClassification, name, revision, **options)
+
+    return checked_network(load, name, causal=False)[0]

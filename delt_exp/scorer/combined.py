@@ -1,0 +1,82 @@
+"""Several scores as one: weighted ranks, or weighted standard scores."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.config.fields import settings
+from delt_exp.errors import ConfigError
+from delt_exp.model.cost import PhaseCost, Sizes
+from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
+from delt_exp.scorer.base import Forecasting, Pool, Scorer
+from delt_exp.scorer.parts import part_table
+
+
+@settings
+class CombinedScorer:
+    """Weighted mean over `parts` of a document's place among all candidates, turned so that higher is better.
+
+    parts: label -> scorer; each is a stage of its own, reused where a run has used that scorer itself. weights: label
+    -> weight, null for equal ones; a negative weight prefers what the part does not. by: `rank`, the share of documents
+    that are worse, ties at their mean; or `z`, standard deviations from the mean. A part that gives every document the
+    same number is left out with a warning. Raises ConfigError for weights that do not fit the parts.
+    """
+
+    VERSION: ClassVar[int] = 1
+    parts: Mapping[str, Scorer]
+    weights: Mapping[str, float] | None
+    by: Literal["rank", "z"]
+
+    def __post_init__(self) -> None:
+        if len(self.parts) < 2:
+            raise ConfigError(
+                f"scorer.parts has {len(self.parts)} scorers; give at least 2, such as "
+                "+scorer@scorer.parts.length=length +scorer@scorer.parts.compression=compression"
+            )
+        if self.weights is not None and set(self.weights) != set(self.parts):
+            raise ConfigError(
+                f"scorer.weights are given for {', '.join(sorted(self.weights)) or 'nothing'}, but the parts are "
+                f"{', '.join(sorted(self.parts))}; give one weight for each"
+            )
+        if self.weights is not None and not any(self.weights.values()):
+            raise ConfigError("scorer.weights are all 0; give at least one that is not")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset().union(*(part.needs for part in self.parts.values()))
+
+    @property
+    def meaning(self) -> Meaning:
+        unit = "mean rank in [0, 1]" if self.by == "rank" else "standard deviations"
+        explanation = f"What {', '.join(part.meaning.name for part in self.parts.values())} say of it together."
+        return Meaning("combined score", unit, "higher", explanation)
+
+    def score(self, pool: Pool) -> NDArray[np.float32]:
+        weights = dict.fromkeys(self.parts, 1.0) if self.weights is None else self.weights
+        total_N, sum_of_weights = np.zeros(len(pool.candidates)), 0.0
+        for name, part in self.parts.items():
+            goodness_N = part_table(pool, part).goodness.astype(np.float64)
+            if np.ptp(goodness_N) == 0:
+                pool.evidence.warn(f"{name} gives every document the same number and is left out of the combination")
+                continue
+            total_N += weights[name] * (_ranks(goodness_N) if self.by == "rank" else _standard(goodness_N))
+            sum_of_weights += abs(weights[name])
+        return (total_N / (sum_of_weights or 1.0))[pool.rows].astype(np.float32)
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the costs of all parts; a proxy that several use is counted for each, though it is trained once."""
+        parts = [part for part in self.parts.values() if isinstance(part, Forecasting)]
+        return [cost for part in parts for cost in part.forecast(sizes, resources)]
+
+
+def _ranks(goodness_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rank of each number in [0, 1], equal ones at their mean."""
+    _, place, counts = np.unique(goodness_N, return_inverse=True, return_counts=True)
+    return ((np.cumsum(counts) - counts) + (counts - 1) / 2)[place] / (len(goodness_N) - 1)
+
+
+def _standard(goodness_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (goodness_N - goodness_N.mean()) / goodness_N.std()

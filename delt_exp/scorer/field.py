@@ -1,0 +1,97 @@
+"""A number that the records of the dataset bring along, such as FineWeb-Edu's `score`."""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import replace
+from math import isfinite
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.config.fields import Several, settings
+from delt_exp.corpus.corpus import document_id, split_document
+from delt_exp.dataset.base import Dataset, Document, EmptyFile
+from delt_exp.dataset.records import Records
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.progress import track
+from delt_exp.quantity import Direction, Meaning
+from delt_exp.rows.lookup import looked_up
+from delt_exp.scorer.base import Pool
+
+
+@settings
+class FieldScorer:
+    """The number in `field` of the record that a document was made from.
+
+    dataset: that of the run, a dataset of records (jsonl, parquet, hub), which is read once more. field: its name, or
+    `meta[score]` for one inside another. better: which end is better. max_document_chars: as in the corpus; the pieces
+    of a long document have the number of the whole. Of records with the same text the first counts, as for the corpus.
+    Raises ConfigError for a dataset without records, DataError for a record whose field is missing or no number.
+    """
+
+    VERSION: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset()
+    dataset: Dataset
+    field: str
+    better: Direction
+    max_document_chars: Several | None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.dataset, Records):
+            raise ConfigError(
+                f"scorer=field reads a field of records, and train_dataset={type(self.dataset).__name__} has none; use "
+                "train_dataset=jsonl, parquet or hub, or scores in a file (scorer=table)"
+            )
+        _ = self._numbers  # a name that cannot be a field is refused before anything is read
+
+    @property
+    def meaning(self) -> Meaning:
+        explanation = f"The number in the field {self.field} of the document's record."
+        return Meaning(self.field, "as in the record", self.better, explanation)
+
+    @property
+    def _numbers(self) -> Any:
+        """The dataset with the field as the text of each document."""
+        return replace(
+            self.dataset,  # type: ignore[type-var]
+            text="{" + self.field + "}", prompt=None, messages=None, rejected=None, winner=None,
+            null_as_empty=True, numbers_as_text=True,
+        )  # fmt: skip
+
+    def score(self, pool: Pool) -> NDArray[np.float32]:
+        ids, scores = array("Q"), array("d")
+        with track("reading fields", None, "records") as task:
+            for number, (document, value) in enumerate(self._pairs(), start=1):
+                score = self._value(value.text, number, document)
+                for piece in split_document(document, self.max_document_chars):
+                    ids.append(document_id(piece))
+                    scores.append(score)
+                task.advance()
+        rows_R = looked_up(np.frombuffer(ids, np.uint64), pool.ids)
+        missing = np.flatnonzero(rows_R < 0)
+        if len(missing):
+            raise DataError(
+                f"{len(missing)} of {len(pool.ids)} documents are not in the records of scorer.dataset, the first in "
+                f"row {pool.rows[missing[0]]} (id {int(pool.ids[missing[0]]):016x}); give the dataset of the run "
+                "(${train_dataset}) and its corpus.max_document_chars"
+            )
+        return np.frombuffer(scores, np.float64)[rows_R].astype(np.float32)
+
+    def _pairs(self) -> Iterator[tuple[Document, Document]]:
+        """Yield each document with the one whose text is the field; both streams come from the same records."""
+        streams = (self.dataset.documents(), self._numbers.documents())
+        return ((one, other) for one, other in zip(*streams, strict=True) if not isinstance(one, EmptyFile))
+
+    def _value(self, text: str, number: int, document: Document) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not isfinite(value):
+            raise DataError(
+                f"record {number} (document {document_id(document):016x}, {document.text[:40]!r}): the field "
+                f"{self.field!r} is {text[:40]!r} and not a finite number; give every record one, or leave "
+                "the others out"
+            )
+        return value

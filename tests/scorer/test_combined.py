@@ -1,0 +1,112 @@
+"""Several scores as one: by hand, and only with what can be combined."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from delt_exp.errors import ConfigError
+from delt_exp.proxy.trained import TrainedProxy
+from delt_exp.scorer.combined import CombinedScorer
+from delt_exp.scorer.compression import CompressionScorer
+from delt_exp.scorer.length import LengthScorer
+from delt_exp.scorer.permuted import PermutedScorer
+from delt_exp.scorer.perplexity import PerplexityScorer
+from tests.helpers import make_pool, tiny_recipe, words
+
+LONG, SHORT = LengthScorer("bytes", True), LengthScorer("bytes", False)
+DENSE = CompressionScorer("zlib", 9, True)
+TEXTS = ["a", "bbb", "cc", "ddd"]  # 1, 3, 2 and 3 bytes
+
+
+def combined(weights=None, by="rank", **parts):
+    return CombinedScorer(parts, weights, by)
+
+
+def test_ranks_are_shares_of_worse_documents_and_ties_share_theirs(tmp_path):
+    pool = make_pool(tmp_path, TEXTS)
+    scorer = combined({"long": 1.0, "again": 2.0}, long=LONG, again=LONG)
+    assert scorer.score(pool) == pytest.approx([0, 2.5 / 3, 1 / 3, 2.5 / 3])
+
+
+def test_z_scores_are_standard_deviations_from_the_mean(tmp_path):
+    scorer = combined(by="z", long=LONG, again=LONG)
+    # lengths 1 3 2 3: mean 9/4, variance 11/16
+    assert scorer.score(make_pool(tmp_path, TEXTS)) == pytest.approx(
+        [(x - 9 / 4) / np.sqrt(11 / 16) for x in (1, 3, 2, 3)], rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("by", ["rank", "z"])
+def test_directions_are_turned_and_weights_may_be_negative(tmp_path, by):
+    def score(weights, **parts):
+        return combined(weights, by, **parts).score(make_pool(tmp_path, TEXTS))
+
+    cancelled = score({"long": 1.0, "short": 1.0}, long=LONG, short=SHORT)
+    np.testing.assert_allclose(cancelled, cancelled[0], atol=1e-7)
+    turned = score({"long": 3.0, "short": -3.0}, long=LONG, short=SHORT)
+    assert turned[0] == turned.min()
+
+
+def test_a_weight_counts_against_the_others(tmp_path):
+    pool = make_pool(tmp_path, ["a" * 20, "bcdefgh"])  # the first is longer, the second denser
+    (first, second) = combined({"long": 3.0, "dense": 1.0}, long=LONG, dense=DENSE).score(pool)
+    assert (first, second) == (0.75, 0.25)
+
+
+def test_a_part_that_says_nothing_is_left_out_with_a_warning(tmp_path):
+    pool = make_pool(tmp_path, ["ab", "cd", "ef"])
+    assert combined(long=LONG, dense=LONG).score(pool).tolist() == [0, 0, 0]
+    pool = make_pool(tmp_path, ["ab", "cdefg"])
+    constant = combined(long=LONG, placebo=Constant())
+    assert constant.score(pool).tolist() == [0, 1]
+    assert pool.evidence.contents()["warnings"] == [
+        "placebo gives every document the same number and is left out of the combination"
+    ]
+
+
+class Constant(LengthScorer):
+    """Every document is worth 1."""
+
+    def __init__(self):
+        super().__init__("bytes", True)
+
+    def score(self, pool):
+        return np.ones(len(pool.rows), np.float32)
+
+
+def test_some_documents_are_ranked_among_all(tmp_path):
+    pool = make_pool(tmp_path, TEXTS)
+    scorer = combined(long=LONG, dense=DENSE)
+    some = replace(pool, chosen=np.array([3, 0]))
+    np.testing.assert_array_equal(scorer.score(some), scorer.score(pool)[[3, 0]])
+
+
+def test_parts_are_scored_once_and_are_stages_of_their_own(tmp_path):
+    pool = make_pool(tmp_path, words(9))
+    combined(long=LONG, dense=DENSE).score(pool)
+    combined({"long": 1.0, "dense": 5.0}, "z", long=LONG, dense=DENSE).score(pool)
+    assert [use.cached for use in pool.resources.store.uses] == [False, False, True, True]
+
+
+def test_needs_and_costs_are_those_of_the_parts(tmp_path):
+    pool = make_pool(tmp_path, words(9), words(3, seed=1))
+    perplexity = PerplexityScorer(TrainedProxy(tiny_recipe(), "target", 2_000, 0))
+    scorer = combined(long=LONG, loss=perplexity, placebo=PermutedScorer(perplexity, 0))
+    assert scorer.needs == {"target", "tokens"}
+    alone = perplexity.forecast(pool.sizes, pool.resources)
+    assert scorer.forecast(pool.sizes, pool.resources) == [*alone, *alone]
+
+
+@pytest.mark.parametrize(
+    ("parts", "weights", "message"),
+    [
+        ({"one": LONG}, None, r"scorer.parts has 1 scorers; give at least 2"),
+        ({"one": LONG, "two": DENSE}, {"one": 1.0}, r"weights are given for one, but the parts are one, two"),
+        ({"one": LONG, "two": DENSE}, {"one": 0.0, "two": 0.0}, r"scorer.weights are all 0"),
+        ({"one": LONG, "two": DENSE}, {"one": "much", "two": 1.0}, r"CombinedScorer.weights.one="),
+    ],
+)
+def test_parts_and_weights_that_do_not_fit_are_refused(parts, weights, message):
+    with pytest.raises(ConfigError, match=message):
+        CombinedScorer(parts, weights, "rank")

@@ -1,0 +1,81 @@
+"""Similarities to the target by hand, from an encoder whose vectors are known."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from delt_exp.encoder.hashing import HashingEncoder
+from delt_exp.errors import ConfigError
+from delt_exp.scorer import embedding_match
+from delt_exp.scorer.embedding_match import EmbeddingMatchScorer
+from tests.helpers import make_pool, new_folder, words
+
+
+@dataclass(frozen=True)
+class Angles:
+    """The vector of a text is at as many degrees as it says."""
+
+    VERSION: ClassVar[int] = 1
+    width: ClassVar[int] = 2
+    dtype: ClassVar[str] = "float32"
+    context_tokens: ClassVar[int] = 100
+
+    def inputs(self, resources):
+        return {}
+
+    def judge(self, resources):
+        return self
+
+    def open(self, device):
+        return lambda batch: np.array(
+            [[np.cos(np.radians(float(t))), np.sin(np.radians(float(t)))] for t in batch.texts]
+        )
+
+
+def scores(pool, aggregate, num_target=None, encoder=None):
+    return EmbeddingMatchScorer(encoder or Angles(), aggregate, num_target, seed=0).score(pool)
+
+
+def test_the_mean_and_the_largest_cosine_are_those_worked_by_hand(tmp_path):
+    pool = make_pool(tmp_path, ["0", "90", "180", "60"], ["0", "60"])
+    # cosines: 1 and 1/2; 0 and sqrt(3)/2; -1 and -1/2; 1/2 and 1
+    assert scores(pool, "max") == pytest.approx([1, 0.75**0.5, -0.5, 1], abs=1e-6)
+    assert scores(pool, "mean") == pytest.approx([0.75, 0.75**0.5 / 2, -0.75, 0.75], abs=1e-6)
+
+
+def test_a_document_of_the_target_has_similarity_1(tmp_path):
+    pool = make_pool(tmp_path, words(9), words(9)[:3])
+    found = scores(pool, "max", encoder=HashingEncoder(64, 0))
+    assert found[:3] == pytest.approx([1, 1, 1], abs=1e-6)
+    assert (found <= 1 + 1e-6).all()
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "max"])
+def test_blocks_change_nothing(tmp_path, monkeypatch, aggregate):
+    pool = make_pool(tmp_path, words(20), words(7, seed=2))
+    whole = scores(pool, aggregate, encoder=HashingEncoder(64, 0))
+    monkeypatch.setattr(embedding_match, "BLOCK_DOCUMENTS", 3)
+    np.testing.assert_allclose(scores(pool, aggregate, encoder=HashingEncoder(64, 0)), whole, rtol=1e-6)
+
+
+def test_so_many_target_documents_are_read_and_the_others_are_not(tmp_path):
+    pool = make_pool(tmp_path, ["0"], ["0", "90", "120"])
+    found = [float(scores(replace(pool, work_dir=new_folder(tmp_path)), "max", num_target=n)[0]) for n in (1, 2, 3, 9)]
+    assert found == sorted(found)
+    assert found[-1] == pytest.approx(1)
+
+
+def test_embeddings_are_computed_once_for_both_aggregates(tmp_path):
+    pool = make_pool(tmp_path, ["0", "90"], ["0", "60"])
+    scores(pool, "max")
+    scores(pool, "mean")
+    assert [use.cached for use in pool.resources.store.uses] == [False, False, True, True]
+
+
+def test_other_settings_are_refused():
+    with pytest.raises(ConfigError, match=r"EmbeddingMatchScorer.aggregate=.*mean, max"):
+        EmbeddingMatchScorer(Angles(), "median", None, 0)
+    with pytest.raises(ConfigError, match=r"EmbeddingMatchScorer.num_target="):
+        EmbeddingMatchScorer(Angles(), "max", 0, 0)

@@ -1,0 +1,68 @@
+"""The loss under one model minus the loss under another."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from delt_exp.errors import ConfigError
+from delt_exp.proxy.trained import TrainedProxy
+from delt_exp.scorer.excess_loss import ExcessLossScorer
+from delt_exp.scorer.perplexity import PerplexityScorer
+from delt_exp.statistics.diagnostics import auc
+from tests.helpers import make_pool, new_folder, tiny_recipe, words
+
+TUNED, REFERENCE = (TrainedProxy(tiny_recipe(), kind, 20_000, 0) for kind in ("target", "sample"))
+GERMAN = ["der hund und die katze", "die katze sieht den hund", "das ist ein haus und ein hund"]
+
+
+@pytest.fixture
+def pool(tmp_path):
+    return make_pool(tmp_path, [*words(20), *GERMAN], target_texts=[f"{text} {i}" for i in range(9) for text in GERMAN])
+
+
+def test_it_is_the_difference_of_two_perplexity_scores_which_are_reused(pool):
+    losses = [
+        PerplexityScorer(proxy).score(replace(pool, work_dir=new_folder(pool.work_dir))) for proxy in (TUNED, REFERENCE)
+    ]
+    found = ExcessLossScorer(TUNED, REFERENCE).score(pool)
+    np.testing.assert_allclose(found, losses[0].astype(float) - losses[1], rtol=1e-5, atol=1e-6)
+    assert [use.stage for use in pool.resources.store.uses].count("scores") == 2
+    ExcessLossScorer(REFERENCE, TUNED).score(pool)
+    assert [use.cached for use in pool.resources.store.uses if use.stage == "scores"] == [False, False, True, True]
+
+
+def test_documents_like_the_target_have_the_lowest(pool):
+    scorer = ExcessLossScorer(TUNED, REFERENCE)
+    assert auc(-scorer.score(pool), np.arange(23) >= 20) > 0.9
+    assert scorer.meaning.better == "lower"
+
+
+def test_one_model_against_itself_is_nothing(pool):
+    assert (ExcessLossScorer(TUNED, TUNED).score(pool) == 0).all()
+
+
+def test_some_documents_are_read_alone(pool):
+    scorer, rows = ExcessLossScorer(TUNED, REFERENCE), np.array([21, 3])
+    some = scorer.score(replace(pool, chosen=rows, work_dir=new_folder(pool.work_dir)))
+    assert [use.stage for use in pool.resources.store.uses].count("scores") == 0
+    np.testing.assert_allclose(some, scorer.score(pool)[rows], rtol=1e-5, atol=1e-6)
+
+
+def test_needs_and_costs_are_those_of_both_models(pool):
+    scorer = ExcessLossScorer(TUNED, REFERENCE)
+    assert scorer.needs == {"target", "tokens"}
+    phases = [cost.phase for cost in scorer.forecast(pool.sizes, pool.resources)]
+    assert phases == ["warm start", "scoring"] * 2
+
+
+def test_models_with_other_tokens_are_refused_before_a_document_is_read(pool):
+    class Other(TrainedProxy):
+        def prepare(self, *arguments):
+            return replace(super().prepare(*arguments), tokenizer=SimpleNamespace(digest="other"))
+
+    other = Other(tiny_recipe(), "sample", 2_000, 0)
+    with pytest.raises(ConfigError, match="have different tokenizers: losses per token cannot be compared"):
+        ExcessLossScorer(TUNED, other).score(pool)
+    assert "scores" not in {use.stage for use in pool.resources.store.uses}

@@ -46,8 +46,8 @@ def _show(evidence: Evidence, sizes_N: NDArray[np.intp]) -> None:
     in_several = int(sizes_N[sizes_N > 1].sum())
     clusters = f"{several:,} {'cluster' if several == 1 else 'clusters'} of at most {int(sizes.max()):,}"
     evidence.remark(
-        f"{in_several:,} of {total:,} documents have near-duplicates, in {clusters}; drop_near_duplicates=true would leave "
-        f"out {in_several - several:,}."
+        f"{in_several:,} of {total:,} documents have near-duplicates, in {clusters}; drop_near_duplicates=true would "
+        f"leave out {in_several - several:,}."
         if several
         else f"None of {total:,} documents has a near-duplicate."
     )

@@ -7,6 +7,7 @@ each on average.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -22,7 +23,8 @@ from delt_exp.scorer.dvemb.update import Update
 from delt_exp.scorer.dvemb.value import Descending, value_documents
 from delt_exp.scorer.reverse.samples import Sample, next_token_sample
 
-DOCUMENTS_PER_SEQUENCE = 3
+DOCUMENTS_PER_SEQUENCE, NUM_PAIRS = 3, 3
+LAPTOP = replace(FULL, steps=8, accumulation=1)
 PLAIN = SGD(lr=0.01, momentum=0.0, weight_decay=0.0)
 ADAM = AdamW(lr=1e-4, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
 
@@ -66,7 +68,7 @@ def sides(sizes: Sizes, optimizer: Optimizer, curvature: Curvature, *, is_whole:
 def measure(quick: bool) -> list[Row]:
     """Return the rows for the machine at hand."""
     torch.set_num_threads(1)
-    sizes = QUICK if quick else CUDA if IS_CUDA else FULL
+    sizes = QUICK if quick else CUDA if IS_CUDA else LAPTOP
     cases: list[tuple[str, Optimizer, Curvature, bool]] = [
         ("data values, exact Hessian, SGD", PLAIN, "hessian", True),
         ("the same, states replayed", PLAIN, "hessian", False),
@@ -77,7 +79,7 @@ def measure(quick: bool) -> list[Row]:
     ]
     rows = []
     for what, optimizer, curvature, is_whole in cases:
-        ours, theirs = alternate(sizes.repeats // 2 + 1, *sides(sizes, optimizer, curvature, is_whole=is_whole))
+        ours, theirs = alternate(NUM_PAIRS, *sides(sizes, optimizer, curvature, is_whole=is_whole))
         detail = f"{sizes.steps} updates, {spread(ours, theirs)}"
         rows.append(Row(what, "the training that is valued", median_ratio(ours, theirs), "x", detail, below=6.0))
     return rows

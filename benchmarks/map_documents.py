@@ -57,7 +57,7 @@ def measure(quick: bool) -> list[Row]:
     """Return a row for each of the three questions; every process has one thread."""
     if quick:
         shards.SHARD_SIZE = QUICK_SHARD
-    with _one_thread(), TemporaryDirectory() as name:
+    with one_thread(), TemporaryDirectory() as name:
         return [
             *_speed(Path(name), *((400_000, 400_000, 1) if quick else (100_000_000, 3_000_000, 5))),
             _memory(Path(name), *((1_000, 10_000) if quick else (10_000, 1_000_000))),
@@ -65,7 +65,8 @@ def measure(quick: bool) -> list[Row]:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Inside, torch computes with one thread, here and in workers."""
     before, threads = os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads()
     os.environ["OMP_NUM_THREADS"] = "1"  # of workers
     torch.set_num_threads(1)
@@ -85,7 +86,8 @@ def _fixture(dataset: Any, folder: Path, model: Sequence[str]) -> tuple[Tokens, 
     return candidates.tokens, folder / "model"
 
 
-def _resources(folder: Path, devices: int) -> Resources:
+def resources(folder: Path, devices: int) -> Resources:
+    """Return a store in `folder`, and a trainer of so many CPU processes."""
     overrides = ["trainer=ddp", "trainer.accelerator=cpu", f"trainer.devices={devices}"] if devices > 1 else []
     return Resources(Store(folder, "size"), None, build(config(*overrides).trainer), Runtime("cpu", None))
 
@@ -116,8 +118,8 @@ def _mapped(tokens: Tokens, rows: np.ndarray, model: Path, devices: int, clock: 
     """Return tokens per second."""
     judge = TokenLossJudge(str(model), None, CONTEXT_TOKENS)
     with TemporaryDirectory() as folder:
-        resources, started = _resources(Path(folder), devices), clock()
-        map_documents(resources, tokens, rows, judge, Path(folder) / "shards", "scoring")
+        given, started = resources(Path(folder), devices), clock()
+        map_documents(given, tokens, rows, judge, Path(folder) / "shards", "scoring")
         return float(tokens.lengths[rows].sum() / (clock() - started))
 
 
@@ -172,5 +174,5 @@ def _peak(folder: Path, count: int) -> int:
     tokens, model = in_new_process(_fixture, Numbers(count), folder, TINY)
     judge, peak = TokenLossJudge(str(model), None, CONTEXT_TOKENS), PeakMemory()
     with peak.measure():
-        map_documents(_resources(folder, 1), tokens, np.arange(count), judge, folder / "shards", "scoring")
+        map_documents(resources(folder, 1), tokens, np.arange(count), judge, folder / "shards", "scoring")
     return peak.resident_bytes

@@ -1,4 +1,7 @@
-"""Settings for every test: nothing is written outside tmp_path, nothing is fetched, nothing depends on the clock."""
+"""Settings for every test: nothing is fetched, nothing depends on the clock.
+
+Nothing is written outside tmp_path but the packaged model, which is converted once for a machine.
+"""
 
 import gc
 import os

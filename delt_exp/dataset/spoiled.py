@@ -10,25 +10,13 @@ import numpy as np
 
 from delt_exp.config.fields import Count, Seed, Share, settings
 from delt_exp.dataset.base import Dataset, Document, EmptyFile
+from delt_exp.dataset.spoiling import boilerplate, garbled, repeated, shuffled, snippet_of, swapped
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest
 from delt_exp.rows.draws import generator
 
-GARBLED_SHARE = 0.4
-SNIPPET_CHARS = 60
-LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz    "))
 CLEAN = "clean"
 Kind = Literal["shuffled", "garbled", "repeated", "other domain", "swapped", "boilerplate"]
-SWAPPED_SHARE = 0.4
-# What pages show around their text.
-BOILERPLATE = (
-    "Skip to main content.", "Home | News | About us | Contact", "Sign in or create a free account.",
-    "This site uses cookies. By continuing to browse you agree to our use of cookies.", "Accept all | Manage settings",
-    "Subscribe to our newsletter and never miss an update!", "Share on Facebook", "Share on Twitter", "Print this page",
-    "You may also like", "Read more »", "Terms of Service | Privacy Policy | Sitemap", "Click here to learn more.",
-    "© All rights reserved.", "Please enable JavaScript to view this page.", "Add to cart", "0 comments",
-    "Your email address will not be published. Required fields are marked *", "Powered by WordPress", "Back to top",
-)  # fmt: skip
 
 
 @settings
@@ -65,13 +53,13 @@ class Spoiled:
         chosen = rng.permutation(len(documents))[: round(self.ratio * len(documents))]
         parts = dict(zip(self.kinds, np.array_split(chosen, len(self.kinds)), strict=True))
         foreign = self._foreign(len(parts.get("other domain", ())))
-        snippet = " ".join(_said(documents[rng.integers(len(documents))]).split())[:SNIPPET_CHARS] + " "
+        snippet = snippet_of(_said(documents[rng.integers(len(documents))]))
         ways: dict[str, Callable[[str], str]] = {
-            "shuffled": lambda text: " ".join(rng.permutation(text.split())),
-            "garbled": lambda text: _garbled(text, rng),
-            "repeated": lambda text: (snippet * (len(text) // len(snippet) + 1))[: len(text)],
-            "swapped": lambda text: _swapped(text, rng),
-            "boilerplate": lambda text: _boilerplate(len(text), rng),
+            "shuffled": partial(shuffled, rng=rng),
+            "garbled": partial(garbled, rng=rng),
+            "repeated": partial(repeated, snippet=snippet),
+            "swapped": partial(swapped, rng=rng),
+            "boilerplate": partial(boilerplate, rng=rng),
         }
         kinds = {int(row): kind for kind, rows in parts.items() for row in rows}
         for row, document in enumerate(documents):
@@ -102,24 +90,3 @@ def _said(document: Document) -> str:
 def _piece(letters: Iterator[str], text: str) -> str:
     """Return the next letters, as many as `text` has."""
     return "".join(islice(letters, len(text)))
-
-
-def _garbled(text: str, rng: np.random.Generator) -> str:
-    characters = np.array(list(text))
-    is_hit = rng.random(len(characters)) < GARBLED_SHARE
-    characters[is_hit] = rng.choice(LETTERS, int(is_hit.sum()))
-    return "".join(characters)
-
-
-def _swapped(text: str, rng: np.random.Generator) -> str:
-    characters = np.array(list(text))
-    first = 2 * np.flatnonzero(rng.random(len(characters) // 2) < SWAPPED_SHARE)
-    characters[first], characters[first + 1] = characters[first + 1], characters[first]
-    return "".join(characters)
-
-
-def _boilerplate(num_chars: int, rng: np.random.Generator) -> str:
-    phrases: list[str] = []
-    while sum(map(len, phrases)) < num_chars:
-        phrases += rng.permutation(BOILERPLATE).tolist()
-    return "\n".join(phrases)[:num_chars]

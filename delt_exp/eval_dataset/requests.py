@@ -20,7 +20,7 @@ from delt_exp.tokenizer.base import Tokenizer
 
 ANSWERS = {"loglikelihood": (3, "float64"), "loglikelihood_rolling": (1, "float64"), "generate_until": (2, "object")}
 """Kinds of requests: how many numbers or texts an answer has, and their type; see `RequestJudge`."""
-WRITING = 128  # a token that is written takes about as long as so many that are read
+WRITING = 128  # an estimate: a token that is written takes as long as so many that are read
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -123,19 +122,16 @@ class WinRate:
         """Return [P] what the model writes, and what its network wrote before training."""
         writing = Writing(model.context_tokens, self.max_new_tokens, self.temperature, self.seed)
 
-        def trained() -> AbstractContextManager[Any]:
+        def trained() -> Any:
             from delt_exp.pretrained.loading import load_causal_lm
 
-            return nullcontext(load_causal_lm(str(model.pretrained)).to(resources.runtime.torch_device()))
+            return load_causal_lm(model.pretrained).to(resources.runtime.torch_device())
 
-        def start() -> AbstractContextManager[Any]:
+        def start() -> Any:
             network = model.network.make(model.tokenizer, model.seed).eval()
-            return nullcontext(network.to(resources.runtime.torch_device()))
+            return network.to(resources.runtime.torch_device())
 
-        networks = [
-            (model.key, trained),
-            ([identity(model.network), model.seed], start),
-        ]
+        networks = [(model.key, trained), ([identity(model.network), model.seed], start)]
         own, before = (
             answers_stage(resources, key, network, model.tokenizer, tokens, rows, writing) for key, network in networks
         )

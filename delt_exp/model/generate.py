@@ -6,8 +6,6 @@ prompt shares a batch with changes nothing but rounding.
 Shapes: P prompts, W words, B prompts of a batch, T positions, V vocabulary.
 """
 
-import copy
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from delt_exp.corpus.windows import buckets
 from delt_exp.errors import ConfigError
+from delt_exp.model.shared_prefix import common_prefix, read_prefix
 from delt_exp.pretrained.limits import position_limit
 from delt_exp.rows.draws import generator
 from delt_exp.tokenizer.base import Tokenizer
@@ -81,9 +80,9 @@ def next_token_log_probs(
     ids = _ids(network, tokenizer, prompts, 0)
     log_probs_PW = torch.empty(len(ids), len(words))
     with torch.inference_mode():
-        prefix, cache = _read_prefix(network, ids)
-        for chosen in _batches([row[len(prefix) :] for row in ids], 0, batch_tokens):
-            logits_BV = _last_logits(network, [ids[i] for i in chosen], len(prefix), cache)
+        prefix = read_prefix(network, common_prefix(ids))
+        for chosen in _batches([row[len(prefix.ids) :] for row in ids], 0, batch_tokens):
+            logits_BV = prefix.last_logits(network, [ids[i] for i in chosen])
             log_probs_PW[torch.from_numpy(chosen)] = logits_BV.float().log_softmax(-1)[:, word_ids].cpu()
     return log_probs_PW
 
@@ -163,38 +162,3 @@ class _Gumbel:
     def __call__(self, input_ids: Tensor, logits_BV: Tensor) -> Tensor:
         noise_BV = np.stack([draws.gumbel(size=logits_BV.shape[1]) for draws in self._generators])
         return logits_BV.double() / self._temperature + torch.from_numpy(noise_BV).to(logits_BV.device)
-
-
-def _read_prefix(network: Any, ids: Sequence[list[int]]) -> tuple[list[int], Any]:
-    """Return the ids that all prompts begin with, at most all but the last of each, and the cache of having read them.
-
-    Nothing is shared where the network's memory cannot be copied to the rows of a batch.
-    """
-    shortest = min(ids, key=len, default=[])
-    same = (i for i in range(len(shortest)) if any(row[i] != shortest[i] for row in ids))
-    length = min(next(same, len(shortest)), len(shortest) - 1)
-    if length < 1 or len(ids) < 2:
-        return [], None
-    inputs_1T = torch.tensor([shortest[:length]], device=next(network.parameters()).device)
-    cache = getattr(network(input_ids=inputs_1T, use_cache=True), "past_key_values", None)
-    return (shortest[:length], cache) if hasattr(cache, "batch_repeat_interleave") else ([], None)
-
-
-def _last_logits(network: Any, rows: Sequence[list[int]], begin: int, cache: Any) -> Tensor:
-    """Return [B, V] logits after the last token of each row. Padded on the right, where nothing looks."""
-    device, width = next(network.parameters()).device, max(map(len, rows)) - begin
-    inputs_BT = torch.tensor([row[begin:] + [0] * (width + begin - len(row)) for row in rows], device=device)
-    last_B = torch.tensor([len(row) - begin - 1 for row in rows], device=device)
-    options: dict[str, Any] = {}
-    if cache is not None:
-        options["past_key_values"] = copy.deepcopy(cache)
-        options["past_key_values"].batch_repeat_interleave(len(rows))
-        options["attention_mask"] = torch.ones(len(rows), begin + width, dtype=torch.long, device=device)
-    # A head over all positions would cost more than the network itself; few positions are the last of a row.
-    kept, index_B = last_B.unique(return_inverse=True)
-    if "logits_to_keep" in inspect.signature(network.forward).parameters:
-        options["logits_to_keep"] = kept
-    else:
-        index_B = last_B
-    logits_BTV = network(input_ids=inputs_BT, use_cache=cache is not None, **options).logits
-    return logits_BTV[torch.arange(len(rows), device=device), index_B]

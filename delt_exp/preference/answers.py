@@ -1,7 +1,6 @@
 """What models answer to the prompts of preferences, as a stage. P prompts."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.files import read_json, write_json
+from delt_exp.files import digest, read_json, write_json
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.base import Tokenizer
 
 FORMAT = 1  # bump when the same inputs give other answers
 
-Network = Callable[[], AbstractContextManager[Any]]
-"""Gives a network to write with, in evaluation mode."""
+Network = Callable[[], Any]
+"""Loads a network to write with, in evaluation mode, to the device of the runtime."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,13 @@ def answers_stage(
         from delt_exp.model.generate import generate
 
         prompts = _prompts(tokens, rows, writing.context_tokens - writing.max_new_tokens)
-        with network() as loaded:
-            texts = generate(
-                loaded, tokenizer, prompts, max_new_tokens=writing.max_new_tokens, temperature=writing.temperature,
-                seed=writing.seed, batch_tokens=resources.runtime.tokens_per_pass(),
-            )  # fmt: skip
+        texts = generate(
+            network(), tokenizer, prompts, max_new_tokens=writing.max_new_tokens, temperature=writing.temperature,
+            seed=writing.seed, batch_tokens=resources.runtime.tokens_per_pass(),
+        )  # fmt: skip
         write_json(folder / "answers.json", texts)
 
-    inputs = {"model": key, "documents": tokens.digest, "rows": rows.tolist(), **asdict(writing), "format": FORMAT}
+    inputs = {"model": key, "documents": tokens.digest, "rows": digest(rows), **asdict(writing), "format": FORMAT}
     found: list[str] = read_json(resources.store.get("answers", inputs, build).path / "answers.json")
     return found
 

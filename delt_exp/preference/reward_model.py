@@ -28,6 +28,7 @@ class RewardModel:
     """
 
     VERSION: ClassVar[int] = 1
+    PLACES: ClassVar[frozenset[str]] = frozenset({"name"})
     name: str
     revision: str | None
     context_tokens: Count

@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 from delt_exp.errors import ConfigError, DeltError
 from delt_exp.files import tree_digest
 from delt_exp.pretrained.limits import position_limit
+from delt_exp.pretrained.packaged import is_packaged, packaged_folder, packaged_sha256
 from delt_exp.pretrained.weight_files import explain, local_folder, refuse_adapter, weight_files
 from delt_exp.progress import say
 
@@ -119,6 +120,8 @@ def load_pretrained(auto_class: Any, name: str, revision: str | None, **options:
 
     Raises DependencyError when the folder or the Hub name cannot be had, DataError for damaged files.
     """
+    if is_packaged(name):
+        name, revision = str(packaged_folder(name)), None
     local_only = not Path(name).is_dir() and not hub_reachable()
     try:
         if "Tokenizer" not in auto_class.__name__:
@@ -176,5 +179,7 @@ def hub_reachable() -> bool:
 
 
 def pretrained_fingerprint(name: str, revision: str | None) -> str:
-    """Return a hash of the files of a local folder, or the name and revision as they were given."""
+    """Return a hash of the files of a package or local folder, or the name and revision as they were given."""
+    if is_packaged(name):
+        return packaged_sha256(name)
     return tree_digest(Path(name)) if Path(name).is_dir() else f"{name}@{revision}"

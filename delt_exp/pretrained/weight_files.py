@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 from delt_exp.errors import ConfigError, DataError, DeltError, DependencyError
+from delt_exp.pretrained.packaged import is_packaged, packaged_folder
 
 PATTERNS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
 LFS_POINTER = b"version https://git-lfs"
@@ -13,7 +14,9 @@ AGAIN = "fetch it again (git lfs pull in a clone, hf download for a Hub name)"
 
 
 def local_folder(name: str, revision: str | None) -> Path | None:
-    """Return the folder `name` is, or that of the Hub cache where it is there; None where nothing is at hand."""
+    """Return the folder `name` is, or that of a package or of the Hub cache; None where nothing is at hand."""
+    if is_packaged(name):
+        return packaged_folder(name)
     if Path(name).is_dir():
         return Path(name)
     from huggingface_hub import snapshot_download

@@ -5,7 +5,7 @@ Subsets and seeds of one share are its points; P points of a curve, R bootstraps
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,6 +15,8 @@ from omegaconf import DictConfig
 from delt_exp.config.build import build, plain
 from delt_exp.config.fields import Count, ProperShare, settings
 from delt_exp.errors import DataError
+from delt_exp.eval_dataset.preferences import Preferences
+from delt_exp.eval_dataset.win_rate import WinRate
 from delt_exp.quantity import Ranged
 from delt_exp.report.facts import JUDGE_ACCURACY, judge_worth
 from delt_exp.report.findings import Cell, Figure, Findings, Table
@@ -92,7 +94,9 @@ class DataEfficiencyReport:
         nodes = {name: node for cfg in configs for name, node in (cfg.eval_dataset or {}).items()}
         sentences = []
         for name, node in nodes.items():
-            part: Any = build(plain(node), f"eval_dataset.{name}")
+            part = build(plain(node), f"eval_dataset.{name}")
+            if not isinstance(part, Preferences | WinRate):
+                continue
             count = sum(1 for _ in part.dataset.documents())
             count = min(count, part.limit or count)
             sentences.append(

@@ -48,6 +48,9 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     if missing and not cfg.dry_run:
         raise DataError(summary(missing))
     _announce(plan)
+    if isinstance(plan.study.report, Foresees) and not missing:
+        for sentence in plan.study.report.outlook(plan.configs):
+            say(sentence)
     if cfg.dry_run:
         if missing:
             say(f"warning: {summary(missing)}")
@@ -213,9 +216,6 @@ def _announce(plan: Plan) -> None:
     needs = outlook(plan.configs, Path(record.runs[0].folder).parent)
     parts = [f"{len(need.missing)} {WORDS[kind]} to compute, {need.cached} cached" for kind, need in needs.items()]
     say(f"distinct settings: {'; '.join(parts)}; of those that turn out equal, only one is computed")
-    if isinstance(plan.study.report, Foresees):
-        for sentence in plan.study.report.outlook(plan.configs):
-            say(sentence)
     if forecast is not None:
         hours = gpu_hours(needs, forecast)
         each = ", ".join(f"{WORDS[kind]} {value:,.0f}" for kind, value in hours.items())

@@ -94,6 +94,15 @@ class Tokenizer(DescribedFolder):
             return [Span(part.text, part.is_predicted) for part in parts]
         return self._chat.spans(parts)
 
+    def prompt_spans(self, turns: Sequence[Part]) -> list[Span]:
+        """Return a conversation that the assistant is to continue, through the chat template, for `encode_spans`."""
+        return self._chat.prompt(turns)
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the model was tuned on conversations of a format that its tokenizer knows."""
+        return self.pretrained().chat_template is not None
+
     @cached_property
     def _chat(self) -> ChatTemplate:
         return ChatTemplate(self.pretrained(), self.meta["begin_id"])

@@ -57,10 +57,21 @@ class ChatTemplate:
             spans += [Span(text, is_answer), *self._spans_of(markup[i + 1], end)]
         return self._inner(spans)
 
-    def _markup(self, roles: tuple[str, ...]) -> list[str]:
+    def prompt(self, turns: Sequence[Part]) -> list[Span]:
+        """Return a conversation that the assistant is to continue: whole, and nothing of it predicted.
+
+        Raises DataError as `spans` does.
+        """
+        markup = self._markup(tuple(turn.role for turn in turns), is_prompt=True)
+        spans = self._spans_of(markup[0], 0)
+        for text, after in zip(self._texts(turns, markup, is_prompt=True), markup[1:], strict=True):
+            spans += [Span(text, False), *self._spans_of(after, 0)]
+        return spans
+
+    def _markup(self, roles: tuple[str, ...], is_prompt: bool = False) -> list[str]:
         """Return what the template writes before, between and after the turns of these roles."""
         marks = [PLACEHOLDER.format(i) for i in range(len(roles))]
-        rendered = self._render([Part(role, mark) for role, mark in zip(roles, marks, strict=True)])
+        rendered = self._render([Part(role, mark) for role, mark in zip(roles, marks, strict=True)], is_prompt)
         pieces = re.split("|".join(map(re.escape, marks)), rendered)
         if re.findall("|".join(map(re.escape, marks)), rendered) != marks:
             raise DataError(
@@ -69,9 +80,9 @@ class ChatTemplate:
             )
         return pieces
 
-    def _texts(self, turns: Sequence[Part], markup: list[str]) -> list[str]:
+    def _texts(self, turns: Sequence[Part], markup: list[str], is_prompt: bool = False) -> list[str]:
         """Return the turns as the template writes them: many strip white space."""
-        rendered, texts = self._render(turns), [turn.text for turn in turns]
+        rendered, texts = self._render(turns, is_prompt), [turn.text for turn in turns]
         if rendered == markup[0] + "".join(text + mark for text, mark in zip(texts, markup[1:], strict=True)):
             return texts
         found = re.fullmatch("(.*?)".join(map(re.escape, markup)), rendered, re.DOTALL)
@@ -105,14 +116,15 @@ class ChatTemplate:
             spans.pop()
         return spans[1:] if spans[0].token_id == self.begin_id else spans
 
-    def _render(self, turns: Sequence[Part]) -> str:
+    def _render(self, turns: Sequence[Part], is_prompt: bool = False) -> str:
         from jinja2.exceptions import TemplateError
 
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
             rendered: str = self.tokenizer.apply_chat_template(
-                messages, chat_template=self.template, tokenize=False, date_string=DATE
-            )
+                messages, chat_template=self.template, tokenize=False, date_string=DATE,
+                add_generation_prompt=is_prompt,
+            )  # fmt: skip
         except TemplateError as error:
             raise DataError(
                 f"the chat template refuses a conversation of {', '.join(turn.role for turn in turns)}: {error}. "

@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from delt_exp.dataset.base import Document, Part
-from delt_exp.dataset.spoiled import BOILERPLATE, SNIPPET_CHARS, Spoiled
+from delt_exp.dataset.spoiled import Spoiled
+from delt_exp.dataset.spoiling import BOILERPLATE, SNIPPET_CHARS
 from delt_exp.errors import ConfigError, DataError
 from tests.helpers import ListDataset
 

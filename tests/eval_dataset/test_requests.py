@@ -1,4 +1,4 @@
-"""Requests of benchmarks as a map: several processes, killed or not, give the bytes of one, so the same measures."""
+"""Requests of benchmarks as a map: several processes, killed or not, give the bytes of one."""
 
 import signal
 import subprocess

@@ -8,7 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Config, LlamaConfig, LlamaForCausalLM
 
 from delt_exp.errors import ConfigError
-from delt_exp.model.generate import _read_prefix, generate, next_token_log_probs, single_token
+from delt_exp.model.generate import generate, next_token_log_probs, single_token
+from delt_exp.model.shared_prefix import common_prefix
 from tests.helpers import make_byte_tokenizer, make_corpus
 
 SIZES = {"vocab_size": 257, "bos_token_id": 256, "eos_token_id": 256}
@@ -138,7 +139,7 @@ def test_the_probability_of_a_word_is_that_of_one_prompt_at_a_time(network, toke
 
 def test_what_prompts_begin_with_is_read_once(network, tokenizer):
     prompts = [read(tokenizer, "the same beginning, " + end) for end in ("then", "this", "that")]
-    prefix, _ = _read_prefix(network, prompts)
+    prefix = common_prefix(prompts)
     assert tokenizer.decode(prefix[1:]) == "the same beginning, th"
     lengths = []
     handle = network.register_forward_pre_hook(

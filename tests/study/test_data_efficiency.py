@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from delt_exp.config.build import CONF
+from delt_exp.config.compose import composed
 from delt_exp.errors import DataError
 from delt_exp.study.data_efficiency import DataEfficiencyReport, detectable_gain
 
@@ -97,6 +99,19 @@ def test_the_detectable_gain_by_hand_and_by_the_report():
     stderr = (0.25 / 200) ** 0.5
     assert "grows" in REPORT.findings(study(lambda s: 0.4 + 0.2 * s, stderr=stderr)).answer
     assert "does not clearly change" in REPORT.findings(study(lambda s: 0.4 + 0.05 * s, stderr=stderr)).answer
+
+
+def test_what_the_evaluation_can_show_is_said_before_anything_runs(tmp_path):
+    """200 pairs of which 50 are read: one standard error of a share is .0707, 2.8 of a difference .28."""
+    line = '{"chosen": "yes", "rejected": "no"}\n'
+    (tmp_path / "pairs.jsonl").write_text(line * 200)
+    pairs = composed(CONF, ["eval_dataset=[preferences,stdlib]"])
+    pairs.eval_dataset.preferences.dataset.path = str(tmp_path / "pairs.jsonl")
+    pairs.eval_dataset.preferences.limit = 50
+    (sentence,) = REPORT.outlook([pairs, pairs])
+    assert "preferences has at most 50 preferences" in sentence
+    assert "standard error of 0.071" in sentence
+    assert "at least 0.280" in sentence
 
 
 def test_two_shares_make_no_curve():

@@ -14,6 +14,7 @@ features.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from delt_exp.alignment.task2vec.filters import filter_squares, filters_of
+from delt_exp.alignment.task2vec.filters import Body, filter_squares, filters_of
 from delt_exp.alignment.task2vec.head import Head, Tuning, linear_head, split_network
 from delt_exp.pretrained.loading import load_config
+
+# Numbers of features that are kept while a head is tuned: 1 GB, 2700 documents of 128 tokens under GPT-2. More are
+# computed again in every epoch, which costs a forward pass each, so that a whole text can be one batch.
+MOST_FEATURES = 2**28
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +64,13 @@ def fisher_embedding(
     filters = filters_of(network, original_head, embeddings=settings.embeddings)
     device, head = original_head.weight.device, Head(original_head)
     batches = _batches(passages, ends, settings, device)
+    features = _Features(body, batches, original_head.in_features)
     with torch.no_grad():
-        features = [body(batch.inputs_BT)[batch.is_read_BT] for batch in batches]
-        of_documents = [rows for batch, rows in zip(batches, features, strict=True) for rows in batch.split(rows)]
-        head.tune(of_documents, [labels for batch in batches for labels in batch.labels], settings.tuning)
+        head.tune(features, [labels for batch in batches for labels in batch.labels], settings.tuning)
     totals = torch.zeros(sum(map(len, filters)), dtype=torch.float64, device=device)
     with requiring_only(network, [f.weight for f in filters]):
-        for batch, features_ND in zip(batches, features, strict=True):
+        for number, batch in enumerate(batches):
+            features_ND = features.of_pass(number)
             delta_BTD = features_ND.new_zeros(*batch.inputs_BT.shape, features_ND.shape[1])
             with torch.no_grad():
                 delta_BTD[batch.is_read_BT] = head.scores(features_ND, batch.uniform_N)
@@ -122,6 +127,32 @@ def _batch(passages: Sequence[Passage], ends: tuple[int, int], context_tokens: i
     is_read_BT = torch.arange(width)[None] < lengths_B[:, None]
     labels = [torch.from_numpy(ids[1:]).to(device) for ids in whole]
     return _Batch(inputs_BT.to(device), is_read_BT.to(device), labels, torch.from_numpy(uniform_N).to(device))
+
+
+class _Features(Sequence[Tensor]):
+    """Last hidden states of each document, (N, D). Few are kept; many are computed again whenever they are wanted."""
+
+    def __init__(self, body: Body, batches: Sequence[_Batch], width: int) -> None:
+        self._batches = batches
+        self._places = [(number, row) for number, batch in enumerate(batches) for row in range(len(batch.labels))]
+        is_small = sum(len(batch.uniform_N) for batch in batches) * width <= MOST_FEATURES
+        # A step of the tuning can begin in one pass and end in the next.
+        # Nothing in here knows this object: a circle of references would keep its features until there are many such.
+        self.of_pass = lru_cache(None if is_small else 2)(lambda number: _hidden_states(body, batches[number]))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, chosen: Any) -> Any:
+        if isinstance(chosen, slice):
+            return [self[document] for document in range(*chosen.indices(len(self)))]
+        number, row = self._places[chosen]
+        return self._batches[number].split(self.of_pass(number))[row]
+
+
+def _hidden_states(body: Body, batch: _Batch) -> Tensor:
+    with torch.no_grad():
+        return body(batch.inputs_BT)[batch.is_read_BT]
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from delt_exp.files import read_json, write_json
 from delt_exp.gradients.features import per_sample_features
 from delt_exp.gradients.flat import trainable_parameters
 from delt_exp.gradients.projection import Projection, inner_products
-from delt_exp.scorer.dvemb.embedding import embed_in_place
+from delt_exp.scorer.dvemb.embedding import ClippedSketches, embed_in_place
 from delt_exp.scorer.dvemb.job import ValueJob
 from delt_exp.scorer.dvemb.run import LanguageModelRun
 from delt_exp.scorer.dvemb.settings import STAGE
@@ -126,8 +126,10 @@ def capture(
     if run.ranks.rank:
         return
     step_N = np.repeat(np.arange(run.num_steps), sizes)
-    factor_T = np.array([states.rate(step) * states.clip_factor(norm) for step, norm in enumerate(norm_T)])
-    embed_in_place(features_NK, step_N, factor_T[step_N] * torch.cat([u.shares for u in run.updates]).numpy())
+    shares = [update.shares for update in run.updates]
+    rate_T = np.array([states.rate(step) for step in range(run.num_steps)])
+    clipping = ClippedSketches([states.clip_factor(norm) for norm in norm_T], norm_T.tolist(), shares)
+    embed_in_place(features_NK, step_N, rate_T[step_N] * torch.cat(shares).numpy(), clipping)
     _write(folder, run, features_NK, projection.describe(trainable_parameters(network)))
 
 

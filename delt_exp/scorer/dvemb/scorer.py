@@ -132,7 +132,7 @@ class DvembScorer:
             self.valued_recipe.optimizer,
             "model.optimizer" if self.optimizer is None else "scorer.optimizer",
         )
-        name, plain = type(optimizer).__name__, "optimizer@scorer.optimizer=sgd scorer.optimizer.lr=0.05"
+        name, plain = type(optimizer).__name__, "optimizer@scorer.optimizer=sgd scorer.optimizer.lr=0.03"
         if not isinstance(optimizer, SGD | AdamW):
             raise ConfigError(f"{key} is {name}, through which data values are not known; use {plain}")
         if isinstance(optimizer, AdamW) and self.adam == "refuse":

@@ -3,6 +3,8 @@
 B sequences, T positions, V vocabulary.
 """
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
+from delt_exp.alignment.task2vec import fisher
 from delt_exp.alignment.task2vec.filters import filter_squares, filter_squares_reference, filters_of, matrix_squares
 from delt_exp.alignment.task2vec.fisher import (
     FisherSettings,
@@ -141,6 +144,35 @@ def test_the_embedding_does_not_depend_on_how_documents_are_batched_and_padded(f
     for size in (2, 5):
         found = fisher_embedding(network, batch, (0, 0), settings(batch_passages=size))
         assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_features_that_are_too_many_to_keep_are_computed_again_with_the_same_bits(monkeypatch):
+    network, batch = model("llama"), passages([5, 12, 3, 20, 1, 7, 11])  # steps of 2 documents, passes of 3
+    kept = fisher_embedding(network, batch, (0, 0), settings())
+    passes = []
+    network.base_model.register_forward_pre_hook(lambda *_: passes.append(1))
+    fisher_embedding(network, batch, (0, 0), settings())
+    few, passes[:] = len(passes), []
+    monkeypatch.setattr(fisher, "MOST_FEATURES", 0)
+    assert np.array_equal(fisher_embedding(network, batch, (0, 0), settings()), kept)
+    assert len(passes) > few
+
+
+def test_an_embedding_leaves_no_features_in_memory_even_where_nobody_collects_garbage(monkeypatch):
+    made, compute = [], fisher._hidden_states
+
+    def watched(*arguments):
+        features = compute(*arguments)
+        made.append(weakref.ref(features))
+        return features
+
+    monkeypatch.setattr(fisher, "_hidden_states", watched)
+    gc.disable()
+    try:
+        fisher_embedding(model("llama"), passages([5, 12]), (0, 0), settings())
+        assert [reference() for reference in made] == [None]
+    finally:
+        gc.enable()
 
 
 def test_as_many_documents_as_positions_are_told_apart():

@@ -16,7 +16,7 @@ from delt_exp.gradients.sketch import sketched
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.optimizer import SGD
 from delt_exp.scorer.dvemb.capture import StoredEmbeddings, capture
-from delt_exp.scorer.dvemb.embedding import embed_in_place
+from delt_exp.scorer.dvemb.embedding import ClippedSketches, embed_in_place
 from delt_exp.scorer.dvemb.run import LanguageModelRun
 from delt_exp.scorer.dvemb.value import Descending, value_documents
 from delt_exp.scorer.reverse.samples import micro_batches
@@ -24,7 +24,14 @@ from tests.scorer.dvemb.tiny import settings, tiny_target, tiny_updates
 from tests.scorer.lqs.tiny import tiny_gpt2
 
 RATES = [0.2, 0.1, 0.3, 0.2]
-DESCENDING = Descending(SGD(lr=1, momentum=0, weight_decay=0), RATES)
+CLIP_NORM = 0.5
+
+
+def descending(clip_norm: float | None) -> Descending:
+    return Descending(SGD(lr=1, momentum=0, weight_decay=0), RATES, clip_norm)
+
+
+DESCENDING = descending(None)
 
 
 def embedded(features: list[float], rates: list[float], steps: list[int]) -> list[float]:
@@ -57,9 +64,17 @@ def test_steps_with_a_gap_or_out_of_order_are_refused(steps: list[int]) -> None:
         embedded([1, 2, 3], [0.1, 0.1, 0.1], steps)
 
 
-def whole_gradients() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gradient of every occurrence at its update, one backward pass each; updates; rates times shares."""
+def whole_embeddings(clip_norm: float | None = None) -> np.ndarray:
+    """The embeddings of whole gradients, of one backward pass an occurrence."""
+    features, steps, rates, clipping = whole_gradients(clip_norm)
+    embed_in_place(features, steps, rates, clipping)
+    return features
+
+
+def whole_gradients(clip_norm: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, ClippedSketches]:
+    """The gradient of every occurrence at its update; updates; rates times shares; what clipping does."""
     model, rows, steps, rates = tiny_gpt2(), [], [], []
+    factors, norms, shares = [], [], []
     parameters = list(model.parameters())
     for step, update in enumerate(tiny_updates(len(RATES))):
         total = torch.zeros(sum(p.numel() for p in parameters), dtype=torch.float64)
@@ -70,36 +85,40 @@ def whole_gradients() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             steps.append(step)
             rates.append(RATES[step] * update.shares[n].item())
             total += update.shares[n] * gradient
+        norms.append(total.norm().item())
+        factors.append(1.0 if clip_norm is None else min(1.0, clip_norm / norms[-1]))
+        shares.append(update.shares)
+        total *= factors[-1]
         with torch.no_grad():
             for parameter, piece in zip(parameters, total.split([p.numel() for p in parameters]), strict=True):
                 parameter -= RATES[step] * piece.view(parameter.shape)
-    return np.stack(rows), np.array(steps), np.array(rates)
+    return np.stack(rows), np.array(steps), np.array(rates), ClippedSketches(factors, norms, shares)
 
 
-def exact_values() -> torch.Tensor:
-    return value_documents(
-        tiny_gpt2(), tiny_updates(len(RATES)), tiny_target(), DESCENDING, settings("fisher")
-    ).value_NG
+def exact_values(clip_norm: float | None = None) -> torch.Tensor:
+    run = tiny_updates(len(RATES)), tiny_target(), descending(clip_norm), settings("fisher")
+    return value_documents(tiny_gpt2(), *run).value_NG
 
 
 def run_of(model: Any) -> LanguageModelRun:
     return LanguageModelRun(model, tiny_updates(len(RATES)), tiny_target(), settings("fisher"), SingleProcess())
 
 
-def final_gradients() -> tuple[Any, torch.Tensor]:
+def final_gradients(clip_norm: float | None = None) -> tuple[Any, torch.Tensor]:
     """Gradients of both groups of the target at the end of the run."""
     model = tiny_gpt2()
     run = run_of(model)
-    DESCENDING.states(run, model, SingleProcess(), "").run_forward(len(RATES), lambda step, loss, norm: None)
+    descending(clip_norm).states(run, model, SingleProcess(), "").run_forward(len(RATES), lambda step, loss, norm: None)
     return model, run.target_gradients()[1]
 
 
-def test_with_whole_gradients_the_recursion_is_the_sweep_with_the_fisher_matrix() -> None:
-    features, steps, rates = whole_gradients()
-    embed_in_place(features, steps, rates)
-    found = torch.from_numpy(features).double() @ final_gradients()[1].T
-    expected = exact_values()
+@pytest.mark.parametrize("clip_norm", [None, CLIP_NORM])
+def test_with_whole_gradients_the_recursion_is_the_sweep_with_the_fisher_matrix(clip_norm: float | None) -> None:
+    found = torch.from_numpy(whole_embeddings(clip_norm)).double() @ final_gradients(clip_norm)[1].T
+    expected = exact_values(clip_norm)
     assert (found - expected).abs().max() < 2e-5 * expected.abs().max()
+    if clip_norm is not None:
+        assert not torch.allclose(expected, exact_values(), rtol=0.05)
 
 
 def stored(folder: Path, num_features: int, seed: int) -> tuple[StoredEmbeddings, Projection]:
@@ -110,9 +129,7 @@ def stored(folder: Path, num_features: int, seed: int) -> tuple[StoredEmbeddings
 
 def relative_error(folder: Path, num_features: int, seed: int) -> float:
     """RMS error of the values over |embedding| |target gradient|, about what 1 / sqrt(K) is of."""
-    features, steps, rates = whole_gradients()
-    embed_in_place(features, steps, rates)
-    model, gradient_GP = final_gradients()
+    features, (model, gradient_GP) = whole_embeddings(), final_gradients()
     found, projection = stored(folder, num_features, seed)
     parameters = trainable_parameters(model)
     target_GK = sketched(gradient_GP, projection, parameters)

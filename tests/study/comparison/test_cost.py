@@ -140,8 +140,9 @@ def test_operations_of_the_whole_scoring_come_before_those_of_its_phases(tmp_pat
 
 
 def test_a_correction_is_named_where_something_is_compared(tmp_path):
-    def note(*planted):
-        return next(t.note for t in findings(write_study(tmp_path, planted)).tables if t.name == "cost")
+    def note(name, *planted):
+        return next(t.note for t in findings(write_study(tmp_path / name, planted)).tables if t.name == "cost")
 
-    assert "Holm-corrected (1 comparisons)" in note(*budgets((10.0, 0), (40.0, -0.2)), lqs(-0.1, {"scores/a": 20.0}))
-    assert "Holm" not in note(*budgets((10.0, 0)), lqs(-0.1, {"scores/a": 31.0}))
+    between = *budgets((10.0, 0), (40.0, -0.2)), lqs(-0.1, {"scores/a": 20.0})
+    assert "Holm-corrected (1 comparisons)" in note("between", *between)
+    assert "Holm" not in note("beyond", *budgets((10.0, 0)), lqs(-0.1, {"scores/a": 31.0}))

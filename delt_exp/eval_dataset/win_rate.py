@@ -41,8 +41,8 @@ class WinRate:
     `win_rate_over_start` than what the network wrote before training, drawn with the same numbers; equal answers count
     half, and one without text loses. `oracle_accuracy` says what the oracle is worth: how often it ranks the chosen
     answer of the dataset above the rejected one; where that is near 0.5, no win rate says anything. Standard errors are
-    over prompts: that of the oracle is not in them. Answers have at most `max_new_tokens` tokens, drawn at `temperature`
-    (0: the most probable ones). The stage keeps them (`answers.parquet`).
+    over prompts: that of the oracle is not in them. Answers have at most `max_new_tokens` tokens, drawn at
+    `temperature` (0: the most probable ones). The stage keeps them (`answers.parquet`).
     """
 
     VERSION: ClassVar[int] = 2

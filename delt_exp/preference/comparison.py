@@ -29,11 +29,8 @@ def wins_of_first(
     an answer does not fit what the oracle reads. An answer without text loses against any other, unread.
     """
     pairs = list(zip(comparison.first, comparison.second, strict=True))
-    has_text_P2 = np.array([[bool(answer.strip()) for answer in pair] for pair in pairs], np.int64).reshape(-1, 2)
-    wins_P = 0.5 + (has_text_P2[:, 0] - has_text_P2[:, 1]) / 2
-    asked = np.flatnonzero(
-        [bool(has_text.all()) and a != b for has_text, (a, b) in zip(has_text_P2, pairs, strict=True)]
-    )
+    wins_P = np.array([0.5 + (bool(one.strip()) - bool(other.strip())) / 2 for one, other in pairs])
+    asked = np.flatnonzero([all(answer.strip() for answer in pair) and pair[0] != pair[1] for pair in pairs])
     if len(asked):
         answers = Answers(rows[asked], [pairs[place] for place in asked])
         answered = answered_stage(resources.store, documents, answers, resources.run_tokenizer)

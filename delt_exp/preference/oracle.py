@@ -18,7 +18,7 @@ FILE = "rewards.npy"
 
 
 class Oracle(Protocol):
-    """Rewards answers; fields of an implementation are the keys of its YAML file, which messages name under `oracle`."""
+    """Rewards answers; fields of an implementation are the keys of its YAML file, in messages under `oracle`."""
 
     VERSION: ClassVar[int]
 

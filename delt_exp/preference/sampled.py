@@ -60,9 +60,9 @@ class SampledAnswers:
         """
         tokens = model.tokens(documents, resources)
         writer = AnswerWriter(
-            PretrainedNetwork(model.name, model.revision), 0, model.tokenizer, num_answers=2, max_new_tokens=self.max_new_tokens,
-            temperature=self.temperature, stop=tuple(self.stop), seed=seed_for(self.seed, "sampled answers", number),
-            context_tokens=context_tokens,
+            PretrainedNetwork(model.name, model.revision), 0, model.tokenizer, num_answers=2,
+            max_new_tokens=self.max_new_tokens, temperature=self.temperature, stop=tuple(self.stop),
+            seed=seed_for(self.seed, "sampled answers", number), context_tokens=context_tokens,
         )  # fmt: skip
         items = PromptItems(tokens, rows, writer, ids, tokens.answer_starts)
         pairs = [(first, second) for first, second in answers_stage(resources, items)]
@@ -83,8 +83,8 @@ class SampledAnswers:
         if len(bad):
             name = document_name(int(rows[bad[0]]), documents.corpus.ids)
             raise DataError(
-                f"the oracle's rewards of the answers of {name} are {rewards_N2[bad[0]]}, not finite (nan: an answer is "
-                f"longer than the oracle reads; raise its context_tokens under {PLACE})"
+                f"the oracle's rewards of the answers of {name} are {rewards_N2[bad[0]]}, not finite (nan: an answer "
+                f"is longer than the oracle reads; raise its context_tokens under {PLACE})"
             )
         wrong = rows[rewards_N2[:, 1] > rewards_N2[:, 0]]
         found = [documents.corpus.document(int(row)) for row in wrong]

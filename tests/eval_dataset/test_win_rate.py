@@ -178,7 +178,7 @@ class TestBadInput:
     def test_messages_of_the_oracle_name_its_place(self, models):
         resources, model = models
         oracle = trained_oracle(train_tokens=5)
-        with pytest.raises(DataError, match=r"eval_dataset\.duel\.oracle\.train_tokens"):
+        with pytest.raises(ConfigError, match=r"eval_dataset\.duel\.oracle\.train_tokens"):
             part_of(oracle).evaluate("duel", model, resources)
 
     def test_answers_without_room_are_refused(self, models):

@@ -33,7 +33,7 @@ MILLION, AIM_SECONDS, AIM_GB = 1_000_000, 600.0, 4.0
 
 def measure(quick: bool) -> list[Row]:
     """Return the rates of all scorers, and what clustering a million documents takes."""
-    total_bytes, num_documents = (5_000_000, 20_000) if quick else (60_000_000, MILLION)
+    total_bytes, num_documents = (5_000_000, 20_000) if quick else (30_000_000, MILLION)
     rows = []
     for name, aim in SCORERS.items():
         num_bytes, count, seconds = in_new_process(_scored, name, total_bytes)

@@ -44,9 +44,12 @@ def _show(evidence: Evidence, sizes_N: NDArray[np.intp]) -> None:
     sizes, counts = np.unique(sizes_N[sizes_N > 0], return_counts=True)
     several, total = int((sizes_N > 1).sum()), int(sizes_N.sum())
     in_several = int(sizes_N[sizes_N > 1].sum())
+    clusters = f"{several:,} {'cluster' if several == 1 else 'clusters'} of at most {int(sizes.max()):,}"
     evidence.remark(
-        f"{in_several:,} of {total:,} documents are in {several:,} clusters of near-duplicates, the largest of "
-        f"{int(sizes.max()):,}; drop_near_duplicates=true would leave out {in_several - several:,}."
+        f"{in_several:,} of {total:,} documents have near-duplicates, in {clusters}; drop_near_duplicates=true would "
+        f"leave out {in_several - several:,}."
+        if several
+        else f"None of {total:,} documents has a near-duplicate."
     )
     caption = "How many clusters of near-duplicates have each size; size 1 is a document like no other."
     evidence.table("clusters", {"size": sizes.astype(str), "clusters": counts}, caption)

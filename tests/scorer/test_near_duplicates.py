@@ -30,7 +30,7 @@ def test_the_score_is_the_number_of_other_documents_of_the_cluster(tmp_path, tex
     assert SCORER.score(pool).tolist() == [2, 1, 2, 0, 2, 1]
     assert pool.evidence.read_table("clusters").to_pydict() == {"size": ["1", "2", "3"], "clusters": [1, 1, 1]}
     (remark,) = pool.evidence.contents()["remarks"]
-    assert remark.startswith("5 of 6 documents are in 2 clusters of near-duplicates, the largest of 3;")
+    assert remark.startswith("5 of 6 documents have near-duplicates, in 2 clusters of at most 3;")
     assert remark.endswith("would leave out 3.")
     assert SCORER.meaning.better == "lower"
 

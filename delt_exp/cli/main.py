@@ -3,6 +3,7 @@
 Nothing here imports torch, Lightning or transformers: `--help` and `--cfg job` answer at once.
 """
 
+import gc
 import os
 import re
 import signal
@@ -56,6 +57,8 @@ def _main() -> None:
         if args.is_rare:
             _leave_to_hydra(arguments)
             return
+        if args.multirun:
+            _collect_garbage()  # every configuration leaves some
         with hydra_at(CONF) as hydra:  # which remembers what was composed for the check
             if args.cfg is not None:
                 hydra.show_cfg("config", args.overrides, args.cfg, args.package, args.resolve)
@@ -74,6 +77,13 @@ def _leave_to_hydra(arguments: list[str]) -> None:
     # Hydra's own entry does not accept overrides on both sides of a flag.
     sys.argv[1:] = sorted(arguments, key=lambda text: "=" in text and not text.startswith("-"))
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
+
+
+def _collect_garbage() -> None:
+    """Look for garbage from here on, but not in what has been loaded, which stays."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def at_home(argument: str) -> str:
@@ -119,10 +129,12 @@ def _job(cfg: "DictConfig") -> float:
         if cfg.dry_run:
             from delt_exp.dry_run import forecast
 
+            _collect_garbage()
             show_costs(forecast(cfg))
         else:
             from delt_exp.pipeline import run
 
+            _collect_garbage()
             show_run(run(cfg, run_info(cfg, hydra_config)))
     except KeyboardInterrupt:
         _leave_interrupted()

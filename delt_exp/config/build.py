@@ -3,10 +3,10 @@
 import importlib
 import inspect
 import os
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from delt_exp.config.fields import check_settings, refuse, unfit_settings
 from delt_exp.config.keys import naming
-from delt_exp.errors import ConfigError, DeltError
+from delt_exp.errors import ConfigError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 ALLOWED_PREFIX = "delt_exp."
@@ -48,25 +48,32 @@ def build(node: Any, place: str = "") -> Any:
     place: the node's key, for messages. Raises ConfigError for a setting of the wrong type or value, and for a target
     outside this package, at any depth: a config file cannot run other code.
     """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
     settings = plain(node)
     check_keys(settings, place)
+    return _made(settings, place)
+
+
+def _made(value: Any, place: str) -> Any:
+    """Return checked settings with an object in the place of every `_target_`, as `hydra.utils.instantiate` would.
+
+    That composes them anew and copies them several times: 20 ms for the components of a run.
+    """
+    if isinstance(value, list):
+        return [_made(item, f"{place}[{index}]") for index, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    parts = {key: item for key, item in value.items() if key not in ("_target_", "_partial_")}
+    made = {key: _made(item, f"{place}.{key}".lstrip(".")) for key, item in parts.items()}
+    if "_target_" not in value:
+        return made
+    target = _locate(value["_target_"])
+    if value.get("_partial_"):
+        return partial(target, **made)
     try:
-        return instantiate(settings, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, DeltError):
-            at = _place_of(error, place)
-            with naming({f"model.{at.rpartition('.')[2]}": at}):  # a part of a model can be one of a proxy, say
-                raise error.__cause__ from error
-        raise ConfigError(f"{place}: {error.__cause__ or error}") from error
-
-
-def _place_of(error: Exception, place: str) -> str:
-    """Return the key of the component that could not be made, from Hydra's error about the node at `place`."""
-    found = re.search(r"^full_key: (\S+)$", str(error), re.MULTILINE)
-    return f"{place}.{found[1]}" if found else place
+        with naming({f"model.{place.rpartition('.')[2]}": place}):  # a part of a model can be one of a proxy, say
+            return target(**made)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{place}: {error}") from error
 
 
 def construct(cls: type[T], node: Any, place: str) -> T:

@@ -202,14 +202,10 @@ def _versions() -> dict[str, str | None]:
 
 def _commit() -> Mapping[str, Any] | None:
     """Return the commit of this program and whether files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", here, *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
+    git = ["git", "-C", Path(__file__).parent, "status", "--porcelain=v2", "--branch"]
     try:
-        return {"sha": git("rev-parse", "HEAD"), "changed_files": bool(git("status", "--porcelain"))}
+        lines = subprocess.run(git, capture_output=True, text=True, check=True).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError):
         return None
+    sha = next(line.split()[-1] for line in lines if line.startswith("# branch.oid"))
+    return {"sha": sha, "changed_files": not all(line.startswith("#") for line in lines)}

@@ -1,5 +1,6 @@
 """Runs a study: the jobs it asks for, through a Hydra launcher, and its page at the end."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn, JobStatus, env_override
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict
@@ -103,8 +104,12 @@ def _finish(cfg: DictConfig, record: StudyRecord) -> None:
 
 def launched(launcher: Launcher, commands: list[list[str]]) -> list[JobReturn]:
     """Run the commands; raises DeltError when the launcher gives up because the process of a run is gone."""
+    # joblib's resource trackers outlive a sweep. Of a worker that was killed they tell every semaphore they remove,
+    # after the last line of the sweep; nothing else is silenced.
+    filters = [*filter(None, [os.environ.get("PYTHONWARNINGS")]), "ignore:resource_tracker"]
     try:
-        return list(launcher.launch(commands, initial_job_idx=0))
+        with env_override({"PYTHONWARNINGS": ",".join(filters)}):
+            return list(launcher.launch(commands, initial_job_idx=0))
     except DeltError:
         raise
     except Exception as error:  # jobs return their errors; what a lost process raises is up to the launcher

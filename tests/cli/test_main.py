@@ -212,9 +212,20 @@ def component(group, option):
 
 GROUPS = [group for group in group_names(CONF) if group not in ("experiment", "study", "alignment", "eval_dataset")]
 PRESETS = [f"{group}={option}" for group in ("experiment", "study") for option in options(CONF, group)]
+
+
+def is_another_study_alone(preset):
+    """Whether a preset changes only the study of those that it continues: an option fits it as it fits them."""
+    group, option = preset.split("=")
+    settings = OmegaConf.load(CONF / group / f"{option}.yaml")
+    continued = parents(group, option)
+    return set(settings) <= {"defaults", "study", "hydra"} and bool(continued) and settings.defaults == continued
+
+
 PAIRS = [
-    (preset, group, option)
+    pytest.param(preset, group, option, marks=pytest.mark.slow if preset.startswith("study=") else ())
     for preset in PRESETS
+    if not is_another_study_alone(preset)
     for group in set_keys(preset)
     for option in {component(group, option): option for option in options(CONF, group)}.values()
 ]

@@ -145,6 +145,32 @@ def test_a_killed_worker_is_one_line_and_the_repeated_sweep_continues_both_runs(
     assert [next(continued, None) is not None for _ in range(2)] == [True, True]
 
 
+KILLED = """
+import multiprocessing, os, signal
+from joblib import Parallel, delayed
+from delt_exp.errors import DeltError
+from delt_exp.study.sweep import launched
+
+def leave(number):
+    lock = multiprocessing.RLock()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Launcher:
+    def launch(self, commands, initial_job_idx):
+        return Parallel(n_jobs=2)(delayed(leave)(number) for number in range(2))
+
+try:
+    launched(Launcher(), [[], []])
+except DeltError as error:
+    print(str(error).split(" (")[0])
+"""
+
+
+def test_nothing_is_said_of_the_semaphores_of_a_killed_worker_after_the_sweep():
+    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("a run ended without a result\n", "")
+
+
 def test_a_sweep_with_a_quote_in_its_name_runs_and_says_what_it_varies(tmp_path, monkeypatch):
     write_texts(tmp_path)
     command(monkeypatch, "-m", *QUICK, "orderer=shuffle,sorting", """name="it's mine\"""")

@@ -75,6 +75,7 @@ def test_low_losses_count_less_and_the_page_can_say_so(pool, tmp_path):
     assert stages["correlation_with_loss"][0] > 0.5
 
 
+@pytest.mark.slow
 def test_weights_do_not_depend_on_how_a_batch_is_cut_or_on_processes(pool, tmp_path):
     job, two = loss_job(pool), new_folder(tmp_path)
     on_two = replace(job, trainer=replace(job.trainer, strategy="ddp", devices=2, micro_batch_items=2))

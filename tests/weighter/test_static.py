@@ -118,6 +118,7 @@ def test_a_resumed_run_has_the_same_bits(pool, tmp_path, monkeypatch):
     assert bits(folder) == bits(trained(tmp_path, job))
 
 
+@pytest.mark.slow
 def test_two_processes_weigh_as_one(pool, tmp_path):
     folder = new_folder(tmp_path)
     jobs = [(weighted_job(pool, strategy="ddp", devices=2, micro_batch_items=2), folder, None)]

@@ -65,16 +65,11 @@ def show_check(evidence: Evidence, scores_2N: NDArray[np.floating], name: str) -
     kind_N = np.array([KINDS[i % len(KINDS)] for i in range(len(good_N))])
     found = {kind: _auc(good_N, copies_N[kind_N == kind]) for kind in KINDS if (kind_N == kind).any()}
     whole = _auc(good_N, copies_N)
-    rows = {"all": (whole, len(copies_N))} | {WORDS[k]: (v, int((kind_N == k).sum())) for k, v in found.items()}
-    columns = {
-        "spoiled by": list(rows),
-        "AUC": [value for value, _ in rows.values()],
-        "copies": [count for _, count in rows.values()],
-    }
+    counts = {kind: int((kind_N == kind).sum()) for kind in found}
+    shown: dict[str, float | str | None] = {f"AUC, all {len(copies_N)} copies": whole}
+    shown |= {f"AUC, {WORDS[kind]}, {counts[kind]} copies": value for kind, value in found.items()}
     caption = "P(a document scores higher than a spoiled copy of one): 0.5 for answers that mean nothing."
-    evidence.table(
-        "self_check", columns, f"Self-check: {len(good_N)} documents against their spoiled copies. {caption}"
-    )
+    evidence.numbers("self_check", shown, f"{len(good_N)} documents against spoiled copies of them. {caption}")
     texts = {"score": scores_2N, "text": [ORIGINAL] * len(good_N) + list(kind_N)}
     evidence.table("checked_texts", texts, "The scores of the self-check, one a text.")
     series = (Series(ORIGINAL, "documents"), *(Series(kind, WORDS[kind], "other") for kind in KINDS))
@@ -87,8 +82,8 @@ def show_check(evidence: Evidence, scores_2N: NDArray[np.floating], name: str) -
         worst = min(found, key=lambda kind: found[kind])
         evidence.warn(
             f"the judge tells documents from spoiled copies with an AUC of {whole:.2f} (0.5 is a coin; the least is "
-            f"{found[worst]:.2f}, for {WORDS[worst]}): its scores say little; use a larger judge, scorer.shots=4 or "
-            "other examples"
+            f"{found[worst]:.2f}, for {WORDS[worst]}): its scores say little; use a larger judge, "
+            "scorer.shots=4, other examples or another question"
         )
     return whole
 

@@ -29,8 +29,8 @@ def embed_in_place(
 
     step_N: the update of each occurrence, from 0. rate_N: the learning rate of that update times the share of the
     occurrence in it. clipping: from an update and the sketches of its occurrences to those after the derivative of
-    clipping; see `ClippedSketches`. M is float32: in half of it the errors would feed back. Raises DataError for steps with a gap or
-    out of order: whatever is missing would change all embeddings before it.
+    clipping; see `ClippedSketches`. M is float32: in half of it the errors would feed back. Raises DataError for steps
+    with a gap or out of order: whatever is missing would change all embeddings before it.
     """
     _check_steps(step_N)
     num_features = features_NK.shape[1]

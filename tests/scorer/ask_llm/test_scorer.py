@@ -262,10 +262,9 @@ def test_copies_are_spoiled_in_turn_and_no_longer_than_the_text(tmp_path):
 def test_the_self_check_is_the_area_under_the_curve_and_warns_when_it_says_little(tmp_path, shift, value, warns):
     evidence, scores = Evidence(tmp_path / "evidence"), np.arange(8.0)
     assert show_check(evidence, np.concatenate([scores + shift, scores]), "margin") == value
-    table = evidence.read_table("self_check").to_pydict()
-    assert table["spoiled by"][0] == "all"
-    assert table["AUC"][0] == value
-    assert table["copies"] == [8, 2, 2, 2, 2]
+    shown = evidence.contents()["numbers"]["self_check"]["values"]
+    assert shown["AUC, all 8 copies"] == value
+    assert [name.split(", ")[-1] for name in shown] == ["all 8 copies", *["2 copies"] * 4]
     assert bool(evidence.contents()["warnings"]) == warns
 
 
@@ -285,7 +284,7 @@ def test_evidence_shows_examples_the_check_and_the_answers(tmp_path, folder):
     pool = make_pool(tmp_path, TEXTS)
     scorer_of(folder).score(pool)
     found = pool.evidence.contents()
-    assert set(found["tables"]) == {"examples", "self_check", "checked_texts"}
+    assert set(found["tables"]) == {"examples", "checked_texts"}
     assert set(found["phases"]) == {"warm start", "self-check", "asking"}
     assert found["tables"]["checked_texts"]["rows"] == 16
     assert 0 < found["numbers"]["answers"]["values"]["mean P(yes) + P(no)"] <= 1

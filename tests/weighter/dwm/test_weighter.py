@@ -31,6 +31,7 @@ def texts(count, seed, *, is_noise):
     return ["".join(LETTERS[row % 8]) for row in numbers]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_noisy_half_gets_less_weight_than_the_clean_one(tmp_path, seed):
     """300 steps of 8 documents, of which about 50 teach the weighting model."""

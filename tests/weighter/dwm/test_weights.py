@@ -164,6 +164,7 @@ def test_weights_do_not_depend_on_how_a_batch_is_cut(pool, tmp_path, network):
     np.testing.assert_allclose(given(cut, job), given(whole, job), rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_the_weights_of_one(pool, tmp_path):
     folder, single = new_folder(tmp_path), learning_job(pool)
     launch(train_ranks, ([(learning_job(pool, strategy="ddp", devices=2, micro_batch_items=2), folder, None)],), 2)

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from delt_exp.config.build import CONF, build, plain
+from delt_exp.config.compose import composed
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.dataset.base import Document, Part
 from delt_exp.errors import ConfigError, DataError
@@ -21,6 +23,7 @@ from delt_exp.preference.trained_reward import TrainedReward
 from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.rows.draws import seed_for
 from delt_exp.store.store import Store
+from tests.contract import target
 from tests.eval_dataset.models import make_model
 from tests.helpers import ListDataset, make_resources, tiny_recipe
 from tests.preference.test_dpo_model import two_models
@@ -190,3 +193,13 @@ class TestBadInput:
         resources, _ = models
         with pytest.raises(DataError, match="not every document has a rejected answer"):
             part_of(trained_oracle(), items=["plain"]).prepare(resources)
+
+
+@pytest.mark.parametrize("option", ["trained", "dpo_model", "reward_model"])
+def test_the_preset_takes_any_oracle(option, tmp_path):
+    keys = {"dpo_model": ["name=a", "reference=b"], "reward_model": ["name=a"]}.get(option, [])
+    place = "eval_dataset.hh_win_rate.oracle"
+    chosen = [f"oracle@{place}={option}", *(f"{place}.{key}" for key in keys)]
+    config = composed(CONF, ["eval_dataset=hh_win_rate", f"data_dir={tmp_path}", *chosen])
+    oracle = build(plain(config.eval_dataset)["hh_win_rate"], "eval_dataset.hh_win_rate").oracle
+    assert type(oracle).__name__ == target("oracle", option).rpartition(".")[2]

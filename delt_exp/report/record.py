@@ -202,7 +202,7 @@ def _versions() -> dict[str, str | None]:
 
 def _commit() -> Mapping[str, Any] | None:
     """Return the commit of this program and whether files differ from it; None outside a checkout."""
-    git = ["git", "-C", Path(__file__).parent, "status", "--porcelain=v2", "--branch"]
+    git = ["git", "-C", str(Path(__file__).parent), "status", "--porcelain=v2", "--branch"]
     try:
         lines = subprocess.run(git, capture_output=True, text=True, check=True).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError):

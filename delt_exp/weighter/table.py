@@ -19,6 +19,7 @@ def read_weights(path: Path, ids: NDArray[np.uint64]) -> Floats:
     in any order, and more of them than there are. Raises DataError for a file without these columns, a weight that is
     negative or not finite, and a document that has none or two.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -30,6 +31,11 @@ def read_weights(path: Path, ids: NDArray[np.uint64]) -> Floats:
         raise DataError(
             f"weighter.table: {path} has the columns {', '.join(table.column_names) or 'none'}; it needs `weight`, and "
             "`id` (as in scores.parquet of a run) or `row` (number of the document in the corpus, from 0)"
+        )
+    if not pa.types.is_integer(table[key].type) or table[key].null_count:
+        raise DataError(
+            f"weighter.table: column `{key}` of {path} holds {table[key].type}, {table[key].null_count} null; it "
+            "needs a whole number in every line (ids are unsigned, of 64 bits: a float has rounded them)"
         )
     keys, weights = table[key].to_numpy(), table["weight"].to_numpy().astype(np.float64)
     wanted = ids if key == "id" else np.arange(len(ids))

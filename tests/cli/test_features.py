@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from delt_exp.cli.features import main
+from delt_exp.files import read_json, write_json
 from delt_exp.scorer.influence import passes
 from tests.helpers import words
 from tests.runs import command, records, write_jsonl, write_texts
@@ -90,6 +91,16 @@ def test_runs_of_other_scorers_have_no_features(here, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main(["score", folder_of("length"), "target_dataset=jsonl", "target_dataset.path=later.jsonl"])
     assert "has the scorer LengthScorer, which stores no features" in capsys.readouterr().err
+
+
+def test_a_run_of_a_version_with_fewer_settings_is_to_be_repeated(here, capsys):
+    record = read_json(Path(folder_of("kept")) / "record.json")
+    del record["config"]["selector"]
+    (here / "older").mkdir()
+    write_json(here / "older" / "record.json", record)
+    with pytest.raises(SystemExit):
+        main(["score", "older", "target_dataset=jsonl", "target_dataset.path=later.jsonl"])
+    assert "older was recorded by a version without selector; repeat the run" in capsys.readouterr().err
 
 
 def test_features_of_other_settings_are_not_used(here, capsys, monkeypatch):

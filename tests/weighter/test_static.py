@@ -202,7 +202,8 @@ def test_the_weighter_and_the_scores_it_reads_decide_the_model(pool):
 def test_weights_of_a_table_are_divided_by_the_mean_of_their_batch(pool, tmp_path, key):
     """In any order, with documents that are not in the corpus; both pieces of a document have its weight."""
     tokens, by_row = pool.candidates.tokens, np.arange(21) % 3 + 0.5
-    keys = np.concatenate([np.asarray(tokens.ids) if key == "id" else np.arange(21), [99]])
+    known = np.asarray(tokens.ids) if key == "id" else np.arange(21)
+    keys = np.append(known, known.dtype.type(99))
     order = np.random.default_rng(0).permutation(22)
     table = written(tmp_path, {key: keys[order], "weight": np.append(by_row, 7.0)[order]})
     job = replace(weighted_job(pool), weighter=StaticWeighter(1.0, str(table)), goodness=None)
@@ -226,6 +227,10 @@ def test_another_table_of_the_same_name_trains_another_model(pool, tmp_path):
 
 ROWS = np.arange(21)
 BAD_TABLES = {
+    "ids as floats": (
+        {"id": ROWS * 1.0, "weight": ROWS},
+        r"column `id` .* holds double, 0 null; it needs a whole",
+    ),
     "other columns": ({"name": ROWS, "weight": ROWS}, r"has the columns name, weight; it needs `weight`, and `id`"),
     "no weight": ({"row": ROWS}, r"has the columns row; it needs `weight`"),
     "a negative weight": ({"row": ROWS, "weight": 1.0 - ROWS}, r"gives row 2 the weight -1.0; a weight is a finite"),

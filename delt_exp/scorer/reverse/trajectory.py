@@ -29,9 +29,9 @@ class Descent(Protocol):
 
 
 def check_finite(what: str, value: float, cure: str) -> None:
-    """Raise DivergedError, which ends in `cure`, when a number of the short training run is not finite."""
+    """Raise DivergedError, which ends in `cure`, when a number of the training run is not finite."""
     if not math.isfinite(value):
-        raise DivergedError(f"annotation diverged: {what} is {value}; {cure}")
+        raise DivergedError(f"the training run of the scorer diverged: {what} is {value}; {cure}")
 
 
 class Trajectory:

@@ -27,7 +27,7 @@ def test_a_run_shows_its_weights_and_repeats_none_of_it(tmp_path, monkeypatch):
     assert (record["order_verified"], record["data"]["target"]["readers"]) == (True, ["weighter"])
     assert {"weights", "weights_by_stage", "weights_by_source"} <= set(record["evidence"]["figures"])
     page = (folder / "report.html").read_text()
-    assert "How the scores and weights were made" in page
+    assert "How the choices and weights were made" in page
     assert "by the target set jsonl of 20 documents" in page
     by_source = pq.read_table(folder / "evidence" / "weights_by_source.parquet").to_pydict()
     assert sorted(by_source["source"]) == ["clean", "garbled", "other domain", "repeated", "shuffled"]

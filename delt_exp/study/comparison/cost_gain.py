@@ -54,7 +54,9 @@ def cost_figure(panel: Panel) -> Figure | None:
         plot.update_xaxes(title=AXES[unit], type="log", tickformat="~s")
         # The ticks of all units, since a button does not change them.
         plot.update_xaxes(tickvals=[tick for each in units for tick in _ticks(arms, each)])
-    note = "The line is the baseline trained for longer: an arm earns the cost of its choice where it is better than it."
+    note = (
+        "The line is the baseline trained for longer: an arm earns the cost of its choice where it is better than it."
+    )
     return Figure("cost", "Cost and gain", note, chooser(plots).to_plotly_json())
 
 

@@ -51,7 +51,14 @@ def contract_overrides(folder):
 
 
 def rose(**changes: Any) -> RoseScorer:
-    own = {"pairs": "auto", "pair_tokens": 48, "temperature": 1.0, "log_probs": "sum", "aggregate": "pairs", "beta": 0.1}
+    own = {
+        "pairs": "auto",
+        "pair_tokens": 48,
+        "temperature": 1.0,
+        "log_probs": "sum",
+        "aggregate": "pairs",
+        "beta": 0.1,
+    }
     return RoseScorer(**{**SETTINGS, **own, **changes})
 
 

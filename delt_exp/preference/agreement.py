@@ -68,8 +68,8 @@ def show_agreement(evidence: Evidence, found: Agreement) -> None:
     """Leave how often the oracle agrees with people, and a warning where that is like chance."""
     evidence.numbers(
         "oracle", found._asdict(),
-        "How often the oracle that labels the picks prefers the answer that people prefer, over the candidates with the "
-        "labels of the dataset, none of which a trained oracle has learnt from. 0.5 is chance.",
+        "How often the oracle that labels the picks prefers the answer that people prefer, over the candidates with "
+        "the labels of the dataset, none of which a trained oracle has learnt from. 0.5 is chance.",
     )  # fmt: skip
     if found.accuracy is not None and is_chance(found.accuracy, found.stderr):
         evidence.warn(

@@ -1,4 +1,4 @@
-"""What a run's model, scores and selection cost, read from its record; seconds of the computation, whenever it happened."""
+"""What a run's model, scores and selection cost, by its record; seconds of computation, whenever it happened."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

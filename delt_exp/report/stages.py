@@ -14,7 +14,8 @@ def described(uses: Sequence[StageUse], roles: Mapping[str, Iterable[Path]]) -> 
     """Return each stage once, as it was first obtained; asking again in the same run finds it.
 
     roles: what the run's own results are to it, by the folders of their stages. A stage of `own: true` has that `role`,
-    or none; one of `own: false` was made for what its `role` names: a stage, as a proxy is for the scores, or SELECTION.
+    or none; one of `own: false` was made for what its `role` names: a stage, as a proxy is for the scores, or
+    SELECTION.
     """
     role_of = {folder: role for role, folders in reversed([*roles.items()]) for folder in folders}
     first = {(use.stage, use.key): use for use in reversed(uses)}

@@ -81,8 +81,8 @@ def test_a_run_killed_inside_and_between_rounds_keeps_and_trains_the_same_bits(t
 def check_selection(record: dict) -> None:
     """What the rounds cost is told from what the run's own model did, and the oracle's worth is on record."""
     spent = [stage["stage"] for stage in record["stages"] if (stage["role"], stage["own"]) == ("selection", False)]
-    # The models of the second and the third round and the oracle's; the run's own is not among them.
-    assert (spent.count("model"), spent.count("pair_features"), spent.count("agreement")) == (2, 3, 1)
+    # The proxy and the models of the second and the third round; the oracle's was made for its rewards.
+    assert (spent.count("model"), spent.count("pair_features"), spent.count("agreement")) == (3, 3, 1)
     assert selecting_cost(record).seconds > 0
     assert record["selection"]["flops"] > record["training"]["flops"]
     worth = record["evidence"]["numbers"]["oracle"]["values"]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from delt_exp.corpus.overlap import overlap_sentences
+from delt_exp.quantity import is_chance
 from delt_exp.report.numbers import compact, count, seconds, share, value
 
 Record = Mapping[str, Any]
@@ -177,11 +178,6 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
         text = f"{count(beyond)} {every} were not trained because the token budget was used up."
         found.append(Caution(False, text))
     return found
-
-
-def is_chance(accuracy: float, stderr: float | None) -> bool:
-    """Return whether a share is not above 0.5 by more than its noise, two standard errors."""
-    return accuracy - 2 * (stderr or 0.0) <= 0.5
 
 
 def oracle_worth(dataset: str, accuracy: float, stderr: float | None) -> str:

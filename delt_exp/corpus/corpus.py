@@ -6,7 +6,6 @@ property of documents or parts, and `meta.json` with the counts. Documents are n
 A preference is read as its chosen side by whoever does not ask for the rejected answer: scores, overlap and sizes.
 """
 
-import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Several, settings
-from delt_exp.dataset.base import ROLES, Dataset, Document, EmptyFile, Part, joined
+from delt_exp.dataset.base import ROLES, Dataset, Document, EmptyFile, Part, document_id, joined
 from delt_exp.errors import DataError
 from delt_exp.files import DescribedFolder, digest, write_json
 from delt_exp.progress import track
@@ -41,19 +40,6 @@ class CorpusSettings:
 
     max_document_chars: Several | None
     drop_duplicates: bool
-
-
-def document_id(document: Document) -> int:
-    """Return the 64-bit content hash of a document; equal parts and rejected answers give equal ids, any source."""
-    state = hashlib.blake2b(document.text.encode(), digest_size=8, key=b"doc")
-    for role, text in document.turns:
-        size = len(text.encode())  # so that no text can pass for the border between two turns
-        state.update(f"\x00{role} {size}\x00{text}".encode())
-    if document.rejected:
-        state.update(f"\x00rejected {len(document.rejected.encode())}\x00{document.rejected}".encode())
-    if document.prompt:
-        state.update(b"\x00prompt\x00" + document.prompt.encode())
-    return int.from_bytes(state.digest(), "little")
 
 
 def split_document(document: Document, max_chars: int | None) -> Iterator[Document]:

@@ -5,8 +5,7 @@ from hashlib import blake2b
 from typing import ClassVar
 
 from delt_exp.config.fields import PositiveShare, Seed, settings
-from delt_exp.corpus.corpus import document_id
-from delt_exp.dataset.base import Dataset, Document, EmptyFile
+from delt_exp.dataset.base import Dataset, Document, EmptyFile, document_id
 from delt_exp.rows.draws import seed_for
 
 

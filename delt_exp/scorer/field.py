@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Several, settings
-from delt_exp.corpus.corpus import document_id, split_document
-from delt_exp.dataset.base import Dataset, Document, EmptyFile
+from delt_exp.corpus.corpus import split_document
+from delt_exp.dataset.base import Dataset, Document, EmptyFile, document_id
 from delt_exp.dataset.records import Records
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.progress import track

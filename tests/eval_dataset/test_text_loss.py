@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from delt_exp.corpus.corpus import document_id
-from delt_exp.dataset.base import Document
+from delt_exp.dataset.base import Document, document_id
 from delt_exp.errors import DataError, DivergedError
 from delt_exp.eval_dataset.text_loss import TextLoss, ratio_stderr, text_measures
 from delt_exp.store.store import Store

@@ -1,17 +1,22 @@
 """Linear scores of hashed n-grams, by one model or by the one of several that a document was held out from.
 
-D documents, G n-grams, B buckets, F models.
+D documents of a batch, R documents to score, G n-grams, B buckets, F models.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.mapping.judge import TextBatch
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.files import digest, written_aside
+from delt_exp.mapping.judge import BRIEF, TextBatch
+from delt_exp.mapping.map_documents import map_texts
 from delt_exp.ngrams.hashed import HashedNgrams, chunks
+from delt_exp.resources import Resources
 from delt_exp.rows.draws import generator, splitmix64
 
 
@@ -24,7 +29,7 @@ class LinearJudge:
 
     width: ClassVar[int] = 2
     dtype: ClassVar[str] = "float64"
-    context_tokens: ClassVar[int] = 16  # counts every document as so short that many are in one batch of NumPy
+    context_tokens: ClassVar[int] = BRIEF
     ngrams: HashedNgrams
     path: str
     digest: str
@@ -45,6 +50,18 @@ class LinearJudge:
             return np.concatenate(numbers)
 
         return judge
+
+
+def linear_numbers(
+    resources: Resources, corpus: Corpus, rows: NDArray[np.intp], ngrams: HashedNgrams, weights_FB: NDArray[np.float64],
+    seed: int, work_dir: Path,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return [R, 2] of documents, see `LinearJudge`; a killed call continues in `work_dir`."""
+    path = work_dir / "weights.npy"
+    with written_aside(path) as aside, aside.open("wb") as file:
+        np.save(file, weights_FB)
+    judge = LinearJudge(ngrams, str(path), digest(weights_FB), seed)
+    return map_texts(resources, corpus, rows, judge, work_dir / "shards", "scoring")
 
 
 def fold_of(ids: NDArray[np.uint64], num_folds: int, seed: int) -> NDArray[np.intp]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, settings
-from delt_exp.mapping.judge import TextBatch
+from delt_exp.mapping.judge import BRIEF, TextBatch
 from delt_exp.ngrams.hashed import BASE, chunks, hashed_words
 from delt_exp.rows.draws import generator, splitmix64
 
@@ -37,7 +37,7 @@ class BandJudge:
     """Says the hashes [A] of a document's bands: whole numbers below 2^52."""
 
     dtype: ClassVar[str] = "float64"
-    context_tokens: ClassVar[int] = 16  # counts every document as so short that many are in one batch of NumPy
+    context_tokens: ClassVar[int] = BRIEF
     minhash: MinHash
 
     @property

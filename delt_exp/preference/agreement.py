@@ -1,6 +1,5 @@
 """What an oracle is worth: how often it prefers the answers that people prefer. N preferences."""
 
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from delt_exp.config.identity import identity
 from delt_exp.corpus.pairs import fitting
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.files import digest, read_json, write_json
-from delt_exp.preference.oracle import Oracle
+from delt_exp.preference.oracle import Oracle, rewards_stage, wins_by_reward
 from delt_exp.quantity import is_chance
 from delt_exp.resources import Resources
 from delt_exp.store.evidence import Evidence
@@ -35,7 +34,7 @@ def agreement(rewards_N2: NDArray[np.float64]) -> Agreement:
     known_N2 = rewards_N2[np.isfinite(rewards_N2).all(1)]
     if not len(known_N2):
         return Agreement(None, None, 0)
-    right_N = (1 + np.sign(known_N2[:, 0] - known_N2[:, 1])) / 2
+    right_N = wins_by_reward(known_N2)
     return Agreement(float(right_N.mean()), float(right_N.std() / len(right_N) ** 0.5), len(right_N))
 
 
@@ -56,12 +55,10 @@ def agreement_stage(
     }
 
     def build(folder: Path) -> None:
-        rewards_N2 = oracle.rewards(resources, candidates.corpus, candidates, rows, folder)
+        rewards_N2 = rewards_stage(resources, oracle, candidates.corpus, candidates, rows)
         write_json(folder / FILE, agreement(rewards_N2)._asdict())
-        shutil.rmtree(folder / "shards", ignore_errors=True)
 
-    use = resources.store.get("agreement", inputs, build, resumable=True)
-    return Agreement(**read_json(use.path / FILE))
+    return Agreement(**read_json(resources.store.get("agreement", inputs, build).path / FILE))
 
 
 def show_agreement(evidence: Evidence, found: Agreement) -> None:

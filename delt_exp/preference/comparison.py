@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.answers import Answers, answered_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.preference.oracle import Oracle, rewards_stage
+from delt_exp.preference.oracle import Oracle, rewards_stage, wins_by_reward
 from delt_exp.resources import Resources
 
 
@@ -35,5 +35,5 @@ def wins_of_first(
         answers = Answers(rows[asked], [pairs[place] for place in asked])
         answered = answered_stage(resources.store, documents, answers, resources.run_tokenizer)
         rewards_N2 = rewards_stage(resources, oracle, documents.corpus, answered, rows[asked])
-        wins_P[asked] = (np.sign(rewards_N2[:, 0] - rewards_N2[:, 1]) + 1) / 2
+        wins_P[asked] = wins_by_reward(rewards_N2)
     return wins_P

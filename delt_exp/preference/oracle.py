@@ -54,3 +54,8 @@ def rewards_stage(
 
     use = resources.store.get("rewards", inputs, build, resumable=True)
     return np.asarray(np.load(use.path / FILE))
+
+
+def wins_by_reward(rewards_N2: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return [N] 1 where the first answer has the higher reward, 0 where the second has, 0.5 for a tie, NaN for NaN."""
+    return (np.sign(rewards_N2[:, 0] - rewards_N2[:, 1]) + 1) / 2

@@ -17,6 +17,7 @@ from delt_exp.errors import ConfigError, DataError
 from delt_exp.mapping.items import document_name
 from delt_exp.model.cost import FORWARD, PhaseCost, Sizes
 from delt_exp.model.hf import PretrainedNetwork
+from delt_exp.preference.agreement import Agreement, agreement_stage
 from delt_exp.preference.oracle import Oracle, rewards_stage
 from delt_exp.preference.writer import AnswerWriter, PromptItems, answers_stage
 from delt_exp.proxy.base import ProxyModel
@@ -90,6 +91,11 @@ class SampledAnswers:
         found = [documents.corpus.document(int(row)) for row in wrong]
         swapped = Answers(wrong, [(one.rejected, one.answer) for one in found])
         return answered_stage(resources.store, documents, swapped, resources.run_tokenizer)
+
+    def agreement(self, resources: Resources, candidates: TokenizedCorpus, context_tokens: int) -> Agreement:
+        """Return how often the oracle agrees with the labels of the candidates."""
+        with naming(moved(self.oracle, "oracle", PLACE)):
+            return agreement_stage(resources, self.oracle, candidates, context_tokens)
 
     def forecast(self, sizes: Sizes, resources: Resources, parameters: int, num_rounds: int) -> list[PhaseCost]:
         """Return the cost of writing two answers of full length to every document each round, and of the oracle."""

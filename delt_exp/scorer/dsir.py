@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Count, PositiveFloat, Several, settings
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.errors import DataError
-from delt_exp.files import digest, written_aside
-from delt_exp.mapping.map_documents import map_texts
 from delt_exp.ngrams.hashed import HashedNgrams
-from delt_exp.ngrams.linear import LinearJudge
+from delt_exp.ngrams.linear import linear_numbers
 from delt_exp.progress import track
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
@@ -44,19 +42,16 @@ class DsirScorer:
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         assert pool.target is not None
-        ngrams, path = HashedNgrams(self.max_ngram, self.num_buckets), pool.work_dir / "weights.npy"
+        ngrams = HashedNgrams(self.max_ngram, self.num_buckets)
         with pool.evidence.phase("counting"):
             target_B, all_B = (_counts(ngrams, one.corpus) for one in (pool.target, pool.candidates))
         if not target_B.sum():
             raise DataError("no document of the target set has a word; choose another target_dataset")
         p_B, q_B = (counts_B / max(counts_B.sum(), 1) for counts_B in (target_B, all_B))
         weights_B = np.log(p_B + self.smoothing) - np.log(q_B + self.smoothing)
-        with written_aside(path) as aside, aside.open("wb") as file:
-            np.save(file, weights_B[None])
-        judge = LinearJudge(ngrams, str(path), digest(weights_B), seed=0)
         with pool.evidence.phase("scoring"):
-            numbers = map_texts(
-                pool.resources, pool.candidates.corpus, pool.rows, judge, pool.work_dir / "shards", "scoring"
+            numbers = linear_numbers(
+                pool.resources, pool.candidates.corpus, pool.rows, ngrams, weights_B[None], 0, pool.work_dir
             )
         _show(pool.evidence, weights_B, p_B, q_B)
         return (numbers[:, 0] / np.maximum(numbers[:, 1], 1) if self.mean else numbers[:, 0]).astype(np.float32)

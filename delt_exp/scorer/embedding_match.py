@@ -12,7 +12,7 @@ from delt_exp.config.fields import Count, Seed, settings
 from delt_exp.encoder.base import Encoder
 from delt_exp.encoder.stage import embeddings_stage
 from delt_exp.quantity import Meaning
-from delt_exp.rows.draws import random_rows
+from delt_exp.rows.draws import target_rows
 from delt_exp.scorer.base import Pool
 
 BLOCK_DOCUMENTS = 4096  # times the target documents: similarities in memory at once
@@ -24,6 +24,7 @@ class EmbeddingMatchScorer:
 
     Mizrahi et al. 2025 (BETR), arXiv:2507.12466, with similarities in place of their ranks. encoder: what makes a
     vector of a document. num_target: so many random target documents; null for all.
+    Raises ConfigError for more than there are.
     """
 
     VERSION: ClassVar[int] = 1
@@ -41,9 +42,10 @@ class EmbeddingMatchScorer:
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         assert pool.target is not None
-        ids = pool.target.corpus.ids
-        count = len(ids) if self.num_target is None else self.num_target
-        chosen = random_rows(ids, count, self.seed, "target documents of embedding match")
+        chosen = target_rows(
+            pool.target.corpus.ids, self.num_target, self.seed, "target documents of embedding match",
+            "scorer.num_target",
+        )  # fmt: skip
         with pool.evidence.phase("encoding"):
             target_MD = _unit(embeddings_stage(pool.resources, self.encoder, pool.target.corpus, chosen))
             vectors_RD = embeddings_stage(pool.resources, self.encoder, pool.candidates.corpus, pool.rows)

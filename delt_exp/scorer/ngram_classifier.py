@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Count, PositiveFloat, Seed, Several, settings
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.errors import DataError
-from delt_exp.files import digest, written_aside
-from delt_exp.mapping.map_documents import map_texts
 from delt_exp.ngrams.hashed import HashedNgrams, chunks
-from delt_exp.ngrams.linear import LinearJudge, fold_of
+from delt_exp.ngrams.linear import fold_of, linear_numbers
 from delt_exp.quantity import Meaning
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Pool
@@ -52,18 +50,16 @@ class NgramClassifierScorer:
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         assert pool.target is not None
-        ngrams, path = HashedNgrams(self.max_ngram, self.num_buckets), pool.work_dir / "weights.npy"
+        ngrams = HashedNgrams(self.max_ngram, self.num_buckets)
         with pool.evidence.phase("fitting"):
             examples = _Examples(ngrams, self._sides(pool), self.folds, self.seed)
             fitted = [self._fit(examples, fold, pool.evidence) for fold in range(self.folds)]
         self._show(pool, examples, fitted)
         weights_FB = np.array([weights for weights, _ in fitted])
-        with written_aside(path) as aside, aside.open("wb") as file:
-            np.save(file, weights_FB)
-        judge = LinearJudge(ngrams, str(path), digest(weights_FB), self.seed)
         with pool.evidence.phase("scoring"):
-            corpus, shards = pool.candidates.corpus, pool.work_dir / "shards"
-            numbers = map_texts(pool.resources, corpus, pool.rows, judge, shards, "scoring")
+            numbers = linear_numbers(
+                pool.resources, pool.candidates.corpus, pool.rows, ngrams, weights_FB, self.seed, pool.work_dir
+            )
         biases_F = np.array([bias for _, bias in fitted])
         means = numbers[:, 0] / np.maximum(numbers[:, 1], 1)
         return (means + biases_F[fold_of(pool.ids, self.folds, self.seed)]).astype(np.float32)
@@ -113,9 +109,8 @@ class NgramClassifierScorer:
         }
         caption = "Held out, how often a target document gets a higher number than a candidate; 0.5 is chance."
         pool.evidence.numbers("ngram_classifier", numbers, caption)
-        if (
-            numbers["held-out AUC"] < 0.6
-        ):  # reached by a fifth of candidates unlike the target beside four fifths like it
+        # A fifth of candidates unlike the target, beside four fifths like it, already reaches 0.6.
+        if numbers["held-out AUC"] < 0.6:
             pool.evidence.remark(
                 f"The n-gram classifier cannot tell most candidates from the target (held-out AUC "
                 f"{numbers['held-out AUC']:.2f}): they are of its kind, or differ in other things than words."

@@ -15,12 +15,11 @@ from delt_exp.config.fields import Count, PositiveFloat, settings
 from delt_exp.corpus.tokens import IGNORED, Tokens
 from delt_exp.corpus.windows import WindowBatch, Windowing
 from delt_exp.files import digest, written_aside
+from delt_exp.mapping.judge import WHOLE
 from delt_exp.mapping.map_documents import map_documents
 from delt_exp.ngrams.counts import Arrays, CountModel, count_tables
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
-
-WHOLE = 2**31 - 1  # positions: no document is cut
 
 
 @settings

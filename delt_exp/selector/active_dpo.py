@@ -15,7 +15,7 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
 from delt_exp.model.lora import Adapters
-from delt_exp.preference.agreement import agreement_stage, show_agreement
+from delt_exp.preference.agreement import show_agreement
 from delt_exp.preference.features import PairGradientJudge, pair_features_stage
 from delt_exp.preference.picks import Round, show_picks
 from delt_exp.preference.sampled import SampledAnswers
@@ -156,12 +156,11 @@ class ActiveDpoSelector:
 
     def _show(self, reading: Reading, documents: TokenizedCorpus, rounds: list[Round]) -> Show:
         """Return what leaves the picks and, where an oracle labels them, what it is worth."""
-        oracle = None if self.answers is None else self.answers.oracle
-        name = None if oracle is None else type(oracle).__name__
+        name = None if self.answers is None else type(self.answers.oracle).__name__
         picks = partial(show_picks, rounds=rounds, documents=documents, ridge=self.ridge, seed=self.seed, oracle=name)
-        if oracle is None:
+        if self.answers is None:
             return picks
-        found = agreement_stage(reading.resources, oracle, reading.candidates, self.context_tokens)
+        found = self.answers.agreement(reading.resources, reading.candidates, self.context_tokens)
 
         def shown(evidence: Evidence) -> None:
             picks(evidence)

@@ -62,9 +62,14 @@ def test_blocks_change_nothing(tmp_path, monkeypatch, aggregate):
 
 def test_so_many_target_documents_are_read_and_the_others_are_not(tmp_path):
     pool = make_pool(tmp_path, ["0"], ["0", "90", "120"])
-    found = [float(scores(replace(pool, work_dir=new_folder(tmp_path)), "max", num_target=n)[0]) for n in (1, 2, 3, 9)]
+    found = [float(scores(replace(pool, work_dir=new_folder(tmp_path)), "max", num_target=n)[0]) for n in (1, 2, 3)]
     assert found == sorted(found)
     assert found[-1] == pytest.approx(1)
+
+
+def test_more_target_documents_than_there_are_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"scorer\.num_target=9 is more than the 3 documents of the target set"):
+        scores(make_pool(tmp_path, ["0"], ["0", "90", "120"]), "max", num_target=9)
 
 
 def test_embeddings_are_computed_once_for_both_aggregates(tmp_path):

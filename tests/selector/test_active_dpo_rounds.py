@@ -74,7 +74,8 @@ def test_a_run_killed_inside_and_between_rounds_keeps_and_trains_the_same_bits(t
     for name, weight in undisturbed[2].items():
         np.testing.assert_array_equal(disturbed[2][name], weight)
     stages = [stage["stage"] for stage in undisturbed[0]["stages"]]
-    assert (stages.count("answers"), stages.count("rewards"), stages.count("pair_features")) == (3, 3, 3)
+    # Rewards of the picks of each round, and of the labels of the dataset, by which the oracle itself is judged.
+    assert (stages.count("answers"), stages.count("rewards"), stages.count("pair_features")) == (3, 3 + 1, 3)
     check_selection(undisturbed[0])
 
 

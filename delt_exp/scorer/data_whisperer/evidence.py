@@ -17,7 +17,9 @@ def show(evidence: Evidence, shares_GQD: NDArray[np.float64], metrics_GQ: NDArra
     spread_D = shares_GD.std(0)
     columns = {"position": np.arange(1, len(mean_D) + 1), "mean_weight": mean_D, "deviation": spread_D}
     evidence.table("weight_by_position", columns, "Weight of a demonstration by its position in the prompt.")
-    figure = Figure("Weight by position", "weight_by_position", "bars", "position", ("mean_weight",), "position", "mean weight")
+    figure = Figure(
+        "Weight by position", "weight_by_position", "bars", "position", ("mean_weight",), "position", "mean weight"
+    )
     evidence.figure("weight_by_position", figure, "Bars of unequal height are what position alone decides.")
     is_asked_GQ = groups.queries_GQ != NOBODY
     asked = metrics_GQ[is_asked_GQ]

@@ -93,7 +93,12 @@ def make_groups(
 
 def joined_groups(parts: list[Groups]) -> Groups:
     """Return the groups of several folds as one."""
-    return Groups(*(np.concatenate(arrays) for arrays in zip(*((g.members_GD, g.queries_GQ, g.numbers_G2) for g in parts), strict=True)))
+    return Groups(
+        *(
+            np.concatenate(arrays)
+            for arrays in zip(*((g.members_GD, g.queries_GQ, g.numbers_G2) for g in parts), strict=True)
+        )
+    )
 
 
 def _drawn(ordered: Rows, query_ids_M: Ids, own_ids: Ids, count: int, draws: np.random.Generator) -> Rows:

@@ -98,7 +98,9 @@ class DataWhispererScorer:
             found, count, source = pool.candidates, len(pool.candidates) // 2, "half of the documents"
         else:
             if pool.target is None:
-                raise ConfigError("scorer.queries=target needs a target_dataset; give one, or use scorer.queries=corpus")
+                raise ConfigError(
+                    "scorer.queries=target needs a target_dataset; give one, or use scorer.queries=corpus"
+                )
             found, count, source = pool.target, len(pool.target), "target set"
         if self.num_queries > count:
             cure = f"use scorer.num_queries={count}" if count else "give a target set with documents"

@@ -196,7 +196,9 @@ def test_final_answers_keep_signs_and_lose_separators(text, answer):
 def test_agreement_by_hand():
     assert agreement("exact", "so 2+2=4\n#### 4", "#### 4.0") == 1
     assert agreement("exact", "#### 5", "#### 4") == 0
-    assert agreement("rouge_l", "the cats sat", "the cat was sitting") == pytest.approx(2 * (2 / 3 * 2 / 4) / (2 / 3 + 2 / 4))
+    assert agreement("rouge_l", "the cats sat", "the cat was sitting") == pytest.approx(
+        2 * (2 / 3 * 2 / 4) / (2 / 3 + 2 / 4)
+    )
 
 
 def test_answers_of_several_queries_are_told_apart_by_their_number():

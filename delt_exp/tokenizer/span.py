@@ -37,7 +37,7 @@ def encode_runs(rust: "RustTokenizer", documents: Sequence[Sequence[Span]]) -> l
 
 
 def encode_marked(rust: "RustTokenizer", spans: Sequence[Span]) -> tuple[list[int], NDArray[np.intp]]:
-    """Return the ids of one document of these spans, and for each token the position of the span of its last character."""
+    """Return the ids of the one text that spans are, and for each token which span its last character is of."""
     ids: list[int] = []
     owners: list[NDArray[np.intp]] = []
     for is_text, run in groupby(enumerate(spans), lambda entry: entry[1].token_id is None):

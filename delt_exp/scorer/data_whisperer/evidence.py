@@ -10,9 +10,9 @@ from delt_exp.store.evidence import Evidence, Figure
 
 def show(evidence: Evidence, shares_GQD: NDArray[np.float64], metrics_GQ: NDArray[np.float64], groups: Groups) -> None:
     """Leave the mean weight at each position of the largest groups, and how metrics and weights vary."""
-    largest_G = groups.sizes_G == groups.sizes_G.max()
+    largest_G = groups.num_members == groups.num_members.max()
     members_GD, shares_GD = groups.members_GD[largest_G], shares_GQD[largest_G].mean(1)
-    shares_GD = shares_GD[:, : groups.sizes_G.max()]
+    shares_GD = shares_GD[:, : groups.num_members.max()]
     mean_D = position_means(shares_GD, members_GD[:, : shares_GD.shape[1]])[0]
     spread_D = shares_GD.std(0)
     columns = {"position": np.arange(1, len(mean_D) + 1), "mean_weight": mean_D, "deviation": spread_D}

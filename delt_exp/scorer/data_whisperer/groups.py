@@ -32,7 +32,8 @@ class Groups:
         return len(self.members_GD)
 
     @property
-    def sizes_G(self) -> Rows:
+    def num_members(self) -> Rows:
+        """[G] how many candidates each group has."""
         return np.asarray((self.members_GD != NOBODY).sum(1))
 
     def of(self, rows: Rows) -> "Groups":
@@ -44,8 +45,8 @@ class Groups:
 def regroupings(ids_N: Ids, num_members: int, passes: int, seed: int) -> list[Rows]:
     """Return for every pass the groups [G, D] of all candidates; each has every position once in D passes.
 
-    A candidate keeps its slot, and a group has one candidate of each slot: which one is drawn anew in each pass. In pass
-    p the slots stand in an order rotated by p. Where D does not divide N, the last group is smaller and its members
+    A candidate keeps its slot, and a group has one candidate of each slot, drawn anew in each pass. In pass p the slots
+    stand in an order rotated by p. Where D does not divide N, the last group is smaller and its members
     close ranks. The groups depend on ids, not on the order of the rows.
     """
     slots = shuffled_rows(ids_N, seed, "slots of demonstrations")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from delt_exp.corpus.corpus import Corpus
 from delt_exp.files import digest
 from delt_exp.mapping.items import Advance, document_name, judged, settings_of
 from delt_exp.mapping.judge import Numbers
-from delt_exp.scorer.data_whisperer.groups import NOBODY, Groups
+from delt_exp.scorer.data_whisperer.groups import NOBODY, Groups, Rows
 from delt_exp.scorer.data_whisperer.judge import GroupBatch, WhisperJudge
 
 
@@ -51,17 +51,15 @@ class GroupItems:
         return numbers_GK
 
     def _batch(self, group: int) -> GroupBatch:
-        members, queries = self.groups.members_GD[group], self.groups.queries_GQ[group]
-        documents = [
-            list(corpus.read(rows[rows != NOBODY]))
-            for corpus, rows in ((self.corpus, members), (self.query_corpus, queries))
-        ]
-        return GroupBatch(*documents, group)
+        (corpus, members), (query_corpus, queries) = self._rows(group)
+        return GroupBatch(list(corpus.read(members)), list(query_corpus.read(queries)), group)
 
-    def _place(self, batch: Any) -> str:
-        members, queries = self.groups.members_GD[batch.item], self.groups.queries_GQ[batch.item]
-        told = [
-            ", ".join(document_name(int(row), corpus.ids) for row in rows[rows != NOBODY])
-            for corpus, rows in ((self.corpus, members), (self.query_corpus, queries))
-        ]
-        return f"demonstrations {told[0]} before queries {told[1]}"
+    def _place(self, batch: GroupBatch) -> str:
+        members, queries = (
+            ", ".join(document_name(int(row), corpus.ids) for row in rows) for corpus, rows in self._rows(batch.item)
+        )
+        return f"demonstrations {members} before queries {queries}"
+
+    def _rows(self, group: int) -> tuple[tuple[Corpus, Rows], tuple[Corpus, Rows]]:
+        members, queries = self.groups.members_GD[group], self.groups.queries_GQ[group]
+        return (self.corpus, members[members != NOBODY]), (self.query_corpus, queries[queries != NOBODY])

@@ -2,7 +2,10 @@
 
 import re
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, Literal
+
+from delt_exp.errors import DependencyError
 
 Metric = Literal["neg_ce", "prob", "exact", "rouge_l"]
 WRITTEN = ("exact", "rouge_l")  # metrics of text that the judge writes; the others read the response
@@ -22,11 +25,20 @@ def final_answer(text: str) -> str:
 
     Case and amount of white space do not count.
     """
-    body, mark, end = text.rpartition(MARK)
+    _, mark, end = text.rpartition(MARK)
     numbers = NUMBER.findall(end.replace("\u2212", "-")) if mark else []
     if numbers:
         return f"{float(re.sub(r'[$,]', '', numbers[-1])):.12g}"
     return " ".join((end if mark else text).casefold().split())
+
+
+def check_package(metric: Metric) -> None:
+    """Raise DependencyError where the metric needs a package that is missing."""
+    if metric == "rouge_l" and find_spec("rouge_score") is None:
+        raise DependencyError(
+            "scorer.metric=rouge_l needs rouge_score; install it with: pip install 'delt-exp[rouge]', or use "
+            "scorer.metric=prob"
+        )
 
 
 @cache

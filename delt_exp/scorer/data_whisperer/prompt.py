@@ -61,8 +61,8 @@ def make_prompt(
 ) -> Prompt:
     """Return the prompt that asks one query, or several at once, with the responses at its end.
 
-    Tokenised as a whole, so that no border between parts decides what its tokens are: a token belongs to the part of its
-    last character.
+    It is tokenised as a whole, so that no border between parts decides what its tokens are; a token belongs to the part
+    of its last character.
     """
     parts: list[tuple[str, Span]] = [("frame", span) for span in frame.before]
     parts.append(("frame", Span(f"{instruction}\n\n" if instruction else "", False)))
@@ -100,13 +100,14 @@ def _questions(queries: Sequence[Pair]) -> str:
 def _responses(queries: Sequence[Pair], *, is_turn: bool) -> list[tuple[str, Span]]:
     """Return the responses; a turn of its own needs no mark in front of a single one."""
     found = [] if is_turn else [("block", Span("\n", False))]
-    if len(queries) == 1:
-        mark = [] if is_turn else [("block", Span(ANSWERED, False))]
-        return [*found, *mark, ("answer 0", Span(queries[0].response if is_turn else f" {queries[0].response}", True))]
     for i, query in enumerate(queries):
-        mark = _numbered(ANSWERED, i)
-        found.append(("frame", Span(f"\n{mark}", False)) if i else ("block", Span(mark, False)))
-        found.append((f"answer {i}", Span(f" {query.response}", True)))
+        if len(queries) > 1:
+            line = Span(("\n" if i else "") + _numbered(ANSWERED, i), False)
+            found.append(("marks" if i else "block", line))  # a later mark stands after a response, so it asks nothing
+        elif not is_turn:
+            found.append(("block", Span(ANSWERED, False)))
+        has_mark = len(queries) > 1 or not is_turn
+        found.append((f"answer {i}", Span(f" {query.response}" if has_mark else query.response, True)))
     return found
 
 

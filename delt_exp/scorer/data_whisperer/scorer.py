@@ -19,8 +19,7 @@ from delt_exp.scorer.data_whisperer.evidence import show
 from delt_exp.scorer.data_whisperer.groups import NOBODY, Groups, folds, joined_groups, make_groups
 from delt_exp.scorer.data_whisperer.items import GroupItems
 from delt_exp.scorer.data_whisperer.judge import WhisperJudge
-from delt_exp.scorer.data_whisperer.metrics import WRITTEN, Metric
-from delt_exp.scorer.data_whisperer.prompt import make_frame
+from delt_exp.scorer.data_whisperer.metrics import WRITTEN, Metric, check_package
 from delt_exp.scorer.data_whisperer.survey import check_prompts, frame_tokens, group_tokens, pair_tokens
 from delt_exp.scorer.data_whisperer.weighting import Weighting, candidate_scores, shares
 
@@ -33,11 +32,12 @@ class DataWhispererScorer:
     """Scores a pair by how well `judge` answers queries after it, shared out by attention (arXiv 2505.12212).
 
     Plain documents are cut into halves, unless `split` is false. In each of `passes` all candidates are grouped anew,
-    `num_demonstrations` to a prompt, in front of `num_queries` queries: of the target set, or (`queries: corpus`) of the
-    half of the candidates to which the group does not belong. A query is asked alone, all in one prompt with
-    `joint_queries`. metric: neg_ce, - mean loss of the response; prob, exp of that; exact and rouge_l of what the judge
-    writes. weighting: `attention` of layer `layer` (null: at 0.4 of the depth); `position`, that relative to its mean
-    at the same position; `uniform`. context_tokens: of a pair. instruction: in front of the demonstrations.
+    `num_demonstrations` to a prompt, in front of `num_queries` queries: of the target set, or with `queries: corpus` of
+    the half of the candidates to which the group does not belong. Each query has a prompt of its own, or all share one
+    with `joint_queries`. metric: neg_ce, the negative mean loss of the response; prob, exp of that; exact and rouge_l,
+    of what the judge writes. weighting: `attention` of layer `layer` (null: at 0.4 of the depth); `position`, that
+    relative to its mean at the same position; `uniform`. context_tokens: of a pair. instruction: in front of the
+    demonstrations.
     """
 
     VERSION: ClassVar[int] = 1
@@ -75,6 +75,7 @@ class DataWhispererScorer:
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; a killed call continues shard by shard."""
         candidates, asked = pool.candidates, self._query_corpus(pool)
+        check_package(self.metric)
         with pool.evidence.phase("warm start"):
             model = self.judge.prepare(pool.resources, candidates, pool.target)
         judge = self._judge(model)
@@ -138,16 +139,13 @@ class DataWhispererScorer:
         self, pool: Pool, model: ProxyModel, judge: WhisperJudge, groups: Groups, asked: TokenizedCorpus
     ) -> GroupItems:
         """Return what is judged; raises for documents that are no pairs and for prompts that are too long."""
-        corpora = (pool.candidates.corpus, groups.members_GD), (asked.corpus, groups.queries_GQ)
-        lengths = [
+        lengths_N, query_lengths_M = (
             pair_tokens(corpus, np.unique(rows[rows != NOBODY]), model.tokenizer, self.context_tokens, split=self.split)
-            for corpus, rows in corpora
-        ]
-        frame = make_frame(model.tokenizer)
-        around = frame_tokens(model.tokenizer, [judge.instruction, *(s.text for s in (*frame.before, *frame.after))])
-        around += len(frame.before) + len(frame.after)
-        check_prompts(model, groups, *lengths, around, joint=self.joint_queries)
-        sizes_G = group_tokens(groups, *lengths, around)
+            for corpus, rows in ((pool.candidates.corpus, groups.members_GD), (asked.corpus, groups.queries_GQ))
+        )
+        frame = frame_tokens(model.tokenizer, judge.instruction)
+        check_prompts(model, groups, lengths_N, query_lengths_M, frame, joint=self.joint_queries)
+        sizes_G = group_tokens(groups, lengths_N, query_lengths_M, frame)
         return GroupItems(pool.candidates.corpus, asked.corpus, groups, sizes_G, judge)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:

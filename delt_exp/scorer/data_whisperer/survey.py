@@ -12,8 +12,9 @@ from delt_exp.mapping.items import document_name
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.scorer.data_whisperer.groups import NOBODY, Groups, Rows
 from delt_exp.scorer.data_whisperer.pairs import Pair, is_plain, pair_of
-from delt_exp.scorer.data_whisperer.prompt import shown
+from delt_exp.scorer.data_whisperer.prompt import make_frame, shown
 from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.tokenizer.span import Span
 
 BATCH_DOCUMENTS = 1024
 MARGIN = 8  # tokens that the marks of a question may need beyond those of a demonstration
@@ -86,6 +87,7 @@ def _most_members(lengths_N: NDArray[np.int64], room: int) -> int:
     return int(np.searchsorted(np.cumsum(np.sort(lengths_N)[::-1]), room, side="right"))
 
 
-def frame_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> int:
-    """Return how many tokens these texts have together."""
-    return sum(map(len, tokenizer.encode(texts)))
+def frame_tokens(tokenizer: Tokenizer, instruction: str) -> int:
+    """Return how many tokens stand around the body of a prompt."""
+    frame = make_frame(tokenizer)
+    return len(tokenizer.encode_marked([*frame.before, Span(f"{instruction}\n\n", False), *frame.after])[0])

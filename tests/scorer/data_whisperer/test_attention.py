@@ -11,11 +11,16 @@ SMALL = {
     "vocab_size": 50, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
     "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 64, "initializer_range": 0.4,
 }  # fmt: skip
+MIXED = {"layer_types": ["full_attention", "sliding_attention", "full_attention"], "use_sliding_window": True}
 KINDS = [
-    ("llama", {}), ("llama", {"head_dim": 16}), ("mistral", {"sliding_window": None}), ("mistral", {"sliding_window": 6}),
-    ("qwen2", {}), ("qwen3", {}), ("qwen3", {"layer_types": ["full_attention", "sliding_attention", "full_attention"],
-    "sliding_window": 6, "use_sliding_window": True}),
-]  # fmt: skip
+    ("llama", {}),
+    ("llama", {"head_dim": 16}),
+    ("mistral", {"sliding_window": None}),
+    ("mistral", {"sliding_window": 6}),
+    ("qwen2", {}),
+    ("qwen3", {}),
+    ("qwen3", MIXED | {"sliding_window": 6}),
+]
 
 
 def network_of(kind, changes, attention):

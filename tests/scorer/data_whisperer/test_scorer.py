@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from delt_exp.corpus.stages import tokenizer_stage
 from delt_exp.dataset.base import Document, Part
-from delt_exp.errors import ConfigError, DataError, DeltError
+from delt_exp.errors import ConfigError, DataError, DeltError, DependencyError
 from delt_exp.model.cost import Sizes
 from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.proxy.pretrained import PretrainedProxy
@@ -368,3 +368,9 @@ def test_negative_metrics_need_equal_weights(folder):
         scorer_of(folder, metric="neg_ce")
     assert scorer_of(folder, metric="neg_ce", weighting="uniform").meaning.unit == "nats/token"
     assert scorer_of(folder, metric="exact").meaning.name == "data whisperer"
+
+
+def test_a_missing_package_is_named_before_anything_is_read(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("delt_exp.scorer.data_whisperer.metrics.find_spec", lambda _: None)
+    with pytest.raises(DependencyError, match=r"rouge_l needs rouge_score; install it with: pip install"):
+        scorer_of(folder, metric="rouge_l").score(make_pool(tmp_path, TEXTS, TARGET))

@@ -1,4 +1,4 @@
-"""A pass of scorer=data_whisperer against its floor, in CPU seconds of one thread (on a CUDA device: seconds), in turns.
+"""A pass of scorer=data_whisperer against its floor: seconds of one CPU thread, or of a CUDA device, in turns.
 
 The floor reads the demonstrations of each group once and each question with its response once, in plain forward passes
 of the same batches: without a memory, without attention rows and with the logits of the last position alone.

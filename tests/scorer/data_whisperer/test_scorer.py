@@ -374,3 +374,13 @@ def test_a_missing_package_is_named_before_anything_is_read(folder, tmp_path, mo
     monkeypatch.setattr("delt_exp.scorer.data_whisperer.metrics.find_spec", lambda _: None)
     with pytest.raises(DependencyError, match=r"rouge_l needs rouge_score; install it with: pip install"):
         scorer_of(folder, metric="rouge_l").score(make_pool(tmp_path, TEXTS, TARGET))
+
+
+@pytest.mark.parametrize(
+    ("passes", "weighting", "warns"), [(2, "attention", True), (3, "attention", False), (2, "position", False)]
+)
+def test_unequal_positions_are_warned_of(folder, tmp_path, passes, weighting, warns):
+    pool = make_pool(tmp_path, TEXTS, TARGET)
+    scorer_of(folder, passes=passes, weighting=weighting).score(pool)
+    found = pool.evidence.contents()["warnings"]
+    assert ["use scorer.passes=3" in warning for warning in found] == [True] * warns

@@ -88,8 +88,8 @@ class DataWhispererScorer:
         scores_N = candidate_scores(shares_GQD, metrics_GQ, groups.members_GD, groups.queries_GQ, len(candidates))
         if self.weighting == "attention" and self.passes % self.num_demonstrations:
             pool.evidence.warn(
-                f"scorer.passes={self.passes} is no multiple of scorer.num_demonstrations={self.num_demonstrations}, so "
-                "that documents differ in the positions they had, which decide most of the weight; use "
+                f"scorer.passes={self.passes} is no multiple of scorer.num_demonstrations={self.num_demonstrations}: "
+                "documents differ in the positions they had, which decide most of the weight; use "
                 f"scorer.passes={self.num_demonstrations}, or scorer.weighting=position"
             )
         show(pool.evidence, shares_GQD, metrics_GQ, groups)

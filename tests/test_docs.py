@@ -39,7 +39,7 @@ SMALL_PROBE = {
 }
 SMALL_ANNOTATION = {"num_steps": "2", "num_target": "4"}
 READ_BY_SMALL = ("train_dataset", "target_dataset", "eval_dataset", "alignment", "scorer", "selector", "experiment")
-NEEDS_SMOLLM2 = re.compile(r"ask_llm")
+NEEDS_SMOLLM2 = re.compile(r"ask_llm|data_whisperer")
 NEEDS_MORE = re.compile(r"study=|mistral|gpt2|c4|trainer=gpu|trainer=ddp|kenlm|FILE|general|PATH|smollm2")
 # The files that pages read, one record a line with these fields.
 SAMPLES = {

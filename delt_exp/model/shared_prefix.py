@@ -1,6 +1,6 @@
 """What many prompts begin with, read once by a causal LM: its memory of it is copied to every prompt.
 
-B prompts of a batch, T positions after the prefix, V vocabulary.
+B prompts of a batch, T positions after the prefix, C of them, V vocabulary.
 """
 
 import copy
@@ -21,22 +21,28 @@ class SharedPrefix:
     cache: Any
 
     def last_logits(self, network: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Return [B, V] logits after the last token of each prompt, which begins with `ids` and goes on.
+        """Return [B, V] logits after the last token of each prompt, which begins with `ids` and goes on."""
+        last = [len(row) - len(self.ids) - 1 for row in prompts]
+        last_B = torch.tensor(last, device=next(network.parameters()).device)
+        positions_C, index_B = last_B.unique(return_inverse=True)
+        logits_BCV = self.logits(network, prompts, positions_C)
+        return logits_BCV[torch.arange(len(prompts), device=index_B.device), index_B]
+
+    def logits(self, network: Any, prompts: Sequence[Sequence[int]], positions_C: Tensor) -> Tensor:
+        """Return [B, C, V] logits after these tokens, counted from the end of `ids`, of prompts that begin with them.
 
         Padded on the right, where nothing looks: what a prompt shares a batch with changes nothing but rounding.
         """
-        begin, device = len(self.ids), next(network.parameters()).device
+        begin, device = len(self.ids), positions_C.device
         width = max(map(len, prompts)) - begin
         padded = [[*row[begin:], *[0] * (width + begin - len(row))] for row in prompts]
-        last_B = torch.tensor([len(row) - begin - 1 for row in prompts], device=device)
-        # A head over all positions would cost more than the network itself; few positions are the last of a prompt.
-        options, index_B = self._memory(len(prompts), width, device), last_B
+        # A head over all positions would cost more than the network itself, and few positions are asked for.
+        options, asked = self._memory(len(prompts), width, device), positions_C
         if "logits_to_keep" in inspect.signature(network.forward).parameters:
-            options["logits_to_keep"], index_B = last_B.unique(return_inverse=True)
+            options["logits_to_keep"], asked = positions_C, torch.arange(len(positions_C), device=device)
         inputs_BT = torch.tensor(padded, device=device)
-        logits_BTV = network(input_ids=inputs_BT, use_cache=self.cache is not None, **options).logits
-        logits_BV: Tensor = logits_BTV[torch.arange(len(prompts), device=device), index_B]
-        return logits_BV
+        logits_BTV: Tensor = network(input_ids=inputs_BT, use_cache=self.cache is not None, **options).logits
+        return logits_BTV[:, asked]
 
     def _memory(self, num_prompts: int, width: int, device: Any) -> dict[str, Any]:
         if self.cache is None:

@@ -17,7 +17,7 @@ from delt_exp.dataset.base import Part
 from delt_exp.errors import ConfigError
 from delt_exp.files import DescribedFolder, digest, file_sha256, write_json
 from delt_exp.tokenizer.chat import ChatTemplate
-from delt_exp.tokenizer.span import Span, encode_runs
+from delt_exp.tokenizer.span import Span, encode_marked, encode_runs
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as RustTokenizer
@@ -114,6 +114,15 @@ class Tokenizer(DescribedFolder):
         between them: a token is predicted when any of its characters is. Uses every core.
         """
         return encode_runs(self._rust, documents)
+
+    def encode_marked(self, spans: Sequence[Span]) -> tuple[list[int], NDArray[np.intp]]:
+        """Return the token ids of the one text that spans are, and for each token the span of its last character."""
+        return encode_marked(self._rust, spans)
+
+    def beginning(self, text: str, most_tokens: int) -> str:
+        """Return the text of the first `most_tokens` tokens of a text, without half a character at its end."""
+        (ids,) = self.encode([text])
+        return text if len(ids) <= most_tokens else self.decode(ids[:most_tokens]).rstrip("\ufffd")
 
     def vocabulary(self) -> dict[str, int]:
         """Return every token with its id, special tokens included."""

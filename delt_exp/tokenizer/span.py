@@ -36,6 +36,24 @@ def encode_runs(rust: "RustTokenizer", documents: Sequence[Sequence[Span]]) -> l
     return [_joined([_run(next(encoded), spans) if is_text else _special(spans) for is_text, spans in d]) for d in runs]
 
 
+def encode_marked(rust: "RustTokenizer", spans: Sequence[Span]) -> tuple[list[int], NDArray[np.intp]]:
+    """Return the ids of the one text that spans are, and for each token which span its last character is of."""
+    ids: list[int] = []
+    owners: list[NDArray[np.intp]] = []
+    for is_text, run in groupby(enumerate(spans), lambda entry: entry[1].token_id is None):
+        entries = list(run)
+        if is_text:
+            encoding = rust.encode("".join(span.text for _, span in entries), add_special_tokens=False)
+            owner = np.repeat([i for i, _ in entries], [len(span.text) for _, span in entries]).astype(np.intp)
+            first, last = np.array(encoding.offsets, np.intp).reshape(-1, 2).T
+            ids += encoding.ids
+            owners.append(owner[np.minimum(np.maximum(last - 1, first), max(len(owner) - 1, 0))])
+        else:
+            ids += [span.token_id for _, span in entries if span.token_id is not None]
+            owners.append(np.array([i for i, _ in entries], np.intp))
+    return ids, np.concatenate([np.empty(0, np.intp), *owners])
+
+
 def _joined(parts: list[tuple[list[int], Flags]]) -> tuple[list[int], Flags]:
     return [i for ids, _ in parts for i in ids], np.concatenate([np.empty(0, bool), *(flags for _, flags in parts)])
 

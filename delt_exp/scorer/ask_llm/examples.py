@@ -36,7 +36,7 @@ def example_rows(corpus: Corpus, count: int, seed: int) -> NDArray[np.intp]:
 def made_examples(texts: Sequence[str], tokenizer: Tokenizer, most_tokens: int, seed: int) -> list[Example]:
     """Return examples of these texts: good ones as they are, bad ones with their words in random order, in turn."""
     draws = generator(seed, "spoiled examples of a question")
-    cut = [_beginning(cleaned(text), tokenizer, most_tokens) for text in texts]
+    cut = [tokenizer.beginning(cleaned(text), most_tokens) for text in texts]
     pairs = zip(cut, ANSWERS, strict=True)
     return [Example(text if answer == YES else shuffled(text, draws), answer) for text, answer in pairs]
 
@@ -50,12 +50,7 @@ def read_examples(file: Path, count: int, tokenizer: Tokenizer, most_tokens: int
         text, answer = record.get("text"), record.get("answer")
         if not isinstance(text, str) or not cleaned(text) or answer not in (YES, NO):
             raise DataError(f'{place}: an example needs "text", which is not empty, and "answer", "{YES}" or "{NO}"')
-        examples.append(Example(_beginning(cleaned(text), tokenizer, most_tokens), str(answer)))
+        examples.append(Example(tokenizer.beginning(cleaned(text), most_tokens), str(answer)))
     if len(examples) != count:
         raise ConfigError(f"{file} has {len(examples)} examples, but scorer.shots is {count}; give {count} of them")
     return examples
-
-
-def _beginning(text: str, tokenizer: Tokenizer, most_tokens: int) -> str:
-    (ids,) = tokenizer.encode([text])
-    return text if len(ids) <= most_tokens else tokenizer.decode(ids[:most_tokens]).rstrip("\ufffd")  # half a character

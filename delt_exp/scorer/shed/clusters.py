@@ -69,9 +69,7 @@ def _nearest(
     return of_N.astype(np.intp), distance_N
 
 
-def _plus_plus(
-    vectors_ND: NDArray[np.float64], count: int, draws: np.random.Generator
-) -> NDArray[np.float64]:
+def _plus_plus(vectors_ND: NDArray[np.float64], count: int, draws: np.random.Generator) -> NDArray[np.float64]:
     """Return `count` different vectors, each drawn in proportion to the squared distance from those drawn before.
 
     Arthur and Vassilvitskii 2007. SciPy's own start compares all chosen vectors again at each draw: quadratic in C.

@@ -23,12 +23,13 @@ class Estimate:
     truncated: float = 0.0
 
     @cached_property
-    def values_C(self) -> Floats:
+    def values(self) -> Floats:
+        """[C], higher is better."""
         return np.asarray(self.values_KC.mean(0))
 
     @cached_property
-    def errors_C(self) -> Floats:
-        """Standard errors of the values over iterations; NaN for one iteration."""
+    def errors(self) -> Floats:
+        """[C] standard errors of the values over iterations; NaN for one iteration."""
         num = len(self.values_KC)
         return self.values_KC.std(0, ddof=1) / np.sqrt(num) if num > 1 else np.full(self.values_KC.shape[1], np.nan)
 

@@ -30,9 +30,6 @@ class Utility(Protocol):
     def words(self) -> str:
         """What is measured, to stand after "how much its proxy adds to"."""
 
-    def check(self) -> None:
-        """Raise DeltError for settings that cannot work; computes nothing."""
-
     def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder) -> "Worth":
         """Return the worth of sets of the candidates `proxies_C`, rows of the corpus; what is costly are stages."""
 

@@ -107,9 +107,6 @@ class RidgeUtility:
     penalty: PositiveFloat
     seed: Seed
 
-    def check(self) -> None:
-        """Accept all settings."""
-
     def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder) -> RidgeWorth:
         vectors_CD, labels_C, target_TD, labels_T = _labelled(pool, proxies_C, encoder, self.num_labels, self.seed)
         codes = np.eye(int(labels_T.max()) + 1)
@@ -134,9 +131,6 @@ class NeighbourUtility:
     num_labels: Several
     num_neighbours: Count
     seed: Seed
-
-    def check(self) -> None:
-        """Accept all settings."""
 
     def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder) -> NeighbourWorth:
         labelled = _labelled(pool, proxies_C, encoder, self.num_labels, self.seed)

@@ -27,7 +27,7 @@ def quota(
     sizes_G = np.bincount(candidates.groups, minlength=len(candidates.group_names))
     counts_G = _apportioned(_shares(shares, candidates.group_names, sizes_G), num_kept, candidates.group_names)
     kept = []
-    for group in np.flatnonzero(counts_G):
+    for group in np.flatnonzero(counts_G).tolist():
         if counts_G[group] > sizes_G[group]:
             raise ConfigError(
                 f"selector.shares gives source {candidates.group_names[group]!r} {counts_G[group]} of {num_kept} "

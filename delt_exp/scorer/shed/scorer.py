@@ -49,8 +49,8 @@ class ShedScorer:
     def __post_init__(self) -> None:
         if self.estimator == "removal" and self.groups_of > self.num_clusters:
             raise ConfigError(
-                f"scorer.groups_of={self.groups_of} is more than scorer.num_clusters={self.num_clusters}; use a smaller "
-                "number"
+                f"scorer.groups_of={self.groups_of} is more than scorer.num_clusters={self.num_clusters}; use a "
+                "smaller number"
             )
 
     @property

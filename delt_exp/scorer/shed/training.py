@@ -19,6 +19,7 @@ from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing, sum_over_windows, windows_of
 from delt_exp.distributed.processes import share_threads
+from delt_exp.errors import DivergedError
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.mapping.workers import run_workers
 from delt_exp.model.recipe import Recipe
@@ -29,7 +30,6 @@ from delt_exp.runtime import Runtime
 from delt_exp.scorer.shed.game import Floats, Sets
 from delt_exp.store.store import Store, stage_key
 from delt_exp.tokenizer.base import Tokenizer
-from delt_exp.trainer.divergence import DivergedError
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.settings import TrainerSettings

@@ -50,5 +50,5 @@ def test_every_cluster_has_a_member_and_at_most_as_many_as_documents():
 def test_fewer_different_vectors_than_clusters_are_refused_with_their_number():
     vectors = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)
     assert len(found(vectors, 3)) == 3
-    with pytest.raises(ConfigError, match="scorer.num_clusters=5, but 12 documents have only 3 different embeddings"):
+    with pytest.raises(ConfigError, match=r"scorer.num_clusters=5, but 12 documents have only 3 different embeddings"):
         found(vectors, 5)

@@ -72,7 +72,7 @@ def test_the_untrained_loss_is_that_of_the_fresh_network_by_a_plain_reading(pool
     import torch
 
     for row in range(len(tokens)):
-        ids = [tokens.begin_id, *tokens.document(row)]
+        ids = [tokens.begin_id, *tokens.document(row).tolist()]
         for start in range(0, len(ids) - 1, 16):
             window = torch.tensor([ids[start : start + 17]])
             window_inputs = window[:, :-1]

@@ -105,7 +105,7 @@ class Harmful:
         return self
 
     def of(self, sets):
-        return -sets.sum(1).astype(float)
+        return 0.0 - sets.sum(1)
 
 
 class Coin(Harmful):

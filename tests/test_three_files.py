@@ -120,7 +120,7 @@ def passed(tmp_path_factory, names):
 
 
 def test_every_test_that_looks_at_conf_passes_with_new_methods(passed):
-    for group, option in (("scorer", "surprise"), ("scorer", "compression"), ("orderer", "peak")):
+    for group, option in (("scorer", "surprise"), ("scorer", "variety"), ("orderer", "peak")):
         assert any(f"tests/{group}/test_contract.py" in test and f"{option}]" in test for test in passed)
         assert f"tests/test_conf.py::test_every_option_composes_and_its_keys_are_parameters[{group}-{option}]" in passed
         page = "test_every_method_has_its_page_its_row_and_its_place_in_the_navigation"

@@ -1,0 +1,51 @@
+"""Keep a random share of the corpus, cluster by cluster: the better a cluster, the sooner its documents are drawn.
+
+N documents, C clusters.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.config.fields import NonNegativeFloat, PositiveShare, Seed, checked
+from delt_exp.rows.candidates import Candidates
+from delt_exp.rows.draws import uniform_per_id
+from delt_exp.rows.ranking import best_rows
+from delt_exp.selector.top_r import count_of
+
+
+@checked
+def qwcs(
+    candidates: Candidates, *, ratio: PositiveShare, scaling_factor: NonNegativeFloat, seed: Seed
+) -> NDArray[np.intp]:
+    """Return floor(ratio * N) rows by the quality-weighted cluster sampling of SHED (arXiv:2405.00705), in row order.
+
+    Documents of equal score are a cluster. As often as documents are kept, a cluster that still has some is drawn with
+    probability proportional to exp(scaling_factor * S), and of it a random document. S is the score of the cluster,
+    standardised over clusters, each counted once; 0 draws clusters with equal chances, whatever their sizes.
+    """
+    num_kept = count_of(ratio, len(candidates))
+    values_C, cluster_N = np.unique(candidates.goodness, return_inverse=True)
+    exact_C = values_C.astype(np.float64)
+    standard_C = (exact_C - exact_C.mean()) / (exact_C.std() or 1.0)
+    times_N = _times(candidates.ids, cluster_N, seed) - scaling_factor * standard_C[cluster_N]
+    return best_rows(candidates.ids, -times_N, num_kept)
+
+
+def _times(ids: NDArray[np.uint64], cluster_N: NDArray[np.intp], seed: int) -> NDArray[np.float64]:
+    """Return [N] the logarithm of the time at which a document is drawn where every cluster draws at rate 1.
+
+    Clusters that draw their documents at the events of independent Poisson processes are, at each event, drawn in
+    proportion to their rates; one that is empty has no more events that count. So the first documents in time are an
+    exact draw without replacement, found by one sort in place of a loop over draws. A rate of exp(a) divides all times
+    of a cluster by exp(a), which is a subtraction here and cannot overflow.
+    """
+    order_N = np.lexsort((ids, uniform_per_id(ids, seed, "documents within a cluster"), cluster_N))
+    gaps_N = -np.log(uniform_per_id(ids, seed, "draws of clusters"))[order_N]
+    sums_N, begins_C = np.cumsum(gaps_N), np.flatnonzero(np.diff(cluster_N[order_N], prepend=-1))
+    sizes_C = np.diff(begins_C, append=len(ids))
+    before_N = np.repeat(sums_N[begins_C] - gaps_N[begins_C], sizes_C)
+    # Far into a long sum the difference may round to less than the first gap of a cluster, even to 0.
+    elapsed_N = np.maximum(sums_N - before_N, np.repeat(gaps_N[begins_C], sizes_C))
+    times_N = np.empty(len(ids))
+    times_N[order_N] = np.log(elapsed_N)
+    return times_N

@@ -54,7 +54,6 @@ class Detected:
     confusion: list[list[float]]
     condition: float | None
     accuracy: float
-    calibration: float
     empty: float
     looping: float
     unsure: float
@@ -146,7 +145,6 @@ class Detector:
             confusion=found.confusion_KK.tolist(),
             condition=condition if np.isfinite(condition) else None,
             accuracy=float(np.diag(found.confusion_KK).mean()),
-            calibration=found.temperature,
             empty=empty,
             looping=looping,
             unsure=float((found.posteriors_NK.max(axis=1) < UNSURE).mean()),

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.proportions.classifier import balanced, calibration, log_softmax
+from delt_exp.proportions.classifier import Calibration, balanced, calibrate
 from delt_exp.proportions.shares import Floats, maximised, shares_of_labels, shares_of_posteriors
 from delt_exp.rows.draws import generator
 
@@ -25,7 +25,7 @@ class Estimate:
     hard_K: Floats
     confusion_KK: Floats
     posteriors_NK: Floats
-    temperature: float
+    calibration: Calibration
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,18 +52,18 @@ class Evidence:
     def estimate(self, counts_N: Floats, counts_H: Floats) -> Estimate:
         """Return the shares where text n counts `counts_N` times and held-out text h `counts_H` times.
 
-        The held-out texts serve twice, for the confusion matrix and for the temperature of the posteriors: a
-        temperature changes no label, so that neither estimator sees its own texts again.
+        The held-out texts serve twice, for the confusion matrix and to calibrate posteriors. Labels are those of the
+        classifier as it is, so that neither estimator depends on the other.
         """
         confusion_KK, num_domains = self._confusion(counts_H), self.num_domains
         weights_H = counts_H * balanced(self.domain_H, num_domains)
-        temperature = calibration(self.logits_HK, self.domain_H, weights_H)
-        posteriors_NK = np.exp(log_softmax(self.logits_NK / temperature))
+        calibration = calibrate(self.logits_HK, self.domain_H, weights_H / weights_H.sum())
+        posteriors_NK = np.exp(calibration.log_posteriors(self.logits_NK))
         prior_K = np.full(num_domains, 1 / num_domains)
         return Estimate(
             shares_of_posteriors(posteriors_NK, prior_K, counts_N),
             shares_of_labels(confusion_KK, self.labels(counts_N)),
-            confusion_KK, posteriors_NK, temperature,
+            confusion_KK, posteriors_NK, calibration,
         )  # fmt: skip
 
     def _confusion(self, counts_H: Floats) -> Floats:

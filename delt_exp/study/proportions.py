@@ -179,9 +179,7 @@ def _scatter(detections: Sequence[Detection]) -> go.Figure:
         x, y, errors, texts = zip(*points, strict=True)
         look = {"color": colour(number), "symbol": symbol(number), "size": 9}
         bars = {"type": "data", "array": [NORMAL_95 * error for error in errors]}
-        traces.append(
-            go.Scatter(name=WORDS[estimate], x=x, y=y, error_y=bars, text=texts, mode="markers", marker=look)
-        )
+        traces.append(go.Scatter(name=WORDS[estimate], x=x, y=y, error_y=bars, text=texts, mode="markers", marker=look))
     line = go.Scatter(
         x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": "#6e7887"}, showlegend=False, hoverinfo="skip"
     )

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from delt_exp.proportions.classifier import ClassifierSettings, balanced, calibration, log_softmax
+from delt_exp.proportions.classifier import Calibration, ClassifierSettings, balanced, calibrate, log_softmax
 from delt_exp.proportions.detector import warnings
 from delt_exp.proportions.estimate import Estimate, Evidence, first_token_shares, is_looping
-from delt_exp.proportions.shares import condition_number, total_variation
+from delt_exp.proportions.shares import condition_number, shares_of_posteriors, total_variation
 
 SETTINGS = ClassifierSettings(max_ngram=1, num_buckets=4096, penalty=1e-6, max_iterations=100)
+NEUTRAL = Calibration(1.0, np.zeros(3))
 TRUTH = np.array([0.6, 0.3, 0.1])
 
 
@@ -55,13 +56,30 @@ def test_the_confusion_matrix_is_what_was_predicted_of_each_domain_and_one_more_
     np.testing.assert_allclose(confusion, [[2.5 / 4, 0.5 / 2], [1.5 / 4, 1.5 / 2]])
 
 
-def test_calibration_finds_the_temperature_by_which_logits_are_too_sharp():
+def test_calibration_takes_back_logits_that_are_too_sharp_and_lean_to_one_domain():
     rng = np.random.default_rng(0)
-    logits_NK = rng.normal(size=(4000, 3))
+    logits_NK = rng.normal(size=(8000, 3))
     domain_N = np.array([rng.choice(3, p=np.exp(row)) for row in log_softmax(logits_NK)])
-    weights_N = np.full(4000, 1 / 4000)
-    assert calibration(3 * logits_NK, domain_N, weights_N) == pytest.approx(3, rel=0.1)
-    assert calibration(logits_NK, domain_N, weights_N) == pytest.approx(1, rel=0.1)
+    found = calibrate(3 * logits_NK + [1.5, 0, 0], domain_N, np.full(8000, 1 / 8000))
+    assert found.scale == pytest.approx(1 / 3, rel=0.1)
+    assert found.bias_K[0] - found.bias_K[1:] == pytest.approx([-0.5, -0.5], abs=0.1)
+
+
+def test_a_classifier_that_leans_to_one_domain_still_finds_the_mixture():
+    """As a temperature alone would not: two normal distributions, logits exact but for a lean to the first."""
+    rng, truth = np.random.default_rng(0), np.array([0.7, 0.3])
+
+    def logits(domains):
+        draws = np.array([0.0, 2.0])[domains] + rng.normal(size=len(domains))
+        return np.stack([np.ones(len(draws)), 2 * draws - 2], axis=1)
+
+    domain_H = np.repeat([0, 1], 4000)
+    evidence = Evidence(logits(rng.choice(2, size=8000, p=truth)), logits(domain_H), domain_H)
+    found = evidence.estimate(np.ones(8000), np.ones(8000))
+    assert total_variation(found.soft_K, truth) < 0.02
+    assert total_variation(found.hard_K, truth) < 0.02
+    leaning = shares_of_posteriors(np.exp(log_softmax(evidence.logits_NK)), np.array([0.5, 0.5]))
+    assert total_variation(leaning, truth) > 0.06
 
 
 def test_every_domain_weighs_the_same():
@@ -95,11 +113,11 @@ def test_a_text_loops_when_most_of_its_ngrams_came_before_and_it_is_long_enough_
 def test_what_makes_shares_doubtful_is_said_with_the_domains_and_numbers():
     confusion_KK = np.array([[0.9, 0.05, 0.05], [0.05, 0.48, 0.47], [0.05, 0.47, 0.48]])
     posteriors_NK = np.full((5, 3), 1 / 3)
-    found = Estimate(np.zeros(3), np.zeros(3), confusion_KK, posteriors_NK, 1.0)
+    found = Estimate(np.zeros(3), np.zeros(3), confusion_KK, posteriors_NK, NEUTRAL)
     said = warnings(["news", "code", "patents"], found, condition_number(confusion_KK), 0.25)
     assert len(said) == 3
     assert "code from patents" in said[0]
     assert "25 %" in said[1]
     assert "equally likely" in said[2]
-    sound = Estimate(np.zeros(3), np.zeros(3), np.eye(3), np.eye(3), 1.0)
+    sound = Estimate(np.zeros(3), np.zeros(3), np.eye(3), np.eye(3), NEUTRAL)
     assert warnings(["news", "code", "patents"], sound, 1.0, 0.2) == []

@@ -16,6 +16,7 @@ from delt_exp.alignment.base import Alignment
 from delt_exp.alignment.run import run_alignment
 from delt_exp.config.build import build, construct
 from delt_exp.config.fields import Seed, check_value
+from delt_exp.config.identity import identity
 from delt_exp.config.run_name import RunInfo
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.overlap import overlap_sentences
@@ -24,8 +25,9 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import EvalDataset
-from delt_exp.files import disk_errors, locked
+from delt_exp.files import disk_errors, locked, read_json, write_json
 from delt_exp.logger.base import RunLogger
+from delt_exp.model.cost import total
 from delt_exp.model.recipe import Recipe
 from delt_exp.ngrams.deduplicated import deduplicated_stage
 from delt_exp.ngrams.minhash import MinHash
@@ -34,14 +36,15 @@ from delt_exp.preference.reference import check_preferences, with_reference
 from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
 from delt_exp.proxy.base import ProxyModel
-from delt_exp.proxy.trained import trained_model
+from delt_exp.proxy.trained import looking
 from delt_exp.report.outcome import Outcome, Overlap
 from delt_exp.report.record import earlier_record
 from delt_exp.report.run_folder import write_run
+from delt_exp.report.stages import SELECTION
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.runtime import Runtime
-from delt_exp.scorer.base import Scorer
+from delt_exp.scorer.base import Forecasting, Scorer, sizes_of
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector import Selector
 from delt_exp.selector.reading import Reading, ReadingSelector, Selection, needs_of, would_keep
@@ -150,10 +153,17 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
     def job_on(documents: TokenizedCorpus, order: NDArray[np.intp]) -> TrainJob:
         return _job(parts, resources, documents, target, seen, cfg.seed, order)
 
-    def trained_on(documents: TokenizedCorpus, kept: NDArray[np.intp]) -> ProxyModel:
-        return trained_model(with_reference(job_on(documents, ordered(np.sort(kept))), resources), resources)
+    trained_flops: list[float] = []
 
-    selection = _selected(parts, Reading(candidates, target, resources, seen, trained_on))
+    def trained_on(documents: TokenizedCorpus, kept: NDArray[np.intp]) -> ProxyModel:
+        job = with_reference(job_on(documents, ordered(np.sort(kept))), resources)
+        model = training_stage(store, job)
+        trained_flops.append(model.result["flops"])
+        return looking(job, model)
+
+    with store.serves(SELECTION):
+        selection = _selected(parts, Reading(candidates, target, resources, seen, trained_on))
+        selecting_flops = _selecting_flops(parts, candidates, target, resources) + sum(trained_flops)
     kept = selection.rows
     order = ordered(kept)
     job = job_on(selection.documents, order)
@@ -175,6 +185,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Out
         kept=kept,
         kept_by_scores="scores" in needs_of(parts.selector),
         show_selection=selection.show,
+        selecting_flops=selecting_flops,
         order=order,
         plan=job.plan,
         model=model,
@@ -190,6 +201,32 @@ def _selected(parts: Components, reading: Reading) -> Selection:
     if isinstance(parts.selector, ReadingSelector):
         return parts.selector.select(reading)
     return Selection(parts.selector(reading.seen), reading.candidates)
+
+
+def _selecting_flops(
+    parts: Components, candidates: TokenizedCorpus, target: TokenizedCorpus | None, resources: Resources
+) -> float:  # fmt: skip
+    """Return the estimated operations of a selector that reads documents, without those that the scorer has paid for.
+
+    A stage, small as it is: sizes of networks need torch, which a run that reuses everything does not import.
+    """
+    selector, scorer = parts.selector, parts.scorer
+    if not isinstance(selector, ReadingSelector):
+        return 0.0
+
+    def build(folder: Path) -> None:
+        sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
+        paid = scorer.forecast(sizes, resources) if isinstance(scorer, Forecasting) else []
+        costs = [cost for cost in selector.forecast(sizes, resources) if cost not in paid]
+        write_json(folder / "flops.json", total(costs).flops)
+
+    inputs = {
+        "selector": identity(selector),
+        "scorer": identity(scorer),
+        "tokens": candidates.tokens.digest,
+        "target": target.tokens.digest if target is not None else None,
+    }
+    return float(read_json(resources.store.get("forecast", inputs, build).path / "flops.json"))
 
 
 def _job(

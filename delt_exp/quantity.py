@@ -27,3 +27,8 @@ class Ranged:
     def shows(self, sign: float) -> bool:
         """Whether all of the interval lies on the side of `sign`; never for a sign of 0."""
         return (sign > 0 and self.low > 0) or (sign < 0 and self.high < 0)
+
+
+def is_chance(accuracy: float, stderr: float | None) -> bool:
+    """Return whether a share is not above 0.5 by more than its noise, two standard errors."""
+    return accuracy - 2 * (stderr or 0.0) <= 0.5

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,18 @@ from delt_exp.files import read_json, written_aside
 
 FILE = "job.json"
 PACKAGES = ("delt_exp.",)  # whose functions and classes a job may name, as in a configuration
-CAN_TRAVEL = "None, numbers, text, paths, arrays, lists, tuples, mappings and frozen dataclasses of this package can"
+CAN_TRAVEL = (
+    "None, numbers, text, paths, arrays, lists, tuples, mappings, and functions and frozen dataclasses of this "
+    "package can"
+)
 
 
 def write_job(folder: Path, function: Callable[..., Any], *arguments: Any) -> Path:
     """Write the call `function(*arguments)` to `folder`, which is made, and return the file that `run_job` takes.
 
     Arguments are None, numbers, text, paths (made absolute: a worker may start elsewhere), NumPy arrays, lists, tuples,
-    mappings (read back as dicts) and frozen dataclasses of this package, nested as they like. Raises TypeError with the
-    place of the first one that is something else. Files of an earlier job in `folder` are replaced.
+    mappings (read back as dicts), and functions and frozen dataclasses of this package, nested as they like. Raises
+    TypeError with the place of the first one that is something else. Files of an earlier job in `folder` are replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     writer = _Writer(folder)
@@ -74,6 +78,8 @@ class _Writer:
             return {"path": str(value.absolute())}
         if isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
             return {"array" if isinstance(value, np.ndarray) else "scalar": self._save(value)}
+        if isinstance(value, FunctionType):
+            return {"function": _name_of(value)}
         if is_dataclass(value) and not isinstance(value, type):
             return self._object(value, place)
         raise TypeError(f"{place} is a {type(value).__qualname__}, which cannot travel in a job; {CAN_TRAVEL}")
@@ -102,6 +108,8 @@ def _read(value: Any, file: Path) -> Any:
     if kind == "class":
         given = {key: _read(item, file) for key, item in value["fields"].items()}
         return _find(content, file)(**given)
+    if kind == "function":
+        return _find(content, file)
     if kind in ("array", "scalar"):
         array = np.load(file.parent / content, allow_pickle=False)
         return array if kind == "array" else array[()]

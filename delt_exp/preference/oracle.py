@@ -1,30 +1,56 @@
-"""Who labels answers: something that gives each a reward. N preferences."""
+"""Who says which of two answers is better, where no person does: something that gives each a reward. N preferences."""
 
+import shutil
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.config.identity import identity
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.files import digest
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 
+FILE = "rewards.npy"
+
 
 class Oracle(Protocol):
-    """Rewards answers; fields of an implementation are the keys of its YAML file."""
+    """Rewards answers; fields of an implementation are the keys of its YAML file, in messages under `oracle`."""
 
     VERSION: ClassVar[int]
 
     def rewards(
-        self, resources: Resources, candidates: Corpus, documents: TokenizedCorpus, rows: NDArray[np.intp],
+        self, resources: Resources, apart_from: Corpus, documents: TokenizedCorpus, rows: NDArray[np.intp],
         folder: Path,
     ) -> NDArray[np.float64]:  # fmt: skip
         """Return [N, 2]: the rewards of the chosen and of the rejected answer of the documents `rows`, higher better.
 
-        candidates: what an oracle that is trained must not learn from. folder: for what a killed call continues with.
+        NaN for both where one does not fit what the oracle reads at most. apart_from: preferences that an oracle must
+        not learn from. folder: for what a killed call continues with.
         """
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of what must be trained first."""
+
+
+def rewards_stage(
+    resources: Resources, oracle: Oracle, apart_from: Corpus, documents: TokenizedCorpus, rows: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return the rewards [N, 2] of `Oracle.rewards`; a killed call continues."""
+    inputs = {
+        "oracle": identity(oracle),
+        "apart_from": apart_from.digest,
+        "tokens": documents.tokens.digest,
+        "rows": digest(np.ascontiguousarray(rows, np.int64)),
+        "format": 1,
+    }
+
+    def build(folder: Path) -> None:
+        np.save(folder / FILE, oracle.rewards(resources, apart_from, documents, rows, folder))
+        shutil.rmtree(folder / "shards", ignore_errors=True)
+
+    use = resources.store.get("rewards", inputs, build, resumable=True)
+    return np.asarray(np.load(use.path / FILE))

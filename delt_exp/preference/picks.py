@@ -42,6 +42,18 @@ def show_picks(
     oracle: who labelled answers that a model wrote, None where answers and labels are those of the dataset.
     """
     picks = np.concatenate([one.picks for one in rounds])
+    _show_each(evidence, rounds, picks, documents, oracle)
+    evidence.table(
+        "picks_beside_others", _beside(rounds[-1], picks, documents, ridge, seed),
+        "As many preferences chosen in other ways, all seen by the model of the last round; earlier picks were made by "
+        "other models. Information is log det(V / ridge), which the picks are to make large; the rest are means.",
+    )  # fmt: skip
+    _show_rounds(evidence, rounds, len(documents))
+
+
+def _show_each(
+    evidence: Evidence, rounds: Sequence[Round], picks: Rows, documents: TokenizedCorpus, oracle: str | None
+) -> None:
     tokens_M2, corpus = answer_tokens(documents.tokens, picks), documents.corpus
     norms = [np.linalg.norm(one.features[np.searchsorted(one.rows, one.picks)], axis=1) for one in rounds]
     columns = {
@@ -70,16 +82,13 @@ def show_picks(
         "How far each picked preference lay beyond the earlier ones when it was picked: a line that falls little means "
         "that the next picks would still have added much. A new round looks with another model, and may jump.",
     )  # fmt: skip
-    last = rounds[-1]
-    evidence.table(
-        "picks_beside_others", _beside(last, picks, documents, ridge, seed),
-        "As many preferences chosen in other ways, all seen by the model of the last round; earlier picks were made by "
-        "other models. Information is log det(V / ridge), which the picks are to make large; the rest are means.",
-    )  # fmt: skip
+
+
+def _show_rounds(evidence: Evidence, rounds: Sequence[Round], num_documents: int) -> None:
     counts = {
         "round": np.arange(1, len(rounds) + 1),
         "candidates": [len(one.rows) for one in rounds],
-        "answers_too_long": [len(documents) - len(one.rows) for one in rounds],
+        "answers_too_long": [num_documents - len(one.rows) for one in rounds],
         "answers_not_written": [one.num_unwritten for one in rounds],
         "picks": [len(one.picks) for one in rounds],
     }
@@ -90,7 +99,7 @@ def show_picks(
     )  # fmt: skip
     if unwritten := [one.num_unwritten for one in rounds if one.num_unwritten]:
         evidence.warn(
-            f"{max(unwritten)} of {len(documents)} preferences kept their earlier answers in a round, because the "
+            f"{max(unwritten)} of {num_documents} preferences kept their earlier answers in a round, because the "
             "model wrote no text after their prompt"
         )
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.corpus import Corpus
-from delt_exp.corpus.pairs import Side, pair
+from delt_exp.corpus.pairs import Side, fitting, pair
 from delt_exp.corpus.stages import tokenizer_stage, tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
@@ -50,10 +50,10 @@ class RewardModel:
         return []
 
     def rewards(
-        self, resources: Resources, candidates: Corpus, documents: TokenizedCorpus, rows: NDArray[np.intp],
+        self, resources: Resources, apart_from: Corpus, documents: TokenizedCorpus, rows: NDArray[np.intp],
         folder: Path,
     ) -> NDArray[np.float64]:  # fmt: skip
-        """Return [N, 2]; raises DataError for an answer that does not fit, or a model without a head for rewards."""
+        """Return [N, 2]; raises DataError for a model without a head for rewards."""
         import torch
 
         maker = HfTokenizer(self.name, self.revision, None, begin="auto", chat_template="own")
@@ -66,10 +66,12 @@ class RewardModel:
             ids_1T = torch.from_numpy(np.append(side.inputs, tokens.eos_id)[None]).to(device)
             return float(network(input_ids=ids_1T).logits[0, 0])
 
-        rewards_N2 = np.zeros((len(rows), 2))
-        with torch.inference_mode(), track("labels", len(rows), "documents") as task:
-            for place, row in enumerate(rows):
-                rewards_N2[place] = [reward(side) for side in pair(tokens, int(row), self.context_tokens - 1)]
+        fits = fitting(tokens, self.context_tokens - 1)[rows]  # the classifier reads end-of-text too
+        rewards_N2 = np.full((len(rows), 2), np.nan)
+        with torch.inference_mode(), track("rewards", int(fits.sum()), "preferences") as task:
+            for place in np.flatnonzero(fits):
+                sides = pair(tokens, int(rows[place]), self.context_tokens - 1)
+                rewards_N2[place] = [reward(side) for side in sides]
                 task.advance()
         return rewards_N2
 

@@ -3,30 +3,27 @@
 N prompts, M new tokens of an answer at most.
 """
 
-import shutil
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, PositiveFloat, Seed, settings
-from delt_exp.config.identity import identity
+from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.answers import Answers, answered_stage
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.files import digest
 from delt_exp.mapping.items import document_name
 from delt_exp.model.cost import FORWARD, PhaseCost, Sizes
-from delt_exp.preference.oracle import Oracle
-from delt_exp.preference.writer import NONE, AnswerWriter, PromptItems, written_stage
+from delt_exp.model.hf import PretrainedNetwork
+from delt_exp.preference.oracle import Oracle, rewards_stage
+from delt_exp.preference.writer import AnswerWriter, PromptItems, answers_stage
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for
-from delt_exp.tokenizer.base import Tokenizer
 
-FILE = "rewards.npy"
+PLACE = "selector.answers.oracle"
 
 
 @settings
@@ -63,12 +60,12 @@ class SampledAnswers:
         """
         tokens = model.tokens(documents, resources)
         writer = AnswerWriter(
-            model.name, model.revision, model.tokenizer, num_answers=2, max_new_tokens=self.max_new_tokens,
-            temperature=self.temperature, stop=tuple(self.stop), seed=seed_for(self.seed, "sampled answers", number),
-            context_tokens=context_tokens,
+            PretrainedNetwork(model.name, model.revision), 0, model.tokenizer, num_answers=2,
+            max_new_tokens=self.max_new_tokens, temperature=self.temperature, stop=tuple(self.stop),
+            seed=seed_for(self.seed, "sampled answers", number), context_tokens=context_tokens,
         )  # fmt: skip
         items = PromptItems(tokens, rows, writer, ids, tokens.answer_starts)
-        pairs = self._written(resources, items, model.tokenizer)
+        pairs = [(first, second) for first, second in answers_stage(resources, items)]
         has_text = np.array([all(_has_tokens(resources, text) for text in pair) for pair in pairs], np.bool_)
         new = Answers(rows[has_text], [pair for pair, known in zip(pairs, has_text, strict=True) if known])
         return answered_stage(resources.store, documents, new, resources.run_tokenizer), rows[~has_text]
@@ -80,33 +77,19 @@ class SampledAnswers:
 
         Raises DataError for a reward that is not finite.
         """
-        rewards_N2 = self._rewards(resources, candidates, documents, rows)
+        with naming(moved(self.oracle, "oracle", PLACE)):
+            rewards_N2 = rewards_stage(resources, self.oracle, candidates, documents, rows)
         bad = np.flatnonzero(~np.isfinite(rewards_N2).all(1))
         if len(bad):
             name = document_name(int(rows[bad[0]]), documents.corpus.ids)
-            raise DataError(f"the oracle's rewards of the answers of {name} are {rewards_N2[bad[0]]}, not finite")
+            raise DataError(
+                f"the oracle's rewards of the answers of {name} are {rewards_N2[bad[0]]}, not finite (nan: an answer "
+                f"is longer than the oracle reads; raise its context_tokens under {PLACE})"
+            )
         wrong = rows[rewards_N2[:, 1] > rewards_N2[:, 0]]
         found = [documents.corpus.document(int(row)) for row in wrong]
         swapped = Answers(wrong, [(one.rejected, one.answer) for one in found])
         return answered_stage(resources.store, documents, swapped, resources.run_tokenizer)
-
-    def _rewards(
-        self, resources: Resources, candidates: Corpus, documents: TokenizedCorpus, rows: NDArray[np.intp]
-    ) -> NDArray[np.float64]:
-        inputs = {
-            "oracle": identity(self.oracle),
-            "candidates": candidates.digest,
-            "tokens": documents.tokens.digest,
-            "rows": digest(np.ascontiguousarray(rows, np.int64)),
-            "format": 1,
-        }
-
-        def build(folder: Path) -> None:
-            np.save(folder / FILE, self.oracle.rewards(resources, candidates, documents, rows, folder))
-            shutil.rmtree(folder / "shards", ignore_errors=True)
-
-        use = resources.store.get("rewards", inputs, build, resumable=True)
-        return np.asarray(np.load(use.path / FILE))
 
     def forecast(self, sizes: Sizes, resources: Resources, parameters: int, num_rounds: int) -> list[PhaseCost]:
         """Return the cost of writing two answers of full length to every document each round, and of the oracle."""
@@ -114,14 +97,6 @@ class SampledAnswers:
         num_tokens = 2 * int((sizes.lengths_N + self.max_new_tokens).sum()) * num_rounds
         writing = PhaseCost("sampled answers", num_answers, float(FORWARD) * parameters * num_tokens, 0)
         return [writing, *self.oracle.forecast(sizes, resources)]
-
-    def _written(self, resources: Resources, items: PromptItems, tokenizer: Tokenizer) -> list[tuple[str, str]]:
-        """Return two texts for each prompt."""
-
-        def text(ids_M: NDArray[np.int32]) -> str:
-            return tokenizer.text_before(ids_M[ids_M != NONE].tolist(), self.stop)
-
-        return [(text(first), text(second)) for first, second in written_stage(resources, items)]
 
 
 def _has_tokens(resources: Resources, text: str) -> bool:

@@ -1,5 +1,6 @@
 """An oracle trained here, on held-out preferences: the reward that DPO learns."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,10 +14,11 @@ from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, text_stag
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError
-from delt_exp.mapping.pairs import map_pairs
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, training_cost
+from delt_exp.model.objective import Objective
 from delt_exp.model.recipe import Recipe
 from delt_exp.preference.judges import PreferenceJudge, ReferenceJudge
+from delt_exp.preference.log_ratios import PRECISION, log_ratios
 from delt_exp.preference.reference import with_reference
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for, shuffled_rows
@@ -25,41 +27,41 @@ from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import training_stage
 
 WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=True)
-PLACE = "selector.answers.oracle"
-KEYS = moved(Recipe, "model", f"{PLACE}.recipe") | {"training.max_tokens": f"{PLACE}.train_tokens"}
+KEYS = moved(Recipe, "model", "oracle.recipe") | {
+    "model.objective": "oracle.objective",
+    "training.max_tokens": "oracle.train_tokens",
+}
 
 
 @settings
 class TrainedReward:
     """The reward of an answer is log p - log p of the start, under `recipe` trained on the preferences of `dataset`.
 
-    train_tokens: predicted ones. Preferences that are, or nearly are, among the candidates are left out: an oracle that
-    had seen their labels would be none. recipe: with objective=dpo (arXiv 2305.18290, section 4).
+    objective: in place of that of `recipe`; one that learns from preferences, such as DPO. train_tokens: predicted
+    ones. Preferences that are, or nearly are, among those it is asked about are left out: an oracle that had seen their
+    labels would be none.
     """
 
     VERSION: ClassVar[int] = 1
     dataset: Dataset
     recipe: Recipe
+    objective: Objective
     train_tokens: Count
     seed: Seed
 
     def __post_init__(self) -> None:
-        if self.recipe.objective.rows_per_sample != 2:
-            raise ConfigError(
-                "an oracle learns from preferences, but its recipe predicts single documents; use objective=dpo, or "
-                "objective@selector.answers.oracle.recipe.objective=dpo where the oracle has a recipe of its own"
-            )
+        if self.objective.rows_per_sample != 2:
+            raise ConfigError("oracle.objective learns no preferences, and so no reward; use dpo")
 
     def rewards(
-        self, resources: Resources, candidates: Corpus, documents: TokenizedCorpus, rows: NDArray[np.intp],
+        self, resources: Resources, apart_from: Corpus, documents: TokenizedCorpus, rows: NDArray[np.intp],
         folder: Path,
     ) -> NDArray[np.float64]:  # fmt: skip
         """Return [N, 2] in nats; raises DataError where no preference is left to learn from."""
-        model, context = self._trained(resources, candidates), self.recipe.context_tokens
-        start = ReferenceJudge(model.network, model.tokenizer, model.seed, "32-true", context)
+        model = self._trained(resources, apart_from)
+        start = ReferenceJudge(model.network, model.tokenizer, model.seed, PRECISION, self.recipe.context_tokens)
         judge = PreferenceJudge(str(model.pretrained), start)
-        numbers_N6 = map_pairs(resources, documents.tokens, rows, judge, folder / "shards", "labels")
-        return np.asarray(numbers_N6[:, [0, 3]] - numbers_N6[:, [1, 4]])
+        return log_ratios(resources, documents.tokens, rows, judge, folder)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of training the oracle."""
@@ -68,14 +70,15 @@ class TrainedReward:
         held = min(recipe.batch_items, resources.trainer.micro_batch_items) * context
         return [training_cost("oracle", size, self.train_tokens, context, held)]
 
-    def _trained(self, resources: Resources, candidates: Corpus) -> TrainedModel:
+    def _trained(self, resources: Resources, apart_from: Corpus) -> TrainedModel:
         store, tokenizer = resources.store, resources.run_tokenizer
-        corpus = decontaminated_stage(store, corpus_stage(store, self.dataset, WHOLE), [candidates])
+        corpus = decontaminated_stage(store, corpus_stage(store, self.dataset, WHOLE), [apart_from])
         tokens = text_stage(store, corpus, tokenizer).tokens
         order = shuffled_rows(tokens.ids, self.seed, "preferences of the oracle")
         until = PlanSettings("padded", epochs=None, max_tokens=self.train_tokens, completion_only=True)
         seed = seed_for(self.seed, "training of the oracle")
+        recipe = replace(self.recipe, objective=self.objective)
         with naming(KEYS):
-            plan = plan_for(self.recipe, tokens, order, until)
-            job = TrainJob(self.recipe, plan, tokenizer, resources.trainer, seed)
+            plan = plan_for(recipe, tokens, order, until)
+            job = TrainJob(recipe, plan, tokenizer, resources.trainer, seed)
             return training_stage(store, with_reference(job, resources))

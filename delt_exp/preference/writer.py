@@ -12,18 +12,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.config.identity import identity
 from delt_exp.corpus.windows import buckets
 from delt_exp.files import digest
 from delt_exp.mapping.items import Advance, TokenItems, document_name, judged
 from delt_exp.mapping.judge import Numbers
 from delt_exp.mapping.map_documents import map_items
-from delt_exp.pretrained.loading import pretrained_fingerprint
+from delt_exp.model.recipe import Network
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.base import Tokenizer
 
 NONE = -1  # in place of a token, after the last one of an answer
 FILE = "tokens.npy"
-SETTINGS = ("num_answers", "max_new_tokens", "temperature", "seed", "context_tokens")  # of a writer, that decide
+SETTINGS = ("network_seed", "num_answers", "max_new_tokens", "temperature", "seed", "context_tokens")  # that decide
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +46,16 @@ class PromptBatch:
 
 @dataclass(frozen=True)
 class AnswerWriter:
-    """[D, A M] tokens of A answers after each prompt, written by the model `name`; NONE after the end of an answer.
+    """[D, A M] tokens of A answers after each prompt, written by a network; NONE after the end of an answer.
 
-    context_tokens: of prompt and answer.
+    network_seed: what it is made with; 0 for one that is read. temperature: 0 takes the most probable tokens; above,
+    they are drawn from the untruncated distribution. stop: texts that end an answer and do not belong to it. seed: of
+    the draws, from `seed_for` with their purpose. context_tokens: of prompt and answer.
     """
 
     dtype: ClassVar[str] = "float64"  # holds every token id exactly
-    name: str
-    revision: str | None
+    network: Network
+    network_seed: int
     tokenizer: Tokenizer
     num_answers: int
     max_new_tokens: int
@@ -72,9 +75,8 @@ class AnswerWriter:
 
     def open(self, device: str) -> Callable[[PromptBatch], NDArray[Any]]:
         from delt_exp.model.generate import generate_ids
-        from delt_exp.pretrained.loading import load_causal_lm
 
-        network = load_causal_lm(self.name, self.revision).to(device)
+        network = self.network.make(self.tokenizer, self.network_seed).eval().to(device)
 
         def judgement(batch: PromptBatch) -> NDArray[Any]:
             written = generate_ids(
@@ -135,13 +137,14 @@ def written_stage(resources: Resources, items: PromptItems) -> NDArray[np.int32]
     """Return [N, A, M]: the tokens of the answers, NONE after the end of each; a killed call continues."""
     writer = items.judge
     inputs = {
-        "model": pretrained_fingerprint(writer.name, writer.revision),
+        "network": identity(writer.network),
+        "tokenizer": writer.tokenizer.digest,
         "tokens": items.tokens.digest,
         "rows": digest(*(np.ascontiguousarray(one) for one in (items.rows, items.keys[items.rows]))),
         "starts": digest(np.ascontiguousarray(items.starts[items.rows])),
         **{name: getattr(writer, name) for name in SETTINGS},
         "stop": list(writer.stop),
-        "format": 1,
+        "format": 2,
     }
 
     def build(folder: Path) -> None:
@@ -151,3 +154,13 @@ def written_stage(resources: Resources, items: PromptItems) -> NDArray[np.int32]
 
     use = resources.store.get("answers", inputs, build, resumable=True)
     return np.asarray(np.load(use.path / FILE))
+
+
+def answers_stage(resources: Resources, items: PromptItems) -> list[list[str]]:
+    """Return the texts [N][A] of the answers of `written_stage`, each up to a text that stops it."""
+    writer = items.judge
+
+    def text(ids_M: NDArray[np.int32]) -> str:
+        return writer.tokenizer.text_before(ids_M[ids_M != NONE].tolist(), writer.stop)
+
+    return [[text(ids_M) for ids_M in of_prompt] for of_prompt in written_stage(resources, items)]

@@ -18,7 +18,7 @@ from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for, shuffled_rows
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
-from delt_exp.trainer.job import TrainJob, plan_for
+from delt_exp.trainer.job import TrainedModel, TrainJob, plan_for
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import training_stage
 
@@ -122,7 +122,11 @@ def _trained(
 
 def trained_model(job: TrainJob, resources: Resources) -> ProxyModel:
     """Return what a training run leaves, as a model that looks at documents; trained once, as a stage."""
-    model = training_stage(resources.store, job)
+    return looking(job, training_stage(resources.store, job))
+
+
+def looking(job: TrainJob, model: TrainedModel) -> ProxyModel:
+    """Return what `job` left as a model that looks at documents."""
     limit = job.recipe.network.position_limit(job.tokenizer)
     return ProxyModel(str(model.pretrained), None, job.tokenizer, job.recipe.context_tokens, limit)
 

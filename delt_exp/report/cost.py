@@ -1,13 +1,13 @@
-"""What a run's model and scores cost, read from its record; seconds of the computation, whenever it happened."""
+"""What a run's model, scores and selection cost, by its record; seconds of computation, whenever it happened."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from delt_exp.report.stages import own_stage
+from delt_exp.report.stages import SELECTION, own_stage
 
 
-class ScoringCost(NamedTuple):
-    """Cost of the scores and of all that they were made with; None: not recorded.
+class WorkCost(NamedTuple):
+    """Cost of scores or of a selection, and of all that they were made with; None: not recorded.
 
     peak_bytes: the larger of the process's and the GPU's memory.
     """
@@ -28,8 +28,20 @@ def scoring_seconds(record: Mapping[str, Any]) -> float | None:
     return None if used is None else float(sum(stage["build_seconds"] for stage in used.values()))
 
 
-def scoring_cost(record: Mapping[str, Any]) -> ScoringCost:
+def scoring_cost(record: Mapping[str, Any]) -> WorkCost:
     """Return what the scores of the run cost."""
-    flops, used = record["score"]["flops"], own_stage(record, "scores")["cost"].get("used")
-    peaks = [float(max(stage["peak_bytes"], stage["cuda_peak_bytes"])) for stage in (used or {}).values()]
-    return ScoringCost(scoring_seconds(record), flops, max(peaks, default=None))
+    used = own_stage(record, "scores")["cost"].get("used")
+    return WorkCost(scoring_seconds(record), record["score"]["flops"], _peak_bytes(used or {}))
+
+
+def selecting_cost(record: Mapping[str, Any]) -> WorkCost:
+    """Return what the selection cost beyond what the scores were made with, training runs between rounds included."""
+    paid = own_stage(record, "scores")["cost"].get("used", {})
+    made = [stage for stage in record["stages"] if stage["role"] == SELECTION]
+    used = {name: cost for stage in made for name, cost in stage["cost"]["used"].items() if name not in paid}
+    seconds = float(sum(cost["build_seconds"] for cost in used.values()))
+    return WorkCost(seconds, record["selection"]["flops"], _peak_bytes(used))
+
+
+def _peak_bytes(used: Mapping[str, Mapping[str, Any]]) -> float | None:
+    return max((float(max(cost["peak_bytes"], cost["cuda_peak_bytes"])) for cost in used.values()), default=None)

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from delt_exp.corpus.overlap import overlap_sentences
+from delt_exp.quantity import is_chance
 from delt_exp.report.numbers import compact, count, seconds, share, value
 
 Record = Mapping[str, Any]
 NUM_HEADLINE_RESULTS = 3
 NUM_SOURCES = 20
-JUDGE_ACCURACY = "judge_accuracy"  # the measure of an evaluation that says what its judge is worth
+ORACLE_ACCURACY = "oracle_accuracy"  # the measure of an evaluation that says what its oracle is worth
 
 
 class Fact(NamedTuple):
@@ -165,8 +166,8 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
         if result.get("truncated"):
             part = f"{count(result['truncated'])} of {count(result['count'])} questions of {result['dataset']}"
             found.append(Caution(False, f"{part} lost their beginning to fit the context ({result['metric']})."))
-        if result["metric"] == JUDGE_ACCURACY and is_chance(result["value"], result["stderr"]):
-            found.append(Caution(True, judge_worth(result["dataset"], result["value"], result["stderr"])))
+        if result["metric"] == ORACLE_ACCURACY and is_chance(result["value"], result["stderr"]):
+            found.append(Caution(True, oracle_worth(result["dataset"], result["value"], result["stderr"])))
     for name, reasons in record["data"].get("evaluation_left_out", {}).items():
         found += [Caution(False, _left_out(f"evaluation set {name}", *reason)) for reason in reasons.items()]
     every = f"of {count(record['selection']['kept_documents'])} kept documents"
@@ -179,16 +180,11 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
     return found
 
 
-def is_chance(accuracy: float, stderr: float | None) -> bool:
-    """Return whether a share is not above 0.5 by more than its noise, two standard errors."""
-    return accuracy - 2 * (stderr or 0.0) <= 0.5
-
-
-def judge_worth(dataset: str, accuracy: float, stderr: float | None) -> str:
-    """Return what the judge of an evaluation set is worth."""
+def oracle_worth(dataset: str, accuracy: float, stderr: float | None) -> str:
+    """Return what the oracle of an evaluation set is worth."""
     consequence = ", as chance does: its win rates say nothing of quality" if is_chance(accuracy, stderr) else ""
     shown = value(accuracy, stderr)
-    return f"The judge of {dataset} agrees with people on {shown} of the preferences{consequence}."
+    return f"The oracle of {dataset} agrees with people on {shown} of the preferences{consequence}."
 
 
 def _left_out(where: str, reason: str, number: int) -> str:

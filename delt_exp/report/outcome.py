@@ -24,7 +24,8 @@ class Outcome:
     """What a run produced, for its record and its page.
 
     kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch. kept_by_scores:
-    whether the choice depends on scores. show_selection: leaves what is to be seen of it. evaluations: by the name of
+    whether the choice depends on scores. show_selection: leaves what is to be seen of it. selecting_flops: operations
+    of a selector that reads documents, training runs between its rounds included. evaluations: by the name of
     the dataset. target_readers: `scorer` and `weighter`, as far as they read the target set. alignment: see
     `run_alignment`. model_notes: what was found in pretrained weights, a sentence each. stages: all that were asked
     for, on the way too, in order.
@@ -40,6 +41,7 @@ class Outcome:
     kept: NDArray[np.intp]
     kept_by_scores: bool
     show_selection: Callable[[Evidence], None]
+    selecting_flops: float
     order: NDArray[np.intp]
     plan: Plan
     model: TrainedModel

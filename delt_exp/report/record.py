@@ -108,6 +108,7 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
             "kept_tokens": int(outcome.plan.tokens.lengths[outcome.kept].sum()),
             "of_tokens": int(lengths.sum()),
             "by_scores": outcome.kept_by_scores,
+            "flops": outcome.selecting_flops,
         },
         "training": {**training, "loss_unit": "nats/token" if outcome.plan.rows_per_sample == 1 else "nats/pair"},
         "order_verified": training["order_verified"],

@@ -7,12 +7,15 @@ from typing import Any
 from delt_exp.errors import DataError
 from delt_exp.store.store import StageUse
 
+SELECTION = "selection"  # what the stages are for that a selector asks for
+
 
 def described(uses: Sequence[StageUse], roles: Mapping[str, Iterable[Path]]) -> list[dict[str, Any]]:
     """Return each stage once, as it was first obtained; asking again in the same run finds it.
 
     roles: what the run's own results are to it, by the folders of their stages. A stage of `own: true` has that `role`,
-    or none; one of `own: false` was made for the stage that its `role` names, as a proxy is for the scores.
+    or none; one of `own: false` was made for what its `role` names: a stage, as a proxy is for the scores, or
+    SELECTION.
     """
     role_of = {folder: role for role, folders in reversed([*roles.items()]) for folder in folders}
     first = {(use.stage, use.key): use for use in reversed(uses)}

@@ -15,14 +15,16 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
 from delt_exp.model.lora import Adapters
+from delt_exp.preference.agreement import agreement_stage, show_agreement
 from delt_exp.preference.features import PairGradientJudge, pair_features_stage
 from delt_exp.preference.picks import Round, show_picks
 from delt_exp.preference.sampled import SampledAnswers
 from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.ranking import rank_ids
-from delt_exp.selector.reading import Reading, Selection
+from delt_exp.selector.reading import Reading, Selection, Show
 from delt_exp.statistics.d_optimal import greedy_d_optimal
+from delt_exp.store.evidence import Evidence
 
 
 @settings
@@ -88,9 +90,7 @@ class ActiveDpoSelector:
             documents = self._labelled(reading, documents, np.sort(new))
             picks = np.concatenate([picks, new])
             rounds.append(Round(new, scores, num_kept, rows_N, features_NK))
-        oracle = None if self.answers is None else type(self.answers.oracle).__name__
-        shown = partial(show_picks, rounds=rounds, documents=documents, ridge=self.ridge, seed=self.seed, oracle=oracle)
-        return Selection(np.sort(picks), documents, shown)
+        return Selection(np.sort(picks), documents, self._show(reading, documents, rounds))
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of the proxy and of the gradients in every round, both answers as long as the chosen one.
@@ -153,6 +153,21 @@ class ActiveDpoSelector:
         self._check_fitting(fits)
         rows = np.flatnonzero(fits)
         return rows, pair_features_stage(resources, tokens, rows, model, judge)
+
+    def _show(self, reading: Reading, documents: TokenizedCorpus, rounds: list[Round]) -> Show:
+        """Return what leaves the picks and, where an oracle labels them, what it is worth."""
+        oracle = None if self.answers is None else self.answers.oracle
+        name = None if oracle is None else type(oracle).__name__
+        picks = partial(show_picks, rounds=rounds, documents=documents, ridge=self.ridge, seed=self.seed, oracle=name)
+        if oracle is None:
+            return picks
+        found = agreement_stage(reading.resources, oracle, reading.candidates, self.context_tokens)
+
+        def shown(evidence: Evidence) -> None:
+            picks(evidence)
+            show_agreement(evidence, found)
+
+        return shown
 
     def _check_fitting(self, fits: NDArray[np.bool_]) -> None:
         if fits.sum() < self.k:

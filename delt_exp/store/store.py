@@ -9,8 +9,8 @@ that need the same stage share one computation.
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +34,7 @@ class StageUse:
     path: Path
     cached: bool
     seconds: float  # spent by this process, waiting and checking included
-    within: str | None  # the stage whose build asked for it; None where the run itself did
+    within: str | None  # the stage whose build asked for it, or what it `serves`; None where the run itself did
     # build_seconds (all attempts, stages inside included), peak_bytes, cuda_peak_bytes; `used`: see `_used`
     cost: Mapping[str, Any]
 
@@ -51,10 +51,20 @@ class Store:
     verify: Literal["hash", "size"]
     uses: list[StageUse] = field(default_factory=list, init=False)
     _attempts: list[Attempt] = field(default_factory=list, init=False)  # under way, outermost first
+    _served: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         check_settings(Store, vars(self), "store")
         self.root = Path(self.root).absolute()
+
+    @contextmanager
+    def serves(self, purpose: str) -> Iterator[None]:
+        """Note what the stages of the block are for, where no stage asks for them: their cost is that of `purpose`."""
+        self._served = purpose
+        try:
+            yield
+        finally:
+            self._served = None
 
     def get(
         self, stage: str, inputs: Mapping[str, Any], build: Callable[[Path], None], *, resumable: bool = False
@@ -82,7 +92,7 @@ class Store:
             return self.get(stage, inputs, build, resumable=resumable)
         with suppress(OSError):  # a store that may only be read
             os.utime(path / ENTRY)  # the time of last use decides what `free` removes first
-        within = self._attempts[-1].stage if self._attempts else None
+        within = self._attempts[-1].stage if self._attempts else self._served
         use = StageUse(stage, key, path, cached, time.monotonic() - started, within, cost)
         self.uses.append(use)
         if self._attempts:

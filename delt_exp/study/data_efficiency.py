@@ -18,7 +18,7 @@ from delt_exp.errors import DataError
 from delt_exp.eval_dataset.preferences import Preferences
 from delt_exp.eval_dataset.win_rate import WinRate
 from delt_exp.quantity import Ranged
-from delt_exp.report.facts import JUDGE_ACCURACY, judge_worth
+from delt_exp.report.facts import ORACLE_ACCURACY, oracle_worth
 from delt_exp.report.findings import Cell, Figure, Findings, Table
 from delt_exp.rows.draws import generator
 from delt_exp.statistics.saturating import EXPONENTS, Saturating, fit_saturating
@@ -120,7 +120,7 @@ class DataEfficiencyReport:
         )
         shown = Figure("efficiency", "Over the share of preferences", text, chooser(figures).to_plotly_json())
         tables = [self._fits(found), *self._contrasts(found), self._points(curves)]
-        return Findings(self._answer(found, _judges(study)), [shown], tables)
+        return Findings(self._answer(found, _oracles(study)), [shown], tables)
 
     def _curves(self, study: StudyRecord) -> dict[Key, dict[float, dict[str, Point]]]:
         """Return the points of every curve."""
@@ -241,7 +241,7 @@ class DataEfficiencyReport:
         columns = ["source", "subsets", "measure", "evaluated on", "share", "mean", "standard deviation", "runs"]
         return Table("points", "Every share", "Mean and standard deviation over subsets and seeds.", columns, rows)
 
-    def _answer(self, found: Mapping[Key, Bootstrap], judges: Mapping[str, Point]) -> str:
+    def _answer(self, found: Mapping[Key, Bootstrap], oracles: Mapping[str, Point]) -> str:
         sentences = []
         for key, one in found.items():
             gain = self._ranged(one.ends[2], one.ends_R3[:, 2])
@@ -253,7 +253,7 @@ class DataEfficiencyReport:
             "Nested and independent subsets learn from equally many tokens at every share; in one epoch, more data are "
             "also more steps.",
             f"{num_identified} of {len(found)} curves bend enough to be identified.",
-            *(judge_worth(dataset, *accuracy) for dataset, accuracy in judges.items()),
+            *(oracle_worth(dataset, *accuracy) for dataset, accuracy in oracles.items()),
         ])  # fmt: skip
 
 
@@ -265,11 +265,11 @@ def detectable_gain(count: int) -> float:
     return float(TIMES_STDERR * np.sqrt(2 * 0.25 / count))
 
 
-def _judges(study: StudyRecord) -> dict[str, Point]:
-    """Return for each evaluation set with a judge how often that agrees with people; the judge of the first run."""
+def _oracles(study: StudyRecord) -> dict[str, Point]:
+    """Return for each evaluation set with an oracle how often that agrees with people; that of the first run."""
     found: dict[str, Point] = {}
     for run in study.finished():
-        for (_, dataset), point in _values(run, [JUDGE_ACCURACY]).items():
+        for (_, dataset), point in _values(run, [ORACLE_ACCURACY]).items():
             found.setdefault(dataset, point)
     return found
 

@@ -41,7 +41,7 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     """Launch every job of `cfg.study`, list those that failed, write the page; return what the launcher returned.
 
     arguments: overrides of the command line, common to all jobs. A failed job does not stop the others. Raises
-    ConfigError when the command sets what the study varies, DeltError when the run that the others start from fails.
+    ConfigError when the command sets what the study varies, DeltError when a run that others start from fails.
     With dry_run=true the outlook is all.
     """
     plan = _plan(cfg, loader, launcher, arguments)
@@ -62,13 +62,14 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
 
 
 def _plan(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str]) -> Plan:
-    """Compose all jobs; launches the run that they start from, if the study has one."""
+    """Compose all jobs; launches the runs that they start from, if the study has any."""
     study: Study = build(cfg.study, "study")
     jobs = study.jobs()
     _check_arguments(arguments, study, jobs)
     commands = [[*at_seed(study.common, job.seed), *arguments, *job.overrides] for job in jobs]
     if study.base is not None:
-        commands = _from_base(cfg, loader, launcher, study.base, arguments, commands)
+        bases = [_base_command(at_seed(study.base, job.seed), arguments) for job in jobs]
+        commands = _from_bases(cfg, loader, launcher, bases, commands)
     configs = list(all_composed(cfg, loader, commands))
     runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
     name = group_name(cfg.name, cfg.hydra.runtime.choices)
@@ -137,32 +138,37 @@ def _account(record: StudyRecord, returns: Sequence[JobReturn], wall_seconds: fl
     return account([run.record() or {} for run, _ in done], [seconds for _, seconds in done], wall_seconds, since)
 
 
-def _from_base(
-    cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, base: Sequence[str], arguments: Sequence[str],
+def _base_command(base: Sequence[str], arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the command of a run that others start from; what it sets itself counts more than the arguments."""
+    given = {_key(text) for text in base}
+    return (*(text for text in arguments if _key(text) not in given), *base)
+
+
+def _from_bases(
+    cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, bases: Sequence[tuple[str, ...]],
     commands: list[list[str]],
 ) -> list[list[str]]:  # fmt: skip
-    """Launch the run that the others start from and return their commands; what they lack is said before."""
+    """Launch the distinct runs that the others start from and return the commands of these, each with its base.
 
-    def at(folder: str) -> list[list[str]]:
-        return [[text.replace("{base}", folder) for text in command] for command in commands]
+    What the commands lack is said before.
+    """
 
-    missing = [] if cfg.dry_run else missing_files([_composed(cfg, loader, command) for command in at("base")])
+    def at(folders: Sequence[str]) -> list[list[str]]:
+        return [
+            [text.replace("{base}", folder) for text in command]
+            for folder, command in zip(folders, commands, strict=True)
+        ]
+
+    nowhere = ["base"] * len(commands)
+    missing = [] if cfg.dry_run else missing_files([_composed(cfg, loader, command) for command in at(nowhere)])
     if missing:
         raise DataError(summary(missing))
-    return at(_base(cfg, loader, launcher, base, arguments))
-
-
-def _base(
-    cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, overrides: Sequence[str], arguments: Sequence[str]
-) -> str:
-    """Launch the run that the others start from and return its folder."""
-    given = {_key(text) for text in overrides}
-    command = [*(text for text in arguments if _key(text) not in given), *overrides]
-    (result,) = launched(launcher, [command])
-    error = failure(result)
-    if error is not None:
-        raise DeltError(f"the run that the others start from failed: {error}")
-    return str(_folder(_composed(cfg, loader, command)))
+    distinct = list(dict.fromkeys(bases))
+    for error in map(failure, launched(launcher, [list(base) for base in distinct])):
+        if error is not None:
+            raise DeltError(f"a run that others start from failed: {error}")
+    folders = {base: str(_folder(_composed(cfg, loader, base))) for base in distinct}
+    return at([folders[base] for base in bases])
 
 
 def all_composed(cfg: DictConfig, loader: ConfigLoader, commands: Sequence[Sequence[str]]) -> Iterator[DictConfig]:

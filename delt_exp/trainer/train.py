@@ -148,40 +148,23 @@ def _finish(
     seconds: float,
     trainer: "pl.Trainer",
 ) -> None:
-    """Write model, proof of order and summary; remove what only a restart needed."""
-
-    from delt_exp.trainer.proof.order import order_mismatch
-    from delt_exp.trainer.proof.recorder import fingerprint, merged
-    from delt_exp.trainer.proof.steps import step_mismatch
+    """Write model, proof of order and summary."""
+    from delt_exp.trainer.proof.recorder import fingerprint
     from delt_exp.trainer.states import write_model
 
     weights = write_model(shell, state, job.tokenizer, folder / "model")
-    saved = fingerprint([weights[name] for name, _ in shell.named_parameters()])
-    consumed, steps = merged(folder / "evidence")
-    np.save(folder / "consumed.npy", consumed)
-    np.save(folder / "steps.npy", steps)
-    rows = MetricsFile(folder / "metrics.csv").rows()
-    planned_weights = given.planned()
+    saved = int(fingerprint([weights[name] for name, _ in shell.named_parameters()]))
+    rows, planned_weights = MetricsFile(folder / "metrics.csv").rows(), given.planned()
     given.show(Evidence(folder / SHOWN))
-    mismatch = (
-        order_mismatch(job.plan, consumed)
-        or _weight_mismatch(job, consumed, planned_weights)
-        or step_mismatch(_planned_steps(job, int(saved), rows), steps)
-    )
+    mismatch = _keep_proof(job, folder, planned_weights, _planned_steps(job, saved, rows))
     if mismatch:
         say(f"order NOT verified: {mismatch}")
-    parameters, tokens = num_parameters(shell.parameters()), int(job.plan.targets_per_step().sum())
-    trained = num_parameters(p for p in shell.parameters() if p.requires_grad)
     result = {
         "order_verified": not mismatch,
         "order_mismatch": mismatch,
         "weights_digest": None if planned_weights is None else digest(planned_weights),
         "steps": job.plan.num_steps,
-        "tokens": tokens,
-        "parameters": parameters,
-        "trained_parameters": trained,
-        # Kaplan et al. 2020, without attention: 2 forward, 2 for the deltas, 2 for the gradients of what is trained.
-        "flops": (4 * parameters + 2 * trained) * tokens,
+        **_size(shell, int(job.plan.targets_per_step().sum())),
         "final_train_loss": _final_loss(rows),
         "seconds_since_restart": seconds,
         "documents_left_out": job.plan.num_left_out,
@@ -190,6 +173,32 @@ def _finish(
         "device": trainer.strategy.root_device.type,
     }
     write_json(folder / "result.json", result)
+
+
+def _keep_proof(
+    job: TrainJob, folder: Path, planned_weights: NDArray[np.float64] | None, planned_steps: "PlannedSteps"
+) -> str:
+    """Keep what every step consumed; return where it departs from the plan, and nothing where it does not."""
+    from delt_exp.trainer.proof.order import order_mismatch
+    from delt_exp.trainer.proof.recorder import merged
+    from delt_exp.trainer.proof.steps import step_mismatch
+
+    consumed, steps = merged(folder / "evidence")
+    np.save(folder / "consumed.npy", consumed)
+    np.save(folder / "steps.npy", steps)
+    return (
+        order_mismatch(job.plan, consumed)
+        or _weight_mismatch(job, consumed, planned_weights)
+        or step_mismatch(planned_steps, steps)
+    )
+
+
+def _size(shell: Any, tokens: int) -> dict[str, int]:
+    parameters = num_parameters(shell.parameters())
+    trained = num_parameters(p for p in shell.parameters() if p.requires_grad)
+    # Kaplan et al. 2020, without attention: 2 forward, 2 for the deltas, 2 for the gradients of what is trained.
+    flops = (4 * parameters + 2 * trained) * tokens
+    return {"tokens": tokens, "parameters": parameters, "trained_parameters": trained, "flops": flops}
 
 
 def _weight_mismatch(job: TrainJob, consumed: NDArray[np.void], planned_weights: NDArray[np.float64] | None) -> str:

@@ -128,6 +128,17 @@ def test_functions_without_a_name_or_of_other_packages_are_refused(tmp_path):
     for function in (lambda: None, json.dumps, MappingProxyType):
         with pytest.raises(TypeError, match="cannot travel in a job"):
             write_job(tmp_path, function)
+    for function in (lambda: None, json.dumps):
+        with pytest.raises(TypeError, match="cannot travel in a job"):
+            write_job(tmp_path, same, function)
+
+
+def test_a_function_of_the_package_travels_as_an_argument(tmp_path):
+    assert run_job(write_job(tmp_path, same, tree_digest)) == (tree_digest,)
+    file = tmp_path / job_module.FILE
+    file.write_text(file.read_text().replace("delt_exp.files:tree_digest", "os:system"))
+    with pytest.raises(DataError, match="a job names only functions and dataclasses of"):
+        run_job(file)
 
 
 @pytest.mark.parametrize(

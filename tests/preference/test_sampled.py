@@ -34,7 +34,7 @@ class Sevens:
     VERSION = 1
     is_broken: bool = False
 
-    def rewards(self, resources, candidates, documents, rows, folder):
+    def rewards(self, resources, apart_from, documents, rows, folder):
         found = [documents.corpus.document(int(row)) for row in rows]
         rewards = np.array([[sevens(one.answer), sevens(one.rejected)] for one in found], float)
         return rewards if not self.is_broken else rewards * np.nan
@@ -127,7 +127,7 @@ def test_only_the_asked_rows_get_new_answers_and_only_labelled_rows_change_sides
 def test_where_the_model_writes_no_text_the_earlier_answers_stay_and_are_counted(tmp_path, monkeypatch):
     place = place_of(tmp_path)
     texts = [("new", "other"), ("", "x"), ("x", " \n"), ("a", "a"), ("b", "c"), ("d", "e")]
-    monkeypatch.setattr(SampledAnswers, "_written", lambda *_: texts)
+    monkeypatch.setattr("delt_exp.preference.sampled.answers_stage", lambda *_: texts)
     found, kept = place.sampled(answers_of())
     assert kept.tolist() == [1, 2]
     assert [both(found, row) for row in (0, 3, 5)] == [texts[0], texts[3], texts[5]]

@@ -9,6 +9,7 @@ import pytest
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.dpo import DPO
+from delt_exp.model.objective import CrossEntropy
 from delt_exp.preference.trained_reward import TrainedReward
 from tests.helpers import ListDataset, make_pool, tiny_recipe
 
@@ -23,8 +24,9 @@ def pairs(seed: int, count: int) -> list[Document]:
 
 
 def oracle_of(items, **changes):
-    recipe = tiny_recipe(objective=DPO_OBJECTIVE, context_tokens=24)
-    return replace(TrainedReward(ListDataset(items), recipe, train_tokens=4000, seed=0), **changes)
+    """The recipe is that of a model which learns from texts: the objective is the oracle's own."""
+    recipe = tiny_recipe(context_tokens=24)
+    return replace(TrainedReward(ListDataset(items), recipe, DPO_OBJECTIVE, train_tokens=4000, seed=0), **changes)
 
 
 def rewards_of(oracle, tmp_path, items):
@@ -53,10 +55,15 @@ def test_candidates_are_left_out_of_what_it_learns_from(tmp_path):
 
 
 def test_messages_of_its_training_run_name_its_own_keys(tmp_path):
-    with pytest.raises(DataError, match=r"raise selector\.answers\.oracle\.recipe\.context_tokens, lower selector"):
+    with pytest.raises(DataError, match=r"raise oracle\.recipe\.context_tokens, lower oracle"):
         rewards_of(oracle_of(pairs(0, 5)), tmp_path, pairs(1, 4))
 
 
-def test_a_recipe_that_does_not_learn_from_preferences_is_refused():
-    with pytest.raises(ConfigError, match=r"an oracle learns from preferences.*objective=dpo"):
-        oracle_of(pairs(0, 8), recipe=tiny_recipe())
+def test_an_answer_longer_than_its_context_has_no_reward(tmp_path):
+    rewards, _ = rewards_of(oracle_of(pairs(0, 32)), tmp_path, [*pairs(1, 2), Document("aba " * 9, "? ", rejected="z")])
+    assert np.isnan(rewards).tolist() == [[False, False], [False, False], [True, True]]
+
+
+def test_an_objective_that_does_not_learn_from_preferences_is_refused():
+    with pytest.raises(ConfigError, match=r"oracle.objective learns no preferences, and so no reward; use dpo"):
+        oracle_of(pairs(0, 8), objective=CrossEntropy())

@@ -167,8 +167,8 @@ def test_a_sound_run_has_no_cautions(run_folder):
     ("change", "message"),
     [
         (
-            lambda r: r["results"].append(measure("duel", "judge_accuracy", 0.53, 0.02, "share of prompts", "higher")),
-            "The judge of duel agrees with people on 0.530 ± 0.020 of the preferences, as chance does: its win rates",
+            lambda r: r["results"].append(measure("duel", "oracle_accuracy", 0.53, 0.02, "share of prompts", "higher")),
+            "The oracle of duel agrees with people on 0.530 ± 0.020 of the preferences, as chance does: its win rates",
         ),
         (
             lambda r: r.update(order_verified=False) or r["training"].update(order_mismatch="step 3 differs"),

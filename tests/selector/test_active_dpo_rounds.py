@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from delt_exp.config.build import CONF
+from delt_exp.report.cost import selecting_cost
 from tests.helpers import words
 from tests.runs import FAST, arrays, command, records, write_jsonl, write_texts
 
@@ -74,6 +75,19 @@ def test_a_run_killed_inside_and_between_rounds_keeps_and_trains_the_same_bits(t
         np.testing.assert_array_equal(disturbed[2][name], weight)
     stages = [stage["stage"] for stage in undisturbed[0]["stages"]]
     assert (stages.count("answers"), stages.count("rewards"), stages.count("pair_features")) == (3, 3, 3)
+    check_selection(undisturbed[0])
+
+
+def check_selection(record: dict) -> None:
+    """What the rounds cost is told from what the run's own model did, and the oracle's worth is on record."""
+    spent = [stage["stage"] for stage in record["stages"] if (stage["role"], stage["own"]) == ("selection", False)]
+    # The proxy and the models of the second and the third round; the oracle's was made for its rewards.
+    assert (spent.count("model"), spent.count("pair_features"), spent.count("agreement")) == (3, 3, 1)
+    assert selecting_cost(record).seconds > 0
+    assert record["selection"]["flops"] > record["training"]["flops"]
+    worth = record["evidence"]["numbers"]["oracle"]["values"]
+    assert worth["num_preferences"] == 120
+    assert 0 <= worth["accuracy"] <= 1
 
 
 @pytest.mark.slow

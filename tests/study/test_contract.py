@@ -52,7 +52,7 @@ def test_every_choice_of_a_study_composes_and_no_two_runs_are_the_same(name):
     assert len({job.overrides for job in jobs}) == len(jobs)
     assert all(config.seed == job.seed for job, config in first_jobs(name))
     if study.base is not None:
-        composed(CONF, [f"study={name}", *study.base])
+        composed(CONF, [f"study={name}", *at_seed(study.base, study.seeds[0])])
 
 
 @cache
@@ -115,10 +115,11 @@ def test_target_candidates_and_evaluation_sets_are_disjoint(name, known):
 
 
 @pytest.mark.parametrize("name", ["", *STUDIES])
-def test_seeds_of_proxy_scorer_and_data_scorer_follow_that_of_the_run(name):
+def test_seeds_of_proxy_scorer_data_scorer_and_selector_follow_that_of_the_run(name):
     for config in [config.copy() for _, config in first_jobs(name)] if name else [composed(CONF, [])]:
         config.seed = 7
-        assert set(seeds_in(OmegaConf.to_container(config.scorer, resolve=True))) <= {7}
+        for component in (config.scorer, config.selector):
+            assert set(seeds_in(OmegaConf.to_container(component, resolve=True))) <= {7}
 
 
 def seeds_in(node):
@@ -134,6 +135,21 @@ def test_every_seed_that_a_run_sets_is_its_own(name):
     for job in study_of(name).jobs():
         seeds = [text.split("=")[1] for text in job.overrides if text.split("=")[0].endswith("seed")]
         assert set(seeds) == {str(job.seed)}
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name.startswith("active_dpo")])
+def test_seeds_of_a_study_of_picks_share_neither_candidates_nor_base_nor_sketch_and_arms_of_one_share_all(name):
+    study = study_of(name)
+    assert not any(text.startswith("train_dataset") for job in study.jobs() for text in job.overrides)
+    jobs = {job.seed: job for job in study.jobs() if job.arm["selection"] == "active_dpo"}
+    assert set(jobs) == set(study.seeds)
+    for seed, job in jobs.items():
+        base = composed(CONF, [f"study={name}", *at_seed(study.base, seed)])
+        texts = [text.replace("{base}", "base") for text in (*study.common, *job.overrides)]
+        run = composed(CONF, [f"study={name}", *texts])
+        assert (base.seed, run.selector.seed) == (seed, seed)
+        assert plain(base.train_dataset) == plain(run.train_dataset)
+        assert (run.train_dataset.seed, run.train_dataset.share < 1) == (seed, True)
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if not name.startswith("alignment_vs_size")])

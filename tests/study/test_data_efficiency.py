@@ -70,15 +70,15 @@ def test_noise_that_hides_the_bend_leaves_a_curve_unidentified():
     assert curve["curve identified"].startswith("no: at a border in ")
 
 
-def test_win_rates_have_curves_of_their_own_and_a_judge_that_is_told():
-    findings = REPORT.findings(study(lambda s: 0.5, stderr=0.02, win_rate=0.4, judge_accuracy=0.7))
+def test_win_rates_have_curves_of_their_own_and_an_oracle_that_is_told():
+    findings = REPORT.findings(study(lambda s: 0.5, stderr=0.02, win_rate=0.4, oracle_accuracy=0.7))
     found = {curve["measure"]: curve["with all"].value for curve in curves_of(findings)}
     assert found == pytest.approx({"reward_accuracy": 0.5, "win_rate": 0.4})
-    assert "The judge of pairs agrees with people on 0.700\u00a0±\u00a00.020 of the preferences." in findings.answer
+    assert "The oracle of pairs agrees with people on 0.700\u00a0±\u00a00.020 of the preferences." in findings.answer
 
 
-def test_a_judge_like_chance_takes_the_meaning_from_win_rates():
-    answer = REPORT.findings(study(lambda s: 0.5, stderr=0.02, win_rate=0.4, judge_accuracy=0.53)).answer
+def test_an_oracle_like_chance_takes_the_meaning_from_win_rates():
+    answer = REPORT.findings(study(lambda s: 0.5, stderr=0.02, win_rate=0.4, oracle_accuracy=0.53)).answer
     assert "0.530\u00a0±\u00a00.020 of the preferences, as chance does: its win rates say nothing of quality" in answer
 
 

@@ -210,6 +210,20 @@ def test_runs_can_start_from_the_model_of_a_run_that_comes_first(texts):
     assert json.loads((Path(networks[0]) / "config.json").read_text())["hidden_size"] == 16
 
 
+def test_with_the_seed_in_its_overrides_each_seed_has_a_base_of_its_own(texts):
+    small = "'model.context_tokens=32', 'model.batch_items=8'"
+    base = f"study.base=['scorer=random', 'seed={{seed}}', '{SMALL}', {small}]"
+    from_base = "'model=hf', 'model.network.name={base}/model', 'tokenizer=hf', 'tokenizer.name={base}/model'"
+    kept = [text for text in DETECTION if not text.startswith(("model.", "tokenizer", "proxy.recipe.network"))]
+    study, _ = read_study(run_study("[length,random]", base, f"study.common=[{from_base}, {small}]", command=kept))
+    bases = {(run.seed, Path(run.record()["config"]["model"]["network"]["name"]).parent) for run in study.finished()}
+    assert len(study.finished()) == 4
+    assert [(seed, json.loads((folder / "record.json").read_text())["seed"]) for seed, folder in sorted(bases)] == [
+        (0, 0),
+        (1, 1),
+    ]
+
+
 def test_a_study_without_its_data_says_so_once_and_computes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["run.py", "study=selection_only", "study.seeds=[0]", "data_dir=nowhere"])

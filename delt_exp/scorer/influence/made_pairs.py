@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from delt_exp.corpus.pairs import Side
 from delt_exp.corpus.tokens import IGNORED, Tokens
 from delt_exp.errors import ConfigError
+from delt_exp.model.hf import PretrainedNetwork
 from delt_exp.preference.writer import NONE, AnswerWriter, PromptItems, written_stage
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
@@ -96,15 +97,17 @@ class SampledPairs(MadePairs):
 
 
 def sampled_pairs(
-    resources: Resources, tokens: Tokens, rows: NDArray[np.intp], model: ProxyModel, *, pair_tokens: int, seed: int
-) -> SampledPairs:
-    """Return pairs with one answer each of up to `pair_tokens / 2` tokens, drawn from the model's own distribution.
+    resources: Resources, tokens: Tokens, rows: NDArray[np.intp], model: ProxyModel, *,
+    pair_tokens: int, temperature: float, seed: int,
+) -> SampledPairs:  # fmt: skip
+    """Return pairs with one answer each of up to `pair_tokens / 2` tokens, drawn at `temperature`, not truncated.
 
     Written once, as a stage; a killed call continues.
     """
     writer = AnswerWriter(
-        model.name, model.revision, model.tokenizer, num_answers=1, max_new_tokens=pair_tokens // 2, temperature=1.0,
-        stop=(), seed=seed_for(seed, "sampled answers of ROSE"), context_tokens=pair_tokens,
+        PretrainedNetwork(model.name, model.revision), 0, model.tokenizer, num_answers=1,
+        max_new_tokens=pair_tokens // 2, temperature=temperature, stop=(),
+        seed=seed_for(seed, "sampled answers of ROSE"), context_tokens=pair_tokens,
     )  # fmt: skip
     items = PromptItems(tokens, rows, writer, np.asarray(tokens.ids), answer_starts(tokens, pair_tokens))
     return SampledPairs(tokens, rows, written_stage(resources, items)[:, 0], pair_tokens)

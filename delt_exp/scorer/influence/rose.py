@@ -29,15 +29,16 @@ class RoseScorer(InfluenceScorer):
 
     Higher is better. pairs: `given` by a target with rejected answers, `mismatched` made from each answer and another
     one of its group, `sampled` from each answer and one that the proxy writes, or `auto`: given where there are any,
-    else mismatched. pair_tokens: context of a side. log_probs: the `sum` over an
-    answer's tokens, as published, or the `mean`, which does not favour long answers. aggregate: `pairs` takes the mean
-    of unit gradients, which beta and the reference do not change; `gradients` the direction of the mean gradient of the
-    DPO loss with `beta`, its reference the adapters off.
+    else mismatched. pair_tokens: context of a side. temperature: of sampled answers; other pairs do not depend on it.
+    log_probs: the `sum` over an answer's tokens, as published, or the `mean`, which does not favour long answers.
+    aggregate: `pairs` takes the mean of unit gradients, which beta and the reference do not change; `gradients` the
+    direction of the mean gradient of the DPO loss with `beta`, its reference the adapters off.
     """
 
     VERSION: ClassVar[int] = 1
     pairs: Literal["auto", "given", "mismatched", "sampled"]
     pair_tokens: Annotated[int, Ge(4)]
+    temperature: PositiveFloat
     log_probs: Literal["sum", "mean"]
     aggregate: Literal["pairs", "gradients"]
     beta: PositiveFloat
@@ -74,7 +75,10 @@ class RoseScorer(InfluenceScorer):
             pairs = given = GivenPairs(target, rows, self.pair_tokens)
             groups = self._that_fit(pool, groups, given.fits())
         elif self.pairs == "sampled":
-            pairs = sampled_pairs(pool.resources, target, rows, proxy, pair_tokens=self.pair_tokens, seed=self.seed)
+            pairs = sampled_pairs(
+                pool.resources, target, rows, proxy,
+                pair_tokens=self.pair_tokens, temperature=self.temperature, seed=self.seed,
+            )  # fmt: skip
             pool.evidence.remark("Each answer of the target was compared with one that the proxy wrote.")
         else:
             pairs = MismatchedPairs(target, rows, mismatched(target.ids[rows], groups, self.seed), self.pair_tokens)

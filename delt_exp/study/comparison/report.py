@@ -128,12 +128,12 @@ def _gain(
 
 
 def _worth(panel: Panel, best: Arm, even: Sequence[str]) -> str:
-    """Say whether the score of the best arm earns its cost."""
+    """Say whether the score of the best arm, or its score and its selection, earn their cost."""
     cost, pair = best.cost, panel.at_equal_cost.get(best.name)
-    if cost.scoring_seconds is None:
-        return "What its score cost is not recorded."
-    share = cost.scoring_seconds / cost.training_seconds
-    times = f"Its score cost {cost.scoring_seconds:.3g} s, as much as {share:.2g} training runs"
+    seconds, what = cost.choosing("seconds"), "score and selection" if cost.selecting_seconds else "score"
+    if seconds is None:
+        return f"What its {what} cost is not recorded."
+    times = f"Its {what} cost {seconds:.3g} s, as much as {seconds / cost.training_seconds:.2g} training runs"
     if pair is None:
         return f"{times}; whether that pays is unknown until a baseline trained for that long is finished."
     words = {

@@ -51,7 +51,14 @@ def contract_overrides(folder):
 
 
 def rose(**changes: Any) -> RoseScorer:
-    own = {"pairs": "auto", "pair_tokens": 48, "log_probs": "sum", "aggregate": "pairs", "beta": 0.1}
+    own = {
+        "pairs": "auto",
+        "pair_tokens": 48,
+        "temperature": 1.0,
+        "log_probs": "sum",
+        "aggregate": "pairs",
+        "beta": 0.1,
+    }
     return RoseScorer(**{**SETTINGS, **own, **changes})
 
 
@@ -326,13 +333,13 @@ def test_made_sides_by_hand(place):
 def test_sampled_sides_are_what_the_proxy_writes_after_the_prompt(pool, place):
     target = make_pool(place, ["x"], [Document("abcdef", prompt="QRSTU" * 9), "0123456789"]).target.tokens
     proxy = SETTINGS["proxy"].prepare(pool.resources, pool.candidates, None)
-    pairs = sampled_pairs(pool.resources, target, np.arange(2), proxy, pair_tokens=16, seed=0)
+    pairs = sampled_pairs(pool.resources, target, np.arange(2), proxy, pair_tokens=16, temperature=0.7, seed=0)
     for row, prompt in enumerate(["TUQRSTU", "01234"]):  # what 16 - 8 positions hold with the begin token
         read = [target.begin_id, *target.document(row, 0, 45 if row == 0 else 5)[-7:].tolist()]
         assert [read[1:]] == pool.resources.run_tokenizer.encode([prompt])
         (ids,) = generate_ids(
             proxy.network, proxy.tokenizer, [read], [(int(target.ids[row]), 0)], max_new_tokens=8, stop=[],
-            temperature=1.0, seed=seed_for(0, "sampled answers of ROSE"), batch_tokens=100,
+            temperature=0.7, seed=seed_for(0, "sampled answers of ROSE"), batch_tokens=100,
         )  # fmt: skip
         chosen, rejected = pairs.pair(row)
         assert rejected.labels[rejected.labels != IGNORED].tolist() == [*ids, target.eos_id][:8]
@@ -355,6 +362,7 @@ def test_a_target_may_be_compared_with_what_the_proxy_writes(pool, place, scored
     assert np.abs(scores - scored).max() > 1e-3
     np.testing.assert_array_equal(rose(pairs="sampled").score(once_more), scores)
     assert (rose(pairs="sampled", seed=1).score(again(pool, place)) != scores).any()
+    assert (rose(pairs="sampled", temperature=0.1).score(again(pool, place)) != scores).any()
 
 
 def test_pairs_that_do_not_fit_are_left_out_and_counted(pool, place):

@@ -43,6 +43,8 @@ class Planted:
     training_seconds: float = 10.0
     scoring_seconds: Mapping[str, float] | None = field(default_factory=lambda: {"scores/a": 0.5})
     scoring_flops: float | None = 0.0
+    selecting_seconds: Mapping[str, float] = field(default_factory=dict)
+    selecting_flops: float = 0.0
     scores: Callable[[int], Any] = lambda seed: np.random.default_rng(seed + 100).random(NUM_CANDIDATES)
     change: Callable[[dict[str, Any]], None] = lambda record: None
     sets: Sequence[str] = ("news",)
@@ -108,12 +110,16 @@ def _write_losses(folder: Path, planted: Planted, seed: int, num_documents: int)
     pq.write_table(pa.concat_tables(parts), folder / "losses.parquet")
 
 
+def _used(seconds: Mapping[str, float], peak_bytes: float) -> dict[str, dict[str, float]]:
+    costs = {"peak_bytes": peak_bytes, "cuda_peak_bytes": 0}
+    return {name: {**costs, "build_seconds": spent} for name, spent in seconds.items()}
+
+
 def _record(planted: Planted, seed: int) -> dict[str, Any]:
     cost = {"build_seconds": 0.25, "peak_bytes": 1, "cuda_peak_bytes": 0}
     scores: dict[str, Any] = copy.deepcopy(cost)
     if planted.scoring_seconds is not None:
-        spent = planted.scoring_seconds.items()
-        scores["used"] = {name: {**cost, "build_seconds": seconds, "peak_bytes": 2e9} for name, seconds in spent}
+        scores["used"] = _used(planted.scoring_seconds, 2e9)
     model = {**cost, "build_seconds": planted.training_seconds}
     result = {"dataset": "quiz", "metric": "acc", "unit": "share", "better": "higher"}
     return {
@@ -121,10 +127,13 @@ def _record(planted: Planted, seed: int) -> dict[str, Any]:
         "choices": {"scorer": "lqs", "orderer": "identity"},
         "seed": seed,
         "score": {"flops": planted.scoring_flops},
+        "selection": {"flops": planted.selecting_flops},
         "training": {"tokens": planted.tokens, "flops": 60 * planted.tokens},
         "results": [{**result, "value": 0.5 - planted.loss + 0.001 * (seed % 3) * (1 + planted.loss)}],
         "stages": [{"stage": "model", "role": "scores", "own": False, "cost": {**cost, "build_seconds": 99.0}},
                    {"stage": "scores", "role": "scores", "own": True, "cost": scores},
+                   *({"stage": name.split("/")[0], "role": "selection", "own": False, "cost": {"used": {name: spent}}}
+                     for name, spent in _used(planted.selecting_seconds, 3e9).items()),
                    {"stage": "model", "role": "model", "own": True, "cost": model},
                    {"stage": "evaluation", "role": "evaluation on news", "own": True, "cost": cost}],
     }  # fmt: skip

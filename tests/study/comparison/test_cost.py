@@ -31,9 +31,23 @@ def test_an_arm_is_charged_with_its_scores_and_all_they_were_made_of(tmp_path):
     assert (row["training [s]"], row["scoring [s]"], row["total [s]"]) == (10.0, 42.5, 52.5)
     # 60 operations a token in the helper; 10,000 tokens
     assert [row[f"{part} [TFLOPs]"] for part in ("training", "scoring", "total")] == [6e-7, 6e-7, 1.2e-6]
-    assert row["peak of scoring [GB]"] == 2.0
+    assert row["peak of scoring and selecting [GB]"] == 2.0
     (scorer, *_) = [row for row in rows(found, "scorers") if row["scorer"] == "lqs"]
     assert scorer["scoring [s]"] == 42.5
+
+
+def test_an_arm_is_charged_with_its_selection_but_for_what_its_score_has_paid(tmp_path):
+    picking = {"pair_features/a": 20.0, "model/round": 11.0, "model/proxy": 7.0}
+    changes = {"selecting_seconds": picking, "selecting_flops": 300_000.0, "scoring_flops": 0.0}
+    picked = arm("length", "picked", "shuffle", -0.1, scoring_seconds={"scores/r": 0.5, "model/proxy": 7.0}, **changes)
+    found = findings(write_study(tmp_path, [*budgets((10.0, 0)), picked], subject={"ratio": "picked"}))
+    row = next(row for row in rows(found, "cost") if "picked" in row["arm"])
+    assert [row[f"{part} [s]"] for part in ("training", "scoring", "selecting", "total")] == [10.0, 7.5, 31.0, 48.5]
+    assert (row["selecting [TFLOPs]"], row["total [TFLOPs]"]) == (3e-7, 9e-7)
+    assert row["peak of scoring and selecting [GB]"] == 3.0
+    assert "Its score and selection cost 38.5 s, as much as 3.9 training runs" in found.answer
+    drawn = {trace["name"]: trace["x"] for trace in figure(found, "cost")["data"][:2]}
+    assert drawn == {"random · 1.0 · shuffle (baseline)": [10.0], "length · picked · shuffle": [48.5]}
 
 
 def test_the_trained_model_is_the_last_one_not_that_of_the_score(tmp_path):
@@ -84,7 +98,7 @@ def test_a_cost_that_was_not_recorded_is_said_to_be_unknown(tmp_path):
     found = findings(write_study(tmp_path, [*budgets((10.0, 0)), lqs(-0.1, None)]))
     assert "What its score cost is not recorded." in found.answer
     row = next(row for row in rows(found, "cost") if row["arm"].startswith("lqs"))
-    assert (row["scoring [s]"], row["total [s]"], row["peak of scoring [GB]"]) == (None, None, None)
+    assert (row["scoring [s]"], row["total [s]"], row["peak of scoring and selecting [GB]"]) == (None, None, None)
 
 
 def test_longer_baselines_are_drawn_but_not_ranked(tmp_path):
@@ -93,7 +107,7 @@ def test_longer_baselines_are_drawn_but_not_ranked(tmp_path):
     assert "is not compared" not in found.tables[0].note
     spec = figure(found, "cost")
     seconds, flops = spec["data"][:2], spec["data"][2:]
-    assert [trace["name"] for trace in seconds] == ["baseline", "lqs"]
+    assert [trace["name"] for trace in seconds] == ["random · 1.0 · shuffle (baseline)", "lqs · 1.0 · folding"]
     assert (seconds[0]["x"], seconds[1]["x"]) == ([10.0, 40.0], [30.0])
     assert (flops[0]["x"], flops[1]["x"]) == ([6e5, 2.4e6], [1.2e6])
     assert [button["label"] for button in spec["layout"]["updatemenus"][0]["buttons"]] == ["seconds", "flops"]

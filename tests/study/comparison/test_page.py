@@ -45,6 +45,15 @@ def test_the_page_has_the_answer_every_figure_and_every_table(tmp_path):
     assert figures | tables <= identifiers
 
 
+def test_a_picture_takes_the_height_it_is_drawn_in_and_no_more(tmp_path):
+    """A difference of two arms is one line; a fixed least height left a void under it."""
+    html = write_page(write_study(tmp_path, [Planted(BASE), arm("lqs", "1.0", "folding", -0.1)])).read_text()
+    specs = json.loads(html.split('id="figures">')[1].split("</script>")[0])
+    places = {a["id"]: a["style"] for _, a in Page(html).tags if a.get("class") == "plot"}
+    assert places == {f"figure-{name}": f"min-height: {spec['layout']['height']}px" for name, spec in specs.items()}
+    assert specs["leaderboard"]["layout"]["height"] < 200
+
+
 def test_a_long_table_is_cut_on_the_page_but_not_in_its_files(tmp_path):
     arms = [Planted(BASE, seeds=(0,)), *(arm(f"score {n}", "1.0", "folding", seeds=(0,)) for n in range(25))]
     folder = write_study(tmp_path, arms, seeds=[0])

@@ -1,0 +1,78 @@
+"""What an oracle is worth: how often it prefers the answers that people prefer. N preferences."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.config.identity import identity
+from delt_exp.corpus.pairs import fitting
+from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.files import digest, read_json, write_json
+from delt_exp.preference.oracle import Oracle
+from delt_exp.quantity import is_chance
+from delt_exp.resources import Resources
+from delt_exp.store.evidence import Evidence
+
+FILE = "agreement.json"
+
+
+class Agreement(NamedTuple):
+    """The share of preferences on which an oracle agrees with people, and its standard error; None without any."""
+
+    accuracy: float | None
+    stderr: float | None
+    num_preferences: int
+
+
+def agreement(rewards_N2: NDArray[np.float64]) -> Agreement:
+    """Return how often the chosen answer has the higher reward; equal rewards count half, those not finite not at all.
+
+    rewards_N2: of the answer that people chose and of the one that they rejected.
+    """
+    known_N2 = rewards_N2[np.isfinite(rewards_N2).all(1)]
+    if not len(known_N2):
+        return Agreement(None, None, 0)
+    right_N = (1 + np.sign(known_N2[:, 0] - known_N2[:, 1])) / 2
+    return Agreement(float(right_N.mean()), float(right_N.std() / len(right_N) ** 0.5), len(right_N))
+
+
+def agreement_stage(
+    resources: Resources, oracle: Oracle, candidates: TokenizedCorpus, context_tokens: int
+) -> Agreement:  # fmt: skip
+    """Return the agreement with the labels of the candidates, which a trained oracle has not learnt from.
+
+    Of those alone whose answers fit the context; a killed call continues.
+    """
+    rows = np.flatnonzero(fitting(candidates.tokens, context_tokens))
+    inputs = {
+        "oracle": identity(oracle),
+        "candidates": candidates.corpus.digest,
+        "tokens": candidates.tokens.digest,
+        "rows": digest(np.ascontiguousarray(rows, np.int64)),
+        "format": 1,
+    }
+
+    def build(folder: Path) -> None:
+        rewards_N2 = oracle.rewards(resources, candidates.corpus, candidates, rows, folder)
+        write_json(folder / FILE, agreement(rewards_N2)._asdict())
+        shutil.rmtree(folder / "shards", ignore_errors=True)
+
+    use = resources.store.get("agreement", inputs, build, resumable=True)
+    return Agreement(**read_json(use.path / FILE))
+
+
+def show_agreement(evidence: Evidence, found: Agreement) -> None:
+    """Leave how often the oracle agrees with people, and a warning where that is like chance."""
+    evidence.numbers(
+        "oracle", found._asdict(),
+        "How often the oracle that labels the picks prefers the answer that people prefer, over the candidates with "
+        "the labels of the dataset, none of which a trained oracle has learnt from. 0.5 is chance.",
+    )  # fmt: skip
+    if found.accuracy is not None and is_chance(found.accuracy, found.stderr):
+        evidence.warn(
+            f"the oracle agrees with people on {found.accuracy:.3f} ± {found.stderr:.3f} of {found.num_preferences} "
+            "preferences, as chance does: the labels of the picks say nothing of quality"
+        )

@@ -47,7 +47,7 @@ class Evidence:
 
     def labels(self, counts_N: Floats) -> Floats:
         """Return [K] how often each label was predicted."""
-        return np.bincount(self.predicted, counts_N, self.num_domains)
+        return np.asarray(np.bincount(self.predicted, counts_N, self.num_domains), np.float64)
 
     def estimate(self, counts_N: Floats, counts_H: Floats) -> Estimate:
         """Return the shares where text n counts `counts_N` times and held-out text h `counts_H` times.

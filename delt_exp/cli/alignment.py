@@ -10,7 +10,6 @@ where NAME is the option or the file's name without endings.
 """
 
 import csv
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,10 +21,11 @@ from delt_exp.alignment.table import Describer, TableRow, coefficients, matrix
 from delt_exp.alignment.task2vec.diversity import diversity
 from delt_exp.alignment.task2vec.metric import Task2VecAlignment
 from delt_exp.cli.check import check_command
+from delt_exp.cli.named_datasets import dataset_overrides, labelled
 from delt_exp.cli.reporting import reporting
 from delt_exp.config.build import CONF, build
 from delt_exp.config.compose import composed
-from delt_exp.errors import ConfigError, DataError
+from delt_exp.errors import ConfigError
 from delt_exp.files import digest, disk_errors, write_json, written_aside
 from delt_exp.runtime import quiet
 
@@ -33,7 +33,6 @@ COLUMNS = (
     "train", "evaluation", "value", "low", "high", "train_seconds", "evaluation_seconds", "pair_seconds",
     "without_interval",
 )  # fmt: skip
-READERS = {".jsonl": "jsonl", ".parquet": "parquet", ".txt": "text"}
 
 
 def main() -> None:
@@ -54,8 +53,7 @@ def run(arguments: Sequence[str]) -> str:
     if flags or not names:
         wrong = f"there is no option {flags[0]!r}" if flags else "give at least one DATASET"
         raise ConfigError(f"{wrong}; python -m delt_exp.alignment --help shows the usage")
-    chosen = [override for label, name in _labels(names).items() for override in _dataset_overrides(label, name)]
-    overrides = with_default([*chosen, *(text for text in arguments if "=" in text)])
+    overrides = with_default([*dataset_overrides(labelled(names)), *(text for text in arguments if "=" in text)])
     check_command(CONF, overrides)
     cfg = composed(CONF, overrides)
     session = open_session(cfg, {label: build(node, f"corpora.{label}") for label, node in cfg.corpora.items()})
@@ -64,30 +62,6 @@ def run(arguments: Sequence[str]) -> str:
         if len(names) == 1
         else _show_table(session, Path(cfg.output_dir).expanduser() / "alignment")
     )
-
-
-def _labels(names: Sequence[str]) -> dict[str, str]:
-    """Return label -> DATASET; raises ConfigError when two have the same label."""
-    labels = {re.sub(r"\W", "_", Path(name).name.split(".")[0]) if _reader(name) else name: name for name in names}
-    if len(labels) < len(names):
-        raise ConfigError(f"two of {', '.join(names)} have the same name; rename a file or leave one out")
-    return labels
-
-
-def _reader(name: str) -> str | None:
-    """Return the option of conf/train_dataset that reads a file of this name, None for what is no such file."""
-    path = Path(name)
-    return READERS.get(Path(path.stem).suffix if path.suffix == ".gz" else path.suffix)
-
-
-def _dataset_overrides(label: str, name: str) -> list[str]:
-    reader = _reader(name)
-    if reader is None:
-        return [f"+train_dataset@corpora.{label}={name}"]
-    if not Path(name).exists():
-        raise DataError(f"there is no file {name}")
-    quoted = name.replace("\\", "\\\\").replace("'", "\\'")
-    return [f"+train_dataset@corpora.{label}={reader}", f"corpora.{label}.path='{quoted}'"]
 
 
 def _show_table(session: Session, folder: Path) -> str:

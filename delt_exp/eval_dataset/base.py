@@ -27,7 +27,7 @@ class Measure:
     stderr: float | None
     count: int
     unit: str
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower", "neither"]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ D documents of a batch, R documents to score, G n-grams, B buckets, F models.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,3 +68,12 @@ def fold_of(ids: NDArray[np.uint64], num_folds: int, seed: int) -> NDArray[np.in
     """Return [D] which of the folds each document is in, a function of its id: equal texts are in one."""
     salt = generator(seed, "folds").integers(2**64, dtype=np.uint64)
     return (splitmix64(ids ^ salt) % np.uint64(num_folds)).astype(np.intp)
+
+
+def ngram_shares(ngrams: HashedNgrams, texts: list[str]) -> Any:
+    """Return [D, B] the share of each bucket among the n-grams of a document, sparse; 0 for one without a word."""
+    from scipy.sparse import csr_array
+
+    bucket_G, document_G = ngrams.of(texts)
+    share_G = (1 / np.maximum(np.bincount(document_G, minlength=len(texts)), 1))[document_G]
+    return csr_array((share_G, (document_G, bucket_G.astype(np.int32))), shape=(len(texts), ngrams.num_buckets))

@@ -12,7 +12,7 @@ from delt_exp.config.fields import Count, PositiveFloat, Seed, Several, settings
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.errors import DataError
 from delt_exp.ngrams.hashed import HashedNgrams, chunks
-from delt_exp.ngrams.linear import fold_of, linear_numbers
+from delt_exp.ngrams.linear import fold_of, linear_numbers, ngram_shares
 from delt_exp.quantity import Meaning
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Pool
@@ -129,7 +129,7 @@ class _Examples:
         self.fold_N = fold_of(np.concatenate(ids), num_folds, seed)
         self.is_target_N = np.repeat([False, True], [len(one) for one in ids])
         self._check(num_folds)
-        parts = [_shares(ngrams, chunk) for corpus, rows in sides for chunk in chunks(corpus.texts(rows))]
+        parts = [ngram_shares(ngrams, chunk) for corpus, rows in sides for chunk in chunks(corpus.texts(rows))]
         self.shares: Any = vstack(parts, format="csr")
 
     def _check(self, num_folds: int) -> None:
@@ -140,12 +140,3 @@ class _Examples:
                     f"the {side.sum()} documents of the {name} are all in one of {num_folds} folds, so that its model "
                     "would have none to learn from; give more different documents, or another seed"
                 )
-
-
-def _shares(ngrams: HashedNgrams, texts: list[str]) -> Any:
-    """Return [D, B] the share of each bucket among the n-grams of a document, sparse; 0 for one without a word."""
-    from scipy.sparse import csr_array
-
-    bucket_G, document_G = ngrams.of(texts)
-    share_G = (1 / np.maximum(np.bincount(document_G, minlength=len(texts)), 1))[document_G]
-    return csr_array((share_G, (document_G, bucket_G.astype(np.int32))), shape=(len(texts), ngrams.num_buckets))

@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 
 from delt_exp.config.build import build, plain
 from delt_exp.eval_dataset.multiple_choice import Benchmark, HubTasks
+from delt_exp.eval_dataset.proportions import Proportions
 from delt_exp.eval_dataset.text_loss import TextLoss
 from delt_exp.store.store import Store
 from tests.contract import SMALL
@@ -74,6 +75,8 @@ def test_every_offline_suite_measures_a_model(suite, tmp_path):
         if isinstance(part, TextLoss):
             limit = {"max_bytes": LIMITS[name]} if name in LIMITS else {"max_documents": 3}
             part = TextLoss(dataclasses.replace(part.dataset, **limit))
+        elif isinstance(part, Proportions):
+            part = dataclasses.replace(part, detector=dataclasses.replace(part.detector, num_texts=8, num_bootstraps=2))
         else:
             part = dataclasses.replace(part, limit=2)
         ids = part.prepare(make_resources(store, trained.tokenizer))
@@ -81,5 +84,5 @@ def test_every_offline_suite_measures_a_model(suite, tmp_path):
         measures = part.evaluate(name, trained, make_resources(store, trained.tokenizer)).measures
         assert {measure.dataset.split("/")[0] for measure in measures} == {name}
         assert all(np.isfinite(measure.value) and measure.count > 0 for measure in measures)
-        summaries = ("bits_per_byte", "average", "reward_accuracy", "win_rate")
+        summaries = ("bits_per_byte", "average", "reward_accuracy", "win_rate", "held_out_accuracy")
         assert sum(measure.metric in summaries for measure in measures) == 1

@@ -1,0 +1,43 @@
+"""Datasets as a command line names them: an option of conf/train_dataset, or a file."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from delt_exp.errors import ConfigError, DataError
+
+READERS = {".jsonl": "jsonl", ".parquet": "parquet", ".txt": "text"}
+
+
+def labelled(names: Sequence[str]) -> dict[str, str]:
+    """Return label -> name; raises ConfigError when two have the same label."""
+    labels = {re.sub(r"\W", "_", Path(name).name.split(".")[0]) if _reader(name) else name: name for name in names}
+    if len(labels) < len(names):
+        raise ConfigError(f"two of {', '.join(names)} have the same name; rename a file or leave one out")
+    return labels
+
+
+def dataset_overrides(labels: Mapping[str, str]) -> list[str]:
+    """Return the overrides that put each dataset at `corpora.<label>`; raises DataError for a file that is missing."""
+    return [override for label, name in labels.items() for override in _overrides(label, name)]
+
+
+def quoted(text: str) -> str:
+    """Return a text as a value that Hydra reads as it is."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _overrides(label: str, name: str) -> list[str]:
+    reader = _reader(name)
+    if reader is None:
+        return [f"+train_dataset@corpora.{label}={name}"]
+    if not Path(name).exists():
+        raise DataError(f"there is no file {name}")
+    return [f"+train_dataset@corpora.{label}={reader}", f"corpora.{label}.path={quoted(name)}"]
+
+
+def _reader(name: str) -> str | None:
+    """Return the option of conf/train_dataset that reads a file of this name, None for what is no such file."""
+    path = Path(name)
+    return READERS.get(Path(path.stem).suffix if path.suffix == ".gz" else path.suffix)

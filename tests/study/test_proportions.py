@@ -1,0 +1,73 @@
+"""The study of known mixtures counts the truth over the candidates and says how far each estimate is off."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from delt_exp.errors import DataError
+from delt_exp.files import write_json
+from delt_exp.study.proportions import ProportionReport
+from delt_exp.study.record import PlannedRun, StudyRecord
+
+REPORT = ProportionReport(
+    dataset="proportions", mixture="mixture", temperature="temperature", honest="1", alpha=0.05
+)  # fmt: skip
+SOURCES, TOKENS = ["news"] * 6 + ["code"] * 4, [10] * 6 + [30] * 4  # by document 0.6 and 0.4, by token 1/3 and 2/3
+
+
+def finished_run(folder, temperature, shares, *, seed=0, unit="documents", sources=SOURCES):
+    folder.mkdir(parents=True)
+    rows = [
+        {"dataset": f"proportions/{label}", "metric": f"share_{estimate}", "value": value,
+         "stderr": 0.05 if estimate in ("soft", "hard") else None, "unit": f"share of {unit}"}
+        for estimate, pair in shares.items()
+        for label, value in zip(("news", "code"), pair, strict=True)
+    ]  # fmt: skip
+    write_json(folder / "record.json", {"id": "x", "results": rows})
+    pq.write_table(pa.table({"source": sources, "tokens": TOKENS[: len(sources)]}), folder / "scores.parquet")
+    return PlannedRun({"mixture": "mostly news", "temperature": temperature}, seed, [], ["all"], str(folder), None)
+
+
+def shares(soft):
+    return {"soft": (soft, 1 - soft), "hard": (0.7, 0.3), "raw": (0.9, 0.1), "first_token": (0.3, 0.7)}
+
+
+def findings(tmp_path, *runs):
+    return REPORT.findings(StudyRecord(tmp_path, "proportion_detection", "", {}, list(runs), []))
+
+
+def test_total_variation_and_rank_order_by_hand(tmp_path):
+    runs = [finished_run(tmp_path / t, t, shares(soft)) for t, soft in (("1", 0.55), ("0.7", 0.4))]
+    found = findings(tmp_path, *runs)
+    rows = {(row[0], row[2]): row[3:] for row in found.tables[0].rows}
+    assert rows["1", "corrected, from posteriors"] == pytest.approx([0.05, "1 of 1", 1])
+    assert rows["1", "corrected, from labels"][0] == pytest.approx(0.1)
+    assert rows["1", "uncorrected"][0] == pytest.approx(0.3)
+    assert rows["1", "first token"][:2] == [pytest.approx(0.3), "0 of 1"]
+    assert rows["0.7", "corrected, from posteriors"][:2] == [pytest.approx(0.2), "0 of 1"]
+    assert "2 of 2 true shares lie in the 95 % interval" in found.answer
+
+
+def test_two_seeds_give_an_interval(tmp_path):
+    runs = [finished_run(tmp_path / f"{seed}", "1", shares(soft), seed=seed) for seed, soft in ((0, 0.55), (1, 0.75))]
+    cell = findings(tmp_path, *runs).tables[0].rows[0][3]
+    assert cell.value == pytest.approx(0.1)
+    assert cell.low < 0.05 < 0.15 < cell.high
+
+
+def test_shares_of_tokens_are_compared_with_tokens(tmp_path):
+    run = finished_run(tmp_path / "a", "1", shares(1 / 3), unit="tokens")
+    assert findings(tmp_path, run).tables[0].rows[0][3] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        ({"temperature": "0.7", "shares": shares(0.5)}, "no run at temperature=1 is finished"),
+        ({"temperature": "1", "shares": {}}, "choose eval_dataset=proportions"),
+        ({"temperature": "1", "shares": shares(0.5), "sources": ["news"] * 5 + ["law"] * 5}, "is not both a part"),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(tmp_path, run, message):
+    with pytest.raises(DataError, match=message):
+        findings(tmp_path, finished_run(tmp_path / "a", **run))

@@ -40,7 +40,7 @@ def automatic_width(vectors_ND: NDArray[np.float32], rows_S: NDArray[np.intp], h
     where no width gives that share: fewer than three documents, or copies as many as the others.
     """
     counts_SC, step = _distances(vectors_ND, rows_S)
-    middles_C = (np.arange(NUM_DISTANCES) + 0.5) * step
+    middles_C: NDArray[np.float64] = (np.arange(NUM_DISTANCES, dtype=np.float64) + 0.5) * step
     middles_C[0] = 0  # copies, up to rounding
 
     def own_share(width: float) -> float:

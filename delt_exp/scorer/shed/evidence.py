@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.shed.clusters import Clusters
+from delt_exp.encoder.clusters import Clusters
 from delt_exp.scorer.shed.estimators import Estimate
 from delt_exp.store.evidence import Evidence, Figure
 

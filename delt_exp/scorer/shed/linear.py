@@ -15,7 +15,7 @@ from delt_exp.encoder.stage import embeddings_stage
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.shed.clusters import clustered, nearest
+from delt_exp.encoder.clusters import clustered, nearest
 from delt_exp.scorer.shed.game import Floats, Sets
 
 PURPOSE = "clusters of the target"

@@ -15,7 +15,7 @@ from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import generator
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.shed.clusters import clustered
+from delt_exp.encoder.clusters import clustered
 from delt_exp.scorer.shed.estimators import Estimate, exact, halves, permutation, removal
 from delt_exp.scorer.shed.evidence import Found, show
 from delt_exp.scorer.shed.game import Game, Solved, Utility

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from delt_exp.errors import ConfigError
 from delt_exp.encoder import clusters
 from delt_exp.encoder.clusters import clustered, nearest
+from delt_exp.errors import ConfigError
 
 CENTRES = np.array([[0, 0], [9, 0], [0, 9], [9, 9]])
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.encoder.clusters import Clusters
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
-from delt_exp.encoder.clusters import Clusters
 from delt_exp.scorer.shed.estimators import Estimate
 from delt_exp.store.evidence import Evidence, Figure
 

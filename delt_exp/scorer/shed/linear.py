@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, PositiveFloat, Seed, Several, settings
 from delt_exp.encoder.base import Encoder
+from delt_exp.encoder.clusters import clustered, nearest
 from delt_exp.encoder.stage import embeddings_stage
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
-from delt_exp.encoder.clusters import clustered, nearest
 from delt_exp.scorer.shed.game import Floats, Sets
 
 PURPOSE = "clusters of the target"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, NonNegativeFloat, Seed, Several, settings
 from delt_exp.encoder.base import Encoder
+from delt_exp.encoder.clusters import clustered
 from delt_exp.encoder.stage import embeddings_stage
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes
@@ -15,7 +16,6 @@ from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import generator
 from delt_exp.scorer.base import Pool
-from delt_exp.encoder.clusters import clustered
 from delt_exp.scorer.shed.estimators import Estimate, exact, halves, permutation, removal
 from delt_exp.scorer.shed.evidence import Found, show
 from delt_exp.scorer.shed.game import Game, Solved, Utility

@@ -1,4 +1,4 @@
-"""Clusters of embeddings by seeded k-means. N vectors, C clusters, D numbers of a vector, M fitted ones, B of a block."""
+"""Clusters of embeddings by seeded k-means. N vectors, M fitted ones, C clusters, D numbers of a vector."""
 
 import warnings
 from dataclasses import dataclass

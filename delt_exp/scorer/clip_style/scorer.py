@@ -15,6 +15,7 @@ from delt_exp.encoder.stage import embeddings_stage
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import file_sha256
 from delt_exp.mapping.judge import TextBatch
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
@@ -114,6 +115,10 @@ class ClipStyleScorer:
         _show(evidence, classes, sas_N, sds_N)
         value_N = mixture({"SAS": sas_N, "SDS": sds_N}, self.diversity_weight, self.scaling, evidence.warn)
         return value_N[pool.rows].astype(np.float32)
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of the encoder; neighbours and adapters cost next to nothing beside it."""
+        return self.encoder.forecast(sizes, resources)
 
     def _named_classes(self, pool: Pool) -> Classes | None:
         """Return the classes that are known before anything is encoded; None for clusters."""

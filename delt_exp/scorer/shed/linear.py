@@ -101,6 +101,7 @@ class RidgeUtility:
     """
 
     VERSION: ClassVar[int] = 1
+    encodes_target: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"target"})
     words: ClassVar[str] = "a linear head that tells the topics of the target apart (-MSE)"
     num_labels: Several
@@ -126,6 +127,7 @@ class NeighbourUtility:
     """
 
     VERSION: ClassVar[int] = 1
+    encodes_target: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"target"})
     words: ClassVar[str] = "nearest neighbours that tell the topics of the target apart (share that is right)"
     num_labels: Several

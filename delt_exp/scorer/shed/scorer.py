@@ -66,7 +66,7 @@ class ShedScorer:
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; clusters are those of all candidates, whichever are scored."""
         corpus, evidence = pool.candidates.corpus, pool.evidence
-        with evidence.phase("embedding"):
+        with evidence.phase("encoding"):
             vectors_ND = embeddings_stage(pool.resources, self.encoder, corpus, np.arange(len(corpus.ids)))
         with evidence.phase("clustering"):
             key = "scorer.num_clusters"
@@ -105,7 +105,7 @@ class ShedScorer:
         return permutation(game, orders_KC, self.tolerance)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
-        """Return the cost of the utility, for the most evaluations there can be; the encoder is not counted."""
+        """Return the cost of the encoder, and of the utility for the most evaluations there can be."""
         count, times = min(self.num_clusters, len(sizes.lengths_N)), self.iterations
         most = {
             "exact": 2 ** min(count, MOST_EXACT),
@@ -113,7 +113,9 @@ class ShedScorer:
             "removal": times * (-(-count // self.groups_of) - 1) + 2,
             "halves": 2 * times + 2,
         }
-        return self.utility.forecast(sizes, resources, most[self.estimator])
+        encoded = sizes.with_documents(sizes.num_target) if self.utility.encodes_target else sizes
+        encoding = self.encoder.forecast(encoded, resources)
+        return [*encoding, *self.utility.forecast(sizes, resources, most[self.estimator])]
 
 
 def apart(values_C: NDArray[np.float64]) -> NDArray[np.float32]:

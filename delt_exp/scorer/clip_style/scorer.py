@@ -81,7 +81,8 @@ class ClipStyleScorer:
     @property
     def meaning(self) -> Meaning:
         explanation = "How well the document fits its class, and how far it is from its neighbours there."
-        return Meaning("fit and diversity", "1", "higher", explanation)
+        unit = "standard deviations" if self.scaling == "standard" else "none"
+        return Meaning("fit and diversity", unit, "higher", explanation)
 
     def fingerprint(self) -> str | None:
         """Return a hash of the file of labels; raises DataError where there is none."""

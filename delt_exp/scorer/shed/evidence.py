@@ -81,5 +81,6 @@ def _warn(evidence: Evidence, found: Found) -> None:
     if found.reliability < LEAST_RELIABILITY:
         evidence.warn(
             f"only {found.reliability:.0%} of the variance of the values is more than their standard error: most of "
-            "the ranking is noise; raise scorer.iterations, lower scorer.num_clusters, or use scorer.estimator=halves"
+            "the ranking is noise; raise scorer.iterations or lower scorer.num_clusters (scorer.estimator=halves makes "
+            "the most of each evaluation)"
         )

@@ -1,5 +1,6 @@
 """The command line: help, nearest words, exit status, speed of the answers."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -191,6 +192,11 @@ def set_keys(preset):
     folder, option = preset.split("=")
     settings = OmegaConf.load(CONF / folder / f"{option}.yaml")
     found = {group: set(settings[group]) for group in settings if group in GROUPS}
+    for place in re.findall(
+        r"@(\w+\.\w+)", " ".join(filter(lambda e: isinstance(e, str), settings.get("defaults", [])))
+    ):
+        group, key = place.split(".")
+        found.setdefault(group, set()).add(key)
     for parent in parents(folder, option):
         for group, keys in set_keys(f"{folder}={parent}").items():
             found[group] = found.get(group, set()) | keys

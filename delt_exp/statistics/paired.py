@@ -224,24 +224,6 @@ def _crossed(
     return Estimate(value, variances, (num_seeds - 1, document_df), spread, "seeds and documents")
 
 
-def deviations(
-    sums_SD: NDArray[np.float64], sizes_D: NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ratio m of the sums to the sizes, z_SD of the head of this file, and the shares u_D."""
-    value = float(sums_SD.sum() / (len(sums_SD) * sizes_D.sum()))
-    share_D = sizes_D / sizes_D.mean()
-    return value, sums_SD / sizes_D.mean() - value * share_D, share_D
-
-
-def over_documents(z_D: NDArray[np.float64], sizes_D: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the jackknife's mean square of one seed's z (or of their mean over seeds), and its degrees of freedom."""
-    num_documents = len(z_D)
-    left_out_D = z_D / (1 - sizes_D / sizes_D.mean() / num_documents)
-    squares_D = np.square(left_out_D)
-    mean_square = (num_documents - 1) * float(squares_D.sum()) / num_documents**2
-    return mean_square, min(_effective_number(sizes_D), _effective_number(squares_D)) - 1
-
-
 def _effective_number(weights_D: NDArray[np.float64]) -> float:
     """Return Kish's effective number of weights, their count where all are 0 and so equal."""
     squares = float(np.square(weights_D).sum())

@@ -17,6 +17,7 @@ from delt_exp.cli.reporting import reporting
 from delt_exp.compare.answers import Choice
 from delt_exp.compare.arms import read_arms
 from delt_exp.compare.verdicts import verdicts
+from delt_exp.compare.words import lines, sentences
 from delt_exp.errors import ConfigError
 from delt_exp.files import disk_errors
 from delt_exp.quantity import Direction
@@ -35,20 +36,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("results", nargs="+", metavar="[NAME=]PATH", help="the baseline, then what is compared with it")
     parser.add_argument("--tasks", nargs="+", default=[], metavar="TASK", help="tasks or groups (default: all)")
-    parser.add_argument("--metric", nargs="+", default=[], help="of lm-eval: the first that a task has (default: acc_norm, "
-                        "acc, exact_match, else the task's first)")  # fmt: skip
+    parser.add_argument("--metric", nargs="+", default=[], help="of lm-eval: the first of these that a task "
+                        "has (default: acc_norm, acc, exact_match, else the task's first)")  # fmt: skip
     parser.add_argument("--filter", help="of lm-eval, such as strict-match (default: the task's first)")
-    parser.add_argument("--cluster", metavar="COLUMN", help="items with an equal entry belong together, as questions about "
-                        "one text: a column of tables, a field of lm-eval's documents")  # fmt: skip
-    parser.add_argument(
-        "--any-prompt", action="store_true", help="compare answers to different prompts about one document"
-    )
+    parser.add_argument("--cluster", metavar="COLUMN", help="items with an equal entry belong together, as "
+                        "questions about one text: a column of tables, a field of lm-eval's documents")  # fmt: skip
+    parser.add_argument("--any-prompt", action="store_true", help="different prompts about one document are meant")
     direction = parser.add_mutually_exclusive_group()
     direction.add_argument("--higher-is-better", dest="better", action="store_const", const="higher", help="of tables")
     direction.add_argument("--lower-is-better", dest="better", action="store_const", const="lower", help="of tables")
     parser.add_argument("--alpha", type=float, default=0.05, help="chance of any false claim (%(default)s)")
     parser.add_argument(
-        "--out", type=Path, default=Path("outputs/compare"), help="folder of page and tables (%(default)s)"
+        "--out", type=Path, default=Path("outputs/compare"), help="where page and tables go (%(default)s)"
     )
     return parser
 
@@ -64,9 +63,9 @@ def run(options: argparse.Namespace) -> str:
     # plotly takes half a second, which a refusal need not wait for.
     from delt_exp.compare.report import Report
 
-    report = Report(read, found, options.alpha)
     with disk_errors(options.out):
         options.out.mkdir(parents=True, exist_ok=True)
-        page = report.write(options.out)
+        page = Report(read, found, options.alpha).write(options.out)
     notes = [f"note: {note}" for note in read.notes]
-    return "\n".join([*report.sentences(), *report.lines(), *notes, f"page: {page}, tables: {options.out / 'tables'}"])
+    said = sentences([arm.name for arm in read.arms[1:]], found, options.alpha)
+    return "\n".join([*said, *lines(found), *notes, f"page: {page}, tables: {options.out / 'tables'}"])

@@ -101,8 +101,8 @@ def by_item(
         other = np.flatnonzero(values_R[first_N][item_R] != values_R)
         if len(other):
             raise DataError(
-                f"{place}: rows of item {items_N[item_R[other[0]]]!r} differ in their {name}: two evaluations lie in one "
-                "place; separate them, or give each item a name of its own"
+                f"{place}: rows of item {items_N[item_R[other[0]]]!r} differ in their {name}: two evaluations "
+                "lie in one place; separate them, or give each item a name of its own"
             )
         if name == "cluster":
             columns["clusters_N"] = values_R[first_N]

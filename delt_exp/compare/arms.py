@@ -46,8 +46,8 @@ class Arm:
             return False
         seed, missing = next((s, items[0] ^ one) for s, one in zip(self.seeds, items, strict=True) if one != items[0])
         raise DataError(
-            f"{self.name}, {task}: seeds {self.seeds[0]} and {seed} share some items, and {len(missing)} are of one of them "
-            f"only ({_some(missing)}); give every seed the same items, or each its own"
+            f"{self.name}, {task}: seeds {self.seeds[0]} and {seed} share some items, and {len(missing)} are of one "
+            f"of them only ({_some(missing)}); give every seed the same items, or each its own"
         )
 
 
@@ -84,8 +84,8 @@ def check_alike(baseline: Arm, arm: Arm, choice: Choice) -> None:
     """Raise DataError unless both have the same seeds, tasks and items, asked in the same way."""
     if baseline.seeds != arm.seeds:
         raise DataError(
-            f"{baseline.name} has the seeds {baseline.seeds} and {arm.name} has {arm.seeds}: pairs need the same seeds; run "
-            "the missing ones, or leave out the others"
+            f"{baseline.name} has the seeds {baseline.seeds} and {arm.name} has {arm.seeds}; pairs need the same: "
+            "run the missing ones, or leave out the others"
         )
     other = set(baseline.tasks) ^ set(arm.tasks)
     if other:
@@ -115,23 +115,21 @@ def unlike(first: Answers, second: Answers, any_prompt: bool) -> str:
         left, right = set(first.items_N.tolist()), set(second.items_N.tolist())
         return (
             f"{len(left - right):,} of {len(left):,} items are missing in the second, {len(right - left):,} of "
-            f"{len(right):,} in the first ({_some(left ^ right)}); evaluate both on the same items, without another --limit"
+            f"{len(right):,} in the first ({_some(left ^ right)}); evaluate both on the same items, with one --limit"
         )
     for name, values in first.hashes.items():
         differ = np.flatnonzero(values != second.hashes[name])
         if len(differ) and not (name == "prompt" and any_prompt):
             cure = {
-                "prompt": "evaluate both with one chat template, system instruction and few-shot seed, or add --any-prompt "
-                "where the prompt is part of what you compare",
+                "prompt": "evaluate both with one chat template, system instruction and few-shot seed, or add "
+                "--any-prompt where the prompt is part of what you compare",
             }.get(name, "evaluate both on one version of the dataset")
-            return f"the {name} of {len(differ):,} of {len(values):,} items differs ({_some(first.items_N[differ])}); {cure}"
+            where = f"{len(differ):,} of {len(values):,} items ({_some(first.items_N[differ])})"
+            return f"another {name} in {where}; {cure}"
     if not np.array_equal(first.sizes_N, second.sizes_N):
-        return (
-            f"items differ in their weight, tokens or number of rows; evaluate both with one tokenizer, equally often"
-        )
-    if (first.clusters_N is None) != (second.clusters_N is None) or not np.array_equal(
-        first.clusters_N, second.clusters_N
-    ):
+        return "items differ in their weight, tokens or number of rows; evaluate both with one tokenizer, equally often"
+    ours, theirs = (np.array([]) if one.clusters_N is None else one.clusters_N for one in (first, second))
+    if not np.array_equal(ours, theirs):
         return "items belong to other clusters; give both the same"
     return ""
 
@@ -176,8 +174,8 @@ def _reading(path: Path, choice: Choice) -> Reading:
         return read_lm_eval(path, choice)
     wrong = "holds no results that can be compared" if path.exists() else "does not exist"
     raise DataError(
-        f"{path} {wrong}; give a folder of lm-eval with --log_samples, the folder of a run (outputs/runs/NAME), or a table "
-        f"({', '.join(SUFFIXES)}) with the columns item and value"
+        f"{path} {wrong}; give a folder of lm-eval with --log_samples, the folder of a run (outputs/runs/NAME), or a "
+        f"table ({', '.join(SUFFIXES)}) with the columns item and value"
     )
 
 

@@ -161,12 +161,12 @@ def _chosen(task: Evaluated, choice: Choice) -> tuple[str | None, str, list[str]
     found = f"{', '.join(metric + ',' + name for metric, name in means) or 'none'}"
     if choice.metrics and not any(metric in choice.metrics for metric, _ in means):
         raise DataError(
-            f"{task.samples.parent}: {task.name} has no {' or '.join(choice.metrics)} that is a mean over documents; it has "
-            f"{found}: name one of these by --metric"
+            f"{task.samples.parent}: {task.name} has no {' or '.join(choice.metrics)} that is a mean over documents; "
+            f"it has {found}: name one of these by --metric"
         )
     if not means:
-        others = ", ".join(metric for metric, _ in pairs)
-        return None, "", [f"{task.name} is left out: {others} is no mean over documents, so items cannot be paired."]
+        names = ", ".join(metric for metric, _ in pairs)
+        return None, "", [f"{task.name} is left out: {names} is no mean over documents, so items cannot be paired."]
     wanted = choice.metrics or USUAL
     metric = next((name for name in wanted if name in dict(means)), means[0][0])
     filters = [name for one, name in means if one == metric]
@@ -195,9 +195,7 @@ def _rows(task: Evaluated, filter_name: str) -> list[dict[str, Any]]:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise DataError(
-                    f"{task.samples}, line {number} is no JSON ({error}): the file is damaged; {HOW}"
-                ) from error
+                raise DataError(f"{task.samples}, line {number} is no JSON ({error}): damaged; {HOW}") from error
             if row.get("filter", "none") == filter_name:
                 # The texts of 100,000 rows are a gigabyte; only `doc` may still be asked for.
                 del row["arguments"], row["resps"], row["filtered_resps"]
@@ -220,6 +218,6 @@ def _check_mean(task: Evaluated, key: str, ours: float) -> None:
     reported = task.of("results")[key]
     if not math.isclose(ours, reported, rel_tol=1e-6, abs_tol=1e-9):
         raise DataError(
-            f"{task.samples}: its rows give {key} = {ours:.6g}, the results file says {reported:.6g}: they are not of one "
-            "evaluation, or the task aggregates in its own way; evaluate again, or choose another --metric"
+            f"{task.samples}: its rows give {key} = {ours:.6g}, the results file says {reported:.6g}: they are not "
+            "of one evaluation, or the task aggregates in its own way; evaluate again, or choose another --metric"
         )

@@ -21,7 +21,8 @@ def read_run(path: Path, choice: Choice) -> Reading:
     answers = {}
     for name in chosen_tasks(path, names, {}, choice.tasks):
         part = table.filter(pc.equal(table["dataset"], name))
-        columns = by_item(f"{file}, {name}", *(part[key].to_numpy() for key in ("id", "sum_nats", "num_tokens")), {})
+        ids, sum_nats, num_tokens = (part[key].to_numpy() for key in ("id", "sum_nats", "num_tokens"))
+        columns = by_item(f"{file}, {name}", ids, sum_nats, num_tokens, {})
         answers[name] = Answers("loss", "nats/token", "lower", **columns)
     others = sorted({row["dataset"] for row in record["results"]} - set(names))
     left_out = [f"{path.name}: {', '.join(others)} left out: a run keeps one number of each, not one per item."]

@@ -70,8 +70,8 @@ def _columns(path: Path, choice: Choice) -> dict[str, Any]:
     if missing:
         meant = "; ".join(f"{name}: {what}" for name, what in COLUMNS.items())
         raise DataError(
-            f"{path} has the columns {', '.join(table.column_names)}, and {missing[0]} is missing ({meant}); rename a column. "
-            "Samples of lm-eval are given as their folder"
+            f"{path} has the columns {', '.join(table.column_names)}, and {missing[0]} is missing ({meant}); rename "
+            "a column. Samples of lm-eval are given as their folder"
         )
     known = [name for name in table.column_names if name in COLUMNS or name == choice.cluster]
     for name in known:

@@ -18,11 +18,16 @@ from delt_exp.statistics.macro import TaskDifference, crossed_difference, macro_
 from delt_exp.statistics.paired import Estimate
 
 OVERALL = "overall"
+NOT = "not distinguishable"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One comparison. level: task, group or overall. values: of the arm and of the baseline. num_items: of all tasks."""
+    """One comparison.
+
+    level: task, group or overall. values and errors (standard errors): of the arm and of the baseline. num_items: of
+    all tasks; clusters where items are joined.
+    """
 
     place: str
     level: str
@@ -40,10 +45,14 @@ class Verdict:
         return self.comparison.verdict.split(" (")[0]
 
     @property
-    def advantage(self) -> float:
-        """The difference, above 0 where the arm is better."""
-        turn = 1 if self.comparison.better == "higher" else -1
-        return turn * self.comparison.estimate.value
+    def label(self) -> str:
+        """The place, with the number of tasks where it is a mean over several."""
+        return self.place if self.level == "task" else f"{self.place} ({self.num_tasks} tasks)"
+
+    @property
+    def smallest(self) -> float | None:
+        """The smallest true difference that is found with a chance of 80 %; None where nothing varied."""
+        return abs(self.comparison.detectable) if self.comparison.estimate.stderr > 0 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +111,7 @@ def _clustered(answers: Answers, values_N: NDArray[np.float64]) -> NDArray[np.fl
     if answers.clusters_N is None:
         return values_N
     clusters, cluster_N = np.unique(answers.clusters_N, return_inverse=True)
-    return np.bincount(cluster_N, values_N, len(clusters))
+    return np.bincount(cluster_N, values_N, len(clusters)).astype(np.float64)
 
 
 def _on_task(task: str, one: _Measured, arm: Arm, baseline: Arm, alpha: float) -> Verdict:

@@ -106,7 +106,13 @@ class Report:
             scattermode="group",
             legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
             xaxis={"title": {"text": title}, "zeroline": True, "zerolinecolor": LINE},
-            yaxis={"automargin": True, "type": "category", "categoryorder": "array", "categoryarray": places[::-1]},
+            yaxis={
+                "automargin": True,
+                "type": "category",
+                "categoryorder": "array",
+                "categoryarray": places[::-1],
+                "range": [-0.7, len(places) - 0.2],  # room for the number above the topmost point
+            },
         )
 
     def _points(self, verdicts: Sequence[Verdict], name: str, number: int) -> Any:

@@ -209,6 +209,8 @@ def _rows(task: Evaluated, filter_name: str) -> list[dict[str, Any]]:
 def _direction(task: Evaluated, metric: str) -> Direction | None:
     if metric in LIKELIHOODS:
         return "lower"
+    if metric in ACCURACIES:
+        return "higher"
     known = (task.of("higher_is_better") or {}).get(metric)
     return None if known is None else "higher" if known else "lower"
 

@@ -60,6 +60,8 @@ def _sentence(one: Verdict) -> str:
         return f"{same}: {size}; nothing varies, so nothing can be tested."
     if one.word != NOT:
         return f"{pair.first} is {one.word} than {pair.second}: {size}."
+    if pair.unit == "accuracy" and one.smallest > 1:
+        return f"{pair.first} and {pair.second} are {NOT}: {size}; on so few items no difference can be found."
     return (
         f"{pair.first} and {pair.second} are {NOT}: {size}; a true difference of {one.smallest:.2g} would have been "
         "found with a chance of 80 %."

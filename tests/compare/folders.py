@@ -15,7 +15,7 @@ def hashed(text: str) -> str:
 def sample(item, values, *, filter_name="none", prompt="", passage="one"):
     """One row of a samples file; values: by metric."""
     return {
-        "doc_id": item, "doc": {"q": f"question {item}", "passage": passage}, "target": "0", "arguments": {}, "resps": [],
+        "doc_id": item, "doc": {"passage": passage}, "target": "0", "arguments": {}, "resps": [],
         "filtered_resps": [], "filter": filter_name, "metrics": list(values), "doc_hash": hashed(f"doc {item}"),
         "prompt_hash": hashed(f"{prompt} {item}"), "target_hash": hashed("0"), **values,
     }  # fmt: skip

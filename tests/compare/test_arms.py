@@ -60,7 +60,7 @@ def test_other_tasks_are_refused_and_the_common_ones_named(tmp_path):
     write_folder(tmp_path / "A", {"quiz": ROWS, "more": ROWS})
     write_folder(tmp_path / "B", {"quiz": ROWS})
     words = [str(tmp_path / "A"), str(tmp_path / "B")]
-    with pytest.raises(DataError, match="more is in one only; .* --tasks quiz"):
+    with pytest.raises(DataError, match=r"more is in one only; .* --tasks quiz"):
         read_arms(words, Choice())
     assert read_arms(words, Choice(tasks=["quiz"])).arms[0].tasks == ["quiz"]
 
@@ -149,7 +149,7 @@ def test_runs_are_read_with_their_seeds(tmp_path):
     assert read.arms[0].by_seed[0]["law"].mean == 3
     assert read.notes[0] == "r1: quiz left out: a run keeps one number of each, not one per item."
     other = write_run(tmp_path / "other", 0, [20.0, 30.0, 40.0], tokens=11)
-    with pytest.raises(DataError, match="cannot be compared on law: items differ in their weight.* one tokenizer"):
+    with pytest.raises(DataError, match=r"cannot be compared on law: items differ in their weight.* one tokenizer"):
         read_arms([runs[0], other], Choice())
 
 

@@ -142,6 +142,8 @@ def test_a_task_of_a_name_that_is_not_there_is_refused_with_those_that_are(tmp_p
 def test_means_and_errors_of_the_program_itself_are_reproduced(tmp_path, monkeypatch):
     pytest.importorskip("lm_eval", reason="the extra eval is not installed")
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    # It asks pip and the compilers for their versions, which takes seconds.
+    monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda results: None)
     for seed in (1, 2):
         evaluate(tmp_path, seed)
     read_both = read_arms([str(tmp_path / "1"), str(tmp_path / "2")], Choice())

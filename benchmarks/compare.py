@@ -53,7 +53,8 @@ def _row(item: int, value: float) -> dict[str, object]:
     arguments = {f"gen_args_{choice}": {"arg_0": PROMPT, "arg_1": " an answer"} for choice in range(4)}
     answers = [["-1.2345678901234567", "False"]] * 4
     return {
-        "doc_id": item, "doc": {"question": PROMPT, "choices": ["an answer"] * 4}, "target": "0", "arguments": arguments,
+        "doc_id": item, "doc": {"question": PROMPT, "choices": ["an answer"] * 4}, "target": "0",
+        "arguments": arguments,
         "resps": [[answer] for answer in answers], "filtered_resps": answers, "filter": "none", "metrics": ["acc"],
         "doc_hash": digest, "prompt_hash": digest, "target_hash": digest, "acc": value,
     }  # fmt: skip

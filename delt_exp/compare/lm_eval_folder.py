@@ -3,7 +3,6 @@
 The program itself is not needed. Where a task was evaluated again into the same folder, the newest counts.
 """
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,15 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from delt_exp.compare.answers import Answers, Choice, Reading, by_item
+from delt_exp.compare.samples import HASHES, HOW, read_samples
 from delt_exp.errors import DataError
 from delt_exp.files import read_json
 from delt_exp.quantity import Direction
 
 USUAL = ("acc_norm", "acc", "exact_match")
 ACCURACIES = (*USUAL, "acc_bytes", "acc_mutual_info", "acc_all")
-HASHES = {"doc_hash": "document", "target_hash": "target", "prompt_hash": "prompt"}
 DATE = re.compile(r"_(\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl?$")
-HOW = "evaluate again with lm_eval run --output_path FOLDER --log_samples"
 
 
 class Scale(NamedTuple):
@@ -128,22 +126,26 @@ def _answers(task: Evaluated, choice: Choice) -> tuple[Answers | None, list[str]
     metric, filter_name, notes = _chosen(task, choice)
     if metric is None:
         return None, notes
-    rows = _rows(task, filter_name)
     scale = LIKELIHOODS.get(metric) or _mean_scale(metric)
+    columns = read_samples(task.samples, metric, filter_name, choice.cluster)
+    expected = (task.of("n-samples") or {}).get("effective")
+    count = len(set(columns["doc_id"]))
+    if not count or count != (expected or count):
+        raise DataError(
+            f"{task.samples} has {count} documents of {expected or 'at least one'}: it is incomplete; {HOW}"
+        )
     try:
-        sums, sizes = zip(*(scale.parts(row[metric]) for row in rows), strict=True)
-        labels = {name: [row[key] for row in rows] for key, name in HASHES.items()}
-        if choice.cluster:
-            labels["cluster"] = [str(row["doc"][choice.cluster]) for row in rows]
-    except KeyError as error:
-        raise DataError(f"{task.samples}: a row has no {error}; {HOW}, of a version that writes it") from error
+        sums, sizes = zip(*map(scale.parts, columns[metric]), strict=True)
     except TypeError as error:
         raise DataError(f"{task.samples}: {metric} is not one number per row; choose another --metric") from error
+    labels = {name: columns[key] for key, name in HASHES.items()}
+    if choice.cluster:
+        labels["cluster"] = columns["cluster"]
     settings = {"version": str(task.of("versions")), "number of few-shot examples": str(task.of("n-shot"))}
-    columns = by_item(task.samples, [row["doc_id"] for row in rows], sums, sizes, labels)
+    by_name = by_item(task.samples, columns["doc_id"], sums, sizes, labels)
     better = choice.direction(_direction(task, metric), f"{task.name}: {metric}")
     label = metric if filter_name == "none" else f"{metric} ({filter_name})"
-    answers = Answers(label, scale.unit, better, settings=settings, **columns)
+    answers = Answers(label, scale.unit, better, settings=settings, **by_name)
     _check_mean(task, f"{metric},{filter_name}", scale.reported(answers.mean))
     return answers, notes
 
@@ -185,25 +187,6 @@ def _is_mean(task: Evaluated, metric: str) -> bool:
     listed = (task.of("configs") or {}).get("metric_list") or []
     aggregation = next((one.get("aggregation") for one in listed if one.get("metric") == metric), None)
     return metric in ACCURACIES if aggregation is None else aggregation == "mean"
-
-
-def _rows(task: Evaluated, filter_name: str) -> list[dict[str, Any]]:
-    """Return the rows of one filter; raises DataError for lines that are no JSON, or fewer than were evaluated."""
-    rows = []
-    with task.samples.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{task.samples}, line {number} is no JSON ({error}): damaged; {HOW}") from error
-            if row.get("filter", "none") == filter_name:
-                # The texts of 100,000 rows are a gigabyte; only `doc` may still be asked for.
-                del row["arguments"], row["resps"], row["filtered_resps"]
-                rows.append(row)
-    expected = (task.of("n-samples") or {}).get("effective", len(rows))
-    if not rows or len({row["doc_id"] for row in rows}) != expected:
-        raise DataError(f"{task.samples} has {len(rows)} rows of {expected} documents: it is incomplete; {HOW}")
-    return rows
 
 
 def _direction(task: Evaluated, metric: str) -> Direction | None:

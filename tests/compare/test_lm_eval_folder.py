@@ -114,7 +114,7 @@ def damage(folder, how):
     [
         ("missing", r"samples_quiz_.*jsonl is missing.*--log_samples"),
         ("cut", r"line 3 is no JSON"),
-        ("fewer", r"has 2 rows of 3 documents: it is incomplete"),
+        ("fewer", r"has 2 documents of 3: it is incomplete"),
         ("other", r"its rows give acc,none = 1, the results file says 0.666667"),
     ],
 )

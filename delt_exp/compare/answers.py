@@ -50,7 +50,8 @@ class Answers:
     sums_N: value of the metric, summed over what an item stands for; sizes_N: how much that is (tokens, words, rows).
     The mean is sum(sums_N) / sum(sizes_N), in `unit`. settings: what must be equal for a comparison (version, number
     of few-shot examples). hashes: of each item, by what they are of (document, target, prompt). clusters_N: names of
-    what items have in common, None where each is on its own.
+    what items have in common, None where each is on its own. num_rows: rows of the file; more than items where an item
+    was asked repeatedly.
     """
 
     metric: str
@@ -59,6 +60,7 @@ class Answers:
     items_N: NDArray[Any]
     sums_N: NDArray[np.float64]
     sizes_N: NDArray[np.float64]
+    num_rows: int
     settings: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     clusters_N: NDArray[Any] | None = None
@@ -110,6 +112,7 @@ def by_item(
             columns["hashes"][name] = values_R[first_N]
     count = len(items_N)
     return columns | {
+        "num_rows": len(item_R),
         "sums_N": np.bincount(item_R, sums_R, count),
         "sizes_N": np.bincount(item_R, sizes_R, count),
     }

@@ -75,9 +75,38 @@ def read_arms(words: Sequence[str], choice: Choice) -> Read:
         for reading in readings:
             groups |= reading.groups
             notes += [note for note in reading.notes if note not in notes]
+        if len(paths) > 1 and None in readings[0].by_seed:
+            notes.append(
+                f"{name}: its {len(paths)} folders are paired with the others in the order in which they are given."
+            )
+    for arm in arms:
+        check_seeds(arm, choice)
+        notes += _repeated(arm)
     for arm in arms[1:]:
         check_alike(arms[0], arm, choice)
     return Read(arms, groups, notes)
+
+
+def check_seeds(arm: Arm, choice: Choice) -> None:
+    """Raise DataError where items of one name are other items in another seed of the arm."""
+    for task in arm.tasks:
+        first, *others = arm.answers(task)
+        for seed, other in zip(arm.seeds[1:], others, strict=True):
+            reason = unlike(first, other, choice.any_prompt) if arm.is_crossed(task) else ""
+            if reason:
+                raise DataError(
+                    f"seeds {arm.seeds[0]} and {seed} of {arm.name} do not fit together on {task}: {reason}"
+                )
+
+
+def _repeated(arm: Arm) -> list[str]:
+    """Return the tasks on which items were asked repeatedly."""
+    first = {task: arm.answers(task)[0] for task in arm.tasks}
+    return [
+        f"{arm.name}, {task}: {one.num_rows:,} rows about {len(one.items_N):,} items; an item counts once."
+        for task, one in first.items()
+        if one.num_rows > len(one.items_N)
+    ]
 
 
 def check_alike(baseline: Arm, arm: Arm, choice: Choice) -> None:
@@ -97,7 +126,6 @@ def check_alike(baseline: Arm, arm: Arm, choice: Choice) -> None:
             f"{baseline.name} and {arm.name} do not have the same tasks: {_some(other)} is in one only; {cure}"
         )
     for task in baseline.tasks:
-        arm.is_crossed(task)
         for seed in arm.seeds:
             reason = unlike(baseline.by_seed[seed][task], arm.by_seed[seed][task], choice.any_prompt)
             if reason:

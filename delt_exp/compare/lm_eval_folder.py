@@ -17,6 +17,8 @@ from delt_exp.quantity import Direction
 
 USUAL = ("acc_norm", "acc", "exact_match")
 ACCURACIES = (*USUAL, "acc_bytes", "acc_mutual_info", "acc_all")
+# Made from all rows at once, where a task does not say otherwise; functions of a task's own are tried.
+OF_ALL_ROWS = ("f1", "mcc", "brier_score", "bleu", "chrf", "chrf++", "ter", "bypass")
 DATE = re.compile(r"_(\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl?$")
 
 
@@ -137,7 +139,10 @@ def _answers(task: Evaluated, choice: Choice) -> tuple[Answers | None, list[str]
     try:
         sums, sizes = zip(*map(scale.parts, columns[metric]), strict=True)
     except TypeError as error:
-        raise DataError(f"{task.samples}: {metric} is not one number per row; choose another --metric") from error
+        raise DataError(
+            f"{task.samples}: {metric} is not one number per row; choose another --metric, or leave the task out by "
+            "--tasks"
+        ) from error
     labels = {name: columns[key] for key, name in HASHES.items()}
     if choice.cluster:
         labels["cluster"] = columns["cluster"]
@@ -186,7 +191,7 @@ def _is_mean(task: Evaluated, metric: str) -> bool:
         return True
     listed = (task.of("configs") or {}).get("metric_list") or []
     aggregation = next((one.get("aggregation") for one in listed if one.get("metric") == metric), None)
-    return metric in ACCURACIES if aggregation is None else aggregation == "mean"
+    return metric not in OF_ALL_ROWS if aggregation is None else aggregation == "mean"
 
 
 def _direction(task: Evaluated, metric: str) -> Direction | None:
@@ -204,5 +209,6 @@ def _check_mean(task: Evaluated, key: str, ours: float) -> None:
     if not math.isclose(ours, reported, rel_tol=1e-6, abs_tol=1e-9):
         raise DataError(
             f"{task.samples}: its rows give {key} = {ours:.6g}, the results file says {reported:.6g}: they are not "
-            "of one evaluation, or the task aggregates in its own way; evaluate again, or choose another --metric"
+            "of one evaluation, or the task aggregates in its own way; evaluate again, choose another "
+            "--metric, or leave it out by --tasks"
         )

@@ -27,7 +27,7 @@ def read_table(path: Path, choice: Choice) -> Reading:
     table = _columns(path, choice)
     better = choice.direction(None, str(path))
     rows = len(table["item"])
-    task_R, seed_R = table.get("task", np.full(rows, path.stem if "task" in table else "items")), table.get("seed")
+    task_R, seed_R = table.get("task", np.full(rows, "items")), table.get("seed")
     seeds: list[Any] = [None] if seed_R is None else sorted(set(seed_R.tolist()))
     names = list(dict.fromkeys(task_R.tolist()))
     by_seed = {}

@@ -115,6 +115,34 @@ def test_seeds_have_the_same_items_or_each_its_own(tmp_path):
         read_arms([f"x={mixed}", f"y={mixed}"], HIGHER)
 
 
+def test_items_of_one_name_are_the_same_in_every_seed(tmp_path):
+    for name, rows in (("s0", ROWS), ("s1", changed(ROWS, doc_hash="f"))):
+        write_folder(tmp_path / name, {"quiz": rows})
+    one = f"{tmp_path}/s0,{tmp_path}/s1"
+    with pytest.raises(DataError, match=r"seeds 0 and 1 of x do not fit together on quiz: another document in 1 of 3"):
+        read_arms([f"x={one}", f"y={one}"], Choice())
+    heavy = [{"seed": s, "item": i, "value": 1.0, "weight": 1 + s} for s in (0, 1) for i in "ab"]
+    write_jsonl(tmp_path / "heavy.jsonl", heavy)
+    with pytest.raises(
+        DataError, match="seeds 0 and 1 of x do not fit together on items: items differ in their weight"
+    ):
+        read_arms([f"x={tmp_path}/heavy.jsonl", f"y={tmp_path}/heavy.jsonl"], HIGHER)
+
+
+def test_folders_of_seeds_are_paired_in_their_order_and_that_is_said(tmp_path):
+    for name in ("s0", "s1"):
+        write_folder(tmp_path / name, {"quiz": ROWS})
+    read = read_arms([f"x={tmp_path}/s0,{tmp_path}/s1", f"y={tmp_path}/s1,{tmp_path}/s0"], Choice())
+    assert [arm.seeds for arm in read.arms] == [[0, 1], [0, 1]]
+    assert "x: its 2 folders are paired with the others in the order in which they are given." in read.notes
+
+
+def test_items_that_were_asked_repeatedly_are_told(tmp_path):
+    path = table(tmp_path / "a.jsonl", [(0, "a", 1), (0, "a", 0), (0, "b", 1), (0, "b", 1)])
+    read = read_arms([f"x={path}", f"y={path}"], HIGHER)
+    assert read.notes[0] == "x, items: 4 rows about 2 items; an item counts once."
+
+
 def test_a_table_without_a_direction_asks_for_it(tmp_path):
     path = table(tmp_path / "a.jsonl", [(0, "a", 1), (0, "b", 2)])
     with pytest.raises(DataError, match="add --higher-is-better or --lower-is-better"):

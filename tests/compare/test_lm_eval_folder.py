@@ -71,6 +71,16 @@ def test_a_metric_of_all_rows_together_is_left_out_and_said(tmp_path):
         read(folder, metrics=["mcc"], tasks=["other"])
 
 
+def test_a_metric_of_a_task_of_its_own_is_compared_where_it_is_a_mean(tmp_path):
+    rows = [sample(item, {"recall": value}) for item, value in enumerate([0.5, 1.0])]
+    assert read(write_folder(tmp_path, {"own": rows}))["own"].unit == "recall"
+    other = write_folder(tmp_path / "other", {"own": rows}, values={"own": {"recall,none": 0.9}})
+    with pytest.raises(DataError, match=r"the task aggregates in its own way.* leave it out by --tasks"):
+        read(other)
+    with pytest.raises(DataError, match="choose another --metric, or leave the task out"):
+        read(write_folder(tmp_path / "third", {"own": [sample(0, {"x": {"a": 1}})]}, values={"own": {"x,none": 0.9}}))
+
+
 def test_a_task_that_was_evaluated_again_counts_with_its_newest_rows(tmp_path):
     write_folder(tmp_path, {"quiz": accuracies([0, 0])})
     write_folder(tmp_path, {"quiz": accuracies([1, 1])}, date="2026-02-02T03-04-05.000001")

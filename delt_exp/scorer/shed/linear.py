@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, PositiveFloat, Seed, Several, settings
 from delt_exp.encoder.base import Encoder
+from delt_exp.encoder.clusters import clustered, nearest
 from delt_exp.encoder.stage import embeddings_stage
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.shed.clusters import clustered, nearest
 from delt_exp.scorer.shed.game import Floats, Sets
 
 PURPOSE = "clusters of the target"
@@ -101,6 +101,7 @@ class RidgeUtility:
     """
 
     VERSION: ClassVar[int] = 1
+    encodes_target: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"target"})
     words: ClassVar[str] = "a linear head that tells the topics of the target apart (-MSE)"
     num_labels: Several
@@ -126,6 +127,7 @@ class NeighbourUtility:
     """
 
     VERSION: ClassVar[int] = 1
+    encodes_target: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"target"})
     words: ClassVar[str] = "nearest neighbours that tell the topics of the target apart (share that is right)"
     num_labels: Several

@@ -28,6 +28,7 @@ class RetrainUtility:
     """
 
     VERSION: ClassVar[int] = 1
+    encodes_target: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"target", "tokens"})
     words: ClassVar[str] = "a small model that is trained from its start (-loss on the target)"
     recipe: Recipe
@@ -55,6 +56,7 @@ class FinetuneUtility:
     """
 
     VERSION: ClassVar[int] = 1
+    encodes_target: ClassVar[bool] = False
     words: ClassVar[str] = "a model that is trained further (-loss on the target)"
     proxy: Proxy
     recipe: Recipe

@@ -83,6 +83,21 @@ class Reading:
     notes: Sequence[str] = ()
 
 
+def chosen_tasks(
+    path: Path, tasks: Sequence[str], groups: Mapping[str, Sequence[str]], wanted: Sequence[str]
+) -> list[str]:
+    """Return the tasks that are wanted by their own name or that of a group; raises DataError for one that is none."""
+    unknown = [name for name in wanted if name not in tasks and name not in groups]
+    if unknown:
+        raise DataError(f"{path} has no task {unknown[0]!r}; there are {', '.join([*tasks, *groups])}")
+
+    def inside(name: str) -> set[str]:
+        return {name}.union(*(inside(child) for child in groups.get(name, ())))
+
+    inner = set().union(*map(inside, wanted)) if wanted else set(tasks)
+    return [name for name in tasks if name in inner]
+
+
 Column = NDArray[Any] | Sequence[Any]
 
 

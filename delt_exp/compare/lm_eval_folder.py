@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from delt_exp.compare.answers import Answers, Choice, Reading, by_item
+from delt_exp.compare.answers import Answers, Choice, Reading, by_item, chosen_tasks
 from delt_exp.compare.samples import HASHES, HOW, read_samples
 from delt_exp.errors import DataError
 from delt_exp.files import read_json
@@ -84,31 +84,20 @@ def read_lm_eval(path: Path, choice: Choice) -> Reading:
     return Reading({None: answers}, groups, notes)
 
 
-def chosen_tasks(
-    path: Path, tasks: Sequence[str], groups: Mapping[str, Sequence[str]], wanted: Sequence[str]
-) -> list[str]:
-    """Return the tasks that are wanted by their own name or that of a group; raises DataError for one that is none."""
-    unknown = [name for name in wanted if name not in tasks and name not in groups]
-    if unknown:
-        raise DataError(f"{path} has no task {unknown[0]!r}; there are {', '.join([*tasks, *groups])}")
-
-    def inside(name: str) -> set[str]:
-        return {name}.union(*(inside(child) for child in groups.get(name, ())))
-
-    inner = set().union(*map(inside, wanted)) if wanted else set(tasks)
-    return [name for name in tasks if name in inner]
-
-
 def _evaluated(files: Sequence[Path]) -> tuple[dict[str, Evaluated], dict[str, Sequence[str]], list[str]]:
     """Return the newest evaluation of each task, the groups, and which tasks were evaluated more than once."""
     tasks: dict[str, Evaluated] = {}
     groups: dict[str, Sequence[str]] = {}
     notes = []
     for file in files:
-        results = read_json(file)
+        try:
+            results = read_json(file)
+            names = list(results["results"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{file} is no results file of lm-eval ({error!r}): damaged; {HOW}") from error
         inner = {name: below for name, below in results.get("group_subtasks", {}).items() if below}
         groups |= inner
-        for name in (name for name in results["results"] if name not in inner):
+        for name in (name for name in names if name not in inner):
             if name in tasks:
                 notes.append(f"{file.parent}: {name} was evaluated again; the newest counts, {_date(file)}.")
             tasks[name] = Evaluated(name, results, file.parent / f"samples_{name}_{_date(file)}.jsonl")
@@ -129,30 +118,33 @@ def _answers(task: Evaluated, choice: Choice) -> tuple[Answers | None, list[str]
     if metric is None:
         return None, notes
     scale = LIKELIHOODS.get(metric) or _mean_scale(metric)
-    columns = read_samples(task.samples, metric, filter_name, choice.cluster)
+    columns = _columns(task, metric, filter_name, scale, choice.cluster)
+    settings = {"version": str(task.of("versions")), "number of few-shot examples": str(task.of("n-shot"))}
+    better = choice.direction(_direction(task, metric), f"{task.name}: {metric}")
+    label = metric if filter_name == "none" else f"{metric} ({filter_name})"
+    answers = Answers(label, scale.unit, better, settings=settings, **columns)
+    _check_mean(task, f"{metric},{filter_name}", scale.reported(answers.mean))
+    return answers, notes
+
+
+def _columns(task: Evaluated, metric: str, filter_name: str, scale: Scale, cluster: str | None) -> dict[str, Any]:
+    """Return the columns of `Answers`; raises DataError where rows are missing or hold no numbers."""
+    rows = read_samples(task.samples, metric, filter_name, cluster)
     expected = (task.of("n-samples") or {}).get("effective")
-    count = len(set(columns["doc_id"]))
+    count = len(set(rows["doc_id"]))
     if not count or count != (expected or count):
         raise DataError(
             f"{task.samples} has {count} documents of {expected or 'at least one'}: it is incomplete; {HOW}"
         )
     try:
-        sums, sizes = zip(*map(scale.parts, columns[metric]), strict=True)
+        sums, sizes = zip(*map(scale.parts, rows[metric]), strict=True)
     except TypeError as error:
         raise DataError(
             f"{task.samples}: {metric} is not one number per row; choose another --metric, or leave the task out by "
             "--tasks"
         ) from error
-    labels = {name: columns[key] for key, name in HASHES.items()}
-    if choice.cluster:
-        labels["cluster"] = columns["cluster"]
-    settings = {"version": str(task.of("versions")), "number of few-shot examples": str(task.of("n-shot"))}
-    by_name = by_item(task.samples, columns["doc_id"], sums, sizes, labels)
-    better = choice.direction(_direction(task, metric), f"{task.name}: {metric}")
-    label = metric if filter_name == "none" else f"{metric} ({filter_name})"
-    answers = Answers(label, scale.unit, better, settings=settings, **by_name)
-    _check_mean(task, f"{metric},{filter_name}", scale.reported(answers.mean))
-    return answers, notes
+    labels = {name: rows[key] for key, name in HASHES.items()} | ({"cluster": rows["cluster"]} if cluster else {})
+    return by_item(task.samples, rows["doc_id"], sums, sizes, labels)
 
 
 def _mean_scale(metric: str) -> Scale:

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from delt_exp.compare.answers import Answers, Choice, Reading, by_item
-from delt_exp.compare.lm_eval_folder import chosen_tasks
+from delt_exp.compare.answers import Answers, Choice, Reading, by_item, chosen_tasks
 from delt_exp.errors import DataError
 from delt_exp.files import read_json
 

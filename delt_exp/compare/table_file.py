@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from delt_exp.compare.answers import Answers, Choice, Reading, by_item
-from delt_exp.compare.lm_eval_folder import chosen_tasks
+from delt_exp.compare.answers import Answers, Choice, Reading, by_item, chosen_tasks
 from delt_exp.errors import DataError
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")

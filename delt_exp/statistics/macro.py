@@ -14,6 +14,11 @@ many tasks of few items are many items.
 
 Items of their own for each seed (nested) leave V_S alone, which then holds the variance between items too (Cochran
 1977, section 10.3).
+
+In 2,000 to 10,000 simulated studies, 95 % intervals held the truth in 0.95 to 0.97 where two accuracies on 30 to 1,000
+items differ in 9 to 200 answers (0.976 for 10 of 100, the most seen), in 0.947 to 0.96 for means over 3 to 57 such
+tasks, and over 5 seeds in 0.955 to 0.97. Over 2 or 3 seeds it was 0.96 where seeds matter, 0.98 to 0.99 where they do
+not: cautious, as `paired` explains.
 """
 
 import math

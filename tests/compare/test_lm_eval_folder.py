@@ -112,6 +112,9 @@ def damage(folder, how):
         samples.unlink()
     if how == "cut":
         samples.write_text(samples.read_text()[:-20])
+    if how == "results":
+        results = next(folder.rglob("results_*"))
+        results.write_text(results.read_text()[:-20])
     if how == "fewer":
         samples.write_text("".join(samples.read_text().splitlines(keepends=True)[1:]))
     if how == "other":
@@ -124,6 +127,7 @@ def damage(folder, how):
     [
         ("missing", r"samples_quiz_.*jsonl is missing.*--log_samples"),
         ("cut", r"line 3 is no JSON"),
+        ("results", r"results_.*json is no results file of lm-eval .*damaged"),
         ("fewer", r"has 2 documents of 3: it is incomplete"),
         ("other", r"its rows give acc,none = 1, the results file says 0.666667"),
     ],

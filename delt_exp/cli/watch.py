@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.text import Text
 
 from delt_exp.cli.reporting import reporting
-from delt_exp.errors import DataError
 from delt_exp.watch.runs import read_runs
 from delt_exp.watch.table import table
 
@@ -32,18 +32,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     console = Console(highlight=False)
     with reporting():
-        if not options.output_dir.is_dir():
-            raise DataError(f"{options.output_dir} is no folder; give the output_dir of the runs, such as outputs")
         _show(console, options)
 
 
 def _show(console: Console, options: argparse.Namespace) -> None:
     if options.once or not console.is_terminal:
         rows = 1_000_000 if options.rows is None else options.rows
-        console.print(table(read_runs(options.output_dir), rows))
+        console.print(_now(options.output_dir, rows))
         return
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
             rows = max(console.height - 8, 5) if options.rows is None else options.rows
-            live.update(table(read_runs(options.output_dir), rows), refresh=True)
+            live.update(_now(options.output_dir, rows), refresh=True)
             time.sleep(options.every)
+
+
+def _now(output_dir: Path, num_rows: int) -> RenderableType:
+    runs = read_runs(output_dir)
+    return table(runs, num_rows) if runs else Text(f"{output_dir} has no runs yet; give the output_dir of the runs")

@@ -2,9 +2,10 @@
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from delt_exp.files import read_json
 from delt_exp.logger.journal import FOLDER, PHASES, Phase
 from delt_exp.report.stages import SELECTION
 from delt_exp.store.file_lock import is_held
-from delt_exp.study.record import FILE, read_study
+from delt_exp.study.record import FILE, StudyRecord, read_study
 
 State = Literal["running", "stopped", "failed", "waiting", "finished"]
 PHASE_OF: Mapping[str, Phase] = {
@@ -42,16 +43,24 @@ class Run:
 
 
 def read_runs(output_dir: Path) -> list[Run]:
-    """Return all runs: those of studies that are still to come too."""
+    """Return all runs: those of studies and sweeps that are still to come too."""
     files = output_dir.glob("runs/*/record.json")
     records = {path.parent.name: (path, _record(path, path.stat().st_mtime_ns)) for path in files}
     journals = dict(_journals(output_dir / FOLDER))
     paces = _paces(record for _, record in records.values())
-    found = [_finished(name, path, record) for name, (path, record) in records.items() if name not in journals]
+    studies = [read_study(file.parent)[0] for file in output_dir.glob(f"*/{FILE}")]
+    sweeps = {file.parent.name: read_json(file) for file in output_dir.glob("sweeps/*/sweep.json")}
+    titles = {Path(run.folder).name: _title(run.arm, run.seed) for study in studies for run in study.runs}
+    found = []
+    for name, (path, record) in records.items():
+        if name not in journals:
+            varied = _varied(record, sweeps.get(record["group"] or "", {}).get("varied", []))
+            found.append(_finished(name, titles.get(name) or varied or name, path, record))
     for name, content in journals.items():
         lives = is_held(output_dir / FOLDER / f"{name}.lock")
         found.append(_unfinished(content, lives, paces.get(content["group"] or "", {}), time.time()))
-    return [*found, *_waiting(output_dir, {run.name for run in found}, paces)]
+    waiting = [*_of_studies(studies, {run.name for run in found}), *_of_sweeps(sweeps, found)]
+    return [*found, *(replace(run, left=sum(paces.get(run.group, {}).values()) or None) for run in waiting)]
 
 
 @cache
@@ -60,12 +69,11 @@ def _record(path: Path, modified_ns: int) -> dict[str, Any]:
     return record
 
 
-def _finished(name: str, path: Path, record: Mapping[str, Any]) -> Run:
+def _finished(name: str, title: str, path: Path, record: Mapping[str, Any]) -> Run:
     results = record["results"]
     value = results[0] if results else None
     text = f"{value['metric']} {value['value']:.4g} on {value['dataset']}" if value else ""
-    title = _title(record.get("arm") or {}, record["config"].get("seed"), name)
-    group, ended = record.get("group") or "", path.stat().st_mtime
+    group, ended = record["group"] or "", path.stat().st_mtime
     return Run(name, title, group, "finished", record["seconds"], 0.0, len(PHASES), "", text, ended)
 
 
@@ -75,8 +83,19 @@ def _journals(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield path.stem, read_json(path)
 
 
-def _title(arm: Mapping[str, str], seed: object, name: str) -> str:
-    return " · ".join([*arm.values(), f"s{seed}"]) if arm else name
+def _title(arm: Mapping[str, str], seed: object) -> str:
+    return " · ".join([*arm.values(), f"s{seed}"])
+
+
+def _varied(record: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """Return what the run of a sweep has where the sweep varies; nothing outside a sweep."""
+    arm = {}
+    for key in keys:
+        value: Any = record["config"]
+        for part in key.lstrip("+").split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        arm[key] = str(record["choices"].get(key, value))
+    return _title(arm, record["config"]["seed"]) if arm else ""
 
 
 def _unfinished(content: Mapping[str, Any], lives: bool, pace: Mapping[str, float], now: float) -> Run:
@@ -118,7 +137,7 @@ def _paces(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Return for each sweep the median seconds of every phase of its finished runs."""
     groups: dict[str, list[dict[str, float]]] = {}
     for record in records:
-        groups.setdefault(record.get("group") or "", []).append(_phase_seconds(record))
+        groups.setdefault(record["group"] or "", []).append(_phase_seconds(record))
     return {
         group: {phase: statistics.median(run[phase] for run in runs) for phase in PHASES}
         for group, runs in groups.items()
@@ -136,21 +155,27 @@ def _phase_seconds(record: Mapping[str, Any]) -> dict[str, float]:
     return seconds
 
 
-def _waiting(output_dir: Path, known: set[str], paces: Mapping[str, Mapping[str, float]]) -> list[Run]:
-    """Return the runs that studies list and that have not begun; one that two slices list counts once."""
+def _of_studies(studies: Iterable[StudyRecord], known: set[str]) -> list[Run]:
+    """Return the runs that studies list and that left nothing yet; one that two slices list counts once."""
     found: dict[str, Run] = {}
-    for file in output_dir.glob(f"*/{FILE}"):
-        study, _ = read_study(file.parent)
-        left = sum(paces.get(study.name, {}).values()) or None
+    for study in studies:
         for run in study.runs:
             name = Path(run.folder).name
-            if name in known or name in found:
-                continue
-            title = _title(run.arm, run.seed, name)
-            state: State = "failed" if run.error else "waiting"
-            result = (run.error or "").strip().split("\n")[0]
-            found[name] = Run(name, title, study.name, state, left=None if run.error else left, result=result)
+            if name not in known:
+                state: State = "failed" if run.error else "waiting"
+                error = (run.error or "").strip().split("\n")[0]
+                found[name] = Run(name, _title(run.arm, run.seed), study.name, state, result=error)
     return list(found.values())
+
+
+def _of_sweeps(sweeps: Mapping[str, Mapping[str, Any]], found: Sequence[Run]) -> list[Run]:
+    """Return the runs that a sweep has beside those that left something; which they are, its command knows."""
+    begun = Counter(run.group for run in found)
+    return [
+        Run(f"{group} {number}", "to come", group, "waiting")
+        for group, sweep in sweeps.items()
+        for number in range(begun[group], sweep.get("num_runs", 0))
+    ]
 
 
 def sweep_left(runs: Sequence[Run]) -> float | None:

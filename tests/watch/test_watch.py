@@ -27,8 +27,9 @@ def finished(folder, name, group, **seconds):
     stages.append({"stage": "model", "own": False, "role": "scores", "seconds": 1000.0})  # a proxy, part of the scores
     result = {"metric": "loss", "value": 5.5, "dataset": "prose"}
     record = {
-        "group": group, "arm": {"orderer": name}, "config": {"seed": 0}, "seconds": sum(seconds.values()),
-        "stages": stages, "results": [result],
+        "group": group, "config": {"seed": 0, "orderer": {}, "training": {"epochs": 2}}, "choices": {"orderer": name},
+        "seconds": sum(seconds.values()),
+"stages": stages, "results": [result],
     }  # fmt: skip
     (folder / "runs" / name).mkdir(parents=True)
     write_json(folder / "runs" / name / "record.json", record)
@@ -133,19 +134,22 @@ def test_runs_that_a_study_has_still_to_start_are_waiting(tmp_path):
 
 
 def test_the_command_shows_every_run_once_and_its_sweep(tmp_path, capsys):
+    (tmp_path / "sweeps" / "orders").mkdir(parents=True)
+    varied = ["orderer", "training.epochs"]
+    write_json(tmp_path / "sweeps" / "orders" / "sweep.json", {"varied": varied, "num_runs": 5})
     for name in ("folding", "sorting"):
         finished(tmp_path, name, "orders", corpus=1.0, scores=2.0, model=3.0, evaluation=4.0)
     with journal(tmp_path, info("[bold]odd", "orders", {"orderer": "[bold]odd"})) as enter:
         enter("read")
         main([str(tmp_path)])
     said = capsys.readouterr().out
-    assert "folding · s0" in said
+    assert "folding · 2 · s0" in said
     assert "[bold]odd · s3" in said  # no markup
     assert "1 of 5 read" in said
     assert "loss 5.5 on prose" in said
-    assert "orders: 1 running, 2 finished of 3; about" in said
+    assert "orders: 1 running, 2 finished, 2 waiting of 5; about" in said
     main([str(tmp_path), "--once", "--rows", "1"])
-    assert "1 not shown" in capsys.readouterr().out
+    assert "4 not shown" in capsys.readouterr().out
 
 
 def test_a_folder_without_runs_is_said(tmp_path, capsys):

@@ -125,8 +125,8 @@ def _over_groups(
 ) -> list[Verdict]:
     """Return the macro means: of every group, and of all that is in no group, where they have one unit."""
     inner = {child for children in groups.values() for child in children}
-    top = [name for name in [*groups, *measured] if name not in inner]
-    means = {name: _weights(name, groups, measured) for name in groups}
+    means = {name: weights for name in groups if (weights := _weights(name, groups, measured))}
+    top = [name for name in [*means, *measured] if name not in inner]
     found = []
     for name, weights in [*means.items(), (OVERALL, _joined([_weights(one, groups, measured) for one in top]))]:
         level = OVERALL if name == OVERALL else "group"

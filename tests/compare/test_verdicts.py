@@ -74,6 +74,14 @@ def test_groups_of_groups_weigh_their_members_alike(tmp_path):
     assert values["overall"] == pytest.approx((3 / 8 + 3 / 4) / 2)
 
 
+def test_one_group_of_several_is_the_mean_over_all_that_was_asked_for(tmp_path):
+    for name, value in (("m0", 0), ("m1", 1)):
+        tasks = {task: accuracies([0, value, 0, 1]) for task in "abcd"}
+        write_folder(tmp_path / name, tasks, groups={"g": ["a", "b"], "h": ["c", "d"]})
+    read = read_arms([str(tmp_path / "m0"), str(tmp_path / "m1")], Choice(tasks=["g"]))
+    assert [one.place for one in verdicts(read, 0.05)] == ["overall", "a", "b"]
+
+
 def test_what_has_other_units_has_no_mean(tmp_path):
     for name, values in (("m0", [0, 1, 0]), ("m1", [1, 1, 0])):
         tasks = {"quiz": accuracies(values), "text": accuracies(values, "my_score")}

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError
-from delt_exp.rows.draws import generator, random_rows
 from delt_exp.rows.ranking import rank_ids
 
 ITERATIONS = 50
@@ -29,16 +28,17 @@ class Clusters:
 
 
 def clustered(
-    vectors_ND: NDArray[np.float32], ids: NDArray[np.uint64], num_clusters: int, seed: int, purpose: str, key: str
+    vectors_ND: NDArray[np.float32], ids: NDArray[np.uint64], num_clusters: int, draws: np.random.Generator, key: str
 ) -> Clusters:
     """Return at most `num_clusters` clusters, the same whatever the order of the rows; of equal distances the lower id.
 
     k-means++ and Lloyd's algorithm on at most 20,000 random vectors, or 256 for each cluster where that is more; a
-    cluster that lost all its members on the way is left out. purpose: of the draws. key: where the number is set.
-    Raises ConfigError for fewer different vectors than clusters.
+    cluster that lost all its members on the way is left out. draws: a fresh generator, `generator(seed, purpose)`. key:
+    where the number is set. Raises ConfigError for fewer different vectors than clusters.
     """
-    fitted = random_rows(ids, max(FITTED, FITTED_PER_CLUSTER * num_clusters), seed, f"vectors that {purpose} are of")
-    fitted_MD = np.asarray(vectors_ND[fitted[rank_ids(ids[fitted])]], np.float64)
+    by_id, num_fitted = rank_ids(ids), max(FITTED, FITTED_PER_CLUSTER * num_clusters)
+    fitted = by_id if len(ids) <= num_fitted else by_id[draws.choice(len(ids), num_fitted, replace=False)]
+    fitted_MD = np.asarray(vectors_ND[fitted], np.float64)
     count = min(num_clusters, len(fitted_MD))
     num_distinct = len(np.unique(fitted_MD, axis=0))
     if num_distinct < count:
@@ -46,8 +46,7 @@ def clustered(
             f"{key}={num_clusters}, but {len(fitted_MD)} documents have only {num_distinct} different embeddings; use "
             f"{key}={num_distinct} or fewer, or another encoder"
         )
-    centres_CD = _centres(fitted_MD, _plus_plus(fitted_MD, count, generator(seed, purpose)))
-    by_id = rank_ids(ids)
+    centres_CD = _centres(fitted_MD, _plus_plus(fitted_MD, count, draws))
     of_N, distance_N = _nearest(vectors_ND, by_id, centres_CD)
     used_C, of_N = np.unique(of_N, return_inverse=True)
     order = np.lexsort((distance_N, of_N))  # stable: of equal distances the lower id

@@ -5,6 +5,7 @@ import pytest
 
 from delt_exp.encoder.clusters import clustered, nearest
 from delt_exp.errors import ConfigError
+from delt_exp.rows.draws import generator
 
 CENTRES = np.array([[0, 0], [9, 0], [0, 9], [9, 9]])
 
@@ -17,7 +18,7 @@ def planted(seed=0, count=40):
 
 def found(vectors, count=4, seed=0, ids=None):
     ids = np.arange(len(vectors), dtype=np.uint64) if ids is None else ids
-    return clustered(vectors, ids, count, seed, "test", "scorer.num_clusters")
+    return clustered(vectors, ids, count, generator(seed, "test"), "scorer.num_clusters")
 
 
 def test_planted_clusters_are_found_with_their_means_and_nearest_vectors():

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from delt_exp.encoder.clusters import clustered
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.rows.draws import generator
 
 LARGE, PART = 20_000, 10_000  # documents of a class that is split, and of a part about
 
@@ -68,7 +69,8 @@ class Classes:
         for number in np.flatnonzero(self.sizes > LARGE):
             rows = np.flatnonzero(self.of_N == number)
             with suppress(ConfigError):  # too few different vectors to be split
-                found = clustered(vectors_ND[rows], ids[rows], -(-len(rows) // PART), seed, "parts of a class", "parts")
+                draws = generator(seed, "parts of a class")
+                found = clustered(vectors_ND[rows], ids[rows], -(-len(rows) // PART), draws, "parts")
                 part_N[rows] = first + found.of_N
                 first += len(found)
         return part_N

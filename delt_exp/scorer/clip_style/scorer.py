@@ -18,6 +18,7 @@ from delt_exp.mapping.judge import TextBatch
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
+from delt_exp.rows.draws import generator
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.clip_style.adapter import adapted
 from delt_exp.scorer.clip_style.classes import Classes
@@ -101,7 +102,8 @@ class ClipStyleScorer:
         check_vectors(vectors_ND, corpus.ids)
         if classes is None:
             key = "scorer.num_clusters"
-            found = clustered(vectors_ND, corpus.ids, self.num_clusters, self.seed, "clusters of CLIP style", key)
+            draws = generator(self.seed, "clusters of CLIP style")
+            found = clustered(vectors_ND, corpus.ids, self.num_clusters, draws, key)
             classes = Classes([str(number) for number in range(len(found))], found.of_N)
         classes.check_sizes()
         prototypes_CD = classes.centroids(vectors_ND) if texts is None else self._encoded(texts, pool.resources)

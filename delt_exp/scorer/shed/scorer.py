@@ -21,7 +21,6 @@ from delt_exp.scorer.shed.evidence import Found, show
 from delt_exp.scorer.shed.game import Game, Solved, Utility
 
 MOST_EXACT = 12  # clusters, 4096 sets
-ORDERS = "orders of clusters"
 
 
 @settings
@@ -71,7 +70,8 @@ class ShedScorer:
         check_vectors(vectors_ND, corpus.ids)
         with evidence.phase("clustering"):
             key = "scorer.num_clusters"
-            clusters = clustered(vectors_ND, corpus.ids, self.num_clusters, self.seed, "clusters of SHED", key)
+            draws = generator(self.seed, "clusters of SHED")
+            clusters = clustered(vectors_ND, corpus.ids, self.num_clusters, draws, key)
         worth = self.utility.open(pool, clusters.proxies_C, self.encoder)
         game = Game(worth, corpus.ids[clusters.proxies_C])
         self._refuse_size(len(clusters), isinstance(worth, Solved))
@@ -94,7 +94,7 @@ class ShedScorer:
             )
 
     def _estimate(self, game: Game) -> Estimate:
-        draws, count = generator(self.seed, ORDERS), game.num_clusters
+        draws, count = generator(self.seed, "orders of clusters"), game.num_clusters
         if self.estimator == "exact":
             values_C = game.worth.shapley() if isinstance(game.worth, Solved) else exact(game)
             return Estimate(np.array([values_C, values_C]))  # twice the same number: no error

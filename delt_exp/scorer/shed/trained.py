@@ -90,8 +90,8 @@ def _worth(
     utility: RetrainUtility | FinetuneUtility, recipe: Recipe, pool: Pool, rows_C: NDArray[np.intp], tokens: Tokens,
     target: Tokens, tokenizer: Tokenizer,
 ) -> TrainingWorth:  # fmt: skip
-    resources, purpose, key = pool.resources, "target documents of a utility", "scorer.utility.num_target"
-    chosen = target_rows(target.ids, utility.num_target, utility.seed, purpose, key)
+    resources, key = pool.resources, "scorer.utility.num_target"
+    chosen = target_rows(target.ids, utility.num_target, utility.seed, "target documents of a utility", key)
     seed = seed_for(utility.seed, "training on sets of proxies")
     trainings = Trainings(
         recipe, tokens, rows_C, target, chosen, tokenizer, resources.trainer, resources.runtime, utility.train_tokens,

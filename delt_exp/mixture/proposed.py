@@ -1,0 +1,50 @@
+"""The mixture that small models recommend."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.config.fields import NonNegativeFloat, PositiveFloat, Seed, checked
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.mixture.sources import Sources
+from delt_exp.rows.draws import generator
+from delt_exp.statistics.mixing_law import lowest
+from delt_exp.study.mixture.runs import MixtureRuns, drawn_runs, runs_of
+from delt_exp.study.record import read_study
+
+
+@checked
+def proposed(
+    sources: Sources, *, study: str, objective: Mapping[str, NonNegativeFloat], max_epochs: PositiveFloat | None,
+    permuted: bool, seed: Seed,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return the shares at which the weighted loss is lowest by mixing laws, fitted to the small models of a study.
+
+    study: the folder of a study with runs on mixtures of `mixture=dirichlet`, of which those with this seed are read:
+    every seed has a proposal of its own. objective: weights of the losses on evaluation sets of these runs. max_epochs:
+    most times that a source is read. permuted: a placebo, for which mixtures and losses are paired at random. Raises
+    DataError while some of these runs are not finished.
+    """
+    if not objective:
+        raise ConfigError("mixture.objective is empty; give evaluation sets of the study their weights: {news: 1}")
+    record, _ = read_study(Path(study).expanduser())
+    planned = drawn_runs(record, seed)
+    finished = [run for run in record.finished() if run in planned]
+    if len(finished) < len(planned) or not planned:
+        raise DataError(
+            f"{study}: {len(finished)} of {len(planned)} runs on mixtures drawn with seed {seed} are finished; the "
+            "proposed mixture needs all of them: repeat the study's command once they are"
+        )
+    runs = runs_of(finished, list(objective))
+    if wrong := sorted(set(runs.sources) ^ set(sources.names)):
+        raise DataError(f"{study} mixes {', '.join(runs.sources)}, and {wrong[0]} is not in both; mix the same sources")
+    if permuted:
+        rows = generator(seed, "placebo of a mixture").permutation(len(finished))
+        runs = MixtureRuns(runs.sources, runs.sets, runs.shares_RG, runs.losses_RS[rows])
+    columns = [list(runs.sources).index(name) for name in sources.names]
+    caps_G = np.ones(len(columns)) if max_epochs is None else max_epochs * sources.tokens_G / sources.budget_tokens
+    caps = dict(zip(sources.names, caps_G, strict=True))
+    weights_S = runs.weights(objective, "mixture.objective")
+    return lowest(runs.laws(), weights_S, np.array([caps[name] for name in runs.sources]))[columns]

@@ -28,6 +28,7 @@ from delt_exp.statistics.inputs import finite
 
 Floats = NDArray[np.float64]
 STARTS = (0.2, 0.9)  # floors at which the fit starts, of the lowest loss
+NUM_PARTS = 10  # of the runs, for predictions of those left out
 SUM_TOLERANCE = 0.01  # published shares are rounded to three digits and sum to 0.996 .. 1.003
 
 
@@ -174,12 +175,12 @@ def lowest(laws: Sequence[MixingLaw], weights_S: Floats, caps_G: Floats | None =
     return np.asarray(shares_G / shares_G.sum())
 
 
-def left_out_predictions(shares_RG: Floats, losses_R: Floats) -> Floats:
-    """Return [R] what the law of all other runs says of each run."""
+def held_out_predictions(shares_RG: Floats, losses_R: Floats) -> Floats:
+    """Return [R] what the law of other runs says of each: ten parts, one after the other left out."""
     law = fit_law(shares_RG, losses_R)
-    start, predicted = np.concatenate([[law.floor], law.rates_G]), np.empty(len(losses_R))
-    for run in range(len(losses_R)):
-        weights_R = np.ones(len(losses_R))
-        weights_R[run] = 0
-        predicted[run] = _fitted(shares_RG, losses_R, weights_R, start)[1].predict(shares_RG[run : run + 1])[0]
-    return predicted
+    start, predicted_R = np.concatenate([[law.floor], law.rates_G]), np.empty(len(losses_R))
+    for part in range(min(NUM_PARTS, len(losses_R))):
+        is_left_out = np.arange(len(losses_R)) % NUM_PARTS == part
+        other = _fitted(shares_RG, losses_R, np.where(is_left_out, 0.0, 1.0), start)[1]
+        predicted_R[is_left_out] = other.predict(shares_RG[is_left_out])
+    return predicted_R

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from delt_exp.quantity import Ranged
-from delt_exp.report.findings import Figure, Table
+from delt_exp.report.findings import Cell, Figure, Table
 from delt_exp.statistics.mixing_law import MixingLaw, bootstrap_laws, held_out_predictions, lowest
 from delt_exp.study.figures import BLUE_TO_RED, colour, error_bars, figure, heat_map, symbol
 from delt_exp.study.mixture.runs import MixtureRuns
@@ -38,25 +38,27 @@ class Proposal:
 
     @cached_property
     def laws(self) -> list[MixingLaw]:
+        """The law of each evaluation set."""
         return self.runs.laws()
 
     @cached_property
     def drawn(self) -> list[list[MixingLaw]]:
+        """The laws of each bootstrap."""
         return bootstrap_laws(self.runs.shares_RG, self.runs.losses_RS, self.laws, self.num_bootstraps, 0)
 
     @cached_property
-    def shares_G(self) -> Floats:
-        """The proposed mixture."""
+    def shares(self) -> Floats:
+        """The proposed mixture, [G]."""
         return lowest(self.laws, self.weights_S)
 
     @cached_property
-    def shares_BG(self) -> Floats:
-        """The mixture that each bootstrap would propose."""
+    def drawn_shares(self) -> Floats:
+        """The mixture that each bootstrap would propose, [B, G]."""
         return np.array([lowest(laws, self.weights_S) for laws in self.drawn])
 
     @property
-    def middle_G(self) -> Floats:
-        """The mean of the mixtures that were tried."""
+    def middle(self) -> Floats:
+        """The mean of the mixtures that were tried, [G]."""
         return np.asarray(self.runs.shares_RG.mean(0))
 
     def ranged(self, value: float, drawn_B: Floats) -> Ranged:
@@ -71,8 +73,9 @@ class Proposal:
 
     def gain(self) -> Ranged:
         """Return the predicted objective at the proposal less that at the mean of the tried mixtures."""
+
         def difference(laws: list[MixingLaw]) -> float:
-            return self._objective(laws, self.shares_G) - self._objective(laws, self.middle_G)
+            return self._objective(laws, self.shares) - self._objective(laws, self.middle)
 
         return self.ranged(difference(self.laws), np.array([difference(laws) for laws in self.drawn]))
 
@@ -80,8 +83,8 @@ class Proposal:
         return float(sum(w * law.predict(shares_G[None])[0] for w, law in zip(self.weights_S, laws, strict=True)))
 
     @cached_property
-    def held_out_RS(self) -> Floats:
-        """Losses of each run as the law of other runs predicts them."""
+    def held_out(self) -> Floats:
+        """Losses of each run as the law of other runs predicts them, [R, S]."""
         columns = [held_out_predictions(self.runs.shares_RG, losses_R) for losses_R in self.runs.losses_RS.T]
         return np.column_stack(columns)
 
@@ -89,7 +92,7 @@ class Proposal:
     def outside(self) -> list[str]:
         """The sources of which the proposal has more or less than any run that was tried."""
         least_G, most_G = self.runs.shares_RG.min(0), self.runs.shares_RG.max(0)
-        is_out = (self.shares_G < least_G - OUTSIDE) | (self.shares_G > most_G + OUTSIDE)
+        is_out = (self.shares < least_G - OUTSIDE) | (self.shares > most_G + OUTSIDE)
         return [name for name, out in zip(self.runs.sources, is_out, strict=True) if out]
 
     def ranks(self) -> list[tuple[float, float | None]]:
@@ -100,7 +103,7 @@ class Proposal:
         found: list[tuple[float, float | None]] = []
         for number, name in enumerate(self.runs.sets):
             losses_R, own = self.runs.losses_RS[:, number], self.own.get(name)
-            by_law = float(spearmanr(self.held_out_RS[:, number], losses_R).statistic)
+            by_law = float(spearmanr(self.held_out[:, number], losses_R).statistic)
             found.append((by_law, None if own is None else own_share_rank(self.runs, number, own)))
         return found
 
@@ -116,13 +119,13 @@ def proposal_table(proposal: Proposal) -> Table:
     shares_RG, rows = proposal.runs.shares_RG, []
     for number, name in enumerate(proposal.runs.sources):
         tried = shares_RG[:, number]
-        share = proposal.ranged(proposal.shares_G[number], proposal.shares_BG[:, number])
+        share = proposal.ranged(proposal.shares[number], proposal.drawn_shares[:, number])
         where = "beyond what was tried" if name in proposal.outside else "inside"
         rows.append([name, share, float(tried.mean()), float(tried.min()), float(tried.max()), where])
     note = (
         f"Where the objective ({_objective(proposal)}) is lowest by the laws of all {len(shares_RG)} runs, with "
-        f"{100 * (1 - proposal.alpha):g} % intervals from a bootstrap over runs. Beyond the shares that were tried, it is "
-        "the law that is believed."
+        f"{100 * (1 - proposal.alpha):g} % intervals from a bootstrap over runs. Beyond the shares that were tried, "
+        "nothing but the law speaks for it."
     )
     columns = ["source", "proposed share", "mean of the tried", "least tried", "most tried", "the proposal lies"]
     return Table("proposal", "The proposed mixture", note, columns, rows)
@@ -146,15 +149,15 @@ def laws_table(proposal: Proposal) -> Table:
 
 def effects_table(proposal: Proposal) -> Table:
     """Return t of every source for every evaluation set."""
-    rows = [
+    rows: list[list[Cell]] = [
         [name, source, proposal.ranged(value, drawn_B)]
         for name, effects_G, drawn_BG in _effects(proposal)
         for source, value, drawn_B in zip(proposal.runs.sources, effects_G, drawn_BG.T, strict=True)
     ]
     note = (
-        "t in loss = c + k exp(t·r), where k is what the mean of the tried mixtures loses above the floor, so that t·r = 0 "
-        "there. Below 0: more of the source lowers the loss; -1: one hundredth more of it, taken from all in proportion, "
-        "lowers what is above the floor by about 1 %."
+        "t in loss = c + k exp(t·r), where k is what the mean of the tried mixtures loses above the floor c, so that "
+        "t·r = 0 there. Below 0: more of the source lowers the loss; at -1, one hundredth more of it, taken from all "
+        "in proportion, lowers what is above the floor by about 1 %."
     )
     return Table("effects", "What each source is worth", note, ["evaluation set", "source", "t"], rows)
 
@@ -175,12 +178,12 @@ def effects_figure(proposal: Proposal) -> Figure:
 
 def shares_figure(proposal: Proposal) -> Figure:
     """Return the proposed shares beside the mean of those that were tried."""
-    cells = [proposal.ranged(*one) for one in zip(proposal.shares_G, proposal.shares_BG.T, strict=True)]
+    cells = [proposal.ranged(*one) for one in zip(proposal.shares, proposal.drawn_shares.T, strict=True)]
     sources = list(proposal.runs.sources)
     proposed = go.Bar(
         name="proposed", x=sources, y=[cell.value for cell in cells], error_y=error_bars(cells), marker_color=colour(0)
     )
-    tried = go.Bar(name="mean of the tried", x=sources, y=proposal.middle_G.tolist(), marker_color=colour(1))
+    tried = go.Bar(name="mean of the tried", x=sources, y=proposal.middle.tolist(), marker_color=colour(1))
     yaxis = {"title": {"text": "share of tokens"}, "range": [0, 1.02]}
     plot = figure([proposed, tried], 380, barmode="group", xaxis={"type": "category"}, yaxis=yaxis)
     return Figure("shares", "The proposed mixture", "With bootstrap intervals over runs.", plot.to_plotly_json())
@@ -191,7 +194,7 @@ def predictions_figure(proposal: Proposal) -> Figure:
     traces = []
     for number, name in enumerate(proposal.runs.sets):
         look = {"color": colour(number), "symbol": symbol(number), "size": 7}
-        x, y = proposal.runs.losses_RS[:, number], proposal.held_out_RS[:, number]
+        x, y = proposal.runs.losses_RS[:, number], proposal.held_out[:, number]
         traces.append(go.Scatter(name=name, x=x.tolist(), y=y.tolist(), mode="markers", marker=look))
     ends = [float(proposal.runs.losses_RS.min()), float(proposal.runs.losses_RS.max())]
     line = {"dash": "dot", "color": "#6e7887"}
@@ -204,7 +207,7 @@ def predictions_figure(proposal: Proposal) -> Figure:
 
 def _effects(proposal: Proposal) -> list[tuple[str, Floats, Floats]]:
     """Return (set, t [G], bootstraps of t [B, G])."""
-    middle_G = proposal.middle_G
+    middle_G = proposal.middle
     return [
         (name, law.effects(middle_G), np.array([laws[number].effects(middle_G) for laws in proposal.drawn]))
         for number, (name, law) in enumerate(zip(proposal.runs.sets, proposal.laws, strict=True))

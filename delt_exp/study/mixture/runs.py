@@ -4,11 +4,12 @@ Shapes: R runs, G sources, S evaluation sets.
 """
 
 import csv
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,10 @@ class MixtureRuns:
     def laws(self) -> list[MixingLaw]:
         """Return the law of each evaluation set."""
         return [fit_law(self.shares_RG, losses_R) for losses_R in self.losses_RS.T]
+
+    def in_order(self, shares: Mapping[str, float]) -> Floats:
+        """Return [G] shares by name in the order of the sources."""
+        return np.array([shares[name] for name in self.sources], np.float64)
 
     def weights(self, objective: Mapping[str, float], key: str) -> Floats:
         """Return [S] weights that sum to 1; raises ConfigError for a set that is none, and for weights that are all 0.
@@ -71,10 +76,15 @@ def runs_of(runs: Sequence[PlannedRun], sets: Sequence[str]) -> MixtureRuns:
 
 def shares_trained(run: PlannedRun) -> dict[str, float]:
     """Return the shares of tokens that a finished run was trained on; raises DataError for a run without a mixture."""
-    rows = (run.record() or {}).get("mixture")
+    return {row["source"]: row["trained"] for row in mixture_rows(run)}
+
+
+def mixture_rows(run: PlannedRun) -> list[dict[str, Any]]:
+    """Return what the record of a run says of each source; raises DataError for a run without a mixture."""
+    rows: list[dict[str, Any]] | None = (run.record() or {}).get("mixture")
     if rows is None:
         raise DataError(f"{run.folder} was trained without a mixture; choose one, mixture=natural for example")
-    return {row["source"]: row["trained"] for row in rows}
+    return rows
 
 
 def losses_by_set(run: PlannedRun, sets: Sequence[str]) -> dict[str, float]:
@@ -101,9 +111,7 @@ def read_runs(mixtures: Path, losses: Path) -> MixtureRuns:
         where = losses if missing[0] in shares else mixtures
         raise DataError(f"run {missing[0]!r} is not in {where}; both tables need the same runs in their first column")
     runs = list(shares)
-    return MixtureRuns(
-        sources, sets, np.array([shares[run] for run in runs]), np.array([values[run] for run in runs])
-    )
+    return MixtureRuns(sources, sets, np.array([shares[run] for run in runs]), np.array([values[run] for run in runs]))
 
 
 def _read_table(path: Path) -> tuple[list[str], dict[str, list[float]]]:
@@ -112,7 +120,9 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, list[float]]]:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV table with a header ({error}); give a file with a row for each run") from None
+        raise DataError(
+            f"{path} is no CSV table with a header ({error}); give a file with a row for each run"
+        ) from None
     found: dict[str, list[float]] = {}
     for number, row in enumerate(rows, 2):
         try:
@@ -129,9 +139,14 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, list[float]]]:
 
 
 def _shortened(names: Sequence[str]) -> list[str]:
-    if len(names) < 2:
-        return list(names)
-    start = re.match(r"(.*[_/-])?", os.path.commonprefix(list(names)))
-    end = re.match(r"(.*[_/-])?", os.path.commonprefix([name[::-1] for name in names]))
-    first, last = (len(found[0]) if found else 0 for found in (start, end))
+    """Return names without what all begin and end with, up to a `_`, `/` or `-`."""
+    starts = [re.findall(r"[^_/-]*[_/-]", name) for name in names]
+    ends = [re.findall(r"[_/-][^_/-]*", name)[::-1] for name in names]
+    first, last = (sum(map(len, _common(pieces))) if len(names) > 1 else 0 for pieces in (starts, ends))
     return [name[first : len(name) - last] for name in names]
+
+
+def _common(pieces: Sequence[Sequence[str]]) -> list[str]:
+    """Return the first pieces that are the same in all sequences."""
+    alike = (set(column) for column in zip(*pieces, strict=False))
+    return [column.pop() for column in takewhile(lambda column: len(column) == 1, alike)]

@@ -27,9 +27,9 @@ from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import EvalDataset
 from delt_exp.files import disk_errors, locked, read_json, write_json
 from delt_exp.logger.base import RunLogger
-from delt_exp.model.cost import total
 from delt_exp.mixture import Mixture
 from delt_exp.mixture.mixed import Mixed, mixed, refuse_preferences
+from delt_exp.model.cost import total
 from delt_exp.model.recipe import Recipe
 from delt_exp.ngrams.deduplicated import deduplicated_stage
 from delt_exp.ngrams.minhash import MinHash

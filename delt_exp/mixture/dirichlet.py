@@ -20,8 +20,8 @@ def dirichlet(
     """Return draw number `draw` of Dirichlet(concentration * natural shares), as RegMix draws (arXiv 2407.01492).
 
     The mean of all draws is the natural mixture. The concentration is itself drawn, log-uniform between the two given:
-    at 1 and below, one source has nearly all; the larger, the closer to natural. Shares depend on the draw, the seed and
-    the sizes of the sources.
+    at 1 and below, one source has nearly all; the larger, the closer to natural. Shares depend on the draw, the seed,
+    and the names and sizes of the sources.
     """
     if least_concentration > most_concentration:
         raise ConfigError(
@@ -30,4 +30,6 @@ def dirichlet(
         )
     rng: Any = generator(seed, "mixture of sources", draw)
     concentration = math.exp(rng.uniform(math.log(least_concentration), math.log(most_concentration)))
-    return np.asarray(rng.dirichlet(concentration * sources.natural_G))
+    by_name, shares_G = np.argsort(sources.names), np.empty(len(sources.names))  # as selectors, not by place
+    shares_G[by_name] = rng.dirichlet(concentration * sources.natural_shares[by_name])
+    return shares_G

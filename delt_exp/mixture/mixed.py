@@ -42,7 +42,7 @@ class Mixed:
         columns = {
             "source": list(self.sources.names),
             "tokens": self.sources.tokens_G.tolist(),
-            "natural": self.sources.natural_G.tolist(),
+            "natural": self.sources.natural_shares.tolist(),
             "share": self.shares_G.tolist(),
             "trained": [float(by_name[name]) for name in self.sources.names],
             "epochs": self.sources.epochs(self.shares_G).tolist(),
@@ -71,8 +71,9 @@ def mixed(
         return Mixed(order, order, training, None, None)
     if len(present) < 2:
         raise ConfigError(
-            f"mixture: the kept documents have {len(present)} source ({', '.join(sources.names) or 'no name'}), so that "
-            "there is nothing to mix; use train_dataset=mixture or another dataset of several sources, or mixture=none"
+            f"mixture: the kept documents have {len(present)} source ({', '.join(sources.names) or 'no name'}), so "
+            "that there is nothing to mix; use train_dataset=mixture or another dataset of several sources, or "
+            "mixture=none"
         )
     positions = interleaved(np.searchsorted(present, groups_K), tokens_K, shares_G, budget_tokens)
     rows_P = order[positions]

@@ -17,8 +17,8 @@ from delt_exp.study.record import read_study
 
 @checked
 def proposed(
-    sources: Sources, *, study: str | None, objective: Mapping[str, NonNegativeFloat] | None, max_epochs: PositiveFloat | None,
-    permuted: bool, seed: Seed,
+    sources: Sources, *, study: str | None, objective: Mapping[str, NonNegativeFloat] | None,
+    max_epochs: PositiveFloat | None, permuted: bool, seed: Seed,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Return the shares at which the weighted loss is lowest by mixing laws, fitted to the small models of a study.
 
@@ -28,7 +28,9 @@ def proposed(
     DataError while some of these runs are not finished.
     """
     if not objective:
-        raise ConfigError(f"mixture.objective={objective} names nothing; give evaluation sets of the study their weights: {{news: 1}}")
+        raise ConfigError(
+            f"mixture.objective={objective} names nothing; give evaluation sets of the study their weights: {{news: 1}}"
+        )
     if study is None:
         raise ConfigError("mixture.study is null; give the folder of a study with small models: outputs/mixture")
     record, _ = read_study(Path(study).expanduser())

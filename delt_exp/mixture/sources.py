@@ -21,7 +21,7 @@ class Sources:
     budget_tokens: int
 
     @property
-    def natural_G(self) -> NDArray[np.float64]:
+    def natural_shares(self) -> NDArray[np.float64]:
         """The shares of the tokens that there are."""
         return self.tokens_G / self.tokens_G.sum()
 

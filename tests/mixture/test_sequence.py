@@ -73,7 +73,9 @@ class Texts:
 
 
 def candidates(groups, names=("a", "b")):
-    return Candidates(np.arange(len(groups), dtype=np.uint64), np.zeros(len(groups), np.float32), np.array(groups), names)
+    return Candidates(
+        np.arange(len(groups), dtype=np.uint64), np.zeros(len(groups), np.float32), np.array(groups), names
+    )
 
 
 def settings(**changes):
@@ -98,7 +100,9 @@ def test_the_orderer_decides_inside_each_source_and_what_is_not_reached_comes_la
 
 def test_epochs_of_everything_are_the_budget_and_are_trained_once():
     # 2 epochs of 5 documents of 10 tokens, end of text included: 50 tokens of each source.
-    found = mixed(uniform, candidates([0, 1, 1, 1, 1]), Texts([9] * 5), np.arange(5), settings(max_tokens=None, epochs=2))
+    found = mixed(
+        uniform, candidates([0, 1, 1, 1, 1]), Texts([9] * 5), np.arange(5), settings(max_tokens=None, epochs=2)
+    )
     assert found.rows_P.tolist().count(0) == 5
     assert found.training.epochs == 1
 

@@ -49,7 +49,7 @@ def test_uniform_shares_are_equal():
 
 
 def test_unimax_on_three_sources_by_hand():
-    # Budget 1000, at most 4 epochs. web: 1000/3 > 4 * 50, so 200. news: (1000-200)/2 = 400 = 4 * 100. code: 400 of 10,000.
+    # Budget 1000, at most 4 epochs. web: 1000/3 > 4 * 50, so 200. news: (1000 - 200)/2 = 400 = 4 * 100. code: 400.
     np.testing.assert_allclose(unimax(sources(10_000, 100, 50), max_epochs=4), [0.4, 0.4, 0.2])
 
 

@@ -18,7 +18,7 @@ from delt_exp.errors import ConfigError, DataError
 from delt_exp.report.findings import Cell, Table
 from delt_exp.report.tables import as_csv, as_markdown
 from delt_exp.study.mixture.laws import Proposal, effects_table, laws_table, own_share_rank, proposal_table
-from delt_exp.study.mixture.runs import MixtureRuns, read_runs
+from delt_exp.mixture.runs import MixtureRuns, read_runs
 
 ALPHA = 0.05
 
@@ -67,21 +67,22 @@ def ranks_table(proposal: Proposal, runs: MixtureRuns) -> Table:
         wrong = sorted({*runs.sources} ^ {*proposal.runs.sources} | {*runs.sets} - {*proposal.runs.sets})
         raise DataError(f"--test: {wrong[0]!r} is not in both pairs of tables; give runs on the same sources and sets")
     columns = [list(runs.sources).index(name) for name in proposal.runs.sources]
-    laws, rows = dict(zip(proposal.runs.sets, proposal.laws, strict=True)), []
+    laws = dict(zip(proposal.runs.sets, proposal.laws, strict=True))
+    ranks: list[tuple[str, float, float | None]] = []
     for number, name in enumerate(runs.sets):
         predicted_R, own = laws[name].predict(runs.shares_RG[:, columns]), proposal.own[name]
         by_law = float(spearmanr(predicted_R, runs.losses_RS[:, number]).statistic)
-        rows.append([name, by_law, None if own is None else own_share_rank(runs, number, own)])
-    of_all: list[Cell] = ["mean", float(np.mean([row[1] for row in rows]))]
-    shared = [row[2] for row in rows if row[2] is not None]
-    of_all.append(float(np.mean(shared)) if shared else None)
+        ranks.append((name, by_law, None if own is None else own_share_rank(runs, number, own)))
+    shared = [rank for _, _, rank in ranks if rank is not None]
+    rows: list[list[Cell]] = [list(row) for row in ranks]
+    rows.append(["mean", float(np.mean([rank for _, rank, _ in ranks])), float(np.mean(shared)) if shared else None])
     note = (
         f"Spearman's correlation over {len(runs.shares_RG)} other runs: of their losses with what the laws of "
         f"{len(proposal.runs.shares_RG)} runs predict, and with the share of the own domain, for which nothing is "
         "trained."
     )
     columns_shown = ["evaluation set", "rank by the law", "rank by own-domain share"]
-    return Table("test", "How other runs rank", note, columns_shown, [*rows, of_all])
+    return Table("test", "How other runs rank", note, columns_shown, rows)
 
 
 def _objective(texts: Sequence[str] | None, runs: MixtureRuns) -> dict[str, float]:

@@ -64,8 +64,9 @@ def mixed(
     )
     tokens_G = np.bincount(groups_K, tokens_K, len(candidates.group_names)).astype(np.int64)
     present = np.flatnonzero(tokens_G)
+    names = [candidates.group_names[group] for group in present.tolist()]
     budget_tokens = training.max_tokens or int(tokens_G.sum()) * (training.epochs or 1)
-    sources = Sources([candidates.group_names[group] for group in present], tokens_G[present], budget_tokens)
+    sources = Sources(names, tokens_G[present], budget_tokens)
     shares_G = mixture(sources)
     if shares_G is None:
         return Mixed(order, order, training, None, None)

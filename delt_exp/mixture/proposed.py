@@ -1,18 +1,20 @@
 """The mixture that small models recommend."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import NonNegativeFloat, PositiveFloat, Seed, checked
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.files import read_json
+from delt_exp.mixture.runs import MixtureRuns, is_drawn, runs_of
 from delt_exp.mixture.sources import Sources
 from delt_exp.rows.draws import generator
 from delt_exp.statistics.mixing_law import lowest
-from delt_exp.study.mixture.runs import MixtureRuns, drawn_runs, runs_of
-from delt_exp.study.record import read_study
 
 
 @checked
@@ -33,9 +35,8 @@ def proposed(
         )
     if study is None:
         raise ConfigError("mixture.study is null; give the folder of a study with small models: outputs/mixture")
-    record, _ = read_study(Path(study).expanduser())
-    planned = drawn_runs(record, seed)
-    finished = [run for run in record.finished() if run in planned]
+    planned = _drawn_runs(Path(study).expanduser(), seed)
+    finished = [run for run in planned if run.record() is not None]
     if len(finished) < len(planned) or not planned:
         raise DataError(
             f"{study}: {len(finished)} of {len(planned)} runs on mixtures drawn with seed {seed} are finished; the "
@@ -52,3 +53,21 @@ def proposed(
     caps = dict(zip(sources.names, caps_G, strict=True))
     weights_S = runs.weights(objective, "mixture.objective")
     return lowest(runs.laws(), weights_S, np.array([caps[name] for name in runs.sources]))[columns]
+
+
+@dataclass(frozen=True)
+class _DrawnRun:
+    folder: str
+    error: str | None
+
+    def record(self) -> dict[str, Any] | None:
+        path = Path(self.folder) / "record.json"
+        return read_json(path) if self.error is None and path.exists() else None
+
+
+def _drawn_runs(study: Path, seed: int) -> list[_DrawnRun]:
+    """Return the runs of one seed on drawn mixtures; a study reads its mixtures here, so that none is imported."""
+    if not (study / "study.json").exists():
+        raise DataError(f"{study} has no study.json; give the folder of a study of mixtures, such as outputs/mixture")
+    runs = read_json(study / "study.json")["runs"]
+    return [_DrawnRun(run["folder"], run["error"]) for run in runs if is_drawn(run["arm"]) and run["seed"] == seed]

@@ -29,7 +29,7 @@ from delt_exp.study.mixture.laws import (
     proposal_table,
     shares_figure,
 )
-from delt_exp.study.mixture.runs import drawn_runs, losses_by_set, runs_of, shares_trained
+from delt_exp.mixture.runs import is_drawn, losses_by_set, runs_of, shares_trained
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 
@@ -75,7 +75,7 @@ class MixtureReport:
         arms = read_arms(study, self.objective)
         subject = next((arm for arm in arms if arm.name == self.proposed), None)
         pairs = against(subject, arms, self.alpha) if subject else {}
-        drawn = [run for run in drawn_runs(study, None) if run in study.finished()]
+        drawn = [run for run in study.finished() if is_drawn(run.arm)]
         if not arms or not drawn:
             raise DataError(f"{study.folder}: no mixture is finished beside the drawn ones; repeat the study's command")
         proposal = self._proposal(drawn)

@@ -9,17 +9,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.statistics.mixing_law import MixingLaw, check_runs, fit_law
-from delt_exp.study.record import PlannedRun, StudyRecord
 
 Floats = NDArray[np.float64]
 DIMENSION, DRAWN = "mixture", "dirichlet"  # the runs of a study that a law is fitted to, by their arm
+
+
+class TrainedRun(Protocol):
+    """A run of a study; `record` is None while it is not finished."""
+
+    @property
+    def folder(self) -> str: ...
+
+    def record(self) -> dict[str, Any] | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +63,12 @@ class MixtureRuns:
         return np.asarray(weights_S / weights_S.sum())
 
 
-def drawn_runs(study: StudyRecord, seed: int | None) -> list[PlannedRun]:
-    """Return the planned runs on drawn mixtures, of one seed or of all."""
-    return [run for run in study.runs if run.arm.get(DIMENSION) == DRAWN and seed in (None, run.seed)]
+def is_drawn(arm: Mapping[str, str]) -> bool:
+    """Return whether a run of this arm is one on a drawn mixture."""
+    return arm.get(DIMENSION) == DRAWN
 
 
-def runs_of(runs: Sequence[PlannedRun], sets: Sequence[str]) -> MixtureRuns:
+def runs_of(runs: Sequence[TrainedRun], sets: Sequence[str]) -> MixtureRuns:
     """Return the shares that finished runs were trained on and their losses on `sets`; raises DataError for others."""
     shares: list[list[float]] = []
     sources: list[str] = []
@@ -74,12 +82,12 @@ def runs_of(runs: Sequence[PlannedRun], sets: Sequence[str]) -> MixtureRuns:
     return MixtureRuns(sources, sets, np.reshape(shares, (len(runs), num_sources)), np.reshape(losses, (-1, len(sets))))
 
 
-def shares_trained(run: PlannedRun) -> dict[str, float]:
+def shares_trained(run: TrainedRun) -> dict[str, float]:
     """Return the shares of tokens that a finished run was trained on; raises DataError for a run without a mixture."""
     return {row["source"]: row["trained"] for row in mixture_rows(run)}
 
 
-def mixture_rows(run: PlannedRun) -> list[dict[str, Any]]:
+def mixture_rows(run: TrainedRun) -> list[dict[str, Any]]:
     """Return what the record of a run says of each source; raises DataError for a run without a mixture."""
     rows: list[dict[str, Any]] | None = (run.record() or {}).get("mixture")
     if rows is None:
@@ -87,7 +95,7 @@ def mixture_rows(run: PlannedRun) -> list[dict[str, Any]]:
     return rows
 
 
-def losses_by_set(run: PlannedRun, sets: Sequence[str]) -> dict[str, float]:
+def losses_by_set(run: TrainedRun, sets: Sequence[str]) -> dict[str, float]:
     """Return the loss of a finished run on each of `sets`; raises DataError where one is missing."""
     results = (run.record() or {})["results"]
     losses = {row["dataset"]: row["value"] for row in results if row["metric"] == "loss"}

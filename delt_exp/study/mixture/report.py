@@ -102,7 +102,7 @@ class MixtureReport:
     def _checks(self, arms: Sequence[Arm], drawn: Sequence[PlannedRun]) -> Table:
         """Return what the laws of each seed say of the compared mixtures, and what was measured."""
         rows: list[list[Cell]] = []
-        for seed in sorted({run.seed for run in drawn}):
+        for seed in sorted({seed for arm in arms for seed in arm.runs}):
             laws = self._proposal([run for run in drawn if run.seed == seed])
             for arm in arms:
                 if (run := arm.runs.get(seed)) is None:

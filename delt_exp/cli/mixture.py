@@ -15,10 +15,10 @@ from scipy.stats import spearmanr
 from delt_exp.cli.reporting import reporting
 from delt_exp.config.fields import Count, check_value
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.mixture.runs import MixtureRuns, read_runs
 from delt_exp.report.findings import Cell, Table
 from delt_exp.report.tables import as_csv, as_markdown
 from delt_exp.study.mixture.laws import Proposal, effects_table, laws_table, own_share_rank, proposal_table
-from delt_exp.mixture.runs import MixtureRuns, read_runs
 
 ALPHA = 0.05
 

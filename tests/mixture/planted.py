@@ -13,6 +13,11 @@ SOURCES = Sources(("code", "news", "web"), np.array([100, 300, 600]), 1000)
 LAWS = {"code": MixingLaw(1.0, np.array([-1.0, 0.5, 0.6])), "news": MixingLaw(2.0, np.array([0.6, -0.9, 0.5]))}
 
 
+def sources(*tokens, budget_tokens=1000):
+    """Return up to three sources of so many tokens."""
+    return Sources(SOURCES.names[: len(tokens)], np.array(tokens, np.int64), budget_tokens)
+
+
 def mixture_rows(shares):
     columns = {"source": SOURCES.names, "share": shares, "trained": shares, "epochs": shares * 2, "natural": shares}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

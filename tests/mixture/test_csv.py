@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 from delt_exp.cli.mixture import main
 from delt_exp.config.build import CONF
 from delt_exp.errors import DataError
-from delt_exp.study.mixture.laws import own_share_rank
 from delt_exp.mixture.runs import read_runs
+from delt_exp.study.mixture.laws import own_share_rank
 from tests.mixture.planted import LAWS
 
 REGMIX = Path(os.environ.get("DELT_DATA_DIR", CONF.parents[1] / "shared" / "data")) / "regmix"

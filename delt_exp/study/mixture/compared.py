@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from delt_exp.mixture.runs import DIMENSION, DRAWN, losses_by_set, mixture_rows
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Table
 from delt_exp.statistics.families import Comparison, compare, holm
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.figures import colour, error_bars, figure
-from delt_exp.mixture.runs import DIMENSION, DRAWN, losses_by_set, mixture_rows
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 UNIT = "nats/token"

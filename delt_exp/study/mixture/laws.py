@@ -12,11 +12,11 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from delt_exp.mixture.runs import MixtureRuns
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Table
 from delt_exp.statistics.mixing_law import MixingLaw, bootstrap_laws, held_out_predictions, lowest
 from delt_exp.study.figures import BLUE_TO_RED, colour, error_bars, figure, heat_map, symbol
-from delt_exp.mixture.runs import MixtureRuns
 
 Floats = NDArray[np.float64]
 OUTSIDE = 1e-6

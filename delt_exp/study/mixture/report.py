@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from delt_exp.config.fields import Count, NonNegativeFloat, ProperShare, settings
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.mixture.runs import is_drawn, losses_by_set, runs_of, shares_trained
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Findings, Table
 from delt_exp.statistics.families import Comparison
@@ -29,7 +30,6 @@ from delt_exp.study.mixture.laws import (
     proposal_table,
     shares_figure,
 )
-from delt_exp.mixture.runs import is_drawn, losses_by_set, runs_of, shares_trained
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 

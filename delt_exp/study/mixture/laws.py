@@ -116,7 +116,8 @@ def own_share_rank(runs: MixtureRuns, number: int, source: str) -> float:
 
 def proposal_table(proposal: Proposal) -> Table:
     """Return the proposed share of each source beside what was tried."""
-    shares_RG, rows = proposal.runs.shares_RG, []
+    shares_RG = proposal.runs.shares_RG
+    rows: list[list[Cell]] = []
     for number, name in enumerate(proposal.runs.sources):
         tried = shares_RG[:, number]
         share = proposal.ranged(proposal.shares[number], proposal.drawn_shares[:, number])
@@ -133,7 +134,7 @@ def proposal_table(proposal: Proposal) -> Table:
 
 def laws_table(proposal: Proposal) -> Table:
     """Return for each evaluation set the floor of its law, and how well law and own-domain share rank the runs."""
-    rows = []
+    rows: list[list[Cell]] = []
     for number, (name, (by_law, by_share)) in enumerate(zip(proposal.runs.sets, proposal.ranks(), strict=True)):
         floor = proposal.ranged(proposal.laws[number].floor, np.array([laws[number].floor for laws in proposal.drawn]))
         own, weight = proposal.own.get(name), float(proposal.weights_S[number])

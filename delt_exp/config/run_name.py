@@ -59,7 +59,13 @@ def group_name(name: str | None, choices: Mapping[str, Any]) -> str:
 
 def _study_folder(cfg: Any) -> str | None:
     """Return the folder of the study that a run belongs to, None outside a study."""
-    choices = cfg.hydra.runtime.choices if "hydra" in cfg else {}
+    from hydra.core.hydra_config import HydraConfig
+
+    choices: Mapping[str, Any] = {}
+    if "hydra" in cfg:
+        choices = cfg.hydra.runtime.choices
+    elif HydraConfig.initialized():  # the configuration of a run that has begun has no node of Hydra's
+        choices = HydraConfig.get().runtime.choices
     if choices.get("study") is None:
         return None
     return f"{cfg.output_dir}/{group_name(cfg.name, choices)}"

@@ -23,7 +23,8 @@ from delt_exp.trainer.plan import Plan
 class Outcome:
     """What a run produced, for its record and its page.
 
-    kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch. kept_by_scores:
+    kept: [K] corpus rows in corpus order; order: [K] the same rows in the order in which each is
+    trained first. mixture: what was asked for and trained of each source, None without a mixture. kept_by_scores:
     whether the choice depends on scores. show_selection: leaves what is to be seen of it. selecting_flops: operations
     of a selector that reads documents, training runs between its rounds included. evaluations: by the name of
     the dataset. target_readers: `scorer` and `weighter`, as far as they read the target set. alignment: see
@@ -43,6 +44,7 @@ class Outcome:
     show_selection: Callable[[Evidence], None]
     selecting_flops: float
     order: NDArray[np.intp]
+    mixture: list[dict[str, Any]] | None
     plan: Plan
     model: TrainedModel
     evaluations: Mapping[str, Evaluation]

@@ -110,6 +110,7 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
             "by_scores": outcome.kept_by_scores,
             "flops": outcome.selecting_flops,
         },
+        "mixture": outcome.mixture,
         "training": {**training, "loss_unit": "nats/token" if outcome.plan.rows_per_sample == 1 else "nats/pair"},
         "order_verified": training["order_verified"],
         "alignment": outcome.alignment,

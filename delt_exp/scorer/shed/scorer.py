@@ -35,7 +35,7 @@ class ShedScorer:
     Clusters of equal value are kept a rounding error apart, so that a selector can tell them apart.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     encoder: Encoder
     num_clusters: Several
     estimator: Literal["exact", "permutation", "removal", "halves"]

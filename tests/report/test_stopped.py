@@ -27,7 +27,7 @@ def test_a_run_that_stops_trains_nothing_and_leaves_what_it_has(stop_after, file
     left = {path.name for path in folder.iterdir() if not path.name.endswith(".lock")}
     assert left == {"scores.parquet", "stopped.json", "report.html"} | files
     assert not Path("outputs/store/model").exists()
-    assert "no model was trained" in capsys.readouterr().out.replace("\n", " ")
+    assert "no model was trained" in capsys.readouterr().err.replace("\n", " ")
     assert "no model was trained" in (folder / "report.html").read_text()
 
 
@@ -46,7 +46,7 @@ def test_the_whole_run_reuses_what_the_stopped_one_left_and_takes_its_place(monk
     capsys.readouterr()
     command(monkeypatch, *QUICK, "stop_after=order")  # the finished run stays what it is
     assert not (folder / "stopped.json").exists()
-    assert "order verified" in capsys.readouterr().out
+    assert "order verified" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", ["stop_after=training", "stop_after=3"])

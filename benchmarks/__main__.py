@@ -33,6 +33,7 @@ BENCHMARKS = {
     "requests": "requests of benchmarks by one process against lm-evaluation-harness alone, and by two",
     "data_scorer": "data-scorer inference against padded documents (partly needs the local data folder)",
     "alignment": "Task2Vec embeddings and an 8 x 8 alignment table against the published recipe",
+    "export": "writing a corpus in training order as JSONL, against a bare loop over texts in memory",
     "waiting": "training beside busy processes, with threads that sleep while they wait and threads that spin",
     "second_run": "the second identical run against the first",
     "startup": "what a user waits for before anything is computed",

@@ -59,7 +59,8 @@ def readme(facts: Mapping[str, Any]) -> str:
         f"# {facts['run']}",
         "",
         f"{facts['documents']:,} documents ({facts['tokens']:,} tokens) of {facts['train_dataset']} in training order, "
-        f"format `{facts['format']}`, in {len(facts['shards'])} shards. Read the shards in the order of their names and do not shuffle.",
+        f"format `{facts['format']}`, in {len(facts['shards'])} shards. Read the shards in the order of their names "
+        "and do not shuffle.",
         "",
         f"- Score: {score['name']}{unit}, {score['better']} is better, by scorer `{facts['scorer']}`. "
         f"{score['explanation']}",
@@ -80,7 +81,7 @@ def readme(facts: Mapping[str, Any]) -> str:
 def _layout(facts: Mapping[str, Any]) -> list[str]:
     if facts["format"] == "bin":
         return [
-            f"The shards one after the other are a stream of `{facts['dtype']}` token ids, little-endian, without a header. "
+            f"The shards one after the other are a stream of `{facts['dtype']}` token ids, little-endian, no header. "
             f"Every document ends with {facts['eos_id']}; the first begins with {facts['begin_id']}"
             + (", as all others do." if facts["begin_id"] != facts["eos_id"] else ".")
             + " `documents.parquet` says where each document begins. Prompts are not marked.",

@@ -1,6 +1,5 @@
 """How shards are written: one class per format."""
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -56,11 +55,11 @@ class Jsonl(_OfRecords):
         return f"train-{number:05d}-of-{count:05d}.jsonl"
 
     def write(self, path: Path, start: int, stop: int) -> None:
-        encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+        import orjson  # eight times as fast as `json`, which would take most of the time
+
         with path.open("wb", buffering=1 << 20) as file:
             for record in self.rows.read(start, stop):
-                file.write(encode(record).encode())
-                file.write(b"\n")
+                file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
 class Parquet(_OfRecords):

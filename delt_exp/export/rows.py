@@ -1,8 +1,8 @@
 """One exported document: who it is, and what it says, under the names that trainers know.
 
 `id`, `position` (in training order, from 0), `score`, `source`; then `text`; of pairs `prompt` and `text`; of
-conversations `messages` of `role` and `content`; of preferences `rejected` too. A corpus of several kinds has the columns of all,
-empty where a document has no such part.
+conversations `messages` of `role` and `content`; of preferences `rejected` too. A corpus of several kinds has the
+columns of all, empty where a document has no such part.
 """
 
 from collections.abc import Iterator

@@ -73,4 +73,4 @@ def _columns(path: Path) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray
 
     table = pq.ParquetFile(path).read(["id", "row", "score"])
     ids, rows, scores = (np.from_dlpack(table[name].combine_chunks()) for name in ("id", "row", "score"))
-    return ids, rows.astype(np.int64), scores
+    return ids.astype(np.uint64), rows.astype(np.int64), scores.astype(np.float32)

@@ -1,5 +1,6 @@
 """What comes out is the documents of the run in training order, whatever the format, the shards and the text."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -243,5 +244,5 @@ def test_shards_hold_every_document_once_and_no_more_than_fits(sizes, most):
     bounds = shard_bounds(np.array(sizes), most)
     assert [position for start, stop in bounds for position in range(start, stop)] == list(range(len(sizes)))
     assert all(sum(sizes[start:stop]) <= most or stop - start == 1 for start, stop in bounds)
-    joined = [sum(sizes[a:d]) for (a, _), (_, d) in zip(bounds, bounds[1:], strict=False)]
+    joined = [sum(sizes[a:d]) for (a, _), (_, d) in itertools.pairwise(bounds)]
     assert all(total > most for total in joined)

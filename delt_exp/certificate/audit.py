@@ -21,6 +21,7 @@ from delt_exp.errors import DataError
 ROWS = np.dtype([("step", "<i8"), ("micro", "<i4"), ("row", "<i4"), ("length", "<i8"), ("digest", "<u8")])
 """One sequence. micro: forward pass of its step; row: place in it; length: its tokens, without padding."""
 FLUSH_STEPS = 64
+ATTEMPTS = "audit.json"
 
 
 class OrderAudit:
@@ -32,12 +33,13 @@ class OrderAudit:
         audit.close()          # at the end
 
     What does not train, evaluation say, is not recorded. Token ids are the argument `input_ids` or the first argument;
-    with an `attention_mask` of the same shape only the tokens that it marks. A sequence is recorded as it enters: labels
-    are not looked at. Call `watch` before the network is wrapped or compiled.
+    with an `attention_mask` of the same shape only the tokens that it marks. A sequence is recorded as it enters:
+    labels are not looked at. Call `watch` before the network is compiled. A run that is resumed takes the same folder.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._calls: list[tuple[int, int, Tensor]] = []  # step, micro, [B, 2] of `_digests`
         self._handle: Any = None
 
     def watch(self, network: nn.Module, step: int = 0) -> None:
@@ -46,12 +48,14 @@ class OrderAudit:
         self.rank, world_size = (dist.get_rank(), dist.get_world_size()) if is_distributed else (0, 1)
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.rank == 0:
-            (self.folder / "audit.json").write_text(json.dumps({"world_size": world_size, "started_at": step}) + "\n")
+            earlier = [attempt for attempt in read_attempts(self.folder) if attempt["started_at"] < step]
+            attempts = [*earlier, {"started_at": step, "world_size": world_size}]
+            (self.folder / ATTEMPTS).write_text(json.dumps(attempts) + "\n", encoding="utf-8")
         self._path = self.folder / f"rank-{self.rank:05d}.rows"
         kept = read_rows(self._path) if self._path.exists() else np.zeros(0, ROWS)
         self._path.write_bytes(kept[kept["step"] < step].tobytes())
         self._step, self._micro, self._since_flush = step, 0, 0
-        self._calls: list[tuple[int, int, Tensor]] = []
+        self._calls = []
         if self._handle is not None:
             self._handle.remove()
         self._handle = network.register_forward_pre_hook(self._enters, with_kwargs=True)
@@ -105,6 +109,13 @@ class OrderAudit:
         from delt_exp.certificate.for_lightning import AuditCallback
 
         return AuditCallback(self, network)
+
+
+def read_attempts(folder: Path) -> list[dict[str, int]]:
+    """Return when training began and went on in this folder: `started_at` (a step, ascending) and `world_size`."""
+    path = folder / ATTEMPTS
+    attempts: list[dict[str, int]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return attempts
 
 
 def read_rows(path: Path) -> NDArray[np.void]:

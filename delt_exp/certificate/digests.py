@@ -1,8 +1,8 @@
 """Digests of token ids that can be joined and cut: that of a stretch follows from those of what it is made of.
 
-H(x_0 .. x_{n-1}) = sum_j (x_j + 1) C M^j mod 2^64, with odd C and M. So H(ab) = H(a) + M^|a| H(b), which lets a verifier
-recognise the same tokens in other sequences. It tells mistakes apart, with a chance of about 2^-64 of missing one; it is
-no protection against someone who wants to deceive.
+H(x_0 .. x_{n-1}) = sum_j (x_j + 1) C M^j mod 2^64, with odd C and M. So H(ab) = H(a) + M^|a| H(b), which lets a
+verifier recognise the same tokens in other sequences. It tells mistakes apart, with a chance of about 2^-64 of missing
+one; it is no protection against someone who wants to deceive.
 """
 
 import numpy as np

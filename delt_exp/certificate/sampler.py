@@ -31,7 +31,9 @@ class OrderedSampler(Sampler[int]):
         self.rank = (dist.get_rank() if is_distributed else 0) if rank is None else rank
         self.world_size = (dist.get_world_size() if is_distributed else 1) if world_size is None else world_size
         if not 0 <= self.rank < self.world_size or batch_size < 1:
-            raise ConfigError(f"rank {self.rank} of {self.world_size} with batch_size {batch_size}: there is no such rank")
+            raise ConfigError(
+                f"rank {self.rank} of {self.world_size} with batch_size {batch_size}: there is no such rank"
+            )
         self._check_end()
 
     def __len__(self) -> int:

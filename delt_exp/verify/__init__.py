@@ -1,1 +1,1 @@
-"""Whether a training run played the order of an export, and where it departed from it."""
+"""Compares what a trainer read with an export, or names where the two part."""

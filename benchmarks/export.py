@@ -47,7 +47,9 @@ def measure(quick: bool) -> list[Row]:
         ours, theirs = alternate(repeats, partial(_export, source, Path(name)), partial(_bare, records, Path(name)))
         size = sum(file.stat().st_size for file in Path(name, "out").glob("*.jsonl"))
     rate = size / float(np.median(ours)) / 1e6
-    how = f"{num_documents:,} documents, {size / 1e6:.0f} MB, CPU seconds of one process, SHA-256 of the shards included"
+    how = (
+        f"{num_documents:,} documents, {size / 1e6:.0f} MB, CPU seconds of one process, SHA-256 of the shards included"
+    )
     return [
         Row("export to JSONL", "nothing", rate, "MB/s", how, at_least=100.0),
         Row(
@@ -65,7 +67,7 @@ def _ordered(num_documents: int, folder: Path) -> Ordered:
     write_tokens(corpus, Tokenizer(folder / "tokenizer"), folder / "tokens")
     generator = np.random.default_rng(0)
     order, scores = generator.permutation(num_documents), generator.normal(size=num_documents).astype(np.float32)
-    record = {
+    record: dict[str, Any] = {
         "name": "bench", "id": "", "command": "", "commit": None,
         "choices": dict.fromkeys(("selector", "orderer", "scorer", "train_dataset"), "bench"),
         "config": {"selector": {}, "orderer": {}},

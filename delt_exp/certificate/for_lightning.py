@@ -5,13 +5,13 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import nn
 
-from delt_exp.certificate.audit import OrderAudit
+from delt_exp.certificate.watching import Watching
 
 
 class AuditCallback(pl.Callback):
     """Watches the network from the step at which training begins or goes on."""
 
-    def __init__(self, audit: OrderAudit, network: nn.Module | None) -> None:
+    def __init__(self, audit: Watching, network: nn.Module | None) -> None:
         self.audit, self.network = audit, network
         self._step = 0
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from delt_exp.certificate.audit import OrderAudit
+from delt_exp.certificate.watching import Watching
 
 
 class AuditCallback(TrainerCallback):  # type: ignore[misc]
     """Watches the trainer's model from the step at which training begins or goes on."""
 
-    def __init__(self, audit: OrderAudit) -> None:
+    def __init__(self, audit: Watching) -> None:
         self.audit = audit
 
     def on_train_begin(self, args: Any, state: Any, control: Any, *, model: Any, **kwargs: Any) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.certificate.digests import Hashes, Stretches, digest_of
+from delt_exp.certificate.digests import Hashes, digest_of, powers, terms
 from delt_exp.errors import ConfigError
 from delt_exp.export.reading import check_shards, read_card, read_records, read_stream
 
 Ints = NDArray[np.int64]
+AT_ONCE = 1 << 22  # tokens
 Encode = Callable[[dict[str, Any]], NDArray[np.integer]]
 
 
@@ -49,28 +50,37 @@ def planned(folder: Path, *, context: int | None, tokenizer: str | None, max_tok
     documents = _documents(folder, _encoder(card, tokenizer), max_tokens)
     if context is not None:
         return windows(np.concatenate([*documents]), context, needs_next=False)
-    found = [(len(ids), digest_of(ids)) for ids in documents]
-    lengths, digests = (np.array(column) for column in zip(*found, strict=True))
+    facts = ((len(ids), digest_of(ids)) for ids in documents)
+    found = np.fromiter(facts, [("length", np.int64), ("digest", np.uint64)])
 
     def stream() -> NDArray[np.integer]:
         return np.concatenate([*_documents(folder, _encoder(card, tokenizer), max_tokens)])
 
-    return Planned("document", lengths.astype(np.int64), digests.astype(np.uint64), None, stream)
+    return Planned("document", found["length"], found["digest"], None, stream)
 
 
 def windows(stream: NDArray[np.integer], context: int, *, needs_next: bool) -> Planned:
     """Return the sequences that a stream is cut into. needs_next: a sequence wants the token after it as a label."""
     count = (len(stream) - needs_next) // context
-    starts = np.arange(count) * context
-    stretches = Stretches(stream)
-    rest = np.array([count * context]), np.array([len(stream) - needs_next])
+    rest = stream[count * context : len(stream) - needs_next]
     return Planned(
         f"sequence of {context} tokens",
         np.full(count, context),
-        stretches.digests(starts, starts + context),
-        int(stretches.digests(*rest)[0]) if rest[1] > rest[0] else None,
+        _window_digests(stream, count, context),
+        digest_of(rest) if len(rest) else None,
         lambda: stream,
     )
+
+
+def _window_digests(stream: NDArray[np.integer], count: int, context: int) -> Hashes:
+    """Return the digests of the first `count` windows; the stream may be larger than memory."""
+    factors, at_once = powers(context), max(AT_ONCE // context, 1)
+    parts = [np.zeros(0, np.uint64)]
+    for first in range(0, count, at_once):
+        last = min(first + at_once, count)
+        ids = np.asarray(stream[first * context : last * context]).reshape(-1, context)
+        parts.append((terms(ids) * factors).sum(1, dtype=np.uint64))
+    return np.concatenate(parts)
 
 
 def _documents(folder: Path, encode: Encode, max_tokens: int | None) -> Iterator[NDArray[np.integer]]:

@@ -1,19 +1,21 @@
 """Tiny training runs by transformers, Lightning and a bare loop, over the same samples."""
 
 import os
+from pathlib import Path
+from unittest.mock import patch
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
-from delt_exp.certificate.audit import OrderAudit
+from delt_exp.certificate import OrderAudit, OrderedSampler
 from delt_exp.certificate.digests import digest_of
-from delt_exp.certificate.huggingface import TrainerOrderAudit
-from delt_exp.certificate.lightning import LightningOrderAudit
-from delt_exp.verify.played import read_audit
-from delt_exp.verify.verdict import judge
+from delt_exp.verify.compare import compare, read_audit
+from delt_exp.verify.planned import Planned
 
 
 class Network(nn.Module):
@@ -39,16 +41,12 @@ def collate(rows):
     }
 
 
-def expected(count):
-    import numpy as np
-
-    return np.array([digest_of(np.array(row["input_ids"])) for row in samples(count)], np.uint64)
-
-
-def verdict(count, folder="audit", batch_samples=None):
-    from pathlib import Path
-
-    return judge(read_audit(Path(folder)), expected(count), batch_samples)
+def finding(count, epochs=1):
+    """What the verifier says of the audit against samples 0..count-1, one after the other."""
+    ids = [np.array(row["input_ids"]) for row in samples(count)]
+    digests = np.array([digest_of(row) for row in ids], np.uint64)
+    plan = Planned("document", np.array([len(row) for row in ids]), digests, None, lambda: np.concatenate(ids))
+    return compare(read_audit(Path("audit")), plan, epochs)
 
 
 def by_transformers(count, *, resume=None, max_steps=-1, **settings):
@@ -60,7 +58,7 @@ def by_transformers(count, *, resume=None, max_steps=-1, **settings):
     )  # fmt: skip
     trainer = Trainer(
         Network(), arguments, data_collator=collate, train_dataset=samples(count),
-        callbacks=[TrainerOrderAudit("audit")],
+        callbacks=[OrderAudit("audit").for_transformers()],
     )  # fmt: skip
     trainer.train(resume_from_checkpoint=resume)
 
@@ -77,42 +75,34 @@ class Module(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def by_lightning(loader, *, resume=None, **settings):
-    settings = {"max_epochs": 1, "enable_checkpointing": False} | settings
+def by_lightning(loader, *callbacks, resume=None, **settings):
+    settings = {"devices": 1, "max_epochs": 1, "enable_checkpointing": bool(callbacks)} | settings
+    module = Module()
     trainer = pl.Trainer(
-        accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=[LightningOrderAudit("audit", "network")], **settings,
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        callbacks=[OrderAudit("audit").for_lightning(module.network), *callbacks], **settings,
     )  # fmt: skip
-    trainer.fit(Module(), loader, ckpt_path=resume)
-    return trainer
+    trainer.fit(module, loader, ckpt_path=resume)
 
 
 def loader(count, **settings):
     return DataLoader(samples(count), **({"batch_size": 4, "collate_fn": collate} | settings))
 
 
-def play(steps, *, begins=0, rank=0, world=1, folder="audit"):
-    """A bare loop over batches of sample numbers, given step by step, one or several batches each."""
-    network, rows = Network(), samples(1000)
-    audit = OrderAudit(folder, network, step=begins, rank=rank, world=world)
+def play(steps, *, begins=0, rank=0, world=1):
+    """A bare loop of one of `world` ranks over batches of sample numbers, one batch a step."""
+    network, rows, audit = Network(), samples(1000), OrderAudit("audit")
+    with patch.multiple(dist, is_initialized=lambda: True, get_rank=lambda: rank, get_world_size=lambda: world):
+        audit.watch(network, begins)
     for batch in steps:
         network(**collate([rows[number] for number in batch]))["loss"].backward()
         audit.step()
     audit.close()
 
 
-def one_of_two(rank, port, how):
-    """A Lightning run of two processes; `how` is a sampler of the project, or Lightning's own."""
-    from delt_exp.certificate.sampler import OrderedSampler
-
+def one_of_two(rank, port):
+    """One of two processes of a Lightning run with the sampler of the project."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": str(rank), "NODE_RANK": "0",
                    "RANK": str(rank), "WORLD_SIZE": "2"}  # fmt: skip
-    sampler = OrderedSampler(24) if how == "ordered" else None
-    # Lightning's sampler shuffles wherever the loader does; each process then has every second one of a permutation.
-    by_two = loader(24, sampler=sampler) if sampler else loader(24, shuffle=how == "shuffled")
-    trainer = pl.Trainer(
-        accelerator="cpu", devices=2, strategy="ddp", use_distributed_sampler=how != "ordered", max_epochs=1,
-        logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
-        callbacks=[LightningOrderAudit("audit", "network")],
-    )  # fmt: skip
-    trainer.fit(Module(), by_two)
+    sampler = OrderedSampler(24, batch_size=4, rank=rank, world_size=2)
+    by_lightning(loader(24, sampler=sampler), devices=2, strategy="ddp", use_distributed_sampler=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from delt_exp.cli.reporting import reporting
 from delt_exp.errors import ConfigError
+from delt_exp.export.card import counted_shards
 from delt_exp.export.formats import FORMATS
 from delt_exp.export.source import Ordered
 from delt_exp.export.trainers import SETTINGS
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ConfigError(f"--shard-mb {options.shard_mb}: give at least 1")
         source = Ordered.of_run(options.run)
         card = export(source, options.to, options.out, shard_bytes=options.shard_mb * 10**6, with_tokens=options.tokens)
-        say(f"{card['documents']:,} documents in {len(card['shards'])} shards: {options.out}")
+        say(f"{card['documents']:,} documents in {counted_shards(card)}: {options.out}")
         for name in options.settings:
             print(SETTINGS[name](card, options.out))
 

@@ -59,7 +59,7 @@ def readme(facts: Mapping[str, Any]) -> str:
         f"# {facts['run']}",
         "",
         f"{facts['documents']:,} documents ({facts['tokens']:,} tokens) of {facts['train_dataset']} in training order, "
-        f"format `{facts['format']}`, in {len(facts['shards'])} shards. Read the shards in the order of their names "
+        f"format `{facts['format']}`, in {counted_shards(facts)}. Read the shards in the order of their names "
         "and do not shuffle.",
         "",
         f"- Score: {score['name']}{unit}, {score['better']} is better, by scorer `{facts['scorer']}`. "
@@ -76,6 +76,12 @@ def readme(facts: Mapping[str, Any]) -> str:
         *_layout(facts),
     ]
     return "\n".join(lines) + "\n"
+
+
+def counted_shards(facts: Mapping[str, Any]) -> str:
+    """Return how many shards an export has, in words."""
+    count = len(facts["shards"])
+    return f"{count:,} shard{'s' if count != 1 else ''}"
 
 
 def _layout(facts: Mapping[str, Any]) -> list[str]:

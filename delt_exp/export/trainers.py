@@ -37,8 +37,15 @@ def llama_factory(card: Mapping[str, Any], out: Path) -> str:
 
 
 def axolotl(card: Mapping[str, Any], out: Path) -> str:
-    """Return lines for the YAML of axolotl; its packing fills sequences in the order in which documents come."""
+    """Return lines for the YAML of axolotl; its packing fills sequences in the order in which documents come.
+
+    Raises ConfigError for documents with prompts, which its type `completion` would leave out.
+    """
     _check(card)
+    if "prompt" in card["columns"]:
+        raise ConfigError(
+            "some documents have a prompt, and axolotl's completion reads `text` alone: use another trainer"
+        )
     kind = {"type": "chat_template"} if "messages" in card["columns"] else {"type": "completion"}
     shards = [str((out / shard["file"]).absolute()) for shard in card["shards"]]
     file_type = "json" if card["format"] == "jsonl" else card["format"]

@@ -15,10 +15,11 @@ from delt_exp.cli.export import main
 from delt_exp.corpus.corpus import Corpus, CorpusSettings, write_corpus
 from delt_exp.corpus.tokens import Tokens, write_tokens
 from delt_exp.dataset.base import Document, Part
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.export import formats, writing
 from delt_exp.export.reading import check_shards, read_card, read_records, read_stream
 from delt_exp.export.source import Ordered
+from delt_exp.export.trainers import SETTINGS
 from delt_exp.export.writing import export, shard_bounds
 from delt_exp.tokenizer.base import Tokenizer, save_tokenizer
 from delt_exp.tokenizer.byte import ByteTokenizer
@@ -212,6 +213,19 @@ def test_settings_of_other_trainers_keep_the_order_and_name_every_shard(trainer,
     text = capsys.readouterr().out
     assert all(word in text for word in says)
     assert all(shard["file"] in text for shard in read_card(Path("out"))["shards"])
+
+
+@pytest.mark.parametrize(
+    ("trainer", "card", "message"),
+    [
+        ("axolotl", {"format": "jsonl", "columns": ["prompt", "text"]}, "completion reads `text` alone"),
+        ("axolotl", {"format": "bin", "columns": []}, "not bin"),
+        ("llama_factory", {"format": "hf", "columns": ["text"]}, "not hf"),
+    ],
+)
+def test_settings_that_would_lose_something_are_refused(trainer, card, message):
+    with pytest.raises(ConfigError, match=message):
+        SETTINGS[trainer]({**card, "shards": []}, Path("out"))
 
 
 @pytest.mark.parametrize(

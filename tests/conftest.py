@@ -5,6 +5,8 @@ Nothing is written outside tmp_path but the packaged model, which is converted o
 
 import gc
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and threads that wait for each other spin
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+
+# rouge_score logs by absl, which closes the stream that it was imported under, pytest's, when Hydra starts another log.
+with suppress(ImportError):
+    from absl import logging
+
+    logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(autouse=True)

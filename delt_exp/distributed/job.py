@@ -23,7 +23,7 @@ from delt_exp.errors import DataError
 from delt_exp.files import read_json, written_aside
 
 FILE = "job.json"
-PACKAGES = ("delt_exp.",)  # whose functions and classes a job may name, as in a configuration
+PACKAGES: tuple[str, ...] = ("delt_exp.",)  # whose functions and classes a job may name, as in a configuration
 CAN_TRAVEL = (
     "None, numbers, text, paths, arrays, lists, tuples, mappings, and functions and frozen dataclasses of this "
     "package can"

@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from delt_exp.distributed.nodes import run_by_srun, run_by_workers
 from delt_exp.distributed.ranks import ProcessGroup, Ranks
 from delt_exp.errors import DeltError
 from delt_exp.runtime import quiet
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext
 
 
 class Spread(Protocol):
@@ -86,16 +89,14 @@ def launch(function: Callable[..., Any], arguments: tuple[Any, ...], devices: in
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # A server imports what every rank needs, once, and computes nothing: ranks are forked before there is a CUDA
-    # context or an OpenMP thread, which survive no fork. (OpenBLAS has threads by then, and handlers that start them.)
-    multiprocessing.set_forkserver_preload(["pytorch_lightning"])
+    forked()
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=devices, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
         run_id="delt-exp", max_restarts=0, monitor_interval=0.2, start_method="forkserver",
     )  # fmt: skip
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return elastic_launch(config, _rank)(_first_environment(), dict(os.environ), function, *arguments)
+        return elastic_launch(config, _rank)(first_environment(), dict(os.environ), function, *arguments)
     except SignalException as error:
         raise KeyboardInterrupt from error
     except ChildFailedError as error:
@@ -108,14 +109,25 @@ def launch(function: Callable[..., Any], arguments: tuple[Any, ...], devices: in
                 signal.signal(number, handler)
 
 
+def forked() -> "ForkServerContext":
+    """Return the way to start processes that compute: from a server, which imports what they need only once.
+
+    The server computes nothing: its processes are forked before there is a CUDA context or an OpenMP thread, which
+    survive no fork. (OpenBLAS has threads by then, and handlers that start them.)
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytorch_lightning"])
+    return context
+
+
 @cache
-def _first_environment() -> dict[str, str]:
-    """Return the environment at the first launch, which is that of the server."""
+def first_environment() -> dict[str, str]:
+    """Return the environment at the first call, which is that of the server if no process was started before."""
     return dict(os.environ)
 
 
-def _rank(server: dict[str, str], caller: dict[str, str], function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the function in a rank, in the caller's environment; the rank ends when the caller does."""
+def enter(server: dict[str, str], caller: dict[str, str]) -> None:
+    """Give this process, which the server forked, the environment of its caller, with which it also ends."""
     for name in server.keys() | caller.keys():
         if os.environ.get(name) == server.get(name):  # torch sets the others, those of this rank
             if name in caller:
@@ -125,11 +137,15 @@ def _rank(server: dict[str, str], caller: dict[str, str], function: Callable[...
     parent = multiprocessing.parent_process()
     assert parent is not None
 
-    def end_with_caller() -> None:  # the server is its child, this rank is not
+    def end_with_caller() -> None:  # the server is its child, this process is not
         parent.join()
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=end_with_caller, daemon=True).start()
+
+
+def _rank(server: dict[str, str], caller: dict[str, str], function: Callable[..., Any], *arguments: Any) -> Any:
+    enter(server, caller)
     return function(*arguments)
 
 

@@ -7,6 +7,7 @@ from delt_exp.config.fields import Count, settings
 from delt_exp.encoder.minilm import MiniLmEncoder, packaged_folder
 from delt_exp.encoder.proxy import ProxyEncoder
 from delt_exp.mapping.judge import TextJudge
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.pretrained.loading import check_models
 from delt_exp.proxy.base import Proxy
 from delt_exp.resources import Resources
@@ -34,6 +35,9 @@ class AutoEncoder:
 
     def judge(self, resources: Resources) -> TextJudge:
         return self.chosen().judge(resources)
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        return self.chosen().forecast(sizes, resources)
 
     def check_weights(self, *, fetch: bool) -> Sequence[str]:
         """Return notes on the weights of the encoder that is used."""

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, Protocol
 
 from delt_exp.mapping.judge import TextJudge
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 
 
@@ -19,3 +20,6 @@ class Encoder(Protocol):
 
         Trains or fetches the model it needs. Raises ConfigError for a context longer than the model has positions.
         """
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return what its model and the vectors of the documents cost, in the phase `encoding`; reads no text."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, Seed, settings
 from delt_exp.mapping.judge import TextBatch
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for
 
@@ -36,6 +37,10 @@ class HashingEncoder:
 
     def judge(self, resources: Resources) -> "HashedWords":
         return HashedWords(self.num_features, seed_for(self.seed, "features of the hashing encoder"))
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return nothing: it multiplies nothing."""
+        return []
 
 
 @dataclass(frozen=True)

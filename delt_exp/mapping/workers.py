@@ -2,20 +2,21 @@
 
 import gc
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from delt_exp.distributed import job as job_module
 from delt_exp.distributed import processes
-from delt_exp.distributed.job import write_job
 from delt_exp.progress import say
+from delt_exp.runtime import quiet
 from delt_exp.store.file_lock import check_locks
 
-WORKER = "delt_exp.worker"
-CALLER = "DELT_EXP_CALLER"  # environment variable: id of the process that a worker ends with
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess
+
 WATCH_SECONDS = 0.5
 GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 
@@ -33,42 +34,44 @@ def run_workers(
     if spread.num_nodes > 1 or spread.jobs_dir is not None:
         processes.run_in_processes(function, (argument,), spread, shared)
         return
-    job, count = write_job(shared / "job", function, argument), min(spread.devices, most)
+    job, count = job_module.write_job(shared / "job", function, argument), min(spread.devices, most)
     workers = [_start(job, rank, count) for rank in range(count)]
     try:
-        while any(worker.poll() is None for worker in workers):
-            time.sleep(WATCH_SECONDS)
+        while running := [worker.sentinel for worker in workers if worker.is_alive()]:
+            wait(running, WATCH_SECONDS)
             watch()
     finally:
         _end(workers)
     for rank, worker in enumerate(workers):
-        if worker.returncode:
-            say(f"worker {rank} of {len(workers)} ended with status {worker.returncode}")
+        if worker.exitcode:
+            say(f"worker {rank} of {len(workers)} ended with status {worker.exitcode}")
 
 
-def _start(job: Path, rank: int, num_workers: int) -> "subprocess.Popen[bytes]":
-    own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num_workers, "LOCAL_WORLD_SIZE": num_workers,
-           CALLER: os.getpid()}  # fmt: skip
-    path = os.pathsep.join(filter(None, sys.path))  # what the caller imports from
-    environment = {**os.environ, **{name: str(value) for name, value in own.items()}, "PYTHONPATH": path}
-    return subprocess.Popen([sys.executable, "-m", WORKER, str(job)], env=environment)
+def _start(job: Path, rank: int, num_workers: int) -> "ForkServerProcess":
+    own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num_workers, "LOCAL_WORLD_SIZE": num_workers}
+    environment = {**os.environ, **{name: str(value) for name, value in own.items()}}
+    arguments = (processes.first_environment(), environment, job, job_module.PACKAGES)
+    worker = processes.forked().Process(target=_work, args=arguments)
+    worker.start()
+    return worker
 
 
-def _end(workers: "list[subprocess.Popen[bytes]]") -> None:
+def _work(server: dict[str, str], environment: dict[str, str], job: Path, packages: tuple[str, ...]) -> None:
+    """Do the job in a process of the server; it may name what the caller may name."""
+    processes.enter(server, environment)
+    quiet()
+    job_module.PACKAGES = packages
+    job_module.run_job(job)
+
+
+def _end(workers: "list[ForkServerProcess]") -> None:
     for worker in workers:
         worker.terminate()
     for worker in workers:
-        try:
-            worker.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
+        worker.join(GRACE_SECONDS)
+        if worker.is_alive():
             worker.kill()
-            worker.wait()
-
-
-def end_with_caller() -> None:
-    """End this process when the one that started it as a worker is gone; a worker that joined by itself goes on."""
-    if CALLER in os.environ:
-        processes.end_with_parent(int(os.environ[CALLER]))
+            worker.join()
 
 
 def is_worker() -> bool:

@@ -1,7 +1,7 @@
 """What work costs before it is done: passes, floating point operations and memory, estimated from sizes alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,11 @@ class Sizes:
     num_target: int
     num_target_sources: int
     vocabulary: Vocabulary
+
+    def with_documents(self, count: int) -> "Sizes":
+        """Return the sizes with so many more documents to read, of the mean length."""
+        mean = int(self.lengths_N.mean()) if len(self.lengths_N) else 0
+        return replace(self, lengths_N=np.append(self.lengths_N, np.full(count, mean)))
 
     @property
     def num_tokens(self) -> int:
@@ -62,6 +67,26 @@ def model_size(config: Any, sample_tokens: int) -> ModelSize:
 
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(config)
+    return _described(network, config, sample_tokens)
+
+
+def encoding_cost(config: Any, passes: int, tokens: int, sample_tokens: int, batch_tokens: int) -> PhaseCost:
+    """Return what reading `tokens` costs for the hidden states of the encoder that a configuration describes.
+
+    Token vectors are looked up without arithmetic: their table, half of a small encoder, counts as memory alone.
+    """
+    import torch
+    from transformers import AutoModel
+
+    with torch.device("meta"):
+        network = AutoModel.from_config(config)
+    size = _described(network, config, sample_tokens)
+    multiplied = size.parameters - network.get_input_embeddings().weight.numel()
+    read = forward_cost("encoding", size, passes, tokens, batch_tokens)
+    return replace(read, flops=float(FORWARD) * multiplied * tokens)
+
+
+def _described(network: Any, config: Any, sample_tokens: int) -> ModelSize:
     vocab, hidden = network.get_input_embeddings().weight.shape
     text = config.get_text_config()
     inner = _size(text, "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size") or 4 * hidden

@@ -18,6 +18,7 @@ from delt_exp.pretrained.limits import position_limit
 from delt_exp.pretrained.packaged import is_packaged, packaged_folder, packaged_sha256
 from delt_exp.pretrained.weight_files import explain, local_folder, refuse_adapter, weight_files
 from delt_exp.progress import say
+from delt_exp.runtime import quiet
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def _load(name: str, revision: str | None, *, causal: bool) -> tuple[Any, tuple[
 
     from delt_exp.pretrained.weights import checked_network
 
+    quiet()  # a bar for each model, which is loaded more than once
     auto_class = AutoModelForCausalLM if causal else AutoModel
 
     def load(**options: Any) -> Any:

@@ -73,6 +73,6 @@ class PretrainedProxy:
     def _check_context(self, limit: int | None) -> None:
         if limit is not None and self.context_tokens is not None and self.context_tokens > limit:
             raise ConfigError(
-                f"proxy.context_tokens is {self.context_tokens}, but {self.name!r} has {limit} positions; "
-                f"use proxy.context_tokens={limit}"
+                f"context_tokens is {self.context_tokens}, but {self.name!r} has {limit} positions; use {limit} beside "
+                f"the name: proxy.context_tokens={limit} of a proxy, judge.context_tokens={limit} of a judge"
             )

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Count, Seed, settings
 from delt_exp.encoder.base import Encoder
 from delt_exp.encoder.stage import embeddings_stage
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.rows.draws import target_rows
 from delt_exp.scorer.base import Pool
 
@@ -56,6 +58,11 @@ class EmbeddingMatchScorer:
             values = block_D @ target_MD.mean(0) if is_mean else (block_D @ target_MD.T).max(1)
             scores_R[start : start + BLOCK_DOCUMENTS] = values
         return scores_R
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of encoding candidates and target, whose documents count as long as the candidates."""
+        num_target = min(self.num_target or sizes.num_target, sizes.num_target)
+        return self.encoder.forecast(sizes.with_documents(num_target), resources)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,9 +1,9 @@
-"""Columns of files that name documents and give each a number."""
+"""Columns of files that name documents and give each a number or a label."""
 
 import csv
 import json
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,18 +34,35 @@ def read_columns(file: Path, key: Key, column: str) -> tuple[NDArray[Any] | None
     id that is none, and for a value that is no number, each with its place.
     """
     if _is_parquet(file):
-        return _parquet_columns(file, key, column)
-    keys: list[Any] = []
+        keys, values = _parquet_columns(file, key, column)
+        return keys, _parquet_numbers(values, file, column)
     numbers = array("d")
-    for record, place in _records(file):
+    keys = _record_keys(file, key, column, lambda value, place: numbers.append(_number(value, column, place)))
+    return keys, np.array(numbers, np.float64)
+
+
+def read_labels(file: Path, key: Key, column: str) -> tuple[NDArray[Any] | None, list[str]]:
+    """Return the keys as `read_columns` does, and the labels of a column; raises DataError for a missing one."""
+    labels: list[str] = []
+    if not _is_parquet(file):
+        keys = _record_keys(file, key, column, lambda value, place: labels.append(_label(value, column, place)))
+        return keys, labels
+    keys, values = _parquet_columns(file, key, column)
+    return keys, [_label(value, column, f"{file}, record {n}") for n, value in enumerate(values.to_pylist(), start=1)]
+
+
+def _record_keys(file: Path, key: Key, column: str, take: Callable[[Any, str], None]) -> NDArray[Any] | None:
+    """Return the keys of all records and hand each value with its place to `take`."""
+    keys: list[Any] = []
+    for number, (record, place) in enumerate(_records(file)):
         if column not in record or (key == "id" and key not in record):
             raise _no_column(place, column if column not in record else key, list(record))
-        if numbers and (key in record) != bool(keys):
+        if number and (key in record) != bool(keys):
             raise DataError(f"{place}: only some records have a {key}; give one in each, or in none")
         if key in record:
             keys.append(record[key])
-        numbers.append(_number(record[column], column, place))
-    return _keys(keys, key, file) if keys else None, np.array(numbers, np.float64)
+        take(record[column], place)
+    return _keys(keys, key, file) if keys else None
 
 
 def _is_parquet(file: Path) -> bool:
@@ -72,7 +89,7 @@ def _records(file: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
         yield record, f"{file}:{reader.line_num}"
 
 
-def _parquet_columns(file: Path, key: Key, column: str) -> tuple[NDArray[Any] | None, NDArray[np.float64]]:
+def _parquet_columns(file: Path, key: Key, column: str) -> tuple[NDArray[Any] | None, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -82,16 +99,22 @@ def _parquet_columns(file: Path, key: Key, column: str) -> tuple[NDArray[Any] | 
         if name not in present:
             raise _no_column(str(file), name, present)
     table = pq.ParquetFile(file).read(needed)
-    try:
-        numbers = table[column].cast(pa.float64()).combine_chunks().to_numpy(zero_copy_only=False)
-    except pa.ArrowException as error:
-        raise DataError(f"{file}: the column {column!r} is {table[column].type}, not numbers") from error
     if len(needed) == 1:
-        return None, numbers
+        return None, table[column]
     keys = table[key].combine_chunks()
     if pa.types.is_integer(keys.type) and not keys.null_count:
-        return keys.to_numpy(zero_copy_only=False).astype(np.uint64 if key == "id" else np.int64), numbers
-    return _keys(keys.to_pylist(), key, file), numbers
+        return keys.to_numpy(zero_copy_only=False).astype(np.uint64 if key == "id" else np.int64), table[column]
+    return _keys(keys.to_pylist(), key, file), table[column]
+
+
+def _parquet_numbers(values: Any, file: Path, column: str) -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    try:
+        numbers: NDArray[np.float64] = values.cast(pa.float64()).combine_chunks().to_numpy(zero_copy_only=False)
+    except pa.ArrowException as error:
+        raise DataError(f"{file}: the column {column!r} is {values.type}, not numbers") from error
+    return numbers
 
 
 def _keys(values: list[Any], key: Key, file: Path) -> NDArray[Any]:
@@ -124,8 +147,14 @@ def _number(value: Any, column: str, place: str) -> float:
         raise DataError(f"{place}: {column}={value!r} is not a number") from error
 
 
+def _label(value: Any, column: str, place: str) -> str:
+    if value is None or value == "":
+        raise DataError(f"{place}: {column} is empty; give every document a label, or leave it out of the file")
+    return str(value)
+
+
 def _no_column(place: str, name: str, present: list[str]) -> DataError:
     return DataError(
         f"{place}: there is no column {name!r}; it has {', '.join(present) or 'none'}; set scorer.column to "
-        "the one with the scores, and scorer.by=row where documents are named by nothing but their order"
+        "the one that is meant, and scorer.by=row where documents are named by nothing but their order"
     )

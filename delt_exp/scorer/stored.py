@@ -11,8 +11,8 @@ from delt_exp.config.fields import settings
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import file_sha256
 from delt_exp.quantity import Direction, Meaning
-from delt_exp.rows.lookup import looked_up
 from delt_exp.scorer.base import Pool
+from delt_exp.scorer.file_rows import rows_in_file
 from delt_exp.scorer.score_file import read_columns, said_meaning
 
 
@@ -57,18 +57,7 @@ class StoredScorer:
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; raises DataError for a candidate without one."""
         keys, scores = self._columns
-        if self.by == "row":
-            scores = self._by_row(keys, scores, len(pool.candidates))[pool.rows]
-        else:
-            rows = looked_up(keys, pool.ids)
-            missing = np.flatnonzero(rows < 0)
-            if len(missing):
-                raise DataError(
-                    f"{self.path} has no score for {len(missing)} of {len(pool.ids)} documents, the first in row "
-                    f"{pool.rows[missing[0]]} (id {int(pool.ids[missing[0]]):016x}); score the same documents, cut the "
-                    "same way (corpus.max_document_chars), or leave the others out"
-                )
-            scores = scores[rows]
+        scores = scores[rows_in_file(self.path, self.by, keys, len(scores), pool, "score")]
         bad = np.flatnonzero(~np.isfinite(scores))
         if len(bad):
             raise DataError(
@@ -76,21 +65,6 @@ class StoredScorer:
                 f"first in row {pool.rows[bad[0]]} (id {int(pool.ids[bad[0]]):016x}); give every document a number"
             )
         return np.asarray(scores, np.float32)
-
-    def _by_row(
-        self, keys: NDArray[Any] | None, scores: NDArray[np.floating[Any]], num_candidates: int
-    ) -> NDArray[np.floating[Any]]:
-        rows = np.arange(len(scores)) if keys is None else keys
-        if not np.array_equal(np.sort(rows), np.arange(num_candidates)):
-            raise DataError(
-                f"{self.path} has {len(rows)} scores for {len(np.unique(rows))} different rows, the largest of them "
-                f"{max(rows, default='none')}, but there are {num_candidates} candidates, rows 0 to "
-                f"{num_candidates - 1}; read the documents as they were scored (corpus.drop_duplicates=false "
-                "corpus.max_document_chars=null decontaminate=false), or give ids"
-            )
-        in_order = np.empty_like(scores)
-        in_order[rows] = scores
-        return in_order
 
     @property
     def _file(self) -> Path:

@@ -4,6 +4,7 @@ The micro-batch j of a step on rank r is the slice [(j*W + r)*b, +b) of the glob
 and accumulation steps covers exactly the same items. Slots past the end of the batch are empty rows without targets.
 """
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,9 @@ from torch.utils.data import DataLoader, Dataset
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.trainer.plan import Item, Plan
 from delt_exp.trainer.settings import accumulation
+
+# A rank comes from a server of processes, and would start another one for its readers, in which each imports torch.
+READERS = "fork" if sys.platform == "linux" else None
 
 
 class _Items(Dataset[dict[str, Any]]):
@@ -131,5 +135,6 @@ class OrderedDataModule(pl.LightningDataModule):
             batch_sampler=OrderedBatches(self.plan, rank, world, self.micro_batch_items, trainer),
             collate_fn=_Collate(self.plan, self.reference),
             num_workers=self.num_workers,
+            multiprocessing_context=READERS if self.num_workers else None,
             pin_memory=torch.cuda.is_available(),
         )

@@ -22,7 +22,6 @@ from delt_exp.distributed.job import write_job
 from delt_exp.errors import DeltError, StoreError
 from delt_exp.mapping import map_documents as map_module
 from delt_exp.mapping import shards as shards_module
-from delt_exp.mapping import workers
 from delt_exp.mapping.items import WindowItems
 from delt_exp.mapping.map_documents import map_documents, map_texts
 from delt_exp.mapping.shards import Shards, cut
@@ -146,8 +145,7 @@ def test_texts_are_judged_as_they_are(corpus, tmp_path):
 
 @pytest.fixture
 def judges_of_tests(monkeypatch):
-    """Workers may name the judges of tests too, and import nothing else."""
-    monkeypatch.setattr(workers, "WORKER", "tests.distributed.judges")
+    """Jobs may name the judges of tests too."""
     monkeypatch.setattr(job_module, "PACKAGES", ("delt_exp.", "tests."))
 
 
@@ -214,11 +212,10 @@ import numpy as np
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed import job
 from delt_exp.mapping import shards
-from delt_exp.mapping import workers
 from tests.distributed.judges import Counting
 from tests.mapping.test_map_documents import counted
 if __name__ == "__main__":
-    shards.SHARD_SIZE, workers.WORKER = 16, "tests.distributed.judges"
+    shards.SHARD_SIZE = 16
     job.PACKAGES = ("delt_exp.", "tests.")
     tokens, folder = Tokens(Path(sys.argv[1])), Path(sys.argv[2])
     counted(tokens, np.arange(len(tokens)), folder / "shards", Counting(seconds=30, log=folder), devices=2)

@@ -1,8 +1,8 @@
 """Costs of a network counted by hand."""
 
-from transformers import LlamaConfig
+from transformers import BertConfig, LlamaConfig
 
-from delt_exp.model.cost import ModelSize, forward_cost, model_size, total, training_cost
+from delt_exp.model.cost import ModelSize, encoding_cost, forward_cost, model_size, total, training_cost
 
 SIZE = ModelSize(parameters=10, activation_bytes_per_token=7)
 
@@ -30,3 +30,13 @@ def test_training_and_reading_cost_what_their_tokens_cost() -> None:
 
 def test_nothing_costs_nothing() -> None:
     assert total([]).flops == 0
+
+
+def test_an_encoder_multiplies_all_its_parameters_but_the_table_of_token_vectors() -> None:
+    config = BertConfig(vocab_size=1000, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+                        intermediate_size=16, max_position_embeddings=20, type_vocab_size=2)  # fmt: skip
+    layer = 4 * (8 * 8 + 8) + (8 * 16 + 16) + (16 * 8 + 8) + 2 * 16  # attention, both halves of the MLP, two norms
+    multiplied = (20 + 2) * 8 + 16 + layer + (8 * 8 + 8)  # positions, types, norm, layer, pooler
+    cost = encoding_cost(config, passes=3, tokens=50, sample_tokens=20, batch_tokens=40)
+    assert (cost.phase, cost.passes, cost.flops) == ("encoding", 3, 2 * multiplied * 50)
+    assert cost.peak_bytes > 4 * (multiplied + 8 * 1000)

@@ -8,6 +8,7 @@ import pytest
 
 from delt_exp.encoder.hashing import HashingEncoder
 from delt_exp.errors import ConfigError
+from delt_exp.model.cost import Sizes
 from delt_exp.scorer import embedding_match
 from delt_exp.scorer.embedding_match import EmbeddingMatchScorer
 from tests.helpers import make_pool, new_folder, words
@@ -84,3 +85,13 @@ def test_other_settings_are_refused():
         EmbeddingMatchScorer(Angles(), "median", None, 0)
     with pytest.raises(ConfigError, match=r"EmbeddingMatchScorer.num_target="):
         EmbeddingMatchScorer(Angles(), "max", 0, 0)
+
+
+@pytest.mark.parametrize(("num_target", "expected"), [(None, [4, 8, 6, 6, 6]), (2, [4, 8, 6, 6])])
+def test_the_target_is_forecast_with_the_candidates(num_target, expected):
+    class Listing(Angles):
+        def forecast(self, sizes, resources):
+            return sizes.lengths_N.tolist()
+
+    scorer = EmbeddingMatchScorer(Listing(), "max", num_target, 0)
+    assert scorer.forecast(Sizes(np.array([4, 8]), 3, 1, None), None) == expected

@@ -1,5 +1,7 @@
 """gumbel_top_k draws without replacement in proportion to exp(score / temperature)."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -41,6 +43,28 @@ def test_a_pair_is_drawn_without_replacement():
     ]
     shares = [draws.count(pair) / 4000 for pair in ((0, 1), (0, 2), (1, 2))]
     np.testing.assert_allclose(shares, [1 / 6, 5 / 12, 5 / 12], atol=0.032)  # 4 standard errors
+
+
+def kept_probabilities(weights, num_kept):
+    """Return how likely each is among `num_kept` drawn one after the other: by all orders."""
+    result = np.zeros(len(weights))
+    for order in permutations(range(len(weights)), num_kept):
+        left, probability = sum(weights), 1.0
+        for row in order:
+            probability, left = probability * weights[row] / left, left - weights[row]
+        result[list(order)] += probability
+    return result
+
+
+def test_scores_that_are_minus_log_density_are_drawn_in_inverse_proportion_to_it():
+    densities = np.array([1.0, 2, 4, 8, 40])
+    draws, ids = 4000, make_ids(5)
+    counts = np.zeros(5)
+    for seed in range(draws):
+        candidates = Candidates.ungrouped(ids, -np.log(densities).astype(np.float32))
+        counts[gumbel_top_k(candidates, ratio=0.4, temperature=1.0, standardise=False, seed=seed)] += 1
+    expected = kept_probabilities(1 / densities, 2)
+    assert (np.abs(counts / draws - expected) < 4.5 * np.sqrt(expected * (1 - expected) / draws)).all()
 
 
 def test_a_temperature_near_0_is_top_r_and_does_not_overflow():

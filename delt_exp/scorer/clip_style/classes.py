@@ -1,41 +1,76 @@
 """Classes of documents and what stands for each of them. N documents, C classes, D numbers of a vector."""
 
-import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.rows.draws import shuffled_rows
+from delt_exp.encoder.clusters import clustered
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.rows.draws import generator
 
-FITTED = 20_000  # documents that k-means sees; all are then put to the nearest centre
-ITERATIONS = 30
-BLOCK_DOCUMENTS = 4096
-
-
-def clustered(vectors_ND: NDArray[np.floating], ids: NDArray[np.uint64], count: int, seed: int) -> NDArray[np.intp]:
-    """Return [N] the cluster of each document by k-means, fitted on at most 20,000 random ones; some may stay empty.
-
-    Documents are seen in an order that their ids decide, so that clusters do not depend on that of the corpus.
-    """
-    from scipy.cluster.vq import kmeans2
-
-    fitted = shuffled_rows(ids, seed, "documents of k-means")[:FITTED]
-    fitted_MD = np.asarray(vectors_ND[fitted], np.float64)
-    centres_CD = fitted_MD[: min(count, len(fitted_MD))].copy()  # random documents to begin with
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "One of the clusters is empty")  # it keeps its centre
-        centres_CD = kmeans2(fitted_MD, centres_CD, iter=ITERATIONS, minit="matrix")[0]
-    class_N = np.empty(len(vectors_ND), np.intp)
-    squares_C = (centres_CD**2).sum(1)
-    for start in range(0, len(vectors_ND), BLOCK_DOCUMENTS):
-        block_BD = np.asarray(vectors_ND[start : start + BLOCK_DOCUMENTS], np.float64)
-        class_N[start : start + BLOCK_DOCUMENTS] = (squares_C - 2 * block_BD @ centres_CD.T).argmin(1)
-    return class_N
+LARGE, PART = 20_000, 10_000  # documents of a class that is split, and of a part about
 
 
-def centroids(vectors_ND: NDArray[np.floating], class_N: NDArray[np.intp], count: int) -> NDArray[np.float64]:
-    """Return [C, D] the mean vector of each class, ones for a class without documents."""
-    result_CD = np.ones((count, vectors_ND.shape[1]))
-    for number in np.unique(class_N):
-        result_CD[number] = vectors_ND[np.flatnonzero(class_N == number)].mean(0, dtype=np.float64)
-    return result_CD
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """names: of the classes that have documents. of_N: the class of each document."""
+
+    names: Sequence[str]
+    of_N: NDArray[np.intp]
+
+    @classmethod
+    def named(cls, names: Sequence[str], of_N: NDArray[np.integer]) -> "Classes":
+        """Return the classes that occur in `of_N`, positions in `names`."""
+        used, found_N = np.unique(of_N, return_inverse=True)
+        return cls([names[number] for number in used], found_N)
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """[C] documents of each class."""
+        return np.bincount(self.of_N)
+
+    def check_sizes(self) -> None:
+        """Raise ConfigError where more than half of the classes have one document, which has no neighbours there."""
+        alone = int((self.sizes == 1).sum())
+        if 2 * alone > len(self.names):
+            raise ConfigError(
+                f"{alone} of {len(self.names)} classes have one document, which has no neighbours; use "
+                "scorer.classes=clusters with a smaller scorer.num_clusters"
+            )
+
+    def texts(self, descriptions: Mapping[str, str], template: str | None) -> list[str]:
+        """Return the text about each class, its description or the template with its name; DataError for neither."""
+        texts = []
+        for name in self.names:
+            text = descriptions.get(name, "" if template is None else template.replace("{name}", name))
+            if not text.strip():
+                raise DataError(
+                    f"the class {name!r} has no text in scorer.descriptions, which has "
+                    f"{', '.join(descriptions) or 'none'}; add scorer.descriptions.{name}, or use "
+                    "scorer.template='A text about {name}.', or scorer.prototype=centroid"
+                )
+            texts.append(text)
+        return texts
+
+    def centroids(self, vectors_ND: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return [C, D] the mean vector of each class."""
+        members = (np.flatnonzero(self.of_N == number) for number in range(len(self.names)))
+        return np.array([vectors_ND[rows].mean(0, dtype=np.float64) for rows in members])
+
+    def parts(self, vectors_ND: NDArray[np.float32], ids: NDArray[np.uint64], seed: int) -> NDArray[np.intp]:
+        """Return [N] the class of each document; a class of more than 20,000 is split by k-means, into about 10,000s.
+
+        All pairs within a class are compared: parts keep the time in proportion to the documents.
+        """
+        part_N, first = self.of_N.copy(), len(self.names)
+        for number in np.flatnonzero(self.sizes > LARGE):
+            rows = np.flatnonzero(self.of_N == number)
+            with suppress(ConfigError):  # too few different vectors to be split
+                draws = generator(seed, "parts of a class")
+                found = clustered(vectors_ND[rows], ids[rows], -(-len(rows) // PART), draws, "parts")
+                part_N[rows] = first + found.of_N
+                first += len(found)
+        return part_N

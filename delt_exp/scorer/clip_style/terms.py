@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Doubles = NDArray[np.float64]
+BLOCK_DOCUMENTS = 4096
 BLOCK_NUMBERS = 16_000_000  # distances in memory at once
 
 
@@ -14,11 +15,20 @@ def alignment(vectors_ND: NDArray[np.floating], class_N: NDArray[np.intp], proto
     """Return [N] SAS: the cosine of each document with the prototype of its class."""
     unit_CD = prototypes_CD / np.linalg.norm(prototypes_CD, axis=1, keepdims=True)
     result_N = np.empty(len(vectors_ND))
-    for start in range(0, len(vectors_ND), 4096):
-        block_BD = np.asarray(vectors_ND[start : start + 4096], np.float64)
-        products_B = (block_BD * unit_CD[class_N[start : start + 4096]]).sum(1)
-        result_N[start : start + 4096] = products_B / np.linalg.norm(block_BD, axis=1)
+    for start in range(0, len(vectors_ND), BLOCK_DOCUMENTS):
+        block_BD = np.asarray(vectors_ND[start : start + BLOCK_DOCUMENTS], np.float64)
+        products_B = (block_BD * unit_CD[class_N[start : start + BLOCK_DOCUMENTS]]).sum(1)
+        result_N[start : start + BLOCK_DOCUMENTS] = products_B / np.linalg.norm(block_BD, axis=1)
     return result_N
+
+
+def own_share(vectors_ND: NDArray[np.floating], class_N: NDArray[np.intp], prototypes_CD: Doubles) -> float:
+    """Return the share of documents whose own prototype is the nearest by cosine."""
+    unit_CD, hits = prototypes_CD / np.linalg.norm(prototypes_CD, axis=1, keepdims=True), 0
+    for start in range(0, len(vectors_ND), BLOCK_DOCUMENTS):
+        nearest_B = (np.asarray(vectors_ND[start : start + BLOCK_DOCUMENTS], np.float64) @ unit_CD.T).argmax(1)
+        hits += int((nearest_B == class_N[start : start + BLOCK_DOCUMENTS]).sum())
+    return hits / len(vectors_ND)
 
 
 def diversity(

@@ -10,7 +10,9 @@ from delt_exp.encoder.base import Encoder
 from delt_exp.encoder.stage import embeddings_stage
 from delt_exp.errors import DataError
 from delt_exp.mapping.items import document_name
+from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.density.kernel import automatic_width
@@ -59,6 +61,10 @@ class DensityScorer:
             density = count_collisions(vectors_ND, width, self.num_codes, self.hashes_per_code, self.seed)
         _show(pool.evidence, density, width, self.hashes_per_code)
         return np.log(density.mean[pool.rows]).astype(np.float32)
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of the encoder; counts cost next to nothing beside it."""
+        return self.encoder.forecast(sizes, resources)
 
 
 def check_vectors(vectors_ND: NDArray[np.float32], ids: NDArray[np.uint64]) -> None:

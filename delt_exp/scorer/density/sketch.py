@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.progress import track
-from delt_exp.rows.draws import generator
+from delt_exp.rows.draws import generator, splitmix64
 
 BLOCK_DOCUMENTS = 4096
 HASHES_AT_ONCE = 256  # columns of a product: enough for a fast one, and 8 bytes a document and code are kept
@@ -55,12 +55,11 @@ def joined_codes(
 ) -> NDArray[np.int64]:  # fmt: skip
     """Return codes [N, G], one for every `hashes_per_code` columns of directions [D, G K] and offsets [G K].
 
-    The K whole numbers become one of 64 bits as their sum with random odd factors: equal ones stay equal, and
+    The K whole numbers become one of 64 bits as their sum with hashed odd factors: equal ones stay equal, and
     different ones of a million documents meet once in ten million codes.
     """
     scaled, shifts = (directions / width).astype(np.float32), (offsets / width).astype(np.float32)
-    drawn = np.random.default_rng(0).integers(2**63, size=hashes_per_code, dtype=np.uint64)
-    factors_K = (drawn * 2 + 1).astype(np.int64)  # wraps around
+    factors_K = (splitmix64(np.arange(1, hashes_per_code + 1, dtype=np.uint64)) | np.uint64(1)).astype(np.int64)
     codes_NG = np.empty((len(vectors_ND), directions.shape[1] // hashes_per_code), np.int64)
     for start in range(0, len(vectors_ND), BLOCK_DOCUMENTS):
         product = np.asarray(vectors_ND[start : start + BLOCK_DOCUMENTS]) @ scaled

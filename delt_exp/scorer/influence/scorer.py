@@ -19,7 +19,6 @@ from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import target_rows
-from delt_exp.runtime import quiet
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.evidence import Findings, show_influence
 from delt_exp.scorer.influence.gamma import Form, Gamma
@@ -118,7 +117,6 @@ class InfluenceScorer(ABC):
         if pool.target is None:
             raise ConfigError(f"{type(self).__name__} needs a target set; choose target_dataset=...")
         self._target_rows(pool.target.tokens)  # refuses a wrong number before the proxy is trained
-        quiet()  # several models are loaded, each with a progress bar of its own
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
         if proxy.position_limit is not None and self.longest_tokens > proxy.position_limit:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.encoder.clusters import Clusters
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.shed.clusters import Clusters
 from delt_exp.scorer.shed.estimators import Estimate
 from delt_exp.store.evidence import Evidence, Figure
 
@@ -81,5 +81,6 @@ def _warn(evidence: Evidence, found: Found) -> None:
     if found.reliability < LEAST_RELIABILITY:
         evidence.warn(
             f"only {found.reliability:.0%} of the variance of the values is more than their standard error: most of "
-            "the ranking is noise; raise scorer.iterations, lower scorer.num_clusters, or use scorer.estimator=halves"
+            "the ranking is noise; raise scorer.iterations or lower scorer.num_clusters (scorer.estimator=halves makes "
+            "the most of each evaluation)"
         )

@@ -21,6 +21,7 @@ class Utility(Protocol):
     """Says how good it is to learn from some proxy documents; fields of an implementation are keys of its YAML file."""
 
     VERSION: ClassVar[int]
+    encodes_target: ClassVar[bool]  # whether it asks the encoder for vectors of the target, beside the candidates'
 
     @property
     def needs(self) -> frozenset[str]:

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, PositiveFloat, Seed, Several, settings
 from delt_exp.encoder.base import Encoder
+from delt_exp.encoder.clusters import clustered, nearest
 from delt_exp.encoder.stage import embeddings_stage
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
+from delt_exp.rows.draws import generator
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.shed.clusters import clustered, nearest
 from delt_exp.scorer.shed.game import Floats, Sets
-
-PURPOSE = "clusters of the target"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +100,7 @@ class RidgeUtility:
     """
 
     VERSION: ClassVar[int] = 1
+    encodes_target: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"target"})
     words: ClassVar[str] = "a linear head that tells the topics of the target apart (-MSE)"
     num_labels: Several
@@ -126,6 +126,7 @@ class NeighbourUtility:
     """
 
     VERSION: ClassVar[int] = 1
+    encodes_target: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"target"})
     words: ClassVar[str] = "nearest neighbours that tell the topics of the target apart (share that is right)"
     num_labels: Several
@@ -150,6 +151,7 @@ def _labelled(
     target_TD = embeddings_stage(pool.resources, encoder, target, np.arange(len(target.ids)))
     every = np.arange(len(pool.candidates.corpus.ids))
     vectors_CD = embeddings_stage(pool.resources, encoder, pool.candidates.corpus, every)[proxies_C]
-    found = clustered(target_TD, target.ids, num_labels, seed, PURPOSE, "scorer.utility.num_labels")
+    draws = generator(seed, "clusters of the target")
+    found = clustered(target_TD, target.ids, num_labels, draws, "scorer.utility.num_labels")
     labels_C = nearest(vectors_CD, found.centres_CD)
     return np.asarray(vectors_CD, np.float64), labels_C, np.asarray(target_TD, np.float64), found.of_N

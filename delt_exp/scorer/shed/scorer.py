@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, NonNegativeFloat, Seed, Several, settings
 from delt_exp.encoder.base import Encoder
+from delt_exp.encoder.clusters import clustered
 from delt_exp.encoder.stage import embeddings_stage
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes
@@ -15,13 +16,11 @@ from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import generator
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.shed.clusters import clustered
 from delt_exp.scorer.shed.estimators import Estimate, exact, halves, permutation, removal
 from delt_exp.scorer.shed.evidence import Found, show
 from delt_exp.scorer.shed.game import Game, Solved, Utility
 
 MOST_EXACT = 12  # clusters, 4096 sets
-ORDERS = "orders of clusters"
 
 
 @settings
@@ -66,11 +65,12 @@ class ShedScorer:
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; clusters are those of all candidates, whichever are scored."""
         corpus, evidence = pool.candidates.corpus, pool.evidence
-        with evidence.phase("embedding"):
+        with evidence.phase("encoding"):
             vectors_ND = embeddings_stage(pool.resources, self.encoder, corpus, np.arange(len(corpus.ids)))
         with evidence.phase("clustering"):
             key = "scorer.num_clusters"
-            clusters = clustered(vectors_ND, corpus.ids, self.num_clusters, self.seed, "clusters of SHED", key)
+            draws = generator(self.seed, "clusters of SHED")
+            clusters = clustered(vectors_ND, corpus.ids, self.num_clusters, draws, key)
         worth = self.utility.open(pool, clusters.proxies_C, self.encoder)
         game = Game(worth, corpus.ids[clusters.proxies_C])
         self._refuse_size(len(clusters), isinstance(worth, Solved))
@@ -93,7 +93,7 @@ class ShedScorer:
             )
 
     def _estimate(self, game: Game) -> Estimate:
-        draws, count = generator(self.seed, ORDERS), game.num_clusters
+        draws, count = generator(self.seed, "orders of clusters"), game.num_clusters
         if self.estimator == "exact":
             values_C = game.worth.shapley() if isinstance(game.worth, Solved) else exact(game)
             return Estimate(np.array([values_C, values_C]))  # twice the same number: no error
@@ -105,7 +105,7 @@ class ShedScorer:
         return permutation(game, orders_KC, self.tolerance)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
-        """Return the cost of the utility, for the most evaluations there can be; the encoder is not counted."""
+        """Return the cost of the encoder, and of the utility for the most evaluations there can be."""
         count, times = min(self.num_clusters, len(sizes.lengths_N)), self.iterations
         most = {
             "exact": 2 ** min(count, MOST_EXACT),
@@ -113,7 +113,9 @@ class ShedScorer:
             "removal": times * (-(-count // self.groups_of) - 1) + 2,
             "halves": 2 * times + 2,
         }
-        return self.utility.forecast(sizes, resources, most[self.estimator])
+        encoded = sizes.with_documents(sizes.num_target) if self.utility.encodes_target else sizes
+        encoding = self.encoder.forecast(encoded, resources)
+        return [*encoding, *self.utility.forecast(sizes, resources, most[self.estimator])]
 
 
 def apart(values_C: NDArray[np.float64]) -> NDArray[np.float32]:

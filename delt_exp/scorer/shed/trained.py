@@ -28,6 +28,7 @@ class RetrainUtility:
     """
 
     VERSION: ClassVar[int] = 1
+    encodes_target: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"target", "tokens"})
     words: ClassVar[str] = "a small model that is trained from its start (-loss on the target)"
     recipe: Recipe
@@ -55,6 +56,7 @@ class FinetuneUtility:
     """
 
     VERSION: ClassVar[int] = 1
+    encodes_target: ClassVar[bool] = False
     words: ClassVar[str] = "a model that is trained further (-loss on the target)"
     proxy: Proxy
     recipe: Recipe
@@ -88,8 +90,8 @@ def _worth(
     utility: RetrainUtility | FinetuneUtility, recipe: Recipe, pool: Pool, rows_C: NDArray[np.intp], tokens: Tokens,
     target: Tokens, tokenizer: Tokenizer,
 ) -> TrainingWorth:  # fmt: skip
-    resources, purpose, key = pool.resources, "target documents of a utility", "scorer.utility.num_target"
-    chosen = target_rows(target.ids, utility.num_target, utility.seed, purpose, key)
+    resources, key = pool.resources, "scorer.utility.num_target"
+    chosen = target_rows(target.ids, utility.num_target, utility.seed, "target documents of a utility", key)
     seed = seed_for(utility.seed, "training on sets of proxies")
     trainings = Trainings(
         recipe, tokens, rows_C, target, chosen, tokenizer, resources.trainer, resources.runtime, utility.train_tokens,

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from delt_exp.rows.candidates import Candidates
 from delt_exp.scorer.clip_style import terms
 from delt_exp.scorer.clip_style.terms import alignment, diversity, mixture
+from delt_exp.selector.top_r import top_r
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden" / "other" / "clip_style.json"
 
@@ -45,18 +48,46 @@ def test_a_constant_term_is_left_out_and_said(scaling):
     assert said == ["the SDS of all documents is 2: it tells nothing apart and is left out"]
 
 
-def published_loop(value_N, num_kept, beta=2.0, lr=1e-3, momentum=0.9):
-    """Return the rows kept by the published gradient descent over a weight per document, all 0.01 at first."""
-    w, velocity = np.full(len(value_N), 0.01), np.zeros(len(value_N))
-    for _ in range(100_000):
-        x = 1 / (1 + np.exp(-100 * w))
-        excess = (x > 0.5).sum() - num_kept
-        if abs(excess) / len(x) < 1e-3:
+def published_loop(value_N, num_kept, most_steps=100_000, beta=2.0):
+    """Return the rows kept by the published gradient descent over a weight per document, all 0.01 at first.
+
+    x = sigmoid(100 w); the loss is -mean(x value) + beta |number of x above 1/2 - num_kept| / N, whose count has the
+    gradient of the sum of x. `value` is the sum of both terms over their means.
+    """
+    value_N = torch.from_numpy(value_N)
+    w_N = torch.full_like(value_N, 0.01, requires_grad=True)
+    optimizer = torch.optim.SGD([w_N], 1e-3, 0.9)
+    for _ in range(most_steps):
+        x_N = torch.sigmoid(100 * w_N)
+        hard_N = x_N + ((x_N > 0.5).double() - x_N).detach()
+        excess = (hard_N.sum() - num_kept).abs() / len(x_N)
+        if excess < 1e-3:
             break
-        gradient = 100 * x * (1 - x) * (beta * np.sign(excess) - value_N) / len(x)
-        velocity = momentum * velocity + gradient
-        w -= lr * velocity
-    return np.flatnonzero(x > 0.5).tolist()
+        optimizer.zero_grad()
+        (-(x_N * value_N).mean() + beta * excess).backward()
+        optimizer.step()
+    return (x_N > 0.5).nonzero()[:, 0].tolist()
+
+
+def kept_by_top_r(value_N, num_kept):
+    candidates = Candidates.ungrouped(np.arange(len(value_N), dtype=np.uint64), value_N.astype(np.float32))
+    return top_r(candidates, ratio=num_kept / len(value_N)).tolist()
+
+
+@pytest.mark.parametrize("num_kept", [30, 100, 170])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_published_optimiser_is_a_threshold_on_the_score(num_kept, seed):
+    draws = np.random.default_rng(seed)
+    given = {"SAS": draws.normal(0.3, 0.1, 200), "SDS": draws.gamma(4, 0.1, 200)}
+    value = mixture(given, 0.1, "minmax", fail)
+    assert published_loop(value, num_kept) == kept_by_top_r(value, num_kept)
+
+
+def test_the_published_optimiser_misses_a_count_that_tied_documents_cross_together():
+    value = np.repeat(np.random.default_rng(0).uniform(0, 2, 20), 10)
+    kept = published_loop(value, 55, most_steps=3000)
+    assert len(kept) % 10 == 0
+    assert len(kept_by_top_r(value, 55)) == 55
 
 
 @pytest.mark.skipif(not GOLDEN.is_file(), reason="the folder of golden values is not beside the checkout")

@@ -7,6 +7,7 @@ import pytest
 
 from delt_exp.encoder.hashing import HashingEncoder
 from delt_exp.errors import ConfigError
+from delt_exp.model.cost import Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.shed.linear import NeighbourUtility, RidgeUtility
 from delt_exp.scorer.shed.scorer import ShedScorer, apart
@@ -63,7 +64,7 @@ def test_clusters_proxies_and_numbers_are_left_for_the_reader(pool):
     numbers = pool.evidence.contents()["numbers"]["valuation"]["values"]
     assert numbers["utility of no proxy"] == pytest.approx(-1.0)  # -|one-hot|^2
     assert 0 <= numbers["reliability of the values"] <= 1
-    assert set(pool.evidence.contents()["phases"]) == {"embedding", "clustering", "valuation"}
+    assert set(pool.evidence.contents()["phases"]) == {"encoding", "clustering", "valuation"}
 
 
 def test_equal_values_are_kept_apart_in_the_order_of_clusters():
@@ -98,6 +99,7 @@ class Harmful:
     """A utility that falls with every proxy."""
 
     VERSION = 1
+    encodes_target = False
     needs = frozenset({"target"})
     words = "nothing"
 
@@ -106,6 +108,9 @@ class Harmful:
 
     def of(self, sets):
         return 0.0 - sets.sum(1)
+
+    def forecast(self, sizes, resources, num_sets):
+        return []
 
 
 class Coin(Harmful):
@@ -134,3 +139,13 @@ def test_the_meaning_names_value_and_utility():
     assert isinstance(meaning, Meaning)
     assert meaning.name == "Shapley value of the cluster"
     assert "linear head" in meaning.explanation
+
+
+@pytest.mark.parametrize(("utility", "encoded"), [(RidgeUtility(2, 0.1, 0), [4, 8, 6, 6]), (Harmful(), [4, 8])])
+def test_what_is_encoded_is_forecast(utility, encoded):
+    class Listing:
+        def forecast(self, sizes, resources):
+            return sizes.lengths_N.tolist()
+
+    found = scorer(encoder=Listing(), utility=utility).forecast(Sizes(np.array([4, 8]), 2, 1, None), None)
+    assert found == encoded

@@ -37,16 +37,12 @@ def llama_factory(card: Mapping[str, Any], out: Path) -> str:
 
 
 def axolotl(card: Mapping[str, Any], out: Path) -> str:
-    """Return lines for the YAML of axolotl; its packing fills sequences in the order in which documents come.
-
-    Raises ConfigError for documents with prompts, which its type `completion` would leave out.
-    """
+    """Return lines for the YAML of axolotl; its packing fills sequences in the order in which documents come."""
     _check(card)
-    if "prompt" in card["columns"]:
-        raise ConfigError(
-            "some documents have a prompt, and axolotl's completion reads `text` alone: use another trainer"
-        )
-    kind = {"type": "chat_template"} if "messages" in card["columns"] else {"type": "completion"}
+    kind: dict[str, Any] = {"type": "chat_template"} if "messages" in card["columns"] else {"type": "completion"}
+    if "prompt" in card["columns"]:  # a template of its own, as `completion` would leave the prompt out
+        formats = dict.fromkeys(("format", "no_input_format"), "{instruction}")
+        kind = {"type": {"system_prompt": "", "field_instruction": "prompt", "field_output": "text", **formats}}
     shards = [str((out / shard["file"]).absolute()) for shard in card["shards"]]
     file_type = "json" if card["format"] == "jsonl" else card["format"]
     settings = {

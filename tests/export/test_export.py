@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -215,15 +216,20 @@ def test_settings_of_other_trainers_keep_the_order_and_name_every_shard(trainer,
     assert all(shard["file"] in text for shard in read_card(Path("out"))["shards"])
 
 
+def test_prompts_reach_axolotl_as_instructions():
+    card = {"format": "jsonl", "columns": ["prompt", "text"], "shards": [{"file": "a.jsonl"}]}
+    (dataset,) = yaml.safe_load(SETTINGS["axolotl"](card, Path("out")))["datasets"]
+    assert (dataset["type"]["field_instruction"], dataset["type"]["field_output"]) == ("prompt", "text")
+
+
 @pytest.mark.parametrize(
     ("trainer", "card", "message"),
     [
-        ("axolotl", {"format": "jsonl", "columns": ["prompt", "text"]}, "completion reads `text` alone"),
         ("axolotl", {"format": "bin", "columns": []}, "not bin"),
         ("llama_factory", {"format": "hf", "columns": ["text"]}, "not hf"),
     ],
 )
-def test_settings_that_would_lose_something_are_refused(trainer, card, message):
+def test_settings_for_a_format_that_no_trainer_reads_are_refused(trainer, card, message):
     with pytest.raises(ConfigError, match=message):
         SETTINGS[trainer]({**card, "shards": []}, Path("out"))
 

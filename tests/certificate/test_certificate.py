@@ -184,17 +184,17 @@ def test_processes_that_go_through_the_order_by_themselves_are_named(deal, kind)
 
 
 def test_a_last_batch_that_was_filled_up_is_named():
-    play([range(0, 4), range(4, 8), [8, 9, 0, 1]])
+    play([range(4), range(4, 8), [8, 9, 0, 1]])
     assert (finding(10).kind, finding(10).step) == ("repeated to fill the last batch", 2)
 
 
 def test_a_tail_dropped_before_the_next_epoch_is_named():
-    play([range(0, 4), range(4, 8), range(0, 4), range(4, 8)])
+    play([range(4), range(4, 8), range(4), range(4, 8)])
     assert (finding(10, 2).kind, finding(10, 2).step) == ("dropped tail", 2)
 
 
 def test_a_stretch_that_was_left_out_is_named():
-    play([range(0, 4), *(range(first, first + 4) for first in range(12, 40, 4))])
+    play([range(4), *(range(first, first + 4) for first in range(12, 40, 4))])
     assert (finding(40).kind, finding(40).step) == ("skipped", 1)
 
 
@@ -216,12 +216,12 @@ def test_documents_of_another_export_are_refused_with_what_to_give():
 
 
 def test_a_run_that_ends_early_says_where():
-    play([range(0, 4), range(4, 8)])
+    play([range(4), range(4, 8)])
     assert (finding(40).kind, finding(40).step) == ("ended early", 2)
 
 
 def test_a_row_that_a_kill_cut_short_is_passed_over(tmp_path):
-    play([range(0, 4), range(4, 8)])
+    play([range(4), range(4, 8)])
     with (tmp_path / "audit/rank-00000.rows").open("ab") as file:
         file.write(b"cut")
     play([range(8, 12)], begins=2)
@@ -229,7 +229,7 @@ def test_a_row_that_a_kill_cut_short_is_passed_over(tmp_path):
 
 
 def test_the_file_of_a_process_that_is_missing_is_asked_for():
-    play([range(0, 4)], rank=0, world=2)
+    play([range(4)], rank=0, world=2)
     with pytest.raises(DataError, match=r"rank-00001\.rows: collect the files of all 2 ranks"):
         finding(12)
 

@@ -18,6 +18,7 @@ from delt_exp.config.build import build, construct
 from delt_exp.config.fields import Seed, check_value
 from delt_exp.config.identity import identity
 from delt_exp.config.run_name import RunInfo
+from delt_exp.config.stop import check_stop
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, overlap_stage, text_stage, tokenizer_stage
@@ -38,7 +39,7 @@ from delt_exp.progress import say
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.proxy.trained import looking
 from delt_exp.report.outcome import Outcome, Overlap, Prepared
-from delt_exp.report.prepared import check_stop, write_prepared
+from delt_exp.report.prepared import write_prepared
 from delt_exp.report.record import earlier_record
 from delt_exp.report.run_folder import write_run
 from delt_exp.report.stages import SELECTION

@@ -6,14 +6,12 @@ The same command without `stop_after` reuses all of it and writes the files of a
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.fields import check_value
 from delt_exp.config.run_name import RunInfo
-from delt_exp.errors import ConfigError
 from delt_exp.files import write_json, written_aside
 from delt_exp.report import numbers
 from delt_exp.report.numbers import count
@@ -23,17 +21,6 @@ from delt_exp.report.template import compiled
 
 STOPPED = "stopped.json"
 SELECTION = "selection.parquet"
-Stop = Literal["scores", "selection", "order"]
-
-
-def check_stop(stop_after: Any, study: Any) -> None:
-    """Raise ConfigError where a run cannot stop like this."""
-    check_value("stop_after", stop_after, Stop | None)
-    if stop_after is not None and study:
-        raise ConfigError(
-            f"stop_after={stop_after} leaves no result, and a study compares results; leave it out, or give the "
-            "overrides of one run without study"
-        )
 
 
 def write_prepared(info: RunInfo, found: Prepared, stop_after: str) -> None:

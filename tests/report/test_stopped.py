@@ -1,11 +1,13 @@
 """A run that stops before training leaves what it has, and the whole run reuses it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from delt_exp.cli.main import main
 from tests.runs import command, records, write_texts
 
 QUICK = ("scorer=length", "orderer=identity", "selector=top_k", "selector.k=40")
@@ -54,3 +56,11 @@ def test_another_place_to_stop_is_refused(wrong, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command(monkeypatch, wrong)
     assert "stop_after" in capsys.readouterr().err
+
+
+def test_a_study_that_would_stop_is_refused_before_its_first_run(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run.py", "-m", "study=stability", "stop_after=order"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.count("a study compares results") == 1
+    assert not Path("outputs").exists()

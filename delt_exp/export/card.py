@@ -9,7 +9,7 @@ from delt_exp.export.source import Ordered
 COLUMNS = {
     "id": "hash of the content, 16 hex digits",
     "position": "place in training order, from 0",
-    "score": "see below",
+    "score": "see above",
     "source": "corpus that the document came from",
     "prompt": "what is read before `text` and not learnt; empty where there is none",
     "text": "what is learnt",

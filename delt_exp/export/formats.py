@@ -95,10 +95,14 @@ class HuggingFace(_OfRecords):
                 writer.write_batch(batch)
 
     def finish(self, folder: Path, names: list[str]) -> None:
-        from datasets import Dataset
+        import datasets
 
         # Of an empty dataset with these columns the library writes both files; only the names of the shards are ours.
-        Dataset(_schema(self.columns).empty_table()).save_to_disk(folder / "columns")
+        bars_hidden = datasets.are_progress_bars_disabled()
+        datasets.disable_progress_bars()
+        datasets.Dataset(_schema(self.columns).empty_table()).save_to_disk(folder / "columns")
+        if not bars_hidden:
+            datasets.enable_progress_bars()
         state = read_json(folder / "columns" / "state.json")
         fingerprint = self.rows.source.order_digest
         write_json(

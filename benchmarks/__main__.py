@@ -36,6 +36,7 @@ BENCHMARKS = {
     "export": "writing a corpus in training order as JSONL, against a bare loop over texts in memory",
     "order_audit": "what OrderAudit adds to a training step",
     "waiting": "training beside busy processes, with threads that sleep while they wait and threads that spin",
+    "compare": "a paired comparison of two lm-eval folders of 100,000 items",
     "second_run": "the second identical run against the first",
     "startup": "what a user waits for before anything is computed",
 }

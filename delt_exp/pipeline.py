@@ -1,7 +1,7 @@
 """The whole data flow: score, select, order, train, evaluate, report."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,6 +28,7 @@ from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import EvalDataset
 from delt_exp.files import disk_errors, locked, read_json, write_json
 from delt_exp.logger.base import RunLogger
+from delt_exp.logger.journal import Phase, journal
 from delt_exp.model.cost import total
 from delt_exp.model.recipe import Recipe
 from delt_exp.ngrams.deduplicated import deduplicated_stage
@@ -124,7 +125,8 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
             earlier = earlier_record(info.folder, info.id)
             for logger in loggers:
                 logger.start(replace(info, group=earlier["group"]) if earlier else info)
-            outcome = experiment(cfg, parts, partial(_to_all, loggers))
+            with journal(Path(cfg.output_dir).expanduser(), info) as enter:
+                outcome = experiment(cfg, parts, partial(_to_all, loggers), enter)
             with locked(info.folder / "record.json", f"another process writes {info.folder}; waiting for it"):
                 if not isinstance(outcome, Outcome):
                     write_prepared(info, outcome, cfg.stop_after)
@@ -144,15 +146,20 @@ def _to_all(loggers: list[RunLogger], row: Mapping[str, float]) -> None:
         logger.metrics(row)
 
 
-def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Prepared:
-    """Score, select, order, train and evaluate, stage by stage; what there is before training where it is to stop."""
+def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter: Callable[[Phase], None]) -> Prepared:
+    """Score, select, order, train and evaluate, stage by stage; what there is before training where it is to stop.
+
+    `enter` is told which of them begins.
+    """
     started, clock, store = datetime.now(UTC), time.monotonic(), parts.store
+    enter("read")
     resources, candidates, target = read(parts)
     tokenizer = resources.run_tokenizer
     model_notes = check_models(parts, fetch=True)
     rehearse(parts, candidates, tokenizer, cfg.seed)
     overlap = _overlap(parts, resources, candidates, target)
 
+    enter("score")
     table = scores_stage(resources, parts.scorer, candidates, target)
     seen = candidates.corpus.candidates(table.goodness)
 
@@ -188,6 +195,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Pre
         trained_flops.append(model.result["flops"])
         return looking(job, model)
 
+    enter("select")
     with store.serves(SELECTION):
         selection = _selected(parts, Reading(candidates, target, resources, seen, trained_on))
         selecting_flops = _selecting_flops(parts, candidates, target, resources) + sum(trained_flops)
@@ -199,7 +207,9 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics) -> Pre
         return Prepared(documents=selection.documents, kept=kept, order=order, **facts())
     job = job_on(selection.documents, order)
     alignment = _alignment(parts, resources, selection.documents, job.plan)
+    enter("train")
     model = training_stage(store, with_reference(job, resources), on_metrics)
+    enter("evaluate")
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
         documents=selection.documents,

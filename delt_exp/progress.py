@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -26,8 +26,13 @@ class Task:
         self.done = self.shown_done = 0
         self.started = self.shown = time.monotonic()
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def _count(self, count: int) -> None:
         self.done += count
+        for observer in observers:
+            observer(self)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self._count(count)
         if time.monotonic() - self.shown >= PLAIN_LINE_SECONDS:
             say(self.line(note))
             self.shown = time.monotonic()
@@ -43,6 +48,10 @@ class Task:
         return "  ".join([*parts, note] if note else parts)
 
 
+observers: list[Callable[[Task], None]] = []
+"""Told of every piece of work each time that it advances, which may be often."""
+
+
 class _BarTask(Task):
     def __init__(self, name: str, total: int | None, unit: str, bars: Progress) -> None:
         super().__init__(name, total, unit)
@@ -50,7 +59,7 @@ class _BarTask(Task):
         self._id: TaskID = bars.add_task(name, total=total, detail="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        self.done += count
+        self._count(count)
         rate = self.done / max(time.monotonic() - self.started, 1e-9)
         self._bars.update(self._id, advance=count, detail=f"{rate:,.1f} {self.unit}/s  {note}")
 

@@ -15,6 +15,7 @@ from delt_exp.config.build import CONF, construct
 from delt_exp.config.compose import composed
 from delt_exp.pretrained.packaged import is_installed
 from delt_exp.trainer.plan import PlanSettings
+from tests.compare.folders import accuracies, write_folder
 from tests.helpers import words as random_words
 from tests.runs import write_jsonl
 
@@ -62,6 +63,10 @@ def write_samples(folder):
         texts = random_words(60 * len(fields), seed)
         rows = zip(*(texts[n :: len(fields)] for n in range(len(fields))), strict=True)
         write_jsonl(folder / name, [dict(zip(fields, row, strict=True)) for row in rows])
+    for name, values in (("shuffled", [0, 1, 0, 1]), ("folded", [1, 1, 0, 1])):
+        write_folder(folder / "results" / name, {"quiz": accuracies(values), "words": accuracies(values[::-1])})
+        rows = "".join(f"{item},{value}\n" for item, value in enumerate(values))
+        (folder / f"{name}.csv").write_text(f"item,value\n{rows}")
 
 
 def blocks(language, pages=PAGES):

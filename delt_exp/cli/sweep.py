@@ -1,6 +1,7 @@
 """A sweep of `-m` without a study: every run is started, those that fail are told in one line each.
 
-`output_dir/sweeps/NAME` keeps what the sweep was: `multirun.yaml`, its configuration, and `sweep.json`, what it varies.
+`output_dir/sweeps/NAME` keeps what the sweep was: `multirun.yaml`, its configuration, and `sweep.json`, what it varies
+and how many runs it has.
 NAME is `name`, or made of the command: repeated, it is the same sweep.
 """
 
@@ -35,7 +36,7 @@ def sweep_runs(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, argume
         cfg.hydra.overrides.hydra.append(f"hydra.job.name='{quoted}'")
     list(all_composed(cfg, loader, commands))
     if not cfg.dry_run:
-        _write(cfg, name, varied)
+        _write(cfg, name, varied, len(commands))
     returns = launched(launcher, commands)
     failed = [(command, failure(result)) for command, result in zip(commands, returns, strict=True)]
     told = [(command, error) for command, error in failed if error is not None]
@@ -47,10 +48,10 @@ def sweep_runs(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, argume
     return returns
 
 
-def _write(cfg: DictConfig, name: str, varied: Sequence[str]) -> None:
+def _write(cfg: DictConfig, name: str, varied: Sequence[str], num_runs: int) -> None:
     """Write what the sweep is, where those of other commands are not."""
     file = sweep_file(cfg, name)
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(file.with_name("multirun.yaml")) as aside:
         OmegaConf.save(cfg, aside)
-    write_json(file, {"varied": list(varied)})
+    write_json(file, {"varied": list(varied), "num_runs": num_runs})

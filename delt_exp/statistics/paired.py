@@ -155,19 +155,7 @@ class LossArm:
     @cached_property
     def estimate(self) -> Estimate:
         """The token mean [nats/token]; over documents only where there is one seed."""
-        sums_SD, sizes_D = np.asarray(self.sum_nats_SD, np.float64), np.asarray(self.num_tokens_D, np.float64)
-        num_seeds, num_documents = sums_SD.shape
-        value = float(sums_SD.sum() / (num_seeds * sizes_D.sum()))
-        share_D = sizes_D / sizes_D.mean()
-        z_SD = sums_SD / sizes_D.mean() - value * share_D
-        left_out_D = z_SD.mean(0) / (1 - share_D / num_documents)
-        document_ms = num_seeds * (num_documents - 1) * float(np.square(left_out_D).sum()) / num_documents**2
-        document_df = min(_effective_number(sizes_D), _effective_number(np.square(left_out_D))) - 1
-        few = int(np.count_nonzero(sizes_D)) < FEW_DOCUMENTS
-        if num_seeds == 1:
-            spread = math.sqrt(document_ms)
-            return Estimate(value, (document_ms / num_documents,), (document_df,), spread, "documents", few)
-        return replace(_crossed(value, z_SD, share_D, document_ms, document_df), few_documents=few)
+        return ratio_estimate(np.asarray(self.sum_nats_SD, np.float64), np.asarray(self.num_tokens_D, np.float64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +188,25 @@ class MetricArm:
         spread = float(values_S.std(ddof=1))
         count = len(values_S)
         return Estimate(float(values_S.mean()), (spread**2 / count,), (count - 1,), spread, "seeds")
+
+
+def ratio_estimate(sums_SD: NDArray[np.float64], sizes_D: NDArray[np.float64]) -> Estimate:
+    """Return the mean per unit of size, sum x_sd / (S sum w_d), as the head of this file derives it.
+
+    Over documents only where there is one seed.
+    """
+    num_seeds, num_documents = sums_SD.shape
+    value = float(sums_SD.sum() / (num_seeds * sizes_D.sum()))
+    share_D = sizes_D / sizes_D.mean()
+    z_SD = sums_SD / sizes_D.mean() - value * share_D
+    left_out_D = z_SD.mean(0) / (1 - share_D / num_documents)
+    document_ms = num_seeds * (num_documents - 1) * float(np.square(left_out_D).sum()) / num_documents**2
+    document_df = min(_effective_number(sizes_D), _effective_number(np.square(left_out_D))) - 1
+    few = int(np.count_nonzero(sizes_D)) < FEW_DOCUMENTS
+    if num_seeds == 1:
+        spread = math.sqrt(document_ms)
+        return Estimate(value, (document_ms / num_documents,), (document_df,), spread, "documents", few)
+    return replace(_crossed(value, z_SD, share_D, document_ms, document_df), few_documents=few)
 
 
 def _crossed(

@@ -55,12 +55,16 @@ def read_findings(folder: Path) -> tuple[StudyRecord, Findings]:
 
 def write_findings(study: StudyRecord, findings: Findings) -> Path:
     """Write `report.html` and the tables to the study's folder and return the page."""
+    return write_pages(study.folder, findings, _render(study, findings))
+
+
+def write_pages(folder: Path, findings: Findings, page: str) -> Path:
+    """Write the tables as CSV, Markdown and LaTeX, and the page, whose path is returned."""
     for table in findings.tables:
         for suffix, text in (("csv", as_csv(table)), ("md", as_markdown(table)), ("tex", as_latex(table))):
-            _write(study.folder / "tables" / f"{table.name}.{suffix}", text)
-    page = study.folder / "report.html"
-    _write(page, _render(study, findings))
-    return page
+            _write(folder / "tables" / f"{table.name}.{suffix}", text)
+    _write(folder / "report.html", page)
+    return folder / "report.html"
 
 
 def _write(path: Path, text: str) -> None:
@@ -70,21 +74,30 @@ def _write(path: Path, text: str) -> None:
 
 
 def _render(study: StudyRecord, findings: Findings) -> str:
-    from plotly.offline import get_plotlyjs
-
-    figures = {figure.name: figure.spec for figure in findings.figures}
-    return compiled("study/study.html.j2", {"shown": shown, "sort_value": sort_value}).render(
+    return rendered(
+        "study/study.html.j2",
+        findings,
         study=study,
-        findings=findings,
         runs=_runs(study),
         finished=len(study.finished()),
         failed=study.failed(),
         versions=_versions(study),
+    )
+
+
+def rendered(template: str, findings: Findings, **values: Any) -> str:
+    """Return the page of a template that shows findings; `values` are what else it shows."""
+    from plotly.offline import get_plotlyjs
+
+    figures = {figure.name: figure.spec for figure in findings.figures}
+    return compiled(template, {"shown": shown, "sort_value": sort_value}).render(
+        findings=findings,
         figures_json=json.dumps(figures).replace("<", "\\u003c"),
         plotly_js=get_plotlyjs(),
         plotly_config=PLOTLY_CONFIG,
         page_rows=PAGE_ROWS,
         written=datetime.now(UTC),
+        **values,
     )
 
 

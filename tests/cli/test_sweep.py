@@ -176,7 +176,8 @@ def test_a_sweep_with_a_quote_in_its_name_runs_and_says_what_it_varies(tmp_path,
     command(monkeypatch, "-m", *QUICK, "orderer=shuffle,sorting", """name="it's mine\"""")
     assert len(records()) == 2
     assert json.loads((tmp_path / "outputs" / "sweeps" / "it's mine" / "sweep.json").read_text()) == {
-        "varied": ["orderer"]
+        "varied": ["orderer"],
+        "num_runs": 2,
     }
 
 

@@ -1,0 +1,1 @@
+"""Paired verdicts for results that somebody measured, item by item: which is better, and how sure."""

@@ -1,0 +1,99 @@
+"""A table with one row per answer: item and value, and where there are several, seed, task, weight.
+
+CSV (first line: names), JSONL or Parquet.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from delt_exp.compare.answers import Answers, Choice, Reading, by_item, chosen_tasks
+from delt_exp.errors import DataError
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+COLUMNS = {
+    "item": "the name of the item",
+    "value": "the number",
+    "seed": "of the training run",
+    "task": "what the item belongs to",
+    "weight": "tokens or words of the item, over which values are means",
+}
+
+
+def read_table(path: Path, choice: Choice) -> Reading:
+    """Return the values by seed and task; raises DataError for columns or entries that are missing."""
+    table = _columns(path, choice)
+    better = choice.direction(None, str(path))
+    rows = len(table["item"])
+    task_R, seed_R = table.get("task", np.full(rows, "items")), table.get("seed")
+    seeds: list[Any] = [None] if seed_R is None else sorted(set(seed_R.tolist()))
+    names = list(dict.fromkeys(task_R.tolist()))
+    by_seed = {}
+    for seed in seeds:
+        is_seed_R = np.full(rows, True) if seed_R is None else seed_R == seed
+        present = [name for name in names if (is_seed_R & (task_R == name)).any()]
+        by_seed[seed] = {
+            name: _answers(path, table, is_seed_R & (task_R == name), choice, better)
+            for name in chosen_tasks(path, present, {}, choice.tasks)
+        }
+    used = {*COLUMNS, choice.cluster}
+    others = [name for name in table if name not in used]
+    return Reading(by_seed, {}, [f"{path.name}: columns not read: {', '.join(others)}."] if others else [])
+
+
+def _answers(path: Path, table: dict[str, Any], here_R: Any, choice: Choice, better: Any) -> Answers:
+    part = {name: column[here_R] for name, column in table.items()}
+    sizes = np.asarray(part.get("weight", np.ones(int(here_R.sum()))), np.float64)
+    if (sizes < 0).any():
+        raise DataError(
+            f"{path}: weight of item {part['item'][sizes < 0][0]!r} is {sizes.min():g}; weights are 0 or more"
+        )
+    labels = {"cluster": part[choice.cluster]} if choice.cluster else {}
+    columns = by_item(path, part["item"], np.asarray(part["value"], np.float64) * sizes, sizes, labels)
+    return Answers("value", "value", better, **columns)
+
+
+def _columns(path: Path, choice: Choice) -> dict[str, Any]:
+    import pyarrow as pa
+
+    try:
+        table = _read(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    missing = [
+        name
+        for name in ("item", "value", *([choice.cluster] if choice.cluster else []))
+        if name not in table.column_names
+    ]
+    if missing:
+        meant = "; ".join(f"{name}: {what}" for name, what in COLUMNS.items())
+        raise DataError(
+            f"{path} has the columns {', '.join(table.column_names)}, and {missing[0]} is missing ({meant}); rename "
+            "a column. Samples of lm-eval are given as their folder"
+        )
+    known = [name for name in table.column_names if name in COLUMNS or name == choice.cluster]
+    for name in known:
+        if table[name].null_count:
+            raise DataError(
+                f"{path}: column {name} has {table[name].null_count} empty entries; fill them, nothing is left out"
+            )
+    if not (
+        pa.types.is_integer(kind := table["value"].type) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    ):
+        raise DataError(f"{path}: column value holds {kind}; it must hold numbers")
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        return pq.read_table(path)
+    if path.suffix == ".csv":
+        from pyarrow import csv
+
+        return csv.read_csv(path)
+    from pyarrow import json
+
+    return json.read_json(path)

@@ -1,0 +1,92 @@
+"""How far a run is, told by the run itself: `output_dir/running/NAME.json`, while it runs and after it was killed.
+
+Beside it lies a file that the run locks as long as it lives: a killed run is told from one that takes long.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from delt_exp.config.run_name import RunInfo
+from delt_exp.errors import DeltError
+from delt_exp.files import write_json
+from delt_exp.progress import Task, observers
+from delt_exp.store.file_lock import hold
+
+Phase = Literal["read", "score", "select", "train", "evaluate"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+FOLDER = "running"
+SECONDS_BETWEEN_NOTES = 1.0
+
+
+@contextmanager
+def journal(output_dir: Path, info: RunInfo) -> Iterator[Callable[[Phase], None]]:
+    """Keep the journal of a run while the block runs, and give what is to be called when a phase begins.
+
+    The journal of a run that ends well is removed, and so is that of one that is interrupted, which left no folder
+    perhaps; one that fails keeps its error until it is repeated.
+    """
+    folder = output_dir / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    file, lock = folder / f"{info.name}.json", folder / f"{info.name}.lock"
+    kept = _Journal(file, info)
+    held = hold(lock)
+    observers.append(kept.saw)
+    try:
+        yield kept.enter
+        file.unlink(missing_ok=True)
+    except DeltError as error:
+        kept.fail(str(error))
+        raise
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    finally:
+        observers.remove(kept.saw)
+        held.close()
+        lock.unlink(missing_ok=True)
+        with suppress(OSError):  # journals of other runs are in it
+            folder.rmdir()
+
+
+class _Journal:
+    def __init__(self, file: Path, info: RunInfo) -> None:
+        self._file, self._noted = file, 0.0
+        self._content: dict[str, Any] = {
+            "name": info.name,
+            "title": info.title,
+            "group": info.group,
+            "folder": str(info.folder.absolute()),
+            "started": time.time(),
+            "entered": {},
+            "task": None,
+            "error": None,
+        }
+
+    def enter(self, phase: Phase) -> None:
+        """Note that a phase begins."""
+        self._content["entered"][phase] = time.time()
+        self._content["task"] = None
+        self._note()
+
+    def saw(self, task: Task) -> None:
+        """Note how far a piece of work is, not more often than anybody looks."""
+        if time.monotonic() - self._noted < SECONDS_BETWEEN_NOTES:
+            return
+        began = time.time() - (time.monotonic() - task.started)
+        self._content["task"] = {
+            "name": task.name, "done": task.done, "total": task.total, "unit": task.unit, "began": began,
+        }  # fmt: skip
+        self._note()
+
+    def fail(self, error: str) -> None:
+        """Keep why the run ended."""
+        self._content["error"] = error
+        self._note()
+
+    def _note(self) -> None:
+        self._content["written"] = time.time()
+        write_json(self._file, self._content)
+        self._noted = time.monotonic()

@@ -82,7 +82,10 @@ def by_lightning(loader, *callbacks, resume=None, **settings):
         accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
         callbacks=[OrderAudit("audit").for_lightning(module.network), *callbacks], **settings,
     )  # fmt: skip
-    trainer.fit(module, loader, ckpt_path=resume)
+    with patch.dict(os.environ):  # "ddp" leaves there what it set, and its process group open
+        trainer.fit(module, loader, ckpt_path=resume)
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def loader(count, **settings):

@@ -24,8 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with reporting():
         if options.shard_mb < 1:
             raise ConfigError(f"--shard-mb {options.shard_mb}: give at least 1")
+        if options.fields and options.to == "bin":
+            raise ConfigError("--fields is for records, and --to bin is a stream of tokens: leave one of them out")
         source = Ordered.of_run(options.run)
-        card = export(source, options.to, options.out, shard_bytes=options.shard_mb * 10**6, with_tokens=options.tokens)
+        card = export(
+            source,
+            options.to,
+            options.out,
+            shard_bytes=options.shard_mb * 10**6,
+            with_tokens=options.tokens,
+            with_fields=options.fields,
+        )
         say(f"{card['documents']:,} documents in {counted_shards(card)}: {options.out}")
         for name in options.settings:
             print(SETTINGS[name](card, options.out))
@@ -40,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--shard-mb", type=int, default=256, help="megabytes of a shard (%(default)s)")
     parser.add_argument("--tokens", action="store_true", help="add input_ids and labels, by the tokenizer of the run")
+    parser.add_argument("--fields", action="store_true", help="add the original record, as JSON in a column `fields`")
     parser.add_argument(
         "--settings", choices=[*SETTINGS], action="append", default=[], help="print what keeps the order in a trainer"
     )

@@ -16,6 +16,7 @@ COLUMNS = {
     "messages": "turns of a conversation, each `role` and `content`",
     "rejected": "the answer that was liked less; the other one is `text` or the last turn",
     "input_ids": "token ids with begin and end-of-text token, by the tokenizer in `tokenizer/`",
+    "fields": "the record of the original file, as JSON",
     "labels": "`input_ids`, and -100 where nothing is to be predicted",
 }
 

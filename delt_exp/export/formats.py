@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.export.fields import Fields
 from delt_exp.export.rows import TOKEN_COLUMNS, Rows
 from delt_exp.export.source import Ordered
 from delt_exp.files import read_json, write_json
@@ -37,8 +38,8 @@ class Format(Protocol):
 
 
 class _OfRecords:
-    def __init__(self, source: Ordered, *, with_tokens: bool) -> None:
-        self.rows = Rows(source, with_tokens)
+    def __init__(self, source: Ordered, *, with_tokens: bool, fields: Fields | None = None) -> None:
+        self.rows = Rows(source, with_tokens, fields)
         self.columns = self.rows.columns
         self.sizes = self.rows.sizes
 
@@ -126,7 +127,7 @@ class TokenStream:
     name: ClassVar[str] = "bin"
     columns: tuple[str, ...] = ()
 
-    def __init__(self, source: Ordered, *, with_tokens: bool) -> None:
+    def __init__(self, source: Ordered, *, with_tokens: bool, fields: Fields | None = None) -> None:
         self.source, self.dtype = source, np.dtype(source.tokens.meta["dtype"]).newbyteorder("<")
         self.is_shared = source.tokens.begin_id == source.tokens.eos_id
         self.sizes = (source.tokens.lengths[source.rows] + (1 if self.is_shared else 2)) * self.dtype.itemsize
@@ -203,7 +204,7 @@ def _grouped(records: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]
     chars = 0
     for record in records:
         batch.append(record)
-        chars += sum(len(record.get(name, "")) for name in ("prompt", "text", "rejected"))
+        chars += sum(len(record.get(name, "")) for name in ("prompt", "text", "rejected", "fields"))
         chars += sum(len(turn["content"]) for turn in record.get("messages", ()))
         if chars >= BATCH_CHARS or len(batch) == BATCH_DOCUMENTS:
             yield batch

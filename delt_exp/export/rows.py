@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.dataset.base import ROLES, Part
+from delt_exp.export.fields import Fields
 from delt_exp.export.source import Ordered
 
 TOKEN_COLUMNS = ("input_ids", "labels")
@@ -22,13 +23,16 @@ TOKEN_COLUMNS = ("input_ids", "labels")
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Documents as records. with_tokens: `input_ids` and `labels` too, as the model of the run reads a document.
+    """Documents as records.
 
-    labels are -100 where nothing is to be predicted: at the begin token, in prompts and in turns of no assistant.
+    with_tokens: `input_ids` and `labels` too, as the model of the run reads a document; labels are -100 where nothing
+    is to be predicted: at the begin token, in prompts and in turns of no assistant. fields: the original records, as
+    JSON in a column `fields`.
     """
 
     source: Ordered
     with_tokens: bool
+    fields: Fields | None = None
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -38,13 +42,16 @@ class Rows:
         content += ["text"] if "text" in roles else []
         content += ["messages"] if roles & {"system", "user", "assistant", "tool"} else []
         content += ["rejected"] if "rejected" in roles else []
-        return ("id", "position", "score", "source", *content, *(TOKEN_COLUMNS if self.with_tokens else ()))
+        more = [*(TOKEN_COLUMNS if self.with_tokens else ()), *(["fields"] if self.fields is not None else [])]
+        return ("id", "position", "score", "source", *content, *more)
 
     def read(self, start: int, stop: int) -> Iterator[dict[str, Any]]:
         """Yield the records of the positions [start, stop)."""
         source, names = self.source, self.source.corpus.meta["sources"]
         rows = source.rows[start:stop]
-        ids, codes = np.asarray(source.corpus.ids)[rows].tolist(), source.corpus.source_codes[rows].tolist()
+        hashes = np.asarray(source.corpus.ids)[rows]
+        originals = self.fields.read(hashes) if self.fields is not None else None
+        ids, codes = hashes.tolist(), source.corpus.source_codes[rows].tolist()
         scores, empty = source.scores[start:stop].tolist(), self._empty()
         facts = zip(ids, scores, codes, rows.tolist(), source.corpus.stored(rows), strict=True)
         for position, (name, score, code, row, parts) in enumerate(facts, start):
@@ -52,10 +59,13 @@ class Rows:
             _add_content(record, parts)
             if self.with_tokens:
                 record["input_ids"], record["labels"] = (ids.tolist() for ids in self._tokens(row))
+            if originals is not None:
+                record["fields"] = next(originals).decode()
             yield record
 
     def _empty(self) -> dict[str, Any]:
-        return {name: [] if name == "messages" else "" for name in self.columns[4:] if name not in TOKEN_COLUMNS}
+        content = (name for name in self.columns[4:] if name not in (*TOKEN_COLUMNS, "fields"))
+        return {name: [] if name == "messages" else "" for name in content}
 
     def _tokens(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         tokens = self.source.tokens
@@ -67,6 +77,8 @@ class Rows:
     def sizes(self) -> NDArray[np.int64]:
         """[K] about how many bytes each record takes."""
         sizes = np.asarray(self.source.corpus.column("bytes"))[self.source.rows].astype(np.int64) + 64
+        if self.fields is not None:
+            sizes = sizes + self.fields.sizes_of(np.asarray(self.source.corpus.ids)[self.source.rows])
         return sizes + 8 * self.source.tokens.lengths[self.source.rows] if self.with_tokens else sizes
 
 

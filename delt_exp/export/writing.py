@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from delt_exp.errors import DataError
 from delt_exp.export.card import card, readme
+from delt_exp.export.fields import Fields, read_fields
 from delt_exp.export.formats import FORMATS, Format
 from delt_exp.export.source import Ordered
 from delt_exp.files import disk_errors, file_sha256, locked, read_json, write_json, written_aside
@@ -19,28 +22,43 @@ CARD = "export.json"
 REQUEST = ".request.json"
 
 
-def export(source: Ordered, to: str, out: Path, *, shard_bytes: int, with_tokens: bool) -> dict[str, Any]:
+def export(
+    source: Ordered, to: str, out: Path, *, shard_bytes: int, with_tokens: bool, with_fields: bool = False
+) -> dict[str, Any]:
     """Write the documents to the folder `out` and return its card; what is there already is not written again.
 
-    Raises DataError where `out` holds anything else.
+    with_fields: their original records too, see `read_fields`. Raises DataError where `out` holds anything else.
     """
     out = out.absolute()
-    form: Format = FORMATS[to](source, with_tokens=with_tokens)
-    request = {
-        "format": to,
+    with disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with locked(out, f"another process writes {out}; waiting for it"), _fields(source, out, with_fields) as fields:
+            form: Format = FORMATS[to](source, with_tokens=with_tokens, fields=fields)
+            request = _request(source, form, shard_bytes)
+            if not _is_there(out, request):
+                _write(source, form, out, request)
+    found: dict[str, Any] = read_json(out / CARD)
+    return found
+
+
+@contextmanager
+def _fields(source: Ordered, out: Path, with_fields: bool) -> Iterator[Fields | None]:
+    path = out.with_name(f".{out.name}.fields")
+    try:
+        yield read_fields(source, path) if with_fields else None
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _request(source: Ordered, form: Format, shard_bytes: int) -> dict[str, Any]:
+    return {
+        "format": form.name,
         "order_digest": source.order_digest,
         "corpus_digest": source.corpus.digest,
         "tokens_digest": source.tokens.digest,
         "columns": list(form.columns),
         "shard_bytes": shard_bytes,
     }
-    with disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with locked(out, f"another process writes {out}; waiting for it"):
-            if not _is_there(out, request):
-                _write(source, form, out, request)
-    found: dict[str, Any] = read_json(out / CARD)
-    return found
 
 
 def _is_there(out: Path, request: dict[str, Any]) -> bool:

@@ -29,6 +29,8 @@ from delt_exp.eval_dataset.base import EvalDataset
 from delt_exp.files import disk_errors, locked, read_json, write_json
 from delt_exp.logger.base import RunLogger
 from delt_exp.logger.journal import Phase, journal
+from delt_exp.mixture import Mixture
+from delt_exp.mixture.mixed import Mixed, mixed, refuse_preferences
 from delt_exp.model.cost import total
 from delt_exp.model.recipe import Recipe
 from delt_exp.ngrams.deduplicated import deduplicated_stage
@@ -69,6 +71,7 @@ class Components:
     scorer: Scorer
     selector: Selector | ReadingSelector
     orderer: Orderer
+    mixture: Mixture
     model: Recipe
     corpus: CorpusSettings
     decontaminate: bool
@@ -90,7 +93,8 @@ def build_components(cfg: DictConfig) -> Components:
     for name in ("decontaminate", "drop_near_duplicates"):
         check_value(name, cfg[name], bool)
     groups = (
-        "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "weighter", "trainer",
+        "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "mixture", "model", "weighter",
+        "trainer",
     )  # fmt: skip
     built = {group: build(cfg[group], group) for group in groups}
     suite = {name: build(node, f"eval_dataset.{name}") for name, node in (cfg.eval_dataset or {}).items()}
@@ -184,13 +188,17 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter:
     def ordered(kept: NDArray[np.intp]) -> NDArray[np.intp]:
         return kept[parts.orderer(seen.take(kept))]
 
-    def job_on(documents: TokenizedCorpus, order: NDArray[np.intp]) -> TrainJob:
-        return _job(parts, resources, documents, target, seen, cfg.seed, order)
+    def mixed_on(documents: TokenizedCorpus, order: NDArray[np.intp]) -> Mixed:
+        return mixed(parts.mixture, seen, documents.tokens, order, parts.training)
+
+    def job_on(documents: TokenizedCorpus, sequence: Mixed) -> TrainJob:
+        return _job(parts, resources, documents, target, seen, cfg.seed, sequence)
 
     trained_flops: list[float] = []
 
     def trained_on(documents: TokenizedCorpus, kept: NDArray[np.intp]) -> ProxyModel:
-        job = with_reference(job_on(documents, ordered(np.sort(kept))), resources)
+        sequence = mixed_on(documents, ordered(np.sort(kept)))
+        job = with_reference(job_on(documents, sequence), resources)
         model = training_stage(store, job)
         trained_flops.append(model.result["flops"])
         return looking(job, model)
@@ -202,10 +210,10 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter:
     kept = selection.rows
     if cfg.stop_after == "selection":
         return Prepared(documents=selection.documents, kept=kept, order=None, **facts())
-    order = ordered(kept)
+    sequence = mixed_on(selection.documents, ordered(kept))
     if cfg.stop_after == "order":
-        return Prepared(documents=selection.documents, kept=kept, order=order, **facts())
-    job = job_on(selection.documents, order)
+        return Prepared(documents=selection.documents, kept=kept, order=sequence.order, **facts())
+    job = job_on(selection.documents, sequence)
     alignment = _alignment(parts, resources, selection.documents, job.plan)
     enter("train")
     model = training_stage(store, with_reference(job, resources), on_metrics)
@@ -214,9 +222,10 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter:
     return Outcome(
         documents=selection.documents,
         kept=kept,
-        order=order,
+        order=sequence.order,
         show_selection=selection.show,
         selecting_flops=selecting_flops,
+        mixture=sequence.rows(job.plan, seen),
         plan=job.plan,
         model=model,
         evaluations=evaluations,
@@ -267,10 +276,10 @@ def _selecting_flops(
 
 def _job(
     parts: Components, resources: Resources, documents: TokenizedCorpus, target: TokenizedCorpus | None,
-    seen: Candidates, seed: int, order: NDArray[np.intp],
+    seen: Candidates, seed: int, sequence: Mixed,
 ) -> TrainJob:  # fmt: skip
-    """Return the training run on rows in this order; a reference is still to be computed."""
-    plan = plan_for(parts.model, documents.tokens, order, parts.training)
+    """Return the training run on rows in this sequence; a reference is still to be computed."""
+    plan = plan_for(parts.model, documents.tokens, sequence.rows_P, sequence.training)
     goodness = seen.goodness if parts.weighter.reads_scores else None
     validation = target.tokens if target is not None and parts.weighter.reads_target else None
     return TrainJob(
@@ -319,7 +328,10 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
     if isinstance(parts.selector, ReadingSelector):
         parts.selector.check(candidates)
-    parts.orderer(seen.take(would_keep(parts.selector, seen)))
+    kept = would_keep(parts.selector, seen)
+    order = kept[parts.orderer(seen.take(kept))]
+    if mixed(parts.mixture, seen, candidates.tokens, order, parts.training).shares_G is not None:
+        refuse_preferences(parts.model)
     parts.model.check(tokenizer)
     check_preferences(parts.model, parts.training, parts.weighter)
     if parts.training.isolates_documents:

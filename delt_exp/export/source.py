@@ -55,6 +55,11 @@ class Ordered:
                 f"{run} has no order: the run stopped after {record.get('stopped_after')}; repeat its command with "
                 "stop_after=order"
             )
+        if (mixture := record["choices"].get("mixture", "none")) != "none":
+            raise DataError(
+                f"{run} trains with mixture={mixture}, which repeats documents, and its order names each once: "
+                "export a run with mixture=none"
+            )
         if "documents" not in record:
             raise DataError(f"{run} does not say where its documents are; repeat its command, which reuses its results")
         documents = record["documents"]

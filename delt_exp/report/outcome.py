@@ -24,9 +24,9 @@ class Prepared:
     """What there is before training.
 
     documents: what is trained on, in the rows of the candidates. kept: [K] corpus rows in corpus order; order: [K] the
-    same rows in training order, one epoch; None where the run ended before. kept_by_scores: whether the choice depends
-    on scores. target_readers: `scorer` and `weighter`, as far as they read the target set. model_notes: what was found
-    in pretrained weights, a sentence each. stages: all that were asked for, on the way too, in order.
+    same rows in the order in which each is trained first; None where the run ended before. kept_by_scores: whether the
+    choice depends on scores. target_readers: `scorer` and `weighter`, as far as they read the target set. model_notes:
+    what was found in pretrained weights, a sentence each. stages: all that were asked for, on the way too, in order.
     """
 
     started: datetime
@@ -60,13 +60,14 @@ class Prepared:
 class Outcome(Prepared):
     """What a run produced, for its record and its page.
 
-    show_selection: leaves what is to be seen of the choice. selecting_flops: operations of a selector that reads
-    documents, training runs between its rounds included. evaluations: by the name of the dataset. alignment: see
-    `run_alignment`.
+    mixture: what was asked for and trained of each source, None without a mixture. show_selection: leaves what is to be
+    seen of the choice. selecting_flops: operations of a selector that reads documents, training runs between its rounds
+    included. evaluations: by the name of the dataset. alignment: see `run_alignment`.
     """
 
     kept: NDArray[np.intp]
     order: NDArray[np.intp]
+    mixture: list[dict[str, Any]] | None
     show_selection: Callable[[Evidence], None]
     selecting_flops: float
     plan: Plan

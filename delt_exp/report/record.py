@@ -82,6 +82,7 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "score": {**prepared["score"], "flops": evidence["flops"], "by_source": _by_source(outcome)},
         "evidence": evidence,
         "selection": {**prepared["selection"], "flops": outcome.selecting_flops},
+        "mixture": outcome.mixture,
         "training": {**training, "loss_unit": "nats/token" if outcome.plan.rows_per_sample == 1 else "nats/pair"},
         "order_verified": training["order_verified"],
         "alignment": outcome.alignment,

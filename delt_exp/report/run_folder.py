@@ -57,8 +57,10 @@ def _write_order(path: Path, outcome: Outcome) -> None:
     order, plan = outcome.order, outcome.plan
     consumed = np.load(outcome.model.folder / "consumed.npy", allow_pickle=False)
     # `last` never falls along the plan, so the first sequence that reaches a document is found by bisection.
-    is_planned = np.isin(order, plan.order)  # a plan may leave out documents that fit no sequence
-    item = np.searchsorted(consumed["last"], np.cumsum(is_planned) - 1)
+    rows, first = np.unique(plan.order, return_index=True)
+    is_planned = np.isin(order, rows)  # a plan may leave out documents that fit no sequence, or no mixture
+    place = np.minimum(np.searchsorted(rows, order), len(rows) - 1)
+    item = np.searchsorted(consumed["last"], first[place])
     step = np.where(is_planned & (item < plan.num_items), item // plan.batch_items, -1)
     write_rows(path, outcome, order, {"step": step})
 

@@ -239,7 +239,8 @@ def test_settings_for_a_format_that_no_trainer_reads_are_refused(trainer, card, 
     [
         (lambda run: [path.unlink() for path in run.glob("*.json")], "not the folder of a run"),
         (lambda run: (run / "order.parquet").unlink(), "stop_after=order"),
-        (lambda run: _point_elsewhere(run), "repeat the run's command"),
+        (lambda run: _changed(run, documents={"corpus": "gone"}), "repeat the run's command"),
+        (lambda run: _changed(run, choices={"mixture": "unimax"}), "export a run with mixture=none"),
     ],
 )
 def test_a_run_without_order_or_documents_is_refused_with_the_cure(spoil, message, stopped, tmp_path):
@@ -253,9 +254,10 @@ def test_a_run_without_order_or_documents_is_refused_with_the_cure(spoil, messag
         Ordered.of_run(run)
 
 
-def _point_elsewhere(run):
+def _changed(run, **groups):
     record = json.loads((run / "stopped.json").read_text())
-    record["documents"]["corpus"] = str(run)
+    for group, values in groups.items():
+        record[group] |= values
     (run / "stopped.json").write_text(json.dumps(record))
 
 

@@ -18,6 +18,7 @@ from delt_exp.config.build import build, construct
 from delt_exp.config.fields import Seed, check_value
 from delt_exp.config.identity import identity
 from delt_exp.config.run_name import RunInfo
+from delt_exp.config.stop import check_stop
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, overlap_stage, text_stage, tokenizer_stage
@@ -40,7 +41,8 @@ from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.proxy.trained import looking
-from delt_exp.report.outcome import Outcome, Overlap
+from delt_exp.report.outcome import Outcome, Overlap, Prepared
+from delt_exp.report.prepared import write_prepared
 from delt_exp.report.record import earlier_record
 from delt_exp.report.run_folder import write_run
 from delt_exp.report.stages import SELECTION
@@ -114,11 +116,15 @@ def build_components(cfg: DictConfig) -> Components:
 
 
 def run(cfg: DictConfig, info: RunInfo) -> Path:
-    """Run one experiment and return its folder; whatever was computed before is reused."""
+    """Run one experiment and return its folder; whatever was computed before is reused.
+
+    Where it is to stop before training, no logger hears of it: there is nothing to follow.
+    """
+    check_stop(cfg.stop_after, cfg.get("study"))
     parts = build_components(cfg)
     with disk_errors(info.folder):
         info.folder.mkdir(parents=True, exist_ok=True)
-        loggers = list(parts.logger.values())
+        loggers = list(parts.logger.values()) if cfg.stop_after is None else []
         try:
             earlier = earlier_record(info.folder, info.id)
             for logger in loggers:
@@ -126,6 +132,9 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
             with journal(Path(cfg.output_dir).expanduser(), info) as enter:
                 outcome = experiment(cfg, parts, partial(_to_all, loggers), enter)
             with locked(info.folder / "record.json", f"another process writes {info.folder}; waiting for it"):
+                if not isinstance(outcome, Outcome):
+                    write_prepared(info, outcome, cfg.stop_after)
+                    return info.folder
                 record = write_run(info, outcome)
         except BaseException:
             for logger in loggers:
@@ -141,8 +150,11 @@ def _to_all(loggers: list[RunLogger], row: Mapping[str, float]) -> None:
         logger.metrics(row)
 
 
-def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter: Callable[[Phase], None]) -> Outcome:
-    """Score, select, order, train and evaluate, stage by stage; `enter` is told which of them begins."""
+def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter: Callable[[Phase], None]) -> Prepared:
+    """Score, select, order, train and evaluate, stage by stage; what there is before training where it is to stop.
+
+    `enter` is told which of them begins.
+    """
     started, clock, store = datetime.now(UTC), time.monotonic(), parts.store
     enter("read")
     resources, candidates, target = read(parts)
@@ -154,6 +166,24 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter:
     enter("score")
     table = scores_stage(resources, parts.scorer, candidates, target)
     seen = candidates.corpus.candidates(table.goodness)
+
+    def facts() -> dict[str, Any]:
+        return {
+            "started": started,
+            "seconds": time.monotonic() - clock,
+            "candidates": candidates,
+            "target": target,
+            "target_readers": _target_readers(parts),
+            "tokenizer": tokenizer,
+            "table": table,
+            "kept_by_scores": "scores" in needs_of(parts.selector),
+            "overlap": overlap,
+            "model_notes": model_notes,
+            "stages": store.uses,
+        }
+
+    if cfg.stop_after == "scores":
+        return Prepared(documents=candidates, kept=None, order=None, **facts())
 
     def ordered(kept: NDArray[np.intp]) -> NDArray[np.intp]:
         return kept[parts.orderer(seen.take(kept))]
@@ -178,7 +208,11 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter:
         selection = _selected(parts, Reading(candidates, target, resources, seen, trained_on))
         selecting_flops = _selecting_flops(parts, candidates, target, resources) + sum(trained_flops)
     kept = selection.rows
+    if cfg.stop_after == "selection":
+        return Prepared(documents=selection.documents, kept=kept, order=None, **facts())
     sequence = mixed_on(selection.documents, ordered(kept))
+    if cfg.stop_after == "order":
+        return Prepared(documents=selection.documents, kept=kept, order=sequence.order, **facts())
     job = job_on(selection.documents, sequence)
     alignment = _alignment(parts, resources, selection.documents, job.plan)
     enter("train")
@@ -186,31 +220,26 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter:
     enter("evaluate")
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
-        started=started,
-        seconds=time.monotonic() - clock,
-        candidates=candidates,
-        target=target,
-        target_readers=[
-            *(["scorer"] if "target" in parts.scorer.needs else []),
-            *(["selector"] if "target" in needs_of(parts.selector) else []),
-            *(["weighter"] if parts.weighter.reads_target else []),
-        ],
-        tokenizer=tokenizer,
-        table=table,
+        documents=selection.documents,
         kept=kept,
-        kept_by_scores="scores" in needs_of(parts.selector),
+        order=sequence.order,
         show_selection=selection.show,
         selecting_flops=selecting_flops,
-        order=sequence.order,
         mixture=sequence.rows(job.plan, seen),
         plan=job.plan,
         model=model,
         evaluations=evaluations,
         alignment=alignment,
-        overlap=overlap,
-        model_notes=model_notes,
-        stages=store.uses,
+        **facts(),
     )
+
+
+def _target_readers(parts: Components) -> list[str]:
+    return [
+        *(["scorer"] if "target" in parts.scorer.needs else []),
+        *(["selector"] if "target" in needs_of(parts.selector) else []),
+        *(["weighter"] if parts.weighter.reads_target else []),
+    ]
 
 
 def _selected(parts: Components, reading: Reading) -> Selection:

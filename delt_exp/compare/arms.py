@@ -84,6 +84,11 @@ def read_arms(words: Sequence[str], choice: Choice) -> Read:
         notes += _repeated(arm)
     for arm in arms[1:]:
         check_alike(arms[0], arm, choice)
+        if arm.seeds != arms[0].seeds:
+            notes.append(
+                f"{arm.name} has the seeds {arm.seeds} and {arms[0].name} {arms[0].seeds}: they are not paired, only "
+                "items are."
+            )
     return Read(arms, groups, notes)
 
 
@@ -110,11 +115,14 @@ def _repeated(arm: Arm) -> list[str]:
 
 
 def check_alike(baseline: Arm, arm: Arm, choice: Choice) -> None:
-    """Raise DataError unless both have the same seeds, tasks and items, asked in the same way."""
-    if baseline.seeds != arm.seeds:
+    """Raise DataError unless both have the same tasks and items, asked in the same way, and seeds that can be compared.
+
+    Other seeds on either side are compared where there are at least two of each, over the same items.
+    """
+    if baseline.seeds != arm.seeds and min(len(baseline.seeds), len(arm.seeds)) == 1:
         raise DataError(
-            f"{baseline.name} has the seeds {baseline.seeds} and {arm.name} has {arm.seeds}; pairs need the same: "
-            "run the missing ones, or leave out the others"
+            f"{baseline.name} has the seeds {baseline.seeds} and {arm.name} has {arm.seeds}; how much one seed differs "
+            "from another is known of one side only: give at least two of each, or the same one"
         )
     other = set(baseline.tasks) ^ set(arm.tasks)
     if other:
@@ -126,10 +134,22 @@ def check_alike(baseline: Arm, arm: Arm, choice: Choice) -> None:
             f"{baseline.name} and {arm.name} do not have the same tasks: {_some(other)} is in one only; {cure}"
         )
     for task in baseline.tasks:
-        for seed in arm.seeds:
-            reason = unlike(baseline.by_seed[seed][task], arm.by_seed[seed][task], choice.any_prompt)
+        for first, second in _pairs(baseline, arm, task):
+            reason = unlike(first, second, choice.any_prompt)
             if reason:
                 raise DataError(f"{baseline.name} and {arm.name} cannot be compared on {task}: {reason}")
+
+
+def _pairs(baseline: Arm, arm: Arm, task: str) -> list[tuple[Answers, Answers]]:
+    """Return the answers that must be alike: seed by seed, or of one seed of each where they are others."""
+    if baseline.seeds == arm.seeds:
+        return list(zip(baseline.answers(task), arm.answers(task), strict=True))
+    if not (baseline.is_crossed(task) and arm.is_crossed(task)):
+        raise DataError(
+            f"{task}: {baseline.name} has the seeds {baseline.seeds} and {arm.name} has {arm.seeds}, each with items "
+            "of its own, so nothing can be paired; give both the same seeds"
+        )
+    return [(baseline.answers(task)[0], arm.answers(task)[0])]
 
 
 def unlike(first: Answers, second: Answers, any_prompt: bool) -> str:

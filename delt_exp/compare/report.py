@@ -55,8 +55,8 @@ class Report:
         families = [f"{overall} over all tasks"] if overall else []
         families.append(f"{len(self.verdicts) - overall} of tasks and groups")
         note = (
-            "Paired over items, and over seeds where both sides have the same ones. A mean over tasks gives each task or "
-            "group the same weight. "
+            "Paired over items, and over seeds where both sides have the same ones. A mean over tasks gives each task "
+            "or group the same weight. "
             f"Comparisons, Holm-corrected in families: {', '.join(families)}. Smallest detectable difference: the true "
             "one that is found with a chance of 80 % at Holm's strictest level, given this noise."
         )

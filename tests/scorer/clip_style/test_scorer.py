@@ -25,7 +25,7 @@ TWO = [Document("1 0", source="a"), Document("0.6 0.8", source="a"), Document("0
 
 
 def contract_overrides(folder):
-    return ["scorer.num_clusters=2"]
+    return ["scorer.num_clusters=2", "encoder=hashing"]
 
 
 def scorer(**changes):

@@ -19,6 +19,10 @@ from tests.scorer.density.vectors import Written, text_of
 INCLUSION = Path(__file__).parents[4] / "shared" / "golden" / "other" / "ips_inclusion.json"
 
 
+def contract_overrides(folder):
+    return ["encoder=hashing"]
+
+
 def scorer(**changes):
     given = {"encoder": Written(), "num_codes": 100, "hashes_per_code": 16, "width": "auto", "seed": 0}
     return DensityScorer(**given | changes)

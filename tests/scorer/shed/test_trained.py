@@ -40,6 +40,13 @@ def losses_of(utility, pool, sets=SETS):
     return -utility.open(pool, ROWS, ENCODER).of(sets)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a pool and its losses, which are trained once for all tests."""
+    pool = make_pool(tmp_path_factory.mktemp("trained"), words(8), words(6))
+    return pool, losses_of(retrain(), pool)
+
+
 def elsewhere(pool, tmp_path, trainer=None):
     """Return the pool with a new store."""
     old = pool.resources
@@ -47,8 +54,8 @@ def elsewhere(pool, tmp_path, trainer=None):
     return replace(pool, resources=resources)
 
 
-def test_a_trained_model_is_better_than_the_one_it_began_as_and_a_set_is_trained_once(pool):
-    losses = losses_of(retrain(), pool)
+def test_a_trained_model_is_better_than_the_one_it_began_as_and_a_set_is_trained_once(trained):
+    pool, losses = trained
     nothing = losses_of(retrain(), pool, NOTHING)
     assert (losses < nothing).all()
     assert losses_of(retrain(), pool).tolist() == losses.tolist()
@@ -56,9 +63,9 @@ def test_a_trained_model_is_better_than_the_one_it_began_as_and_a_set_is_trained
     assert [use.cached for use in uses] == [False] * 4 + [True] * 3
 
 
-def test_the_same_numbers_in_another_store_and_only_they_are_kept(pool, tmp_path):
-    again = elsewhere(pool, tmp_path)
-    np.testing.assert_array_equal(losses_of(retrain(), again), losses_of(retrain(), pool))
+def test_the_same_numbers_in_another_store_and_only_they_are_kept(trained, tmp_path):
+    again = elsewhere(trained[0], tmp_path)
+    np.testing.assert_array_equal(losses_of(retrain(), again, SETS[1:]), trained[1][1:])
     folder = again.resources.store.uses[-1].path
     assert sorted(file.name for file in folder.iterdir()) == ["entry.json", "loss.json"]
 
@@ -112,12 +119,12 @@ def test_a_killed_valuation_goes_on_with_the_sets_that_are_left(pool, monkeypatc
     assert len(trained) == 3
 
 
-def test_processes_give_the_same_numbers(pool, tmp_path):
+def test_processes_give_the_same_numbers(trained, tmp_path):
     several = replace(TRAINER, strategy="ddp", devices=2)
-    spread = elsewhere(pool, tmp_path, several)
+    spread = elsewhere(trained[0], tmp_path, several)
     found = losses_of(retrain(), spread)
     assert [use.cached for use in spread.resources.store.uses if use.stage == "utility"] == [True] * 3
-    np.testing.assert_array_equal(found, losses_of(retrain(), pool))
+    np.testing.assert_array_equal(found, trained[1])
 
 
 def test_training_that_diverges_is_refused_with_the_set(pool):

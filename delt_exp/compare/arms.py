@@ -8,7 +8,7 @@ import numpy as np
 
 from delt_exp.compare.answers import Answers, Choice, Reading
 from delt_exp.compare.lm_eval_folder import read_lm_eval, results_files
-from delt_exp.compare.run_folder import read_run
+from delt_exp.compare.run_folder import RECORD, read_run
 from delt_exp.compare.table_file import SUFFIXES, read_table
 from delt_exp.errors import ConfigError, DataError
 
@@ -198,11 +198,17 @@ def _split(word: str) -> tuple[str | None, list[Path]]:
 
 
 def _names(named: Sequence[tuple[str | None, Sequence[Path]]]) -> list[str]:
-    """Return a name for each arm: the given one, the last part of its path, or its whole path where two are equal."""
+    """Return a name for each arm: the given one, the last part of its path, or its whole path where two are equal.
+
+    Of runs, whose folders say what was chosen, it is what they chose differently.
+    """
     short = [
         name or paths[0].resolve().stem if paths[0].is_file() else name or paths[0].resolve().name
         for name, paths in named
     ]
+    is_runs = all(name is None and (paths[0] / RECORD).is_file() for name, paths in named)
+    if is_runs and len(set(short)) == len(short):
+        return _differing(short)
     names = [
         name or (last if short.count(last) == 1 else str(paths[0]))
         for last, (name, paths) in zip(short, named, strict=True)
@@ -213,10 +219,22 @@ def _names(named: Sequence[tuple[str | None, Sequence[Path]]]) -> list[str]:
     return names
 
 
+def _differing(names: Sequence[str]) -> list[str]:
+    """Return the parts of the names, joined by "-", that are not the same in all, without the hash if that suffices."""
+    parts = [name.split("-") for name in names]
+    if len({len(one) for one in parts}) > 1:
+        return list(names)
+    columns = [column for column in zip(*parts, strict=True) if len(set(column)) > 1]
+    without_hash = ["-".join(one) for one in zip(*columns[:-1], strict=True)]
+    if len(set(without_hash)) == len(names):
+        return without_hash
+    return ["-".join(one) for one in zip(*columns, strict=True)]
+
+
 def _reading(path: Path, choice: Choice) -> Reading:
     if path.is_file() and path.suffix in SUFFIXES:
         return read_table(path, choice)
-    if (path / "record.json").is_file():
+    if (path / RECORD).is_file():
         return read_run(path, choice)
     if path.exists() and results_files(path):
         return read_lm_eval(path, choice)

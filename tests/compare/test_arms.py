@@ -193,6 +193,21 @@ def test_runs_are_read_with_their_seeds(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["text-lqs-folding-s0-12ab", "text-lqs-shuffle-s0-34cd"], ["folding", "shuffle"]),
+        (["text-lqs-folding-s0-12ab", "text-lqs-folding-s0-34cd"], ["12ab", "34cd"]),
+        (["text-lqs-folding-s0-12ab", "mine-34cd"], ["text-lqs-folding-s0-12ab", "mine-34cd"]),
+    ],
+)
+def test_runs_are_named_by_what_they_chose_differently(tmp_path, folders, names):
+    runs = [write_run(tmp_path / folder, 0, [20.0, 30.0, 40.0]) for folder in folders]
+    assert [arm.name for arm in read_arms(runs, Choice()).arms] == names
+    with pytest.raises(ConfigError, match="two results are called"):
+        read_arms([runs[0], runs[0]], Choice())
+
+
+@pytest.mark.parametrize(
     ("words", "error", "message"),
     [
         (["x.csv"], ConfigError, "give at least two results"),

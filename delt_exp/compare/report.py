@@ -27,10 +27,10 @@ class Report:
     def write(self, folder: Path) -> Path:
         """Write report.html, tables/verdicts and tables/means to `folder`, and return the page."""
         baseline, *others = [arm.name for arm in self.read.arms]
-        answer = " ".join(sentences(others, self.verdicts, self.alpha))
-        findings = Findings(answer, [self._forest()], [self._table(), self._means()])
+        answer = sentences(others, self.verdicts, self.alpha)
+        findings = Findings(" ".join(answer), [self._forest()], [self._table(), self._means()])
         question = f"{' or '.join(others)} instead of {baseline}?"
-        page = rendered("compare/compare.html.j2", findings, question=question, notes=self.read.notes)
+        page = rendered("compare/compare.html.j2", findings, question=question, answer=answer, notes=self.read.notes)
         return write_pages(folder, findings, page)
 
     @property

@@ -33,6 +33,8 @@ BENCHMARKS = {
     "requests": "requests of benchmarks by one process against lm-evaluation-harness alone, and by two",
     "data_scorer": "data-scorer inference against padded documents (partly needs the local data folder)",
     "alignment": "Task2Vec embeddings and an 8 x 8 alignment table against the published recipe",
+    "export": "writing a corpus in training order as JSONL, against a bare loop over texts in memory",
+    "order_audit": "what OrderAudit adds to a training step",
     "waiting": "training beside busy processes, with threads that sleep while they wait and threads that spin",
     "compare": "a paired comparison of two lm-eval folders of 100,000 items",
     "second_run": "the second identical run against the first",

@@ -18,6 +18,7 @@ from delt_exp.config.build import build, construct
 from delt_exp.config.fields import Seed, check_value
 from delt_exp.config.identity import identity
 from delt_exp.config.run_name import RunInfo
+from delt_exp.config.stop import check_stop
 from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, overlap_stage, text_stage, tokenizer_stage
@@ -28,6 +29,8 @@ from delt_exp.eval_dataset.base import EvalDataset
 from delt_exp.files import disk_errors, locked, read_json, write_json
 from delt_exp.logger.base import RunLogger
 from delt_exp.logger.journal import Phase, journal
+from delt_exp.mixture import Mixture
+from delt_exp.mixture.mixed import Mixed, mixed, refuse_preferences
 from delt_exp.model.cost import total
 from delt_exp.model.recipe import Recipe
 from delt_exp.ngrams.deduplicated import deduplicated_stage
@@ -38,7 +41,8 @@ from delt_exp.pretrained.loading import check_models
 from delt_exp.progress import say
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.proxy.trained import looking
-from delt_exp.report.outcome import Outcome, Overlap
+from delt_exp.report.outcome import Outcome, Overlap, Prepared
+from delt_exp.report.prepared import write_prepared
 from delt_exp.report.record import earlier_record
 from delt_exp.report.run_folder import write_run
 from delt_exp.report.stages import SELECTION
@@ -67,6 +71,7 @@ class Components:
     scorer: Scorer
     selector: Selector | ReadingSelector
     orderer: Orderer
+    mixture: Mixture
     model: Recipe
     corpus: CorpusSettings
     decontaminate: bool
@@ -88,7 +93,8 @@ def build_components(cfg: DictConfig) -> Components:
     for name in ("decontaminate", "drop_near_duplicates"):
         check_value(name, cfg[name], bool)
     groups = (
-        "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "weighter", "trainer",
+        "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "mixture", "model", "weighter",
+        "trainer",
     )  # fmt: skip
     built = {group: build(cfg[group], group) for group in groups}
     suite = {name: build(node, f"eval_dataset.{name}") for name, node in (cfg.eval_dataset or {}).items()}
@@ -110,11 +116,15 @@ def build_components(cfg: DictConfig) -> Components:
 
 
 def run(cfg: DictConfig, info: RunInfo) -> Path:
-    """Run one experiment and return its folder; whatever was computed before is reused."""
+    """Run one experiment and return its folder; whatever was computed before is reused.
+
+    Where it is to stop before training, no logger hears of it: there is nothing to follow.
+    """
+    check_stop(cfg.stop_after, cfg.get("study"))
     parts = build_components(cfg)
     with disk_errors(info.folder):
         info.folder.mkdir(parents=True, exist_ok=True)
-        loggers = list(parts.logger.values())
+        loggers = list(parts.logger.values()) if cfg.stop_after is None else []
         try:
             earlier = earlier_record(info.folder, info.id)
             for logger in loggers:
@@ -122,6 +132,9 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
             with journal(Path(cfg.output_dir).expanduser(), info) as enter:
                 outcome = experiment(cfg, parts, partial(_to_all, loggers), enter)
             with locked(info.folder / "record.json", f"another process writes {info.folder}; waiting for it"):
+                if not isinstance(outcome, Outcome):
+                    write_prepared(info, outcome, cfg.stop_after)
+                    return info.folder
                 record = write_run(info, outcome)
         except BaseException:
             for logger in loggers:
@@ -137,8 +150,11 @@ def _to_all(loggers: list[RunLogger], row: Mapping[str, float]) -> None:
         logger.metrics(row)
 
 
-def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter: Callable[[Phase], None]) -> Outcome:
-    """Score, select, order, train and evaluate, stage by stage; `enter` is told which of them begins."""
+def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter: Callable[[Phase], None]) -> Prepared:
+    """Score, select, order, train and evaluate, stage by stage; what there is before training where it is to stop.
+
+    `enter` is told which of them begins.
+    """
     started, clock, store = datetime.now(UTC), time.monotonic(), parts.store
     enter("read")
     resources, candidates, target = read(parts)
@@ -151,16 +167,38 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter:
     table = scores_stage(resources, parts.scorer, candidates, target)
     seen = candidates.corpus.candidates(table.goodness)
 
+    def facts() -> dict[str, Any]:
+        return {
+            "started": started,
+            "seconds": time.monotonic() - clock,
+            "candidates": candidates,
+            "target": target,
+            "target_readers": _target_readers(parts),
+            "tokenizer": tokenizer,
+            "table": table,
+            "kept_by_scores": "scores" in needs_of(parts.selector),
+            "overlap": overlap,
+            "model_notes": model_notes,
+            "stages": store.uses,
+        }
+
+    if cfg.stop_after == "scores":
+        return Prepared(documents=candidates, kept=None, order=None, **facts())
+
     def ordered(kept: NDArray[np.intp]) -> NDArray[np.intp]:
         return kept[parts.orderer(seen.take(kept))]
 
-    def job_on(documents: TokenizedCorpus, order: NDArray[np.intp]) -> TrainJob:
-        return _job(parts, resources, documents, target, seen, cfg.seed, order)
+    def mixed_on(documents: TokenizedCorpus, order: NDArray[np.intp]) -> Mixed:
+        return mixed(parts.mixture, seen, documents.tokens, order, parts.training)
+
+    def job_on(documents: TokenizedCorpus, sequence: Mixed) -> TrainJob:
+        return _job(parts, resources, documents, target, seen, cfg.seed, sequence)
 
     trained_flops: list[float] = []
 
     def trained_on(documents: TokenizedCorpus, kept: NDArray[np.intp]) -> ProxyModel:
-        job = with_reference(job_on(documents, ordered(np.sort(kept))), resources)
+        sequence = mixed_on(documents, ordered(np.sort(kept)))
+        job = with_reference(job_on(documents, sequence), resources)
         model = training_stage(store, job)
         trained_flops.append(model.result["flops"])
         return looking(job, model)
@@ -170,38 +208,38 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter:
         selection = _selected(parts, Reading(candidates, target, resources, seen, trained_on))
         selecting_flops = _selecting_flops(parts, candidates, target, resources) + sum(trained_flops)
     kept = selection.rows
-    order = ordered(kept)
-    job = job_on(selection.documents, order)
+    if cfg.stop_after == "selection":
+        return Prepared(documents=selection.documents, kept=kept, order=None, **facts())
+    sequence = mixed_on(selection.documents, ordered(kept))
+    if cfg.stop_after == "order":
+        return Prepared(documents=selection.documents, kept=kept, order=sequence.order, **facts())
+    job = job_on(selection.documents, sequence)
     alignment = _alignment(parts, resources, selection.documents, job.plan)
     enter("train")
     model = training_stage(store, with_reference(job, resources), on_metrics)
     enter("evaluate")
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
     return Outcome(
-        started=started,
-        seconds=time.monotonic() - clock,
-        candidates=candidates,
-        target=target,
-        target_readers=[
-            *(["scorer"] if "target" in parts.scorer.needs else []),
-            *(["selector"] if "target" in needs_of(parts.selector) else []),
-            *(["weighter"] if parts.weighter.reads_target else []),
-        ],
-        tokenizer=tokenizer,
-        table=table,
+        documents=selection.documents,
         kept=kept,
-        kept_by_scores="scores" in needs_of(parts.selector),
+        order=sequence.order,
         show_selection=selection.show,
         selecting_flops=selecting_flops,
-        order=order,
+        mixture=sequence.rows(job.plan, seen),
         plan=job.plan,
         model=model,
         evaluations=evaluations,
         alignment=alignment,
-        overlap=overlap,
-        model_notes=model_notes,
-        stages=store.uses,
+        **facts(),
     )
+
+
+def _target_readers(parts: Components) -> list[str]:
+    return [
+        *(["scorer"] if "target" in parts.scorer.needs else []),
+        *(["selector"] if "target" in needs_of(parts.selector) else []),
+        *(["weighter"] if parts.weighter.reads_target else []),
+    ]
 
 
 def _selected(parts: Components, reading: Reading) -> Selection:
@@ -238,10 +276,10 @@ def _selecting_flops(
 
 def _job(
     parts: Components, resources: Resources, documents: TokenizedCorpus, target: TokenizedCorpus | None,
-    seen: Candidates, seed: int, order: NDArray[np.intp],
+    seen: Candidates, seed: int, sequence: Mixed,
 ) -> TrainJob:  # fmt: skip
-    """Return the training run on rows in this order; a reference is still to be computed."""
-    plan = plan_for(parts.model, documents.tokens, order, parts.training)
+    """Return the training run on rows in this sequence; a reference is still to be computed."""
+    plan = plan_for(parts.model, documents.tokens, sequence.rows_P, sequence.training)
     goodness = seen.goodness if parts.weighter.reads_scores else None
     validation = target.tokens if target is not None and parts.weighter.reads_target else None
     return TrainJob(
@@ -290,7 +328,10 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
     if isinstance(parts.selector, ReadingSelector):
         parts.selector.check(candidates)
-    parts.orderer(seen.take(would_keep(parts.selector, seen)))
+    kept = would_keep(parts.selector, seen)
+    order = kept[parts.orderer(seen.take(kept))]
+    if mixed(parts.mixture, seen, candidates.tokens, order, parts.training).shares_G is not None:
+        refuse_preferences(parts.model)
     parts.model.check(tokenizer)
     check_preferences(parts.model, parts.training, parts.weighter)
     if parts.training.isolates_documents:

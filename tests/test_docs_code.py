@@ -1,13 +1,25 @@
 """Every tool and every Python block of the documentation runs."""
 
+import glob
 import re
+import runpy
 import shlex
 import sys
 from contextlib import nullcontext
 
 import pytest
 
-from tests.test_docs import SMALL_PROBE, blocks, commands, skip_what_is_still_to_be_written, unsaid, write_samples
+from tests.test_docs import (
+    PAGES,
+    ROOT,
+    SMALL_PROBE,
+    blocks,
+    lines_of_commands,
+    skip_what_is_still_to_be_written,
+    small,
+    unsaid,
+    write_samples,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -17,10 +29,14 @@ def _samples(tmp_path):
     write_samples(tmp_path)
 
 
-@pytest.mark.parametrize("command", commands("python -m delt_exp"), ids=str)
-def test_documented_tools_work(command, tmp_path, monkeypatch, capsys):
-    import runpy
+# A page whose commands and Python work on what those before them left: it is run from its first block to its last.
+IN_ORDER = ROOT / "docs" / "howto" / "your_trainer.md"
+OTHERS = [page for page in PAGES if page != IN_ORDER]
+TOOLS = sorted(line for line in lines_of_commands(OTHERS) if line.startswith("python -m delt_exp"))
 
+
+@pytest.mark.parametrize("command", TOOLS, ids=str)
+def test_documented_tools_work(command, tmp_path, monkeypatch, capsys):
     skip_what_is_still_to_be_written(command)
     if re.search(r"RUN|KEY|FOLDER", command):
         pytest.skip("a form with a placeholder; its parts are tested with the tool")
@@ -38,7 +54,7 @@ def small_texts(words):
     return unsaid(SMALL_PROBE | {f"corpora.{word}.max_bytes": "40_000" for word in words if "stdlib" in word}, words)
 
 
-@pytest.mark.parametrize("page", sorted({page for page, _ in blocks("python")}), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", sorted({page for page, _ in blocks("python", OTHERS)}), ids=lambda page: page.name)
 def test_python_blocks_of_a_page_run_in_order(page, capsys):
     names = {}
     for owner, block in blocks("python"):
@@ -48,3 +64,20 @@ def test_python_blocks_of_a_page_run_in_order(page, capsys):
             sys.modules.setdefault("documentation", module)
             exec(compile(block, page.name, "exec"), names)
     assert "loss" in capsys.readouterr().out
+
+
+def test_a_corpus_is_exported_trained_elsewhere_and_verified_as_the_page_says(monkeypatch, capsys):
+    text, names = IN_ORDER.read_text(), {"__name__": "documentation"}
+    for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", text, flags=re.M | re.S):
+        if language == "python":
+            exec(compile(block, IN_ORDER.name, "exec"), names)
+            continue
+        for line in block.splitlines():
+            words = shlex.split(line)[1:]
+            words = ["-m", "run", *words[1:], *small(words[1:])] if words[0] == "run.py" else words
+            found = [name for word in words[2:] for name in (sorted(glob.glob(word)) or [word])]
+            monkeypatch.setattr(sys, "argv", [words[1], *found])
+            runpy.run_module(words[1], run_name="__main__")
+    said = capsys.readouterr().out
+    assert said.count("verified: ") == 2
+    assert "disable_shuffling: true" in said

@@ -9,10 +9,15 @@ from rich.table import Table
 from delt_exp.files import read_json
 from delt_exp.model.cost import PhaseCost, total
 from delt_exp.progress import console
+from delt_exp.report.prepared import STOPPED, headline
 
 
 def show_run(folder: Path) -> None:
-    """Print the results of a finished run and where its page is."""
+    """Print the results of a finished run, or how far it came that was to stop, and where its page is."""
+    if (folder / STOPPED).exists():
+        console.print(headline(read_json(folder / STOPPED)), markup=False)
+        console.print(f"report: {folder / 'report.html'}", markup=False)
+        return
     record: dict[str, Any] = read_json(folder / "record.json")
     if record["results"]:
         console.print(*_results_tables(record), sep="\n")

@@ -11,16 +11,20 @@ from delt_exp.config.build import plain
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
 
-# Where results go, how fast they come and who watches: no part of what a run is.
-NOT_SCIENCE = ("hydra", "name", "dry_run", "study", "output_dir", "store", "runtime", "logger", "trainer")
+# Where results go, how fast they come, who watches and how far it goes today: no part of what a run is.
+NOT_SCIENCE = ("hydra", "name", "dry_run", "stop_after", "study", "output_dir", "store", "runtime", "logger", "trainer")
 MAX_NAME_BYTES = 200  # a file name has 255, and 8 digits of a hash and suffixes come after
 NAMED_GROUPS = ("train_dataset", "scorer", "selector", "orderer", "model")
 
 
 def register_resolvers() -> None:
-    """Make `${run_name:}`, and `${home:PATH}` with its tilde expanded, available to the configuration."""
+    """Make `${run_name:}`, `${study_folder:}` and `${home:PATH}`, with its tilde expanded, known to the configuration.
+
+    `${study_folder:}` is the folder of the study that a run belongs to, null outside a study.
+    """
     OmegaConf.register_new_resolver("home", lambda path: str(Path(path).expanduser()), replace=True)
     OmegaConf.register_new_resolver("run_name", lambda _root_: run_name(_root_), replace=True)
+    OmegaConf.register_new_resolver("study_folder", lambda _root_: _study_folder(_root_), replace=True)
 
 
 def check_name(name: Any) -> None:
@@ -51,6 +55,20 @@ def run_name(cfg: Any) -> str:
 def group_name(name: str | None, choices: Mapping[str, Any]) -> str:
     """Return what the runs of a study have in common: its name, in W&B and as a folder."""
     return str(choices["study"]).replace("/", "-") if name is None else str(name)
+
+
+def _study_folder(cfg: Any) -> str | None:
+    """Return the folder of the study that a run belongs to, None outside a study."""
+    from hydra.core.hydra_config import HydraConfig
+
+    choices: Mapping[str, Any] = {}
+    if "hydra" in cfg:
+        choices = cfg.hydra.runtime.choices
+    elif HydraConfig.initialized():  # the configuration of a run that has begun has no node of Hydra's
+        choices = HydraConfig.get().runtime.choices
+    if choices.get("study") is None:
+        return None
+    return f"{cfg.output_dir}/{group_name(cfg.name, choices)}"
 
 
 def common_settings(cfg: DictConfig) -> dict[str, Any]:

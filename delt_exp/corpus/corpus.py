@@ -6,6 +6,7 @@ property of documents or parts, and `meta.json` with the counts. Documents are n
 A preference is read as its chosen side by whoever does not ask for the rejected answer: scores, overlap and sizes.
 """
 
+import os
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -262,18 +263,17 @@ class Corpus(DescribedFolder):
         return map(_rejected, self.stored(rows))
 
     def stored(self, rows: Any = None) -> Iterator[tuple[Part, ...]]:
-        """Yield the parts as they are stored, through a plain file handle: a rejected answer is a last part."""
+        """Yield the parts as they are stored: a rejected answer is a last part.
+
+        Every document is one read at its place: a buffer would be filled anew for each document of a shuffled order.
+        """
         offsets, first, number, size, part_bytes, part_roles = (
             np.asarray(self.column(name))  # the memory map, without its class, which is slow to slice
             for name in ("offsets", "first_parts", "num_parts", "bytes", "part_bytes", "part_roles")
         )
-        with (self.folder / "text.bin").open("rb", buffering=1 << 20) as file:
-            position = 0
+        with (self.folder / "text.bin").open("rb", buffering=0) as file:
             for row in range(len(self)) if rows is None else rows:
-                if position != offsets[row]:
-                    file.seek(offsets[row])
-                raw = file.read(int(size[row]))
-                position = int(offsets[row]) + len(raw)
+                raw = os.pread(file.fileno(), int(size[row]), int(offsets[row]))
                 chosen = slice(int(first[row]), int(first[row]) + int(number[row]))
                 yield tuple(_parts(raw, part_bytes[chosen].tolist(), part_roles[chosen].tolist()))
 

@@ -1,6 +1,7 @@
 """JSON files, plain or compressed: one object per line, or one array of objects."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,7 +29,15 @@ class Jsonl(FileDataset, Records):
 
     def read(self, file: Path) -> Iterator[Document]:
         """Yield the documents of one file; raises DataError with line and column, or line and field."""
-        for record, place in json_records(file):
+        return (document for _, document in self._recorded(file))
+
+    def recorded(self) -> Iterator[tuple[Mapping[str, object], Document]]:
+        """Yield every record with its document."""
+        return chain.from_iterable(map(self._recorded, self.files()))
+
+    def _recorded(self, file: Path) -> Iterator[tuple[Mapping[str, object], Document]]:
+        for original, place in json_records(file):
+            record = original
             if self.na_value is not None:
                 record = {key: "" if value == self.na_value else value for key, value in record.items()}
-            yield self.template.render(record, place, self.name)
+            yield original, self.template.render(record, place, self.name)

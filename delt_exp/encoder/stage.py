@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 from delt_exp.config.identity import identity
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.encoder.base import Encoder
+from delt_exp.errors import DataError
 from delt_exp.files import digest
+from delt_exp.mapping.items import document_name
 from delt_exp.mapping.map_documents import map_texts
 from delt_exp.resources import Resources
 
 FILE = "embeddings.npy"
+BLOCK_DOCUMENTS = 4096
 
 
 def embeddings_stage(
@@ -39,3 +42,16 @@ def embeddings_stage(
 
     use = resources.store.get("embeddings", inputs, build, resumable=True)
     return np.load(use.path / FILE, mmap_mode="r")
+
+
+def check_vectors(vectors_ND: NDArray[np.float32], ids: NDArray[np.uint64]) -> None:
+    """Raise DataError for a vector that is zero or not finite."""
+    for start in range(0, len(vectors_ND), BLOCK_DOCUMENTS):
+        lengths = np.linalg.norm(vectors_ND[start : start + BLOCK_DOCUMENTS], axis=1)
+        bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+        if len(bad):
+            name, what = document_name(start + int(bad[0]), ids), lengths[bad[0]]
+            raise DataError(
+                f"the embedding of {name} has length {what}, which has no direction; leave the document out or use "
+                "another encoder"
+            )

@@ -111,12 +111,15 @@ def pipeline(record: Record) -> list[Step]:
     weighter = choices.get("weighter", "none")
     learnt = [by_target] if "weighter" in readers else []
     weighted = [Step("weighter", weighter, [], learnt)] if weighter != "none" else []
+    mixture = choices.get("mixture", "none")
+    mixed = [Step("mixture", mixture, settings(config["mixture"]), _shares(record))] if mixture != "none" else []
     steps = f"{count(training['steps'])} steps on {training['device']}"
     return [
         Step("dataset", choices["train_dataset"], [], size),
         Step("scorer", choices["scorer"], [], scored),
         Step("selector", choices["selector"], settings(config["selector"]), [f"{count(kept)} documents kept"]),
         Step("orderer", choices["orderer"], settings(config["orderer"]), [f"order {verdict(record)}"]),
+        *mixed,
         *weighted,
         Step("model", choices["model"], [], [f"{compact(training['parameters'])} parameters", steps]),
         # A list of options, such as eval_dataset=[a,b], is no choice to Hydra.
@@ -127,6 +130,12 @@ def pipeline(record: Record) -> list[Step]:
             [f"{measures} measures" if measures else "none"],
         ),
     ]
+
+
+def _shares(record: Record) -> list[str]:
+    """Return the sources of a mixture by their share."""
+    rows = sorted(record["mixture"], key=lambda row: -row["share"])
+    return [f"{row['source'] or 'no source'} {share(row['share'], 1)}" for row in rows[:6]]
 
 
 def verdict(record: Record) -> str:

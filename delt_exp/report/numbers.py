@@ -24,7 +24,7 @@ def compact(value: float) -> str:
     return f"{value:.3g}"
 
 
-def share(part: int, whole: int) -> str:
+def share(part: float, whole: float) -> str:
     """Return a percentage that says 0 % only of nothing and 100 % only of everything."""
     percent = 100 * part / whole if whole else 0.0
     if 0 < percent < 0.1:

@@ -19,16 +19,14 @@ from delt_exp.trainer.job import TrainedModel
 from delt_exp.trainer.plan import Plan
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a run produced, for its record and its page.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prepared:
+    """What there is before training.
 
-    kept: [K] corpus rows in corpus order; order: [K] the same rows in training order, one epoch. kept_by_scores:
-    whether the choice depends on scores. show_selection: leaves what is to be seen of it. selecting_flops: operations
-    of a selector that reads documents, training runs between its rounds included. evaluations: by the name of
-    the dataset. target_readers: `scorer` and `weighter`, as far as they read the target set. alignment: see
-    `run_alignment`. model_notes: what was found in pretrained weights, a sentence each. stages: all that were asked
-    for, on the way too, in order.
+    documents: what is trained on, in the rows of the candidates. kept: [K] corpus rows in corpus order; order: [K] the
+    same rows in the order in which each is trained first; None where the run ended before. kept_by_scores: whether the
+    choice depends on scores. target_readers: `scorer` and `weighter`, as far as they read the target set. model_notes:
+    what was found in pretrained weights, a sentence each. stages: all that were asked for, on the way too, in order.
     """
 
     started: datetime
@@ -38,23 +36,13 @@ class Outcome:
     target_readers: Sequence[str]
     tokenizer: Tokenizer
     table: Scores
-    kept: NDArray[np.intp]
+    documents: TokenizedCorpus
+    kept: NDArray[np.intp] | None
     kept_by_scores: bool
-    show_selection: Callable[[Evidence], None]
-    selecting_flops: float
-    order: NDArray[np.intp]
-    plan: Plan
-    model: TrainedModel
-    evaluations: Mapping[str, Evaluation]
-    alignment: list[dict[str, Any]]
+    order: NDArray[np.intp] | None
     overlap: "Overlap"
     model_notes: list[str]
     stages: Sequence[StageUse]
-
-    @property
-    def measures(self) -> list[Measure]:
-        """All measures of all evaluations."""
-        return [measure for evaluation in self.evaluations.values() for measure in evaluation.measures]
 
     @property
     def roles(self) -> dict[str, Iterable[Path]]:
@@ -65,6 +53,38 @@ class Outcome:
             "target": target,
             "tokenizer": [self.tokenizer.folder],
             "scores": [self.table.folder],
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcome(Prepared):
+    """What a run produced, for its record and its page.
+
+    mixture: what was asked for and trained of each source, None without a mixture. show_selection: leaves what is to be
+    seen of the choice. selecting_flops: operations of a selector that reads documents, training runs between its rounds
+    included. evaluations: by the name of the dataset. alignment: see `run_alignment`.
+    """
+
+    kept: NDArray[np.intp]
+    order: NDArray[np.intp]
+    mixture: list[dict[str, Any]] | None
+    show_selection: Callable[[Evidence], None]
+    selecting_flops: float
+    plan: Plan
+    model: TrainedModel
+    evaluations: Mapping[str, Evaluation]
+    alignment: list[dict[str, Any]]
+
+    @property
+    def measures(self) -> list[Measure]:
+        """All measures of all evaluations."""
+        return [measure for evaluation in self.evaluations.values() for measure in evaluation.measures]
+
+    @property
+    def roles(self) -> dict[str, Iterable[Path]]:
+        """What the folders of the run's own results are to it."""
+        return {
+            **super().roles,
             "model": [self.model.folder],
             **{f"evaluation on {name}": [found.folder] for name, found in self.evaluations.items()},
         }

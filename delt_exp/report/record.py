@@ -17,7 +17,7 @@ from delt_exp.config.run_name import RunInfo
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Document
 from delt_exp.files import read_json
-from delt_exp.report.outcome import Outcome
+from delt_exp.report.outcome import Outcome, Prepared
 from delt_exp.report.stages import described
 from delt_exp.rows.ranking import rank
 
@@ -74,8 +74,26 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
 
     evidence: what the run folder holds of it.
     """
-    training = outcome.model.result
-    lengths = outcome.candidates.tokens.lengths
+    training, prepared = outcome.model.result, prepared_record(info, outcome)
+    left_out = {name: dict(found.left_out) for name, found in outcome.evaluations.items()}
+    return {
+        **prepared,
+        "data": {**prepared["data"], "evaluation_left_out": left_out},
+        "score": {**prepared["score"], "flops": evidence["flops"], "by_source": _by_source(outcome)},
+        "evidence": evidence,
+        "selection": {**prepared["selection"], "flops": outcome.selecting_flops},
+        "mixture": outcome.mixture,
+        "training": {**training, "loss_unit": "nats/token" if outcome.plan.rows_per_sample == 1 else "nats/pair"},
+        "order_verified": training["order_verified"],
+        "alignment": outcome.alignment,
+        "results": [asdict(measure) for measure in outcome.measures],
+        "examples": _examples(outcome),
+        "reused_by": [],
+    }
+
+
+def prepared_record(info: RunInfo, found: Prepared) -> dict[str, Any]:
+    """Return the facts of what there is before training; `selection` only where documents were chosen."""
     return {
         "name": info.name,
         "id": info.id,
@@ -84,49 +102,49 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "config": dict(info.config),
         "seed": info.config["seed"],
         "command": shlex.join(["python", *sys.argv]),
-        "started": outcome.started.isoformat(timespec="microseconds"),  # a run reused takes less than a second
-        "seconds": outcome.seconds,
+        "started": found.started.isoformat(timespec="microseconds"),  # a run reused takes less than a second
+        "seconds": found.seconds,
         "data": {
-            "train": _describe(outcome.candidates),
-            "target": _target(outcome),
-            "evaluation_left_out": {name: dict(found.left_out) for name, found in outcome.evaluations.items()},
-            "overlap": outcome.overlap.evaluation,
-            "target_overlap": outcome.overlap.target,
+            "train": _describe(found.candidates),
+            "target": _target(found),
+            "overlap": found.overlap.evaluation,
+            "target_overlap": found.overlap.target,
         },
-        "model_notes": outcome.model_notes,
+        "documents": {
+            "corpus": str(found.documents.corpus.folder),
+            "corpus_digest": found.documents.corpus.digest,
+            "tokens": str(found.documents.tokens.folder),
+            "tokens_digest": found.documents.tokens.digest,
+            "tokenizer": str(found.tokenizer.folder),
+        },
+        "model_notes": found.model_notes,
         "score": {
-            **asdict(outcome.table.meaning),
-            "digest": outcome.table.digest,
-            "flops": evidence["flops"],
-            "quantiles": _quantiles(outcome.table.scores),
-            "by_source": _by_source(outcome),
+            **asdict(found.table.meaning),
+            "digest": found.table.digest,
+            "quantiles": _quantiles(found.table.scores),
         },
-        "evidence": evidence,
-        "selection": {
-            "kept_documents": len(outcome.kept),
-            "of_documents": len(outcome.table.ids),
-            "kept_tokens": int(outcome.plan.tokens.lengths[outcome.kept].sum()),
-            "of_tokens": int(lengths.sum()),
-            "by_scores": outcome.kept_by_scores,
-            "flops": outcome.selecting_flops,
-        },
-        "training": {**training, "loss_unit": "nats/token" if outcome.plan.rows_per_sample == 1 else "nats/pair"},
-        "order_verified": training["order_verified"],
-        "alignment": outcome.alignment,
-        "results": [asdict(measure) for measure in outcome.measures],
-        "examples": _examples(outcome),
-        "stages": described(outcome.stages, outcome.roles),
+        **({} if found.kept is None else {"selection": _selection(found, found.kept)}),
+        "stages": described(found.stages, found.roles),
         "versions": _versions(),
         "commit": _commit(),
-        "reused_by": [],
         "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine()},
     }
 
 
-def _target(outcome: Outcome) -> dict[str, Any] | None:
-    if outcome.target is None:
+def _selection(found: Prepared, kept: NDArray[np.intp]) -> dict[str, Any]:
+    return {
+        "kept_documents": len(kept),
+        "of_documents": len(found.table.ids),
+        "kept_tokens": int(found.documents.tokens.lengths[kept].sum()),
+        "of_tokens": int(found.candidates.tokens.lengths.sum()),
+        "by_scores": found.kept_by_scores,
+    }
+
+
+def _target(found: Prepared) -> dict[str, Any] | None:
+    if found.target is None:
         return None
-    return {**_describe(outcome.target), "readers": list(outcome.target_readers)}
+    return {**_describe(found.target), "readers": list(found.target_readers)}
 
 
 def _describe(text: TokenizedCorpus) -> dict[str, Any]:

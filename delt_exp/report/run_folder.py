@@ -12,6 +12,7 @@ from delt_exp.files import write_json, written_aside
 from delt_exp.report.derived import is_current, note_files, sources
 from delt_exp.report.outcome import Outcome
 from delt_exp.report.page import write_report
+from delt_exp.report.prepared import remove_prepared, write_rows, write_scores
 from delt_exp.report.record import earlier_record, make_record, with_origin
 from delt_exp.report.weights import show_weights_by_source
 from delt_exp.store.evidence import Evidence
@@ -28,6 +29,7 @@ def write_run(info: RunInfo, outcome: Outcome) -> dict[str, Any]:
     if earlier is not None:
         record = with_origin(record, earlier)
     write_json(folder / "record.json", record)
+    remove_prepared(folder)
     write_report(folder, redraw=not is_written)
     note_files(folder, made_of)
     return record
@@ -36,7 +38,7 @@ def write_run(info: RunInfo, outcome: Outcome) -> dict[str, Any]:
 def _write_files(folder: Path, outcome: Outcome) -> None:
     """Write all that is neither record nor page."""
     shutil.rmtree(folder / "plots", ignore_errors=True)
-    _write_scores(folder / "scores.parquet", outcome)
+    write_scores(folder / "scores.parquet", outcome)
     _write_evidence(folder / "evidence", outcome)
     shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
     _write_order(folder / "order.parquet", outcome)
@@ -50,39 +52,17 @@ def _keys(outcome: Outcome) -> list[str]:
     return [*shown, *(evaluation.folder.name for evaluation in outcome.evaluations.values())]
 
 
-def _write_scores(path: Path, outcome: Outcome) -> None:
-    """One row per candidate: the score table, and what a score is compared with: source and tokens."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    corpus, table = outcome.candidates.corpus, pq.read_table(outcome.table.folder / "scores.parquet")
-    sources = pa.DictionaryArray.from_arrays(np.asarray(corpus.source_codes, np.int32), corpus.meta["sources"])
-    table = table.append_column("source", sources)
-    with written_aside(path) as aside:
-        pq.write_table(table.append_column("tokens", pa.array(outcome.candidates.tokens.lengths)), aside)
-
-
 def _write_order(path: Path, outcome: Outcome) -> None:
-    """One row per kept document, in training order: id, corpus row, score, tokens, the step that first predicts it."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    """One row per kept document, in training order: see `write_rows`, and the step that first predicts it."""
     order, plan = outcome.order, outcome.plan
     consumed = np.load(outcome.model.folder / "consumed.npy", allow_pickle=False)
     # `last` never falls along the plan, so the first sequence that reaches a document is found by bisection.
-    is_planned = np.isin(order, plan.order)  # a plan may leave out documents that fit no sequence
-    item = np.searchsorted(consumed["last"], np.cumsum(is_planned) - 1)
+    rows, first = np.unique(plan.order, return_index=True)
+    is_planned = np.isin(order, rows)  # a plan may leave out documents that fit no sequence, or no mixture
+    place = np.minimum(np.searchsorted(rows, order), len(rows) - 1)
+    item = np.searchsorted(consumed["last"], first[place])
     step = np.where(is_planned & (item < plan.num_items), item // plan.batch_items, -1)
-    columns = {
-        "position": np.arange(len(order)),
-        "id": np.asarray(outcome.table.ids)[order],
-        "row": order,
-        "score": outcome.table.scores[order],
-        "tokens": plan.tokens.lengths[order],
-        "step": step,
-    }
-    with written_aside(path) as aside:
-        pq.write_table(pa.table(columns), aside)
+    write_rows(path, outcome, order, {"step": step})
 
 
 def _write_losses(path: Path, outcome: Outcome) -> None:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, open_dict
 
 from delt_exp.config.build import build, check_keys, plain
 from delt_exp.config.run_name import common_settings, group_name
+from delt_exp.config.stop import check_stop
 from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.progress import say, track
 from delt_exp.study.account import Account, account
@@ -44,6 +45,7 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     ConfigError when the command sets what the study varies, DeltError when a run that others start from fails.
     With dry_run=true the outlook is all.
     """
+    check_stop(cfg.stop_after, cfg.study)
     plan = _plan(cfg, loader, launcher, arguments)
     missing = missing_files(plan.configs)
     if missing and not cfg.dry_run:

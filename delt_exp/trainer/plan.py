@@ -159,10 +159,15 @@ class Plan:
         return int(np.searchsorted(self.begins, stop)) - 1
 
     @property
+    def trained_order(self) -> Ints:
+        """Corpus rows of the documents of which any token is predicted, in training order, with their repetitions."""
+        _, stop = self.bounds(np.asarray(self.num_items - 1))
+        return self.order[: self._last_document(stop) + 1]
+
+    @property
     def trained_rows(self) -> Ints:
         """Corpus rows of the documents of which any token is predicted, each once, ascending."""
-        _, stop = self.bounds(np.asarray(self.num_items - 1))
-        return np.unique(self.order[: self._last_document(stop) + 1])
+        return np.unique(self.trained_order)
 
     def targets_per_step(self) -> Ints:
         """[num_steps] predicted tokens of each global batch."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Count, NonNegativeFloat, PositiveFloat, PositiveShare, Seed, settings
 from delt_exp.encoder.base import Encoder
 from delt_exp.encoder.clusters import clustered
-from delt_exp.encoder.stage import embeddings_stage
+from delt_exp.encoder.stage import check_vectors, embeddings_stage
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import file_sha256
 from delt_exp.mapping.judge import TextBatch
@@ -23,7 +23,6 @@ from delt_exp.scorer.base import Pool
 from delt_exp.scorer.clip_style.adapter import adapted
 from delt_exp.scorer.clip_style.classes import Classes
 from delt_exp.scorer.clip_style.terms import Doubles, alignment, diversity, mixture, own_share
-from delt_exp.scorer.density.scorer import check_vectors
 from delt_exp.scorer.file_rows import rows_in_file
 from delt_exp.scorer.score_file import read_labels
 from delt_exp.store.evidence import Evidence
@@ -95,10 +94,10 @@ class ClipStyleScorer:
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; classes and neighbours are those of all candidates, whichever are scored."""
-        corpus, evidence = pool.candidates.corpus, pool.evidence
+        corpus = pool.candidates.corpus
         classes = self._named_classes(pool)
         texts = classes.texts(self.descriptions, self.template) if classes and self.prototype == "text" else None
-        with evidence.phase("encoding"):
+        with pool.evidence.phase("encoding"):
             vectors_ND = embeddings_stage(pool.resources, self.encoder, corpus, np.arange(len(corpus)))
         check_vectors(vectors_ND, corpus.ids)
         if classes is None:
@@ -110,14 +109,18 @@ class ClipStyleScorer:
         prototypes_CD = classes.centroids(vectors_ND) if texts is None else self._encoded(texts, pool.resources)
         if self.adapter == "linear":
             vectors_ND, prototypes_CD = self._adapted(pool, vectors_ND, classes, prototypes_CD)
+        return self._values(pool, vectors_ND, classes, prototypes_CD)[pool.rows].astype(np.float32)
+
+    def _values(self, pool: Pool, vectors_ND: Vectors, classes: Classes, prototypes_CD: Doubles) -> Doubles:
+        """Return [N] the mixture of both terms, and leave their means in each class."""
+        evidence = pool.evidence
         with evidence.phase("neighbours"):
-            parts_N = classes.parts(vectors_ND, corpus.ids, self.seed)
+            parts_N = classes.parts(vectors_ND, pool.candidates.corpus.ids, self.seed)
             sds_N = diversity(vectors_ND, parts_N, self.num_neighbours, self.neighbour_share)
         sds_N = np.where(np.isnan(sds_N), np.nanmean(sds_N), sds_N)  # alone in its class: neutral
         sas_N = alignment(vectors_ND, classes.of_N, prototypes_CD)
         _show(evidence, classes, sas_N, sds_N)
-        value_N = mixture({"SAS": sas_N, "SDS": sds_N}, self.diversity_weight, self.scaling, evidence.warn)
-        return value_N[pool.rows].astype(np.float32)
+        return mixture({"SAS": sas_N, "SDS": sds_N}, self.diversity_weight, self.scaling, evidence.warn)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of the encoder; neighbours and adapters cost next to nothing beside it."""

@@ -7,9 +7,7 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, PositiveFloat, Seed, settings
 from delt_exp.encoder.base import Encoder
-from delt_exp.encoder.stage import embeddings_stage
-from delt_exp.errors import DataError
-from delt_exp.mapping.items import document_name
+from delt_exp.encoder.stage import check_vectors, embeddings_stage
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
@@ -21,7 +19,6 @@ from delt_exp.store.evidence import Evidence, Figure
 
 NUM_SAMPLED = 1000  # documents whose distances to all others decide an automatic width
 LEAST_DEVIATION = 0.05
-BLOCK_DOCUMENTS = 4096
 
 
 @settings
@@ -65,19 +62,6 @@ class DensityScorer:
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of the encoder; counts cost next to nothing beside it."""
         return self.encoder.forecast(sizes, resources)
-
-
-def check_vectors(vectors_ND: NDArray[np.float32], ids: NDArray[np.uint64]) -> None:
-    """Raise DataError for a vector that is zero or not finite."""
-    for start in range(0, len(vectors_ND), BLOCK_DOCUMENTS):
-        lengths = np.linalg.norm(vectors_ND[start : start + BLOCK_DOCUMENTS], axis=1)
-        bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
-        if len(bad):
-            name, what = document_name(start + int(bad[0]), ids), lengths[bad[0]]
-            raise DataError(
-                f"the embedding of {name} has length {what}, which has no direction; leave the document out or use "
-                "another encoder"
-            )
 
 
 def _show(evidence: Evidence, density: Density, width: float, hashes_per_code: int) -> None:

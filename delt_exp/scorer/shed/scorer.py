@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Count, NonNegativeFloat, Seed, Several, settings
 from delt_exp.encoder.base import Encoder
 from delt_exp.encoder.clusters import clustered
-from delt_exp.encoder.stage import embeddings_stage
+from delt_exp.encoder.stage import check_vectors, embeddings_stage
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
@@ -35,7 +35,7 @@ class ShedScorer:
     Clusters of equal value are kept a rounding error apart, so that a selector can tell them apart.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     encoder: Encoder
     num_clusters: Several
     estimator: Literal["exact", "permutation", "removal", "halves"]
@@ -67,6 +67,7 @@ class ShedScorer:
         corpus, evidence = pool.candidates.corpus, pool.evidence
         with evidence.phase("encoding"):
             vectors_ND = embeddings_stage(pool.resources, self.encoder, corpus, np.arange(len(corpus.ids)))
+        check_vectors(vectors_ND, corpus.ids)
         with evidence.phase("clustering"):
             key = "scorer.num_clusters"
             draws = generator(self.seed, "clusters of SHED")

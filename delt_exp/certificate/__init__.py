@@ -1,0 +1,10 @@
+"""Proof that a trainer, any trainer, read its documents in the planned order.
+
+Needs torch and numpy alone; `OrderAudit.for_transformers` and `OrderAudit.for_lightning` import what they are named
+for.
+"""
+
+from delt_exp.certificate.audit import OrderAudit
+from delt_exp.certificate.sampler import OrderedSampler
+
+__all__ = ["OrderAudit", "OrderedSampler"]

@@ -1,0 +1,56 @@
+"""`python -m delt_exp.export`: the kept documents of a run, in training order, for other trainers.
+
+RUN is the folder of a finished run, or of one with stop_after=order. An export that was interrupted continues when the
+command is repeated. --settings prints what keeps the order in LLaMA-Factory or axolotl.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from delt_exp.cli.reporting import reporting
+from delt_exp.errors import ConfigError
+from delt_exp.export.card import counted_shards
+from delt_exp.export.formats import FORMATS
+from delt_exp.export.source import Ordered
+from delt_exp.export.trainers import SETTINGS
+from delt_exp.export.writing import export
+from delt_exp.progress import say
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    options = _parser().parse_args(arguments)
+    with reporting():
+        if options.shard_mb < 1:
+            raise ConfigError(f"--shard-mb {options.shard_mb}: give at least 1")
+        if options.fields and options.to == "bin":
+            raise ConfigError("--fields is for records, and --to bin is a stream of tokens: leave one of them out")
+        source = Ordered.of_run(options.run)
+        card = export(
+            source,
+            options.to,
+            options.out,
+            shard_bytes=options.shard_mb * 10**6,
+            with_tokens=options.tokens,
+            with_fields=options.fields,
+        )
+        say(f"{card['documents']:,} documents in {counted_shards(card)}: {options.out}")
+        for name in options.settings:
+            print(SETTINGS[name](card, options.out))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m delt_exp.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    parser.add_argument("--to", choices=[*FORMATS], required=True, help="format; bin is a stream of token ids")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--shard-mb", type=int, default=256, help="megabytes of a shard (%(default)s)")
+    parser.add_argument("--tokens", action="store_true", help="add input_ids and labels, by the tokenizer of the run")
+    parser.add_argument("--fields", action="store_true", help="add the original record, as JSON in a column `fields`")
+    parser.add_argument(
+        "--settings", choices=[*SETTINGS], action="append", default=[], help="print what keeps the order in a trainer"
+    )
+    return parser

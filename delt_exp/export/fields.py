@@ -1,0 +1,83 @@
+"""The records that documents were made of: read again, and found by the content of the documents.
+
+Only the template of a dataset says what of a record is a document, and a corpus keeps no more. So the files are read a
+second time, and every record is put into one file of the export's work folder, with 20 bytes a document in memory.
+"""
+
+from array import array
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.config.build import build
+from delt_exp.corpus.corpus import Ids, split_document
+from delt_exp.dataset.base import Document, document_id
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.export.source import Ordered
+from delt_exp.progress import track
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """A dataset that can say which record each document was made of."""
+
+    def recorded(self) -> Iterator[tuple[Mapping[str, object], Document]]:
+        """Yield the records of all files with the document of each, in reading order."""
+
+
+class Fields:
+    """Original records as JSON; of equal documents the first one's."""
+
+    def __init__(self, ids: Ids, offsets: NDArray[np.int64], sizes: NDArray[np.int64], path: Path) -> None:
+        self.ids, first = np.unique(ids, return_index=True)
+        self.offsets, self.sizes, self.path = offsets[first], sizes[first], path
+
+    def sizes_of(self, ids: Ids) -> NDArray[np.int64]:
+        """Return the bytes of the record of each document."""
+        return np.asarray(self.sizes[np.searchsorted(self.ids, ids)])
+
+    def read(self, ids: Ids) -> Iterator[bytes]:
+        """Yield the record of each document."""
+        places = np.searchsorted(self.ids, ids)
+        with self.path.open("rb") as file:
+            for place in places.tolist():
+                file.seek(int(self.offsets[place]))
+                yield file.read(int(self.sizes[place]))
+
+
+def read_fields(source: Ordered, path: Path) -> Fields:
+    """Read the records of the run's training dataset into `path`.
+
+    Raises ConfigError where the dataset has none, DataError where it is another one than was read by the run.
+    """
+    import orjson
+
+    config = source.record["config"]
+    dataset = build(config["train_dataset"], "train_dataset")
+    if not isinstance(dataset, Recorded):
+        raise ConfigError(
+            f"--fields is for train_dataset=jsonl and train_dataset=parquet, whose documents are records; the run read "
+            f"{source.record['choices']['train_dataset']}: leave --fields out"
+        )
+    ids, offsets, sizes, offset = array("Q"), array("q"), array("q"), 0
+    with path.open("wb", buffering=1 << 20) as file, track("reading records", None, "documents") as task:
+        for record, whole in dataset.recorded():
+            raw = orjson.dumps(record, default=str)
+            for document in split_document(whole, config["corpus"]["max_document_chars"]):
+                ids.append(document_id(document))
+                offsets.append(offset)
+                sizes.append(len(raw))
+            offset += file.write(raw)
+            task.advance()
+    found = Fields(np.array(ids, "u8"), np.array(offsets, "i8"), np.array(sizes, "i8"), path)
+    wanted = np.asarray(source.corpus.ids)[source.rows]
+    missing = int((~np.isin(wanted, found.ids)).sum())
+    if missing:
+        raise DataError(
+            f"{missing:,} of {len(wanted):,} documents are not in the files of the training dataset: they have changed "
+            "since the run, or the selector wrote new ones; repeat the run, or leave --fields out"
+        )
+    return found

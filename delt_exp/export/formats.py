@@ -1,0 +1,213 @@
+"""How shards are written: one class per format."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.export.fields import Fields
+from delt_exp.export.rows import TOKEN_COLUMNS, Rows
+from delt_exp.export.source import Ordered
+from delt_exp.files import read_json, write_json
+
+BATCH_CHARS = 1 << 24  # of text in memory at once, and in one group of Parquet or Arrow
+BATCH_DOCUMENTS = 1000
+STREAM_TOKENS = 1 << 22  # of a token stream in memory at once
+
+
+class Format(Protocol):
+    """Writes the positions [start, stop) of an export to one file."""
+
+    name: ClassVar[str]
+    columns: tuple[str, ...]
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """[K] about how many bytes each document takes."""
+
+    def file_name(self, number: int, count: int) -> str:
+        """Return the name of shard `number` of `count`; names in alphabetical order are shards in order."""
+
+    def write(self, path: Path, start: int, stop: int) -> None:
+        """Write one shard."""
+
+    def finish(self, folder: Path, names: list[str]) -> None:
+        """Write what a reader of this format needs beside the shards."""
+
+
+class _OfRecords:
+    def __init__(self, source: Ordered, *, with_tokens: bool, fields: Fields | None = None) -> None:
+        self.rows = Rows(source, with_tokens, fields)
+        self.columns = self.rows.columns
+        self.sizes = self.rows.sizes
+
+    def finish(self, folder: Path, names: list[str]) -> None:
+        """Nothing beside the shards is needed."""
+
+
+class Jsonl(_OfRecords):
+    """One JSON object a line, UTF-8 as it is."""
+
+    name: ClassVar[str] = "jsonl"
+
+    def file_name(self, number: int, count: int) -> str:
+        return f"train-{number:05d}-of-{count:05d}.jsonl"
+
+    def write(self, path: Path, start: int, stop: int) -> None:
+        import orjson  # eight times as fast as `json`, which would take most of the time
+
+        with path.open("wb", buffering=1 << 20) as file:
+            for record in self.rows.read(start, stop):
+                file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+
+
+class Parquet(_OfRecords):
+    """Parquet with row groups of at most 1,000 documents or 16 million characters."""
+
+    name: ClassVar[str] = "parquet"
+
+    def file_name(self, number: int, count: int) -> str:
+        return f"train-{number:05d}-of-{count:05d}.parquet"
+
+    def write(self, path: Path, start: int, stop: int) -> None:
+        import pyarrow.parquet as pq
+
+        with pq.ParquetWriter(path, _schema(self.columns)) as writer:
+            for batch in _batches(self.rows.read(start, stop), self.columns):
+                writer.write_batch(batch)
+
+
+class HuggingFace(_OfRecords):
+    """A folder for `datasets.load_from_disk`: Arrow streams, and two files that `datasets` itself writes."""
+
+    name: ClassVar[str] = "hf"
+
+    def file_name(self, number: int, count: int) -> str:
+        return f"data-{number:05d}-of-{count:05d}.arrow"
+
+    def write(self, path: Path, start: int, stop: int) -> None:
+        import pyarrow as pa
+
+        schema = _schema(self.columns)
+        with path.open("wb", buffering=1 << 20) as file, pa.ipc.new_stream(file, schema) as writer:
+            for batch in _batches(self.rows.read(start, stop), self.columns):
+                writer.write_batch(batch)
+
+    def finish(self, folder: Path, names: list[str]) -> None:
+        import datasets
+
+        # Of an empty dataset with these columns the library writes both files; only the names of the shards are ours.
+        bars_hidden = datasets.are_progress_bars_disabled()
+        datasets.disable_progress_bars()
+        datasets.Dataset(_schema(self.columns).empty_table()).save_to_disk(folder / "columns")
+        if not bars_hidden:
+            datasets.enable_progress_bars()
+        state = read_json(folder / "columns" / "state.json")
+        fingerprint = self.rows.source.order_digest
+        write_json(
+            folder / "state.json",
+            {**state, "_data_files": [{"filename": name} for name in names], "_fingerprint": fingerprint},
+        )
+        (folder / "columns" / "dataset_info.json").replace(folder / "dataset_info.json")
+        for file in (folder / "columns").iterdir():
+            file.unlink()
+        (folder / "columns").rmdir()
+
+
+class TokenStream:
+    """Token ids one after the other, as nanoGPT and llm.c read them: uint16 or uint32, little-endian, no header.
+
+    The shards one after the other are the stream that layout `packed` cuts into sequences: begin token, document and
+    end-of-text token of each document in training order; where begin token and end-of-text token are the same, the one
+    that closes a document also begins the next.
+    """
+
+    name: ClassVar[str] = "bin"
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, source: Ordered, *, with_tokens: bool, fields: Fields | None = None) -> None:
+        self.source, self.dtype = source, np.dtype(source.tokens.meta["dtype"]).newbyteorder("<")
+        self.is_shared = source.tokens.begin_id == source.tokens.eos_id
+        self.sizes = (source.tokens.lengths[source.rows] + (1 if self.is_shared else 2)) * self.dtype.itemsize
+
+    def file_name(self, number: int, count: int) -> str:
+        return f"train-{number:05d}-of-{count:05d}.bin"
+
+    def write(self, path: Path, start: int, stop: int) -> None:
+        with path.open("wb", buffering=1 << 20) as file:
+            for piece in self._pieces(start, stop):
+                file.write(np.ascontiguousarray(piece, self.dtype).data)
+
+    def _pieces(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        tokens = self.source.tokens
+        begin, eos = np.array([tokens.begin_id]), np.array([tokens.eos_id])
+        for position in range(start, stop):
+            row = int(self.source.rows[position])
+            if not self.is_shared or position == 0:
+                yield begin
+            for first in range(0, int(tokens.lengths[row]), STREAM_TOKENS):
+                yield tokens.document(row, first, first + STREAM_TOKENS)
+            yield eos
+
+    def finish(self, folder: Path, names: list[str]) -> None:
+        """Write who is in the stream: one row per document, with its first token's place."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        lengths = self.sizes // self.dtype.itemsize
+        begins = np.cumsum(lengths) - lengths + (1 if self.is_shared else 0)
+        schema = pa.schema([
+            ("id", pa.string()), ("position", pa.int64()), ("score", pa.float32()), ("source", pa.string()),
+            ("begins", pa.int64()), ("tokens", pa.int64()),
+        ])  # fmt: skip
+        source = self.source
+        names_of = source.corpus.meta["sources"]
+        with pq.ParquetWriter(folder / "documents.parquet", schema) as writer:
+            for first in range(0, len(source), BATCH_DOCUMENTS * 100):
+                part = slice(first, first + BATCH_DOCUMENTS * 100)
+                rows = source.rows[part]
+                columns = {
+                    "id": [f"{name:016x}" for name in np.asarray(source.corpus.ids)[rows].tolist()],
+                    "position": np.arange(first, first + len(rows)),
+                    "score": source.scores[part],
+                    "source": [names_of[code] for code in source.corpus.source_codes[rows].tolist()],
+                    "begins": begins[part],
+                    "tokens": source.tokens.lengths[rows],
+                }
+                writer.write_table(pa.table(columns, schema=schema))
+
+
+FORMATS: dict[str, Any] = {form.name: form for form in (Jsonl, Parquet, HuggingFace, TokenStream)}
+
+
+def _schema(columns: Iterable[str]) -> Any:
+    import pyarrow as pa
+
+    messages = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    types = {"position": pa.int64(), "score": pa.float32(), "messages": messages}
+    types |= dict.fromkeys(TOKEN_COLUMNS, pa.list_(pa.int32()))
+    return pa.schema([(name, types.get(name, pa.string())) for name in columns])
+
+
+def _batches(records: Iterator[dict[str, Any]], columns: tuple[str, ...]) -> Iterator[Any]:
+    import pyarrow as pa
+
+    schema = _schema(columns)
+    for batch in _grouped(records):
+        yield pa.RecordBatch.from_pylist(batch, schema=schema)
+
+
+def _grouped(records: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    chars = 0
+    for record in records:
+        batch.append(record)
+        chars += sum(len(record.get(name, "")) for name in ("prompt", "text", "rejected", "fields"))
+        chars += sum(len(turn["content"]) for turn in record.get("messages", ()))
+        if chars >= BATCH_CHARS or len(batch) == BATCH_DOCUMENTS:
+            yield batch
+            batch, chars = [], 0
+    if batch:
+        yield batch

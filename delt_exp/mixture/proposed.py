@@ -1,0 +1,73 @@
+"""The mixture that small models recommend."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.config.fields import NonNegativeFloat, PositiveFloat, Seed, checked
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.files import read_json
+from delt_exp.mixture.runs import MixtureRuns, is_drawn, runs_of
+from delt_exp.mixture.sources import Sources
+from delt_exp.rows.draws import generator
+from delt_exp.statistics.mixing_law import lowest
+
+
+@checked
+def proposed(
+    sources: Sources, *, study: str | None, objective: Mapping[str, NonNegativeFloat] | None,
+    max_epochs: PositiveFloat | None, permuted: bool, seed: Seed,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return the shares at which the weighted loss is lowest by mixing laws, fitted to the small models of a study.
+
+    study: the folder of a study with runs on mixtures of `mixture=dirichlet`, of which those with this seed are read:
+    every seed has a proposal of its own. objective: weights of the losses on evaluation sets of these runs. max_epochs:
+    most times that a source is read. permuted: a placebo, for which mixtures and losses are paired at random. Raises
+    DataError while some of these runs are not finished.
+    """
+    if not objective:
+        raise ConfigError(
+            f"mixture.objective={objective} names nothing; give evaluation sets of the study their weights: {{news: 1}}"
+        )
+    if study is None:
+        raise ConfigError("mixture.study is null; give the folder of a study with small models: outputs/mixture")
+    planned = _drawn_runs(Path(study).expanduser(), seed)
+    finished = [run for run in planned if run.record() is not None]
+    if len(finished) < len(planned) or not planned:
+        raise DataError(
+            f"{study}: {len(finished)} of {len(planned)} runs on mixtures drawn with seed {seed} are finished; the "
+            "proposed mixture needs all of them: repeat the study's command once they are"
+        )
+    runs = runs_of(finished, list(objective))
+    if wrong := sorted(set(runs.sources) ^ set(sources.names)):
+        raise DataError(f"{study} mixes {', '.join(runs.sources)}, and {wrong[0]} is not in both; mix the same sources")
+    if permuted:
+        rows = generator(seed, "placebo of a mixture").permutation(len(finished))
+        runs = MixtureRuns(runs.sources, runs.sets, runs.shares_RG, runs.losses_RS[rows])
+    columns = [list(runs.sources).index(name) for name in sources.names]
+    caps_G = np.ones(len(columns)) if max_epochs is None else max_epochs * sources.tokens_G / sources.budget_tokens
+    caps = dict(zip(sources.names, caps_G, strict=True))
+    weights_S = runs.weights(objective, "mixture.objective")
+    return lowest(runs.laws(), weights_S, np.array([caps[name] for name in runs.sources]))[columns]
+
+
+@dataclass(frozen=True)
+class _DrawnRun:
+    folder: str
+    error: str | None
+
+    def record(self) -> dict[str, Any] | None:
+        path = Path(self.folder) / "record.json"
+        return read_json(path) if self.error is None and path.exists() else None
+
+
+def _drawn_runs(study: Path, seed: int) -> list[_DrawnRun]:
+    """Return the runs of one seed on drawn mixtures; a study reads its mixtures here, so that none is imported."""
+    if not (study / "study.json").exists():
+        raise DataError(f"{study} has no study.json; give the folder of a study of mixtures, such as outputs/mixture")
+    runs = read_json(study / "study.json")["runs"]
+    return [_DrawnRun(run["folder"], run["error"]) for run in runs if is_drawn(run["arm"]) and run["seed"] == seed]

@@ -1,0 +1,92 @@
+"""What a run leaves that `stop_after` ends before training: scores, selection, order, `stopped.json` and a page.
+
+The same command without `stop_after` reuses all of it and writes the files of a whole run in its place.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.config.run_name import RunInfo
+from delt_exp.files import write_json, written_aside
+from delt_exp.report import numbers
+from delt_exp.report.numbers import count
+from delt_exp.report.outcome import Prepared
+from delt_exp.report.record import earlier_record, prepared_record
+from delt_exp.report.template import compiled
+
+STOPPED = "stopped.json"
+SELECTION = "selection.parquet"
+
+
+def write_prepared(info: RunInfo, found: Prepared, stop_after: str) -> None:
+    """Write what there is to the folder of the run; nothing where the same run was finished before."""
+    folder = info.folder
+    if earlier_record(folder, info.id) is not None:
+        return
+    write_scores(folder / "scores.parquet", found)
+    if found.order is not None:
+        write_rows(folder / "order.parquet", found, found.order, {})
+    elif found.kept is not None:
+        write_rows(folder / SELECTION, found, found.kept, {})
+    record = {**prepared_record(info, found), "stopped_after": stop_after}
+    write_json(folder / STOPPED, record)
+    with written_aside(folder / "report.html") as aside:
+        aside.write_bytes(_page(record).encode("utf-8", "replace"))
+
+
+def remove_prepared(folder: Path) -> None:
+    """Remove what a whole run has no use for."""
+    for name in (STOPPED, SELECTION):
+        (folder / name).unlink(missing_ok=True)
+
+
+def write_scores(path: Path, found: Prepared) -> None:
+    """One row per candidate: the score table, and what a score is compared with: source and tokens."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    corpus, table = found.candidates.corpus, pq.read_table(found.table.folder / "scores.parquet")
+    sources = pa.DictionaryArray.from_arrays(np.asarray(corpus.source_codes, np.int32), corpus.meta["sources"])
+    table = table.append_column("source", sources)
+    with written_aside(path) as aside:
+        pq.write_table(table.append_column("tokens", pa.array(found.candidates.tokens.lengths)), aside)
+
+
+def write_rows(path: Path, found: Prepared, rows: NDArray[np.intp], more: Mapping[str, NDArray[np.int64]]) -> None:
+    """One line per document of `rows`, in their order: position, id, corpus row, score, tokens, and columns `more`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "position": np.arange(len(rows)),
+        "id": np.asarray(found.table.ids)[rows],
+        "row": rows,
+        "score": found.table.scores[rows],
+        "tokens": found.documents.tokens.lengths[rows],
+        **more,
+    }
+    with written_aside(path) as aside:
+        pq.write_table(pa.table(columns), aside)
+
+
+def headline(record: Mapping[str, Any]) -> str:
+    """Return one sentence: how far the run came."""
+    train, choices = record["data"]["train"], record["choices"]
+    text = f"{count(train['documents'])} documents of {choices['train_dataset']} were scored by {choices['scorer']}"
+    if "selection" in record:
+        text += f", {count(record['selection']['kept_documents'])} kept by {choices['selector']}"
+    if record["stopped_after"] == "order":
+        text += f" and put in {choices['orderer']} order"
+    return f"{text}; the run stopped there, and no model was trained."
+
+
+def _page(record: Mapping[str, Any]) -> str:
+    names = ("count", "share", "seconds", "size", "value")
+    template = compiled("report/stopped.html.j2", {name: getattr(numbers, name) for name in names})
+    started = datetime.fromisoformat(cast(str, record["started"]))
+    return template.render(run=record, headline=headline(record), started=started)

@@ -1,0 +1,129 @@
+"""Mixtures that were trained on, compared by their objective: the weighted loss on held-out documents."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from delt_exp.mixture.runs import DIMENSION, DRAWN, losses_by_set, mixture_rows
+from delt_exp.quantity import Ranged
+from delt_exp.report.findings import Cell, Figure, Table
+from delt_exp.statistics.families import Comparison, compare, holm
+from delt_exp.statistics.paired import MetricArm
+from delt_exp.study.figures import colour, error_bars, figure
+from delt_exp.study.record import PlannedRun, StudyRecord
+
+UNIT = "nats/token"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The runs on one mixture, and their objective, by seed."""
+
+    name: str
+    runs: Mapping[int, PlannedRun]
+    values: Mapping[int, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the objective over seeds."""
+        return float(np.mean(list(self.values.values())))
+
+    def on(self, seeds: Sequence[int]) -> MetricArm:
+        """Return the objective on some of its seeds, at least two."""
+        return MetricArm(self.name, tuple(seeds), np.array([self.values[seed] for seed in seeds]), "lower", UNIT)
+
+    def cell(self, alpha: float) -> Ranged | float:
+        """Return the mean with its t-interval over seeds, where there are two."""
+        if len(self.values) < 2:
+            return self.mean
+        estimate = self.on(sorted(self.values)).estimate
+        return Ranged(estimate.value, *estimate.interval(alpha))
+
+
+def read_arms(study: StudyRecord, objective: Mapping[str, float]) -> list[Arm]:
+    """Return the finished mixtures but the drawn ones, the lowest objective first."""
+    by_name: dict[str, dict[int, PlannedRun]] = {}
+    for run in study.finished():
+        if run.arm[DIMENSION] != DRAWN:
+            by_name.setdefault(run.arm[DIMENSION], {})[run.seed] = run
+    arms = []
+    for name, runs in by_name.items():
+        values = {seed: weighted(losses_by_set(run, list(objective)), objective) for seed, run in runs.items()}
+        arms.append(Arm(name, runs, values))
+    return sorted(arms, key=lambda arm: arm.mean)
+
+
+def weighted(losses: Mapping[str, float], objective: Mapping[str, float]) -> float:
+    """Return the mean of losses by the weights of an objective, which need not sum to 1."""
+    return sum(weight * losses[name] for name, weight in objective.items()) / sum(objective.values())
+
+
+def against(subject: Arm, others: Sequence[Arm], alpha: float) -> dict[str, Comparison]:
+    """Return the subject less each other arm over their common seeds, corrected as one family; without those of one."""
+    found = {}
+    for other in others:
+        seeds = sorted(set(subject.values) & set(other.values))
+        if other is not subject and len(seeds) > 1:
+            found[other.name] = compare(subject.on(seeds), other.on(seeds), alpha)
+    return dict(zip(found, holm(list(found.values())), strict=True)) if found else {}
+
+
+def arms_table(arms: Sequence[Arm], subject: Arm | None, pairs: Mapping[str, Comparison], alpha: float) -> Table:
+    """Return the objective of each mixture, and what the subject differs from it."""
+    rows: list[list[Cell]] = []
+    for arm in arms:
+        pair, epochs = pairs.get(arm.name), [row["epochs"] for run in arm.runs.values() for row in mixture_rows(run)]
+        difference = None if pair is None else Ranged(pair.estimate.value, *pair.interval)
+        verdict = "" if arm is subject else "one seed" if pair is None else pair.verdict
+        rows.append([arm.name, arm.cell(alpha), difference, verdict, max(epochs), len(arm.runs)])
+    name = "the proposed mixture" if subject is None else subject.name
+    note = (
+        f"The weighted loss on held-out documents that no law has seen, lower is better, and {name} less each other "
+        "mixture over common seeds: t-intervals, each for its comparison alone; verdicts after Holm's correction. Most "
+        "epochs: how often any source was read."
+    )
+    columns = ["mixture", f"objective [{UNIT}]", f"{name} less this one", f"{name} is", "most epochs", "seeds"]
+    return Table("mixtures", "Mixtures compared", note, columns, rows)
+
+
+def trained_table(arms: Sequence[Arm]) -> Table:
+    """Return what each mixture was trained on."""
+    rows: list[list[Cell]] = []
+    for arm in arms:
+        by_seed = [mixture_rows(run) for run in arm.runs.values()]
+        for parts in zip(*by_seed, strict=True):
+            trained = [row["trained"] for row in parts]
+            natural, epochs = (float(np.mean([row[key] for row in parts])) for key in ("natural", "epochs"))
+            source, mean = parts[0]["source"], float(np.mean(trained))
+            rows.append([arm.name, source, natural, mean, min(trained), max(trained), epochs])
+    note = (
+        "Shares of the predicted tokens, means over seeds with the least and the most, and how often sources were read."
+    )
+    columns = ["mixture", "source", "natural share", "trained share", "least", "most", "epochs"]
+    return Table("trained", "What each mixture was trained on", note, columns, rows)
+
+
+def arms_figure(arms: Sequence[Arm], alpha: float) -> Figure:
+    """Return the objective of each mixture with its interval, and of each run."""
+    names = [arm.name for arm in arms]
+    cells = [arm.cell(alpha) for arm in arms]
+    ranged = [cell if isinstance(cell, Ranged) else Ranged(cell, cell, cell) for cell in cells]
+    values = [cell.value for cell in ranged]
+    means = go.Scatter(
+        name="mean",
+        x=values,
+        y=names,
+        mode="markers",
+        error_x=error_bars(ranged),
+        marker={"color": colour(0), "size": 11},
+    )
+    points = [(value, arm.name, f"seed {seed}") for arm in arms for seed, value in sorted(arm.values.items())]
+    x, y, texts = zip(*points, strict=True)
+    look = {"color": colour(1), "size": 8, "symbol": "line-ns-open"}
+    runs = go.Scatter(name="run", x=x, y=y, text=texts, mode="markers", marker=look)
+    yaxis = {"type": "category", "autorange": "reversed", "automargin": True}
+    plot = figure([runs, means], 120 + 44 * len(arms), xaxis={"title": {"text": f"objective [{UNIT}]"}}, yaxis=yaxis)
+    note = "Lower is better; t-intervals over seeds. Runs of one seed share what the seed decides: compare differences."
+    return Figure("mixtures", "The objective of each mixture", note, plot.to_plotly_json())

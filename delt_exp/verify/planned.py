@@ -1,0 +1,109 @@
+"""The sequences that an export, read from its first document to its last, puts before a network."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.certificate.digests import Hashes, digest_of, powers, terms
+from delt_exp.errors import ConfigError
+from delt_exp.export.reading import check_shards, read_card, read_records, read_stream
+
+Ints = NDArray[np.int64]
+AT_ONCE = 1 << 22  # tokens
+Encode = Callable[[dict[str, Any]], NDArray[np.integer]]
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """Sequences in training order.
+
+    unit: what one of them is. lengths, digests: [n]. rest: digest of the tokens after the last whole sequence, None
+    where there are none; some trainers train them and others do not. stream: the tokens of all sequences, one after
+    the other.
+    """
+
+    unit: str
+    lengths: Ints
+    digests: Hashes
+    rest: int | None
+    stream: Callable[[], NDArray[np.integer]]
+
+
+def planned(folder: Path, *, context: int | None, tokenizer: str | None, max_tokens: int | None) -> Planned:
+    """Return what an export puts before a network: its documents, or windows of `context` tokens of them joined.
+
+    tokenizer: a name or folder for `transformers`, for an export without tokens; max_tokens: where documents are cut.
+    Raises ConfigError where the export cannot be read like this, DataError where it was changed.
+    """
+    card = read_card(folder)
+    check_shards(folder, card)
+    if card["format"] == "bin":
+        if context is None or tokenizer is not None:
+            raise ConfigError(
+                f"{folder} is a stream of tokens: give --context, the tokens of a sequence; no --tokenizer"
+            )
+        return windows(read_stream(folder), context, needs_next=True)
+    documents = _documents(folder, _encoder(card, tokenizer), max_tokens)
+    if context is not None:
+        return windows(np.concatenate([*documents]), context, needs_next=False)
+    facts = ((len(ids), digest_of(ids)) for ids in documents)
+    found = np.fromiter(facts, [("length", np.int64), ("digest", np.uint64)])
+
+    def stream() -> NDArray[np.integer]:
+        return np.concatenate([*_documents(folder, _encoder(card, tokenizer), max_tokens)])
+
+    return Planned("document", found["length"], found["digest"], None, stream)
+
+
+def windows(stream: NDArray[np.integer], context: int, *, needs_next: bool) -> Planned:
+    """Return the sequences that a stream is cut into. needs_next: a sequence wants the token after it as a label."""
+    count = (len(stream) - needs_next) // context
+    rest = stream[count * context : len(stream) - needs_next]
+    return Planned(
+        f"sequence of {context} tokens",
+        np.full(count, context),
+        _window_digests(stream, count, context),
+        digest_of(rest) if len(rest) else None,
+        lambda: stream,
+    )
+
+
+def _window_digests(stream: NDArray[np.integer], count: int, context: int) -> Hashes:
+    """Return the digests of the first `count` windows; the stream may be larger than memory."""
+    factors, at_once = powers(context), max(AT_ONCE // context, 1)
+    parts = [np.zeros(0, np.uint64)]
+    for first in range(0, count, at_once):
+        last = min(first + at_once, count)
+        ids = np.asarray(stream[first * context : last * context]).reshape(-1, context)
+        parts.append((terms(ids) * factors).sum(1, dtype=np.uint64))
+    return np.concatenate(parts)
+
+
+def _documents(folder: Path, encode: Encode, max_tokens: int | None) -> Iterator[NDArray[np.integer]]:
+    for record in read_records(folder):
+        yield encode(record)[:max_tokens]
+
+
+def _encoder(card: dict[str, Any], tokenizer: str | None) -> Encode:
+    """Return what turns a record into token ids."""
+    if tokenizer is None:
+        if "input_ids" not in card["columns"]:
+            raise ConfigError(
+                "the export has no tokens: give --tokenizer, name or folder of the tokenizer of the training run, or "
+                "export with --tokens and train on input_ids"
+            )
+        return lambda record: np.array(record["input_ids"], np.int64)
+    from transformers import AutoTokenizer
+
+    found = AutoTokenizer.from_pretrained(tokenizer)
+
+    def encode(record: dict[str, Any]) -> NDArray[np.integer]:
+        if record.get("messages"):
+            return np.array(found.apply_chat_template(record["messages"], return_dict=True)["input_ids"], np.int64)
+        return np.array(found(record.get("prompt", "") + record["text"])["input_ids"], np.int64)
+
+    return encode

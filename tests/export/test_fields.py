@@ -1,0 +1,59 @@
+"""The fields of the original files come out with the documents that were made of them."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from delt_exp.cli.export import main
+from delt_exp.export.reading import read_records
+from tests.helpers import words
+from tests.runs import command, write_jsonl, write_texts
+
+RECORDS = [
+    {"text": text, "url": f"https://x/{number}", "tags": ["ä", "b"], "more": {"n": number}, "none": None}
+    for number, text in enumerate(words(60, 0))
+]
+RUN = ("scorer=length", "orderer=folding", "selector=top_k", "selector.k=20", "stop_after=order")
+
+
+def only_run():
+    (run,) = Path("outputs/runs").iterdir()
+    return str(run)
+
+
+@pytest.fixture(params=["jsonl", "parquet"])
+def dataset(request):
+    write_texts(Path.cwd())
+    if request.param == "jsonl":
+        write_jsonl(Path("train.jsonl"), RECORDS)
+    else:
+        pq.write_table(pa.Table.from_pylist(RECORDS), "train.parquet")
+    return (f"train_dataset={request.param}", f"train_dataset.path=train.{request.param}")
+
+
+def test_every_document_has_its_own_record_and_pieces_have_that_of_the_whole(dataset, monkeypatch):
+    command(monkeypatch, *dataset, *RUN, "corpus.max_document_chars=40")
+    main([only_run(), "--to", "hf", "--out", "out", "--fields"])
+    read = list(read_records(Path("out")))
+    assert len(read) == 20
+    for row in read:
+        fields = json.loads(row["fields"])
+        assert fields == RECORDS[int(fields["url"].rsplit("/", 1)[1])]
+        assert row["text"] in fields["text"]
+    assert any(row["text"] != json.loads(row["fields"])["text"] for row in read)
+    assert {path.name for path in Path().glob(".out*")} <= {".out.lock"}
+
+
+def test_files_that_have_changed_and_datasets_without_records_are_refused(monkeypatch, capsys):
+    write_texts(Path.cwd())
+    command(monkeypatch, *RUN)
+    write_jsonl(Path("train.jsonl"), RECORDS)
+    with pytest.raises(SystemExit):
+        main([only_run(), "--to", "jsonl", "--out", "out", "--fields"])
+    assert "20 of 20 documents are not in the files" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([only_run(), "--to", "bin", "--out", "out", "--fields"])
+    assert "stream of tokens" in capsys.readouterr().err

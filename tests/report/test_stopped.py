@@ -1,0 +1,66 @@
+"""A run that stops before training leaves what it has, and the whole run reuses it."""
+
+import json
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from delt_exp.cli.main import main
+from tests.runs import command, records, write_texts
+
+QUICK = ("scorer=length", "orderer=identity", "selector=top_k", "selector.k=40")
+
+
+def only_run() -> Path:
+    (folder,) = Path("outputs/runs").iterdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("stop_after", "files"),
+    [("scores", set()), ("selection", {"selection.parquet"}), ("order", {"order.parquet"})],
+)
+def test_a_run_that_stops_trains_nothing_and_leaves_what_it_has(stop_after, files, monkeypatch, capsys):
+    write_texts(Path.cwd())
+    command(monkeypatch, *QUICK, f"stop_after={stop_after}")
+    folder = only_run()
+    left = {path.name for path in folder.iterdir() if not path.name.endswith(".lock")}
+    assert left == {"scores.parquet", "stopped.json", "report.html"} | files
+    assert not Path("outputs/store/model").exists()
+    assert "no model was trained" in capsys.readouterr().err.replace("\n", " ")
+    assert "no model was trained" in (folder / "report.html").read_text()
+
+
+def test_the_whole_run_reuses_what_the_stopped_one_left_and_takes_its_place(monkeypatch, capsys):
+    write_texts(Path.cwd())
+    command(monkeypatch, *QUICK, "stop_after=order")
+    folder = only_run()
+    stopped, order = json.loads((folder / "stopped.json").read_text()), pq.read_table(folder / "order.parquet")
+    command(monkeypatch, *QUICK)
+    assert only_run() == folder
+    assert not (folder / "stopped.json").exists()
+    (record,) = records()
+    cached = {(stage["stage"], stage["key"]) for stage in record["stages"] if stage["cached"]}
+    assert {(stage["stage"], stage["key"]) for stage in stopped["stages"]} <= cached
+    assert pq.read_table(folder / "order.parquet").drop_columns("step").equals(order)
+    capsys.readouterr()
+    command(monkeypatch, *QUICK, "stop_after=order")  # the finished run stays what it is
+    assert not (folder / "stopped.json").exists()
+    assert "order verified" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["stop_after=training", "stop_after=3"])
+def test_another_place_to_stop_is_refused(wrong, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        command(monkeypatch, wrong)
+    assert "stop_after" in capsys.readouterr().err
+
+
+def test_a_study_that_would_stop_is_refused_before_its_first_run(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run.py", "-m", "study=stability", "stop_after=order"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.count("a study compares results") == 1
+    assert not [path for path in Path("outputs").rglob("*") if path.is_file()]

@@ -1,8 +1,9 @@
 """`python -m delt_exp.watch`: what the runs of an output folder are doing, as a table that keeps up with them.
 
 Of each run: its stage, the piece of work at hand, the time it has taken and the time left, which is known as soon as
-one run of the same study or sweep is finished: the stage at hand goes on at its own speed, later ones take as long as
-there. A run that was killed is `stopped`; its command, repeated, continues it. Ctrl-C ends the table and no run.
+one run of the same study or sweep, or one with the same scorer, model and data, is finished: the training run at hand
+goes on at its own speed, later stages take as long as there. A run that was killed is `stopped`; its command, repeated,
+continues it. Ctrl-C ends the table and no run.
 """
 
 import argparse

@@ -8,7 +8,7 @@ import numpy as np
 
 from delt_exp.compare.answers import Answers, Choice, Reading
 from delt_exp.compare.lm_eval_folder import read_lm_eval, results_files
-from delt_exp.compare.run_folder import read_run
+from delt_exp.compare.run_folder import RECORD, read_run
 from delt_exp.compare.table_file import SUFFIXES, read_table
 from delt_exp.errors import ConfigError, DataError
 
@@ -84,6 +84,11 @@ def read_arms(words: Sequence[str], choice: Choice) -> Read:
         notes += _repeated(arm)
     for arm in arms[1:]:
         check_alike(arms[0], arm, choice)
+        if arm.seeds != arms[0].seeds:
+            notes.append(
+                f"{arm.name} has the seeds {arm.seeds} and {arms[0].name} {arms[0].seeds}: they are not paired, only "
+                "items are."
+            )
     return Read(arms, groups, notes)
 
 
@@ -110,11 +115,14 @@ def _repeated(arm: Arm) -> list[str]:
 
 
 def check_alike(baseline: Arm, arm: Arm, choice: Choice) -> None:
-    """Raise DataError unless both have the same seeds, tasks and items, asked in the same way."""
-    if baseline.seeds != arm.seeds:
+    """Raise DataError unless both have the same tasks and items, asked in the same way, and seeds that can be compared.
+
+    Other seeds on either side are compared where there are at least two of each, over the same items.
+    """
+    if baseline.seeds != arm.seeds and min(len(baseline.seeds), len(arm.seeds)) == 1:
         raise DataError(
-            f"{baseline.name} has the seeds {baseline.seeds} and {arm.name} has {arm.seeds}; pairs need the same: "
-            "run the missing ones, or leave out the others"
+            f"{baseline.name} has the seeds {baseline.seeds} and {arm.name} has {arm.seeds}; how much one seed differs "
+            "from another is known of one side only: give at least two of each, or the same one"
         )
     other = set(baseline.tasks) ^ set(arm.tasks)
     if other:
@@ -126,10 +134,22 @@ def check_alike(baseline: Arm, arm: Arm, choice: Choice) -> None:
             f"{baseline.name} and {arm.name} do not have the same tasks: {_some(other)} is in one only; {cure}"
         )
     for task in baseline.tasks:
-        for seed in arm.seeds:
-            reason = unlike(baseline.by_seed[seed][task], arm.by_seed[seed][task], choice.any_prompt)
+        for first, second in _pairs(baseline, arm, task):
+            reason = unlike(first, second, choice.any_prompt)
             if reason:
                 raise DataError(f"{baseline.name} and {arm.name} cannot be compared on {task}: {reason}")
+
+
+def _pairs(baseline: Arm, arm: Arm, task: str) -> list[tuple[Answers, Answers]]:
+    """Return the answers that must be alike: seed by seed, or of one seed of each where they are others."""
+    if baseline.seeds == arm.seeds:
+        return list(zip(baseline.answers(task), arm.answers(task), strict=True))
+    if not (baseline.is_crossed(task) and arm.is_crossed(task)):
+        raise DataError(
+            f"{task}: {baseline.name} has the seeds {baseline.seeds} and {arm.name} has {arm.seeds}, each with items "
+            "of its own, so nothing can be paired; give both the same seeds"
+        )
+    return [(baseline.answers(task)[0], arm.answers(task)[0])]
 
 
 def unlike(first: Answers, second: Answers, any_prompt: bool) -> str:
@@ -178,11 +198,17 @@ def _split(word: str) -> tuple[str | None, list[Path]]:
 
 
 def _names(named: Sequence[tuple[str | None, Sequence[Path]]]) -> list[str]:
-    """Return a name for each arm: the given one, the last part of its path, or its whole path where two are equal."""
+    """Return a name for each arm: the given one, the last part of its path, or its whole path where two are equal.
+
+    Of runs, whose folders say what was chosen, it is what they chose differently.
+    """
     short = [
         name or paths[0].resolve().stem if paths[0].is_file() else name or paths[0].resolve().name
         for name, paths in named
     ]
+    is_runs = all(name is None and (paths[0] / RECORD).is_file() for name, paths in named)
+    if is_runs and len(set(short)) == len(short):
+        return _differing(short)
     names = [
         name or (last if short.count(last) == 1 else str(paths[0]))
         for last, (name, paths) in zip(short, named, strict=True)
@@ -193,10 +219,22 @@ def _names(named: Sequence[tuple[str | None, Sequence[Path]]]) -> list[str]:
     return names
 
 
+def _differing(names: Sequence[str]) -> list[str]:
+    """Return the parts of the names, joined by "-", that are not the same in all, without the hash if that suffices."""
+    parts = [name.split("-") for name in names]
+    if len({len(one) for one in parts}) > 1:
+        return list(names)
+    columns = [column for column in zip(*parts, strict=True) if len(set(column)) > 1]
+    without_hash = ["-".join(one) for one in zip(*columns[:-1], strict=True)]
+    if len(set(without_hash)) == len(names):
+        return without_hash
+    return ["-".join(one) for one in zip(*columns, strict=True)]
+
+
 def _reading(path: Path, choice: Choice) -> Reading:
     if path.is_file() and path.suffix in SUFFIXES:
         return read_table(path, choice)
-    if (path / "record.json").is_file():
+    if (path / RECORD).is_file():
         return read_run(path, choice)
     if path.exists() and results_files(path):
         return read_lm_eval(path, choice)

@@ -27,10 +27,10 @@ class Report:
     def write(self, folder: Path) -> Path:
         """Write report.html, tables/verdicts and tables/means to `folder`, and return the page."""
         baseline, *others = [arm.name for arm in self.read.arms]
-        answer = " ".join(sentences(others, self.verdicts, self.alpha))
-        findings = Findings(answer, [self._forest()], [self._table(), self._means()])
+        answer = sentences(others, self.verdicts, self.alpha)
+        findings = Findings(" ".join(answer), [self._forest()], [self._table(), self._means()])
         question = f"{' or '.join(others)} instead of {baseline}?"
-        page = rendered("compare/compare.html.j2", findings, question=question, notes=self.read.notes)
+        page = rendered("compare/compare.html.j2", findings, question=question, answer=answer, notes=self.read.notes)
         return write_pages(folder, findings, page)
 
     @property
@@ -55,7 +55,8 @@ class Report:
         families = [f"{overall} over all tasks"] if overall else []
         families.append(f"{len(self.verdicts) - overall} of tasks and groups")
         note = (
-            "Paired: the same items, the same seeds. A mean over tasks gives each task or group the same weight. "
+            "Paired over items, and over seeds where both sides have the same ones. A mean over tasks gives each task "
+            "or group the same weight. "
             f"Comparisons, Holm-corrected in families: {', '.join(families)}. Smallest detectable difference: the true "
             "one that is found with a chance of 80 % at Holm's strictest level, given this noise."
         )

@@ -6,13 +6,15 @@ from delt_exp.compare.answers import Answers, Choice, Reading, by_item, chosen_t
 from delt_exp.errors import DataError
 from delt_exp.files import read_json
 
+RECORD = "record.json"
+
 
 def read_run(path: Path, choice: Choice) -> Reading:
     """Return the losses on each evaluation dataset, in nats per token; raises DataError for a run without any."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    record, file = read_json(path / "record.json"), path / "losses.parquet"
+    record, file = read_json(path / RECORD), path / "losses.parquet"
     if not file.exists():
         raise DataError(f"{path} has no losses of evaluation documents; repeat the run with an eval_dataset of texts")
     table = pq.read_table(file)

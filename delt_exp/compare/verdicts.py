@@ -14,7 +14,13 @@ from delt_exp.compare.answers import Answers
 from delt_exp.compare.arms import Arm, Read
 from delt_exp.errors import DataError
 from delt_exp.statistics.families import Comparison, holm
-from delt_exp.statistics.macro import TaskDifference, crossed_difference, macro_mean, nested_difference
+from delt_exp.statistics.macro import (
+    TaskDifference,
+    crossed_difference,
+    macro_mean,
+    nested_difference,
+    unpaired_difference,
+)
 from delt_exp.statistics.paired import Estimate
 
 OVERALL = "overall"
@@ -90,16 +96,18 @@ def _corrected(family: Sequence[Verdict]) -> list[Verdict]:
 
 def _measured(baseline: Arm, arm: Arm, task: str) -> _Measured:
     ours, theirs = arm.answers(task), baseline.answers(task)
-    pairs = list(zip(ours, theirs, strict=True))
     try:
-        if len(pairs) > 1 and not arm.is_crossed(task):
-            means_S = np.array([one.mean - other.mean for one, other in pairs])
+        if not arm.is_crossed(task):
+            means_S = np.array([one.mean - other.mean for one, other in zip(ours, theirs, strict=True)])
             own = [nested_difference(np.array([one.mean for one in side])).estimate for side in (ours, theirs)]
             count = sum(len(one.items_N) for one in ours)
             return _Measured(ours[0], nested_difference(means_S), own[0], own[1], count)
         sizes_N = _clustered(ours[0], ours[0].sizes_N)
         sums = [np.stack([_clustered(one, one.sums_N) for one in side]) for side in (ours, theirs)]
-        difference = crossed_difference(sums[0] - sums[1], sizes_N)
+        if arm.seeds == baseline.seeds:
+            difference = crossed_difference(sums[0] - sums[1], sizes_N)
+        else:
+            difference = unpaired_difference(sums[0], sums[1], sizes_N)
         own = [crossed_difference(side_SN, sizes_N).estimate for side_SN in sums]
         return _Measured(ours[0], difference, own[0], own[1], len(sizes_N))
     except DataError as error:

@@ -58,6 +58,7 @@ class _Journal:
             "name": info.name,
             "title": info.title,
             "group": info.group,
+            "choices": dict(info.choices),
             "folder": str(info.folder.absolute()),
             "started": time.time(),
             "entered": {},

@@ -12,6 +12,9 @@ as in `delt_exp.statistics.paired`: V_S, the variance between the means of seeds
 together. V_N has Satterthwaite's degrees of freedom, V_N^2 / sum_t (a_t^2 V_N,t)^2 / df_t (Cochran 1977, section 5.4):
 many tasks of few items are many items.
 
+Where the two sides have other seeds, V_S is a sum of one such variance for each side (Welch 1947), and V_N that of the
+differences between their means over seeds, less what the seeds of each side have together with items.
+
 Items of their own for each seed (nested) leave V_S alone, which then holds the variance between items too (Cochran
 1977, section 10.3).
 
@@ -36,10 +39,14 @@ LEAST_DF = 1.0
 
 @dataclass(frozen=True, eq=False)
 class TaskDifference:
-    """A difference on one task: its estimate, and its mean in each seed."""
+    """A difference on one task: its estimate, and its mean in each seed.
+
+    With seeds of its own on either side, means_S are those of the first and minus_R those of the second, sign turned.
+    """
 
     estimate: Estimate
     means_S: NDArray[np.float64]
+    minus_R: NDArray[np.float64] | None = None
 
 
 def crossed_difference(sums_SN: NDArray[np.float64], sizes_N: NDArray[np.float64]) -> TaskDifference:
@@ -57,6 +64,34 @@ def crossed_difference(sums_SN: NDArray[np.float64], sizes_N: NDArray[np.float64
     return TaskDifference(replace(estimate, dfs=dfs, few_documents=few), sums_SN.sum(1) / sizes_N.sum())
 
 
+def unpaired_difference(
+    first_SN: NDArray[np.float64], second_RN: NDArray[np.float64], sizes_N: NDArray[np.float64]
+) -> TaskDifference:
+    """Return the mean difference per unit of size over the same items, with other seeds, at least 2, on either side."""
+    sides = first_SN, -second_RN
+    together = crossed_difference(sum(side.mean(0) for side in sides)[None], sizes_N).estimate
+    means = [side.sum(1) / sizes_N.sum() for side in sides]
+    over_seeds = [float(means_S.var(ddof=1)) / len(means_S) for means_S in means]
+    rests = [_rest_ms(side, sizes_N) for side in sides]
+    num_items = len(sizes_N)
+    shared = sum(rest / side.size for rest, side in zip(rests, sides, strict=True))
+    over_items = max(together.variances[0] - shared, 0.0)
+    one_seed = sum(len(m) * v + rest * (1 - 1 / num_items) for m, v, rest in zip(means, over_seeds, rests, strict=True))
+    estimate = Estimate(
+        together.value, (*over_seeds, over_items), (*(len(m) - 1.0 for m in means), together.dfs[0]),
+        math.sqrt(one_seed + num_items * over_items), "seeds and documents", together.few_documents,
+    )  # fmt: skip
+    return TaskDifference(estimate, *means)
+
+
+def _rest_ms(sums_SN: NDArray[np.float64], sizes_N: NDArray[np.float64]) -> float:
+    """Return MS_R of `delt_exp.statistics.paired`: what is neither of a seed nor of an item."""
+    centred_SN = sums_SN - sums_SN.mean(0)
+    rest_SN = centred_SN - centred_SN.sum(1, keepdims=True) / sizes_N.sum() * sizes_N
+    num_seeds, num_items = sums_SN.shape
+    return float(np.square(rest_SN / sizes_N.mean()).sum()) / ((num_seeds - 1) * (num_items - 1))
+
+
 def nested_difference(means_S: NDArray[np.float64]) -> TaskDifference:
     """Return the mean of the differences of seeds, at least 2, that each have items of their own."""
     count, spread = len(means_S), float(means_S.std(ddof=1))
@@ -65,12 +100,15 @@ def nested_difference(means_S: NDArray[np.float64]) -> TaskDifference:
 
 
 def macro_mean(tasks: Sequence[TaskDifference], weights_T: NDArray[np.float64]) -> Estimate:
-    """Return the weighted mean over tasks of the same seeds; the weights sum to 1.
+    """Return the weighted mean over tasks of the same seeds, paired on all or on none; the weights sum to 1.
 
     spread: standard deviation of that mean over one seed and one item of each task.
     """
-    means_S = weights_T @ np.stack([task.means_S for task in tasks])
-    estimates, num_seeds = [task.estimate for task in tasks], len(means_S)
+    means = [weights_T @ np.stack([task.means_S for task in tasks])]
+    others = [task.minus_R for task in tasks if task.minus_R is not None]
+    if others:
+        means.append(weights_T @ np.stack(others))
+    estimates, num_seeds = [task.estimate for task in tasks], len(means[0])
     parts = [
         (a**2 * one.variances[-1], one.dfs[-1])
         for a, one in zip(weights_T, estimates, strict=True)
@@ -79,11 +117,12 @@ def macro_mean(tasks: Sequence[TaskDifference], weights_T: NDArray[np.float64]) 
     item_variance, item_df = _sum_of_variances(parts)
     spread = math.sqrt(sum((a * one.spread) ** 2 for a, one in zip(weights_T, estimates, strict=True)))
     few = any(one.few_documents for one in estimates)
+    value = float(sum(side_S.mean() for side_S in means))
     if num_seeds == 1:
-        return Estimate(float(means_S[0]), (item_variance,), (item_df,), spread, "documents", few)
-    seed_variance = float(means_S.var(ddof=1)) / num_seeds
-    variances, dfs = (seed_variance, item_variance), (num_seeds - 1, item_df)
-    return Estimate(float(means_S.mean()), variances, dfs, spread, "seeds and documents", few)
+        return Estimate(value, (item_variance,), (item_df,), spread, "documents", few)
+    variances = (*(float(side_S.var(ddof=1)) / len(side_S) for side_S in means), item_variance)
+    dfs = (*(len(side_S) - 1 for side_S in means), item_df)
+    return Estimate(value, variances, dfs, spread, "seeds and documents", few)
 
 
 def _sum_of_variances(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:

@@ -21,6 +21,7 @@ PHASE_OF: Mapping[str, Phase] = {
     "corpus": "read", "tokenizer": "read", "tokens": "read", "overlap": "read", "scores": "score", "model": "train",
     "evaluation": "evaluate",
 }  # fmt: skip
+COSTLY = ("train_dataset", "scorer", "selector", "model", "trainer")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def read_runs(output_dir: Path) -> list[Run]:
             found.append(_finished(name, titles.get(name) or varied or name, path, record))
     for name, content in journals.items():
         lives = is_held(output_dir / FOLDER / f"{name}.lock")
-        found.append(_unfinished(content, lives, paces.get(content["group"] or "", {}), time.time()))
+        pace = next((paces[key] for key in _alike(content) if key in paces), {})
+        found.append(_unfinished(content, lives, pace, time.time()))
     waiting = [*_of_studies(studies, {run.name for run in found}), *_of_sweeps(sweeps, found)]
     return [*found, *(replace(run, left=sum(paces.get(run.group, {}).values()) or None) for run in waiting)]
 
@@ -122,7 +124,7 @@ def _seconds_left(
 ) -> float | None:
     """Return the time of the phase at hand, by its own speed where it tells, and of those after it, by earlier runs.
 
-    None where no run of the same sweep is finished, so that nothing is known of phases to come.
+    None where no run of the same sweep or choices is finished, so that nothing is known of phases to come.
     """
     if not pace or not entered:
         return None
@@ -133,15 +135,20 @@ def _seconds_left(
     return rest + sum(pace.get(phase, 0.0) for phase in PHASES[len(entered) :])
 
 
+def _alike(run: Mapping[str, Any]) -> list[str]:
+    """Return what runs have in common that take about as long, the closest first: the sweep, and costly choices."""
+    chosen = [run["choices"].get(group, "") for group in COSTLY]
+    return [*([run["group"]] if run["group"] else []), " ".join(chosen)]
+
+
 def _paces(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return for each sweep the median seconds of every phase of its finished runs."""
+    """Return the median seconds of every phase over the finished runs of each sweep, and over those of like choices."""
     groups: dict[str, list[dict[str, float]]] = {}
     for record in records:
-        groups.setdefault(record["group"] or "", []).append(_phase_seconds(record))
+        for key in _alike(record):
+            groups.setdefault(key, []).append(_phase_seconds(record))
     return {
-        group: {phase: statistics.median(run[phase] for run in runs) for phase in PHASES}
-        for group, runs in groups.items()
-        if group
+        key: {phase: statistics.median(run[phase] for run in runs) for phase in PHASES} for key, runs in groups.items()
     }
 
 

@@ -92,7 +92,7 @@ def test_tasks_and_weights_of_a_table_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
-        ([(0, "a", 1), (1, "a", 2)], {}, r"has the seeds \[0\] and b has \[0, 1\]; pairs need the same"),
+        ([(0, "a", 1), (1, "a", 2)], {}, r"has the seeds \[0\] and b has \[0, 1\]; how much one seed"),
         ([(0, "a", 1), (0, "b", None)], {}, "column value has 1 empty entries"),
         ([(0, "a", "x"), (0, "b", "y")], {}, "column value holds string; it must hold numbers"),
         ([(0, "a", 1), (0, "b", 1), (0, "b", 1)], {}, "items differ in their weight, tokens or number of rows"),
@@ -113,6 +113,17 @@ def test_seeds_have_the_same_items_or_each_its_own(tmp_path):
     assert [arm.is_crossed("items") for arm in arms] == [True, False]
     with pytest.raises(DataError, match=r"seeds 0 and 1 share some items, and 2 are of one of them only \(a, c\)"):
         read_arms([f"x={mixed}", f"y={mixed}"], HIGHER)
+
+
+def test_other_seeds_are_not_paired_and_need_the_same_items(tmp_path):
+    def seeds(name, *numbers, own=False):
+        rows = [(seed, f"{seed if own else ''}{item}", seed) for seed in numbers for item in "ab"]
+        return table(tmp_path / f"{name}.jsonl", rows)
+
+    read = read_arms([seeds("first", 0, 1), seeds("second", 1, 2, 3)], HIGHER)
+    assert read.notes == ["second has the seeds [1, 2, 3] and first [0, 1]: they are not paired, only items are."]
+    with pytest.raises(DataError, match="each with items of its own, so nothing can be paired"):
+        read_arms([seeds("first", 0, 1, own=True), seeds("second", 1, 2, 3, own=True)], HIGHER)
 
 
 def test_items_of_one_name_are_the_same_in_every_seed(tmp_path):
@@ -179,6 +190,21 @@ def test_runs_are_read_with_their_seeds(tmp_path):
     other = write_run(tmp_path / "other", 0, [20.0, 30.0, 40.0], tokens=11)
     with pytest.raises(DataError, match=r"cannot be compared on law: items differ in their weight.* one tokenizer"):
         read_arms([runs[0], other], Choice())
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["text-lqs-folding-s0-12ab", "text-lqs-shuffle-s0-34cd"], ["folding", "shuffle"]),
+        (["text-lqs-folding-s0-12ab", "text-lqs-folding-s0-34cd"], ["12ab", "34cd"]),
+        (["text-lqs-folding-s0-12ab", "mine-34cd"], ["text-lqs-folding-s0-12ab", "mine-34cd"]),
+    ],
+)
+def test_runs_are_named_by_what_they_chose_differently(tmp_path, folders, names):
+    runs = [write_run(tmp_path / folder, 0, [20.0, 30.0, 40.0]) for folder in folders]
+    assert [arm.name for arm in read_arms(runs, Choice()).arms] == names
+    with pytest.raises(ConfigError, match="two results are called"):
+        read_arms([runs[0], runs[0]], Choice())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import t as student
+from scipy.stats import ttest_ind
 
 from delt_exp.compare.answers import Choice
 from delt_exp.compare.arms import read_arms
@@ -106,6 +107,17 @@ def test_seeds_with_the_same_items_are_crossed_and_with_their_own_nested(tmp_pat
         assert (one.comparison.estimate.over, one.seeds) == ("seeds and documents", [0, 1, 2])
         assert len(one.comparison.estimate.dfs) == (2 if kind == "crossed" else 1)
         assert one.num_items == (20 if kind == "crossed" else 60)
+
+
+def test_other_seeds_are_welchs_test_where_all_items_are_alike(tmp_path):
+    for name, values in (("a", {0: 1.0, 1: 2.0, 2: 6.0}), ("b", {5: 4.0, 6: 5.0})):
+        rows = [{"seed": seed, "item": n, "value": value} for seed, value in values.items() for n in range(4)]
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    (one,) = verdicts(read_arms([str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")], Choice(better="higher")), 0.05)
+    estimate, welch = one.comparison.estimate, ttest_ind([4.0, 5], [1.0, 2, 6], equal_var=False)
+    assert estimate.value / estimate.stderr == pytest.approx(welch.statistic)
+    assert estimate.df == pytest.approx(welch.df)
+    assert one.values == (4.5, 3)
 
 
 def test_nothing_that_varies_leaves_nothing_to_detect(tmp_path):

@@ -5,7 +5,13 @@ import pytest
 from scipy.stats import t as student
 
 from delt_exp.errors import DataError
-from delt_exp.statistics.macro import TaskDifference, crossed_difference, macro_mean, nested_difference
+from delt_exp.statistics.macro import (
+    TaskDifference,
+    crossed_difference,
+    macro_mean,
+    nested_difference,
+    unpaired_difference,
+)
 
 SIMULATIONS = 1000
 
@@ -72,6 +78,21 @@ def test_a_seed_that_is_better_is_so_on_all_tasks():
     assert both.interval(0.05) == pytest.approx(nested_difference(np.array([1.0, 2.0, 3.0])).estimate.interval(0.05))
 
 
+def test_seeds_and_items_that_are_not_paired_are_taken_apart():
+    # Seeds 0 and 2 on items 1, 5, 3 without a rest, against seeds -1 and 1 with a rest of 1, -1, 0 and -1, 1, 0.
+    # Items: 1, 5, 3 around 3, variance 4 / 3; the rest has a mean square of (1 + 1 + 1 + 1) / 2 = 2, of 6 numbers.
+    first_SN = np.array([[0.0], [2.0]]) + np.array([0.0, 4.0, 2.0])
+    second_RN = np.array([[-1.0, -1, -1], [1, 1, 1]]) + np.array([[1.0, -1, 0], [-1, 1, 0]])
+    task = unpaired_difference(first_SN, second_RN, np.ones(3))
+    assert task.estimate.value == 3
+    assert task.estimate.variances == pytest.approx((2 / 2, 2 / 2, 4 / 3 - 2 / 6))
+    assert task.estimate.dfs[:2] == (1, 1)
+    alone = macro_mean([task], np.ones(1))
+    assert alone.value == 3
+    assert alone.variances == pytest.approx(task.estimate.variances)
+    assert alone.dfs == pytest.approx(task.estimate.dfs)
+
+
 def test_the_mean_over_one_task_is_that_task():
     random = np.random.default_rng(0)
     task = crossed_difference(random.normal(size=(3, 20)), random.integers(1, 9, 20).astype(float))
@@ -115,9 +136,22 @@ def tasks_with_seeds(random):
     return TaskDifference(macro_mean(tasks, np.full(3, 1 / 3)), np.zeros(1)), 0.0
 
 
+def unpaired(random):
+    """Three tasks, 5 seeds against 8, items that both sides share."""
+    seeds = [random.normal(0, 0.3, (count, 1)) for count in (5, 8)]
+    tasks = []
+    for _ in range(3):
+        item_N, own = random.normal(0, 1, 50), random.normal(0, 0.5, (2, 50))
+        sides = [s + item_N + o + random.normal(0, 1, (len(s), 50)) for s, o in zip(seeds, own, strict=True)]
+        tasks.append(unpaired_difference(sides[0] + 0.2, sides[1], np.ones(50)))
+    return TaskDifference(macro_mean(tasks, np.full(3, 1 / 3)), np.zeros(1)), 0.2
+
+
 @pytest.mark.parametrize(
-    "study", [accuracies, seeds_and_items, clusters, nested, five_tasks, tasks_with_seeds], ids=lambda one: one.__name__
-)
+    "study",
+    [accuracies, seeds_and_items, clusters, nested, unpaired, five_tasks, tasks_with_seeds],
+    ids=lambda one: one.__name__,
+)  # fmt: skip
 def test_95_percent_intervals_cover_the_truth_in_93_to_97_of_100_studies(study):
     random, covered = np.random.default_rng(0), 0
     for _ in range(SIMULATIONS):

@@ -91,7 +91,8 @@ def test_the_time_left_is_that_of_this_phase_at_its_own_speed_and_of_later_ones_
     content = {
         "name": "four", "title": "four", "group": "sweep", "folder": "", "started": now - 50, "written": now,
         "entered": {"read": now - 50, "score": now - 47, "select": now - 41, "train": now - 40},
-        "task": {"name": "training", "done": 100, "total": 400, "unit": "steps", "began": now - 30}, "error": None,
+        "task": {"name": "training", "done": 100, "total": 400, "unit": "steps", "began": now - 30},
+        "error": None, "choices": {"orderer": "four"},
     }  # fmt: skip
     write_json(tmp_path / "running" / "four.json", content)
     run = told(tmp_path)["four"]
@@ -102,7 +103,10 @@ def test_the_time_left_is_that_of_this_phase_at_its_own_speed_and_of_later_ones_
     write_json(tmp_path / "running" / "four.json", content)
     assert told(tmp_path)["four"].left == pytest.approx(20 + 100 + 20, abs=1)  # 30 s of scoring, 10 of them done
 
-    write_json(tmp_path / "running" / "four.json", {**content, "group": "another"})
+    # Outside the sweep, runs with the same scorer and model; an order costs nothing.
+    write_json(tmp_path / "running" / "four.json", {**content, "group": None})
+    assert told(tmp_path)["four"].left == pytest.approx(20 + 100 + 20, abs=1)
+    write_json(tmp_path / "running" / "four.json", {**content, "group": "another", "choices": {"scorer": "other"}})
     assert told(tmp_path)["four"].left is None
     held.close()
 

@@ -45,10 +45,10 @@ class Run:
 
 def read_runs(output_dir: Path) -> list[Run]:
     """Return all runs: those of studies and sweeps that are still to come too."""
-    files = output_dir.glob("runs/*/record.json")
+    files = [file for name in ("stopped.json", "record.json") for file in output_dir.glob(f"runs/*/{name}")]
     records = {path.parent.name: (path, _record(path, path.stat().st_mtime_ns)) for path in files}
     journals = dict(_journals(output_dir / FOLDER))
-    paces = _paces(record for _, record in records.values())
+    paces = _paces(record for _, record in records.values() if "stopped_after" not in record)
     studies = [read_study(file.parent)[0] for file in output_dir.glob(f"*/{FILE}")]
     sweeps = {file.parent.name: read_json(file) for file in output_dir.glob("sweeps/*/sweep.json")}
     titles = {Path(run.folder).name: _title(run.arm, run.seed) for study in studies for run in study.runs}
@@ -72,9 +72,10 @@ def _record(path: Path, modified_ns: int) -> dict[str, Any]:
 
 
 def _finished(name: str, title: str, path: Path, record: Mapping[str, Any]) -> Run:
-    results = record["results"]
-    value = results[0] if results else None
+    value = next(iter(record.get("results", ())), None)
     text = f"{value['metric']} {value['value']:.4g} on {value['dataset']}" if value else ""
+    if "stopped_after" in record:
+        text = f"ended after {record['stopped_after']}, as it was asked to"
     group, ended = record["group"] or "", path.stat().st_mtime
     return Run(name, title, group, "finished", record["seconds"], 0.0, len(PHASES), "", text, ended)
 

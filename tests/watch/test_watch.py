@@ -63,6 +63,18 @@ def test_a_failed_run_keeps_its_reason_until_it_is_repeated(tmp_path):
     assert told(tmp_path) == {}
 
 
+def test_a_run_that_was_to_end_before_training_is_finished_and_says_nothing_of_the_time_of_others(
+    tmp_path, monkeypatch
+):
+    write_texts(tmp_path)
+    command(monkeypatch, "scorer=length", "stop_after=order", 'output_dir="."')
+    (run,) = read_runs(tmp_path)
+    assert (run.state, run.result) == ("finished", "ended after order, as it was asked to")
+    with journal(tmp_path, info()) as enter:
+        enter("read")
+        assert told(tmp_path)["one"].left is None
+
+
 def test_an_interrupted_run_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt), journal(tmp_path, info()):
         raise KeyboardInterrupt

@@ -58,7 +58,7 @@ num_layers: 9
 }
 # How a test file reads the options of conf/, and how it reads the commands of pages.
 LOOKS = r"\boptions\(CONF|group_names\(|\bmethods\(|CONF\.rglob"
-COMMANDS = r"\bcommands\("
+COMMANDS = r"commands\("
 # Of all tests, those of a new option, and those without parameters in files that read the options of conf/.
 CHOOSE = r'''"""Keep the tests of new options, and those of conf/ as a whole."""
 

@@ -17,7 +17,13 @@ FREE = {"natural": (0.3, 0.1, 0.6), "uniform": (1 / 3, 1 / 3, 1 / 3), "own_domai
 
 
 def report(**changes):
-    fields = {"objective": {"news": 1, "code": 1}, "fit_prefix": "fit_", "proposed": "proposed", "num_bootstraps": 20}
+    fields = {
+        "objective": {"news": 1, "code": 1},
+        "compare_prefix": "",
+        "fit_prefix": "fit_",
+        "proposed": "proposed",
+        "num_bootstraps": 20,
+    }
     return MixtureReport(**{**fields, "alpha": 0.05, **changes})
 
 

@@ -37,14 +37,15 @@ from delt_exp.study.record import PlannedRun, StudyRecord
 class MixtureReport:
     """Compares mixtures by the weighted loss `objective`, and shows the laws from which one of them was proposed.
 
-    Runs need the dimension `mixture`; laws are fitted to those of its choice `dirichlet`. objective: weights of losses
-    on evaluation sets. Laws are fitted to sets whose names have `fit_prefix` before these names: other documents of the
-    same domain; if empty, the same sets, and the comparison then favours the proposal. A set's own domain is the source
-    of its name. proposed: label of the choice that the laws proposed. Intervals of laws are percentiles of
-    `num_bootstraps` bootstraps over runs, those of mixtures t over seeds, all at level `alpha`.
+    Runs need the dimension `mixture`; laws are fitted to those of its choice `dirichlet`. objective: weights of the
+    losses on domains. Evaluation sets have `compare_prefix` before the name of a domain where mixtures are compared,
+    and `fit_prefix` where laws are fitted: other documents; if equal, the comparison favours the proposal. A set's own
+    domain is the source of its name. proposed: label of the choice that the laws proposed. Intervals of laws are
+    percentiles of `num_bootstraps` bootstraps over runs, those of mixtures t over seeds, all at level `alpha`.
     """
 
     objective: Mapping[str, NonNegativeFloat]
+    compare_prefix: str
     fit_prefix: str
     proposed: str
     num_bootstraps: Count
@@ -53,6 +54,11 @@ class MixtureReport:
     def __post_init__(self) -> None:
         if not sum(self.objective.values()) > 0:
             raise ConfigError(f"study.report.objective={dict(self.objective)} has no weight above 0; give a set some")
+
+    @property
+    def compared_objective(self) -> dict[str, float]:
+        """The objective on the sets that mixtures are compared on."""
+        return {f"{self.compare_prefix}{name}": weight for name, weight in self.objective.items()}
 
     @property
     def fit_objective(self) -> dict[str, float]:
@@ -72,7 +78,7 @@ class MixtureReport:
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return figures and tables; raises DataError while there is nothing to compare and no law to fit."""
-        arms = read_arms(study, self.objective)
+        arms = read_arms(study, self.compared_objective)
         subject = next((arm for arm in arms if arm.name == self.proposed), None)
         pairs = against(subject, arms, self.alpha) if subject else {}
         drawn = [run for run in study.finished() if is_drawn(run.arm)]

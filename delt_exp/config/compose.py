@@ -1,23 +1,27 @@
 """Composes configurations as Hydra does, the costly half of it once.
 
-Hydra reads and merges some twenty YAML files for every configuration (0.11 s), although the runs of a sweep differ in a
+Hydra reads and merges some forty YAML files for every configuration (0.17 s), although the runs of a sweep differ in a
 handful of options. What the options make is kept in memory; a configuration is a copy of it (1 ms) with values put in.
+What each file says is kept, too, for options that were not chosen together before.
 """
 
 import os
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -36,7 +40,7 @@ def hydra_at(conf: Path) -> Iterator[Hydra]:
     with initialize_config_dir(str(conf), version_base="1.3", job_name=JOB_NAME):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        hydra.config_loader = CachedLoader(hydra.config_loader.get_search_path(), _made_of(conf, _stamp(conf)))
+        hydra.config_loader = CachedLoader(hydra.config_loader.get_search_path(), _memory_of(conf, _stamp(conf)))
         yield hydra
 
 
@@ -49,10 +53,26 @@ def composed(conf: Path, overrides: Sequence[str]) -> DictConfig:
     return cfg
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What is known of a folder of files: configurations by the options that made them, and what each file says."""
+
+    made: dict[tuple[str, ...], bytes] = field(default_factory=dict)
+    read: dict[str, bytes] = field(default_factory=dict)
+
+    def __deepcopy__(self, memo: object) -> "Memory":
+        """Return the same memory: Hydra copies what reads its files for every configuration."""
+        return self
+
+    def __reduce__(self) -> tuple[type["Memory"], tuple[()]]:
+        """Stay behind: a launcher sends the loader along with every run."""
+        return Memory, ()
+
+
 @lru_cache(maxsize=4)
-def _made_of(conf: Path, stamp: frozenset[tuple[str, int]]) -> dict[tuple[str, ...], bytes]:
-    """Return what was composed of the files of a folder, as they are now."""
-    return {}
+def _memory_of(conf: Path, stamp: frozenset[tuple[str, int]]) -> Memory:
+    """Return the memory of a folder whose files are as they are now."""
+    return Memory()
 
 
 def _stamp(conf: Path) -> frozenset[tuple[str, int]]:
@@ -60,16 +80,36 @@ def _stamp(conf: Path) -> frozenset[tuple[str, int]]:
     return frozenset((file, os.stat(file).st_mtime_ns) for file in files)
 
 
-class CachedLoader(ConfigLoaderImpl):
-    """Hydra's loader; `made` keeps configurations by the overrides that decide which files are merged."""
+class CachedFiles(ConfigRepository):
+    """Hydra's reader of files, which parses each of them once."""
 
-    def __init__(self, search_path: ConfigSearchPath, made: dict[tuple[str, ...], bytes]) -> None:
+    def __init__(self, search_path: ConfigSearchPath, memory: Memory) -> None:
         super().__init__(search_path)
-        self.made = made
+        self.memory = memory
 
-    def __getstate__(self) -> dict[str, object]:
-        """Leave out the memory: a launcher sends the loader along with every run."""
-        return {**self.__dict__, "made": {}}
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        """Read from other folders, of which nothing is known."""
+        super().initialize_sources(config_search_path)
+        self.memory = Memory()
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """Return a copy of what a file says, which Hydra changes."""
+        if config_path not in self.memory.read:
+            found = super().load_config(config_path)
+            try:
+                self.memory.read[config_path] = pickle.dumps(found)
+            except pickle.PicklingError:  # in a worker of joblib, classes of Hydra's plugins are copies
+                return found
+        known: ConfigResult | None = pickle.loads(self.memory.read[config_path])
+        return known
+
+
+class CachedLoader(ConfigLoaderImpl):
+    """Hydra's loader with a memory, of configurations by the overrides that decide which files are merged."""
+
+    def __init__(self, search_path: ConfigSearchPath, memory: Memory) -> None:
+        super().__init__(search_path)
+        self.repository, self.memory = CachedFiles(search_path, memory), memory
 
     def load_configuration(
         self, config_name: str | None, overrides: list[str], run_mode: RunMode, from_shell: bool = True,
@@ -111,14 +151,14 @@ class CachedLoader(ConfigLoaderImpl):
         """Return a configuration of files; where it is complete, a sweep that may leave out options has the same."""
         texts = [str(override.input_line) for override in overrides]
         key = (str(config_name), os.getcwd(), *texts)
-        if key in self.made:
-            return pickle.loads(self.made[key])
+        if key in self.memory.made:
+            return pickle.loads(self.memory.made[key])
         cfg = super().load_configuration(config_name, texts, run_mode)
         if run_mode == RunMode.RUN and not cfg.hydra.job.env_copy:
             # Pickle is only the fastest copy here, and these bytes never leave the process: 0.8 ms, against 5.7 ms of
             # `copy.deepcopy`, once for each of the hundreds of runs of a study.
             with suppress(pickle.PicklingError):  # in a worker of joblib, classes of Hydra's plugins are copies
-                self.made[key] = pickle.dumps(cfg)
+                self.memory.made[key] = pickle.dumps(cfg)
         return cfg
 
 

@@ -116,7 +116,7 @@ def _fitted(shares_RG: Floats, losses_R: Floats, weights_R: Floats, start: Float
 def bootstrap_laws(
     shares_RG: Floats, losses_RS: Floats, laws: Sequence[MixingLaw], num_bootstraps: int, seed: int
 ) -> list[list[MixingLaw]]:
-    """Return the laws of each bootstrap, [B][S]; all sets see the same weights of the runs.
+    """Return the S laws of each of B bootstraps; all sets see the same weights of the runs.
 
     laws: those of the runs as they are, around which the bootstraps lie.
     """

@@ -88,7 +88,7 @@ def compositions(monkeypatch):
         done.append(given["overrides"])
         return original(self, **given)
 
-    compose._made_of.cache_clear()
+    compose._memory_of.cache_clear()
     monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", load)
     return done
 

@@ -106,5 +106,9 @@ def test_files_are_read_again_when_they_change(tmp_path):
 def test_a_loader_that_is_sent_to_another_process_leaves_its_memory_behind():
     with hydra_at(CONF) as hydra:
         hydra.config_loader.load_configuration("config", [], RunMode.RUN)
-        assert hydra.config_loader.made
-        assert not pickle.loads(pickle.dumps(hydra.config_loader)).made
+        assert hydra.config_loader.memory.made
+        assert hydra.config_loader.memory.read
+        sent = pickle.loads(pickle.dumps(hydra.config_loader))
+        assert not sent.memory.made
+        assert not sent.memory.read
+        assert not sent.repository.memory.read

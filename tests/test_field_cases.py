@@ -10,13 +10,14 @@ from delt_exp.cli.main import main
 from tests.field_cases.case import QUICK, Case
 from tests.runs import records
 
-pytestmark = pytest.mark.slow
-
 INPUTS = Path(__file__).parents[2] / "shared" / "field_cases"
 FILES = sorted(file.stem for file in (Path(__file__).parent / "field_cases").glob("*.py") if file.stem != "case")
 CASES: list[Case] = [case for stem in FILES for case in importlib.import_module(f"tests.field_cases.{stem}").CASES]
 
-pytestmark = pytest.mark.skipif(not INPUTS.is_dir(), reason="needs ../shared/field_cases")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not INPUTS.is_dir(), reason="needs ../shared/field_cases"),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

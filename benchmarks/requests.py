@@ -45,9 +45,11 @@ def _fixture(folder: Path, num_pairs: int) -> tuple[Pairs, RequestJudge]:
     cfg = config(*MODEL)
     text, tokenizer = tokenized(cfg, NumberedStdlib(num_pairs * 1000), Store(folder / "store", "size"))
     build(cfg.model).make_network(tokenizer, 0).save_pretrained(folder / "model")
-    long = (t for t in text.corpus.texts() if len(t) >= CONTEXT_CHARS + NUM_ANSWERS * ANSWER_CHARS)
+    plain = (" ".join(t.split()) for t in text.corpus.texts())
+    long = (t for t in plain if len(t) >= CONTEXT_CHARS + NUM_ANSWERS * ANSWER_CHARS)
+    # An answer begins a word: one that goes on with the last token of its context may have no token of its own.
     pairs = [
-        (document[:CONTEXT_CHARS], document[CONTEXT_CHARS + i * ANSWER_CHARS :][:ANSWER_CHARS])
+        (document[:CONTEXT_CHARS].rstrip(), f" {document[CONTEXT_CHARS + i * ANSWER_CHARS :][:ANSWER_CHARS].strip()}")
         for document in islice(long, num_pairs // NUM_ANSWERS)
         for i in range(NUM_ANSWERS)
     ]

@@ -10,7 +10,6 @@ where NAME is the option or the file's name without endings.
 """
 
 import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,12 +21,11 @@ from delt_exp.alignment.task2vec.diversity import diversity
 from delt_exp.alignment.task2vec.metric import Task2VecAlignment
 from delt_exp.cli.check import check_command
 from delt_exp.cli.named_datasets import dataset_overrides, labelled
-from delt_exp.cli.reporting import reporting
+from delt_exp.cli.reporting import names_in, run_with_overrides
 from delt_exp.config.build import CONF, build
 from delt_exp.config.compose import composed
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest, disk_errors, write_json, written_aside
-from delt_exp.runtime import quiet
 
 COLUMNS = (
     "train", "evaluation", "value", "low", "high", "train_seconds", "evaluation_seconds", "pair_seconds",
@@ -37,23 +35,13 @@ COLUMNS = (
 
 def main() -> None:
     """Run the command line."""
-    arguments = sys.argv[1:]
-    if {"--help", "-h"} & set(arguments) or not arguments:
-        print(__doc__)
-        raise SystemExit(0 if arguments else 1)
-    quiet()
-    with reporting():
-        print(run(arguments))
+    run_with_overrides(__doc__, run)
 
 
 def run(arguments: Sequence[str]) -> str:
     """Return what the command prints; raises DeltError for what cannot be done."""
-    names = [text for text in arguments if "=" not in text]
-    flags = [name for name in names if name.startswith("-")]
-    if flags or not names:
-        wrong = f"there is no option {flags[0]!r}" if flags else "give at least one DATASET"
-        raise ConfigError(f"{wrong}; python -m delt_exp.alignment --help shows the usage")
-    overrides = with_default([*dataset_overrides(labelled(names)), *(text for text in arguments if "=" in text)])
+    names, given = names_in(arguments, 1, "at least one DATASET", "alignment")
+    overrides = with_default([*dataset_overrides(labelled(names)), *given])
     check_command(CONF, overrides)
     cfg = composed(CONF, overrides)
     session = open_session(cfg, {label: build(node, f"corpora.{label}") for label, node in cfg.corpora.items()})

@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from delt_exp.cli.reporting import reporting
+from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.compare.answers import Choice
 from delt_exp.compare.arms import read_arms
 from delt_exp.compare.verdicts import verdicts
@@ -31,9 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m delt_exp.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("compare", __doc__)
     parser.add_argument("results", nargs="+", metavar="[NAME=]PATH", help="the baseline, then what is compared with it")
     parser.add_argument("--tasks", nargs="+", default=[], metavar="TASK", help="tasks or groups (default: all)")
     parser.add_argument("--metric", nargs="+", default=[], help="of lm-eval: the first of these that a task "

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from delt_exp.cli.reporting import reporting
+from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.errors import ConfigError
 from delt_exp.export.card import counted_shards
 from delt_exp.export.formats import FORMATS
@@ -41,9 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m delt_exp.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("export", __doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument("--to", choices=[*FORMATS], required=True, help="format; bin is a stream of token ids")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")

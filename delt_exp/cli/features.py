@@ -15,7 +15,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from delt_exp.cli.check import check_command
-from delt_exp.cli.reporting import reporting
+from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.config.build import CONF
 from delt_exp.config.compose import composed
 from delt_exp.corpus.tokens import TokenizedCorpus
@@ -37,9 +37,7 @@ STAGES = (FEATURES, EMBEDDINGS)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m delt_exp.features", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("features", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="what is stored, of which run")
     listing.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where runs went (%(default)s)")

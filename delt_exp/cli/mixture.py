@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from delt_exp.cli.reporting import reporting
+from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.config.fields import Count, check_value
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.mixture.runs import MixtureRuns, read_runs
@@ -25,9 +25,7 @@ ALPHA = 0.05
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m delt_exp.mixture", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("mixture", __doc__)
     parser.add_argument("mixtures", type=Path, help="CSV: run, and the share of each source")
     parser.add_argument("losses", type=Path, help="CSV: run, and the loss on each evaluation set")
     parser.add_argument(

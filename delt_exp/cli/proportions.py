@@ -9,23 +9,21 @@ changes how texts are drawn and judged (see conf/eval_dataset/proportions.yaml),
 a text, corpora.NAME.max_documents=100 a domain, where NAME is the option or the file's name without endings.
 """
 
-import sys
 from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
 from delt_exp.cli.check import check_command
 from delt_exp.cli.named_datasets import dataset_overrides, labelled, quoted
-from delt_exp.cli.reporting import reporting
+from delt_exp.cli.reporting import names_in, run_with_overrides
 from delt_exp.config.build import CONF, build, construct
 from delt_exp.config.compose import composed
 from delt_exp.corpus.stages import tokenizer_stage
-from delt_exp.errors import ConfigError
 from delt_exp.eval_dataset.proportions import Proportions
 from delt_exp.pretrained.loading import check_model, pretrained_fingerprint
 from delt_exp.proportions.detector import Detected
 from delt_exp.resources import Resources
-from delt_exp.runtime import Runtime, quiet
+from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
 
 PLACE = "eval_dataset.proportions.detector"
@@ -33,26 +31,16 @@ PLACE = "eval_dataset.proportions.detector"
 
 def main() -> None:
     """Run the command line."""
-    arguments = sys.argv[1:]
-    if {"--help", "-h"} & set(arguments) or not arguments:
-        print(__doc__)
-        raise SystemExit(0 if arguments else 1)
-    quiet()
-    with reporting():
-        print(run(arguments))
+    run_with_overrides(__doc__, run)
 
 
 def run(arguments: Sequence[str]) -> str:
     """Return what the command prints; raises DeltError for what cannot be done."""
-    names = [text for text in arguments if "=" not in text]
-    flags = [name for name in names if name.startswith("-")]
-    if flags or len(names) < 3:
-        wrong = f"there is no option {flags[0]!r}" if flags else "give a MODEL and at least two DOMAINs"
-        raise ConfigError(f"{wrong}; python -m delt_exp.proportions --help shows the usage")
+    names, given = names_in(arguments, 3, "a MODEL and at least two DOMAINs", "proportions")
     model, *domains = names
     # `bos`, so that a model without one is refused: what would stand before its texts is then for the user to say.
     overrides = ["eval_dataset=proportions", "tokenizer=hf", f"tokenizer.name={quoted(model)}", "tokenizer.begin=bos"]
-    overrides += [*dataset_overrides(labelled(domains)), *(text for text in arguments if "=" in text)]
+    overrides += [*dataset_overrides(labelled(domains)), *given]
     check_command(CONF, overrides)
     return _detect(model, composed(CONF, overrides))
 

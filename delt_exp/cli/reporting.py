@@ -1,12 +1,42 @@
-"""How every command line tells an error: one message, status 1."""
+"""How every command line shows its usage, and tells an error: one message, status 1."""
 
 import os
 import sys
-from collections.abc import Iterator
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from delt_exp.errors import DeltError
+from delt_exp.errors import ConfigError, DeltError
+from delt_exp.runtime import quiet
+
+
+def parser_of(name: str, usage: str | None) -> ArgumentParser:
+    """Return the parser of `python -m delt_exp.NAME`; usage: the docstring of its module, shown as it is written."""
+    return ArgumentParser(
+        prog=f"python -m delt_exp.{name}", description=usage, formatter_class=RawDescriptionHelpFormatter
+    )
+
+
+def run_with_overrides(usage: str | None, run: Callable[[Sequence[str]], str]) -> None:
+    """Print what `run` makes of the command line, names and KEY=VALUE, or `usage`: asked for, or without arguments."""
+    arguments = sys.argv[1:]
+    if {"--help", "-h"} & set(arguments) or not arguments:
+        print(usage)
+        raise SystemExit(0 if arguments else 1)
+    quiet()
+    with reporting():
+        print(run(arguments))
+
+
+def names_in(arguments: Sequence[str], least: int, wanted: str, name: str) -> tuple[list[str], list[str]]:
+    """Return the names and the overrides among arguments; raises ConfigError for an option, and for too few names."""
+    names, overrides = ([text for text in arguments if ("=" in text) is is_override] for is_override in (False, True))
+    flags = [text for text in names if text.startswith("-")]
+    if flags or len(names) < least:
+        wrong = f"there is no option {flags[0]!r}" if flags else f"give {wanted}"
+        raise ConfigError(f"{wrong}; python -m delt_exp.{name} --help shows the usage")
+    return names, overrides
 
 
 @contextmanager

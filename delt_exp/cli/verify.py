@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from delt_exp.cli.reporting import reporting
+from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.errors import ConfigError
 from delt_exp.verify.compare import compare, read_audit
 from delt_exp.verify.planned import planned
@@ -32,9 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m delt_exp.verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("verify", __doc__)
     parser.add_argument("audit", type=Path, metavar="AUDIT", help="folder of the audit")
     parser.add_argument("export", type=Path, metavar="EXPORT", help="folder of the export")
     parser.add_argument(

@@ -16,16 +16,14 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from delt_exp.cli.reporting import reporting
+from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.watch.runs import read_runs
 from delt_exp.watch.table import table
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m delt_exp.watch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("watch", __doc__)
     parser.add_argument("output_dir", type=Path, nargs="?", default=Path("outputs"), help="where runs go (%(default)s)")
     parser.add_argument("--once", action="store_true", help="print the table and leave; so does output to a file")
     parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="look again so often (%(default)s)")

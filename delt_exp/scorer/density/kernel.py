@@ -25,13 +25,6 @@ def collision_probability(distances: NDArray[np.float64], width: float) -> NDArr
     return np.asarray(erf(ratio / math.sqrt(2)) + falling)
 
 
-def expected_density(vectors_ND: NDArray[np.float32], width: float, hashes_per_code: int) -> NDArray[np.float64]:
-    """Return [N] the density in the limit of many codes, from all pairs: for small N."""
-    exact_ND = np.asarray(vectors_ND, np.float64)
-    distances = np.asarray(np.linalg.norm(exact_ND[:, None] - exact_ND, axis=-1), np.float64)
-    return np.asarray((collision_probability(distances, width) ** hashes_per_code).sum(1))
-
-
 def automatic_width(vectors_ND: NDArray[np.float32], rows_S: NDArray[np.intp], hashes_per_code: int) -> float:
     """Return the width at which a document's own share of its density, 1 / D, is one half on average over `rows_S`.
 

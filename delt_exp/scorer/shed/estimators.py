@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from delt_exp.scorer.shed.game import Floats, Game
 
-PENALTIES = np.logspace(-3, 4, 15)  # of the ridge, times the number of sets
+PENALTIES = np.logspace(-3, 4, 15)  # of the ridge, times the number of clusters
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""Mixtures compared, and the laws that one of them was proposed by."""

@@ -8,10 +8,17 @@ import pytest
 
 from delt_exp.errors import ConfigError
 from delt_exp.scorer.density import kernel
-from delt_exp.scorer.density.kernel import automatic_width, collision_probability, expected_density
+from delt_exp.scorer.density.kernel import automatic_width, collision_probability
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden" / "other" / "density_sketch.json"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_file(), reason="the folder of golden values is not beside the checkout")
+
+
+def expected_density(vectors, width, hashes_per_code):
+    """The density in the limit of many codes, from all pairs."""
+    exact = np.asarray(vectors, np.float64)
+    distances = np.linalg.norm(exact[:, None] - exact, axis=-1)
+    return (collision_probability(distances, width) ** hashes_per_code).sum(1)
 
 
 def test_the_probability_at_one_two_and_ten_widths_is_the_one_worked_by_hand():

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from delt_exp.scorer.density import sketch
-from delt_exp.scorer.density.kernel import expected_density
 from delt_exp.scorer.density.sketch import count_collisions, joined_codes, sharing
-from tests.scorer.density.test_kernel import GOLDEN, directions, needs_golden
+from tests.scorer.density.test_kernel import GOLDEN, directions, expected_density, needs_golden
 
 
 @needs_golden

@@ -89,10 +89,9 @@ def launch(function: Callable[..., Any], arguments: tuple[Any, ...], devices: in
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    forked()
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=devices, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
-        run_id="delt-exp", max_restarts=0, monitor_interval=0.2, start_method="forkserver",
+        run_id="delt-exp", max_restarts=0, monitor_interval=0.2, start_method=forked().get_start_method(),
     )  # fmt: skip
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

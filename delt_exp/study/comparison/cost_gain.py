@@ -6,10 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from delt_exp.report.findings import Cell, Figure, Table
+from delt_exp.report.findings import Cell, Difference, Figure, Table
 from delt_exp.study.comparison.arms import Arm, Panel
 from delt_exp.study.comparison.cost import scaled
-from delt_exp.study.comparison.leaderboard import difference
 from delt_exp.study.figures import LINE, chooser, colour, figure, symbol
 
 AXES = {"seconds": "scoring, selecting and training [s]", "flops": "scoring, selecting and training [FLOPs]"}
@@ -24,7 +23,7 @@ def cost_table(panel: Panel) -> Table:
         seconds = (cost.training_seconds, cost.scoring_seconds, cost.selecting_seconds, cost.total("seconds"))
         rows.append([
             arm.name, arm.outcome.estimate.value, *seconds, *(scaled(value, 1e12) for value in parts),
-            scaled(cost.peak_bytes, 1e9), difference(pair), pair.verdict if pair else "",
+            scaled(cost.peak_bytes, 1e9), Difference.of(pair), pair.verdict if pair else "",
         ])  # fmt: skip
     columns = [
         "arm", panel.arms[0].outcome.unit, "training [s]", "scoring [s]", "selecting [s]", "total [s]",

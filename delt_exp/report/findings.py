@@ -34,7 +34,8 @@ Cell = str | float | int | Ranged | None
 class Table:
     """Named columns and rows; `name` is that of its files, `note` says how to read it.
 
-    part: of the page, as in `Figure`. folded: whether the page opens with the table closed, for detail.
+    part: of the page, as in `Figure`. folded: whether the page opens with the table closed, for detail. is_answer:
+    whether it has the verdicts that the answer rests on, and stands above its figure.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     part: str = ""
     folded: bool = False
+    is_answer: bool = False
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ def heat_map(trace: Any, x_title: str | None = None, y_title: str | None = None)
     xaxis = {"type": "category", "title": {"text": x_title}}
     yaxis = {"type": "category", "title": {"text": y_title}, "automargin": True, "autorange": "reversed"}
     width = HEAT_MAP_PIXELS + COLUMN_PIXELS * len(trace.x)
-    margin = {"t": 10, "l": 10, "b": 60}
-    plot = figure([trace], 80 + ROW_PIXELS * len(trace.y), margin=margin, xaxis=xaxis, yaxis=yaxis)
+    margin = {"t": 34, "l": 10, "b": 60}
+    plot = figure([trace], 100 + ROW_PIXELS * len(trace.y), margin=margin, xaxis=xaxis, yaxis=yaxis)
     return plot.update_layout(meta={"max_width": width})
 
 
@@ -86,5 +86,7 @@ def chooser(figures: Mapping[str, Any], shown: str | None = None) -> Any:
     ]  # fmt: skip
     menu = {"type": "buttons", "direction": "right", "active": list(figures).index(shown), "buttons": buttons}
     place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 8}}
-    height = max(one.layout.height for one in figures.values()) + BUTTONS_PIXELS
-    return joined.update_layout(updatemenus=[{**menu, **place}], margin_t=30 + BUTTONS_PIXELS, height=height)
+    height, top = max(one.layout.height for one in figures.values()), joined.layout.margin.t or 30
+    meta = {**(joined.layout.meta or {}), "buttons_pixels": BUTTONS_PIXELS}  # the page has buttons of its own instead
+    joined.update_layout(margin_t=top + BUTTONS_PIXELS, height=height + BUTTONS_PIXELS, meta=meta)
+    return joined.update_layout(updatemenus=[{**menu, **place}])

@@ -11,7 +11,7 @@ from delt_exp.report.findings import Difference
 from delt_exp.study.figures import LINE, colour, error_bars, figure, symbol
 
 ROW_PIXELS, TRACE_PIXELS = 26, 20  # of a row, and of each further trace in it
-NAME_CHARS, TITLE_CHARS = 28, 44  # of a line of a name, and of a title
+NAME_CHARS, NARROW_CHARS, TITLE_CHARS = 34, 18, 44  # of a line: of a name, of one on a narrow page, of a title
 
 Groups = Mapping[str, Mapping[str, Difference]]
 """Name of the trace -> name of the row -> difference."""
@@ -35,6 +35,7 @@ def forest(groups: Groups, rows: Sequence[str], baseline: str, unit: str, colour
         showlegend=len(groups) > 1,
         scattermode="group" if is_shared else "overlay",
         legend=legend,
+        meta={"narrow_names": ["<br>".join(_lines(row, NARROW_CHARS)) for row in rows]},
         xaxis=_differences(cells, f"difference from {baseline} [{unit}]"),
         yaxis=_names(rows),
     )
@@ -64,8 +65,8 @@ def _names(rows: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _lines(name: str) -> list[str]:
-    return wrap(name, NAME_CHARS, break_long_words=False, break_on_hyphens=False) or [name]
+def _lines(name: str, num_chars: int = NAME_CHARS) -> list[str]:
+    return wrap(name, num_chars, break_long_words=False, break_on_hyphens=False) or [name]
 
 
 def _baseline(name: str) -> Any:

@@ -50,14 +50,22 @@ class Section:
         return part.title if part else ""
 
     @property
+    def style(self) -> str:
+        """CSS of the place of the figure: as high as it is drawn, and no wider than it needs."""
+        layout = self.figure.spec["layout"] if self.figure else {}
+        meta = layout.get("meta", {})
+        height, width = layout.get("height", 0) - meta.get("buttons_pixels", 0), meta.get("max_width")
+        return f"min-height: {height}px" + (f"; max-width: {width}px" if width else "")
+
+    @property
     def is_folded(self) -> bool:
         """Whether the page opens with it closed."""
         return self.figure is None and self.table is not None and self.table.folded
 
     @property
     def is_table_first(self) -> bool:
-        """Whether the table stands above its figure: one of verdicts is read first."""
-        return self.table is not None and "verdict" in self.table.columns[1:2]
+        """Whether the table stands above its figure: the verdicts that the answer rests on are read first."""
+        return self.table is not None and self.table.is_answer
 
 
 @dataclass

@@ -25,7 +25,7 @@ def leaderboard_table(panel: Panel, alpha: float) -> Table:
         f"{outcome.estimate.over}. Those of two arms may overlap where "
         f"their paired difference is clear, so read the difference. {' '.join(panel.remarks)}"
     )
-    return Table("leaderboard", "Verdicts", note, columns, rows)
+    return Table("leaderboard", "Verdicts", note, columns, rows, is_answer=True)
 
 
 def pairs_table(

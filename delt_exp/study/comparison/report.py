@@ -62,7 +62,7 @@ class ComparisonReport:
             leaderboard_figure(panel),
             scorer_and_orderer(panel),
             dimension_curve(panel, self.curve, self.alpha) if self.curve else None,
-            cost_figure(panel),
+            cost_figure(panel, self.alpha),
             training_curves(panel),
             agreement_figure(scores, self.overlap_ratio),
         ]

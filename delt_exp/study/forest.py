@@ -1,11 +1,12 @@
-"""A forest plot: differences from a baseline, which is a row of its own, with the better side written on the plot."""
+"""Rows of points with intervals and their values: a forest plot of differences from a baseline, and a dot plot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
 
+from delt_exp.quantity import Ranged
 from delt_exp.report.columns import column_texts
 from delt_exp.report.findings import Difference
 from delt_exp.study.figures import LINE, colour, error_bars, figure, symbol
@@ -20,41 +21,52 @@ Groups = Mapping[str, Mapping[str, Difference]]
 def forest(groups: Groups, rows: Sequence[str], baseline: str, unit: str, colours: Sequence[int] = ()) -> Any:
     """Return the plot of `rows`, from the top; `baseline` is one of them. Filled points are clear after correction."""
     cells = [cell for group in groups.values() for cell in group.values()]
-    values = dict(zip(map(id, cells), column_texts(cells), strict=True))
-    is_shared = len(cells) > len({place for group in groups.values() for place in group})
-    traces = [_baseline(baseline)]
-    for number, (name, group) in enumerate(groups.items()):
-        texts = [values[id(cell)].value.replace("-", "−") for cell in group.values()]
-        traces += _points(name, group, texts, [*colours, *range(len(groups))][number], symbol(number))
-    legend = {"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"}
-    top = 30 + 30 * (len(groups) > 1)
-    plot = figure(
-        traces,
-        top + 55 + _rows_pixels(rows, len(groups) if is_shared else 1),
-        margin={"l": 10, "r": 70, "t": top, "b": 55},
-        showlegend=len(groups) > 1,
-        scattermode="group" if is_shared else "overlay",
-        legend=legend,
-        meta={"narrow_names": ["<br>".join(_lines(row, NARROW_CHARS)) for row in rows]},
-        xaxis=_differences(cells, f"difference from {baseline} [{unit}]"),
-        yaxis=_names(rows),
-    )
+    clear = {name: {row for row, cell in group.items() if cell.is_clear} for name, group in groups.items()}
+    plot = dots(groups, rows, f"difference from {baseline} [{unit}]", clear, at_least=(0.0, 0.0), colours=colours)
+    plot.add_trace(_baseline(baseline))
     left, right = ("better", "worse") if all(cell.better == "lower" for cell in cells) else ("worse", "better")
     at_zero = {"x": 0, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
     plot.add_annotation(text=f"{left} ← ", xanchor="right", **at_zero)
     return plot.add_annotation(text=f" → {right}", xanchor="left", **at_zero)
 
 
+def dots(
+    groups: Mapping[str, Mapping[str, Ranged]], rows: Sequence[str], title: str, clear: Mapping[str, Set[str]],
+    at_least: tuple[float, float], colours: Sequence[int] = (),
+) -> Any:  # fmt: skip
+    """Return the plot of `rows`, from the top. clear: rows with a filled point, by group; at_least: ends of the axis."""
+    cells = [cell for group in groups.values() for cell in group.values()]
+    values = dict(zip(map(id, cells), column_texts(cells), strict=True))
+    is_shared = len(cells) > len({place for group in groups.values() for place in group})
+    traces: list[Any] = []
+    for number, (name, group) in enumerate(groups.items()):
+        texts = [values[id(cell)].value.replace("-", "−") for cell in group.values()]
+        shade = colour([*colours, *range(len(groups))][number])
+        traces += _points(name, group, texts, clear.get(name, set()), shade, symbol(number))
+    top = 30 + 30 * (len(groups) > 1)
+    return figure(
+        traces,
+        top + 55 + _rows_pixels(rows, len(groups) if is_shared else 1),
+        margin={"l": 10, "r": 70, "t": top, "b": 55},
+        showlegend=len(groups) > 1,
+        scattermode="group" if is_shared else "overlay",
+        legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},
+        meta={"narrow_names": ["<br>".join(_lines(row, NARROW_CHARS)) for row in rows]},
+        xaxis=_values_axis(cells, at_least, title),
+        yaxis=_names(rows),
+    )
+
+
 def _rows_pixels(rows: Sequence[str], per_row: int) -> int:
     return sum(max(ROW_PIXELS + TRACE_PIXELS * (per_row - 1), 15 * len(_lines(row)) + 6) for row in rows)
 
 
-def _differences(cells: Sequence[Difference], title: str) -> dict[str, Any]:
-    """Return the axis of differences: all intervals and 0."""
-    low, high = (pick([0.0, *ends]) for pick, ends in ((min, [c.low for c in cells]), (max, [c.high for c in cells])))
+def _values_axis(cells: Sequence[Ranged], at_least: tuple[float, float], title: str) -> dict[str, Any]:
+    """Return the axis of values, with room for all intervals."""
+    low, high = min(at_least[0], *(cell.low for cell in cells)), max(at_least[1], *(cell.high for cell in cells))
     room = 0.04 * ((high - low) or 1.0)
-    title = "<br>".join(wrap(title, TITLE_CHARS, break_on_hyphens=False))
-    return {"title": {"text": title}, "range": [low - room, high + room], "zeroline": True, "zerolinewidth": 2}
+    lines = "<br>".join(wrap(title, TITLE_CHARS, break_on_hyphens=False))
+    return {"title": {"text": lines}, "range": [low - room, high + room], "zeroline": True, "zerolinewidth": 2}
 
 
 def _names(rows: Sequence[str]) -> dict[str, Any]:
@@ -75,7 +87,9 @@ def _baseline(name: str) -> Any:
     return go.Scatter(x=[0], y=[name], mode="markers+text", marker=marker, hoverinfo="skip", showlegend=False, **text)
 
 
-def _points(name: str, group: Mapping[str, Difference], values: Sequence[str], number: int, shape: str) -> list[Any]:
+def _points(
+    name: str, group: Mapping[str, Ranged], values: Sequence[str], clear: Set[str], shade: str, shape: str
+) -> list[Any]:  # fmt: skip
     """Return the points with their intervals, and the values at the ends of these."""
     cells, places = list(group.values()), list(group)
     shared = {"y": places, "orientation": "h", "legendgroup": name, "offsetgroup": name, "cliponaxis": False}
@@ -83,15 +97,15 @@ def _points(name: str, group: Mapping[str, Difference], values: Sequence[str], n
         name=name,
         x=[cell.value for cell in cells],
         error_x={**error_bars(cells), "thickness": 1.5, "width": 3},
-        customdata=[cell.verdict for cell in cells],
-        hovertemplate="%{y}<br>%{x:+.4g}<br>%{customdata}<extra></extra>",
+        customdata=[cell.verdict if isinstance(cell, Difference) else "" for cell in cells],
+        hovertemplate="%{y}<br>%{x:.4g}<br>%{customdata}<extra></extra>",
         mode="markers",
         marker={
-            "color": colour(number), "size": 9, "line": {"width": 2, "color": colour(number)},
-            "symbol": [shape if cell.is_clear else f"{shape}-open" for cell in cells],
+            "color": shade, "size": 9, "line": {"width": 2, "color": shade},
+            "symbol": [shape if place in clear else f"{shape}-open" for place in places],
         },
         **shared,
     )  # fmt: skip
     look = {"textposition": "middle right", "textfont": {"size": 11}, "showlegend": False, "hoverinfo": "skip"}
-    ends = go.Scatter(x=[cell.high for cell in cells], text=[f"\u2002{value}" for value in values], mode="text", **look, **shared)
-    return [points, ends]
+    texts = [f"\u2002{value}" for value in values]
+    return [points, go.Scatter(x=[cell.high for cell in cells], text=texts, mode="text", **look, **shared)]

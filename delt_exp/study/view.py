@@ -45,9 +45,9 @@ class Section:
 
     @property
     def title(self) -> str:
-        """The heading."""
-        part = self.figure or self.table
-        return part.title if part else ""
+        """The heading: that of what stands first."""
+        first = self.table if self.is_table_first else self.figure or self.table
+        return first.title if first else ""
 
     @property
     def style(self) -> str:
@@ -56,11 +56,6 @@ class Section:
         meta = layout.get("meta", {})
         height, width = layout.get("height", 0) - meta.get("buttons_pixels", 0), meta.get("max_width")
         return f"min-height: {height}px" + (f"; max-width: {width}px" if width else "")
-
-    @property
-    def is_folded(self) -> bool:
-        """Whether the page opens with it closed."""
-        return self.figure is None and self.table is not None and self.table.folded
 
     @property
     def is_table_first(self) -> bool:

@@ -61,9 +61,11 @@ def heat_map(trace: Any, x_title: str | None = None, y_title: str | None = None)
 
 
 def error_bars(cells: Sequence[Ranged]) -> dict[str, Any]:
-    """Return the bars from `low` to `high` around each value, for `error_x` or `error_y`."""
-    array = [cell.high - cell.value for cell in cells]
-    return {"type": "data", "symmetric": False, "array": array, "arrayminus": [c.value - c.low for c in cells]}
+    """Return the bars from `low` to `high` around each value, for `error_x` or `error_y`; none of no length."""
+    array, minus = ([length or None for length in lengths] for lengths in (
+        [cell.high - cell.value for cell in cells], [cell.value - cell.low for cell in cells],
+    ))  # fmt: skip
+    return {"type": "data", "symmetric": False, "array": array, "arrayminus": minus}
 
 
 def chooser(figures: Mapping[str, Any], shown: str | None = None) -> Any:

@@ -23,7 +23,7 @@ def forest(groups: Groups, rows: Sequence[str], baseline: str, unit: str, colour
     cells = [cell for group in groups.values() for cell in group.values()]
     clear = {name: {row for row, cell in group.items() if cell.is_clear} for name, group in groups.items()}
     plot = dots(groups, rows, f"difference from {baseline} [{unit}]", clear, at_least=(0.0, 0.0), colours=colours)
-    plot.add_trace(_baseline(baseline))
+    plot.add_trace(_baseline(baseline)).update_xaxes(zeroline=True, zerolinewidth=2)
     left, right = ("better", "worse") if all(cell.better == "lower" for cell in cells) else ("worse", "better")
     at_zero = {"x": 0, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
     plot.add_annotation(text=f"{left} ← ", xanchor="right", **at_zero)
@@ -66,7 +66,7 @@ def _values_axis(cells: Sequence[Ranged], at_least: tuple[float, float], title: 
     low, high = min(at_least[0], *(cell.low for cell in cells)), max(at_least[1], *(cell.high for cell in cells))
     room = 0.04 * ((high - low) or 1.0)
     lines = "<br>".join(wrap(title, TITLE_CHARS, break_on_hyphens=False))
-    return {"title": {"text": lines}, "range": [low - room, high + room], "zeroline": True, "zerolinewidth": 2}
+    return {"title": {"text": lines}, "range": [low - room, high + room], "zeroline": False}
 
 
 def _names(rows: Sequence[str]) -> dict[str, Any]:

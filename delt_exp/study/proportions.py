@@ -15,7 +15,7 @@ from delt_exp.proportions.shares import total_variation
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.statistics.paired import MetricArm
-from delt_exp.study.figures import chooser, colour, error_bars, figure, symbol
+from delt_exp.study.figures import LINE, chooser, colour, error_bars, figure, symbol
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 WORDS = {
@@ -164,7 +164,7 @@ class ProportionReport:
             ]
             ranged = [cell if isinstance(cell, Ranged) else Ranged(cell, cell, cell) for cell in cells]
             values = [cell.value for cell in ranged]
-            look = {"marker_color": colour(number), "error_y": error_bars(ranged)}
+            look = {"marker_color": colour(number), "error_y": {**error_bars(ranged), "color": LINE}}
             traces.append(go.Bar(name=WORDS[estimate], x=temperatures, y=values, **look))
         xaxis = {"type": "category", "title": {"text": self.temperature}}
         yaxis = {"title": {"text": "total variation"}, "rangemode": "tozero"}
@@ -186,7 +186,7 @@ def _scatter(detections: Sequence[Detection]) -> go.Figure:
         bars = {"type": "data", "array": [NORMAL_95 * error for error in errors]}
         traces.append(go.Scatter(name=WORDS[estimate], x=x, y=y, error_y=bars, text=texts, mode="markers", marker=look))
     line = go.Scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": "#6e7887"}, showlegend=False, hoverinfo="skip"
+        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": LINE}, showlegend=False, hoverinfo="skip"
     )
     yaxis = {"title": {"text": "estimated share"}, "range": [-0.02, 1.02]}
     return figure([*traces, line], 460, xaxis={"title": {"text": "true share"}, "range": [0, 1]}, yaxis=yaxis)

@@ -27,6 +27,7 @@ from delt_exp.study.figures import LINE, chooser, colour, error_bars, figure
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 RATIO = "selector.ratio"
+NAMED = 4  # measures that the answer goes through; of more, those that change
 WORDS = {1: "better", -1: "worse", 0: "not distinguishable"}  # of a gain by its sign
 SHARES = ("reward_accuracy", "win_rate", "win_rate_over_start")  # of pairs or prompts; 0.5 has learnt nothing
 TIMES_STDERR = 1.96 + 0.84  # of a difference that is seen at a level of 5 % with power 0.8
@@ -227,7 +228,7 @@ class DataEfficiencyReport:
                 name=f"{key.source}, {key.subsets}", line_color=colour(number),
             ))  # fmt: skip
         plot = figure(traces, 480, xaxis_title=f"share of the preferences ({key.dataset})", yaxis_title=key.metric)
-        plot.update_xaxes(type="log")
+        plot.update_xaxes(type="log", tickvals=sorted({share for curve in curves.values() for share in curve}))
         return plot.add_hline(0.5, line_dash="dash", line_color=LINE) if key.metric in SHARES else plot
 
     def _mean(self, points: Sequence[Point]) -> Ranged:
@@ -252,12 +253,13 @@ class DataEfficiencyReport:
         gains = {key: self._ranged(one.ends[2], one.ends_R3[:, 2]) for key, one in found.items()}
         verbs = {1: ("grow", "grows"), -1: ("fall", "falls"), 0: ("do not clearly change", "does not clearly change")}
         counts = {sign: sum(_sign(gain) == sign for gain in gains.values()) for sign in verbs}
-        parts = [f"{count} of {len(gains)} {verbs[sign][count == 1]}" for sign, count in counts.items() if count]
+        parts = [f"{count} {verbs[sign][count == 1]}" for sign, count in counts.items() if count]
+        said = {key: gain for key, gain in gains.items() if len(gains) <= NAMED or _sign(gain)}
         num_identified = sum(map(self._is_identified, found.values()))
         return "\n".join([
-            f"From the least share to all preferences, {', '.join(parts)}.",
+            f"From the least share to all preferences, of {len(gains)} measures {', '.join(parts)}.",
             *(f"{key.source} ({key.subsets}): {key.measured} {verbs[_sign(gain)][1]} ({gain.value:+.3f})."
-              for key, gain in gains.items()),
+              for key, gain in said.items()),
             "Nested and independent subsets learn from equally many tokens at every share; in one epoch, more data are "
             "also more steps.",
             f"{num_identified} of {len(found)} curves bend enough to be identified.",

@@ -102,7 +102,7 @@ def trained_table(arms: Sequence[Arm]) -> Table:
         "Shares of the predicted tokens, means over seeds with the least and the most, and how often sources were read."
     )
     columns = ["mixture", "source", "natural share", "trained share", "least", "most", "epochs"]
-    return Table("trained", "What each mixture was trained on", note, columns, rows)
+    return Table("trained", "What each mixture was trained on", note, columns, rows, folded=True)
 
 
 def arms_figure(arms: Sequence[Arm], alpha: float) -> Figure:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from delt_exp.quantity import Direction, Ranged
-from delt_exp.statistics.families import Comparison
+
+if TYPE_CHECKING:  # it needs scipy, which takes long to import
+    from delt_exp.statistics.families import Comparison
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Difference(Ranged):
     verdict: str
 
     @classmethod
-    def of(cls, pair: Comparison | None) -> "Difference | None":
+    def of(cls, pair: "Comparison | None") -> "Difference | None":
         """Return the difference of a comparison; None for None."""
         return pair and cls(pair.estimate.value, *pair.interval, pair.better, pair.verdict)
 

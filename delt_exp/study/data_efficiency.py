@@ -167,7 +167,7 @@ class DataEfficiencyReport:
             least, most, gain = (self._ranged(*cell) for cell in zip(one.ends, one.ends_R3.T, strict=True))
             verdict = WORDS[_sign(gain)]
             change = Difference(gain.value, gain.low, gain.high, "higher", verdict)
-            rows.append([key.source, verdict, change, key.measured, key.subsets, least, most,
+            rows.append([key.source, verdict, change, key.metric, key.dataset, key.subsets, least, most,
                          "yes" if is_identified else border, *fit])  # fmt: skip
         note = (
             "Better: all preferences teach more than the least share, by an interval of its own that leaves out 0; "
@@ -179,8 +179,8 @@ class DataEfficiencyReport:
             "the value with endless data, means nothing: no curve is shown, and nothing follows beyond the data."
         )
         columns = [
-            "source", "verdict", "gain of all over the least", "measure", "subsets", "at the least share", "with all",
-            "curve identified", "a", "b", "c",
+            "source", "verdict", "gain of all over the least", "measure", "evaluated on", "subsets", "at the least share",
+            "with all", "curve identified", "a", "b", "c",
         ]  # fmt: skip
         return Table("efficiency", "Gains and saturating curves", note, columns, rows, is_answer=True)
 

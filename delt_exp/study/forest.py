@@ -24,10 +24,8 @@ def forest(groups: Groups, rows: Sequence[str], baseline: str, unit: str, colour
     clear = {name: {row for row, cell in group.items() if cell.is_clear} for name, group in groups.items()}
     plot = dots(groups, rows, f"difference from {baseline} [{unit}]", clear, at_least=(0.0, 0.0), colours=colours)
     plot.add_trace(_baseline(baseline)).update_xaxes(zeroline=True, zerolinewidth=2)
-    left, right = ("better", "worse") if all(cell.better == "lower" for cell in cells) else ("worse", "better")
-    at_zero = {"x": 0, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
-    plot.add_annotation(text=f"{left} ← ", xanchor="right", **at_zero)
-    return plot.add_annotation(text=f" → {right}", xanchor="left", **at_zero)
+    sides = "better ← 0 → worse" if all(cell.better == "lower" for cell in cells) else "worse ← 0 → better"
+    return plot.add_annotation(text=sides, x=0, y=1, yref="paper", yanchor="bottom", showarrow=False)
 
 
 def dots(
@@ -63,7 +61,7 @@ def _rows_pixels(rows: Sequence[str], per_row: int) -> int:
 
 def _values_axis(cells: Sequence[Ranged], at_least: tuple[float, float], title: str) -> dict[str, Any]:
     """Return the axis of values, with room for all intervals."""
-    low, high = min(at_least[0], *(cell.low for cell in cells)), max(at_least[1], *(cell.high for cell in cells))
+    low, high = min([at_least[0], *(cell.low for cell in cells)]), max([at_least[1], *(cell.high for cell in cells)])
     room = 0.04 * ((high - low) or 1.0)
     lines = "<br>".join(wrap(title, TITLE_CHARS, break_on_hyphens=False))
     return {"title": {"text": lines}, "range": [low - room, high + room], "zeroline": False}

@@ -51,12 +51,14 @@ def pairs_table(
     return Table(name, title, note, columns, rows, folded=folded)
 
 
-def leaderboard_figure(panel: Panel) -> Figure:
-    """Return the difference of every arm from the baseline with its interval."""
-    pairs = {arm: Difference.of(pair) for arm in panel.ranked if (pair := panel.against_baseline(arm))}
+def leaderboard_figure(panel: Panel) -> Figure | None:
+    """Return the difference of every arm from the baseline with its interval; None where there is none."""
+    pairs = {arm: cell for arm in panel.ranked if (cell := Difference.of(panel.against_baseline(arm)))}
+    if panel.baseline is None or not pairs:
+        return None
     kinds = {"score": [arm for arm in pairs if not panel.is_placebo(arm)], "placebo": list(filter(panel.is_placebo, pairs))}
     groups = {kind: {arm.name: pairs[arm] for arm in arms} for kind, arms in kinds.items() if arms}
-    baseline, outcome = panel.baseline.name if panel.baseline else "the baseline", panel.arms[0].outcome
+    baseline, outcome = panel.baseline.name, panel.arms[0].outcome
     rows = [arm.name for arm in panel.ranked if arm in pairs or arm is panel.baseline]
     plot = forest(groups, rows, baseline, outcome.unit, colours=(0, 4))
     note = (

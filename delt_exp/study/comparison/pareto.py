@@ -47,7 +47,7 @@ def pareto(points: Sequence[Point], turn: int, x_title: str, y_title: str) -> An
             mode="lines", line={"color": FRONT, "dash": "dot", "shape": "hv", "width": 1.5},
         ),
         *(_markers(kind, [p for p in points if p.kind == kind], number) for number, kind in enumerate(("score", "placebo"))),
-        _markers("baseline, trained for longer", sorted(own, key=lambda p: p.cost), 2),
+        _markers("baseline", sorted(own, key=lambda p: p.cost), 2),
         *(_names([p for p in some if p.name in places], places, wide_only=not always) for always, some in named.items()),
     ]  # fmt: skip
     legend = {"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"}

@@ -135,7 +135,7 @@ def _gain(
         return f"Not shown: {text}, but not than the same arm {' or '.join(even)}.{seeds}"
     if unfinished:
         return f"Not shown yet: {text}, but the same arm {' and '.join(unfinished)} is not finished.{seeds}"
-    beaten = f", and than the same arm {' and '.join(controls)}" if controls else "; the study plans no placebo of it"
+    beaten = f", and than the same arm {_listed(controls)}" if controls else "; the study plans no placebo of it"
     return f"Yes: {text}{beaten}.{seeds}"
 
 

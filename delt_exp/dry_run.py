@@ -2,8 +2,10 @@
 
 from omegaconf import DictConfig
 
+from delt_exp.experiment.components import Components, build_components
+from delt_exp.experiment.reading import read
+from delt_exp.experiment.rehearsal import rehearse, stand_in_goodness
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, training_cost
-from delt_exp.pipeline import Components, build_components, read, rehearse, stand_in_goodness
 from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
@@ -17,7 +19,7 @@ def forecast(cfg: DictConfig) -> list[PhaseCost]:
     parts = build_components(cfg)
     resources, candidates, target = read(parts)
     check_models(parts, fetch=False)
-    rehearse(parts, candidates, resources.run_tokenizer, cfg.seed)
+    rehearse(parts, candidates, resources.run_tokenizer)
     sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
     seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
     return [*scoring_costs(parts, sizes), *selecting_costs(parts, sizes), *training_costs(parts, sizes, seen)]

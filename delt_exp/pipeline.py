@@ -14,6 +14,7 @@ from delt_exp.alignment.run import run_alignment
 from delt_exp.config.run_name import RunInfo
 from delt_exp.config.stop import check_stop
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.experiment.comparing import compare, has_baseline
 from delt_exp.experiment.components import Components, build_components
 from delt_exp.experiment.reading import evaluation_texts, read, read_evaluation
 from delt_exp.experiment.rehearsal import rehearse
@@ -72,7 +73,8 @@ def _to_all(loggers: list[RunLogger], row: Mapping[str, float]) -> None:
 def experiment(
     parts: Components, stop_after: str | None, on_metrics: OnMetrics, enter: Callable[[Phase], None]
 ) -> Prepared:
-    """Score, select, order, train and evaluate, stage by stage; what there is before training where it is to stop.
+    """Score, select, order, train, evaluate and compare with a baseline; what there is before training where it is to
+    stop.
 
     `enter` is told which of them begins.
     """
@@ -112,7 +114,7 @@ def experiment(
     model = training.trained(job, on_metrics)
     enter("evaluate")
     evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
-    return Outcome(
+    outcome = Outcome(
         **vars(found) | {"seconds": time.monotonic() - clock},
         show_selection=choice.selection.show,
         selecting_flops=choice.flops,
@@ -122,6 +124,9 @@ def experiment(
         evaluations=evaluations,
         alignment=alignment,
     )
+    if has_baseline(parts):
+        enter("baseline")
+    return replace(outcome, compared=compare(training, outcome))
 
 
 def _alignment(parts: Components, resources: Resources, documents: TokenizedCorpus, plan: Plan) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from delt_exp.alignment.base import Alignment
+from delt_exp.baseline import Baseline
 from delt_exp.config.build import build, construct
 from delt_exp.config.fields import Seed, check_value
 from delt_exp.corpus.corpus import CorpusSettings
@@ -28,7 +29,7 @@ from delt_exp.trainer.settings import TrainerSettings
 
 GROUPS = (
     "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "mixture", "model", "weighter",
-    "trainer",
+    "trainer", "baseline",
 )  # fmt: skip
 
 
@@ -51,6 +52,7 @@ class Components:
     training: PlanSettings
     trainer: TrainerSettings
     weighter: Weighter
+    baseline: Baseline
     eval_dataset: Mapping[str, EvalDataset]
     alignment: Mapping[str, Alignment]
     logger: Mapping[str, RunLogger]

@@ -65,7 +65,9 @@ def show_fit(folder: Path, evidence: Evidence, score_name: str) -> None:
     evidence.remark(f"by a data scorer: {in_words(validation)}; {spread}")
     plain = {key: value for key, value in fit.items() if isinstance(value, int | float)}
     evidence.numbers("fit", {**validation, **plain}, "What the data scorer is worth on documents that it is judged by.")
-    caption = "Every annotated document: its exact score, its prediction, how that came about, and their ranks from the lowest."
+    caption = (
+        "Every annotated document: its exact score, its prediction, how that came about, and ranks from the lowest."
+    )
     table = pq.read_table(folder / TABLE)
     for name in ("annotated", "predicted"):
         table = table.append_column(f"{name}_rank", pa.array(rankdata(table[name].to_numpy())))

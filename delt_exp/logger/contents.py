@@ -16,8 +16,8 @@ def scalars(record: Mapping[str, Any]) -> dict[str, float]:
 
     `eval/<dataset>/<metric>` and, where there is one, its standard error `..._stderr`; `alignment/<dataset>/<metric>`
     of the documents trained on; `cost/training_seconds` and, where it is known, `cost/scoring_seconds`;
-    `evidence/<name>/<key>` of what the scorer left as numbers. With a baseline: `baseline/<dataset>/<metric>` and, of the
-    run minus the baseline, `difference/<dataset>/<metric>` with the ends of its interval, `..._low` and `..._high`.
+    `evidence/<name>/<key>` of what the scorer left as numbers. With a baseline: `baseline/<dataset>/<metric>` and, of
+    the run minus the baseline, `difference/<dataset>/<metric>` with the ends of its interval, `..._low` and `..._high`.
     """
     return {**eval_scalars(record), **_differences(record), **_alignment(record), **_cost(record), **_evidence(record)}
 

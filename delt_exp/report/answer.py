@@ -27,8 +27,7 @@ def first_sentence(record: Record) -> str:
     for answer in found[:NUM_ANSWERS]:
         groups.setdefault(_verb(answer), []).append(answer)
     parts = [
-        f"{verb} {_listed([_amount(one, first=i == 0) for i, one in enumerate(group)])}"
-        for verb, group in groups.items()
+        f"{verb} {_listed([_amount(one, one is not group[0]) for one in group])}" for verb, group in groups.items()
     ]
     more = f" ({len(found) - NUM_ANSWERS} more below)" if len(found) > NUM_ANSWERS else ""
     return f"{_subject(record)} {_listed(parts)}{more}, compared with {_against(record)}."
@@ -40,7 +39,10 @@ def limits(record: Record) -> str:
     if not found:
         return ""
     over = "documents" if all(answer["paired"] for answer in found) else "documents or questions"
-    return f"± is the 95 % interval over {over}. Each was trained once: one seed is one draw, and another could differ by more."
+    return (
+        f"± is the 95 % interval over {over}. Each was trained once: one seed is one draw, and another could differ by "
+        "more."
+    )
 
 
 def why_none(record: Record) -> str:
@@ -96,11 +98,9 @@ def _verb(answer: Mapping[str, Any]) -> str:
     return "raised" if answer["difference"] > 0 else "lowered"
 
 
-def _amount(answer: Mapping[str, Any], *, first: bool) -> str:
-    """Return what changed, and by how much; the metric is said once."""
-    what = (
-        f"the {answer['metric'].replace('_', ' ')} on {answer['dataset']}" if first else f"that on {answer['dataset']}"
-    )
+def _amount(answer: Mapping[str, Any], is_next: bool) -> str:
+    """Return what changed, and by how much; in a list the metric is said once."""
+    what = f"{'that' if is_next else 'the ' + answer['metric'].replace('_', ' ')} on {answer['dataset']}"
     if answer["verdict"] not in ("better", "worse"):
         return f"{what} ({difference(answer)})"
     return f"{what} by {difference(answer, signed=False)}"

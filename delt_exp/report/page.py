@@ -40,8 +40,8 @@ CAPTIONS = {
     ),
     "evaluation": (
         "Evaluation",
-        "The trained model on each evaluation set, and what it is compared with; the whiskers are one standard error over "
-        "documents or questions. Differences on the same documents are known better than these.",
+        "The trained model on each evaluation set, and what it is compared with; the whiskers are one standard error "
+        "over documents or questions. Differences on the same documents are known better than these.",
     ),
 }
 STAGES = {

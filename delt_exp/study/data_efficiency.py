@@ -247,7 +247,9 @@ class DataEfficiencyReport:
             for share, runs in sorted(points.items())
         ]
         columns = ["source", "subsets", "measure", "evaluated on", "share", "mean", "standard deviation", "runs"]
-        return Table("points", "Every share", "Mean and standard deviation over subsets and seeds.", columns, rows, folded=True)
+        return Table(
+            "points", "Every share", "Mean and standard deviation over subsets and seeds.", columns, rows, folded=True
+        )
 
     def _answer(self, found: Mapping[Key, Bootstrap], oracles: Mapping[str, Point]) -> str:
         gains = {key: self._ranged(one.ends[2], one.ends_R3[:, 2]) for key, one in found.items()}

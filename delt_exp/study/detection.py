@@ -102,7 +102,9 @@ class DetectionReport:
         return Table("detection", "AUC by kind of damage", note, columns, rows, folded=True)
 
     def _answer(self, arms: Arms, compared: Compared, panels: Sequence[str]) -> str:
-        better = [f"{scorer} ({panel})" for (panel, scorer, _), one in compared.items() if one.verdict.startswith("better")]
+        better = [
+            f"{scorer} ({panel})" for (panel, scorer, _), one in compared.items() if one.verdict.startswith("better")
+        ]
         which = f": {', '.join(better)}" if 0 < len(better) <= NAMED else ""
         count = f"{len(better)} of {len(compared)} comparisons find a scorer better than {self.baseline}{which}."
         return "\n".join([count, *(self._best(panel, arms, compared) for panel in panels)])
@@ -115,7 +117,9 @@ class DetectionReport:
         sentence = f"On {panel}, {best[1]} has the highest AUC, {board[best]:.3f}"
         if pair is not None:
             word = "from" if pair.verdict.startswith("not") else "than"
-            sentence += f", and is {pair.verdict} {word} {self.baseline} at {board[panel, self.baseline, ALL_KINDS]:.3f}"
+            sentence += (
+                f", and is {pair.verdict} {word} {self.baseline} at {board[panel, self.baseline, ALL_KINDS]:.3f}"
+            )
         return f"{sentence}."
 
     def _figure(self, arms: Arms, intervals: Intervals, compared: Compared) -> Figure:
@@ -139,7 +143,9 @@ class DetectionReport:
                  for panel in dict.fromkeys(key[0] for key in arms)}  # fmt: skip
         if all(len(plot.data[0].x) < 3 for plot in plots.values()):
             return None
-        note = "AUC, mean over seeds: 1 finds all, 0.5 (white) knows nothing, below it the planted documents look better."
+        note = (
+            "AUC, mean over seeds: 1 finds all, 0.5 (white) knows nothing, below it the planted documents look better."
+        )
         return Figure("detection", "What each score finds", note, chooser(plots).to_plotly_json())
 
 

@@ -47,7 +47,9 @@ def cost_figure(panel: Panel, alpha: float) -> Figure | None:
     what = f"difference from {panel.baseline.name}" if panel.baseline else "outcome"
     y_title, turn = f"{what} [{outcome.unit}]<br>worse ← → better", 1 if outcome.better == "higher" else -1
     units = [unit for unit in AXES if unit == "seconds" or all(arm.cost.total(unit) for arm in arms)]
-    plots = {unit: pareto([_point(panel, arm, unit, alpha) for arm in arms], turn, AXES[unit], y_title) for unit in units}
+    plots = {
+        unit: pareto([_point(panel, arm, unit, alpha) for arm in arms], turn, AXES[unit], y_title) for unit in units
+    }
     for plot in plots.values():  # the ticks of all units, since a button does not change them
         plot.update_xaxes(tickvals=[tick for one in plots.values() for tick in one.layout.xaxis.tickvals])
     note = (

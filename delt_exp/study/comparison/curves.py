@@ -10,8 +10,8 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError
-from delt_exp.report.facts import loss_unit
 from delt_exp.report.columns import column_texts
+from delt_exp.report.facts import loss_unit
 from delt_exp.report.findings import Difference, Figure
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel
@@ -90,7 +90,9 @@ def dimension_curve(panel: Panel, dimension: str, alpha: float) -> Figure | None
     lines = {rest: sorted(points, key=lambda point: point[0]) for rest, points in lines.items() if len(points) > 1}
     if not lines:
         return None
-    traces = [_line(panel, rest, points, alpha, number, len(lines)) for number, (rest, points) in enumerate(lines.items())]
+    traces = [
+        _line(panel, rest, points, alpha, number, len(lines)) for number, (rest, points) in enumerate(lines.items())
+    ]
     plot = figure(traces, 420, xaxis_title=dimension, yaxis_title=_measure(panel), showlegend=True)
     note = (
         f"Mean and {100 * (1 - alpha):g} % interval{' of the paired difference; 0 is the baseline' * bool(panel.baseline)}; "

@@ -73,7 +73,7 @@ def placed(points: Sequence[Point], turn: int, must: int) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, (point, dot) in enumerate(dots.items()):
         boxes = {place: _box(dot, place, len(point.name)) for place in PLACES}
-        free = (place for place, box in boxes.items() if 0 <= box[0] and box[2] <= WIDTH and not _meets(box, taken))
+        free = (place for place, box in boxes.items() if box[0] >= 0 and box[2] <= WIDTH and not _meets(box, taken))
         place = next(free, PLACES[2] if number < must else None)
         if place:
             found[point.name] = place

@@ -179,8 +179,8 @@ class DataEfficiencyReport:
             "the value with endless data, means nothing: no curve is shown, and nothing follows beyond the data."
         )
         columns = [
-            "source", "verdict", "gain of all over the least", "measure", "evaluated on", "subsets", "at the least share",
-            "with all", "curve identified", "a", "b", "c",
+            "source", "verdict", "gain of all over the least", "measure", "evaluated on", "subsets",
+            "at the least share", "with all", "curve identified", "a", "b", "c",
         ]  # fmt: skip
         return Table("efficiency", "Gains and saturating curves", note, columns, rows, is_answer=True)
 

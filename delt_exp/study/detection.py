@@ -87,8 +87,9 @@ class DetectionReport:
             rows.append([key[1], verdict, Difference.of(pair), p, auc_cell, key[0], len(arms[key].seeds_S)])
         columns = ["scorer", "verdict", f"minus {self.baseline}", "p (Holm)", "AUC", self.panel, "seeds"]
         note = (
-            f"Best first. AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds (on the logit scale); 0.5 for "
-            f"a score that knows nothing. Verdicts against {self.baseline}, Holm-corrected ({len(compared)} comparisons)."
+            f"Best first. AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds (on the logit scale); 0.5 "
+            f"for a score that knows nothing. Verdicts against {self.baseline}, Holm-corrected ({len(compared)} "
+            "comparisons)."
         )
         return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)
 
@@ -97,7 +98,7 @@ class DetectionReport:
             [scorer, kind, Ranged(arm.estimate.value, *intervals[panel, scorer, kind]), panel, len(arm.seeds_S)]
             for (panel, scorer, kind), arm in arms.items()
         ]
-        note = f"AUC of each kind against the clean documents, with its {100 * (1 - self.alpha):g} % t-interval over seeds."
+        note = f"AUC of each kind against clean documents, with its {100 * (1 - self.alpha):g} % t-interval over seeds."
         columns = ["scorer", "spoiled by", "AUC", self.panel, "seeds"]
         return Table("detection", "AUC by kind of damage", note, columns, rows, folded=True)
 
@@ -127,8 +128,8 @@ class DetectionReport:
         keys = _ranked(arms)
         groups = {panel: {key[1]: Ranged(arms[key].estimate.value, *intervals[key]) for key in keys if key[0] == panel}
                   for panel in dict.fromkeys(key[0] for key in keys)}  # fmt: skip
-        clear = {panel: {key[1] for key, pair in compared.items() if key[0] == panel and not pair.verdict.startswith("not")}
-                 for panel in groups}  # fmt: skip
+        sure = [key for key, pair in compared.items() if not pair.verdict.startswith("not")]
+        clear = {panel: {key[1] for key in sure if key[0] == panel} for panel in groups}
         plot = dots(groups, list(dict.fromkeys(key[1] for key in keys)), "AUC", clear, at_least=(0.0, 1.0))
         plot.add_vline(0.5, line={"color": LINE, "dash": "dot"}, annotation={"text": "chance", "yanchor": "bottom"})
         note = (

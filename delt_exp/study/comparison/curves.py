@@ -20,6 +20,7 @@ from delt_exp.study.figures import BLUE_TO_RED, LINE, chooser, colour, error_bar
 
 CURVE_POINTS = 60  # of a curve of the training loss; more could not be told apart
 SHOWN_CURVES = 8  # the others wait in the legend
+PAIRED = " of the paired difference; 0 is the baseline"
 ASIDE = 0.006  # of the axis, from one line to the next
 
 Grid = Mapping[tuple[str, str], Arm]
@@ -95,7 +96,7 @@ def dimension_curve(panel: Panel, dimension: str, alpha: float) -> Figure | None
     ]
     plot = figure(traces, 420, xaxis_title=dimension, yaxis_title=_measure(panel), showlegend=True)
     note = (
-        f"Mean and {100 * (1 - alpha):g} % interval{' of the paired difference; 0 is the baseline' * bool(panel.baseline)}; "
+        f"Mean and {100 * (1 - alpha):g} % interval{PAIRED if panel.baseline else ''}; "
         f"{panel.arms[0].outcome.better} is better. Every arm trains on {panel.arms[0].tokens:,.0f} tokens. Points "
         "of one place lie side by side."
     )

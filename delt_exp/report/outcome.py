@@ -63,8 +63,8 @@ class Outcome(Prepared):
 
     mixture: what was asked for and trained of each source, None without a mixture. show_selection: leaves what is to be
     seen of the choice. selecting_flops: operations of a selector that reads documents, training runs between its rounds
-    included. evaluations: by the name of the dataset. alignment: see `run_alignment`. compared: None where no baseline
-    was asked for.
+    included. evaluations: by the name of the dataset. references: losses that need no model, by dataset. alignment: see
+    `run_alignment`. compared: None where no baseline was asked for.
     """
 
     kept: NDArray[np.intp]
@@ -75,6 +75,7 @@ class Outcome(Prepared):
     plan: Plan
     model: TrainedModel
     evaluations: Mapping[str, Evaluation]
+    references: Mapping[str, Mapping[str, float]]
     alignment: list[dict[str, Any]]
     compared: "Compared | None" = None
 

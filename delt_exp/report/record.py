@@ -90,6 +90,7 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "order_verified": training["order_verified"],
         "alignment": outcome.alignment,
         "results": [asdict(measure) for measure in outcome.measures],
+        "references": outcome.references,
         "baseline": _baseline(info, outcome.compared),
         "examples": _examples(outcome),
         "reused_by": [],

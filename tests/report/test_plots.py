@@ -11,7 +11,7 @@ from delt_exp.report.plots import metric_families, write_plots
 from delt_exp.report.score_plots import View
 from delt_exp.statistics.smoothing import smooth
 
-ALL = ["score_histogram", "score_by_source", "score_along_order", "loss_curve", "evaluation_bars"]
+ALL = ["score_histogram", "score_by_source", "score_along_order", "loss_curve", "evaluation"]
 MEANING = {"name": "size", "unit": "lines", "better": "lower"}
 
 

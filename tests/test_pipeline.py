@@ -49,6 +49,7 @@ def test_the_record_tells_the_whole_story(finished):
     assert record["config"]["seed"] == 0
     assert {stage["stage"] for stage in record["stages"]} == {
         "corpus", "tokenizer", "tokens", "annotation", "scores", "model", "evaluation", "overlap",
+        "references",
     }  # fmt: skip
     assert all(stage["cost"]["peak_bytes"] > 0 for stage in record["stages"])
     assert record["data"]["train"]["counts"]["read"] == 80

@@ -157,3 +157,12 @@ def test_a_run_killed_in_its_baseline_continues_there_with_the_same_bits(compare
     ]
     first, second = (load_file(Path(model["path"]) / "model" / "model.safetensors") for model in models)
     assert all((first[name] == second[name]).all() for name in second)
+
+
+def test_a_forecast_has_the_baseline_in_it_where_there_will_be_one(compared, monkeypatch, capsys):
+    monkeypatch.chdir(compared[0])
+    told = {}
+    for overrides in ((*CHOICE, "baseline=shuffle"), (*RANDOM, "baseline=shuffle"), CHOICE):
+        command(monkeypatch, *overrides, "dry_run=true")
+        told[overrides] = "baseline" in capsys.readouterr().err
+    assert list(told.values()) == [True, False, False]

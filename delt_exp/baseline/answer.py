@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.quantity import Direction
-
-if TYPE_CHECKING:
-    from delt_exp.statistics.paired import LossArm
+from delt_exp.statistics.families import holm_p
+from delt_exp.statistics.paired import LossArm
 
 ALPHA = 0.05
 
@@ -73,10 +72,8 @@ def _paired(run: Measure, baseline: Measure, documents: Path, others: Path) -> A
     return replace(alone, difference=difference.value, low=low, high=high, p=difference.p)
 
 
-def _losses(name: str, documents: Path) -> "LossArm":
+def _losses(name: str, documents: Path) -> LossArm:
     import pyarrow.parquet as pq
-
-    from delt_exp.statistics.paired import LossArm
 
     table = pq.read_table(documents, columns=["id", "sum_nats", "num_tokens"])
     columns: list[NDArray[Any]] = [table[column].to_numpy() for column in table.column_names]
@@ -109,8 +106,6 @@ def _without_interval(run: Measure, baseline: Measure, *, paired: bool) -> Answe
 
 def _corrected(found: list[Answer]) -> list[Answer]:
     """Return the answers with their verdicts: all that have an interval are one family."""
-    from delt_exp.statistics.families import holm_p
-
     tested = [one.p for one in found if one.p is not None]
     adjusted = iter(holm_p(np.array(tested)).tolist())
     return [one if one.p is None else replace(one, verdict=_verdict(one, next(adjusted))) for one in found]

@@ -1,10 +1,7 @@
 """Training plays the plan exactly: any number of processes, any micro-batch, any layout, and after a kill."""
 
 import os
-import pickle
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -26,6 +23,7 @@ from delt_exp.trainer.metrics_file import MetricsFile
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import _latest_checkpoint, _train_rank, train
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
+from tests.processes import start
 
 
 @pytest.fixture(scope="module")
@@ -277,28 +275,15 @@ def test_a_batch_with_nothing_to_predict_is_refused(tmp_path):
         plan_for(recipe, pool.candidates.tokens, np.arange(21), settings)
 
 
-RUN = """
-import pickle, sys
-from pathlib import Path
-from delt_exp.trainer.train import train
-if __name__ == "__main__":
-    job = pickle.loads(Path(sys.argv[1]).read_bytes())
-    train(job, Path(sys.argv[2]))
-"""
-
-
 def killed_at_a_checkpoint(job, tmp_path):
     """Train in a process of its own, killed by SIGKILL as soon as there is a checkpoint; return the folder."""
-    (tmp_path / "run.py").write_text(RUN)
-    (tmp_path / "job").write_bytes(pickle.dumps(job))
     folder = new_folder(tmp_path)
-    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "job"), str(folder)]
-    process = subprocess.Popen(command, start_new_session=True)
+    process = start(train, job, folder)
     while not list((folder / "checkpoints").glob("step-*.ckpt")):
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.join()
     assert not (folder / "result.json").exists()
     return folder
 

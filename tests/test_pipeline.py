@@ -19,6 +19,8 @@ from delt_exp.scorer.table import ScoreTable
 from tests.processes import exit_status, start_run
 from tests.runs import FAST, arrays, command, records, write_jsonl, write_texts
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -197,7 +199,6 @@ def test_speed_settings_reuse_everything(tmp_path, monkeypatch):
     assert record["reused_by"][0]["computed"] == []
 
 
-@pytest.mark.slow
 def test_warm_and_cold_stores_give_the_same_bits(tmp_path, monkeypatch):
     write_texts(tmp_path)
     command(monkeypatch, "orderer=sorting")  # warms corpus, tokens, proxy and scores
@@ -250,7 +251,6 @@ def test_a_pretrained_model_refuses_a_tokenizer_it_was_not_trained_with(finished
     assert not Path("outputs/store/scores").exists()
 
 
-@pytest.mark.slow
 def test_a_sweep_runs_every_combination_and_survives_a_failing_job(tmp_path, monkeypatch):
     write_texts(tmp_path)
     with pytest.raises(SystemExit) as leave:
@@ -261,7 +261,6 @@ def test_a_sweep_runs_every_combination_and_survives_a_failing_job(tmp_path, mon
     assert len({record["name"] for record in done}) == 2
 
 
-@pytest.mark.slow
 def test_a_killed_run_is_finished_by_the_same_command_with_the_same_bits(tmp_path, monkeypatch):
     write_texts(tmp_path)
     slow = ["model.batch_items=1", "trainer.checkpoint_steps=10"]

@@ -145,10 +145,10 @@ def test_a_killed_worker_is_one_line_and_the_repeated_sweep_continues_both_runs(
     (line,) = [line for line in said.splitlines() if not line.startswith("store:")]
     assert line.startswith("error: a run ended without a result")
     assert not living(processes, 20)
-    again, processes = parallel_sweep("0,1", "trainer.checkpoint_steps=5")
+    again, _ = parallel_sweep("0,1", "trainer.checkpoint_steps=5")
     continued = (line for line in again.stderr if "training continues from step" in line)
     assert [next(continued, None) is not None for _ in range(2)] == [True, True]
-    end_in_order(again, processes, signal.SIGTERM)
+    end_in_order(again, children(again.pid), signal.SIGTERM)
 
 
 KILLED = """

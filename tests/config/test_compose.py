@@ -48,6 +48,7 @@ def assert_same(overrides):
     assert ours == theirs, overrides
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", options(CONF, "study"))
 def test_runs_of_every_study_are_composed_as_hydra_does(name):
     """The first and the last; `python -m benchmarks startup` compares them all."""
@@ -56,6 +57,7 @@ def test_runs_of_every_study_are_composed_as_hydra_does(name):
         assert_same(command)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

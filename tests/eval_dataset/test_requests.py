@@ -53,6 +53,7 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.glob("shard-*.parquet")}
 
 
+@pytest.mark.slow
 def test_answers_do_not_depend_on_the_shards(trained, resources, tmp_path, monkeypatch):
     pairs = [(text, f" {word}") for text in sentences(3) for word in ("no", "yes", "a longer one")]
     log_p = LogLikelihood(trained)

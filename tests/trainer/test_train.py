@@ -81,6 +81,7 @@ def bare_loop(job):
     return network, recorded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["packed", "padded"])
 @pytest.mark.parametrize("completion_only", [False, True])
 def test_training_equals_a_bare_loop_over_global_batches(pool, tmp_path, layout, completion_only):
@@ -94,6 +95,7 @@ def test_training_equals_a_bare_loop_over_global_batches(pool, tmp_path, layout,
     assert read_json(folder / "result.json")["order_verified"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro_batch_items", [1, 3, 8, 50])
 def test_loss_does_not_depend_on_accumulation(pool, tmp_path, micro_batch_items):
     base = losses(trained(tmp_path, job_of(pool)))
@@ -116,6 +118,7 @@ def test_several_processes_consume_the_plan_with_the_same_loss(pool, tmp_path):
             torch.testing.assert_close(weights(several)[name], value, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_reader_processes_change_nothing(pool, tmp_path):
     plain, workers = (trained(tmp_path, job_of(pool, num_workers=n)) for n in (0, 2))
     assert (plain / "model" / "model.safetensors").read_bytes() == (
@@ -123,6 +126,7 @@ def test_reader_processes_change_nothing(pool, tmp_path):
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_recomputing_activations_changes_nothing(pool, tmp_path):
     kept, recomputed = (trained(tmp_path, job_of(pool, gradient_checkpointing=flag)) for flag in (False, True))
     assert losses(kept) == losses(recomputed)
@@ -197,6 +201,7 @@ def train_ranks(jobs):
                 assert stop_step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 5, 7, 8, 12])
 def test_resuming_gives_the_same_bits(pool, tmp_path, monkeypatch, step):
     """Interrupted before, at and after checkpoints (every 4 steps), with dropout, the weights stay the same."""
@@ -221,6 +226,7 @@ def interrupted(job, folder, monkeypatch, step):
             train(job, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(8, 3), (3, 4), (2, 8), (8, 1)])
 def test_resuming_with_another_micro_batch_plays_the_same_plan(pool, tmp_path, monkeypatch, before, after):
     folder = new_folder(tmp_path)
@@ -239,6 +245,7 @@ def test_resuming_on_another_number_of_processes_plays_the_same_plan(pool, tmp_p
     np.testing.assert_allclose(losses(folder), losses(trained(tmp_path, job_of(pool))), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_reported_and_not_used(pool, tmp_path, monkeypatch, capsys):
     folder, job = new_folder(tmp_path), job_of(pool, checkpoint_steps=3)
     interrupted(job, folder, monkeypatch, 7)

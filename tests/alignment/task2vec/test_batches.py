@@ -77,6 +77,7 @@ def test_a_process_is_killed_two_others_join_and_only_its_batch_is_lost(items, a
     assert files(tmp_path) == alone
 
 
+@pytest.mark.slow
 def test_a_killed_description_continues_with_the_batches_that_are_missing(resources, text, alone, place, monkeypatch):
     embedded, opened = [], FisherJudge.open
 

@@ -11,6 +11,8 @@ from delt_exp.errors import DivergedError
 from delt_exp.report.stages import BASELINE
 from tests.runs import command, records, write_texts
 
+pytestmark = pytest.mark.slow
+
 BUDGET = ("training.epochs=null", "training.max_tokens=1024")
 CHOICE = ("scorer=length", "selector.ratio=0.5", *BUDGET)
 RANDOM = ("scorer=random", "orderer=shuffle", "selector.ratio=0.5", *BUDGET)

@@ -79,3 +79,12 @@ def perfect(reliability: float) -> float:
     square root; 0 where the two do not agree.
     """
     return float(np.sqrt(2 * reliability / (1 + reliability))) if reliability > 0 else 0.0
+
+
+def detectable(num_sets: int, num_groups: int) -> float:
+    """Return the agreement that a two-sided permutation test at 5 % finds with power 0.8, about.
+
+    A permuted score agrees by chance with the groups, 1 / (C - 1), and with the sets, 1 / (M - 1), of variance.
+    """
+    spread = (1 / (num_sets - 1) + 1 / (num_groups - 1)) ** 0.5
+    return float((ndtri(0.975) + ndtri(0.8)) * spread)

@@ -43,7 +43,7 @@ def write_run(folder, scorer, goodness, seconds, pool="half spoiled", seed=0, be
     table = pq.read_table(folder / "scores.parquet").append_column("tokens", pa.array(np.full(len(IDS), 10)))
     pq.write_table(table, folder / "scores.parquet")
     used = {"scores/a": {"build_seconds": seconds, "peak_bytes": 1, "cuda_peak_bytes": 0}}
-    stages = [{"name": "scores", "stage": "scores", "role": "scores", "cost": {"used": used}}]
+    stages = [{"name": "scores", "stage": "scores", "role": "scores", "own": True, "cost": {"used": used}}]
     write_json(folder / "record.json", {"id": "x", "stages": stages, "score": {"flops": seconds * 1e9}})
     return PlannedRun({"candidates": pool, "scorer": scorer}, seed, [], ["all"], str(folder), None)
 

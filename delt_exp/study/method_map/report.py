@@ -58,7 +58,7 @@ def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
     """Return what to use for a task, what it costs, and what more cost would bring."""
     used = recommended(entries)
     if used is None:
-        detectable = min(entry.pair.detectable for entry in entries)
+        detectable = max(entry.pair.detectable for entry in entries)
         reach = f"an effect of {detectable:.2g} {unit} would be found with power 0.8"
         return f"For {task}, nothing is shown to beat training on all documents; {reach}."
     text = f"For {task}, use {used.arm.name}: it gains {_gained(used, unit)} and costs {_cost(used)}"

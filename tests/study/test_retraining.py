@@ -21,6 +21,7 @@ from delt_exp.study.retraining.report import RetrainingReport
 REPORT = RetrainingReport(pool="candidates", gold="datamodel", permutations=499, alpha=0.05, seed=0)
 GROUPS, SIZE = 60, 2
 IDS = np.arange(GROUPS * SIZE, dtype=np.uint64)
+IDS[-1] = IDS[0]  # two documents of one text in different groups, as spoiled ones can be
 OF = np.repeat(np.arange(GROUPS), SIZE)
 TRUE = np.where(np.arange(GROUPS) < GROUPS // 2, 1.0, -1.0)  # the second half of the groups is spoiled
 MEANING = Meaning("planted", "nats/token", "higher", "Made for a test.")

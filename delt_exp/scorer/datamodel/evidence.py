@@ -31,12 +31,13 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Gold:
-    """What retraining says: the group of each document by its id, values [C], and worths of the halves held out.
+    """What retraining says: ids and group of each candidate in order, values [C], and worths of the halves held out.
 
-    worth_M: mean of two training runs from different seeds, first_M and again_M.
+    worth: mean of two training runs from different seeds, first_M and again_M.
     """
 
-    group_of: dict[int, int]
+    ids_N: NDArray[np.uint64]
+    of_N: NDArray[np.intp]
     source_C: NDArray[np.str_]
     values_C: Floats
     held_out_MC: NDArray[np.bool_]
@@ -57,7 +58,7 @@ def show(pool: Pool, found: Found, meaning: Meaning) -> None:
     }  # fmt: skip
     evidence.table(GROUPS, columns, "Each group of documents and what it adds to the utility.")
     documents = {"id": pool.candidates.corpus.ids, "group": groups.of_N}
-    evidence.table(DOCUMENTS, documents, "The group of each document.")
+    evidence.table(DOCUMENTS, documents, "The group of each document, in the order of the candidates.")
     _show_halves(evidence, found)
     _show_numbers(evidence, found)
     figure = Figure(
@@ -111,5 +112,5 @@ def read(evidence: Evidence) -> Gold | None:
         return None
     held_out_MC = np.array([[letter == "1" for letter in halves["groups"][row]] for row in rows])
     first_M, again_M = (np.array([halves[name][row] for row in rows]) for name in ("worth", "worth_again"))
-    group_of = dict(zip(documents["id"], documents["group"], strict=True))
-    return Gold(group_of, np.array(groups["source"]), np.array(groups["value"]), held_out_MC, first_M, again_M)
+    ids_N, of_N = np.array(documents["id"], np.uint64), np.array(documents["group"], np.intp)
+    return Gold(ids_N, of_N, np.array(groups["source"]), np.array(groups["value"]), held_out_MC, first_M, again_M)

@@ -38,12 +38,12 @@ def grouped(ids: NDArray[np.uint64], source_N: NDArray[np.str_], size: int, seed
     Raises ConfigError for fewer than four groups.
     """
     draws_N = uniform_per_id(ids, seed, "groups of a datamodel")
-    of_N, sources = np.empty(len(ids), np.intp), []
+    of_N, sources = np.empty(len(ids), np.intp), list[str]()
     for source in np.unique(source_N):
         rows = np.flatnonzero(source_N == source)
         count = max(1, round(len(rows) / size))
         of_N[rows[np.argsort(draws_N[rows], kind="stable")]] = len(sources) + np.arange(len(rows)) % count
-        sources += [source] * count
+        sources += [str(source)] * count
     if len(sources) < LEAST_GROUPS:
         raise ConfigError(
             f"scorer.group_documents={size} makes {len(sources)} groups of {len(ids)} documents; {LEAST_GROUPS} are "

@@ -74,7 +74,7 @@ def read_agreed(
     for (name, scorer), own in by_scorer.items():
         pairs = [(run, golds[name, run.seed]) for run in own]
         found.append(_agreed(name, scorer, pairs, permutations, alpha, seed))
-    p_holm = holm_p(np.array([one.p for one in found])) if found else []
+    p_holm = holm_p(np.array([one.p for one in found]))
     return [replace(one, p_holm=float(p)) for one, p in zip(found, p_holm, strict=True)]
 
 
@@ -99,11 +99,10 @@ def _by_group(run: PlannedRun, gold: Gold) -> tuple[Floats, Floats, Floats, Floa
     """Return [C] goodness, goodness times tokens, tokens and documents; raises DataError for other documents."""
     path = Path(run.folder) / "scores.parquet"
     table, tokens_N = ScoreTable.load(path), pq.read_table(path, columns=["tokens"])["tokens"].to_numpy()
-    group_N = np.array([gold.group_of.get(int(one), -1) for one in table.ids])
-    if len(table.ids) != len(gold.group_of) or (group_N < 0).any():
+    if not np.array_equal(table.ids, gold.ids_N):
         raise DataError(f"{path} has other documents than the retrained ones; give both the same train_dataset")
     goodness_N = table.goodness.astype(np.float64)
     count = len(gold.values_C)
-    weights = (goodness_N, goodness_N * tokens_N, tokens_N.astype(np.float64), np.ones(len(group_N)))
-    first, second, third, fourth = (np.bincount(group_N, weight, count) for weight in weights)
-    return first, second, third, fourth
+    weights = (goodness_N, goodness_N * tokens_N, tokens_N.astype(np.float64), np.ones(len(gold.of_N)))
+    sums_C, weighted_C, tokens_C, sizes_C = (np.bincount(gold.of_N, each, count).astype(np.float64) for each in weights)
+    return sums_C, weighted_C, tokens_C, sizes_C

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from delt_exp.quantity import Ranged
 from delt_exp.rows.draws import generator
@@ -50,6 +48,8 @@ def agreement(scores_C: Floats, sets_MC: NDArray[np.bool_], worth_M: Floats, per
 
 def rank_correlations(rows_KM: Floats, worth_M: Floats) -> Floats:
     """Return Spearman's correlation [K] of each row with the worth; 0 for a row whose numbers are all equal."""
+    from scipy.stats import rankdata
+
     ranks_KM, own_M = rankdata(rows_KM, axis=1), rankdata(worth_M)
     ranks_KM, own_M = ranks_KM - ranks_KM.mean(1, keepdims=True), own_M - own_M.mean()
     lengths_K = np.linalg.norm(ranks_KM, axis=1)
@@ -63,6 +63,8 @@ def joined(parts: list[Agreement], alpha: float) -> tuple[Ranged, float]:
     The interval is that over sets, of Fisher's z; p is two-sided, by permutation of the groups, which also counts that
     a score without information agrees by chance with some groups and not with others.
     """
+    from scipy.special import ndtri
+
     z = float(np.mean([np.arctanh(np.clip(one.value, -1 + 1e-12, 1 - 1e-12)) for one in parts]))
     error = float(np.sqrt(sum(one.error**2 for one in parts))) / len(parts)
     reach = float(ndtri(1 - alpha / 2)) * error
@@ -86,5 +88,7 @@ def detectable(num_sets: int, num_groups: int) -> float:
 
     A permuted score agrees by chance with the groups, 1 / (C - 1), and with the sets, 1 / (M - 1), of variance.
     """
+    from scipy.special import ndtri
+
     spread = (1 / (num_sets - 1) + 1 / (num_groups - 1)) ** 0.5
     return float((ndtri(0.975) + ndtri(0.8)) * spread)

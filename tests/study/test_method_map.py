@@ -79,6 +79,12 @@ def test_cost_is_charged_and_decides_what_to_use(found):
     assert net.value < rows(found)["noise", "dear", "0.2"]["gain [nats/token]"].value
 
 
+def test_what_else_the_machine_did_while_an_arm_trained_is_not_charged_to_its_method(tmp_path, found):
+    slow = arm("cheap", "0.2", -0.1, 1.0, training_seconds=35.0)
+    again = rows(findings(tmp_path, [*NOISE[:4], slow, *NOISE[5:]]))["noise", "cheap", "0.2"]
+    assert again["gain at equal cost"] == rows(found)["noise", "cheap", "0.2"]["gain at equal cost"]
+
+
 def test_a_task_on_which_nothing_helps_says_so_and_what_would_have_been_seen(found):
     assert "For homogeneous, nothing is shown to beat training on all documents; an effect of" in found.answer
 

@@ -130,7 +130,8 @@ def leaderboard(tasks: Map, share: str, unit: str, alpha: float) -> Table:
     note = (
         f"Gain over training on all documents with {100 * (1 - alpha):g} % intervals over seeds and documents, Holm-"
         "corrected over all tasks; the best of many was chosen after seeing all, so expect a little less. At equal "
-        "cost: over the baseline trained for the same total time; empty where it was not trained that long."
+        "cost: over the baseline trained for the same total time, at one speed of training for all; empty where it "
+        "was not trained that long."
     )
     return Table("leaderboard", "Every method on every task", note, columns, rows)
 

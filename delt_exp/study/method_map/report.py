@@ -11,6 +11,7 @@ from delt_exp.study.comparison.pairs import compared
 from delt_exp.study.method_map.entries import (
     Entry,
     entries_of,
+    evenly_timed,
     next_better,
     recommended,
     refuse_shared_documents,
@@ -40,7 +41,7 @@ class MapReport:
         panels = read_panels(study, self.panel, self.metric, labels, self.placebos)
         for panel in panels:
             refuse_shared_documents(panel)
-        panels = compared(panels, self.alpha)
+        panels = compared([evenly_timed(panel) for panel in panels], self.alpha)
         tasks = {panel.name: entries_of(panel) for panel in panels}
         tasks = {task: entries for task, entries in tasks.items() if entries}
         if not tasks:

@@ -103,6 +103,12 @@ def test_the_frontier_has_who_is_neither_dearer_nor_worse_than_another(found):
     assert list(line["x"]) == [1.0, 25.0]
 
 
+def test_one_seed_is_said_to_be_about_these_models(tmp_path):
+    """`cheap` costs as before, but only its first seed is finished."""
+    arms = [*NOISE[:4], arm("cheap", "0.2", -0.1, 1.0, seeds=(0,))]
+    assert "only one seed is finished" in findings(tmp_path, arms).answer
+
+
 def test_a_gain_that_a_placebo_has_too_is_not_used(tmp_path):
     arms = [arm("random", "1.0"), arm("random", "0.2", -0.1), arm("permuted", "0.2", -0.1), arm("cheap", "0.2", -0.1)]
     found = findings(tmp_path, arms)

@@ -71,18 +71,19 @@ def pareto_figure(tasks: Map, unit: str) -> Figure:
     """Return gain against the seconds of scoring and selecting; buttons choose the task, a line joins the frontier."""
     plots = {task: _pareto(task, entries, unit) for task, entries in tasks.items()}
     note = (
-        "One point per method and share. The line joins those that no other beats in both gain and cost; placebos are "
-        "orange. Intervals are those of the gain, each on its own."
+        "One point per method and share. The line joins and names gains that no other beats in both gain and "
+        "cost; placebos are orange. Intervals are those of the gain, each on its own."
     )
     return Figure("pareto", "Gain against cost", note, chooser(plots).to_plotly_json())
 
 
 def _pareto(task: str, entries: Sequence[Entry], unit: str) -> Any:
     known = [entry for entry in entries if entry.seconds is not None]
-    best = frontier([entry for entry in known if not entry.is_placebo])
+    best = frontier([entry for entry in known if not entry.is_placebo and entry.gain.value > 0])
     joined = go.Scatter(
-        x=[_seconds(entry) for entry in best], y=[entry.gain.value for entry in best], mode="lines",
+        x=[_seconds(entry) for entry in best], y=[entry.gain.value for entry in best], mode="lines+text",
         line={"color": LINE, "shape": "hv"}, name="no other is better and cheaper", hoverinfo="skip",
+        text=[entry.arm.name for entry in best], textposition="top left", cliponaxis=False,
     )  # fmt: skip
     traces = [joined]
     for name, is_placebo, number in (("method", False, 0), ("placebo", True, 4)):
@@ -100,9 +101,8 @@ def _pareto(task: str, entries: Sequence[Entry], unit: str) -> Any:
             )
         )
     xaxis = {"title": {"text": f"scoring and selecting [s], {task}"}, "type": "log", "tickformat": "~s"}
-    plot = figure(
-        traces, 480, xaxis=xaxis, yaxis={"title": {"text": f"gain [{unit}]"}}, legend={"orientation": "h", "y": 1.1}
-    )
+    legend = {"orientation": "h", "y": -0.2}
+    plot = figure(traces, 500, xaxis=xaxis, yaxis={"title": {"text": f"gain [{unit}]"}}, legend=legend)
     plot.add_hline(0, line_dash="dot")
     return plot
 

@@ -68,6 +68,8 @@ def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
         text += "; the baseline was not trained for as long"
     elif not net.verdict.startswith("better"):
         text += "; that it beats a baseline trained for the same time is not shown"
+    if used.pair.estimate.over == "documents":
+        text += "; only one seed is finished, so this is about these models"
     more = next_better(entries, used)
     if more is None:
         return f"{text}; no other method gains more."

@@ -16,8 +16,8 @@ from tests.helpers import make_pool, tiny_recipe, words
 
 
 def contract_overrides(folder):
-    sizes = ["scorer.group_documents=2", "scorer.num_fitted=3", "scorer.num_held_out=0"]
-    return [*sizes, "scorer.utility.train_tokens=300", "scorer.utility.num_target=2"]
+    sizes = ["scorer.group_documents=2", "scorer.num_fitted=3", "scorer.num_held_out=0", "model.batch_items=1"]
+    return [*sizes, "scorer.utility.train_tokens=32", "model.context_tokens=16", "scorer.utility.num_target=2"]
 
 
 def scorer(**changes):

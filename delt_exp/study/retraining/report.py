@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 from omegaconf import DictConfig
 
 from delt_exp.config.fields import Count, ProperShare, Seed, settings
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
-from delt_exp.report.findings import Cell, Figure, Findings, Table
+from delt_exp.report.findings import Cell, Findings, Table
 from delt_exp.statistics.datamodeling import Agreement, detectable, joined, perfect, rank_correlations
 from delt_exp.study.comparison.cost import scaled
-from delt_exp.study.figures import BAND, chooser, colour, error_bars, figure
 from delt_exp.study.record import StudyRecord
 from delt_exp.study.retraining.agreed import AGREES, Agreed, Golds, read_agreed, read_golds
+from delt_exp.study.retraining.pictures import agreement_figure, price_figure, sources_table
 
 
 @settings
@@ -38,7 +37,7 @@ class RetrainingReport:
         return [
             f"power: with {count} halves held out, an agreement near 0 has a standard error of "
             f"{(count - 1) ** -0.5:.2f} over halves; the smallest that differs from a permuted score with power 0.8 is "
-            f"{detectable(count, 100):.2f} with 100 groups, {detectable(count, 250):.2f} with 250"
+            f"{detectable(count, 64):.2f} with 64 groups, {detectable(count, 128):.2f} with 128"
             for count in sorted(counts)
             if count > 1
         ]
@@ -52,8 +51,8 @@ class RetrainingReport:
         agreed = read_agreed(runs, self.pool, golds, self.permutations, self.alpha, self.seed)
         agreed.sort(key=lambda one: (one.pool, -one.sums.value))
         ceilings = self._ceilings(golds)
-        figures = [self._figure(agreed, ceilings), self._prices(agreed)]
-        tables = [self._board(agreed), self._ceiling_table(golds), _sources(golds)]
+        figures = [agreement_figure(agreed, ceilings, self.gold), price_figure(agreed)]
+        tables = [self._board(agreed), self._ceiling_table(golds), sources_table(golds, self.pool, self.alpha)]
         return Findings(self._answer(agreed, ceilings), figures, tables)
 
     def _ceilings(self, golds: Golds) -> dict[str, float]:
@@ -129,69 +128,10 @@ class RetrainingReport:
         )
         return Table("ceiling", "How well retraining agrees with itself", note, columns, rows)
 
-    def _figure(self, agreed: Sequence[Agreed], ceilings: dict[str, float]) -> Figure:
-        plots = {}
-        for pool, itself in ceilings.items():
-            own = [one for one in agreed if one.pool == pool][::-1]
-            trace = go.Scatter(
-                x=[one.sums.value for one in own], y=[one.scorer for one in own], mode="markers", showlegend=False,
-                error_x=error_bars([one.sums for one in own]), text=[one.verdict for one in own],
-                hovertemplate="%{y}<br>%{x:.3f}<br>%{text}<extra></extra>",
-                marker={"size": 9, "color": [colour(4 if one.scorer == self.gold else 0) for one in own]},
-            )  # fmt: skip
-            plot = figure(
-                [trace],
-                160 + 24 * len(own),
-                xaxis={"title": {"text": f"rank correlation, {pool}"}, "range": [-1.02, 1.02]},
-            )
-            band = max(one.band for one in own)
-            plot.add_vrect(-band, band, fillcolor=BAND, line_width=0)
-            plot.add_vline(perfect(itself), line_dash="dot")
-            plots[pool] = plot
-        note = (
-            "Intervals over halves held out. The band holds 95 % of permuted scores; the dotted line is what an exact "
-            "prediction would reach."
-        )
-        return Figure("agreement", "How well a score predicts what training brings", note, _choose(plots))
-
-    def _prices(self, agreed: Sequence[Agreed]) -> Figure:
-        plots = {}
-        for pool in dict.fromkeys(one.pool for one in agreed):
-            own = [one for one in agreed if one.pool == pool and one.cost.seconds]
-            trace = go.Scatter(
-                x=[one.cost.seconds for one in own], y=[one.sums.value for one in own],
-                text=[one.scorer for one in own],
-                error_y=error_bars([one.sums for one in own]), mode="markers+text", textposition="top center",
-                showlegend=False, marker={"size": 9, "color": colour(0)},
-            )  # fmt: skip
-            xaxis = {"title": {"text": f"scoring [s], {pool}"}, "type": "log", "tickformat": "~s"}
-            plots[pool] = figure([trace], 440, xaxis=xaxis, yaxis={"title": {"text": "rank correlation"}})
-        note = "Seconds of scoring with all that it needs; to the upper left is better."
-        return Figure("price", "Agreement and its price", note, _choose(plots))
-
 
 def agreement_of(first_M: np.ndarray, second_M: np.ndarray) -> Agreement:
     """Return the agreement of two measurements of the same halves, without permutations."""
     return Agreement(float(rank_correlations(first_M[None], second_M)[0]), np.zeros(1), len(first_M))
-
-
-def _sources(golds: Golds) -> Table:
-    rows: list[list[Cell]] = []
-    for (pool, seed), gold in golds.items():
-        for source in np.unique(gold.source_C):
-            own = gold.values_C[gold.source_C == source]
-            error = float(own.std(ddof=1)) / len(own) ** 0.5 if len(own) > 1 else float("nan")
-            mean = float(own.mean())
-            cell: Cell = mean if np.isnan(error) else Ranged(mean, mean - 1.96 * error, mean + 1.96 * error)
-            rows.append([pool, seed, str(source), len(own), cell])
-    note = "Mean value of the groups of each source, 95 % interval over groups; the mean of all groups is 0."
-    return Table(
-        "sources", "What each source is worth", note, ["pool", "seed", "source", "groups", "value [nats/token]"], rows
-    )
-
-
-def _choose(plots: dict[str, go.Figure]) -> dict[str, object]:
-    return dict(chooser(plots).to_plotly_json())
 
 
 def _said(cell: Ranged) -> str:

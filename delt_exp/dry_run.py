@@ -1,5 +1,7 @@
 """What a run will cost, from sizes alone: `dry_run=true`, and the GPU-hours of a study."""
 
+from dataclasses import replace
+
 from omegaconf import DictConfig
 
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, training_cost
@@ -50,5 +52,7 @@ def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[Ph
         passes = 2 * (passes + 1 / 3)  # of two sides, about as long; the reference reads them forward alone
     num_tokens = parts.training.max_tokens or int(kept_tokens * passes)
     training = training_cost("training", size, num_tokens, context, batch_tokens)
+    if parts.averaging is not None:  # the mean is held beside the weights
+        training = replace(training, peak_bytes=training.peak_bytes + size.parameter_bytes)
     setup = Setup(parts.model, parts.training, parts.trainer)
     return [training, *parts.weighter.forecast(setup, sizes, size, num_tokens)]

@@ -55,7 +55,7 @@ from delt_exp.selector import Selector
 from delt_exp.selector.reading import Reading, ReadingSelector, Selection, needs_of, would_keep
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
-from delt_exp.trainer.job import Setup, TrainJob, Weighter, plan_for
+from delt_exp.trainer.job import Averaging, Setup, TrainJob, Weighter, plan_for
 from delt_exp.trainer.plan import Plan, PlanSettings
 from delt_exp.trainer.settings import TrainerSettings
 from delt_exp.trainer.train import OnMetrics, training_stage
@@ -80,6 +80,7 @@ class Components:
     training: PlanSettings
     trainer: TrainerSettings
     weighter: Weighter
+    averaging: Averaging | None
     eval_dataset: Mapping[str, EvalDataset]
     alignment: Mapping[str, Alignment]
     logger: Mapping[str, RunLogger]
@@ -94,7 +95,7 @@ def build_components(cfg: DictConfig) -> Components:
         check_value(name, cfg[name], bool)
     groups = (
         "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "mixture", "model", "weighter",
-        "trainer",
+        "averaging", "trainer",
     )  # fmt: skip
     built = {group: build(cfg[group], group) for group in groups}
     suite = {name: build(node, f"eval_dataset.{name}") for name, node in (cfg.eval_dataset or {}).items()}
@@ -218,7 +219,10 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter:
     enter("train")
     model = training_stage(store, with_reference(job, resources), on_metrics)
     enter("evaluate")
-    evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
+    evaluations, averaged = (
+        {name: dataset.evaluate(name, one, resources) for name, dataset in parts.eval_dataset.items()} if one else {}
+        for one in (model, model.averaged)
+    )
     return Outcome(
         documents=selection.documents,
         kept=kept,
@@ -229,6 +233,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter:
         plan=job.plan,
         model=model,
         evaluations=evaluations,
+        averaged=averaged,
         alignment=alignment,
         **facts(),
     )
@@ -284,7 +289,7 @@ def _job(
     validation = target.tokens if target is not None and parts.weighter.reads_target else None
     return TrainJob(
         parts.model, plan, resources.run_tokenizer, parts.trainer, seed,
-        weighter=parts.weighter, goodness=goodness, target=validation,
+        weighter=parts.weighter, goodness=goodness, target=validation, averaging=parts.averaging,
     )  # fmt: skip
 
 
@@ -340,6 +345,8 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
         check_isolation(parts.model.network.make(tokenizer, seed))
     everything = plan_for(parts.model, candidates.tokens, np.arange(len(seen)), parts.training)
     parts.model.schedule.check(everything.num_steps)
+    if parts.averaging is not None:
+        parts.averaging.check(everything.num_steps)
     setup = Setup(parts.model, parts.training, parts.trainer)
     parts.weighter.check(setup, candidates.tokens, everything.num_steps)
 

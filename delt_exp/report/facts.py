@@ -49,7 +49,19 @@ def headline(record: Record, not_reached: int) -> str:
         by_scores = selection.get("by_scores", True)  # older records do not say
         done = f"{part} were kept by {choices['selector']}" + (f" on {scorer} scores" if by_scores else "")
     trained = f"{count(selection['kept_documents'] - not_reached)} of them trained" if not_reached else "trained"
-    return f"{done} and {trained} in {orderer} order for {steps} steps; {_outcome(record['results'])}."
+    return f"{done} and {trained} in {orderer} order for {steps} steps; {_outcome(record['results'])}{_averaged(record)}."
+
+
+def _averaged(record: Record) -> str:
+    """Return what averaged weights have, in words; nothing where there are none."""
+    found = record.get("averaged")
+    return f"; averaged weights: {_outcome(found['results'])}" if found and found["results"] else ""
+
+
+def all_results(record: Record) -> list[dict[str, Any]]:
+    """Return the rows of the results, those of averaged weights under names that say so."""
+    averaged = record.get("averaged", {"results": []})["results"]
+    return [*record["results"], *({**row, "dataset": f"{row['dataset']}, averaged weights"} for row in averaged)]
 
 
 def _outcome(results: list[dict[str, Any]]) -> str:
@@ -111,6 +123,8 @@ def pipeline(record: Record) -> list[Step]:
     weighter = choices.get("weighter", "none")
     learnt = [by_target] if "weighter" in readers else []
     weighted = [Step("weighter", weighter, [], learnt)] if weighter != "none" else []
+    averaging = choices.get("averaging", "none")
+    averaged = [Step("averaging", averaging, settings(config["averaging"]), [])] if averaging != "none" else []
     mixture = choices.get("mixture", "none")
     mixed = [Step("mixture", mixture, settings(config["mixture"]), _shares(record))] if mixture != "none" else []
     steps = f"{count(training['steps'])} steps on {training['device']}"
@@ -121,6 +135,7 @@ def pipeline(record: Record) -> list[Step]:
         Step("orderer", choices["orderer"], settings(config["orderer"]), [f"order {verdict(record)}"]),
         *mixed,
         *weighted,
+        *averaged,
         Step("model", choices["model"], [], [f"{compact(training['parameters'])} parameters", steps]),
         # A list of options, such as eval_dataset=[a,b], is no choice to Hydra.
         Step(

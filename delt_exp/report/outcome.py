@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.eval_dataset.base import Evaluation, Measure
+from delt_exp.eval_dataset.base import Evaluation
 from delt_exp.scorer.stage import Scores
 from delt_exp.store.evidence import Evidence
 from delt_exp.store.store import StageUse
@@ -62,7 +62,8 @@ class Outcome(Prepared):
 
     mixture: what was asked for and trained of each source, None without a mixture. show_selection: leaves what is to be
     seen of the choice. selecting_flops: operations of a selector that reads documents, training runs between its rounds
-    included. evaluations: by the name of the dataset. alignment: see `run_alignment`.
+    included. evaluations: by the name of the dataset; averaged: the same of averaged weights, where there are some.
+    alignment: see `run_alignment`.
     """
 
     kept: NDArray[np.intp]
@@ -73,12 +74,8 @@ class Outcome(Prepared):
     plan: Plan
     model: TrainedModel
     evaluations: Mapping[str, Evaluation]
+    averaged: Mapping[str, Evaluation]
     alignment: list[dict[str, Any]]
-
-    @property
-    def measures(self) -> list[Measure]:
-        """All measures of all evaluations."""
-        return [measure for evaluation in self.evaluations.values() for measure in evaluation.measures]
 
     @property
     def roles(self) -> dict[str, Iterable[Path]]:
@@ -87,6 +84,7 @@ class Outcome(Prepared):
             **super().roles,
             "model": [self.model.folder],
             **{f"evaluation on {name}": [found.folder] for name, found in self.evaluations.items()},
+            **{f"evaluation of averaged weights on {name}": [found.folder] for name, found in self.averaged.items()},
         }
 
 

@@ -18,7 +18,7 @@ from delt_exp.rows.candidates import Candidates
 
 # What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.
 SCORES = ("train_dataset", "corpus", "tokenizer", "target_dataset", "scorer", "precision")
-MODEL = (*SCORES, "selector", "orderer", "mixture", "training", "model", "weighter", "seed")
+MODEL = (*SCORES, "selector", "orderer", "mixture", "training", "model", "weighter", "averaging", "seed")
 KINDS = {"scores": SCORES, "model": MODEL}
 COSTLY = {
     "scores": ("scorer",),

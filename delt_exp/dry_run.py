@@ -21,7 +21,7 @@ def forecast(cfg: DictConfig) -> list[PhaseCost]:
     check_models(parts, fetch=False)
     rehearse(parts, candidates, resources.run_tokenizer, cfg.seed)
     sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
-    seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
+    seen = candidates.candidates(stand_in_goodness(len(candidates)))
     return [*scoring_costs(parts, sizes), *selecting_costs(parts, sizes), *training_costs(parts, sizes, seen)]
 
 

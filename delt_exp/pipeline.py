@@ -166,7 +166,7 @@ def experiment(cfg: DictConfig, parts: Components, on_metrics: OnMetrics, enter:
 
     enter("score")
     table = scores_stage(resources, parts.scorer, candidates, target)
-    seen = candidates.corpus.candidates(table.goodness)
+    seen = candidates.candidates(table.goodness)
 
     def facts() -> dict[str, Any]:
         return {
@@ -330,7 +330,7 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     """Select, order and plan by stand-in scores, so that a bad setting is refused before anything is scored."""
     parts.trainer.check_available()
     parts.runtime.check_available()
-    seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
+    seen = candidates.candidates(stand_in_goodness(len(candidates)))
     if isinstance(parts.selector, ReadingSelector):
         parts.selector.check(candidates)
     kept = would_keep(parts.selector, seen)

@@ -112,8 +112,8 @@ class WarmupStableDecay(WarmupConstant):
         if decay == 0 or warmup + decay > num_steps:
             raise ConfigError(
                 f"model.schedule: {warmup} warm-up steps and {decay} steps of decay "
-                f"(model.schedule.decay_ratio={self.decay_ratio}) do not fit a training run of {num_steps} steps, which "
-                "needs at least one step of decay; train longer or change model.schedule.decay_ratio"
+                f"(model.schedule.decay_ratio={self.decay_ratio}) do not fit a training run of {num_steps} steps, "
+                "which needs at least one step of decay; train longer or change model.schedule.decay_ratio"
             )
 
     def _after_warmup(self, step: int, warmup: int, num_steps: int) -> float:

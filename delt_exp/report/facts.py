@@ -49,7 +49,8 @@ def headline(record: Record, not_reached: int) -> str:
         by_scores = selection.get("by_scores", True)  # older records do not say
         done = f"{part} were kept by {choices['selector']}" + (f" on {scorer} scores" if by_scores else "")
     trained = f"{count(selection['kept_documents'] - not_reached)} of them trained" if not_reached else "trained"
-    return f"{done} and {trained} in {orderer} order for {steps} steps; {_outcome(record['results'])}{_averaged(record)}."
+    done = f"{done} and {trained} in {orderer} order for {steps} steps"
+    return f"{done}; {_outcome(record['results'])}{_averaged(record)}."
 
 
 def _averaged(record: Record) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,6 +88,7 @@ def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, fl
         if kind == "scores":
             return total(scoring_costs(parts, sizes)).flops
         seen = Candidates.ungrouped(np.arange(count, dtype=np.uint64), stand_in_goodness(count))
+        seen = replace(seen, num_tokens=sizes.lengths_N)
         return total(training_costs(parts, sizes, seen)).flops
 
     hours = dict.fromkeys(KINDS, 0.0)

@@ -110,7 +110,7 @@ class Weighter(Protocol):
 
 
 class Averaging(Protocol):
-    """Which weights of a training run make a mean of them; fields of an implementation are the keys of its YAML file."""
+    """Which weights of a training run enter their mean; fields of an implementation are the keys of its YAML file."""
 
     def check(self, num_steps: int) -> None:
         """Raise ConfigError when it does not fit a training run of `num_steps` steps."""
@@ -138,7 +138,8 @@ class TrainJob:
     weighter: None for weights that are all 1. goodness: [N] of all documents of the plan's tokens, higher is better;
     None unless the weighter reads it. target: documents that nothing is trained on; None unless the weighter reads
     them. reference: [N, 2] log probabilities of both answers before training, for an objective on preferences; see
-    `preference.reference`. averaging: None for the last weights alone. Messages name the keys of `recipe` under `model`; see `config.keys`.
+    `preference.reference`. averaging: None for the last weights alone. Messages name the keys of `recipe` under
+    `model`; see `config.keys`.
     """
 
     recipe: Recipe

@@ -25,6 +25,7 @@ from delt_exp.study.forecast import gpu_hours, outlook
 from delt_exp.study.logged import log_study
 from delt_exp.study.page import read_findings, write_findings
 from delt_exp.study.record import FILE, PlannedRun, StudyRecord, read_study
+from delt_exp.study.registration import definition, registration
 
 WORDS = {"scores": "scoring runs", "model": "training runs"}
 
@@ -54,6 +55,10 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     if isinstance(plan.study.report, Foresees) and not missing:
         for sentence in plan.study.report.outlook(plan.configs):
             say(sentence)
+    fixed = definition(plan.record, plan.configs, cfg.study)
+    wanted = plan.study.registered and not cfg.dry_run
+    plan.record.registered = registration(Path(cfg.store.root).expanduser(), plan.record, fixed, wanted=wanted)
+    say(plan.record.standing)
     if cfg.dry_run:
         if missing:
             say(f"warning: {summary(missing)}")

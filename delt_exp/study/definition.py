@@ -32,6 +32,14 @@ class Foresees(Protocol):
         """Return what the runs of these configurations will be able to show, in sentences."""
 
 
+@runtime_checkable
+class KnowsPower(Protocol):
+    """A report that compares arms and knows from finished runs what its study can see."""
+
+    def power(self, study: StudyRecord) -> Sequence[str]:
+        """Return which differences the runs that are planned will show, and what smaller ones would take."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One run. arm: what was varied, by its label; overrides: of the command line; slices: which parts asked for it."""

@@ -20,7 +20,7 @@ from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.progress import say, track
 from delt_exp.study.account import Account, account
 from delt_exp.study.data import missing_files, summary
-from delt_exp.study.definition import Foresees, Job, Study, at_seed
+from delt_exp.study.definition import Foresees, Job, KnowsPower, Study, at_seed
 from delt_exp.study.forecast import gpu_hours, outlook
 from delt_exp.study.logged import log_study
 from delt_exp.study.page import read_findings, write_findings
@@ -54,6 +54,9 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     _announce(plan)
     if isinstance(plan.study.report, Foresees) and not missing:
         for sentence in plan.study.report.outlook(plan.configs):
+            say(sentence)
+    if isinstance(plan.study.report, KnowsPower):
+        for sentence in plan.study.report.power(plan.record):
             say(sentence)
     fixed = definition(plan.record, plan.configs, cfg.study)
     wanted = plan.study.registered and not cfg.dry_run

@@ -10,6 +10,8 @@ from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Findings, Table
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.leaderboard import difference
+from delt_exp.study.comparison.outcomes import LOSS
+from delt_exp.study.comparison.power import power_sentences
 from delt_exp.study.figures import colour, error_bars, figure, symbol
 from delt_exp.study.record import StudyRecord
 from delt_exp.study.schedules.crossed import Cells, Crossed, Order, crossed, read_cells
@@ -56,6 +58,13 @@ class ScheduleReport:
             _figure("placebos", "The same orders of permuted scores", found.placebos),
         ]
         return Findings(answer, [one for one in figures if one is not None], [one for one in tables if one.rows])
+
+    def power(self, study: StudyRecord) -> list[str]:
+        """Return what differences from shuffling the study will show, schedule by schedule.
+
+        One between two schedules, of four arms in place of two, has to be larger by the square root of 2.
+        """
+        return power_sentences(study, "schedule", LOSS, self.shuffle, self.alpha)
 
     def _gains(self, found: Crossed) -> str:
         """Return a sentence on each schedule: which orders beat shuffling and their placebo."""

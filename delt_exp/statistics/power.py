@@ -29,9 +29,9 @@ class Noise:
 
     def estimate(self, num_seeds: int) -> Estimate:
         """Return the estimate of 0 with this noise."""
-        variances, dfs = (self.seeds / num_seeds,), (float(num_seeds - 1),)
-        if self.documents:
-            variances, dfs = (*variances, self.documents), (*dfs, self.document_df)
+        parts = [(self.seeds / num_seeds, float(num_seeds - 1))]
+        parts += [(self.documents, self.document_df)] if self.documents else []
+        variances, dfs = zip(*parts, strict=True)
         return Estimate(0.0, variances, dfs, math.sqrt(self.seeds), "seeds")
 
     def detectable(self, num_seeds: int, level: float) -> float:

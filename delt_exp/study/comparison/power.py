@@ -63,10 +63,9 @@ def _sentence(
         return f"{text}; half of that takes more evaluation documents, not more seeds"
     seconds = float(np.median([(run.record() or {})["seconds"] for runs in arms.values() for run in runs]))
     num_runs = needed * len(planned)
-    hours = max(num_runs - len(finished), 0) * seconds / 3600
-    return (
-        f"{text}; to see {seen / 2:.2g} takes {needed} seeds: {num_runs} runs, {hours:.2g} h more one after the other"
-    )
+    num_left = num_runs - sum(len(runs) for runs in arms.values())
+    hours = f"{max(num_left, 0) * seconds / 3600:.2g} h more one after the other"
+    return f"{text}; to see {seen / 2:.2g} takes {needed} seeds: {num_runs} runs, {hours}"
 
 
 def _cure(study: StudyRecord, planned: Mapping[Labels, Mapping[int, PlannedRun]], base: Labels | None) -> str:

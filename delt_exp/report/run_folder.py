@@ -53,7 +53,8 @@ def _write_files(folder: Path, outcome: Outcome) -> None:
 def _keys(outcome: Outcome) -> list[str]:
     """Return what names the stages that the files show; those inside the scores' are in its key."""
     shown = (outcome.candidates.corpus.digest, outcome.table.folder.name, outcome.model.folder.name)
-    evaluations = [*outcome.evaluations.values(), *outcome.averaged.values()]
+    compared = [] if outcome.compared is None else outcome.compared.evaluations.values()
+    evaluations = (*outcome.evaluations.values(), *outcome.averaged.values(), *compared)
     return [*shown, *(evaluation.folder.name for evaluation in evaluations)]
 
 

@@ -117,7 +117,7 @@ def experiment(
         return replace(found, seconds=time.monotonic() - clock)
 
     enter("select")
-    training = Training(parts, resources, candidates.corpus.candidates(table.goodness), target)
+    training = Training(parts, resources, candidates.candidates(table.goodness), target)
     choice = select(training, candidates)
     documents, kept = choice.selection.documents, choice.selection.rows
     found = replace(found, documents=documents, kept=kept)
@@ -133,7 +133,10 @@ def experiment(
     enter("train")
     model = training.trained(job, on_metrics)
     enter("evaluate")
-    evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
+    evaluations, averaged = (
+        {name: dataset.evaluate(name, one, resources) for name, dataset in parts.eval_dataset.items()} if one else {}
+        for one in (model, model.averaged)
+    )
     outcome = Outcome(
         **vars(found) | {"seconds": time.monotonic() - clock},
         show_selection=choice.selection.show,
@@ -143,6 +146,7 @@ def experiment(
         model=model,
         evaluations=evaluations,
         references=_references(parts, resources, candidates),
+        averaged=averaged,
         alignment=alignment,
     )
     if has_baseline(parts):

@@ -41,6 +41,7 @@ class Training:
             weighter=parts.weighter,
             goodness=self.seen.goodness if parts.weighter.reads_scores else None,
             target=target.tokens if target is not None and parts.weighter.reads_target else None,
+            averaging=parts.averaging,
         )  # fmt: skip
 
     def trained(self, job: TrainJob, on_metrics: OnMetrics | None = None) -> TrainedModel:

@@ -150,7 +150,7 @@ def test_selections_keep_documents_whether_or_not_a_score_was_learnt_from_them()
     purpose = next(p for p in purposes() if p.startswith("annotated documents"))
     annotated = random_rows(ids, 600, 0, purpose)
     for kept in (
-        random_ratio(alike, ratio=0.4, nested=True, draw=0, seed=0),
-        gumbel_top_k(alike, ratio=0.4, temperature=0.1, standardise=True, seed=0),
+        random_ratio(alike, unit="documents", ratio=0.4, nested=True, draw=0, seed=0),
+        gumbel_top_k(alike, unit="documents", ratio=0.4, temperature=0.1, standardise=True, seed=0),
     ):
         assert abs(np.isin(annotated, kept).mean() - 0.4) < 0.08

@@ -59,7 +59,9 @@ def drawn(goodness, ratio, num_draws, seed=0):
     counts = np.zeros(len(goodness))
     for draw in range(num_draws):
         candidates = Candidates.ungrouped(ids, goodness.astype(np.float32))
-        counts[gumbel_top_k(candidates, ratio=ratio, temperature=1.0, standardise=False, seed=draw)] += 1
+        counts[
+            gumbel_top_k(candidates, unit="documents", ratio=ratio, temperature=1.0, standardise=False, seed=draw)
+        ] += 1
     return counts
 
 

@@ -1,6 +1,6 @@
 """Documents as `python -m delt_exp.export --to jsonl` writes them: a line says what it is and where it came from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,11 +10,11 @@ from delt_exp.dataset.conversation import Conversation
 from delt_exp.dataset.files import FileDataset
 from delt_exp.dataset.json_records import json_records
 from delt_exp.dataset.preference import Preference
-from delt_exp.dataset.template import DocumentTemplate
+from delt_exp.dataset.template import DocumentTemplate, RecordTemplate
 from delt_exp.errors import DataError
 
 FIELDS = ("text", "prompt", "messages", "rejected", "source")
-_EMPTY = (None, "", [])
+_EMPTY: tuple[object, ...] = (None, "", [])
 # Readers of an answer and of the other one: in texts, in texts after a prompt, and in conversations.
 _TEXTS, _PAIRS = (
     [DocumentTemplate(f"{{{key}}}", prompt, key=key) for key in ("text", "rejected")] for prompt in (None, "{prompt}")
@@ -43,7 +43,7 @@ def document(record: Mapping[str, object], place: str, name: str) -> Document:
     given = {key: value for key, value in record.items() if key in FIELDS and value not in _EMPTY}
     _check(given, place)
     source = str(given.get("source", name))
-    readers = _PAIRS if "prompt" in given else _TEXTS
+    readers: Sequence[RecordTemplate] = _PAIRS if "prompt" in given else _TEXTS
     if "messages" in given:
         readers = _CONVERSATIONS
     elif "text" in record:
@@ -52,7 +52,7 @@ def document(record: Mapping[str, object], place: str, name: str) -> Document:
         return readers[0].render({**record, **given}, place, source)
     if "messages" in given and isinstance(given["rejected"], str):
         given["rejected"] = _answered(readers[0].render(given, place, source), given["rejected"])
-    return Preference(*readers, None).render({**record, **given}, place, source)
+    return Preference(readers[0], readers[1], None).render({**record, **given}, place, source)
 
 
 def _check(given: Mapping[str, object], place: str) -> None:

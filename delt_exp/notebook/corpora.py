@@ -69,6 +69,10 @@ def chosen(group: str, value: Any) -> list[Choice]:
     """
     if isinstance(value, str) and value in options(CONF, group):
         return [Choice(group, [f"{group}={value}"])]
+    if group == "eval_dataset" and isinstance(value, Mapping) and not value:
+        raise ConfigError(
+            "eval_dataset={} names no evaluation set; give one, or eval_dataset='none' to measure nothing"
+        )
     if group == "eval_dataset":
         named = value if isinstance(value, Mapping) and not hasattr(value, "column_names") else {_label(value): value}
         return [Choice(group, ["eval_dataset=[]"]), *(_evaluation(str(label), one) for label, one in named.items())]
@@ -137,7 +141,7 @@ def _items(name: str, value: Any) -> Iterable[Any]:
     if columns is not None:
         return _rows(name, value, list(columns))
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
-        raise ConfigError(f"{name}: a {type(value).__name__} is no corpus; give {KINDS}")
+        raise ConfigError(f"{name}: {type(value).__name__} is no corpus; give {KINDS}")
     return value.tolist() if hasattr(value, "tolist") else value
 
 
@@ -165,7 +169,10 @@ def _record(item: Any, place: str) -> dict[str, Any]:
         raise DataError(f"{place} is {type(item).__name__}, neither a text nor a dict with 'text'; leave it out")
     record = {key: _listed(item[key]) for key in FIELDS if item.get(key) is not None}
     if not {"text", "messages"} & set(record):
-        raise DataError(f"{place} has neither 'text' nor 'messages', but {', '.join(map(str, item)) or 'nothing'}")
+        null = ", which is null (df.dropna leaves it out)" if "text" in item else ""
+        raise DataError(
+            f"{place} has no 'text'{null} and no 'messages'; it has {', '.join(map(str, item)) or 'nothing'}"
+        )
     return {key: value for key, value in record.items() if key == "text" or value not in ("", [])}
 
 

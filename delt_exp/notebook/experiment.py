@@ -1,5 +1,6 @@
 """One experiment as an object that computes what it is asked for, and nothing twice."""
 
+import re
 import shlex
 import webbrowser
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
-from delt_exp.cli.check import check_command
+from delt_exp.cli.check import check_command, is_sweep
 from delt_exp.cli.main import at_home
 from delt_exp.cli.run_info import run_info
 from delt_exp.config.build import CONF, plain
@@ -48,8 +49,7 @@ class Experiment:
     def __init__(self, overrides: Sequence[str], corpora: Sequence[Choice]) -> None:
         words = [*map(at_home, overrides), *(text for choice in corpora for text in choice.overrides)]
         _refuse(words)
-        if check_command(CONF, words).multirun:
-            raise ConfigError("an experiment is one run; give each setting one value, and make one experiment for each")
+        check_command(CONF, words)
         self._cfg, hydra = composed_job(CONF, words)
         OmegaConf.set_readonly(self._cfg, True)
         self.components: Components = build_components(self._cfg)
@@ -161,7 +161,9 @@ class Experiment:
 def _refuse(words: Sequence[str]) -> None:
     """Raise ConfigError for what is no setting of one run."""
     for word in words:
-        name = word.lstrip("+~").split("=")[0].split("@")[0].split("/")[0].split(".")[0]
+        name = re.split("[=@/.]", word.lstrip("+~"))[0]
         if word.startswith("-") or name in NOT_HERE:
             cure = NOT_HERE.get(name, "an experiment takes KEY=VALUE and GROUP=OPTION")
             raise ConfigError(f"{word!r} has no place in delt_exp.experiment: {cure}")
+        if is_sweep(word):
+            raise ConfigError(f"{word!r} has several values, and an experiment is one run; make one for each value")

@@ -9,8 +9,8 @@ import sys
 
 import delt_exp
 
-# The candidates are prose, code, and docstrings with their functions. We want a model that writes functions, and have a
-# few pairs that nobody trains on: the target set. Which candidates help, and in which order?
+# The candidates are prose, code, and docstrings with their functions. The model is to write functions for docstrings,
+# and a few such pairs show what is wanted: the target set. Which candidates help, and in which order?
 TASK = [
     "train_dataset=stdlib",
     "train_dataset.max_bytes=600_000",

@@ -49,10 +49,14 @@ class PhaseCost:
 
 @dataclass(frozen=True)
 class ModelSize:
-    """parameters: shared ones once. activation_bytes_per_token: what a forward pass keeps for its backward pass."""
+    """parameters: shared ones once. activation_bytes_per_token: what a forward pass keeps for its backward pass.
+
+    reading_bytes_per_token: what one without a backward pass holds at a time, which is a layer and the logits.
+    """
 
     parameters: int
     activation_bytes_per_token: int
+    reading_bytes_per_token: int
 
     @property
     def parameter_bytes(self) -> int:
@@ -92,7 +96,8 @@ def _described(network: Any, config: Any, sample_tokens: int) -> ModelSize:
     inner = _size(text, "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size") or 4 * hidden
     layers, heads = _size(text, "num_hidden_layers", "n_layers"), _size(text, "num_attention_heads", "n_heads")
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return ModelSize(parameters, activation_bytes_per_token(hidden, inner, layers, heads, vocab, sample_tokens))
+    kept, held = (activation_bytes_per_token(hidden, inner, n, heads, vocab, sample_tokens) for n in (layers, 1))
+    return ModelSize(parameters, kept, held)
 
 
 def _size(config: Any, *names: str) -> int:
@@ -121,8 +126,8 @@ def training_cost(phase: str, size: ModelSize, tokens: int, sequence_tokens: int
 
 
 def forward_cost(phase: str, size: ModelSize, passes: int, tokens: int, batch_tokens: int) -> PhaseCost:
-    """Return what reading `tokens` without gradients costs; the logits of a batch are held twice."""
-    held = size.parameter_bytes + batch_tokens * size.activation_bytes_per_token
+    """Return what reading `tokens` without gradients costs."""
+    held = size.parameter_bytes + batch_tokens * size.reading_bytes_per_token
     return PhaseCost(phase, passes, float(FORWARD) * size.parameters * tokens, held)
 
 

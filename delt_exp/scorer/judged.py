@@ -63,6 +63,8 @@ class JudgedScorer(ABC):
         windowing = self.windowing(per_pass)  # no window is larger than a pass
         size = self.proxy.size(sizes, resources, windowing.context_tokens)
         num_tokens = int(windowing.sizes(sizes.lengths_N).sum())
-        held = size.parameter_bytes + per_pass * size.activation_bytes_per_token
+        is_forward = self.FLOPS == FORWARD
+        per_token = size.reading_bytes_per_token if is_forward else size.activation_bytes_per_token
+        held = size.parameter_bytes + per_pass * per_token
         flops = float(self.FLOPS) * size.parameters * num_tokens
         return [*self.proxy.forecast(sizes, resources), PhaseCost("scoring", len(sizes.lengths_N), flops, held)]

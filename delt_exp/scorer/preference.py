@@ -85,7 +85,7 @@ class PreferenceScorer:
         """Return the cost of proxy and scoring; a rejected answer is taken to be as long as the chosen."""
         size = self.proxy.size(sizes, resources, self.context_tokens)
         num_tokens = 2 * int(np.minimum(sizes.lengths_N + 1, self.context_tokens).sum())
-        held = size.parameter_bytes + resources.runtime.tokens_per_pass() * size.activation_bytes_per_token
+        held = size.parameter_bytes + resources.runtime.tokens_per_pass() * size.reading_bytes_per_token
         flops = float(FORWARD) * size.parameters * num_tokens
         return [*self.proxy.forecast(sizes, resources), PhaseCost("scoring", len(sizes.lengths_N), flops, held)]
 

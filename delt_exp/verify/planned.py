@@ -1,6 +1,6 @@
 """The sequences that an export, read from its first document to its last, puts before a network."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,41 +46,54 @@ def planned(folder: Path, *, context: int | None, tokenizer: str | None, max_tok
             raise ConfigError(
                 f"{folder} is a stream of tokens: give --context, the tokens of a sequence; no --tokenizer"
             )
-        return windows(read_stream(folder), context, needs_next=True)
-    documents = _documents(folder, _encoder(card, tokenizer), max_tokens)
-    if context is not None:
-        return windows(np.concatenate([*documents]), context, needs_next=False)
-    facts = ((len(ids), digest_of(ids)) for ids in documents)
-    found = np.fromiter(facts, [("length", np.int64), ("digest", np.uint64)])
+        ids = read_stream(folder)
+        pieces = (np.asarray(ids[first : first + AT_ONCE]) for first in range(0, len(ids), AT_ONCE))
+        return windows(pieces, context, lambda: ids, needs_next=True)
+
+    def documents() -> Iterator[NDArray[np.integer]]:
+        return _documents(folder, _encoder(card, tokenizer), max_tokens)
 
     def stream() -> NDArray[np.integer]:
-        return np.concatenate([*_documents(folder, _encoder(card, tokenizer), max_tokens)])
+        return np.concatenate([*documents()])
 
+    if context is not None:
+        return windows(_joined(documents()), context, stream, needs_next=False)
+    facts = ((len(ids), digest_of(ids)) for ids in documents())
+    found = np.fromiter(facts, [("length", np.int64), ("digest", np.uint64)])
     return Planned("document", found["length"], found["digest"], None, stream)
 
 
-def windows(stream: NDArray[np.integer], context: int, *, needs_next: bool) -> Planned:
-    """Return the sequences that a stream is cut into. needs_next: a sequence wants the token after it as a label."""
-    count = (len(stream) - needs_next) // context
-    rest = stream[count * context : len(stream) - needs_next]
-    return Planned(
-        f"sequence of {context} tokens",
-        np.full(count, context),
-        _window_digests(stream, count, context),
-        digest_of(rest) if len(rest) else None,
-        lambda: stream,
-    )
+def windows(
+    pieces: Iterable[NDArray[np.integer]], context: int, stream: Callable[[], NDArray[np.integer]], *, needs_next: bool
+) -> Planned:
+    """Return the sequences that `stream`, read in pieces because it may be larger than memory, is cut into.
+
+    needs_next: a sequence wants the token after it as a label.
+    """
+    factors, left = powers(context), np.zeros(0, np.int64)
+    digests = [np.zeros(0, np.uint64)]
+    for piece in pieces:
+        ids = np.concatenate([left, piece])
+        end = max(len(ids) - needs_next, 0) // context * context
+        digests.append((terms(ids[:end].reshape(-1, context)) * factors).sum(1, dtype=np.uint64))
+        left = ids[end:]
+    rest, found = left[: len(left) - needs_next], np.concatenate(digests)
+    digest = digest_of(rest) if len(rest) else None
+    return Planned(f"sequence of {context} tokens", np.full(len(found), context), found, digest, stream)
 
 
-def _window_digests(stream: NDArray[np.integer], count: int, context: int) -> Hashes:
-    """Return the digests of the first `count` windows; the stream may be larger than memory."""
-    factors, at_once = powers(context), max(AT_ONCE // context, 1)
-    parts = [np.zeros(0, np.uint64)]
-    for first in range(0, count, at_once):
-        last = min(first + at_once, count)
-        ids = np.asarray(stream[first * context : last * context]).reshape(-1, context)
-        parts.append((terms(ids) * factors).sum(1, dtype=np.uint64))
-    return np.concatenate(parts)
+def _joined(documents: Iterable[NDArray[np.integer]]) -> Iterator[NDArray[np.integer]]:
+    """Yield documents joined to pieces of at least `AT_ONCE` tokens, but for the last."""
+    held: list[NDArray[np.integer]] = []
+    count = 0
+    for ids in documents:
+        held.append(ids)
+        count += len(ids)
+        if count >= AT_ONCE:
+            yield np.concatenate(held)
+            held, count = [], 0
+    if held:
+        yield np.concatenate(held)
 
 
 def _documents(folder: Path, encode: Encode, max_tokens: int | None) -> Iterator[NDArray[np.integer]]:

@@ -37,6 +37,11 @@ def read(steps, starts=(0,)):
     return Read(rows[order], ranks[order], list(starts))
 
 
+def joined(stream, context):
+    """Return the plan of a trainer that cuts a stream into sequences."""
+    return windows([stream], context, lambda: stream, needs_next=False)
+
+
 def alone(places, size=4):
     return [[(0, list(places[first : first + size]))] for first in range(0, len(places), size)]
 
@@ -96,17 +101,17 @@ def test_the_same_tokens_in_other_sequences_are_packed_differently():
     cut = [stream[first : first + 10] for first in range(0, len(stream), 10)]
     finding = compare(read(alone(cut)), PLAN, 1)
     assert (finding.kind, finding.step) == ("packed differently", 0)
-    assert compare(read(alone(cut)), windows(stream, 10, needs_next=False), 1).kind == ""
-    assert compare(read(alone(cut)), windows(stream, 16, needs_next=False), 1).kind == "packed differently"
+    assert compare(read(alone(cut)), joined(stream, 10), 1).kind == ""
+    assert compare(read(alone(cut)), joined(stream, 16), 1).kind == "packed differently"
 
 
 def test_tokens_after_the_last_whole_sequence_may_be_left_out_and_are_mentioned():
     stream = np.arange(47)
     cut = [stream[first : first + 10] for first in range(0, 40, 10)]
-    finding = compare(read(alone(cut, 2)), windows(stream, 10, needs_next=False), 1)
+    finding = compare(read(alone(cut, 2)), joined(stream, 10), 1)
     assert finding.kind == ""
     assert "the last tokens" in finding.sentence
-    whole = compare(read(alone([*cut, stream[40:]], 2)), windows(stream, 10, needs_next=False), 1)
+    whole = compare(read(alone([*cut, stream[40:]], 2)), joined(stream, 10), 1)
     assert whole.kind == ""
     assert "the last tokens" not in whole.sentence
 
@@ -142,3 +147,15 @@ def test_digests_join_and_cut(ids, data):
     assert int(found[0]) == digest_of(np.array(ids[start:stop], np.int64))
     joined = digest_of(np.array(ids[:start])) + int(powers(start + 1)[start]) * digest_of(np.array(ids[start:]))
     assert joined % 2**64 == digest_of(np.array(ids))
+
+
+@given(st.lists(st.integers(0, 12), max_size=8), st.integers(1, 7), st.booleans())
+def test_a_stream_is_cut_the_same_in_whatever_pieces_it_is_read(sizes, context, needs_next):
+    stream = np.arange(sum(sizes)) % 17
+    pieces = np.split(stream, np.cumsum(sizes)[:-1]) if sizes else []
+    plan = windows(pieces, context, lambda: stream, needs_next=needs_next)
+    last = len(stream) - needs_next  # the last token is only a label
+    cut = [stream[first : first + context] for first in range(0, last - context + 1, context)]
+    assert plan.digests.tolist() == [digest_of(ids) for ids in cut]
+    rest = stream[len(cut) * context : max(last, 0)]
+    assert plan.rest == (digest_of(rest) if len(rest) else None)

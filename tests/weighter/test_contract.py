@@ -61,5 +61,5 @@ def test_settings_of_a_usual_run_are_accepted_and_forecast(job):
     setup = Setup(job.recipe, padded, job.trainer)
     job.weighter.check(setup, job.plan.tokens, job.plan.num_steps)
     sizes = Sizes(job.plan.tokens.lengths, 4, 1, None)
-    size = ModelSize(parameters=10, activation_bytes_per_token=1)
+    size = ModelSize(parameters=10, activation_bytes_per_token=1, reading_bytes_per_token=1)
     assert all(cost.flops > 0 for cost in job.weighter.forecast(setup, sizes, size, 10_000))

@@ -108,6 +108,6 @@ def test_a_batch_of_one_is_refused_and_reading_first_costs_a_forward_pass():
     whole = Setup(tiny_recipe(), padded, TRAINER)
     cut = replace(whole, trainer=replace(TRAINER, micro_batch_items=4))
     weighter.check(whole, None, 100)
-    size = ModelSize(parameters=10, activation_bytes_per_token=1)
+    size = ModelSize(parameters=10, activation_bytes_per_token=1, reading_bytes_per_token=1)
     assert weighter.forecast(whole, None, size, 1000) == []
     assert [cost.flops for cost in weighter.forecast(cut, None, size, 1000)] == [2 * 10 * 1000]

@@ -28,6 +28,7 @@ from delt_exp.gradients.products import add_gradient
 from delt_exp.gradients.signed_rows import ROW_WEIGHTS, SignedRows
 from delt_exp.model.batch import Batch
 from delt_exp.model.objective import CrossEntropy
+from delt_exp.progress import track
 from delt_exp.scorer.influence.judge import DIRECTIONS, READS
 
 
@@ -71,8 +72,13 @@ def directions(network: nn.Module, shots: Shots, tokens_per_pass: int, step: int
     parameters = list(trainable_parameters(network).values())
     objective = SignedRows(CrossEntropy(), shots.rows_per_sample)
     total_SP = parameters[0].new_zeros(len(shots.groups), sum(p.numel() for p in parameters))
-    for total_P, members in zip(total_SP, shots.groups.values(), strict=True):
-        for chosen in _passes(shots, members, tokens_per_pass):
+    passes = [
+        (total_P, len(members), chosen)
+        for total_P, members in zip(total_SP, shots.groups.values(), strict=True)
+        for chosen in _passes(shots, members, tokens_per_pass)
+    ]
+    with track(f"target, step {step}", sum(len(chosen) for _, _, chosen in passes), "shots") as task:
+        for total_P, num_shots, chosen in passes:
             batch = {key: value.to(total_P.device) for key, value in shots.batch(chosen).items()}
             norm_B = per_sample_norms(network, batch, objective)
             if not bool(norm_B.isfinite().all()):
@@ -81,9 +87,10 @@ def directions(network: nn.Module, shots: Shots, tokens_per_pass: int, step: int
                     f"{name} of the target has a gradient that is not finite at the checkpoint of step {step}; leave "
                     "it out, or lower scorer.warm_up.optimizer.lr: the warm-up run may have diverged"
                 )
-            scale_B = shots.scales(network, batch, norm_B) / len(members)
+            scale_B = shots.scales(network, batch, norm_B) / num_shots
             batch[ROW_WEIGHTS] = batch[ROW_WEIGHTS] * scale_B.repeat_interleave(shots.rows_per_sample)
             add_gradient(network, batch, objective, 1, total_P)
+            task.advance(len(chosen))
     return total_SP * inverse(total_SP.norm(dim=1, keepdim=True)) if shots.sum_is_normalised else total_SP
 
 

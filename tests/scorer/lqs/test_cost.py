@@ -5,7 +5,7 @@ from delt_exp.scorer.lqs.cost import Workload, forecast
 
 SIZES = {"num_documents": 100, "num_target": 5, "train_batch_samples": 3, "gradient_samples": 4, "hvp_samples": 2}
 SIZES |= {"sample_tokens": 8}
-SIZE = ModelSize(parameters=10, activation_bytes_per_token=7)
+SIZE = ModelSize(parameters=10, activation_bytes_per_token=7, reading_bytes_per_token=5)
 
 
 def test_passes_flops_and_bytes_of_a_run_with_replay() -> None:

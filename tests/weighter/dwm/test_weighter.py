@@ -61,7 +61,7 @@ def learning(share, num_stages, step, num_steps):
 
 def test_the_forecast_counts_validation_documents_products_and_what_is_read_twice():
     """8 steps of 8 sequences of 13 tokens; 2 weighting steps of 4 documents and 8 sequences."""
-    size, num_tokens = ModelSize(parameters=10, activation_bytes_per_token=1), 8 * 8 * 13
+    size, num_tokens = ModelSize(parameters=10, activation_bytes_per_token=1, reading_bytes_per_token=1), 8 * 8 * 13
     costs = {cost.phase: cost for cost in weighter().forecast(setup(), SIZES, size, num_tokens)}
     assert costs["weights: validation gradients"].flops == FORWARD_BACKWARD * 10 * 2 * 4 * 16
     assert costs["weights: products with sequences"].flops == FORWARD_BACKWARD * 10 * num_tokens / 4

@@ -1,4 +1,4 @@
-"""Installs the configuration inside the package: `conf/` becomes `delt_exp/conf/`; all else stands in pyproject.toml."""
+"""Installs the configuration inside the package, `conf/` as `delt_exp/conf/`; all else stands in pyproject.toml."""
 
 from setuptools import find_namespace_packages, setup
 

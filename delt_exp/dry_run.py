@@ -4,16 +4,16 @@ from dataclasses import replace
 
 from omegaconf import DictConfig
 
-from delt_exp.experiment.comparing import has_baseline
-from delt_exp.experiment.components import Components, build_components
-from delt_exp.experiment.reading import read
-from delt_exp.experiment.rehearsal import rehearse, stand_in_goodness
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, training_cost
 from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.scorer.base import Forecasting, sizes_of
 from delt_exp.selector.reading import ReadingSelector, would_keep
+from delt_exp.steps.comparing import has_baseline
+from delt_exp.steps.components import Components, build_components
+from delt_exp.steps.reading import read
+from delt_exp.steps.rehearsal import rehearse, stand_in_goodness
 from delt_exp.trainer.job import Setup
 
 

@@ -14,12 +14,6 @@ from delt_exp.alignment.run import run_alignment
 from delt_exp.config.run_name import RunInfo
 from delt_exp.config.stop import check_stop
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.experiment.comparing import compare, has_baseline
-from delt_exp.experiment.components import Components, build_components
-from delt_exp.experiment.reading import evaluation_texts, read, read_evaluation
-from delt_exp.experiment.rehearsal import rehearse
-from delt_exp.experiment.selecting import select
-from delt_exp.experiment.training import Training
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.logger.journal import Phase, journal
@@ -31,6 +25,12 @@ from delt_exp.report.run_folder import write_run
 from delt_exp.resources import Resources
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector.reading import needs_of
+from delt_exp.steps.comparing import compare, has_baseline
+from delt_exp.steps.components import Components, build_components
+from delt_exp.steps.reading import evaluation_texts, read, read_evaluation
+from delt_exp.steps.rehearsal import rehearse
+from delt_exp.steps.selecting import select
+from delt_exp.steps.training import Training
 from delt_exp.trainer.plan import Plan
 from delt_exp.trainer.train import OnMetrics
 

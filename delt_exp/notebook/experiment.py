@@ -22,8 +22,9 @@ from delt_exp.files import read_json
 from delt_exp.notebook import shown
 from delt_exp.notebook.corpora import Choice, records_of
 from delt_exp.notebook.frames import frame_of_file
-from delt_exp.pipeline import Components, build_components, run
+from delt_exp.pipeline import run
 from delt_exp.report.prepared import SELECTION, STOPPED
+from delt_exp.steps.components import Components, build_components
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ from delt_exp.errors import ConfigError
 from delt_exp.notebook.corpora import chosen
 from delt_exp.notebook.experiment import Experiment
 from delt_exp.notebook.frames import frame_of_scores
-from delt_exp.pipeline import read
 from delt_exp.scorer.stage import scores_stage
+from delt_exp.steps.reading import read
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from delt_exp.config.run_name import RunInfo
 from delt_exp.report import prepared
+from delt_exp.report.answer import limits, sources, why_none
 from delt_exp.report.facts import headline
 from delt_exp.report.numbers import count, seconds
 
@@ -54,7 +55,10 @@ def _steps(chosen: Mapping[str, str], record: Mapping[str, Any]) -> list[tuple[s
 def _answer(record: Mapping[str, Any]) -> str:
     if not record:
         return "nothing is computed yet; ask for .scores, .selection, .order or .results"
-    return prepared.headline(record) if "stopped_after" in record else headline(record, 0)
+    if "stopped_after" in record:
+        return prepared.headline(record)
+    said = (headline(record, 0), sources(record), limits(record), why_none(record))
+    return " ".join(filter(None, said))
 
 
 def as_text(facts: Facts) -> str:

@@ -21,7 +21,7 @@ from delt_exp.notebook.shown import Facts, as_html
 from tests.helpers import words
 from tests.runs import FAST, command, records, write_texts
 
-SMALL = [text for text in FAST if text.startswith(("tokenizer", "model", "proxy"))]
+SMALL = [text for text in FAST if not text.startswith(("train_dataset", "target_dataset", "eval_dataset", "scorer"))]
 TEXTS, HELD_OUT = words(80), words(12, 2)
 
 

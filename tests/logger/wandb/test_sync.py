@@ -30,8 +30,7 @@ def documented_sync():
 
 def test_the_documented_command_finds_every_run_that_is_not_synced_and_the_study(tmp_path, monkeypatch):
     isolate(monkeypatch, tmp_path)
-    monkeypatch.delenv("WANDB_SILENT")
-    wandb.teardown()  # which forgets that it was to be silent
+    monkeypatch.setattr("wandb.errors.term._silent", False)  # it may be, from what ran before
     for place in ("runs/a", "runs/b", "runs/c", "detection"):
         attempt = tmp_path / f"outputs/{place}/wandb/offline-run-20260101_000000-{Path(place).name}"
         attempt.mkdir(parents=True)
@@ -39,6 +38,7 @@ def test_the_documented_command_finds_every_run_that_is_not_synced_and_the_study
         (attempt.parent / "latest-run").symlink_to(attempt)
     (tmp_path / "outputs/runs/b/wandb/offline-run-20260101_000000-b/run-b.wandb.synced").touch()
     (tmp_path / "outputs/runs/never_logged").mkdir()
+    monkeypatch.delenv("WANDB_SILENT")
     done = CliRunner().invoke(cli, [*documented_sync(), "--dry-run"])
     assert done.exit_code == 0, done.output
     assert "Would sync 3 run(s)" in done.output

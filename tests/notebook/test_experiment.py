@@ -19,7 +19,7 @@ from delt_exp.config.build import CONF
 from delt_exp.errors import ConfigError
 from delt_exp.notebook.shown import Facts, as_html
 from tests.helpers import words
-from tests.runs import FAST, command, records, write_texts
+from tests.runs import FAST, command, records, write_jsonl, write_texts
 
 SMALL = [text for text in FAST if not text.startswith(("train_dataset", "target_dataset", "eval_dataset", "scorer"))]
 TEXTS, HELD_OUT = words(80), words(12, 2)
@@ -97,6 +97,15 @@ def test_a_notebook_finds_what_run_py_computed(monkeypatch, tmp_path):
     assert "record" not in made.scores  # of a file, records are its lines
     assert stages() == before
     assert made.record["reused_by"][-1]["computed"] == []
+
+
+def test_a_file_that_was_changed_is_read_anew_by_a_new_experiment(tmp_path):
+    for texts in (TEXTS, TEXTS[:40]):
+        write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in texts])
+        made = delt_exp.experiment(*SMALL, "scorer=length", "eval_dataset=none", train_dataset="a.jsonl")
+        assert made.texts(made.scores) == texts
+        assert "training" not in made.record
+        made.train()
 
 
 def test_the_same_texts_are_the_same_experiment_and_another_order_is_another():

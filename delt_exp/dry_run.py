@@ -5,10 +5,6 @@ from dataclasses import replace
 from omegaconf import DictConfig
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.experiment.comparing import has_baseline
-from delt_exp.experiment.components import Components, build_components
-from delt_exp.experiment.reading import read
-from delt_exp.experiment.rehearsal import rehearse, stand_in_goodness
 from delt_exp.logger.journal import Phase
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, total, training_cost
 from delt_exp.pretrained.loading import check_models
@@ -16,6 +12,10 @@ from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.scorer.base import Forecasting, sizes_of
 from delt_exp.selector.reading import ReadingSelector, would_keep
+from delt_exp.steps.comparing import has_baseline
+from delt_exp.steps.components import Components, build_components
+from delt_exp.steps.reading import read
+from delt_exp.steps.rehearsal import rehearse, stand_in_goodness
 from delt_exp.trainer.job import Setup
 
 

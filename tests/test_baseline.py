@@ -124,7 +124,7 @@ def test_a_baseline_that_fails_does_not_lose_the_run(tmp_path, monkeypatch):
     def fail(*_):
         raise DivergedError("loss is nan at step 3")
 
-    monkeypatch.setattr("delt_exp.experiment.comparing._job", fail)
+    monkeypatch.setattr("delt_exp.steps.comparing._job", fail)
     command(monkeypatch, *CHOICE, "baseline=shuffle")
     assert records()[0]["baseline"]["skipped"] == "the baseline failed: loss is nan at step 3"
 

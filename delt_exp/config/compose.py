@@ -38,22 +38,39 @@ SHORT = {"objective": "objective@model.objective"}
 
 @contextmanager
 def hydra_at(conf: Path) -> Iterator[Hydra]:
-    """Make Hydra read `conf`, for `hydra.compose` too, until the block ends."""
+    """Make Hydra read `conf`, for `hydra.compose` too, until the block ends; then it reads what it read before."""
     register_resolvers()
-    with initialize_config_dir(str(conf), version_base="1.3", job_name=JOB_NAME):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        hydra.config_loader = CachedLoader(hydra.config_loader.get_search_path(), _memory_of(conf, _stamp(conf)))
-        yield hydra
+    others = GlobalHydra.instance().hydra  # of a program that uses Hydra itself, and this package in a notebook's way
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf), version_base="1.3", job_name=JOB_NAME):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            hydra.config_loader = CachedLoader(hydra.config_loader.get_search_path(), _memory_of(conf, _stamp(conf)))
+            yield hydra
+    finally:
+        GlobalHydra.instance().hydra = others
 
 
 def composed(conf: Path, overrides: Sequence[str]) -> DictConfig:
     """Return the configuration of `python run.py` with these overrides, without Hydra's own part."""
-    with hydra_at(conf) as hydra:
-        cfg = hydra.config_loader.load_configuration("config", list(overrides), RunMode.RUN)
+    cfg = _whole(conf, overrides)
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg
+
+
+def composed_job(conf: Path, overrides: Sequence[str]) -> tuple[DictConfig, DictConfig]:
+    """Return the same and, as a run sees it, Hydra's own part; raises OmegaConf's errors where a value is missing."""
+    cfg = _whole(conf, overrides)
+    with open_dict(cfg):
+        cfg.hydra.mode, cfg.hydra.runtime.output_dir = RunMode.RUN, os.path.abspath(cfg.hydra.run.dir)
+        return cfg, cfg.pop("hydra")
+
+
+def _whole(conf: Path, overrides: Sequence[str]) -> DictConfig:
+    with hydra_at(conf) as hydra:
+        return hydra.config_loader.load_configuration("config", list(overrides), RunMode.RUN)
 
 
 @dataclass(frozen=True)

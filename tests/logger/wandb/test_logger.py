@@ -137,6 +137,8 @@ def test_the_summary_holds_the_smallest_loss_and_every_measure(first):
         "alignment/prose/ncd": 0.625,
         "cost/scoring_seconds": 9.0,
         "cost/training_seconds": 4.0,
+        "stage_seconds/scores": 9.0,
+        "stage_seconds/model": 4.0,
         "selection/kept_documents": 3,
         "training/tokens": 1600,
         "seconds": 12.5,

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
-from delt_exp.experiment.comparing import has_baseline
-from delt_exp.experiment.components import Components
 from delt_exp.logger.journal import PHASES, Phase
 from delt_exp.progress import Task, observers, outlook, say
 from delt_exp.report.numbers import seconds
+from delt_exp.steps.comparing import has_baseline
+from delt_exp.steps.components import Components
 
 TRAINING = "training"  # the piece of work whose operations are known: they tell the pace
 WARM_START = "warm start"  # how a forecast calls it where it is a part of scoring

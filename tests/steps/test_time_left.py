@@ -3,7 +3,7 @@
 import pytest
 
 from delt_exp.experiment import time_left
-from delt_exp.experiment.time_left import TimeLeft
+from delt_exp.steps.time_left import TimeLeft
 from delt_exp.logger.journal import PHASES
 from delt_exp.progress import Task
 

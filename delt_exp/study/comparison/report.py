@@ -15,6 +15,7 @@ from delt_exp.study.comparison.curves import dimension_curve, scorer_and_orderer
 from delt_exp.study.comparison.diagnosis import ByScorer, agreement_figure, read_scores, scorers_table
 from delt_exp.study.comparison.leaderboard import leaderboard_figure, leaderboard_table, pairs_table
 from delt_exp.study.comparison.pairs import compared, every_pair
+from delt_exp.study.comparison.power import power_sentences
 from delt_exp.study.record import StudyRecord
 
 Part = TypeVar("Part", Figure, Table)
@@ -64,6 +65,10 @@ class ComparisonReport:
             figures,
             tables,
         )
+
+    def power(self, study: StudyRecord) -> list[str]:
+        """Return what differences from the baseline the study will show, as its finished runs let expect."""
+        return power_sentences(study, self.panel, self.metric, _labels(self.baseline), self.alpha)
 
     def _figures(self, panel: Panel, scores: ByScorer) -> list[Figure | None]:
         return [

@@ -13,6 +13,8 @@ from tests.report.test_page import BROWSER, EVIL, Page, browse
 from tests.study.comparison.studies import BASE, Planted, arm, write_study
 from tests.study.comparison.test_report import ARMS
 
+pytestmark = pytest.mark.slow
+
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
 # Clicks and types as a reader would, then writes down what is seen.
 DRIVE = """
@@ -77,7 +79,6 @@ def test_records_of_several_versions_of_the_code_are_named(tmp_path):
     assert "Several versions" not in Page(write_page(write_study(tmp_path / "one", arms[1:])).read_text()).text
 
 
-@pytest.mark.slow
 @needs_browser
 def test_a_browser_draws_sorts_and_filters_without_a_complaint(tmp_path):
     page = write_page(write_study(tmp_path, ARMS))
@@ -121,7 +122,6 @@ document.getElementById("asked").textContent = JSON.stringify({ titles });
 """
 
 
-@pytest.mark.slow
 @needs_browser
 def test_no_button_and_no_script_of_a_page_makes_a_request(tmp_path):
     asked = []
@@ -151,7 +151,6 @@ def test_no_button_and_no_script_of_a_page_makes_a_request(tmp_path):
     assert asked == []
 
 
-@pytest.mark.slow
 @needs_browser
 def test_html_in_names_is_shown_not_obeyed(tmp_path):
     evil = arm(f"</script>{EVIL}", "1.0", '"><img src=x onerror=alert(1)>', -0.1)

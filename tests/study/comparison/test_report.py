@@ -93,6 +93,7 @@ def test_the_answer_tells_an_effect_from_a_placebo_from_nothing(tmp_path, foldin
     assert findings(write_study(tmp_path, arms)).answer.startswith(expected)
 
 
+@pytest.mark.slow
 def test_a_gain_of_the_selection_is_not_one_of_the_order(tmp_path):
     selected = [arm("lqs", "0.5", "shuffle", -0.1), arm("permuted", "0.5", "folding")]
     found = findings(write_study(tmp_path, [BASELINE, *selected, arm("lqs", "0.5", "folding", -0.1)]))
@@ -229,6 +230,7 @@ def test_a_metric_is_compared_over_seeds_and_more_is_better(tmp_path):
         findings(write_study(tmp_path / "b", ARMS, metric="f1"))
 
 
+@pytest.mark.slow
 def test_an_evaluation_set_that_not_all_runs_have_is_left_out(tmp_path):
     arms = [Planted(BASE, sets=("news", "books")), *ARMS[1:]]
     found = findings(write_study(tmp_path, arms))

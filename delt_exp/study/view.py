@@ -105,8 +105,9 @@ def kinds(table: Table) -> list[str]:
 
 def _view(cell: Cell, value: str, interval: str, scale: tuple[float, float], row: Sequence[Cell]) -> CellView:
     if isinstance(cell, str):
-        side = next((side for word, side in SIDES.items() if cell.split(" (")[0] == word), "")
-        own = next((one for one in row if isinstance(one, Difference)), None)
+        word = cell.split(" (")[0]
+        side = SIDES.get(word, "")
+        own = next((one for one in row if isinstance(one, Difference) and one.verdict.split(" (")[0] == word), None)
         arrow = ARROWS[side][own.value > 0] if side and own else ""
         return CellView(value, "", "verdict" if side else "text", None, None, side, arrow)
     strip = _strip(cell, *scale) if isinstance(cell, Difference) else None

@@ -2,22 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 
-import plotly.graph_objects as go
-
 from delt_exp.config.fields import ProperShare, settings
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.quantity import Ranged
-from delt_exp.report.findings import Cell, Figure, Findings, Table
+from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.statistics.families import Comparison
-from delt_exp.study.comparison.leaderboard import difference
 from delt_exp.study.comparison.outcomes import LOSS
 from delt_exp.study.comparison.power import power_sentences
-from delt_exp.study.figures import colour, error_bars, figure, symbol
+from delt_exp.study.forest import forest
 from delt_exp.study.record import StudyRecord
 from delt_exp.study.schedules.crossed import Cells, Crossed, Order, crossed, read_cells
 
 Family = Mapping[tuple[str, Order], Comparison]
 UNIT = "nats/token"
+SHUFFLING = "shuffling"
 
 
 @settings
@@ -46,7 +44,7 @@ class ScheduleReport:
             raise DataError(
                 f"{study.folder}: no order and shuffling under one schedule are finished; repeat the command"
             )
-        answer = f"{_main(found.interactions, self.reference)} {self._gains(found)} {_certified(study)}"
+        answer = "\n".join([_main(found.interactions, self.reference), self._gains(found), _certified(study)])
         tables = [
             self._losses(cells),
             _table("gains", "Each order against shuffling", found.gains, found.controls),
@@ -128,20 +126,15 @@ def _table(name: str, title: str, family: Family, controls: Family | None = None
     rows: list[Sequence[Cell]] = []
     for (schedule, order), pair in family.items():
         control = None if controls is None else controls.get((schedule, order))
-        extra = [] if controls is None else [difference(control), control.verdict if control else ""]
+        extra = [] if controls is None else [control.verdict if control else "", Difference.of(control)]
         rows.append([
-            schedule, order.orderer, order.scorer, difference(pair), pair.p_holm, pair.detectable, pair.verdict, *extra,
+            order.orderer, pair.verdict, Difference.of(pair), schedule, order.scorer, pair.p_holm, pair.detectable,
+            *extra,
         ])  # fmt: skip
     columns = [
-        "schedule",
-        "order",
-        "scores",
-        f"difference [{UNIT}]",
-        "p (Holm)",
-        "minimum detectable effect",
-        "verdict",
-    ]
-    columns += [] if controls is None else ["minus the placebo", "verdict against the placebo"]
+        "order", "verdict", f"difference [{UNIT}]", "schedule", "scores", "p (Holm)", "minimum detectable effect",
+    ]  # fmt: skip
+    columns += [] if controls is None else ["verdict against the placebo", "minus the placebo"]
     note = (
         f"Paired over seeds and documents, {len(rows)} comparisons corrected together (Holm); intervals are each on "
         "its own. Below 0 is better. Minimum detectable effect: with 80 % power."
@@ -150,34 +143,13 @@ def _table(name: str, title: str, family: Family, controls: Family | None = None
 
 
 def _figure(name: str, title: str, family: Family) -> Figure | None:
-    """Return the differences with their intervals, orders along the axis, a colour for each schedule."""
+    """Return the differences with their intervals, one row per order, a colour for each schedule."""
     if not family:
         return None
-    orders = list(dict.fromkeys(order.orderer for _, order in family))
-    traces = []
-    for number, schedule in enumerate(dict.fromkeys(schedule for schedule, _ in family)):
-        shown = {order.orderer: pair for (one, order), pair in family.items() if one == schedule}
-        cells = [Ranged(pair.estimate.value, *pair.interval) for pair in shown.values()]
-        traces.append(
-            go.Scatter(
-                name=schedule,
-                x=list(shown),
-                y=[cell.value for cell in cells],
-                error_y=error_bars(cells),
-                text=[pair.verdict for pair in shown.values()],
-                hovertemplate=f"%{{x}}, {schedule}<br>%{{y:+.4g}}<br>%{{text}}<extra></extra>",
-                mode="markers",
-                marker={"color": colour(number), "symbol": symbol(number), "size": 9},
-                offsetgroup=schedule,
-            )
-        )
-    plot = figure(
-        traces,
-        420,
-        scattermode="group",
-        xaxis={"type": "category", "categoryarray": orders},
-        yaxis_title=f"difference from shuffling [{UNIT}]",
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-    )
-    note = "Below 0 the order helps. Intervals of the paired differences, each on its own."
-    return Figure(name, title, note, plot.to_plotly_json())
+    groups: dict[str, dict[str, Difference]] = {}
+    for (schedule, order), pair in family.items():
+        cell = Difference(pair.estimate.value, *pair.interval, pair.better, pair.verdict)
+        groups.setdefault(schedule, {})[order.orderer] = cell
+    rows = [*dict.fromkeys(order.orderer for _, order in family), SHUFFLING]
+    note = "Paired differences with their intervals, each on its own; filled: better or worse after Holm's correction."
+    return Figure(name, title, note, forest(groups, rows, SHUFFLING, UNIT).to_plotly_json())

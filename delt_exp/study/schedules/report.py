@@ -15,7 +15,6 @@ from delt_exp.study.schedules.crossed import Cells, Crossed, Order, crossed, rea
 
 Family = Mapping[tuple[str, Order], Comparison]
 UNIT = "nats/token"
-SHUFFLING = "shuffling"
 
 
 @settings
@@ -52,8 +51,8 @@ class ScheduleReport:
             _table("placebos", "Orders of permuted scores against shuffling", found.placebos),
         ]
         figures = [
-            _figure("gains", "Each order against shuffling", found.gains),
-            _figure("placebos", "The same orders of permuted scores", found.placebos),
+            _figure("gains", "Each order against shuffling", found.gains, self.shuffle["orderer"]),
+            _figure("placebos", "The same orders of permuted scores", found.placebos, self.shuffle["orderer"]),
         ]
         return Findings(answer, [one for one in figures if one is not None], [one for one in tables if one.rows])
 
@@ -126,30 +125,28 @@ def _table(name: str, title: str, family: Family, controls: Family | None = None
     rows: list[Sequence[Cell]] = []
     for (schedule, order), pair in family.items():
         control = None if controls is None else controls.get((schedule, order))
-        extra = [] if controls is None else [control.verdict if control else "", Difference.of(control)]
+        extra = [] if controls is None else [Difference.of(control), control.verdict if control else ""]
         rows.append([
-            order.orderer, pair.verdict, Difference.of(pair), schedule, order.scorer, pair.p_holm, pair.detectable,
-            *extra,
+            f"{order.orderer}, {schedule}", pair.verdict, Difference.of(pair), order.scorer, pair.p_holm,
+            pair.detectable, *extra,
         ])  # fmt: skip
-    columns = [
-        "order", "verdict", f"difference [{UNIT}]", "schedule", "scores", "p (Holm)", "minimum detectable effect",
-    ]  # fmt: skip
-    columns += [] if controls is None else ["verdict against the placebo", "minus the placebo"]
+    columns = ["order", "verdict", f"difference [{UNIT}]", "scores", "p (Holm)", "minimum detectable effect"]
+    columns += [] if controls is None else ["minus the placebo", "verdict against the placebo"]
     note = (
         f"Paired over seeds and documents, {len(rows)} comparisons corrected together (Holm); intervals are each on "
         "its own. Below 0 is better. Minimum detectable effect: with 80 % power."
     )
-    return Table(name, title, note, columns, rows)
+    return Table(name, title, note, columns, rows, is_answer=name == "gains")
 
 
-def _figure(name: str, title: str, family: Family) -> Figure | None:
-    """Return the differences with their intervals, one row per order, a colour for each schedule."""
+def _figure(name: str, title: str, family: Family, shuffle: str) -> Figure | None:
+    """Return the differences from `shuffle` with their intervals, a row for each order, a colour for each schedule."""
     if not family:
         return None
     groups: dict[str, dict[str, Difference]] = {}
     for (schedule, order), pair in family.items():
-        cell = Difference(pair.estimate.value, *pair.interval, pair.better, pair.verdict)
-        groups.setdefault(schedule, {})[order.orderer] = cell
-    rows = [*dict.fromkeys(order.orderer for _, order in family), SHUFFLING]
-    note = "Paired differences with their intervals, each on its own; filled: better or worse after Holm's correction."
-    return Figure(name, title, note, forest(groups, rows, SHUFFLING, UNIT).to_plotly_json())
+        if (cell := Difference.of(pair)) is not None:
+            groups.setdefault(schedule, {})[order.orderer] = cell
+    rows = list(dict.fromkeys([*(order.orderer for _, order in family), shuffle]))
+    note = "Paired differences with their intervals, each on its own; filled points are clear after Holm's correction."
+    return Figure(name, title, note, forest(groups, rows, shuffle, UNIT).to_plotly_json())

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.baseline.answer import answers
-from delt_exp.baseline.none import none as no_baseline
+from delt_exp.baseline.none import no_baseline
 from delt_exp.errors import DeltError
 from delt_exp.experiment.components import Components
 from delt_exp.experiment.training import Training

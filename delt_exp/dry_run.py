@@ -5,10 +5,6 @@ from dataclasses import replace
 from omegaconf import DictConfig
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.experiment.comparing import has_baseline
-from delt_exp.experiment.components import Components, build_components
-from delt_exp.experiment.reading import read
-from delt_exp.experiment.rehearsal import rehearse, stand_in_goodness
 from delt_exp.logger.journal import Phase
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, total, training_cost
 from delt_exp.pretrained.loading import check_models
@@ -16,6 +12,10 @@ from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.scorer.base import Forecasting, sizes_of
 from delt_exp.selector.reading import ReadingSelector, would_keep
+from delt_exp.steps.comparing import has_baseline
+from delt_exp.steps.components import Components, build_components
+from delt_exp.steps.reading import read
+from delt_exp.steps.rehearsal import rehearse, stand_in_goodness
 from delt_exp.trainer.job import Setup
 
 
@@ -41,7 +41,7 @@ def _by_phase(
     parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
 ) -> dict[Phase, list[PhaseCost]]:
     sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
-    seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
+    seen = candidates.candidates(stand_in_goodness(len(candidates)))
     return {
         "score": scoring_costs(parts, sizes),
         "select": selecting_costs(parts, sizes),
@@ -82,5 +82,7 @@ def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[Ph
         passes = 2 * (passes + 1 / 3)  # of two sides, about as long; the reference reads them forward alone
     num_tokens = parts.training.max_tokens or int(kept_tokens * passes)
     training = training_cost("training", size, num_tokens, context, batch_tokens)
+    if parts.averaging is not None:  # the mean is held beside the weights
+        training = replace(training, peak_bytes=training.peak_bytes + size.parameter_bytes)
     setup = Setup(parts.model, parts.training, parts.trainer)
     return [training, *parts.weighter.forecast(setup, sizes, size, num_tokens)]

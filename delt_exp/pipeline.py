@@ -18,13 +18,6 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dry_run import phase_flops
 from delt_exp.eval_dataset.references import loss_references
 from delt_exp.eval_dataset.text_loss import TextLoss
-from delt_exp.experiment.comparing import compare, has_baseline
-from delt_exp.experiment.components import Components, build_components
-from delt_exp.experiment.reading import evaluation_texts, read, read_evaluation
-from delt_exp.experiment.rehearsal import rehearse
-from delt_exp.experiment.selecting import select
-from delt_exp.experiment.time_left import TimeLeft, phases_of
-from delt_exp.experiment.training import Training
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.logger.journal import Phase, journal
@@ -36,6 +29,13 @@ from delt_exp.report.run_folder import write_run
 from delt_exp.resources import Resources
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector.reading import needs_of
+from delt_exp.steps.comparing import compare, has_baseline
+from delt_exp.steps.components import Components, build_components
+from delt_exp.steps.reading import evaluation_texts, read, read_evaluation
+from delt_exp.steps.rehearsal import rehearse
+from delt_exp.steps.selecting import select
+from delt_exp.steps.time_left import TimeLeft, phases_of
+from delt_exp.steps.training import Training
 from delt_exp.trainer.plan import Plan
 from delt_exp.trainer.train import OnMetrics
 
@@ -117,7 +117,7 @@ def experiment(
         return replace(found, seconds=time.monotonic() - clock)
 
     enter("select")
-    training = Training(parts, resources, candidates.corpus.candidates(table.goodness), target)
+    training = Training(parts, resources, candidates.candidates(table.goodness), target)
     choice = select(training, candidates)
     documents, kept = choice.selection.documents, choice.selection.rows
     found = replace(found, documents=documents, kept=kept)
@@ -133,7 +133,10 @@ def experiment(
     enter("train")
     model = training.trained(job, on_metrics)
     enter("evaluate")
-    evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
+    evaluations, averaged = (
+        {name: dataset.evaluate(name, one, resources) for name, dataset in parts.eval_dataset.items()} if one else {}
+        for one in (model, model.averaged)
+    )
     outcome = Outcome(
         **vars(found) | {"seconds": time.monotonic() - clock},
         show_selection=choice.selection.show,
@@ -143,6 +146,7 @@ def experiment(
         model=model,
         evaluations=evaluations,
         references=_references(parts, resources, candidates),
+        averaged=averaged,
         alignment=alignment,
     )
     if has_baseline(parts):

@@ -20,7 +20,7 @@ def seen(goodness):
 
 def test_it_is_what_the_random_arm_of_a_study_trains():
     scored = seen(random_scores(IDS, 3))
-    kept = top_r(scored, ratio=0.4)
+    kept = top_r(scored, ratio=0.4, unit="documents")
     np.testing.assert_array_equal(shuffled(seen(range(100)), 40, seed=3), kept[shuffle(scored.take(kept), seed=3)])
 
 

@@ -43,6 +43,7 @@ def test_pictures_without_data_are_left_out(run_folder):
     assert list(write(folder)) == ["score_histogram", "score_along_order"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scores",
     [np.zeros(40), np.arange(40), 10.0 ** np.arange(-5, 15, 0.5), [*range(39), 1e30], [1.5], -np.arange(30_000) / 7],
@@ -56,6 +57,7 @@ def test_any_scores_can_be_drawn(run_folder, scores):
     assert len(write(folder)) == 5
 
 
+@pytest.mark.slow
 def test_the_style_of_the_caller_is_neither_used_nor_changed(run_folder):
     folder = run_folder()
     first = write(folder)["loss_curve"].read_bytes()

@@ -4,16 +4,18 @@ from dataclasses import replace
 
 from omegaconf import DictConfig
 
-from delt_exp.experiment.comparing import has_baseline
-from delt_exp.experiment.components import Components, build_components
-from delt_exp.experiment.reading import read
-from delt_exp.experiment.rehearsal import rehearse, stand_in_goodness
-from delt_exp.model.cost import PhaseCost, Sizes, model_size, training_cost
+from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.logger.journal import Phase
+from delt_exp.model.cost import PhaseCost, Sizes, model_size, total, training_cost
 from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.scorer.base import Forecasting, sizes_of
 from delt_exp.selector.reading import ReadingSelector, would_keep
+from delt_exp.steps.comparing import has_baseline
+from delt_exp.steps.components import Components, build_components
+from delt_exp.steps.reading import read
+from delt_exp.steps.rehearsal import rehearse, stand_in_goodness
 from delt_exp.trainer.job import Setup
 
 
@@ -23,10 +25,29 @@ def forecast(cfg: DictConfig) -> list[PhaseCost]:
     resources, candidates, target = read(parts)
     check_models(parts, fetch=False)
     rehearse(parts, candidates, resources.run_tokenizer)
+    return [cost for costs in _by_phase(parts, resources, candidates, target).values() for cost in costs]
+
+
+def phase_flops(
+    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
+) -> dict[str, float]:
+    """Return the operations of every phase of a run, and of every part of scoring by its own name."""
+    costs = _by_phase(parts, resources, candidates, target)
+    flops: dict[str, float] = {phase: total(of_phase).flops for phase, of_phase in costs.items() if of_phase}
+    return flops | {cost.phase: cost.flops for cost in costs["score"]}
+
+
+def _by_phase(
+    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
+) -> dict[Phase, list[PhaseCost]]:
     sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
     seen = candidates.candidates(stand_in_goodness(len(candidates)))
-    costs = [*scoring_costs(parts, sizes), *selecting_costs(parts, sizes), *training_costs(parts, sizes, seen)]
-    return [*costs, *baseline_costs(parts, sizes, seen)]
+    return {
+        "score": scoring_costs(parts, sizes),
+        "select": selecting_costs(parts, sizes),
+        "train": training_costs(parts, sizes, seen),
+        "baseline": baseline_costs(parts, sizes, seen),
+    }
 
 
 def scoring_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:

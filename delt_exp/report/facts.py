@@ -100,7 +100,9 @@ def key_facts(record: Record) -> list[Fact]:
     origin = (
         f"{reused} of {every_stage} stages reused from the cache" if reused else f"all {every_stage} stages computed"
     )
-    loss = training["final_train_loss"]
+    loss, baseline = training["final_train_loss"], record.get("baseline") or {}
+    if baseline.get("answers"):
+        origin += f"; and {seconds(baseline['seconds'])} for the baseline"
     return [
         Fact("documents kept", count(kept), f"{share(kept, every)} of {count(every)}, {token_share} of the tokens"),
         Fact("tokens trained", compact(training["tokens"]), f"in {count(training['steps'])} steps"),

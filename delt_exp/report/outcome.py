@@ -64,7 +64,8 @@ class Outcome(Prepared):
     mixture: what was asked for and trained of each source, None without a mixture. show_selection: leaves what is to be
     seen of the choice. selecting_flops: operations of a selector that reads documents, training runs between its rounds
     included. evaluations: by the name of the dataset; averaged: the same of averaged weights, where there are some.
-    alignment: see `run_alignment`. compared: None where no baseline was asked for.
+    references: losses that need no model, by dataset. alignment: see `run_alignment`. compared: None where no baseline
+    was asked for.
     """
 
     kept: NDArray[np.intp]
@@ -75,6 +76,7 @@ class Outcome(Prepared):
     plan: Plan
     model: TrainedModel
     evaluations: Mapping[str, Evaluation]
+    references: Mapping[str, Mapping[str, float]]
     averaged: Mapping[str, Evaluation]
     alignment: list[dict[str, Any]]
     compared: "Compared | None" = None

@@ -53,6 +53,7 @@ STAGES = {
     "scores": "score every document",
     "model": "train a model",
     "evaluation": "evaluate",
+    "references": "measure losses that need no model",
 }
 
 

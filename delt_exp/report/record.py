@@ -1,9 +1,7 @@
 """The record of a run: everything that its page and all reports are made of, as one JSON-like value."""
 
 import platform
-import shlex
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -91,6 +89,7 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "order_verified": training["order_verified"],
         "alignment": outcome.alignment,
         "results": _results(outcome.evaluations),
+        "references": outcome.references,
         **({"averaged": {"results": _results(outcome.averaged)}} if outcome.averaged else {}),
         "baseline": _baseline(info, outcome.compared),
         "examples": _examples(outcome),
@@ -111,7 +110,7 @@ def prepared_record(info: RunInfo, found: Prepared) -> dict[str, Any]:
         "choices": dict(info.choices),
         "config": dict(info.config),
         "seed": info.config["seed"],
-        "command": shlex.join(["python", *sys.argv]),
+        "command": info.command,
         "started": found.started.isoformat(timespec="microseconds"),  # a run reused takes less than a second
         "seconds": found.seconds,
         "data": {

@@ -11,6 +11,8 @@ from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.qwcs import qwcs
 from tests.scorer.shed.golden import GOLDEN, needs_golden
 
+pytestmark = pytest.mark.slow
+
 
 def drawn_counts(sizes, values, budget, factor, draws):
     """Return [draws, C] how many documents of each cluster are kept, seed by seed; factor: of the raw values."""

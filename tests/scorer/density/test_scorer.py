@@ -65,6 +65,7 @@ def drawn(goodness, ratio, num_draws, seed=0):
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not INCLUSION.is_file(), reason="the folder of golden values is not beside the checkout")
 def test_draws_by_log_density_are_the_exact_sampler_in_inverse_proportion():
     golden = json.loads(INCLUSION.read_text())

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.experiment.components import Components
 from delt_exp.mixture.mixed import mixed, refuse_preferences
 from delt_exp.preference.reference import check_preferences
 from delt_exp.selector.reading import ReadingSelector, would_keep
+from delt_exp.steps.components import Components
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import Setup, plan_for
 

@@ -45,7 +45,7 @@ def test_the_promised_groups_are_there():
 
 def test_help_shows_the_defaults():
     assert "* folding" in help_text(CONF)
-    assert "training.epochs=1" in help_text(CONF)
+    assert "training.epochs=4" in help_text(CONF)
 
 
 @pytest.mark.parametrize(

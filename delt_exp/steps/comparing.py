@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.baseline.answer import answers
-from delt_exp.baseline.none import none as no_baseline
+from delt_exp.baseline.none import no_baseline
 from delt_exp.errors import DeltError
 from delt_exp.mixture.none import none as no_mixture
 from delt_exp.orderer.shuffle import shuffle

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from delt_exp.baseline.none import none
+from delt_exp.baseline.none import no_baseline
 from delt_exp.baseline.shuffle import shuffled
 from delt_exp.errors import ConfigError
 from delt_exp.orderer.shuffle import shuffle
@@ -44,4 +44,4 @@ def test_a_bad_seed_is_refused():
 
 
 def test_none_trains_nothing():
-    assert none(seen(range(100)), 4) is None
+    assert no_baseline(seen(range(100)), 4) is None

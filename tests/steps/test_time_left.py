@@ -2,10 +2,10 @@
 
 import pytest
 
-from delt_exp.experiment import time_left
-from delt_exp.steps.time_left import TimeLeft
 from delt_exp.logger.journal import PHASES
 from delt_exp.progress import Task
+from delt_exp.steps import time_left
+from delt_exp.steps.time_left import TimeLeft
 
 COSTS = {"score": 300.0, "warm start": 100.0, "train": 200.0, "baseline": 400.0}
 

@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-import plotly.graph_objects as go
-
 from delt_exp.config.fields import ProperShare, settings
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.quantity import Ranged
-from delt_exp.report.findings import Cell, Figure, Findings, Table
+from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.statistics.families import Comparison
-from delt_exp.study.comparison.leaderboard import difference
 from delt_exp.study.comparison.outcomes import LOSS
 from delt_exp.study.comparison.power import power_sentences
-from delt_exp.study.figures import colour, error_bars, figure, symbol
+from delt_exp.study.forest import forest
 from delt_exp.study.record import StudyRecord
 from delt_exp.study.schedules.crossed import Cells, Crossed, Order, crossed, read_cells
 
@@ -54,8 +51,8 @@ class ScheduleReport:
             _table("placebos", "Orders of permuted scores against shuffling", found.placebos),
         ]
         figures = [
-            _figure("gains", "Each order against shuffling", found.gains),
-            _figure("placebos", "The same orders of permuted scores", found.placebos),
+            _figure("gains", "Each order against shuffling", found.gains, self.shuffle["orderer"]),
+            _figure("placebos", "The same orders of permuted scores", found.placebos, self.shuffle["orderer"]),
         ]
         return Findings(answer, [one for one in figures if one is not None], [one for one in tables if one.rows])
 
@@ -128,56 +125,28 @@ def _table(name: str, title: str, family: Family, controls: Family | None = None
     rows: list[Sequence[Cell]] = []
     for (schedule, order), pair in family.items():
         control = None if controls is None else controls.get((schedule, order))
-        extra = [] if controls is None else [difference(control), control.verdict if control else ""]
+        extra = [] if controls is None else [Difference.of(control), control.verdict if control else ""]
         rows.append([
-            schedule, order.orderer, order.scorer, difference(pair), pair.p_holm, pair.detectable, pair.verdict, *extra,
+            f"{order.orderer}, {schedule}", pair.verdict, Difference.of(pair), order.scorer, pair.p_holm,
+            pair.detectable, *extra,
         ])  # fmt: skip
-    columns = [
-        "schedule",
-        "order",
-        "scores",
-        f"difference [{UNIT}]",
-        "p (Holm)",
-        "minimum detectable effect",
-        "verdict",
-    ]
+    columns = ["order", "verdict", f"difference [{UNIT}]", "scores", "p (Holm)", "minimum detectable effect"]
     columns += [] if controls is None else ["minus the placebo", "verdict against the placebo"]
     note = (
         f"Paired over seeds and documents, {len(rows)} comparisons corrected together (Holm); intervals are each on "
         "its own. Below 0 is better. Minimum detectable effect: with 80 % power."
     )
-    return Table(name, title, note, columns, rows)
+    return Table(name, title, note, columns, rows, is_answer=name == "gains")
 
 
-def _figure(name: str, title: str, family: Family) -> Figure | None:
-    """Return the differences with their intervals, orders along the axis, a colour for each schedule."""
+def _figure(name: str, title: str, family: Family, shuffle: str) -> Figure | None:
+    """Return the differences from `shuffle` with their intervals, a row for each order, a colour for each schedule."""
     if not family:
         return None
-    orders = list(dict.fromkeys(order.orderer for _, order in family))
-    traces = []
-    for number, schedule in enumerate(dict.fromkeys(schedule for schedule, _ in family)):
-        shown = {order.orderer: pair for (one, order), pair in family.items() if one == schedule}
-        cells = [Ranged(pair.estimate.value, *pair.interval) for pair in shown.values()]
-        traces.append(
-            go.Scatter(
-                name=schedule,
-                x=list(shown),
-                y=[cell.value for cell in cells],
-                error_y=error_bars(cells),
-                text=[pair.verdict for pair in shown.values()],
-                hovertemplate=f"%{{x}}, {schedule}<br>%{{y:+.4g}}<br>%{{text}}<extra></extra>",
-                mode="markers",
-                marker={"color": colour(number), "symbol": symbol(number), "size": 9},
-                offsetgroup=schedule,
-            )
-        )
-    plot = figure(
-        traces,
-        420,
-        scattermode="group",
-        xaxis={"type": "category", "categoryarray": orders},
-        yaxis_title=f"difference from shuffling [{UNIT}]",
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-    )
-    note = "Below 0 the order helps. Intervals of the paired differences, each on its own."
-    return Figure(name, title, note, plot.to_plotly_json())
+    groups: dict[str, dict[str, Difference]] = {}
+    for (schedule, order), pair in family.items():
+        if (cell := Difference.of(pair)) is not None:
+            groups.setdefault(schedule, {})[order.orderer] = cell
+    rows = list(dict.fromkeys([*(order.orderer for _, order in family), shuffle]))
+    note = "Paired differences with their intervals, each on its own; filled points are clear after Holm's correction."
+    return Figure(name, title, note, forest(groups, rows, shuffle, UNIT).to_plotly_json())

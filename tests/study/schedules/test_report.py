@@ -40,7 +40,8 @@ def findings(folder, **changed):
 
 def rows(found, name):
     table = next(table for table in found.tables if table.name == name)
-    return {(row[0], row[1]): dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    keys = [tuple(reversed(row[0].split(", ", 1))) for row in table.rows]
+    return {key: dict(zip(table.columns, row, strict=True)) for key, row in zip(keys, table.rows, strict=True)}
 
 
 def test_a_gain_under_one_schedule_alone_is_an_interaction(tmp_path):

@@ -47,12 +47,24 @@ class MapReport:
         if not tasks:
             raise DataError(f"{study.folder}: no task has its baseline and another arm yet; repeat the study's command")
         unit = panels[0].arms[0].outcome.unit
-        answer = " ".join(_sentence(task, entries, unit) for task, entries in tasks.items())
+        answer = "\n".join([_headline(tasks), *(_sentence(task, entries, unit) for task, entries in tasks.items())])
         figures = [heat_map_figure(tasks, self.share, unit), pareto_figure(tasks, unit)]
         planned = pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels])
         return Findings(
-            f"{answer} {_remarks(panels)}".strip(), figures, [leaderboard(tasks, self.share, unit, self.alpha), planned]
+            f"{answer}\n{_remarks(panels)}".strip(),
+            figures,
+            [leaderboard(tasks, self.share, unit, self.alpha), planned],
         )
+
+
+def _headline(tasks: Mapping[str, Sequence[Entry]]) -> str:
+    """Return one line over all tasks: what to use on each."""
+    used = {task: recommended(entries) for task, entries in tasks.items()}
+    named = [f"{one.arm.labels.get('scorer')} for {task}" for task, one in used.items() if one]
+    nothing = [task for task, one in used.items() if one is None]
+    parts = [f"Use {', '.join(named)}"] if named else []
+    parts += [f"{'nothing' if named else 'Nothing'} is shown to help on {', '.join(nothing)}"] if nothing else []
+    return f"{'; '.join(parts)}."
 
 
 def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:

@@ -63,10 +63,14 @@ class RetrainingReport:
         return {pool: float(np.mean(values)) for pool, values in found.items()}
 
     def _answer(self, agreed: Sequence[Agreed], ceilings: dict[str, float]) -> str:
-        return " ".join(
+        told = [one for one in agreed if one.verdict == AGREES and one.scorer != self.gold]
+        best = {pool: next((one.scorer for one in told if one.pool == pool), "none shown") for pool in ceilings}
+        headline = "Agrees most with retraining: " + ", ".join(f"{name} on {pool}" for pool, name in best.items()) + "."
+        lines = [
             self._sentence(pool, itself, [one for one in agreed if one.pool == pool])
             for pool, itself in ceilings.items()
-        )
+        ]
+        return "\n".join([headline, *lines])
 
     def _sentence(self, pool: str, itself: float, own: Sequence[Agreed]) -> str:
         gold = next(one for one in own if one.scorer == self.gold)

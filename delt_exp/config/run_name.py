@@ -18,10 +18,12 @@ NAMED_GROUPS = ("train_dataset", "scorer", "selector", "orderer", "model")
 
 
 def register_resolvers() -> None:
-    """Make `${run_name:}`, `${study_folder:}` and `${home:PATH}`, with its tilde expanded, known to the configuration.
+    """Make `${run_name:}`, `${study_folder:}`, `${home:PATH}` and `${unless:OTHER,VALUE}` known to the configuration.
 
-    `${study_folder:}` is the folder of the study that a run belongs to, null outside a study.
+    `${study_folder:}` is the folder of the study that a run belongs to, null outside a study; `home` expands a tilde;
+    `unless` gives VALUE where OTHER is null, else null: the default of one of two settings that exclude each other.
     """
+    OmegaConf.register_new_resolver("unless", lambda other, value: value if other is None else None, replace=True)
     OmegaConf.register_new_resolver("home", lambda path: str(Path(path).expanduser()), replace=True)
     OmegaConf.register_new_resolver("run_name", lambda _root_: run_name(_root_), replace=True)
     OmegaConf.register_new_resolver("study_folder", lambda _root_: _study_folder(_root_), replace=True)

@@ -225,9 +225,13 @@ class PlanSettings:
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_tokens is None):
-            raise ConfigError(
-                f"give training.epochs or training.max_tokens, one of them: got {self.epochs}, {self.max_tokens}"
+            wrong = (
+                "training.epochs and training.max_tokens are both null: nothing says how long to train; give one of them"
+                if self.epochs is None
+                else f"training.epochs={self.epochs} and training.max_tokens={self.max_tokens} are both given, and each "
+                "says how long to train; set the other to null, for example training.epochs=null"
             )
+            raise ConfigError(wrong)
 
 
 class EmptyBatchError(DataError):

@@ -1,7 +1,6 @@
 """Checks a command before anything runs, so that a mistake costs a second and names its cure."""
 
 import argparse
-import difflib
 import os
 import shlex
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from delt_exp.cli.help import group_names, options
+from delt_exp.cli.nearest import nearest
 from delt_exp.config.compose import hydra_at
 from delt_exp.config.identity import flat
 from delt_exp.config.run_name import check_name
@@ -68,7 +68,7 @@ def _flags(arguments: Sequence[str]) -> argparse.Namespace:
     for word in arguments:
         if word.startswith("-") and word.split("=")[0] not in flags:
             raise ConfigError(
-                f"there is no option {word!r}{_nearest(word, flags)}; python run.py --help shows the usage"
+                f"there is no option {word!r}{nearest(word, flags)}; python run.py --help shows the usage"
             )
     try:
         args = parser.parse_intermixed_args(arguments)
@@ -114,7 +114,7 @@ def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
             _check_engine(str(value))
         if value is not None and str(value) not in known:
             raise ConfigError(
-                f"{group} has no option {value!r}{_nearest(str(value), known)}; options: {', '.join(known)}"
+                f"{group} has no option {value!r}{nearest(str(value), known)}; options: {', '.join(known)}"
             )
 
 
@@ -173,7 +173,7 @@ def _explain(conf: Path, hydra: Hydra, overrides: Sequence[str]) -> None:
             if _group(override) in groups or any(f"{name}.".startswith(f"{key}.") for name in known):
                 raise ConfigError(f"{text}: {_first_line(error)}") from error
             raise ConfigError(
-                f"there is no key or group {key!r}{_nearest(key, [*groups, *known])}; "
+                f"there is no key or group {key!r}{nearest(key, [*groups, *known])}; "
                 "python run.py --help lists the groups, python run.py --cfg job the keys"
             ) from error
         composing.append(text)
@@ -215,13 +215,6 @@ def _check_output(folder: Path) -> None:
             raise StoreError(f"output_dir {folder} cannot be made a folder; give another: output_dir=FOLDER") from error
         if not os.access(folder, os.W_OK):
             raise StoreError(f"output_dir {folder} is not writable; give another folder: output_dir=FOLDER")
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    found = difflib.get_close_matches(word, known, 1, 0.5)
-    by_last = {key.rsplit(".")[-1]: key for key in reversed(known)}
-    found = found or [by_last[m] for m in difflib.get_close_matches(word.rsplit(".")[-1], list(by_last), 1, 0.6)]
-    return f", did you mean {found[0]!r}?" if found else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -48,7 +48,7 @@ def _main() -> None:
     with reporting():
         arguments = at_scale([at_home(text) for text in sys.argv[1:]])
         if {"--help", "-h"} & set(arguments):
-            print(help_text(CONF))
+            print(help_text(CONF, [text for text in arguments if not text.startswith("-")]))
             return
         from delt_exp.cli.check import check_command
         from delt_exp.config.compose import hydra_at

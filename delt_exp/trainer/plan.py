@@ -225,13 +225,11 @@ class PlanSettings:
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_tokens is None):
-            wrong = (
-                "training.epochs and training.max_tokens are both null: nothing says how long to train; give one of them"
-                if self.epochs is None
-                else f"training.epochs={self.epochs} and training.max_tokens={self.max_tokens} are both given, and each "
-                "says how long to train; set the other to null, for example training.epochs=null"
+            wrong = "null, and nothing" if self.epochs is None else f"given ({self.epochs} and {self.max_tokens}), and each"
+            raise ConfigError(
+                f"training.epochs and training.max_tokens are both {wrong} says how long to train; give one of them, and "
+                "leave the other out or null"
             )
-            raise ConfigError(wrong)
 
 
 class EmptyBatchError(DataError):

@@ -47,7 +47,9 @@ def check_command(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
         for override in overrides:
             _check_option(conf, override, hydra)
         mode = ["hydra.mode=MULTIRUN"] * args.multirun
-        config = _compose(conf, hydra, [*(_first_choice(conf, override) for override in overrides), *mode])
+        first = [*(_first_choice(conf, override) for override in overrides), *mode]
+        config = _compose(conf, hydra, first)
+        _check_arms(conf, hydra, first, (config.get("study") or {}).get("arms", []))
     args.overrides += mode
     with open_dict(config):
         args.multirun = config.pop("hydra").mode == RunMode.MULTIRUN
@@ -157,6 +159,21 @@ def _compose(conf: Path, hydra: Hydra, overrides: list[str]) -> DictConfig:
     except HydraException as error:
         _explain(conf, hydra, overrides)
         raise ConfigError(_first_line(error)) from error
+
+
+def _check_arms(conf: Path, hydra: Hydra, command: list[str], arms: Sequence[Sequence[str]]) -> None:
+    """Raise ConfigError for an arm of a study that does not compose."""
+    for name, *texts in arms:
+        try:
+            for override in map(_parsed, texts):
+                if override.is_sweep_override():
+                    raise ConfigError(f"{override.input_line} is several values; make each an arm of its own")
+                _check_option(conf, override, hydra)
+            _compose(conf, hydra, [*command, *texts])
+        except ConfigError as error:
+            is_key = str(error).startswith("there is no key")
+            cure = "; a key that not all arms have belongs in the brackets of those that do" if is_key else ""
+            raise ConfigError(f"arm {name}: {error}{cure}") from error
 
 
 def _explain(conf: Path, hydra: Hydra, overrides: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from delt_exp.cli.arms import in_full
 from delt_exp.cli.help import help_text
 from delt_exp.cli.reporting import fail, reporting
 from delt_exp.config.build import CONF
@@ -46,7 +47,7 @@ def _leave_interrupted() -> NoReturn:
 
 def _main() -> None:
     with reporting():
-        arguments = at_scale([at_home(text) for text in sys.argv[1:]])
+        arguments = in_full(at_scale([at_home(text) for text in sys.argv[1:]]))
         if {"--help", "-h"} & set(arguments):
             print(help_text(CONF, [text for text in arguments if not text.startswith("-")]))
             return

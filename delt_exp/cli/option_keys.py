@@ -113,7 +113,7 @@ def _comment(key: Any, value: Any, lines: list[str]) -> str:
                 break
             texts.append(line)
         return " ".join(text.strip().lstrip("#").strip() for text in texts)
-    above = []
+    above: list[str] = []
     for line in reversed(lines[: key.start_mark.line]):
         if not line.lstrip().startswith("#") or line.index("#") != key.start_mark.column or not key.start_mark.column:
             break

@@ -1,5 +1,6 @@
 """Names for runs: readable, and the same for the same science, so that a repeated command finds its folder."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,9 +55,18 @@ def run_name(cfg: Any) -> str:
     return f"{readable}-{run_id(cfg)[:8]}"
 
 
-def group_name(name: str | None, choices: Mapping[str, Any]) -> str:
-    """Return what the runs of a study have in common: its name, in W&B and as a folder."""
-    return str(choices["study"]).replace("/", "-") if name is None else str(name)
+def group_name(cfg: Any, choices: Mapping[str, Any]) -> str:
+    """Return what the runs of a study have in common: its name, in W&B and as a folder.
+
+    One whose arms stand on the command line is named after them as well.
+    """
+    if cfg.name is not None:
+        return str(cfg.name)
+    study, arms = str(choices["study"]).replace("/", "-"), plain((cfg.get("study") or {}).get("arms"))
+    if arms is None:
+        return study
+    readable = re.sub(r"[^\w.]+", "-", "-vs-".join(name for name, *_ in arms))[:80].strip("-")
+    return f"{study}-{readable}-{digest(arms)[:6]}"
 
 
 def _study_folder(cfg: Any) -> str | None:
@@ -70,7 +80,7 @@ def _study_folder(cfg: Any) -> str | None:
         choices = HydraConfig.get().runtime.choices
     if choices.get("study") is None:
         return None
-    return f"{cfg.output_dir}/{group_name(cfg.name, choices)}"
+    return f"{cfg.output_dir}/{group_name(cfg, choices)}"
 
 
 def common_settings(cfg: DictConfig) -> dict[str, Any]:

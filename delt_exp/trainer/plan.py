@@ -225,10 +225,11 @@ class PlanSettings:
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_tokens is None):
-            wrong = "null, and nothing" if self.epochs is None else f"given ({self.epochs} and {self.max_tokens}), and each"
+            is_given = self.epochs is not None
+            wrong = f"given ({self.epochs} and {self.max_tokens}), and each" if is_given else "null, and nothing"
             raise ConfigError(
-                f"training.epochs and training.max_tokens are both {wrong} says how long to train; give one of them, and "
-                "leave the other out or null"
+                f"training.epochs and training.max_tokens are both {wrong} says how long to train; give one of them, "
+                "and leave the other out or null"
             )
 
 

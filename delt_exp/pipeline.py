@@ -26,6 +26,7 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import EvalDataset
+from delt_exp.eval_dataset.named import named
 from delt_exp.files import disk_errors, locked, read_json, write_json
 from delt_exp.logger.base import RunLogger
 from delt_exp.logger.journal import Phase, journal
@@ -102,7 +103,7 @@ def build_components(cfg: DictConfig) -> Components:
     loggers = {name: build(node, f"logger.{name}") for name, node in cfg.logger.items()}
     return Components(
         **built,
-        eval_dataset=suite,
+        eval_dataset=named(suite),
         alignment=metrics,
         logger=loggers,
         training=construct(PlanSettings, cfg.training, "training"),

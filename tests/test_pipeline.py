@@ -81,7 +81,7 @@ def test_evaluation_of_training_text_is_reported_as_overlap(tmp_path, monkeypatc
     shutil.copy("train.jsonl", "eval.jsonl")
     command(monkeypatch, "scorer=random")
     (record,) = records()
-    assert record["data"]["overlap"]["jsonl"] == {"documents": 80, "in_train": 80, "near_train": 0}
+    assert record["data"]["overlap"]["eval"] == {"documents": 80, "in_train": 80, "near_train": 0}
     assert record["data"]["target_overlap"] is None
 
 
@@ -328,8 +328,8 @@ def test_alignment_is_measured_before_and_after_selection(tmp_path, monkeypatch)
     command(monkeypatch, "alignment=[unigram,ncd]", "scorer=length", "selector.ratio=0.3")
     (record,) = records()
     assert [(row["metric"], row["evaluation"]) for row in record["alignment"]] == [
-        ("unigram", "jsonl"),
-        ("ncd", "jsonl"),
+        ("unigram", "eval"),
+        ("ncd", "eval"),
     ]
     for row in record["alignment"]:
         assert row["before"]["value"] != row["trained"]["value"]

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from delt_exp.config.build import plain
+from delt_exp.dataset.label import file_label
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
 
@@ -19,11 +20,13 @@ NAMED_GROUPS = ("train_dataset", "scorer", "selector", "orderer", "model")
 
 
 def register_resolvers() -> None:
-    """Make `${run_name:}`, `${study_folder:}`, `${home:PATH}` and `${unless:OTHER,VALUE}` known to the configuration.
+    """Make `${run_name:}`, `${study_folder:}`, `${home:PATH}`, `${unless:OTHER,VALUE}` and `${file_label:DATASET}` known.
 
     `${study_folder:}` is the folder of the study that a run belongs to, null outside a study; `home` expands a tilde;
-    `unless` gives VALUE where OTHER is null, else null: the default of one of two settings that exclude each other.
+    `unless` gives VALUE where OTHER is null, else null: the default of one of two settings that exclude each other;
+    `file_label` names a dataset after its files.
     """
+    OmegaConf.register_new_resolver("file_label", file_label, replace=True)
     OmegaConf.register_new_resolver("unless", lambda other, value: value if other is None else None, replace=True)
     OmegaConf.register_new_resolver("home", lambda path: str(Path(path).expanduser()), replace=True)
     OmegaConf.register_new_resolver("run_name", lambda _root_: run_name(_root_), replace=True)

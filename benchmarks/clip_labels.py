@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from benchmarks.fixtures import config
 from delt_exp.dataset.json_records import json_records
-from delt_exp.pipeline import build_components, read
+from delt_exp.experiment.components import build_components
+from delt_exp.experiment.reading import read
 from delt_exp.progress import say
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.clip_style.scorer import ClipStyleScorer

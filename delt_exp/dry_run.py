@@ -1,9 +1,14 @@
 """What a run will cost, from sizes alone: `dry_run=true`, and the GPU-hours of a study."""
 
+from dataclasses import replace
+
 from omegaconf import DictConfig
 
+from delt_exp.experiment.comparing import has_baseline
+from delt_exp.experiment.components import Components, build_components
+from delt_exp.experiment.reading import read
+from delt_exp.experiment.rehearsal import rehearse, stand_in_goodness
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, training_cost
-from delt_exp.pipeline import Components, build_components, read, rehearse, stand_in_goodness
 from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
@@ -17,10 +22,11 @@ def forecast(cfg: DictConfig) -> list[PhaseCost]:
     parts = build_components(cfg)
     resources, candidates, target = read(parts)
     check_models(parts, fetch=False)
-    rehearse(parts, candidates, resources.run_tokenizer, cfg.seed)
+    rehearse(parts, candidates, resources.run_tokenizer)
     sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
     seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
-    return [*scoring_costs(parts, sizes), *selecting_costs(parts, sizes), *training_costs(parts, sizes, seen)]
+    costs = [*scoring_costs(parts, sizes), *selecting_costs(parts, sizes), *training_costs(parts, sizes, seen)]
+    return [*costs, *baseline_costs(parts, sizes, seen)]
 
 
 def scoring_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
@@ -37,6 +43,11 @@ def selecting_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
     paid = scoring_costs(parts, sizes)
     costs = parts.selector.forecast(sizes, Resources(parts.store, None, parts.trainer, parts.runtime))
     return [cost for cost in costs if cost not in paid]
+
+
+def baseline_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[PhaseCost]:
+    """Return the cost of training the baseline: that of the run, without its weights; nothing where there is none."""
+    return [replace(training_costs(parts, sizes, seen)[0], phase="baseline")] if has_baseline(parts) else []
 
 
 def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[PhaseCost]:

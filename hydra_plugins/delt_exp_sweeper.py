@@ -1,5 +1,6 @@
 """Hydra looks for plugins in this package only; `study/sweep.py` and `cli/sweep.py` do the work."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from hydra.plugins.sweeper import Sweeper
@@ -8,7 +9,14 @@ from omegaconf import DictConfig
 
 
 class StudySweeper(Sweeper):
-    """Runs the jobs of `cfg.study`, or of a sweep without one, through whichever launcher is configured."""
+    """Runs the jobs of `cfg.study`, or of a sweep without one, through whichever launcher is configured.
+
+    common: overrides of every run that does not set them itself.
+    """
+
+    def __init__(self, common: Sequence[str]) -> None:
+        super().__init__()
+        self.common = list(common)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
@@ -28,4 +36,4 @@ class StudySweeper(Sweeper):
         assert self.launcher is not None
         run = sweep_runs if self.config.get("study") is None else sweep
         with reporting():
-            return run(self.config, self.hydra_context.config_loader, self.launcher, arguments)
+            return run(self.config, self.hydra_context.config_loader, self.launcher, arguments, self.common)

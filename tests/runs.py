@@ -32,6 +32,9 @@ FAST = (
     "scorer.base.num_target=4",
     "scorer.base.batch_documents=4",
     "scorer.base.context_tokens=16",
+    "selector.ratio=1.0",
+    "training.epochs=1",
+    "baseline=none",
 )
 
 

@@ -25,6 +25,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 LOCAL_DATA = ROOT.parent / "shared" / "data"
 # What makes a documented run small; everything the command itself says stays as it is written.
 SMALL = {
+    "baseline": "none",
     "proxy.train_tokens": "2_048",
     "training.epochs": "null",
     "training.max_tokens": "4_096",

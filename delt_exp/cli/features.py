@@ -20,8 +20,9 @@ from delt_exp.config.build import CONF
 from delt_exp.config.compose import composed
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.experiment.components import build_components
+from delt_exp.experiment.reading import read
 from delt_exp.files import digest, disk_errors, read_json, write_json
-from delt_exp.pipeline import build_components, read
 from delt_exp.report.numbers import size
 from delt_exp.resources import Resources
 from delt_exp.runtime import quiet

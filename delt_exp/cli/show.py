@@ -9,6 +9,7 @@ from rich.table import Table
 from delt_exp.files import read_json
 from delt_exp.model.cost import PhaseCost, total
 from delt_exp.progress import console
+from delt_exp.report.answer import first_sentence, limits, sources, why_none
 from delt_exp.report.prepared import STOPPED, headline
 
 
@@ -19,6 +20,8 @@ def show_run(folder: Path) -> None:
         console.print(f"report: {folder / 'report.html'}", markup=False)
         return
     record: dict[str, Any] = read_json(folder / "record.json")
+    for sentence in filter(None, (first_sentence(record), sources(record), limits(record), why_none(record))):
+        console.print(sentence, markup=False)
     if record["results"]:
         console.print(*_results_tables(record), sep="\n")
     stages, latest = record["stages"], (record["reused_by"] or [record])[-1]

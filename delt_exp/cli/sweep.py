@@ -19,22 +19,26 @@ from delt_exp.files import digest, write_json, written_aside
 from delt_exp.progress import say
 from delt_exp.study.page import read_findings, write_findings
 from delt_exp.study.record import PlannedRun, StudyRecord
-from delt_exp.study.sweep import all_composed, failure, folder_of, launched
+from delt_exp.study.sweep import all_composed, failure, folder_of, launched, with_common
 from delt_exp.study.told import tell
 
 REPORT = {"_target_": "delt_exp.study.comparison.combinations.CombinationsReport", "alpha": 0.05}
 
 
-def sweep_runs(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str]) -> list[JobReturn]:
+def sweep_runs(
+    cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str], common: Sequence[str]
+) -> list[JobReturn]:
     """Launch every combination of the arguments and return what the launcher returned.
 
-    All configurations are composed before the first run. A failed run does not stop the others; they are named at the
-    end, and the command leaves with status 1. Raises DeltError when a run ends without a result.
+    common: overrides of runs that do not set them otherwise. All configurations are composed before the first run. A
+    failed run does not stop the others; they are named at the end, and the command leaves with status 1. Raises
+    DeltError when a run ends without a result.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
-    commands = [list(job) for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+    jobs = [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+    commands = [with_common(common, job) for job in jobs]
     varied = [override.get_key_element() for override in overrides if override.is_sweep_override()]
     name = str(cfg.name) if cfg.name is not None else f"sweep-{digest(sorted(arguments))[:8]}"
     with open_dict(cfg):  # every run learns by this which sweep it belongs to

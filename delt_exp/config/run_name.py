@@ -13,8 +13,12 @@ from delt_exp.dataset.label import file_label
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
 
-# Where results go, how fast they come, who watches and how far it goes today: no part of what a run is.
-NOT_SCIENCE = ("hydra", "name", "dry_run", "stop_after", "study", "output_dir", "store", "runtime", "logger", "trainer")
+# Where results go, how fast they come, who watches, how far it goes today and what it is compared with: no part of what
+# a run is.
+NOT_SCIENCE = (
+    "hydra", "name", "dry_run", "stop_after", "study", "output_dir", "store", "runtime", "logger", "trainer",
+    "baseline",
+)  # fmt: skip
 MAX_NAME_BYTES = 200  # a file name has 255, and 8 digits of a hash and suffixes come after
 NAMED_GROUPS = ("train_dataset", "scorer", "selector", "orderer", "model")
 

@@ -53,7 +53,9 @@ def is_complete(folder: Path) -> bool:
 
 def show_fit(folder: Path, evidence: Evidence, score_name: str) -> None:
     """Hand over what the fit in `folder` is worth; warn when the scorer has not been shown to predict."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
+    from scipy.stats import rankdata
 
     fit = read_json(folder / FACTS)
     validation = fit["validation"]
@@ -63,16 +65,21 @@ def show_fit(folder: Path, evidence: Evidence, score_name: str) -> None:
     evidence.remark(f"by a data scorer: {in_words(validation)}; {spread}")
     plain = {key: value for key, value in fit.items() if isinstance(value, int | float)}
     evidence.numbers("fit", {**validation, **plain}, "What the data scorer is worth on documents that it is judged by.")
-    caption = "Every annotated document: its exact score, its prediction, and how that came about."
-    evidence.table("fit", pq.read_table(folder / TABLE), caption)
+    caption = (
+        "Every annotated document: its exact score, its prediction, how that came about, and ranks from the lowest."
+    )
+    table = pq.read_table(folder / TABLE)
+    for name in ("annotated", "predicted"):
+        table = table.append_column(f"{name}_rank", pa.array(rankdata(table[name].to_numpy())))
+    evidence.table("fit", table, caption)
     evidence.figure("fit", _figure(in_words(validation), score_name), CAPTION)
 
 
 CAPTION = (
     "Each point is a document whose score was computed exactly (across) and predicted by the data scorer (up), a blue "
-    "one without having learnt from it. All other documents have only the prediction. Predictions lie closer together "
-    "than exact scores, so trust their ranks, which selectors by share or number use, and not their size, which a "
-    "threshold uses."
+    "one without having learnt from it; 1 is the lowest. All other documents have only the prediction. Ranks are shown "
+    "because predictions lie closer together than exact scores: selectors by share or number use ranks, a threshold "
+    "uses the size, which the table of these documents has."
 )
 
 
@@ -87,10 +94,10 @@ def _figure(judged: str, score_name: str) -> Figure:
         title="What the data scorer learned",
         table="fit",
         kind="scatter",
-        x="annotated",
-        y=("predicted",),
-        x_label=f"annotated {score_name}",
-        y_label="predicted",
+        x="annotated_rank",
+        y=("predicted_rank",),
+        x_label=f"rank of the annotated {score_name}",
+        y_label="rank of the prediction",
         series_column="split",
         series=series,
         has_diagonal=True,

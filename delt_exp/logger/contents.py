@@ -16,9 +16,10 @@ def scalars(record: Mapping[str, Any]) -> dict[str, float]:
 
     `eval/<dataset>/<metric>` and, where there is one, its standard error `..._stderr`; `alignment/<dataset>/<metric>`
     of the documents trained on; `cost/training_seconds` and, where it is known, `cost/scoring_seconds`;
-    `evidence/<name>/<key>` of what the scorer left as numbers.
+    `evidence/<name>/<key>` of what the scorer left as numbers. With a baseline: `baseline/<dataset>/<metric>` and, of
+    the run minus the baseline, `difference/<dataset>/<metric>` with the ends of its interval, `..._low` and `..._high`.
     """
-    return {**eval_scalars(record), **_alignment(record), **_cost(record), **_evidence(record)}
+    return {**eval_scalars(record), **_differences(record), **_alignment(record), **_cost(record), **_evidence(record)}
 
 
 def eval_scalars(record: Mapping[str, Any]) -> dict[str, float]:
@@ -29,6 +30,16 @@ def eval_scalars(record: Mapping[str, Any]) -> dict[str, float]:
         values[name] = measure["value"]
         if measure["stderr"] is not None:
             values[f"{name}_stderr"] = measure["stderr"]
+    return values
+
+
+def _differences(record: Mapping[str, Any]) -> dict[str, float]:
+    values = {}
+    for answer in (record.get("baseline") or {}).get("answers", []):
+        name = f"{answer['dataset']}/{answer['metric']}"
+        values[f"baseline/{name}"] = answer["baseline"]
+        ends = {"": answer["difference"], "_low": answer["low"], "_high": answer["high"]}
+        values |= {f"difference/{name}{end}": value for end, value in ends.items() if value is not None}
     return values
 
 

@@ -15,7 +15,7 @@ from delt_exp.files import write_json
 from delt_exp.progress import Task, observers
 from delt_exp.store.file_lock import hold
 
-Phase = Literal["read", "score", "select", "train", "evaluate"]
+Phase = Literal["read", "score", "select", "train", "evaluate", "baseline"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 FOLDER = "running"
 SECONDS_BETWEEN_NOTES = 1.0

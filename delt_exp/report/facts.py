@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.quantity import is_chance
+from delt_exp.report.answer import first_sentence, limits, sources, why_none
 from delt_exp.report.numbers import compact, count, seconds, share, value
 
 Record = Mapping[str, Any]
@@ -38,7 +39,18 @@ class Caution(NamedTuple):
 
 
 def headline(record: Record, not_reached: int) -> str:
-    """Return one sentence: what was done, and what came out."""
+    """Return one sentence: whether it helped; without a baseline, what was done and what came out."""
+    return first_sentence(record) or f"{_done(record, not_reached)}; {_outcome(record['results'])}."
+
+
+def lead(record: Record, not_reached: int) -> list[str]:
+    """Return the sentences after the headline: what was kept of each source, what was done, and what limits it."""
+    done = f"{_done(record, not_reached)}." if first_sentence(record) else ""
+    return [text for text in (sources(record), limits(record), done, why_none(record)) if text]
+
+
+def _done(record: Record, not_reached: int) -> str:
+    """Return what was done, as half a sentence."""
     choices, selection, steps = record["choices"], record["selection"], count(record["training"]["steps"])
     kept, every = count(selection["kept_documents"]), count(selection["of_documents"])
     scorer, orderer = choices["scorer"], choices["orderer"]
@@ -49,7 +61,7 @@ def headline(record: Record, not_reached: int) -> str:
         by_scores = selection.get("by_scores", True)  # older records do not say
         done = f"{part} were kept by {choices['selector']}" + (f" on {scorer} scores" if by_scores else "")
     trained = f"{count(selection['kept_documents'] - not_reached)} of them trained" if not_reached else "trained"
-    return f"{done} and {trained} in {orderer} order for {steps} steps; {_outcome(record['results'])}."
+    return f"{done} and {trained} in {orderer} order for {steps} steps"
 
 
 def _outcome(results: list[dict[str, Any]]) -> str:
@@ -164,6 +176,10 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
             Caution(True, f"The order of training is not verified ({reason}): do not compare orders by this run.")
         )
     found += [Caution(True, text) for text in record.get("evidence", {}).get("warnings", [])]
+    baseline = (record.get("baseline") or {}).get("training", {})
+    if baseline and not baseline["order_verified"]:
+        reason = baseline["order_mismatch"]
+        found.append(Caution(True, f"The order of the baseline is not verified ({reason}): do not trust the answer."))
     data = record["data"]
     found += [Caution(True, text) for text in overlap_sentences(data.get("target_overlap"), data["overlap"])]
     found += [Caution(True, f"{note}.") for note in record.get("model_notes", [])]

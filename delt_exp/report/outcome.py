@@ -1,7 +1,7 @@
 """What a run produced, before it is written down."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.baseline.answer import Answer
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.scorer.stage import Scores
@@ -62,7 +63,8 @@ class Outcome(Prepared):
 
     mixture: what was asked for and trained of each source, None without a mixture. show_selection: leaves what is to be
     seen of the choice. selecting_flops: operations of a selector that reads documents, training runs between its rounds
-    included. evaluations: by the name of the dataset. alignment: see `run_alignment`.
+    included. evaluations: by the name of the dataset. alignment: see `run_alignment`. compared: None where no baseline
+    was asked for.
     """
 
     kept: NDArray[np.intp]
@@ -74,6 +76,7 @@ class Outcome(Prepared):
     model: TrainedModel
     evaluations: Mapping[str, Evaluation]
     alignment: list[dict[str, Any]]
+    compared: "Compared | None" = None
 
     @property
     def measures(self) -> list[Measure]:
@@ -88,6 +91,22 @@ class Outcome(Prepared):
             "model": [self.model.folder],
             **{f"evaluation on {name}": [found.folder] for name, found in self.evaluations.items()},
         }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Compared:
+    """The baseline of a run and what it tells.
+
+    skipped: why there is none; then the rest is empty. seconds: of training and evaluating it, or of finding it in the
+    store. documents: how many it trains.
+    """
+
+    skipped: str = ""
+    seconds: float = 0.0
+    documents: int = 0
+    model: TrainedModel | None = None
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
+    answers: Sequence[Answer] = ()
 
 
 @dataclass(frozen=True)

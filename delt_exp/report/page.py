@@ -13,6 +13,7 @@ from jinja2 import Template
 
 from delt_exp.files import read_json, written_aside
 from delt_exp.report import facts, numbers
+from delt_exp.report.answer import answers, difference
 from delt_exp.report.template import compiled
 from delt_exp.store.evidence import Evidence
 
@@ -37,9 +38,10 @@ CAPTIONS = {
         "How well the model predicts each batch just before it learns from it (lower is better), with the learning "
         "rate below; it also rises and falls with the documents, so compare it with the order above.",
     ),
-    "evaluation_bars": (
+    "evaluation": (
         "Evaluation",
-        "The trained model on each evaluation set; the whiskers are one standard error over documents or questions.",
+        "The trained model on each evaluation set, and what it is compared with; the whiskers are one standard error "
+        "over documents or questions. Differences on the same documents are known better than these.",
     ),
 }
 STAGES = {
@@ -93,7 +95,8 @@ def _not_reached(order: Path) -> int:
 def _template() -> Template:
     """Compile the page once in a process, which may write those of many runs."""
     names = ("count", "share", "seconds", "size", "value", "cell")
-    return compiled("report/run.html.j2", {name: getattr(numbers, name) for name in names})
+    filters = {name: getattr(numbers, name) for name in names}
+    return compiled("report/run.html.j2", {**filters, "difference": difference})
 
 
 def _render(record: Mapping[str, Any], left: Evidence, plots: Mapping[str, Path], not_reached: int) -> str:
@@ -103,6 +106,8 @@ def _render(record: Mapping[str, Any], left: Evidence, plots: Mapping[str, Path]
     return _template().render(
         run=record,
         headline=facts.headline(record, not_reached),
+        lead=facts.lead(record, not_reached),
+        answers=answers(record),
         key_facts=facts.key_facts(record),
         verdict=facts.verdict(record),
         pipeline=facts.pipeline(record),

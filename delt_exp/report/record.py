@@ -17,14 +17,15 @@ from delt_exp.config.run_name import RunInfo
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Document
 from delt_exp.files import read_json
-from delt_exp.report.outcome import Outcome, Prepared
-from delt_exp.report.stages import described
+from delt_exp.report.outcome import Compared, Outcome, Prepared
+from delt_exp.report.stages import BASELINE, described
 from delt_exp.rows.ranking import rank
 
 NUM_EXAMPLES = 5  # documents shown at the best, middle and worst scores
 EXAMPLE_CHARS = 1500
 COSTLY_STAGES = ("scores", "annotation", "model")
 ORIGIN = ("started", "seconds", "command", "group", "versions", "commit", "machine")  # who computed a run
+BASELINE_FACTS = ("steps", "tokens", "flops", "final_train_loss", "order_verified", "order_mismatch")
 PACKAGES = (
     "torch", "pytorch-lightning", "transformers", "tokenizers", "datasets", "hydra-core", "numpy", "wandb", "lm_eval",
 )  # fmt: skip
@@ -45,7 +46,9 @@ def with_origin(record: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str,
     A run is reused if its scores and its model were computed before, by the run that left `earlier`. Each entry of
     `reused_by` has started, seconds, command, group, commit, and the stages that had to be computed again.
     """
-    costly = {_name(stage) for stage in record["stages"] if stage["stage"] in COSTLY_STAGES}
+    costly = {
+        _name(stage) for stage in record["stages"] if stage["stage"] in COSTLY_STAGES and stage["role"] != BASELINE
+    }
     before = {_name(stage): stage for stage in earlier.get("stages", [])}
     computed = [stage for stage in record["stages"] if not stage["cached"]]
     if not costly <= set(before) or any(_name(stage) in costly for stage in computed) or not _has_origin(earlier):
@@ -87,6 +90,7 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "order_verified": training["order_verified"],
         "alignment": outcome.alignment,
         "results": [asdict(measure) for measure in outcome.measures],
+        "baseline": _baseline(info, outcome.compared),
         "examples": _examples(outcome),
         "reused_by": [],
     }
@@ -128,6 +132,22 @@ def prepared_record(info: RunInfo, found: Prepared) -> dict[str, Any]:
         "versions": _versions(),
         "commit": _commit(),
         "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine()},
+    }
+
+
+def _baseline(info: RunInfo, found: Compared | None) -> dict[str, Any] | None:
+    """Return the baseline and its answers; its stages are those of role `baseline`."""
+    if found is None:
+        return None
+    trained = {} if found.model is None else {key: found.model.result[key] for key in BASELINE_FACTS}
+    return {
+        "name": info.choices["baseline"],
+        "skipped": found.skipped,
+        "seconds": found.seconds,
+        "documents": found.documents,
+        "training": trained,
+        "results": [asdict(one) for evaluation in found.evaluations.values() for one in evaluation.measures],
+        "answers": [asdict(answer) for answer in found.answers],
     }
 
 

@@ -49,7 +49,8 @@ def _write_files(folder: Path, outcome: Outcome) -> None:
 def _keys(outcome: Outcome) -> list[str]:
     """Return what names the stages that the files show; those inside the scores' are in its key."""
     shown = (outcome.candidates.corpus.digest, outcome.table.folder.name, outcome.model.folder.name)
-    return [*shown, *(evaluation.folder.name for evaluation in outcome.evaluations.values())]
+    compared = [] if outcome.compared is None else outcome.compared.evaluations.values()
+    return [*shown, *(evaluation.folder.name for evaluation in (*outcome.evaluations.values(), *compared))]
 
 
 def _write_order(path: Path, outcome: Outcome) -> None:

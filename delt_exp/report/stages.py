@@ -7,15 +7,17 @@ from typing import Any
 from delt_exp.errors import DataError
 from delt_exp.store.store import StageUse
 
-SELECTION = "selection"  # what the stages are for that a selector asks for
+# What stages are for that are neither the run's own results nor asked for by a stage of these.
+SELECTION = "selection"  # a selector asked for them
+BASELINE = "baseline"  # the run is compared with them
 
 
 def described(uses: Sequence[StageUse], roles: Mapping[str, Iterable[Path]]) -> list[dict[str, Any]]:
     """Return each stage once, as it was first obtained; asking again in the same run finds it.
 
     roles: what the run's own results are to it, by the folders of their stages. A stage of `own: true` has that `role`,
-    or none; one of `own: false` was made for what its `role` names: a stage, as a proxy is for the scores, or
-    SELECTION.
+    or none; one of `own: false` was made for what its `role` names: a stage, as a proxy is for the scores,
+    SELECTION or BASELINE.
     """
     role_of = {folder: role for role, folders in reversed([*roles.items()]) for folder in folders}
     first = {(use.stage, use.key): use for use in reversed(uses)}

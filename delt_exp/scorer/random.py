@@ -27,7 +27,12 @@ class RandomScorer:
         return Meaning("random score", "none", "higher", explanation)
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
-        draws = uniform_per_id(pool.ids, self.seed, "random scores")
-        # Rounding to float32 could reach 1; keeping the upper bits cannot.
-        scores: NDArray[np.float32] = np.ldexp(np.floor(np.ldexp(draws, FLOAT32_BITS)), -FLOAT32_BITS)
-        return scores.astype(np.float32)
+        return random_scores(pool.ids, self.seed)
+
+
+def random_scores(ids: NDArray[np.uint64], seed: Seed) -> NDArray[np.float32]:
+    """Return the random score of each document, in [0, 1)."""
+    draws = uniform_per_id(ids, seed, "random scores")
+    # Rounding to float32 could reach 1; keeping the upper bits cannot.
+    scores: NDArray[np.float32] = np.ldexp(np.floor(np.ldexp(draws, FLOAT32_BITS)), -FLOAT32_BITS)
+    return scores.astype(np.float32)

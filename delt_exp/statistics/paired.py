@@ -43,9 +43,6 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import stdtr, stdtrit
-from scipy.stats import nct
 
 from delt_exp.errors import DataError
 from delt_exp.statistics.inputs import check_lengths, finite
@@ -92,6 +89,9 @@ class Estimate:
         """The level at which the interval ends at 0, at least SMALLEST_P; 1 where nothing varied (to rounding)."""
         if self.value == 0 or self.stderr <= 1e-12 * abs(self.value):
             return 1.0
+        from scipy.optimize import brentq  # here and below, because it takes longer to load than a cached run
+        from scipy.special import stdtr
+
         t = abs(self.value) / self.stderr
         # The levels of t on each of the degrees of freedom enclose that of their mixture; a little more for rounding.
         levels = 2 * stdtr(np.array(self.dfs), -t)
@@ -102,12 +102,17 @@ class Estimate:
 
     def detectable(self, level: float) -> float:
         """Return the true value that the test at `level` finds, with its sign, with probability 0.8 at this error."""
+        from scipy.optimize import brentq
+        from scipy.stats import nct
+
         critical = self._critical(level)
         shift = brentq(lambda shift: nct.sf(critical, self.df, shift) - POWER, 0, 3 * critical + 3)
         return float(shift) * self.stderr
 
     def _critical(self, level: float) -> float:
         """Return the half width of the interval in standard errors."""
+        from scipy.special import stdtrit
+
         total = sum(self.variances) or 1.0
         terms = zip(self.variances, stdtrit(np.array(self.dfs), level / 2), strict=True)
         return math.sqrt(sum(variance / total * t**2 for variance, t in terms))

@@ -78,7 +78,8 @@ def outlook(configs: Sequence[DictConfig], runs_folder: Path) -> dict[str, Outlo
 def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, float]:
     """Return the GPU-hours of what is missing, by kind, evaluation not counted."""
     from delt_exp.dry_run import scoring_costs, training_costs
-    from delt_exp.pipeline import build_components, stand_in_goodness
+    from delt_exp.experiment.components import build_components
+    from delt_exp.experiment.rehearsal import stand_in_goodness
 
     sizes, count = nominal.sizes, nominal.corpus_documents
 

@@ -39,15 +39,18 @@ class Plan(NamedTuple):
     configs: list[DictConfig]
 
 
-def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str]) -> list[JobReturn]:
+def sweep(
+    cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str], common: Sequence[str]
+) -> list[JobReturn]:
     """Launch every job of `cfg.study`, list those that failed, write the page; return what the launcher returned.
 
-    arguments: overrides of the command line, common to all jobs. A failed job does not stop the others. Raises
+    arguments: overrides of the command line, common to all jobs. common: those of jobs that do not set them otherwise.
+    A failed job does not stop the others. Raises
     ConfigError when the command sets what the study varies, DeltError when a run that others start from fails.
     With dry_run=true the outlook is all.
     """
     check_stop(cfg.stop_after, cfg.study)
-    plan = _plan(cfg, loader, launcher, arguments)
+    plan = _plan(cfg, loader, launcher, arguments, common)
     missing = missing_files(plan.configs)
     if missing and not cfg.dry_run:
         raise DataError(summary(missing))
@@ -64,14 +67,16 @@ def sweep(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: 
     return returns
 
 
-def _plan(cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str]) -> Plan:
+def _plan(
+    cfg: DictConfig, loader: ConfigLoader, launcher: Launcher, arguments: Sequence[str], common: Sequence[str]
+) -> Plan:
     """Compose all jobs; launches the runs that they start from, if the study has any."""
     study: Study = build(cfg.study, "study")
     jobs = study.jobs()
     _check_arguments(arguments, study, jobs)
-    commands = [[*at_seed(study.common, job.seed), *arguments, *job.overrides] for job in jobs]
+    commands = [with_common(common, [*at_seed(study.common, job.seed), *arguments, *job.overrides]) for job in jobs]
     if study.base is not None:
-        bases = [_base_command(at_seed(study.base, job.seed), arguments) for job in jobs]
+        bases = [tuple(with_common(common, _base_command(at_seed(study.base, job.seed), arguments))) for job in jobs]
         commands = _from_bases(cfg, loader, launcher, bases, commands)
     configs = list(all_composed(cfg, loader, commands))
     runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
@@ -139,6 +144,12 @@ def _publish(cfg: DictConfig, record: StudyRecord) -> None:
 def _account(record: StudyRecord, returns: Sequence[JobReturn], wall_seconds: float, since: str) -> Account:
     done = [(run, result.return_value) for run, result in zip(record.runs, returns, strict=True) if run.error is None]
     return account([run.record() or {} for run, _ in done], [seconds for _, seconds in done], wall_seconds, since)
+
+
+def with_common(common: Sequence[str], command: Sequence[str]) -> list[str]:
+    """Return a command with the common overrides before it whose keys it does not set."""
+    given = {_key(text) for text in command}
+    return [*(text for text in common if _key(text) not in given), *command]
 
 
 def _base_command(base: Sequence[str], arguments: Sequence[str]) -> tuple[str, ...]:

@@ -10,13 +10,13 @@ from delt_exp.config.run_name import run_id
 @pytest.mark.parametrize(
     ("given", "epochs", "max_tokens"),
     [
-        ([], 1, None),
+        ([], 4, None),
         (["training.epochs=3"], 3, None),
         (["training.max_tokens=5_000"], None, 5_000),
         (["training.max_tokens=5_000", "training.epochs=2"], 2, 5_000),
     ],
 )
-def test_a_budget_of_tokens_takes_the_place_of_the_pass_that_is_the_default(given, epochs, max_tokens):
+def test_a_budget_of_tokens_takes_the_place_of_the_passes_that_are_the_default(given, epochs, max_tokens):
     training = composed(CONF, given).training
     assert (training.epochs, training.max_tokens) == (epochs, max_tokens)
 

@@ -14,8 +14,8 @@ from delt_exp.config.compose import composed
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import overlap_stage
 from delt_exp.dataset.near_duplicates import words
+from delt_exp.experiment.reading import evaluation_texts, read_corpora
 from delt_exp.files import digest
-from delt_exp.pipeline import evaluation_texts, read_corpora
 from delt_exp.store.store import Store
 from delt_exp.study.alignment.pairs import Pair, is_diagonal
 from delt_exp.study.definition import at_seed

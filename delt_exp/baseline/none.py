@@ -1,0 +1,7 @@
+"""No baseline: the run stands alone."""
+
+from delt_exp.rows.candidates import Candidates
+
+
+def none(candidates: Candidates, num_kept: int) -> None:
+    """Return None: there is nothing to compare with."""

@@ -1,0 +1,97 @@
+"""Trains the baseline of a run and compares the two."""
+
+import time
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.baseline.answer import answers
+from delt_exp.baseline.none import none as no_baseline
+from delt_exp.errors import DeltError
+from delt_exp.experiment.components import Components
+from delt_exp.experiment.training import Training
+from delt_exp.mixture.none import none as no_mixture
+from delt_exp.orderer.shuffle import shuffle
+from delt_exp.progress import say
+from delt_exp.report.outcome import Compared, Outcome
+from delt_exp.report.stages import BASELINE
+from delt_exp.scorer.random import RandomScorer
+from delt_exp.selector.reading import ReadingSelector, needs_of
+from delt_exp.trainer.job import TrainJob, Weighter, plan_for
+from delt_exp.weighter.none import NoWeighter
+
+
+def has_baseline(parts: Components) -> bool:
+    """Whether a baseline was asked for and is to be trained."""
+    return not _is(parts.baseline, no_baseline) and not needless(parts)
+
+
+def needless(parts: Components) -> str:
+    """Return why a baseline would tell nothing; nothing where it would."""
+    if not parts.eval_dataset:
+        return "without an eval_dataset there is nothing to compare on"
+    if _is_random(parts):
+        return "this run is one itself: chance chose its documents and their order"
+    return ""
+
+
+def compare(training: Training, outcome: Outcome) -> Compared | None:
+    """Train the baseline and return its differences from the run; what it could not tell, and why, where it failed.
+
+    None where no baseline is asked for.
+    """
+    parts, clock = training.parts, time.monotonic()
+    order = parts.baseline(training.seen, len(outcome.kept))
+    if order is None:
+        return None
+    try:
+        reason = needless(parts) or _same(job := _job(training, outcome, order), outcome, parts.weighter)
+        if reason:
+            return Compared(skipped=reason)
+        with training.resources.store.serves(BASELINE):
+            model = training.trained(job)
+            evaluations = {
+                name: dataset.evaluate(name, model, training.resources) for name, dataset in parts.eval_dataset.items()
+            }
+    except DeltError as error:  # the run itself is finished and must not be lost
+        say(f"the baseline failed: {error}")
+        return Compared(skipped=f"the baseline failed: {error}")
+    return Compared(
+        seconds=time.monotonic() - clock,
+        documents=len(order),
+        model=model,
+        evaluations=evaluations,
+        answers=answers(outcome.evaluations, evaluations),
+    )
+
+
+def _job(training: Training, outcome: Outcome, order: NDArray[np.intp]) -> TrainJob:
+    """Return the training run of the baseline, on as many tokens as that of the run.
+
+    Documents differ in length, so that epochs of as many documents would not be one budget.
+    """
+    parts, budget = training.parts, training.parts.training
+    if budget.max_tokens is None:
+        budget = replace(budget, epochs=None, max_tokens=int(outcome.plan.targets_per_step().sum()))
+    plan = plan_for(parts.model, outcome.candidates.tokens, order, budget)
+    tokenizer = training.resources.run_tokenizer
+    return TrainJob(parts.model, plan, tokenizer, parts.trainer, parts.seed, weighter=NoWeighter())
+
+
+def _same(job: TrainJob, outcome: Outcome, weighter: Weighter) -> str:
+    same = job.plan.digest == outcome.plan.digest and isinstance(weighter, NoWeighter)
+    return "it would train the same documents in the same order as this run" if same else ""
+
+
+def _is_random(parts: Components) -> bool:
+    """Whether chance alone decides which documents are trained, and in which order."""
+    reads = isinstance(parts.selector, ReadingSelector)
+    chooses = reads or ("scores" in needs_of(parts.selector) and not isinstance(parts.scorer, RandomScorer))
+    shapes = not _is(parts.mixture, no_mixture) or not isinstance(parts.weighter, NoWeighter)
+    return not chooses and not shapes and _is(parts.orderer, shuffle)
+
+
+def _is(function: object, known: object) -> bool:
+    return isinstance(function, partial) and function.func is known

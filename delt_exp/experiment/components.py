@@ -1,0 +1,96 @@
+"""Everything that a configuration describes, as objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+
+from delt_exp.alignment.base import Alignment
+from delt_exp.baseline import Baseline
+from delt_exp.config.build import build, construct
+from delt_exp.config.fields import Seed, check_value
+from delt_exp.corpus.corpus import CorpusSettings
+from delt_exp.dataset.base import Dataset
+from delt_exp.eval_dataset.base import EvalDataset
+from delt_exp.eval_dataset.named import named
+from delt_exp.logger.base import RunLogger
+from delt_exp.mixture import Mixture
+from delt_exp.model.recipe import Recipe
+from delt_exp.ngrams.minhash import MinHash
+from delt_exp.orderer import Orderer
+from delt_exp.runtime import Runtime
+from delt_exp.scorer.base import Scorer
+from delt_exp.selector import Selector
+from delt_exp.selector.reading import ReadingSelector, needs_of
+from delt_exp.store.store import Store
+from delt_exp.tokenizer.base import TokenizerMaker
+from delt_exp.trainer.job import Weighter
+from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.settings import TrainerSettings
+
+GROUPS = (
+    "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "mixture", "model", "weighter",
+    "trainer", "baseline",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Everything a configuration describes, built and checked before anything is computed."""
+
+    train_dataset: Dataset
+    target_dataset: Dataset
+    tokenizer: TokenizerMaker
+    scorer: Scorer
+    selector: Selector | ReadingSelector
+    orderer: Orderer
+    mixture: Mixture
+    model: Recipe
+    corpus: CorpusSettings
+    decontaminate: bool
+    drop_near_duplicates: bool
+    minhash: MinHash
+    training: PlanSettings
+    trainer: TrainerSettings
+    weighter: Weighter
+    baseline: Baseline
+    eval_dataset: Mapping[str, EvalDataset]
+    alignment: Mapping[str, Alignment]
+    logger: Mapping[str, RunLogger]
+    runtime: Runtime
+    store: Store
+    seed: int
+
+    @property
+    def target_readers(self) -> list[str]:
+        """Which of `scorer`, `selector` and `weighter` read the target set."""
+        return [
+            *(["scorer"] if "target" in self.scorer.needs else []),
+            *(["selector"] if "target" in needs_of(self.selector) else []),
+            *(["weighter"] if self.weighter.reads_target else []),
+        ]
+
+
+def build_components(cfg: DictConfig) -> Components:
+    """Build every component of a configuration; raises ConfigError for a value that is not allowed."""
+    check_value("seed", cfg.seed, Seed)
+    for name in ("decontaminate", "drop_near_duplicates"):
+        check_value(name, cfg[name], bool)
+    built = {group: build(cfg[group], group) for group in GROUPS}
+    suite = {name: build(node, f"eval_dataset.{name}") for name, node in (cfg.eval_dataset or {}).items()}
+    metrics = {name: build(node, f"alignment.{name}") for name, node in cfg.alignment.items()}
+    loggers = {name: build(node, f"logger.{name}") for name, node in cfg.logger.items()}
+    return Components(
+        **built,
+        eval_dataset=named(suite),
+        alignment=metrics,
+        logger=loggers,
+        training=construct(PlanSettings, cfg.training, "training"),
+        runtime=construct(Runtime, cfg.runtime, "runtime"),
+        store=construct(Store, cfg.store, "store"),
+        corpus=construct(CorpusSettings, cfg.corpus, "corpus"),
+        decontaminate=cfg.decontaminate,
+        drop_near_duplicates=cfg.drop_near_duplicates,
+        minhash=build(cfg.minhash, "minhash"),
+        seed=cfg.seed,
+    )

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from delt_exp.config.build import plain
-from delt_exp.dataset.label import file_label
+from delt_exp.config.file_label import file_label
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
 
@@ -24,11 +24,12 @@ NAMED_GROUPS = ("train_dataset", "scorer", "selector", "orderer", "model")
 
 
 def register_resolvers() -> None:
-    """Make `${run_name:}`, `${study_folder:}`, `${home:PATH}`, `${unless:OTHER,VALUE}` and `${file_label:DATASET}` known.
+    """Make these known to the configuration.
 
-    `${study_folder:}` is the folder of the study that a run belongs to, null outside a study; `home` expands a tilde;
-    `unless` gives VALUE where OTHER is null, else null: the default of one of two settings that exclude each other;
-    `file_label` names a dataset after its files.
+    `${run_name:}`: the name of the run's folder. `${study_folder:}`: that of the study it belongs to, null outside one.
+    `${home:PATH}`: with its tilde expanded. `${file_label:DATASET}`: what a dataset is called after its files.
+    `${unless:OTHER,VALUE}`: VALUE where OTHER is null, else null: the default of one of two settings that exclude each
+    other.
     """
     OmegaConf.register_new_resolver("file_label", file_label, replace=True)
     OmegaConf.register_new_resolver("unless", lambda other, value: value if other is None else None, replace=True)

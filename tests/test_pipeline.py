@@ -314,12 +314,13 @@ def test_a_dry_run_forecasts_every_phase_and_computes_none(tmp_path, monkeypatch
 
 def test_the_forecast_of_training_is_what_the_record_counts(finished, monkeypatch):
     """Same tokens but for the end-of-text tokens and the incomplete last batch."""
-    from delt_exp.dry_run import forecast
+    from delt_exp.preview import preview
 
     folder, record = finished
     monkeypatch.chdir(folder.parents[2])
-    costs = forecast(OmegaConf.create(record["config"]))
-    (training,) = (cost for cost in costs if cost.phase == "training")
+    found = preview(OmegaConf.create(record["config"]))
+    assert found.cached == ["scores", "training", "evaluation"]
+    (training,) = (cost for cost in found.costs if cost.phase == "training")
     assert training.flops == pytest.approx(record["training"]["flops"], rel=0.1)
 
 

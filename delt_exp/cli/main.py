@@ -122,16 +122,16 @@ def _job(cfg: "DictConfig") -> float:
     from hydra.types import RunMode
 
     from delt_exp.cli.run_info import run_info
-    from delt_exp.cli.show import show_costs, show_run
+    from delt_exp.cli.show import show_preview, show_run
 
     hydra_config = HydraConfig.get()
     _end_with_sweep()
     try:
         if cfg.dry_run:
-            from delt_exp.dry_run import forecast
+            from delt_exp.preview import preview
 
             _collect_garbage()
-            show_costs(forecast(cfg))
+            show_preview(preview(cfg))
         else:
             from delt_exp.pipeline import run
 

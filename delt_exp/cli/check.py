@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -17,8 +18,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from delt_exp.cli.advice import unknown_flag, unknown_key, unknown_option, without_value
 from delt_exp.cli.help import group_names, options
-from delt_exp.cli.nearest import nearest
 from delt_exp.config.compose import hydra_at
 from delt_exp.config.identity import flat
 from delt_exp.config.run_name import check_name
@@ -39,10 +40,10 @@ def check_command(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
 
     Raises ConfigError, DependencyError or StoreError, naming the nearest right word, if the command cannot run.
     """
-    args = _flags(arguments)
+    args = _flags(conf, arguments)
     if args.is_rare:
         return args
-    overrides = [_parsed(text) for text in args.overrides]
+    overrides = [_parsed(conf, text) for text in args.overrides]
     with hydra_at(conf) as hydra:
         for override in overrides:
             _check_option(conf, override, hydra)
@@ -54,6 +55,7 @@ def check_command(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
     with open_dict(config):
         args.multirun = config.pop("hydra").mode == RunMode.MULTIRUN
     if args.cfg is None:
+        _check_sweeps(overrides, is_multirun=args.multirun, is_study=config.get("study") is not None)
         if not args.multirun:
             _refuse_launcher(overrides)
         _check_values(config)
@@ -62,16 +64,14 @@ def check_command(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def _flags(arguments: Sequence[str]) -> argparse.Namespace:
+def _flags(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
     """Return what Hydra's own parser makes of a command; it would answer a misspelt flag with a page of usage."""
     parser = get_args_parser()
     parser.exit_on_error = False
     flags = [flag for action in parser._actions for flag in action.option_strings]
     for word in arguments:
         if word.startswith("-") and word.split("=")[0] not in flags:
-            raise ConfigError(
-                f"there is no option {word!r}{nearest(word, flags)}; python run.py --help shows the usage"
-            )
+            raise ConfigError(unknown_flag(conf, word, flags))
     try:
         args = parser.parse_intermixed_args(arguments)
     except argparse.ArgumentError as error:
@@ -80,10 +80,10 @@ def _flags(arguments: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def _parsed(text: str) -> Override:
+def _parsed(conf: Path, text: str) -> Override:
     """Return an override; raises ConfigError with the quotes that its value needs."""
     if "=" not in text and not text.startswith("~"):
-        raise ConfigError(f"cannot read the command line: {text!r} has no '='; write KEY=VALUE or GROUP=OPTION")
+        raise ConfigError(without_value(conf, text))
     parser = OverridesParser.create()
     try:
         return parser.parse_override(text)
@@ -95,10 +95,11 @@ def _parsed(text: str) -> Override:
             parser.parse_override(cure)
         except HydraException:
             raise ConfigError(f"cannot read the command line: {text!r}: {_first_line(error)}") from error
+        if value.endswith(","):
+            raise ConfigError(f"cannot read the command line: {text!r} ends with a comma; leave it out") from error
         raise ConfigError(
-            f"cannot read the command line: {text!r}: characters such as spaces, brackets, braces, '=' and letters "
-            "beyond ASCII end a value. "
-            f"Quote it twice, for the shell and for Hydra: {shlex.quote(cure)}"
+            f"cannot read the command line: {text!r}: a value with spaces, brackets, braces, '=' or letters beyond "
+            f"ASCII needs quotes twice, for the shell and for Hydra: {shlex.quote(cure)}"
         ) from error
 
 
@@ -115,9 +116,7 @@ def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
         if group == LAUNCHER:
             _check_engine(str(value))
         if value is not None and str(value) not in known:
-            raise ConfigError(
-                f"{group} has no option {value!r}{nearest(str(value), known)}; options: {', '.join(known)}"
-            )
+            raise ConfigError(unknown_option(group, str(value), known))
 
 
 def _group(override: Override) -> str:
@@ -145,6 +144,20 @@ def _check_engine(launcher: str) -> None:
             )
 
 
+def _check_sweeps(overrides: Sequence[Override], *, is_multirun: bool, is_study: bool) -> None:
+    """Raise ConfigError for several values where one run, or a study, takes one."""
+    sweep = next((override.input_line for override in overrides if override.is_sweep_override()), None)
+    if sweep is not None and is_study:
+        raise ConfigError(f"{sweep} is several values, and all runs of a study have one; vary it in arms or slices")
+    if sweep is not None and not is_multirun:
+        key, _, value = str(sweep).partition("=")
+        quoted = shlex.quote(f'{key}="{value}"')
+        raise ConfigError(
+            f"{sweep} is several values, and one run takes one; to run each, add -m. One value with a comma in it "
+            f"needs quotes twice, for the shell and for Hydra: {quoted}"
+        )
+
+
 def _refuse_launcher(overrides: Sequence[Override]) -> None:
     """Raise ConfigError for a launcher that Hydra would not ask, because there is only one run."""
     for override in overrides:
@@ -165,7 +178,7 @@ def _check_arms(conf: Path, hydra: Hydra, command: list[str], arms: Sequence[Seq
     """Raise ConfigError for an arm of a study that does not compose."""
     for name, *texts in arms:
         try:
-            for override in map(_parsed, texts):
+            for override in map(partial(_parsed, conf), texts):
                 if override.is_sweep_override():
                     raise ConfigError(f"{override.input_line} is several values; make each an arm of its own")
                 _check_option(conf, override, hydra)
@@ -180,7 +193,7 @@ def _explain(conf: Path, hydra: Hydra, overrides: Sequence[str]) -> None:
     """Raise for the first override that does not compose on top of the chosen options."""
     groups = group_names(conf)
     composing: list[str] = []
-    for override in sorted(map(_parsed, overrides), key=lambda override: _group(override) not in groups):
+    for override in sorted(map(partial(_parsed, conf), overrides), key=lambda override: _group(override) not in groups):
         text, key = str(override.input_line), str(override.key_or_group)
         try:
             hydra.compose_config("config", [*composing, text], RunMode.RUN)
@@ -189,10 +202,7 @@ def _explain(conf: Path, hydra: Hydra, overrides: Sequence[str]) -> None:
             known = [name for name in flat(config) if "_target_" not in name and not name.startswith("hydra.")]
             if _group(override) in groups or any(f"{name}.".startswith(f"{key}.") for name in known):
                 raise ConfigError(f"{text}: {_first_line(error)}") from error
-            raise ConfigError(
-                f"there is no key or group {key!r}{nearest(key, [*groups, *known])}; "
-                "python run.py --help lists the groups, python run.py --cfg job the keys"
-            ) from error
+            raise ConfigError(unknown_key(conf, key, [*groups, *known])) from error
         composing.append(text)
 
 

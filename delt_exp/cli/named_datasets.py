@@ -11,7 +11,7 @@ READERS = {".jsonl": "jsonl", ".parquet": "parquet", ".txt": "text"}
 
 def labelled(names: Sequence[str]) -> dict[str, str]:
     """Return label -> name; raises ConfigError when two have the same label."""
-    labels = {re.sub(r"\W", "_", Path(name).name.split(".")[0]) if _reader(name) else name: name for name in names}
+    labels = {re.sub(r"\W", "_", Path(name).name.split(".")[0]) if reader_of(name) else name: name for name in names}
     if len(labels) < len(names):
         raise ConfigError(f"two of {', '.join(names)} have the same name; rename a file or leave one out")
     return labels
@@ -29,7 +29,7 @@ def quoted(text: str) -> str:
 
 
 def _overrides(label: str, name: str) -> list[str]:
-    reader = _reader(name)
+    reader = reader_of(name)
     if reader is None:
         return [f"+train_dataset@corpora.{label}={name}"]
     if not Path(name).exists():
@@ -37,7 +37,7 @@ def _overrides(label: str, name: str) -> list[str]:
     return [f"+train_dataset@corpora.{label}={reader}", f"corpora.{label}.path={quoted(name)}"]
 
 
-def _reader(name: str) -> str | None:
+def reader_of(name: str) -> str | None:
     """Return the option of conf/train_dataset that reads a file of this name, None for what is no such file."""
     path = Path(name)
     return READERS.get(Path(path.stem).suffix if path.suffix == ".gz" else path.suffix)

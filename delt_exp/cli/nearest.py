@@ -11,7 +11,13 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
     Of dotted keys those come first that have the last name of `word`, under the same group where it names one.
     """
-    found = _of_same_name(word, known) or difflib.get_close_matches(word, known, 1, 0.5) or _of_near_name(word, known)
+    same = [name for name in known if name.lower() == word.lower()]
+    found = (
+        same
+        or _of_same_name(word, known)
+        or difflib.get_close_matches(word, known, 1, 0.5)
+        or _of_near_name(word, known)
+    )
     if not found:
         return ""
     shown = [repr(name) for name in found[:MOST]]

@@ -8,6 +8,9 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 PYTEST := -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
+# Each of hundreds of processes would compile the modules again where the environment forbids to keep them.
+test test-quick: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test test-quick lint docs bench clean
 
 run: $(VENV)/.run

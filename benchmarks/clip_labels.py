@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from benchmarks.fixtures import config
 from delt_exp.dataset.json_records import json_records
-from delt_exp.experiment.components import build_components
-from delt_exp.experiment.reading import read
 from delt_exp.progress import say
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.clip_style.scorer import ClipStyleScorer
 from delt_exp.statistics.diagnostics import auc, auc_interval
+from delt_exp.steps.components import build_components
+from delt_exp.steps.reading import read
 from delt_exp.store.evidence import Evidence
 
 SEEDS, DOCUMENTS, SHARES = range(3), 2000, (0.1, 0.5)

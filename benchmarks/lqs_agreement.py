@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.fixtures import config
-from delt_exp.experiment.components import build_components
-from delt_exp.experiment.reading import read
 from delt_exp.files import write_json
 from delt_exp.progress import say
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.distilled import DistilledScorer
 from delt_exp.statistics.diagnostics import auc
+from delt_exp.steps.components import build_components
+from delt_exp.steps.reading import read
 from delt_exp.store.evidence import Evidence
 
 SEEDS, DOCUMENTS = range(4), 256

@@ -36,7 +36,7 @@ def make_table(num_rows: int) -> Table:
 def select_and_order(ids: NDArray[np.uint64], scores: NDArray[np.float32]) -> NDArray[np.intp]:
     """Return the rows to train, in sequence."""
     candidates = Candidates.ungrouped(ids, scores)
-    kept = top_r(candidates, ratio=RATIO)
+    kept = top_r(candidates, unit="documents", ratio=RATIO)
     return kept[folding(candidates.take(kept), num_layers=NUM_LAYERS, ascending=True)]
 
 

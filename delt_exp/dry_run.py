@@ -3,14 +3,15 @@
 from dataclasses import replace
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.experiment.comparing import has_baseline
-from delt_exp.experiment.components import Components
-from delt_exp.experiment.rehearsal import stand_in_goodness
-from delt_exp.model.cost import PhaseCost, Sizes, model_size, training_cost
+from delt_exp.logger.journal import Phase
+from delt_exp.model.cost import PhaseCost, Sizes, model_size, total, training_cost
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.scorer.base import Forecasting, sizes_of
 from delt_exp.selector.reading import ReadingSelector, would_keep
+from delt_exp.steps.comparing import has_baseline
+from delt_exp.steps.components import Components
+from delt_exp.steps.rehearsal import stand_in_goodness
 from delt_exp.trainer.job import Setup
 
 
@@ -18,10 +19,29 @@ def costs_of(
     parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
 ) -> list[PhaseCost]:
     """Return what scoring, selecting and training cost the first time, the baseline included."""
+    return [cost for costs in _by_phase(parts, resources, candidates, target).values() for cost in costs]
+
+
+def phase_flops(
+    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
+) -> dict[str, float]:
+    """Return the operations of every phase of a run, and of every part of scoring by its own name."""
+    costs = _by_phase(parts, resources, candidates, target)
+    flops: dict[str, float] = {phase: total(of_phase).flops for phase, of_phase in costs.items() if of_phase}
+    return flops | {cost.phase: cost.flops for cost in costs["score"]}
+
+
+def _by_phase(
+    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
+) -> dict[Phase, list[PhaseCost]]:
     sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
-    seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
-    costs = [*scoring_costs(parts, sizes), *selecting_costs(parts, sizes), *training_costs(parts, sizes, seen)]
-    return [*costs, *baseline_costs(parts, sizes, seen)]
+    seen = candidates.candidates(stand_in_goodness(len(candidates)))
+    return {
+        "score": scoring_costs(parts, sizes),
+        "select": selecting_costs(parts, sizes),
+        "train": training_costs(parts, sizes, seen),
+        "baseline": baseline_costs(parts, sizes, seen),
+    }
 
 
 def scoring_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
@@ -56,5 +76,7 @@ def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[Ph
         passes = 2 * (passes + 1 / 3)  # of two sides, about as long; the reference reads them forward alone
     num_tokens = parts.training.max_tokens or int(kept_tokens * passes)
     training = training_cost("training", size, num_tokens, context, batch_tokens)
+    if parts.averaging is not None:  # the mean is held beside the weights
+        training = replace(training, peak_bytes=training.peak_bytes + size.parameter_bytes)
     setup = Setup(parts.model, parts.training, parts.trainer)
     return [training, *parts.weighter.forecast(setup, sizes, size, num_tokens)]

@@ -13,13 +13,11 @@ from omegaconf import DictConfig
 from delt_exp.alignment.run import run_alignment
 from delt_exp.config.run_name import RunInfo
 from delt_exp.config.stop import check_stop
+from delt_exp.corpus.stages import text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.experiment.comparing import compare, has_baseline
-from delt_exp.experiment.components import Components, build_components
-from delt_exp.experiment.reading import evaluation_texts, read, read_evaluation
-from delt_exp.experiment.rehearsal import rehearse
-from delt_exp.experiment.selecting import select
-from delt_exp.experiment.training import Training
+from delt_exp.dry_run import phase_flops
+from delt_exp.eval_dataset.references import loss_references
+from delt_exp.eval_dataset.text_loss import TextLoss
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.logger.journal import Phase, journal
@@ -31,6 +29,13 @@ from delt_exp.report.run_folder import write_run
 from delt_exp.resources import Resources
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector.reading import needs_of
+from delt_exp.steps.comparing import compare, has_baseline
+from delt_exp.steps.components import Components, build_components
+from delt_exp.steps.reading import evaluation_texts, read, read_evaluation
+from delt_exp.steps.rehearsal import rehearse
+from delt_exp.steps.selecting import select
+from delt_exp.steps.time_left import TimeLeft, phases_of
+from delt_exp.steps.training import Training
 from delt_exp.trainer.plan import Plan
 from delt_exp.trainer.train import OnMetrics
 
@@ -49,8 +54,7 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
             earlier = earlier_record(info.folder, info.id)
             for logger in loggers:
                 logger.start(replace(info, group=earlier["group"]) if earlier else info)
-            with journal(Path(cfg.output_dir).expanduser(), info) as enter:
-                outcome = experiment(parts, cfg.stop_after, partial(_to_all, loggers), enter)
+            outcome = _followed(cfg, info, parts, partial(_to_all, loggers))
             with locked(info.folder / "record.json", f"another process writes {info.folder}; waiting for it"):
                 if not isinstance(outcome, Outcome):
                     write_prepared(info, outcome, cfg.stop_after)
@@ -65,24 +69,40 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
     return info.folder
 
 
+def _followed(cfg: DictConfig, info: RunInfo, parts: Components, on_metrics: OnMetrics) -> Prepared:
+    """Run the experiment where everybody can see how far it is."""
+    phases = phases_of(parts, cfg.stop_after)
+    time_left = TimeLeft(phases, is_told=info.group is None)
+
+    def enter(phase: Phase) -> None:
+        note(phase)
+        time_left.enter(phase)
+
+    output_dir = Path(cfg.output_dir).expanduser()
+    with journal(output_dir, info, phases, time_left.seconds) as note, time_left.shown():
+        return experiment(parts, cfg.stop_after, on_metrics, enter, time_left)
+
+
 def _to_all(loggers: list[RunLogger], row: Mapping[str, float]) -> None:
     for logger in loggers:
         logger.metrics(row)
 
 
 def experiment(
-    parts: Components, stop_after: str | None, on_metrics: OnMetrics, enter: Callable[[Phase], None]
-) -> Prepared:
+    parts: Components, stop_after: str | None, on_metrics: OnMetrics, enter: Callable[[Phase], None],
+    time_left: TimeLeft,
+) -> Prepared:  # fmt: skip
     """Score, select, order, train, evaluate and compare with a baseline; what there is before training where it is to
     stop.
 
-    `enter` is told which of them begins.
+    `enter` is told which of them begins, `time_left` what they are made of.
     """
     started, clock = datetime.now(UTC), time.monotonic()
     enter("read")
     resources, candidates, target = read(parts)
     model_notes = check_models(parts, fetch=True)
     rehearse(parts, candidates, resources.run_tokenizer)
+    time_left.costs = partial(phase_flops, parts, resources, candidates, target)
     overlap = read_evaluation(parts, resources, candidates, target)
 
     enter("score")
@@ -97,7 +117,7 @@ def experiment(
         return replace(found, seconds=time.monotonic() - clock)
 
     enter("select")
-    training = Training(parts, resources, candidates.corpus.candidates(table.goodness), target)
+    training = Training(parts, resources, candidates.candidates(table.goodness), target)
     choice = select(training, candidates)
     documents, kept = choice.selection.documents, choice.selection.rows
     found = replace(found, documents=documents, kept=kept)
@@ -113,7 +133,10 @@ def experiment(
     enter("train")
     model = training.trained(job, on_metrics)
     enter("evaluate")
-    evaluations = {name: dataset.evaluate(name, model, resources) for name, dataset in parts.eval_dataset.items()}
+    evaluations, averaged = (
+        {name: dataset.evaluate(name, one, resources) for name, dataset in parts.eval_dataset.items()} if one else {}
+        for one in (model, model.averaged)
+    )
     outcome = Outcome(
         **vars(found) | {"seconds": time.monotonic() - clock},
         show_selection=choice.selection.show,
@@ -122,11 +145,23 @@ def experiment(
         plan=job.plan,
         model=model,
         evaluations=evaluations,
+        references=_references(parts, resources, candidates),
+        averaged=averaged,
         alignment=alignment,
     )
     if has_baseline(parts):
         enter("baseline")
     return replace(outcome, compared=compare(training, outcome))
+
+
+def _references(parts: Components, resources: Resources, candidates: TokenizedCorpus) -> dict[str, dict[str, float]]:
+    """Return losses that need no model, for every evaluation on texts."""
+    texts = {
+        name: text_stage(parts.store, dataset.text(parts.store), resources.run_tokenizer)
+        for name, dataset in parts.eval_dataset.items()
+        if isinstance(dataset, TextLoss)
+    }
+    return {name: loss_references(parts.store, candidates.tokens, text.tokens) for name, text in texts.items()}
 
 
 def _alignment(parts: Components, resources: Resources, documents: TokenizedCorpus, plan: Plan) -> list[dict[str, Any]]:

@@ -12,15 +12,15 @@ from delt_exp.corpus.stages import text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dry_run import costs_of
 from delt_exp.errors import DataError
-from delt_exp.experiment.components import Components, build_components
-from delt_exp.experiment.reading import evaluation_texts, read
-from delt_exp.experiment.rehearsal import rehearse
-from delt_exp.experiment.training import Training
 from delt_exp.model.cost import PhaseCost, forward_cost, model_size, total, training_cost
 from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector.reading import ReadingSelector
+from delt_exp.steps.components import Components, build_components
+from delt_exp.steps.reading import evaluation_texts, read
+from delt_exp.steps.rehearsal import rehearse
+from delt_exp.steps.training import Training
 from delt_exp.store.store import StageUse, Store, stage_key
 from delt_exp.study.data import missing_files
 

@@ -45,11 +45,14 @@ class Task:
         parts.append(f"{rate:,.0f} {self.unit}/s" if rate >= 10 else f"{rate:.2f} {self.unit}/s")
         if self.total and rate > 0:
             parts.append(f"{max(self.total - self.done, 0) / rate:.0f} s left")
-        return "  ".join([*parts, note] if note else parts)
+        return "  ".join(filter(None, [*parts, note, *(tell() for tell in outlook)]))
 
 
 observers: list[Callable[[Task], None]] = []
 """Told of every piece of work each time that it advances, which may be often."""
+
+outlook: list[Callable[[], str]] = []
+"""Tells of the whole run what is added to every line; nothing where it does not know."""
 
 
 class _BarTask(Task):
@@ -61,7 +64,8 @@ class _BarTask(Task):
     def advance(self, count: int = 1, note: str = "") -> None:
         self._count(count)
         rate = self.done / max(time.monotonic() - self.started, 1e-9)
-        self._bars.update(self._id, advance=count, detail=f"{rate:,.1f} {self.unit}/s  {note}")
+        told = filter(None, [f"{rate:,.1f} {self.unit}/s", note, *(tell() for tell in outlook)])
+        self._bars.update(self._id, advance=count, detail="  ".join(told))
 
 
 @contextmanager

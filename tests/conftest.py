@@ -6,11 +6,17 @@ Nothing is written outside tmp_path but the packaged model, which is converted o
 import gc
 import os
 import sys
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Each takes most of a minute on one worker.
+LONGEST = ("test_three_files.py", "test_docs.py", "distributed/test_nodes.py", "study/test_contract.py",
+           "cli/test_main.py", "cli/test_sweep.py", "study/test_launchers.py")  # fmt: skip
+QUICK_SECONDS = 1.0  # a test that takes longer is marked slow; with what it shares with those after it
 
 settings.register_profile("delt", database=None, deadline=None)
 settings.load_profile("delt")
@@ -53,9 +59,20 @@ def _what_is_loaded_stays():
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what starts several processes as slow; files with slow tests come first, so that workers end together."""
-    for item in items:
-        if item.path.parent.name == "distributed":
-            item.add_marker("slow")
+    """Let the longest files come first, then those with slow tests, so that workers end together."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    place = {Path(__file__).parent / file: number for number, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path, len(place)), item.path not in slow))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Name the tests that take long and are not marked slow, so that `make test-quick` stays quick; nothing fails."""
+    seconds = Counter()
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if isinstance(report, pytest.TestReport) and "slow" not in report.keywords:
+            seconds[report.nodeid] += report.duration
+    long = [(taken, test) for test, taken in seconds.most_common(20) if taken > QUICK_SECONDS]
+    if long:
+        terminalreporter.section(f"over {QUICK_SECONDS:g} s and not marked slow")
+        for taken, test in long:
+            terminalreporter.write_line(f"{taken:5.1f} s {test}")

@@ -96,6 +96,7 @@ def test_bad_settings(tmp_path, monkeypatch, capsys, kind):
     check_fails(monkeypatch, capsys, words, *scorer, *overrides)
 
 
+@pytest.mark.slow
 def test_bad_settings_are_found_before_anything_is_scored(tmp_path, monkeypatch, capsys):
     write_texts(tmp_path)
     for bad in ("selector.ratio=7", "orderer.num_layers=0", "training.layout=folded", "model.clip_norm=-1"):
@@ -115,6 +116,7 @@ def test_a_scorer_that_returns_nan_is_named(tmp_path, monkeypatch, capsys):
     check_fails(monkeypatch, capsys, ["1 of 80 scores", "row 3", "nan"], "scorer=length")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["corpus", "tokens", "scores", "model", "evaluation"])
 def test_a_full_disk_during_any_stage_keeps_what_was_finished(tmp_path, monkeypatch, capsys, stage):
     """The disk fills up while one stage writes; with space again, the same command ends well."""
@@ -138,6 +140,7 @@ def test_a_full_disk_during_any_stage_keeps_what_was_finished(tmp_path, monkeypa
     assert records()[0]["order_verified"]
 
 
+@pytest.mark.slow
 def test_skipped_documents_are_counted(tmp_path, monkeypatch):
     write_texts(tmp_path)
     write_jsonl(tmp_path / "train.jsonl", [{"text": t} for t in ["", "same", "same", " ", *map(str, range(200))]])

@@ -11,6 +11,8 @@ from delt_exp.errors import DivergedError
 from delt_exp.report.stages import BASELINE
 from tests.runs import command, records, write_texts
 
+pytestmark = pytest.mark.slow
+
 BUDGET = ("training.epochs=null", "training.max_tokens=1024")
 CHOICE = ("scorer=length", "selector.ratio=0.5", *BUDGET)
 RANDOM = ("scorer=random", "orderer=shuffle", "selector.ratio=0.5", *BUDGET)
@@ -122,7 +124,7 @@ def test_a_baseline_that_fails_does_not_lose_the_run(tmp_path, monkeypatch):
     def fail(*_):
         raise DivergedError("loss is nan at step 3")
 
-    monkeypatch.setattr("delt_exp.experiment.comparing._job", fail)
+    monkeypatch.setattr("delt_exp.steps.comparing._job", fail)
     command(monkeypatch, *CHOICE, "baseline=shuffle")
     assert records()[0]["baseline"]["skipped"] == "the baseline failed: loss is nan at step 3"
 
@@ -157,3 +159,12 @@ def test_a_run_killed_in_its_baseline_continues_there_with_the_same_bits(compare
     ]
     first, second = (load_file(Path(model["path"]) / "model" / "model.safetensors") for model in models)
     assert all((first[name] == second[name]).all() for name in second)
+
+
+def test_a_forecast_has_the_baseline_in_it_where_there_will_be_one(compared, monkeypatch, capsys):
+    monkeypatch.chdir(compared[0])
+    told = {}
+    for overrides in ((*CHOICE, "baseline=shuffle"), (*RANDOM, "baseline=shuffle"), CHOICE):
+        command(monkeypatch, *overrides, "dry_run=true")
+        told[overrides] = "baseline" in capsys.readouterr().err
+    assert list(told.values()) == [True, False, False]

@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +16,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from delt_exp.logger.tensorboard import TensorBoardLogger
 from delt_exp.scorer.table import ScoreTable
+from tests.processes import exit_status, start_run
 from tests.runs import FAST, arrays, command, records, write_jsonl, write_texts
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,6 +50,7 @@ def test_the_record_tells_the_whole_story(finished):
     assert record["config"]["seed"] == 0
     assert {stage["stage"] for stage in record["stages"]} == {
         "corpus", "tokenizer", "tokens", "annotation", "scores", "model", "evaluation", "overlap",
+        "references",
     }  # fmt: skip
     assert all(stage["cost"]["peak_bytes"] > 0 for stage in record["stages"])
     assert record["data"]["train"]["counts"]["read"] == 80
@@ -198,7 +200,6 @@ def test_speed_settings_reuse_everything(tmp_path, monkeypatch):
     assert record["reused_by"][0]["computed"] == []
 
 
-@pytest.mark.slow
 def test_warm_and_cold_stores_give_the_same_bits(tmp_path, monkeypatch):
     write_texts(tmp_path)
     command(monkeypatch, "orderer=sorting")  # warms corpus, tokens, proxy and scores
@@ -251,7 +252,6 @@ def test_a_pretrained_model_refuses_a_tokenizer_it_was_not_trained_with(finished
     assert not Path("outputs/store/scores").exists()
 
 
-@pytest.mark.slow
 def test_a_sweep_runs_every_combination_and_survives_a_failing_job(tmp_path, monkeypatch):
     write_texts(tmp_path)
     with pytest.raises(SystemExit) as leave:
@@ -262,17 +262,15 @@ def test_a_sweep_runs_every_combination_and_survives_a_failing_job(tmp_path, mon
     assert len({record["name"] for record in done}) == 2
 
 
-@pytest.mark.slow
 def test_a_killed_run_is_finished_by_the_same_command_with_the_same_bits(tmp_path, monkeypatch):
     write_texts(tmp_path)
     slow = ["model.batch_items=1", "trainer.checkpoint_steps=10"]
-    arguments = [sys.executable, str(ROOT / "run.py"), *FAST, *slow]
-    process = subprocess.Popen(arguments, stdout=-1, stderr=-1)
+    process = start_run(*FAST, *slow, log=Path("log"))
     while not list(Path("outputs/store/model").glob("*.work/checkpoints/step-*.ckpt")):
-        assert process.poll() is None, process.communicate()
+        assert process.is_alive(), Path("log").read_text()
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    assert exit_status(process) == -signal.SIGKILL
     assert records() == []
     command(monkeypatch, *slow)
     (record,) = records()

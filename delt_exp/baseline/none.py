@@ -3,5 +3,5 @@
 from delt_exp.rows.candidates import Candidates
 
 
-def none(candidates: Candidates, num_kept: int) -> None:
+def no_baseline(candidates: Candidates, num_kept: int) -> None:
     """Return None: there is nothing to compare with."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from delt_exp.cli.help import group_names, options
-from delt_exp.cli.named_datasets import reader_of
+from delt_exp.cli.named_datasets import reader
 from delt_exp.cli.nearest import nearest
 from delt_exp.cli.option_keys import keys_of, keys_of_text
 
@@ -32,9 +32,9 @@ def without_value(conf: Path, word: str) -> str:
 
 def unknown_option(group: str, value: str, known: Sequence[str]) -> str:
     """Return the message for an option that a group does not have; a file stands for its reader."""
-    reader = reader_of(value) if group in ("train_dataset", "target_dataset") else None
-    if reader:
-        return f"{group} has no option {value!r}; to read a file, write {group}={reader} {group}.path={value}"
+    option = reader(value) if group in ("train_dataset", "target_dataset") else None
+    if option:
+        return f"{group} has no option {value!r}; to read a file, write {group}={option} {group}.path={value}"
     near = nearest(value, known)
     listed = f"; options: {', '.join(known)}"
     if near and len(known) > MOST_LISTED:

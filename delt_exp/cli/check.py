@@ -103,6 +103,11 @@ def _parsed(conf: Path, text: str) -> Override:
         ) from error
 
 
+def is_sweep(text: str) -> bool:
+    """Return whether an override has several values; raises ConfigError for what is no override."""
+    return _parsed(text).is_sweep_override()
+
+
 def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
     """Raise for an option that its group does not have, and for one of a sweep."""
     group = _group(override)

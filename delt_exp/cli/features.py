@@ -20,8 +20,6 @@ from delt_exp.config.build import CONF
 from delt_exp.config.compose import composed
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.experiment.components import build_components
-from delt_exp.experiment.reading import read
 from delt_exp.files import digest, disk_errors, read_json, write_json
 from delt_exp.report.numbers import size
 from delt_exp.resources import Resources
@@ -30,6 +28,8 @@ from delt_exp.scorer.base import Pool, Rescoring
 from delt_exp.scorer.dvemb.settings import STAGE as EMBEDDINGS
 from delt_exp.scorer.influence.stored import STAGE as FEATURES
 from delt_exp.scorer.table import ScoreTable
+from delt_exp.steps.components import build_components
+from delt_exp.steps.reading import read
 from delt_exp.store.evidence import Evidence
 
 TARGET = "target_dataset"

@@ -6,15 +6,22 @@ from pathlib import Path
 
 from delt_exp.errors import ConfigError, DataError
 
-READERS = {".jsonl": "jsonl", ".parquet": "parquet", ".txt": "text"}
+READERS = {
+    ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet", ".txt": "text",
+}  # fmt: skip
 
 
 def labelled(names: Sequence[str]) -> dict[str, str]:
     """Return label -> name; raises ConfigError when two have the same label."""
-    labels = {re.sub(r"\W", "_", Path(name).name.split(".")[0]) if reader_of(name) else name: name for name in names}
+    labels = {label_of(name) if reader(name) else name: name for name in names}
     if len(labels) < len(names):
         raise ConfigError(f"two of {', '.join(names)} have the same name; rename a file or leave one out")
     return labels
+
+
+def label_of(file: str) -> str:
+    """Return the name of a file without endings, as a key may be called."""
+    return re.sub(r"\W", "_", Path(file).name.split(".")[0])
 
 
 def dataset_overrides(labels: Mapping[str, str]) -> list[str]:
@@ -29,15 +36,15 @@ def quoted(text: str) -> str:
 
 
 def _overrides(label: str, name: str) -> list[str]:
-    reader = reader_of(name)
-    if reader is None:
+    option = reader(name)
+    if option is None:
         return [f"+train_dataset@corpora.{label}={name}"]
     if not Path(name).exists():
         raise DataError(f"there is no file {name}")
-    return [f"+train_dataset@corpora.{label}={reader}", f"corpora.{label}.path={quoted(name)}"]
+    return [f"+train_dataset@corpora.{label}={option}", f"corpora.{label}.path={quoted(name)}"]
 
 
-def reader_of(name: str) -> str | None:
+def reader(name: str) -> str | None:
     """Return the option of conf/train_dataset that reads a file of this name, None for what is no such file."""
     path = Path(name)
     return READERS.get(Path(path.stem).suffix if path.suffix == ".gz" else path.suffix)

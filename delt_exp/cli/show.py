@@ -11,6 +11,7 @@ from delt_exp.model.cost import PhaseCost, total
 from delt_exp.progress import console
 from delt_exp.report import numbers
 from delt_exp.report.answer import first_sentence, limits, sources, why_none
+from delt_exp.report.facts import all_results
 from delt_exp.report.prepared import STOPPED, headline
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _costs_table(costs: list[PhaseCost]) -> Table:
 def _results_tables(record: dict[str, Any]) -> Iterator[Table]:
     """One table for each set of metrics: a row a dataset, a column a metric, each value with its standard error."""
     cells: dict[str, dict[str, str]] = {}
-    for row in record["results"]:
+    for row in all_results(record):
         error = "" if row["stderr"] is None else f" ± {row['stderr']:.2g}"
         cells.setdefault(row["dataset"], {})[row["metric"]] = f"{row['value']:.4g}{error}"
     tables: dict[tuple[str, ...], Table] = {}

@@ -62,10 +62,14 @@ class Read:
 
 def read_arms(words: Sequence[str], choice: Choice) -> Read:
     """Return the arms of `[NAME=]PATH[,PATH...]`; raises ConfigError or DataError for what cannot be compared."""
-    named = [_split(word) for word in words]
+    return read_named([_split(word) for word in words], choice)
+
+
+def read_named(named: Sequence[tuple[str | None, Sequence[Path]]], choice: Choice) -> Read:
+    """Return the arms of names, None for one that the paths make, and paths of training runs; raises as `read_arms`."""
     if len(named) < 2:
         raise ConfigError("give at least two results: the first is the baseline, the others are compared with it")
-    names = _names([(name, paths) for name, paths in named])
+    names = _names(named)
     groups: dict[str, Sequence[str]] = {}
     notes: list[str] = []
     arms = []

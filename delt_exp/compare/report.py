@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
-
 from delt_exp.compare.arms import Read
-from delt_exp.compare.verdicts import NOT, OVERALL, Verdict
-from delt_exp.compare.words import sentences, signed
-from delt_exp.quantity import Ranged
-from delt_exp.report.findings import Cell, Figure, Findings, Table
-from delt_exp.study.figures import LINE, chooser, colour, error_bars, figure, symbol
+from delt_exp.compare.verdicts import OVERALL, Verdict
+from delt_exp.compare.words import sentences
+from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
+from delt_exp.study.figures import chooser
+from delt_exp.study.forest import forest
 from delt_exp.study.page import rendered, write_pages
 
 
@@ -28,9 +26,9 @@ class Report:
         """Write report.html, tables/verdicts and tables/means to `folder`, and return the page."""
         baseline, *others = [arm.name for arm in self.read.arms]
         answer = sentences(others, self.verdicts, self.alpha)
-        findings = Findings(" ".join(answer), [self._forest()], [self._table(), self._means()])
+        findings = Findings("\n".join(answer), [self._forest()], [self._table(), self._means()])
         question = f"{' or '.join(others)} instead of {baseline}?"
-        page = rendered("compare/compare.html.j2", findings, question=question, answer=answer, notes=self.read.notes)
+        page = rendered("compare/compare.html.j2", findings, question=question, notes=self.read.notes)
         return write_pages(folder, findings, page)
 
     @property
@@ -42,13 +40,12 @@ class Report:
         for one in self.verdicts:
             pair, (value, other) = one.comparison, one.values
             metric = one.metric if one.metric == pair.unit else f"{one.metric} [{pair.unit}]"
-            difference = Ranged(pair.estimate.value, *pair.interval)
             rows.append([
-                one.label, one.word, pair.first, difference, metric, pair.p_holm, one.smallest,
+                one.label, one.word, _difference(one), pair.first, metric, pair.p_holm, one.smallest,
                 value, other, pair.p, one.num_items, len(one.seeds), pair.estimate.over.replace("documents", "items"),
             ])  # fmt: skip
         columns = [
-            "task", "verdict", "of", f"minus {self._baseline}", "metric", "p (Holm)", "smallest detectable difference",
+            "task", "verdict", f"minus {self._baseline}", "of", "metric", "p (Holm)", "smallest detectable difference",
             "value", f"value of {self._baseline}", "p", "items", "seeds", "interval over",
         ]  # fmt: skip
         overall = sum(one.level == OVERALL for one in self.verdicts)
@@ -60,7 +57,7 @@ class Report:
             f"Comparisons, Holm-corrected in families: {', '.join(families)}. Smallest detectable difference: the true "
             "one that is found with a chance of 80 % at Holm's strictest level, given this noise."
         )
-        return Table("verdicts", "Verdicts", note, columns, rows)
+        return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)
 
     def _means(self) -> Table:
         rows: list[list[Cell]] = []
@@ -85,52 +82,24 @@ class Report:
         return Table("means", "Each result on its own", note, columns, rows)
 
     def _forest(self) -> Figure:
-        units = dict.fromkeys((one.comparison.unit, one.comparison.better) for one in self.verdicts)
-        plots = {unit: self._forest_of(unit, better) for unit, better in units}
+        units = dict.fromkeys(one.comparison.unit for one in self.verdicts)
         note = (
-            "Paired differences with their intervals, each on its own; filled points are clear after Holm's "
+            "Paired differences with their intervals, each on its own; filled points are better or worse after Holm's "
             f"correction. 0 is {self._baseline}."
         )
-        return Figure("forest", f"Differences from {self._baseline}", note, chooser(plots).to_plotly_json())
+        plots = {unit: self._forest_of(unit) for unit in units}
+        return Figure("verdicts", f"Differences from {self._baseline}", note, chooser(plots).to_plotly_json())
 
-    def _forest_of(self, unit: str, better: str) -> Any:
-        here = [one for one in self.verdicts if (one.comparison.unit, one.comparison.better) == (unit, better)]
-        traces = [self._points(here, arm.name, number) for number, arm in enumerate(self.read.arms[1:])]
-        places = list(dict.fromkeys(one.label for one in here))
-        sides = ("better", "worse") if better == "lower" else ("worse", "better")
-        title = f"{sides[0]} ← 0 → {sides[1]}<br>difference [{unit}]"
-        return figure(
-            traces,
-            160 + (10 + 20 * len(traces)) * len(places),
-            margin={"l": 10, "r": 20, "t": 30},
-            showlegend=len(traces) > 1,
-            scattermode="group",
-            legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-            xaxis={"title": {"text": title}, "zeroline": True, "zerolinecolor": LINE},
-            yaxis={
-                "automargin": True,
-                "type": "category",
-                "categoryorder": "array",
-                "categoryarray": places[::-1],
-                "range": [-0.7, len(places) - 0.2],  # room for the number above the topmost point
-            },
-        )
+    def _forest_of(self, unit: str) -> Any:
+        here = [one for one in self.verdicts if one.comparison.unit == unit]
+        groups: dict[str, dict[str, Difference]] = {}
+        for one in here:
+            groups.setdefault(one.comparison.first, {})[one.label] = _difference(one)
+        rows = [*dict.fromkeys(one.label for one in here), self._baseline]
+        order = [arm.name for arm in self.read.arms[1:]]
+        return forest({name: groups[name] for name in order if name in groups}, rows, self._baseline, unit)
 
-    def _points(self, verdicts: Sequence[Verdict], name: str, number: int) -> Any:
-        mine = [one for one in verdicts if one.comparison.first == name]
-        differences = [Ranged(one.comparison.estimate.value, *one.comparison.interval) for one in mine]
-        shapes = [symbol(number) + ("-open" if one.word == NOT else "") for one in mine]
-        return go.Scatter(
-            name=name,
-            orientation="h",
-            x=[difference.value for difference in differences],
-            y=[one.label for one in mine],
-            error_x=error_bars(differences),
-            text=[signed(difference.value) for difference in differences],
-            textposition="top center",
-            textfont={"size": 10},
-            customdata=[[one.word, one.comparison.p_holm] for one in mine],
-            hovertemplate="%{y}<br>%{x:+.4g}<br>%{customdata[0]}, p (Holm) %{customdata[1]:.2g}",
-            mode="markers+text",
-            marker={"color": colour(number), "size": 9, "symbol": shapes},
-        )
+
+def _difference(one: Verdict) -> Difference:
+    pair = one.comparison
+    return Difference(pair.estimate.value, *pair.interval, pair.better, one.word)

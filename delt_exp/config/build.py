@@ -16,7 +16,9 @@ from delt_exp.config.fields import check_settings, refuse, unfit_settings
 from delt_exp.config.keys import naming
 from delt_exp.errors import ConfigError
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Installed, the files lie inside the package; in a checkout, beside it.
+CONF = (_PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent) / "conf"
 ALLOWED_PREFIX = "delt_exp."
 T = TypeVar("T")
 

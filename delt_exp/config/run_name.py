@@ -1,8 +1,10 @@
 """Names for runs: readable, and the same for the same science, so that a repeated command finds its folder."""
 
 import re
+import shlex
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +104,7 @@ class RunInfo:
     """Who is running: `name` is also the folder's name, `id` a hash of the resolved configuration.
 
     choices: option chosen in each config group. group: study or sweep the run belongs to, None for a single run.
-    arm: its label in each dimension that its study varies, empty outside a study.
+    arm: its label in each dimension that its study varies, empty outside a study. command: repeats the run.
     """
 
     name: str
@@ -112,6 +114,7 @@ class RunInfo:
     choices: Mapping[str, str]
     group: str | None
     arm: Mapping[str, str]
+    command: str = field(default_factory=lambda: shlex.join(["python", *sys.argv]))
 
     @property
     def title(self) -> str:

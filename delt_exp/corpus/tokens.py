@@ -9,7 +9,7 @@ document is a preference, these are the chosen sides, and `rejected/` is a token
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,7 @@ from delt_exp.corpus.token_runs import TokenRuns, false_runs
 from delt_exp.dataset.base import Part
 from delt_exp.files import DescribedFolder, digest, write_json
 from delt_exp.progress import track
+from delt_exp.rows.candidates import Candidates
 from delt_exp.tokenizer.base import Tokenizer
 
 BATCH_DOCUMENTS, BATCH_CHARS = 1024, 1 << 21  # whichever is reached first; an encoded batch takes about 30 bytes a char
@@ -245,6 +246,10 @@ class TokenizedCorpus:
 
     def __len__(self) -> int:
         return len(self.corpus)
+
+    def candidates(self, goodness: NDArray[np.float32]) -> Candidates:
+        """Return all documents as selectors see them, with their goodness [N], sources and tokens."""
+        return replace(self.corpus.candidates(goodness), num_tokens=self.tokens.lengths)
 
 
 IGNORED = -100  # label of a position that is not predicted, as in torch.nn.functional.cross_entropy

@@ -78,8 +78,8 @@ def show_fit(folder: Path, evidence: Evidence, score_name: str) -> None:
 CAPTION = (
     "Each point is a document whose score was computed exactly (across) and predicted by the data scorer (up), a blue "
     "one without having learnt from it; 1 is the lowest. All other documents have only the prediction. Ranks are shown "
-    "because predictions lie closer together than exact scores: selectors by share or number use ranks, a threshold "
-    "uses the size, which the table of these documents has."
+    "because predictions lie closer together than exact scores: trust their ranks, which selectors by share or number "
+    "use, and not their size, which a threshold uses and the table of these documents has."
 )
 
 

@@ -115,7 +115,7 @@ def forked() -> "ForkServerContext":
     survive no fork. (OpenBLAS has threads by then, and handlers that start them.)
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytorch_lightning"])
+    context.set_forkserver_preload(["pytorch_lightning", "transformers.modeling_utils", "delt_exp.trainer.train"])
     return context
 
 

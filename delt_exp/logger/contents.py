@@ -14,7 +14,8 @@ HISTOGRAM_BINS = 64
 def scalars(record: Mapping[str, Any]) -> dict[str, float]:
     """Return what is known at the end of a run, by name.
 
-    `eval/<dataset>/<metric>` and, where there is one, its standard error `..._stderr`; `alignment/<dataset>/<metric>`
+    `eval/<dataset>/<metric>` and, where there is one, its standard error `..._stderr`; `averaged/...`, the same of
+    averaged weights, where there are some; `alignment/<dataset>/<metric>`
     of the documents trained on; `cost/training_seconds` and, where it is known, `cost/scoring_seconds`;
     `evidence/<name>/<key>` of what the scorer left as numbers. With a baseline: `baseline/<dataset>/<metric>` and, of
     the run minus the baseline, `difference/<dataset>/<metric>` with the ends of its interval, `..._low` and `..._high`.
@@ -23,13 +24,17 @@ def scalars(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def eval_scalars(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return `eval/<dataset>/<metric>` -> value, and `..._stderr` -> standard error where there is one."""
+    """Return `eval/<dataset>/<metric>` -> value, and `..._stderr` -> standard error where there is one.
+
+    Of averaged weights, where there are some, `averaged/<dataset>/<metric>` as well.
+    """
     values = {}
-    for measure in record["results"]:
-        name = f"eval/{measure['dataset']}/{measure['metric']}"
-        values[name] = measure["value"]
-        if measure["stderr"] is not None:
-            values[f"{name}_stderr"] = measure["stderr"]
+    for place, found in (("eval", record), ("averaged", record.get("averaged", {"results": []}))):
+        for measure in found["results"]:
+            name = f"{place}/{measure['dataset']}/{measure['metric']}"
+            values[name] = measure["value"]
+            if measure["stderr"] is not None:
+                values[f"{name}_stderr"] = measure["stderr"]
     return values
 
 

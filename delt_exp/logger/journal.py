@@ -4,7 +4,7 @@ Beside it lies a file that the run locks as long as it lives: a killed run is to
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,22 +16,25 @@ from delt_exp.progress import Task, observers
 from delt_exp.store.file_lock import hold
 
 Phase = Literal["read", "score", "select", "train", "evaluate", "baseline"]
+Enter = Callable[[Phase], None]
+Left = Callable[[], float | None]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 FOLDER = "running"
 SECONDS_BETWEEN_NOTES = 1.0
 
 
 @contextmanager
-def journal(output_dir: Path, info: RunInfo) -> Iterator[Callable[[Phase], None]]:
-    """Keep the journal of a run while the block runs, and give what is to be called when a phase begins.
+def journal(output_dir: Path, info: RunInfo, phases: Sequence[Phase], left: Left = lambda: None) -> Iterator[Enter]:
+    """Keep the journal of a run while the block runs, and give what is to be called when one of its phases begins.
 
+    left: gives the seconds until the run ends, None where it does not know.
     The journal of a run that ends well is removed, and so is that of one that is interrupted, which left no folder
     perhaps; one that fails keeps its error until it is repeated.
     """
     folder = output_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     file, lock = folder / f"{info.name}.json", folder / f"{info.name}.lock"
-    kept = _Journal(file, info)
+    kept = _Journal(file, info, phases, left)
     held = hold(lock)
     observers.append(kept.saw)
     try:
@@ -52,8 +55,8 @@ def journal(output_dir: Path, info: RunInfo) -> Iterator[Callable[[Phase], None]
 
 
 class _Journal:
-    def __init__(self, file: Path, info: RunInfo) -> None:
-        self._file, self._noted = file, 0.0
+    def __init__(self, file: Path, info: RunInfo, phases: Sequence[Phase], left: Left) -> None:
+        self._file, self._noted, self._left = file, 0.0, left
         self._content: dict[str, Any] = {
             "name": info.name,
             "title": info.title,
@@ -61,6 +64,7 @@ class _Journal:
             "choices": dict(info.choices),
             "folder": str(info.folder.absolute()),
             "started": time.time(),
+            "phases": list(phases),
             "entered": {},
             "task": None,
             "error": None,
@@ -88,6 +92,6 @@ class _Journal:
         self._note()
 
     def _note(self) -> None:
-        self._content["written"] = time.time()
+        self._content |= {"written": time.time(), "left": self._left()}
         write_json(self._file, self._content)
         self._noted = time.monotonic()

@@ -1,9 +1,9 @@
-"""Learning rates over a training run: a linear warm-up, then a decay to a share of the peak."""
+"""Learning rates over a training run: a linear warm-up, then the peak or a decay to a share of it."""
 
 import math
 from typing import TYPE_CHECKING, Protocol
 
-from delt_exp.config.fields import NonNegativeInt, Share, settings
+from delt_exp.config.fields import NonNegativeInt, PositiveShare, Share, settings
 from delt_exp.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,15 +21,15 @@ class Schedule(Protocol):
 
 
 @settings
-class _Warmup:
-    """What the schedules below share, up to the form of the decay.
+class WarmupConstant:
+    """After the warm-up the peak, to the last step.
 
-    Step s of W warm-up steps has the factor (s+1) / (W+1), so that no step is lost at a learning rate of 0.
+    Give `warmup_steps` or `warmup_ratio` (share of all steps). Step s of W warm-up steps has the factor (s+1) / (W+1),
+    so that no step is lost at a learning rate of 0.
     """
 
     warmup_steps: NonNegativeInt | None
     warmup_ratio: Share | None
-    min_ratio: Share
 
     def __post_init__(self) -> None:
         if (self.warmup_steps is None) == (self.warmup_ratio is None):
@@ -43,14 +43,10 @@ class _Warmup:
 
     def factor(self, step: int, num_steps: int) -> float:
         warmup = self._warmup(num_steps)
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        progress = (step - warmup) / max(num_steps - warmup - 1, 1)
-        return self.min_ratio + (1 - self.min_ratio) * self._decay(min(progress, 1.0))
+        return (step + 1) / (warmup + 1) if step < warmup else self._after_warmup(step, warmup, num_steps)
 
-    def _decay(self, progress: float) -> float:
-        """Return what is left of the way from the peak to `min_ratio`: 1 at progress 0, 0 at progress 1."""
-        raise NotImplementedError
+    def _after_warmup(self, step: int, warmup: int, num_steps: int) -> float:
+        return 1.0
 
     def _warmup(self, num_steps: int) -> int:
         steps = self.warmup_steps if self.warmup_steps is not None else round((self.warmup_ratio or 0) * num_steps)
@@ -63,7 +59,22 @@ class _Warmup:
 
 
 @settings
-class WarmupCosine(_Warmup):
+class _WarmupDecay(WarmupConstant):
+    """After the warm-up a decay over all steps that are left; min_ratio is the factor at the last step."""
+
+    min_ratio: Share
+
+    def _after_warmup(self, step: int, warmup: int, num_steps: int) -> float:
+        progress = (step - warmup) / max(num_steps - warmup - 1, 1)
+        return self.min_ratio + (1 - self.min_ratio) * self._decay(min(progress, 1.0))
+
+    def _decay(self, progress: float) -> float:
+        """Return what is left of the way from the peak to `min_ratio`: 1 at progress 0, 0 at progress 1."""
+        raise NotImplementedError
+
+
+@settings
+class WarmupCosine(_WarmupDecay):
     """After the warm-up half a period of a cosine (Loshchilov and Hutter 2017, arXiv 1608.03983).
 
     Give `warmup_steps` or `warmup_ratio` (share of all steps); min_ratio is the factor at the last step.
@@ -74,7 +85,7 @@ class WarmupCosine(_Warmup):
 
 
 @settings
-class WarmupLinear(_Warmup):
+class WarmupLinear(_WarmupDecay):
     """After the warm-up a straight line.
 
     Give `warmup_steps` or `warmup_ratio` (share of all steps); min_ratio is the factor at the last step.
@@ -82,6 +93,36 @@ class WarmupLinear(_Warmup):
 
     def _decay(self, progress: float) -> float:
         return 1 - progress
+
+
+@settings
+class WarmupStableDecay(WarmupConstant):
+    """After the warm-up the peak, and over the last steps a straight line (WSD, Hu et al. 2024, arXiv 2404.06395).
+
+    Give `warmup_steps` or `warmup_ratio` (share of all steps). The last round(decay_ratio * num_steps) steps go down:
+    the step before them still has the peak, the last one `min_ratio` of it. MiniCPM decays exponentially; a line does
+    as well (Hägele et al. 2024, arXiv 2405.18392) and ends at the floor that was asked for.
+    """
+
+    decay_ratio: PositiveShare
+    min_ratio: Share
+
+    def check(self, num_steps: int) -> None:
+        warmup, decay = self._warmup(num_steps), self._decay_steps(num_steps)
+        if decay == 0 or warmup + decay > num_steps:
+            raise ConfigError(
+                f"model.schedule: {warmup} warm-up steps and {decay} steps of decay "
+                f"(model.schedule.decay_ratio={self.decay_ratio}) do not fit a training run of {num_steps} steps, "
+                "which needs at least one step of decay; train longer or change model.schedule.decay_ratio"
+            )
+
+    def _after_warmup(self, step: int, warmup: int, num_steps: int) -> float:
+        decay = self._decay_steps(num_steps)
+        num_left = num_steps - 1 - step  # steps after this one
+        return self.min_ratio + (1 - self.min_ratio) * min(num_left / decay, 1.0)
+
+    def _decay_steps(self, num_steps: int) -> int:
+        return round(self.decay_ratio * num_steps)
 
 
 def scheduler(

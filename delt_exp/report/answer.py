@@ -65,8 +65,14 @@ def sources(record: Record) -> str:
 
 def _kept(name: str, source: Mapping[str, Any]) -> str:
     kept, documents = source["kept"], source["documents"]
-    part = "none" if kept == 0 else share(kept, documents)
+    part = "none" if kept == 0 else count(kept) if 100 * kept < documents else _percent(kept, documents)
     return f"{part} of the {count(documents)} documents of {name or 'no source'}"
+
+
+def _percent(part: int, whole: int) -> str:
+    """Return a share in whole percent, as long as that is neither nothing nor all."""
+    percent = round(100 * part / whole)
+    return f"{percent} %" if 0 < percent < 100 else share(part, whole)
 
 
 def _subject(record: Record) -> str:
@@ -75,7 +81,7 @@ def _subject(record: Record) -> str:
     by = f"{choices['scorer']} scores" if selection.get("by_scores", True) else choices["selector"]
     parts = []
     if kept < every:
-        parts.append(f"Choosing {share(kept, every)} of {choices['train_dataset']} by {by}")
+        parts.append(f"Choosing {_percent(kept, every)} of {choices['train_dataset']} by {by}")
     if choices["orderer"] != "shuffle":
         what = "training it" if parts else f"Training all of {choices['train_dataset']}"
         parts.append(f"{what} in {choices['orderer']} order")

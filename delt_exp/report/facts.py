@@ -40,13 +40,15 @@ class Caution(NamedTuple):
 
 def headline(record: Record, not_reached: int) -> str:
     """Return one sentence: whether it helped; without a baseline, what was done and what came out."""
-    return first_sentence(record) or f"{_done(record, not_reached)}; {_outcome(record['results'])}."
+    return first_sentence(record) or f"{_done(record, not_reached)}; {_outcome(record['results'])}{_averaged(record)}."
 
 
 def lead(record: Record, not_reached: int) -> list[str]:
     """Return the sentences after the headline: what was kept of each source, what was done, and what limits it."""
-    done = f"{_done(record, not_reached)}." if first_sentence(record) else ""
-    return [text for text in (sources(record), limits(record), done, why_none(record)) if text]
+    done = _done(record, not_reached) if first_sentence(record) else ""
+    averaged = _averaged(record) if first_sentence(record) else ""
+    told = (sources(record), limits(record), f"{done}{averaged}{'.' * bool(done)}", why_none(record))
+    return [text for text in told if text]
 
 
 def _done(record: Record, not_reached: int) -> str:
@@ -62,6 +64,18 @@ def _done(record: Record, not_reached: int) -> str:
         done = f"{part} were kept by {choices['selector']}" + (f" on {scorer} scores" if by_scores else "")
     trained = f"{count(selection['kept_documents'] - not_reached)} of them trained" if not_reached else "trained"
     return f"{done} and {trained} in {orderer} order for {steps} steps"
+
+
+def _averaged(record: Record) -> str:
+    """Return what averaged weights have, in words; nothing where there are none."""
+    found = record.get("averaged")
+    return f"; averaged weights: {_outcome(found['results'])}" if found and found["results"] else ""
+
+
+def all_results(record: Record) -> list[dict[str, Any]]:
+    """Return the rows of the results, those of averaged weights under names that say so."""
+    averaged = record.get("averaged", {"results": []})["results"]
+    return [*record["results"], *({**row, "dataset": f"{row['dataset']}, averaged weights"} for row in averaged)]
 
 
 def _outcome(results: list[dict[str, Any]]) -> str:
@@ -86,7 +100,9 @@ def key_facts(record: Record) -> list[Fact]:
     origin = (
         f"{reused} of {every_stage} stages reused from the cache" if reused else f"all {every_stage} stages computed"
     )
-    loss = training["final_train_loss"]
+    loss, baseline = training["final_train_loss"], record.get("baseline") or {}
+    if baseline.get("answers"):
+        origin += f"; and {seconds(baseline['seconds'])} for the baseline"
     return [
         Fact("documents kept", count(kept), f"{share(kept, every)} of {count(every)}, {token_share} of the tokens"),
         Fact("tokens trained", compact(training["tokens"]), f"in {count(training['steps'])} steps"),
@@ -123,6 +139,8 @@ def pipeline(record: Record) -> list[Step]:
     weighter = choices.get("weighter", "none")
     learnt = [by_target] if "weighter" in readers else []
     weighted = [Step("weighter", weighter, [], learnt)] if weighter != "none" else []
+    averaging = choices.get("averaging", "none")
+    averaged = [Step("averaging", averaging, settings(config["averaging"]), [])] if averaging != "none" else []
     mixture = choices.get("mixture", "none")
     mixed = [Step("mixture", mixture, settings(config["mixture"]), _shares(record))] if mixture != "none" else []
     steps = f"{count(training['steps'])} steps on {training['device']}"
@@ -133,6 +151,7 @@ def pipeline(record: Record) -> list[Step]:
         Step("orderer", choices["orderer"], settings(config["orderer"]), [f"order {verdict(record)}"]),
         *mixed,
         *weighted,
+        *averaged,
         Step("model", choices["model"], [], [f"{compact(training['parameters'])} parameters", steps]),
         # A list of options, such as eval_dataset=[a,b], is no choice to Hydra.
         Step(

@@ -8,13 +8,6 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
-def number(amount: float) -> str:
-    """Return a cell of a table: a count exactly, a large number to the unit, any other to three digits."""
-    if isinstance(amount, int):
-        return count(amount)
-    return f"{amount:,.0f}" if 1e4 <= abs(amount) < 1e15 else f"{amount:.3g}"
-
-
 def compact(value: float) -> str:
     """Return a large number to three digits: 950, 12.3 k, 1.5 M."""
     for factor, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):

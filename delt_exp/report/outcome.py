@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from delt_exp.baseline.answer import Answer
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.eval_dataset.base import Evaluation, Measure
+from delt_exp.eval_dataset.base import Evaluation
 from delt_exp.scorer.stage import Scores
 from delt_exp.store.evidence import Evidence
 from delt_exp.store.store import StageUse
@@ -63,7 +63,8 @@ class Outcome(Prepared):
 
     mixture: what was asked for and trained of each source, None without a mixture. show_selection: leaves what is to be
     seen of the choice. selecting_flops: operations of a selector that reads documents, training runs between its rounds
-    included. evaluations: by the name of the dataset. alignment: see `run_alignment`. compared: None where no baseline
+    included. evaluations: by the name of the dataset; averaged: the same of averaged weights, where there are some.
+    references: losses that need no model, by dataset. alignment: see `run_alignment`. compared: None where no baseline
     was asked for.
     """
 
@@ -75,13 +76,10 @@ class Outcome(Prepared):
     plan: Plan
     model: TrainedModel
     evaluations: Mapping[str, Evaluation]
+    references: Mapping[str, Mapping[str, float]]
+    averaged: Mapping[str, Evaluation]
     alignment: list[dict[str, Any]]
     compared: "Compared | None" = None
-
-    @property
-    def measures(self) -> list[Measure]:
-        """All measures of all evaluations."""
-        return [measure for evaluation in self.evaluations.values() for measure in evaluation.measures]
 
     @property
     def roles(self) -> dict[str, Iterable[Path]]:
@@ -90,6 +88,7 @@ class Outcome(Prepared):
             **super().roles,
             "model": [self.model.folder],
             **{f"evaluation on {name}": [found.folder] for name, found in self.evaluations.items()},
+            **{f"evaluation of averaged weights on {name}": [found.folder] for name, found in self.averaged.items()},
         }
 
 

@@ -53,6 +53,7 @@ STAGES = {
     "scores": "score every document",
     "model": "train a model",
     "evaluation": "evaluate",
+    "references": "measure losses that need no model",
 }
 
 
@@ -115,7 +116,7 @@ def _render(record: Mapping[str, Any], left: Evidence, plots: Mapping[str, Path]
         pictures=pictures,
         evidence=evidence,
         beginnings=_beginnings(left),
-        tables=facts.result_tables(record["results"]),
+        tables=facts.result_tables(facts.all_results(record)),
         ledgers=_ledgers(record),
         stage_names=STAGES,
         sources=facts.largest_sources(record["score"]["by_source"]),

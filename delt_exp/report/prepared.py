@@ -24,10 +24,14 @@ SELECTION = "selection.parquet"
 
 
 def write_prepared(info: RunInfo, found: Prepared, stop_after: str) -> None:
-    """Write what there is to the folder of the run; nothing where the same run was finished before."""
-    folder = info.folder
-    if earlier_record(folder, info.id) is not None:
+    """Write what there is to the folder of the run; nothing where the same run was finished before.
+
+    A run that was finished on what its files held earlier is not the same: its record makes way.
+    """
+    folder, earlier = info.folder, earlier_record(info.folder, info.id)
+    if earlier is not None and earlier["score"]["digest"] == found.table.digest:
         return
+    (folder / "record.json").unlink(missing_ok=True)
     write_scores(folder / "scores.parquet", found)
     if found.order is not None:
         write_rows(folder / "order.parquet", found, found.order, {})

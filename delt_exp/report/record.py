@@ -1,9 +1,7 @@
 """The record of a run: everything that its page and all reports are made of, as one JSON-like value."""
 
 import platform
-import shlex
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from delt_exp.config.run_name import RunInfo
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Document
+from delt_exp.eval_dataset.base import Evaluation
 from delt_exp.files import read_json
 from delt_exp.report.outcome import Compared, Outcome, Prepared
 from delt_exp.report.stages import BASELINE, described
@@ -89,11 +88,17 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "training": {**training, "loss_unit": "nats/token" if outcome.plan.rows_per_sample == 1 else "nats/pair"},
         "order_verified": training["order_verified"],
         "alignment": outcome.alignment,
-        "results": [asdict(measure) for measure in outcome.measures],
+        "results": _results(outcome.evaluations),
+        "references": outcome.references,
+        **({"averaged": {"results": _results(outcome.averaged)}} if outcome.averaged else {}),
         "baseline": _baseline(info, outcome.compared),
         "examples": _examples(outcome),
         "reused_by": [],
     }
+
+
+def _results(evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
+    return [asdict(measure) for evaluation in evaluations.values() for measure in evaluation.measures]
 
 
 def prepared_record(info: RunInfo, found: Prepared) -> dict[str, Any]:
@@ -105,7 +110,7 @@ def prepared_record(info: RunInfo, found: Prepared) -> dict[str, Any]:
         "choices": dict(info.choices),
         "config": dict(info.config),
         "seed": info.config["seed"],
-        "command": shlex.join(["python", *sys.argv]),
+        "command": info.command,
         "started": found.started.isoformat(timespec="microseconds"),  # a run reused takes less than a second
         "seconds": found.seconds,
         "data": {

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from delt_exp.config.run_name import RunInfo
+from delt_exp.eval_dataset.base import Evaluation
 from delt_exp.files import write_json, written_aside
 from delt_exp.report.derived import is_current, note_files, sources
 from delt_exp.report.outcome import Outcome
@@ -42,15 +44,18 @@ def _write_files(folder: Path, outcome: Outcome) -> None:
     _write_evidence(folder / "evidence", outcome)
     shutil.copyfile(outcome.model.folder / "metrics.csv", folder / "metrics.csv")
     _write_order(folder / "order.parquet", outcome)
-    _write_losses(folder / "losses.parquet", outcome)
-    _link_model(folder / "model", outcome.model.pretrained)
+    _write_losses(folder / "losses.parquet", outcome.evaluations)
+    _write_losses(folder / "losses_averaged.parquet", outcome.averaged)
+    for model in filter(None, (outcome.model, outcome.model.averaged)):
+        _link_model(folder / model.weights, model.pretrained)
 
 
 def _keys(outcome: Outcome) -> list[str]:
     """Return what names the stages that the files show; those inside the scores' are in its key."""
     shown = (outcome.candidates.corpus.digest, outcome.table.folder.name, outcome.model.folder.name)
     compared = [] if outcome.compared is None else outcome.compared.evaluations.values()
-    return [*shown, *(evaluation.folder.name for evaluation in (*outcome.evaluations.values(), *compared))]
+    evaluations = (*outcome.evaluations.values(), *outcome.averaged.values(), *compared)
+    return [*shown, *(evaluation.folder.name for evaluation in evaluations)]
 
 
 def _write_order(path: Path, outcome: Outcome) -> None:
@@ -66,13 +71,13 @@ def _write_order(path: Path, outcome: Outcome) -> None:
     write_rows(path, outcome, order, {"step": step})
 
 
-def _write_losses(path: Path, outcome: Outcome) -> None:
+def _write_losses(path: Path, evaluations: Mapping[str, Evaluation]) -> None:
     """One row per document of the text evaluations: dataset, id, sum_nats, num_tokens; no file without any."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     parts = []
-    for name, evaluation in outcome.evaluations.items():
+    for name, evaluation in evaluations.items():
         if evaluation.documents is not None:
             table = pq.read_table(evaluation.documents, columns=["id", "sum_nats", "num_tokens"])
             parts.append(table.add_column(0, "dataset", pa.repeat(name, len(table))))

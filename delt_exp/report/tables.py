@@ -5,24 +5,14 @@ import io
 from collections.abc import Sequence
 
 from delt_exp.quantity import Ranged
-from delt_exp.report import numbers
-from delt_exp.report.findings import Cell, Table
+from delt_exp.report.columns import Text, column_texts
+from delt_exp.report.findings import Table
 
 
-def shown(cell: Cell) -> str:
-    """Return a cell as the page shows it: numbers with three significant digits, nothing for None."""
-    if cell is None:
-        return ""
-    if isinstance(cell, Ranged):
-        return f"{shown(cell.value)} [{shown(cell.low)}, {shown(cell.high)}]"
-    return cell if isinstance(cell, str) else numbers.number(cell)
-
-
-def sort_value(cell: Cell) -> float | int | None:
-    """Return the number a cell is sorted by, None for text and nothing."""
-    if isinstance(cell, Ranged):
-        return cell.value
-    return cell if isinstance(cell, int | float) else None
+def texts(table: Table) -> list[list[Text]]:
+    """Return the rows as the page shows them: in each column, numbers have equally many decimals."""
+    columns = [column_texts([row[i] for row in table.rows]) for i in range(len(table.columns))]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def flat(table: Table) -> tuple[list[str], list[list[str | float | int | None]]]:
@@ -47,9 +37,10 @@ def _names(column: str, is_ranged: bool) -> list[str]:
     return [column, f"{column} low", f"{column} high"] if is_ranged else [column]
 
 
-def _values(cell: Cell, is_ranged: bool) -> list[str | float | int | None]:
+def _values(cell: object, is_ranged: bool) -> list[str | float | int | None]:
     if isinstance(cell, Ranged):
         return [cell.value, cell.low, cell.high]
+    assert cell is None or isinstance(cell, str | float | int)
     return [cell, None, None] if is_ranged else [cell]
 
 
@@ -59,7 +50,7 @@ def as_markdown(table: Table) -> str:
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
-    rows = [line([shown(cell) for cell in row]) for row in table.rows]
+    rows = [line([cell.joined for cell in row]) for row in texts(table)]
     return "\n".join([line(table.columns), "|" + "---|" * len(table.columns), *rows]) + "\n"
 
 
@@ -67,6 +58,8 @@ _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "\\": r"\textbackslash{}",
+    "<": r"$<$",
+    ">": r"$>$",
 }
 
 
@@ -79,6 +72,6 @@ def as_latex(table: Table) -> str:
     kinds = "".join(
         "r" if all(isinstance(row[i], int | float) for row in table.rows) else "l" for i in range(len(table.columns))
     )
-    rows = [line([shown(cell) for cell in row]) for row in table.rows]
+    rows = [line([cell.joined for cell in row]) for row in texts(table)]
     head = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", line(table.columns), r"\midrule"]
     return "\n".join([*head, *rows, r"\bottomrule", r"\end{tabular}"]) + "\n"

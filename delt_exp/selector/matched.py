@@ -13,7 +13,8 @@ from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import uniform_per_id
-from delt_exp.rows.ranking import best_rows, rank
+from delt_exp.rows.ranking import rank
+from delt_exp.selector.budget import Unit, sizes_of
 from delt_exp.selector.reading import Reading, ReadingSelector, Selection
 
 
@@ -21,13 +22,15 @@ from delt_exp.selector.reading import Reading, ReadingSelector, Selection
 class MatchedSelector:
     """Keeps random documents, as many of each stretch of scores as `base` keeps there.
 
-    num_bins: stretches of equally many documents. With a score of length it tells whether a selection is more than a
-    choice of lengths.
+    num_bins: stretches of equally many documents. unit: whether each stretch gives as many documents or as many tokens;
+    what a document that does not fit leaves over of its tokens goes to the next stretch. With a score of length it
+    tells whether a selection is more than a choice of lengths.
     """
 
     VERSION: ClassVar[int] = 1
     base: ReadingSelector
     num_bins: Count
+    unit: Unit
     seed: Seed
 
     @property
@@ -45,7 +48,7 @@ class MatchedSelector:
     def select(self, reading: Reading) -> Selection:
         with self._naming():
             kept = self.base.select(reading).rows
-        return Selection(matched_rows(reading.seen, kept, self.num_bins, self.seed), reading.candidates)
+        return Selection(matched_rows(reading.seen, kept, self.num_bins, self.unit, self.seed), reading.candidates)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         return self.base.forecast(sizes, resources)
@@ -55,13 +58,20 @@ class MatchedSelector:
         return naming(moved(self.base, "selector", "selector.base"))
 
 
-def matched_rows(seen: Candidates, kept: NDArray[np.intp], num_bins: int, seed: int) -> NDArray[np.intp]:
-    """Return as many rows as `kept`, ascending: of each stretch of goodness as many, drawn per id."""
-    is_kept = np.zeros(len(seen), np.bool_)
+def matched_rows(
+    seen: Candidates, kept: NDArray[np.intp], num_bins: int, unit: Unit, seed: int
+) -> NDArray[np.intp]:  # fmt: skip
+    """Return rows of the same size as `kept`, ascending: of each stretch of goodness as much, drawn per id."""
+    sizes_N, is_kept = sizes_of(seen, unit), np.zeros(len(seen), np.bool_)
     is_kept[kept] = True
     numbers = uniform_per_id(seen.ids, seed, "random documents of matched scores")
-    drawn = []
+    drawn, left = [], 0
     for rows in np.array_split(rank(seen.ids, seen.goodness), num_bins):
-        if count := int(np.count_nonzero(is_kept[rows])):
-            drawn.append(rows[best_rows(seen.ids[rows], numbers[rows], count)])
+        if not is_kept[rows].any():
+            continue
+        chance_first = rows[np.lexsort((seen.ids[rows], numbers[rows]))[::-1]]
+        sums, budget = np.cumsum(sizes_N[chance_first]), int(sizes_N[rows[is_kept[rows]]].sum()) + left
+        count = int(np.searchsorted(sums, budget, side="right"))
+        left = budget - int(sums[count - 1] if count else 0)
+        drawn.append(chance_first[:count])
     return np.sort(np.concatenate(drawn))

@@ -9,32 +9,37 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import PositiveShare, Share, checked
 from delt_exp.errors import ConfigError
 from delt_exp.rows.candidates import Candidates
-from delt_exp.rows.ranking import best_rows
-from delt_exp.selector.top_r import count_of
+from delt_exp.selector.budget import Unit, best_within, share_of, sizes_of
 
 
 @checked
 def quota(
-    candidates: Candidates, *, ratio: PositiveShare, shares: Literal["proportional", "equal"] | Mapping[str, Share]
+    candidates: Candidates,
+    *,
+    ratio: PositiveShare,
+    unit: Unit,
+    shares: Literal["proportional", "equal"] | Mapping[str, Share],
 ) -> NDArray[np.intp]:
-    """Return floor(ratio * N) rows, in row order: of each source the rows of highest score.
+    """Return in row order of each source the rows of highest score: floor(ratio * N) of all N documents or tokens.
 
-    shares: of each source in what is kept. `proportional` to its documents, `equal`, or a share for every source by its
-    name, which sum to 1; 0 keeps none of it. Counts are rounded by the largest remainder, ties by name. Raises
-    ConfigError for shares that do not fit, and for a source with fewer documents than its share asks for.
+    shares: of each source in what is kept. `proportional` to its documents (or tokens), `equal`, or a share for every
+    source by its name, which sum to 1; 0 keeps none of it. Counts are rounded by the largest remainder, ties by name.
+    Raises ConfigError for shares that do not fit, and for a source with less than its share asks for.
     """
-    num_kept = count_of(ratio, len(candidates))
-    sizes_G = np.bincount(candidates.groups, minlength=len(candidates.group_names))
-    counts_G = _apportioned(_shares(shares, candidates.group_names, sizes_G), num_kept, candidates.group_names)
+    budget, sizes_N = share_of(candidates, ratio, unit), sizes_of(candidates, unit)
+    names, groups = candidates.group_names, candidates.groups
+    sizes_G = np.bincount(groups, weights=sizes_N, minlength=len(names)).astype(np.intp)
+    counts_G = _apportioned(_shares(shares, names, sizes_G), budget, names)
     kept = []
     for group in np.flatnonzero(counts_G).tolist():
         if counts_G[group] > sizes_G[group]:
             raise ConfigError(
-                f"selector.shares gives source {candidates.group_names[group]!r} {counts_G[group]} of {num_kept} "
-                f"documents, but it has {sizes_G[group]}; lower selector.ratio or its share"
+                f"selector.shares gives source {names[group]!r} {counts_G[group]} of {budget} "
+                f"{unit}, but it has {sizes_G[group]}; lower selector.ratio or its share"
             )
-        rows = np.flatnonzero(candidates.groups == group)
-        kept.append(rows[best_rows(candidates.ids[rows], candidates.goodness[rows], int(counts_G[group]))])
+        rows = np.flatnonzero(groups == group)
+        ours = candidates.take(rows)
+        kept.append(rows[best_within(ours, ours.goodness, int(counts_G[group]), unit, f" of source {names[group]!r}")])
     return np.sort(np.concatenate(kept))
 
 

@@ -9,26 +9,26 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import NonNegativeFloat, PositiveShare, Seed, checked
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import uniform_per_id
-from delt_exp.rows.ranking import best_rows
-from delt_exp.selector.top_r import count_of
+from delt_exp.selector.budget import Unit, best_within, share_of
 
 
 @checked
 def qwcs(
-    candidates: Candidates, *, ratio: PositiveShare, scaling_factor: NonNegativeFloat, seed: Seed
+    candidates: Candidates, *, ratio: PositiveShare, unit: Unit, scaling_factor: NonNegativeFloat, seed: Seed
 ) -> NDArray[np.intp]:
-    """Return floor(ratio * N) rows by the quality-weighted cluster sampling of SHED (arXiv:2405.00705), in row order.
+    """Return rows drawn by the quality-weighted cluster sampling of SHED (arXiv:2405.00705), in row order.
 
-    Documents of equal score are a cluster. As often as documents are kept, a cluster that still has some is drawn with
+    They are floor(ratio * N) of N documents, or drawn until they have floor(ratio * T) of all T tokens. Documents of
+    equal score are a cluster. As often as documents are kept, a cluster that still has some is drawn with
     probability proportional to exp(scaling_factor * S), and of it a random document. S is the score of the cluster,
     standardised over clusters, each counted once; 0 draws clusters with equal chances, whatever their sizes.
     """
-    num_kept = count_of(ratio, len(candidates))
+    budget = share_of(candidates, ratio, unit)
     values_C, cluster_N = np.unique(candidates.goodness, return_inverse=True)
     exact_C = values_C.astype(np.float64)
     standard_C = (exact_C - exact_C.mean()) / (exact_C.std() or 1.0)
     times_N = _times(candidates.ids, cluster_N, seed) - scaling_factor * standard_C[cluster_N]
-    return best_rows(candidates.ids, -times_N, num_kept)
+    return best_within(candidates, -times_N, budget, unit)
 
 
 def _times(ids: NDArray[np.uint64], cluster_N: NDArray[np.intp], seed: int) -> NDArray[np.float64]:

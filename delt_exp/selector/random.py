@@ -6,21 +6,22 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import NonNegativeInt, PositiveShare, Seed, checked
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import uniform_per_id
-from delt_exp.rows.ranking import best_rows
 from delt_exp.selector import ignores_scores
-from delt_exp.selector.top_r import count_of
+from delt_exp.selector.budget import Unit, best_within, share_of
 
 
 @checked
 @ignores_scores
 def random_ratio(
-    candidates: Candidates, *, ratio: PositiveShare, nested: bool, draw: NonNegativeInt, seed: Seed
+    candidates: Candidates, *, ratio: PositiveShare, unit: Unit, nested: bool, draw: NonNegativeInt, seed: Seed
 ) -> NDArray[np.intp]:
-    """Return floor(ratio * N) rows drawn uniformly without replacement, in row order; scores are not read.
+    """Return rows drawn uniformly without replacement, in row order; scores are not read.
+
+    They are floor(ratio * N) of N documents, or drawn until they have floor(ratio * T) of all T tokens.
 
     The draw depends on id, seed and `draw` alone, so that a larger ratio keeps all that a smaller one keeps; without
     `nested` it depends on the ratio too. Different numbers `draw` give independent subsets under one seed.
     """
     parts = (draw, *(() if nested else (round(ratio * 1e9),))) if draw or not nested else ()
     numbers = uniform_per_id(candidates.ids, seed, "random selection", *parts)
-    return best_rows(candidates.ids, numbers, count_of(ratio, len(candidates)))
+    return best_within(candidates, numbers, share_of(candidates, ratio, unit), unit)

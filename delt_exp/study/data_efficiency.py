@@ -20,13 +20,15 @@ from delt_exp.eval_dataset.win_rate import WinRate
 from delt_exp.files import digest
 from delt_exp.quantity import Ranged
 from delt_exp.report.facts import ORACLE_ACCURACY, oracle_worth
-from delt_exp.report.findings import Cell, Figure, Findings, Table
+from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.rows.draws import generator
 from delt_exp.statistics.saturating import EXPONENTS, Saturating, fit_saturating
-from delt_exp.study.figures import chooser, colour, error_bars, figure
+from delt_exp.study.figures import LINE, chooser, colour, error_bars, figure
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 RATIO = "selector.ratio"
+NAMED = 4  # measures that the answer goes through; of more, those that change
+WORDS = {1: "better", -1: "worse", 0: "not distinguishable"}  # of a gain by its sign
 SHARES = ("reward_accuracy", "win_rate", "win_rate_over_start")  # of pairs or prompts; 0.5 has learnt nothing
 TIMES_STDERR = 1.96 + 0.84  # of a difference that is seen at a level of 5 % with power 0.8
 
@@ -162,9 +164,14 @@ class DataEfficiencyReport:
             if is_identified := self._is_identified(one):
                 fit = [self._ranged(*cell) for cell in zip(one.fit, one.fits_R3.T, strict=True)]
             border = "" if is_identified else f"no: at a border in {100 * one.share_at_border():.0f} %"
-            ends = [self._ranged(*cell) for cell in zip(one.ends, one.ends_R3.T, strict=True)]
-            rows.append([*key, *ends, "yes" if is_identified else border, *fit])
+            least, most, gain = (self._ranged(*cell) for cell in zip(one.ends, one.ends_R3.T, strict=True))
+            verdict = WORDS[_sign(gain)]
+            change = Difference(gain.value, gain.low, gain.high, "higher", verdict)
+            rows.append([key.source, verdict, change, key.metric, key.dataset, key.subsets, least, most,
+                         "yes" if is_identified else border, *fit])  # fmt: skip
         note = (
+            "Better: all preferences teach more than the least share, by an interval of its own that leaves out 0; "
+            "measures where less is better count as they are. "
             f"Intervals: {100 * (1 - self.alpha):g} %, bootstrap over subsets and the noise of the evaluation. The "
             "curve at share s of the data is a - b s^-c. It is identified where the points bend enough to tell c; else "
             f"c runs to a border of what is tried, {EXPONENTS[0]:g} (a line over log s) or {EXPONENTS[-1]:g} (a step "
@@ -172,10 +179,10 @@ class DataEfficiencyReport:
             "the value with endless data, means nothing: no curve is shown, and nothing follows beyond the data."
         )
         columns = [
-            "source", "subsets", "measure", "evaluated on", "at the least share", "with all",
-            "gain of all over the least", "curve identified", "a", "b", "c",
+            "source", "verdict", "gain of all over the least", "measure", "evaluated on", "subsets", "at the least share",
+            "with all", "curve identified", "a", "b", "c",
         ]  # fmt: skip
-        return Table("curves", "Gains and saturating curves", note, columns, rows)
+        return Table("efficiency", "Gains and saturating curves", note, columns, rows, is_answer=True)
 
     def _contrasts(self, found: Mapping[Key, Bootstrap]) -> list[Table]:
         """Return what one source gives over another, with all of either; nothing with one source."""
@@ -221,8 +228,8 @@ class DataEfficiencyReport:
                 name=f"{key.source}, {key.subsets}", line_color=colour(number),
             ))  # fmt: skip
         plot = figure(traces, 480, xaxis_title=f"share of the preferences ({key.dataset})", yaxis_title=key.metric)
-        plot.update_xaxes(type="log")
-        return plot.add_hline(0.5, line_dash="dash") if key.metric in SHARES else plot
+        plot.update_xaxes(type="log", tickvals=sorted({share for curve in curves.values() for share in curve}))
+        return plot.add_hline(0.5, line_dash="dash", line_color=LINE) if key.metric in SHARES else plot
 
     def _mean(self, points: Sequence[Point]) -> Ranged:
         rng = generator(0, "bootstrap of a mean")
@@ -240,22 +247,29 @@ class DataEfficiencyReport:
             for share, runs in sorted(points.items())
         ]
         columns = ["source", "subsets", "measure", "evaluated on", "share", "mean", "standard deviation", "runs"]
-        return Table("points", "Every share", "Mean and standard deviation over subsets and seeds.", columns, rows)
+        return Table("points", "Every share", "Mean and standard deviation over subsets and seeds.", columns, rows, folded=True)
 
     def _answer(self, found: Mapping[Key, Bootstrap], oracles: Mapping[str, Point]) -> str:
-        sentences = []
-        for key, one in found.items():
-            gain = self._ranged(one.ends[2], one.ends_R3[:, 2])
-            verdict = "grows" if gain.shows(1) else "falls" if gain.shows(-1) else "does not clearly change"
-            sentences.append(f"{key.source} ({key.subsets}): {key.measured} {verdict} ({gain.value:+.3f}).")
+        gains = {key: self._ranged(one.ends[2], one.ends_R3[:, 2]) for key, one in found.items()}
+        verbs = {1: ("grow", "grows"), -1: ("fall", "falls"), 0: ("do not clearly change", "does not clearly change")}
+        counts = {sign: sum(_sign(gain) == sign for gain in gains.values()) for sign in verbs}
+        parts = [f"{count} {verbs[sign][count == 1]}" for sign, count in counts.items() if count]
+        said = {key: gain for key, gain in gains.items() if len(gains) <= NAMED or _sign(gain)}
         num_identified = sum(map(self._is_identified, found.values()))
-        return " ".join([
-            "From the least share to all preferences:", *sentences,
+        return "\n".join([
+            f"From the least share to all preferences, of {len(gains)} measures {', '.join(parts)}.",
+            *(f"{key.source} ({key.subsets}): {key.measured} {verbs[_sign(gain)][1]} ({gain.value:+.3f})."
+              for key, gain in said.items()),
             "Nested and independent subsets learn from equally many tokens at every share; in one epoch, more data are "
             "also more steps.",
             f"{num_identified} of {len(found)} curves bend enough to be identified.",
             *(oracle_worth(dataset, *accuracy) for dataset, accuracy in oracles.items()),
         ])  # fmt: skip
+
+
+def _sign(gain: Ranged) -> int:
+    """Return 1 or -1 for a gain whose interval lies above or below 0, else 0."""
+    return int(gain.shows(1)) - int(gain.shows(-1))
 
 
 def detectable_gain(count: int) -> float:

@@ -32,6 +32,14 @@ class Foresees(Protocol):
         """Return what the runs of these configurations will be able to show, in sentences."""
 
 
+@runtime_checkable
+class KnowsPower(Protocol):
+    """A report that compares arms and knows from finished runs what its study can see."""
+
+    def power(self, study: StudyRecord) -> Sequence[str]:
+        """Return which differences the runs that are planned will show, and what smaller ones would take."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One run. arm: what was varied, by its label; overrides: of the command line; slices: which parts asked for it."""
@@ -46,14 +54,17 @@ class Job:
 class Study:
     """Runs every combination of each slice, over `seeds`; a run that several slices ask for is one run.
 
-    slices: name -> {dimension: choices}; a dimension is the group or key that is varied, or any name where each choice
-    is a label with overrides of its own; `{seed}` in them stands for the seed (`${seed}` would be that of the sweep).
-    base: overrides of a run that comes first, null for none; with `{seed}` in them each seed has one of its own.
-    `{base}` in any override of the others stands for its folder. common: overrides of all runs but the base, `{seed}`
-    and `{base}` in them as above. forecast: sizes to tell GPU-hours by before a sweep starts, null for no forecast.
+    registered: whether to fix question, runs, hold-out sets and report in the store before the first run, see
+    `delt_exp.study.registration`. slices: name -> {dimension: choices}; a dimension is the group or key that is varied,
+    or any name where each choice is a label with overrides of its own; `{seed}` in them stands for the seed (`${seed}`
+    would be that of the sweep). base: overrides of a run that comes first, null for none; with `{seed}` in them each
+    seed has one of its own. `{base}` in any override of the others stands for its folder. common: overrides of all runs
+    but the base, `{seed}` and `{base}` in them as above. forecast: sizes to tell GPU-hours by before a sweep starts,
+    null for no forecast.
     """
 
     question: str
+    registered: bool
     seeds: Sequence[Seed]
     base: Sequence[str] | None
     common: Sequence[str]

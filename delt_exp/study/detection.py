@@ -1,6 +1,6 @@
 """Do scores find planted bad documents? The area under the ROC curve of every scorer, over seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from delt_exp.config.fields import ProperShare, settings
 from delt_exp.dataset.spoiled import CLEAN
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
-from delt_exp.report.findings import Figure, Findings, Table
+from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.scorer.lqs.settings import ANNOTATED
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import auc, auc_interval
@@ -21,13 +21,17 @@ from delt_exp.statistics.families import Comparison, holm
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.store.evidence import Evidence
 from delt_exp.study.comparison.outcomes import compare_paired
-from delt_exp.study.figures import error_bars, figure
+from delt_exp.study.figures import BLUE_TO_RED, LINE, chooser, heat_map
+from delt_exp.study.forest import dots
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 ALL_KINDS = "all"
+NAMED = 4  # scorers in the first sentence; of more, their number is said
 Values = Mapping[tuple[str, str, str], Mapping[int, tuple[float, int]]]
 """AUC and the documents of its smaller side, by (panel, scorer, kind of spoiling) and seed."""
 Intervals = Mapping[tuple[str, str, str], tuple[float, float]]
+Arms = Mapping[tuple[str, str, str], MetricArm]
+Compared = Mapping[tuple[str, str, str], Comparison]
 
 
 @settings
@@ -52,22 +56,9 @@ class DetectionReport:
             raise DataError(f"{study.folder}: no scorer is finished with two seeds yet; repeat the study's command")
         intervals = {key: _interval(values[key], self.alpha) for key in arms}
         compared = self._compared(arms)
-        rows = [self._row(key, arm, intervals[key], compared.get(key)) for key, arm in arms.items()]
-        columns = [
-            self.panel,
-            "scorer",
-            "spoiled by",
-            "AUC",
-            "seeds",
-            f"minus {self.baseline}",
-            "verdict",
-        ]
-        note = (
-            f"AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds (on the logit scale); difference from "
-            f"{self.baseline}, all kinds together; verdict after Holm's correction over {len(compared)} comparisons."
-        )
-        table = Table("detection", "Area under the ROC curve", note, columns, rows)
-        return Findings(self._answer(arms, compared, panels), [self._figure(arms, intervals, panels)], [table])
+        figures = [self._figure(arms, intervals, compared), self._kinds(arms)]
+        tables = [self._verdicts(arms, intervals, compared), self._by_kind(arms, intervals)]
+        return Findings(self._answer(arms, compared, panels), [one for one in figures if one], tables)
 
     def _values(self, study: StudyRecord) -> Values:
         values: dict[tuple[str, str, str], dict[int, tuple[float, int]]] = {}
@@ -86,58 +77,88 @@ class DetectionReport:
                 found |= {key: pair} if pair else {}
         return dict(zip(found, holm(list(found.values())), strict=True)) if found else {}
 
-    def _row(
-        self, key: tuple[str, str, str], arm: MetricArm, interval: tuple[float, float], compared: Comparison | None
-    ) -> list[Any]:
-        difference = (
-            [None, ""] if compared is None else [Ranged(compared.estimate.value, *compared.interval), compared.verdict]
+    def _verdicts(self, arms: Arms, intervals: Intervals, compared: Compared) -> Table:
+        """Return one row per panel and scorer, the best first, all kinds of spoiling together."""
+        rows: list[list[Cell]] = []
+        for key in _ranked(arms):
+            verdict = "baseline" if key[1] == self.baseline else compared[key].verdict if key in compared else ""
+            auc_cell, pair = Ranged(arms[key].estimate.value, *intervals[key]), compared.get(key)
+            p = pair.p_holm if pair else None
+            rows.append([key[1], verdict, Difference.of(pair), p, auc_cell, key[0], len(arms[key].seeds_S)])
+        columns = ["scorer", "verdict", f"minus {self.baseline}", "p (Holm)", "AUC", self.panel, "seeds"]
+        note = (
+            f"Best first. AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds (on the logit scale); 0.5 for "
+            f"a score that knows nothing. Verdicts against {self.baseline}, Holm-corrected ({len(compared)} comparisons)."
         )
-        return [*key, Ranged(arm.estimate.value, *interval), len(arm.seeds_S), *difference]
+        return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)
 
-    def _answer(
-        self, arms: Mapping[tuple[str, str, str], MetricArm], compared: Mapping[Any, Comparison], panels: list[str]
-    ) -> str:
-        sentences = []
-        for panel in panels:
-            board = {key[1]: arm.estimate.value for key, arm in arms.items() if key[0] == panel and key[2] == ALL_KINDS}
-            if not board:
-                sentences.append(f"On {panel}, no scorer is finished with two seeds yet")
-                continue
-            best = max(board, key=lambda name: board[name])
-            sentences.append(f"On {panel}, {best} has the highest AUC, {board[best]:.3f}")
-            pair = compared.get((panel, best, ALL_KINDS))
-            if pair is not None:
-                word = "from" if pair.verdict.startswith("not") else "than"
-                sentences[-1] += f", and is {pair.verdict} {word} {self.baseline} at {board[self.baseline]:.3f}"
-        better = sum(one.verdict == "better" for one in compared.values())
-        sentences.append(f"{better} of {len(compared)} comparisons find a scorer better than {self.baseline}")
-        return ". ".join(sentences) + "."
+    def _by_kind(self, arms: Arms, intervals: Intervals) -> Table:
+        rows: list[list[Cell]] = [
+            [scorer, kind, Ranged(arm.estimate.value, *intervals[panel, scorer, kind]), panel, len(arm.seeds_S)]
+            for (panel, scorer, kind), arm in arms.items()
+        ]
+        note = f"AUC of each kind against the clean documents, with its {100 * (1 - self.alpha):g} % t-interval over seeds."
+        columns = ["scorer", "spoiled by", "AUC", self.panel, "seeds"]
+        return Table("detection", "AUC by kind of damage", note, columns, rows, folded=True)
 
-    def _figure(
-        self, arms: Mapping[tuple[str, str, str], MetricArm], intervals: Intervals, panels: list[str]
-    ) -> Figure:
-        """One group of points per scorer, one colour per panel, all kinds together."""
-        traces = []
-        for panel in panels:
-            keys = [key for key in arms if key[0] == panel and key[2] == ALL_KINDS]
-            means = [Ranged(arms[key].estimate.value, *intervals[key]) for key in keys]
-            traces.append(
-                go.Scatter(
-                    name=panel,
-                    x=[scorer for _, scorer, _ in keys],
-                    y=[mean.value for mean in means],
-                    error_y=error_bars(means),
-                    mode="markers",
-                    marker_size=9,
-                )
-            )
-        yaxis, legend = {"title": {"text": "AUC"}, "range": [0, 1.02]}, {"orientation": "h", "y": 1.12}
-        plot = figure(traces, 440, scattermode="group", xaxis_automargin=True, yaxis=yaxis, legend=legend)
-        plot.update_xaxes(categoryorder="array", categoryarray=list(dict.fromkeys(scorer for _, scorer, _ in arms)))
-        plot.add_hline(0.5, line_dash="dot")
-        level = f"{100 * (1 - self.alpha):g} %"
-        note = f"Means over seeds with {level} t-intervals; the dotted line is a score that knows nothing."
-        return Figure("detection", "Which scores find the planted documents", note, plot.to_plotly_json())
+    def _answer(self, arms: Arms, compared: Compared, panels: Sequence[str]) -> str:
+        better = [f"{scorer} ({panel})" for (panel, scorer, _), one in compared.items() if one.verdict.startswith("better")]
+        which = f": {', '.join(better)}" if 0 < len(better) <= NAMED else ""
+        count = f"{len(better)} of {len(compared)} comparisons find a scorer better than {self.baseline}{which}."
+        return "\n".join([count, *(self._best(panel, arms, compared) for panel in panels)])
+
+    def _best(self, panel: str, arms: Arms, compared: Compared) -> str:
+        board = {key: arms[key].estimate.value for key in _ranked(arms) if key[0] == panel}
+        if not board:
+            return f"On {panel}, no scorer is finished with two seeds yet."
+        best, pair = next(iter(board)), compared.get(next(iter(board)))
+        sentence = f"On {panel}, {best[1]} has the highest AUC, {board[best]:.3f}"
+        if pair is not None:
+            word = "from" if pair.verdict.startswith("not") else "than"
+            sentence += f", and is {pair.verdict} {word} {self.baseline} at {board[panel, self.baseline, ALL_KINDS]:.3f}"
+        return f"{sentence}."
+
+    def _figure(self, arms: Arms, intervals: Intervals, compared: Compared) -> Figure:
+        """One row per scorer, one colour per panel, all kinds together."""
+        keys = _ranked(arms)
+        groups = {panel: {key[1]: Ranged(arms[key].estimate.value, *intervals[key]) for key in keys if key[0] == panel}
+                  for panel in dict.fromkeys(key[0] for key in keys)}  # fmt: skip
+        clear = {panel: {key[1] for key, pair in compared.items() if key[0] == panel and not pair.verdict.startswith("not")}
+                 for panel in groups}  # fmt: skip
+        plot = dots(groups, list(dict.fromkeys(key[1] for key in keys)), "AUC", clear, at_least=(0.0, 1.0))
+        plot.add_vline(0.5, line={"color": LINE, "dash": "dot"}, annotation={"text": "chance", "yanchor": "bottom"})
+        note = (
+            f"Means over seeds with {100 * (1 - self.alpha):g} % t-intervals; filled points are better or worse than "
+            f"{self.baseline} after Holm's correction."
+        )
+        return Figure("verdicts", "Which scores find the planted documents", note, plot.to_plotly_json())
+
+    def _kinds(self, arms: Arms) -> Figure | None:
+        """Return what each scorer finds, one heat map per panel; None for a single kind of spoiling."""
+        plots = {panel: _heat_map({key: arm for key, arm in arms.items() if key[0] == panel})
+                 for panel in dict.fromkeys(key[0] for key in arms)}  # fmt: skip
+        if all(len(plot.data[0].x) < 3 for plot in plots.values()):
+            return None
+        note = "AUC, mean over seeds: 1 finds all, 0.5 (white) knows nothing, below it the planted documents look better."
+        return Figure("detection", "What each score finds", note, chooser(plots).to_plotly_json())
+
+
+def _ranked(arms: Arms) -> list[tuple[str, str, str]]:
+    """Return the arms over all kinds, panel by panel, the highest AUC first."""
+    panels = list(dict.fromkeys(panel for panel, _, _ in arms))
+    keys = [key for key in arms if key[2] == ALL_KINDS]
+    return sorted(keys, key=lambda key: (panels.index(key[0]), -arms[key].estimate.value))
+
+
+def _heat_map(arms: Arms) -> Any:
+    kinds, scorers = list(dict.fromkeys(key[2] for key in arms)), [key[1] for key in _ranked(arms)]
+    values = {(scorer, kind): arm.estimate.value for (_, scorer, kind), arm in arms.items()}
+    trace = go.Heatmap(
+        x=kinds, y=scorers, z=[[values.get((scorer, kind)) for kind in kinds] for scorer in scorers], zmin=0, zmax=1,
+        colorscale=BLUE_TO_RED, reversescale=True, texttemplate="%{z:.2f}",
+        hovertemplate="%{y}, %{x}<br>AUC %{z:.3f}<extra></extra>",
+    )  # fmt: skip
+    return heat_map(trace, "spoiled by")
 
 
 def _arm(key: tuple[str, str, str], by_seed: Mapping[int, tuple[float, int]]) -> MetricArm:

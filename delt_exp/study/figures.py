@@ -12,10 +12,14 @@ COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#004a73", "#8a3d00", "#006648",
     "#854e6d", "#95670a", "#38749a", "#5b4714",
 )  # fmt: skip
+DARK = dict(zip(COLOURS, (  # what stands in for them on a dark page
+    "#4da3dd", "#f0803c", "#2fc99b", "#dd98bf", "#e69f00", "#56b4e9", "#c9a548", "#a3d2f2", "#f5b58d", "#8fdcc2",
+    "#ecc4dc", "#f2cf80", "#7a9fc0", "#ddd0a8",
+), strict=True)) | {"#6e7887": "#9aa7b5"}  # fmt: skip
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "triangle-down", "pentagon", "hexagram")
 BAND, LINE = "rgba(110, 120, 135, 0.18)", "#6e7887"
 BLUE_TO_RED = [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]]  # ColorBrewer RdBu, told apart by every colour vision
-ROW_PIXELS = 44  # of a heat map
+ROW_PIXELS, COLUMN_PIXELS, HEAT_MAP_PIXELS = 44, 140, 300  # of a heat map: of a row, of a column, of all else in width
 BUTTONS_PIXELS = 40
 
 LOOK = go.layout.Template(
@@ -50,13 +54,18 @@ def heat_map(trace: Any, x_title: str | None = None, y_title: str | None = None)
     """Return the figure of one `Heatmap` between names, the first row on top."""
     xaxis = {"type": "category", "title": {"text": x_title}}
     yaxis = {"type": "category", "title": {"text": y_title}, "automargin": True, "autorange": "reversed"}
-    return figure([trace], 200 + ROW_PIXELS * len(trace.y), margin={"t": 30, "l": 10}, xaxis=xaxis, yaxis=yaxis)
+    width = HEAT_MAP_PIXELS + COLUMN_PIXELS * len(trace.x)
+    margin = {"t": 34, "l": 10, "b": 60}
+    plot = figure([trace], 100 + ROW_PIXELS * len(trace.y), margin=margin, xaxis=xaxis, yaxis=yaxis)
+    return plot.update_layout(meta={"max_width": width})
 
 
 def error_bars(cells: Sequence[Ranged]) -> dict[str, Any]:
-    """Return the bars from `low` to `high` around each value, for `error_x` or `error_y`."""
-    array = [cell.high - cell.value for cell in cells]
-    return {"type": "data", "symmetric": False, "array": array, "arrayminus": [c.value - c.low for c in cells]}
+    """Return the bars from `low` to `high` around each value, for `error_x` or `error_y`; none of no length."""
+    array, minus = ([length or None for length in lengths] for lengths in (
+        [cell.high - cell.value for cell in cells], [cell.value - cell.low for cell in cells],
+    ))  # fmt: skip
+    return {"type": "data", "symmetric": False, "array": array, "arrayminus": minus}
 
 
 def chooser(figures: Mapping[str, Any], shown: str | None = None) -> Any:
@@ -79,5 +88,7 @@ def chooser(figures: Mapping[str, Any], shown: str | None = None) -> Any:
     ]  # fmt: skip
     menu = {"type": "buttons", "direction": "right", "active": list(figures).index(shown), "buttons": buttons}
     place = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "pad": {"b": 8}}
-    height = max(one.layout.height for one in figures.values()) + BUTTONS_PIXELS
-    return joined.update_layout(updatemenus=[{**menu, **place}], margin_t=30 + BUTTONS_PIXELS, height=height)
+    height, top = max(one.layout.height for one in figures.values()), joined.layout.margin.t or 30
+    meta = {**(joined.layout.meta or {}), "buttons_pixels": BUTTONS_PIXELS}  # the page has buttons of its own instead
+    joined.update_layout(margin_t=top + BUTTONS_PIXELS, height=height + BUTTONS_PIXELS, meta=meta)
+    return joined.update_layout(updatemenus=[{**menu, **place}])

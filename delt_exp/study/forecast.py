@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from delt_exp.rows.candidates import Candidates
 
 # What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.
 SCORES = ("train_dataset", "corpus", "tokenizer", "target_dataset", "scorer", "precision")
-MODEL = (*SCORES, "selector", "orderer", "mixture", "training", "model", "weighter", "seed")
+MODEL = (*SCORES, "selector", "orderer", "mixture", "training", "model", "weighter", "averaging", "seed")
 KINDS = {"scores": SCORES, "model": MODEL}
 COSTLY = {
     "scores": ("scorer",),
@@ -78,8 +79,8 @@ def outlook(configs: Sequence[DictConfig], runs_folder: Path) -> dict[str, Outlo
 def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, float]:
     """Return the GPU-hours of what is missing, by kind, evaluation not counted."""
     from delt_exp.dry_run import scoring_costs, training_costs
-    from delt_exp.experiment.components import build_components
-    from delt_exp.experiment.rehearsal import stand_in_goodness
+    from delt_exp.steps.components import build_components
+    from delt_exp.steps.rehearsal import stand_in_goodness
 
     sizes, count = nominal.sizes, nominal.corpus_documents
 
@@ -88,6 +89,7 @@ def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, fl
         if kind == "scores":
             return total(scoring_costs(parts, sizes)).flops
         seen = Candidates.ungrouped(np.arange(count, dtype=np.uint64), stand_in_goodness(count))
+        seen = replace(seen, num_tokens=sizes.lengths_N)
         return total(training_costs(parts, sizes, seen)).flops
 
     hours = dict.fromkeys(KINDS, 0.0)

@@ -11,14 +11,17 @@ from delt_exp.config.build import build
 from delt_exp.errors import DataError
 from delt_exp.files import written_aside
 from delt_exp.report.findings import Findings
-from delt_exp.report.tables import as_csv, as_latex, as_markdown, shown, sort_value
+from delt_exp.report.tables import as_csv, as_latex, as_markdown
 from delt_exp.report.template import compiled
 from delt_exp.study.definition import StudyReport
+from delt_exp.study.figures import DARK
 from delt_exp.study.record import StudyRecord, read_study
+from delt_exp.study.view import cells, kinds, parts
 
 # Plotly's own way to send a figure's data to a server stays shut: no button, no link, no address.
 PLOTLY_CONFIG = {
     "responsive": True,
+    "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
     "displaylogo": False,
     "showSendToCloud": False,
     "showEditInChartStudio": False,
@@ -27,6 +30,7 @@ PLOTLY_CONFIG = {
     "plotlyServerURL": "",
     "topojsonURL": "",
 }
+ROWS_AT_ONCE = 25  # of a table; a reader turns its pages
 PAGE_ROWS = 300  # of a table; more make a page slow to open, and the files have them all
 
 
@@ -90,12 +94,15 @@ def rendered(template: str, findings: Findings, **values: Any) -> str:
     from plotly.offline import get_plotlyjs
 
     figures = {figure.name: figure.spec for figure in findings.figures}
-    return compiled(template, {"shown": shown, "sort_value": sort_value}).render(
+    return compiled(template, {"cells": cells, "kinds": kinds}).render(
         findings=findings,
+        parts=parts(findings),
         figures_json=json.dumps(figures).replace("<", "\\u003c"),
         plotly_js=get_plotlyjs(),
         plotly_config=PLOTLY_CONFIG,
+        dark_colours=DARK,
         page_rows=PAGE_ROWS,
+        rows_at_once=ROWS_AT_ONCE,
         written=datetime.now(UTC),
         **values,
     )

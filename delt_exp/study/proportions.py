@@ -15,7 +15,7 @@ from delt_exp.proportions.shares import total_variation
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.statistics.paired import MetricArm
-from delt_exp.study.figures import chooser, colour, error_bars, figure, symbol
+from delt_exp.study.figures import LINE, chooser, colour, error_bars, figure, symbol
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 WORDS = {
@@ -78,7 +78,7 @@ class ProportionReport:
             )
         return Findings(
             self._answer(detections),
-            [self._figure_of_shares(detections), self._figure_of_errors(detections)],
+            [self._figure_of_errors(detections), self._figure_of_shares(detections)],
             [self._errors(detections), _shares(detections)],
         )
 
@@ -124,7 +124,12 @@ class ProportionReport:
         return Table("errors", "How far each estimate is off", note, columns, rows)
 
     def _answer(self, detections: Sequence[Detection]) -> str:
-        sentences = []
+        own = [one for one in detections if one.temperature == self.honest]
+        sentences = [
+            f"At {self.temperature} {self.honest}, the corrected estimate is {_value(self._cell(own, 'soft')):.3f} off the "
+            f"true shares (total variation, 0 to 1) and ranks the domains rightly in {sum(one.is_ranked('soft') for one in own)} of "
+            f"{len(own)} runs"
+        ]
         for temperature in dict.fromkeys(one.temperature for one in detections):
             group = [one for one in detections if one.temperature == temperature]
             parts = [f"{_value(self._cell(group, estimate)):.3f} {WORDS[estimate]}" for estimate in ESTIMATES]
@@ -138,7 +143,7 @@ class ProportionReport:
             f"At {self.temperature} {self.honest}, {sum(inside)} of {len(inside)} true shares lie in the 95 % interval "
             "of the corrected estimate, which knows of sampling errors and not of what the model has failed to learn"
         )
-        return ". ".join(sentences) + "."
+        return "".join(f"{sentence}.\n" for sentence in sentences).strip()
 
     def _figure_of_shares(self, detections: Sequence[Detection]) -> Figure:
         figures = {
@@ -159,7 +164,7 @@ class ProportionReport:
             ]
             ranged = [cell if isinstance(cell, Ranged) else Ranged(cell, cell, cell) for cell in cells]
             values = [cell.value for cell in ranged]
-            look = {"marker_color": colour(number), "error_y": error_bars(ranged)}
+            look = {"marker_color": colour(number), "error_y": {**error_bars(ranged), "color": LINE}}
             traces.append(go.Bar(name=WORDS[estimate], x=temperatures, y=values, **look))
         xaxis = {"type": "category", "title": {"text": self.temperature}}
         yaxis = {"title": {"text": "total variation"}, "rangemode": "tozero"}
@@ -181,7 +186,7 @@ def _scatter(detections: Sequence[Detection]) -> go.Figure:
         bars = {"type": "data", "array": [NORMAL_95 * error for error in errors]}
         traces.append(go.Scatter(name=WORDS[estimate], x=x, y=y, error_y=bars, text=texts, mode="markers", marker=look))
     line = go.Scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": "#6e7887"}, showlegend=False, hoverinfo="skip"
+        x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": LINE}, showlegend=False, hoverinfo="skip"
     )
     yaxis = {"title": {"text": "estimated share"}, "range": [-0.02, 1.02]}
     return figure([*traces, line], 460, xaxis={"title": {"text": "true share"}, "range": [0, 1]}, yaxis=yaxis)
@@ -196,7 +201,7 @@ def _shares(detections: Sequence[Detection]) -> Table:
     ]  # fmt: skip
     note = "Shares of each run with their 95 % intervals from bootstrap standard errors, where there are any."
     columns = ["temperature", "mixture", "seed", "domain", "truth", *(WORDS[estimate] for estimate in ESTIMATES)]
-    return Table("shares", "Shares of the domains", note, columns, rows)
+    return Table("shares", "Shares of the domains", note, columns, rows, folded=True)
 
 
 def _with_error(value: float, error: float | None) -> Ranged | float:

@@ -30,12 +30,20 @@ class PlannedRun:
         return _read_record(Path(self.folder) / "record.json")
 
 
+@dataclass(frozen=True)
+class Registration:
+    """That a study was fixed before its first run. date: ISO 8601, UTC; digest: of its definition."""
+
+    date: str
+    digest: str
+
+
 @dataclass
 class StudyRecord:
     """A study and its runs, finished or not.
 
     settings: what its runs have in common, without what a study may vary (see `delt_exp.config.run_name.NOT_SCIENCE`).
-    accounts: what each launch of its jobs cost, oldest first.
+    accounts: what each launch of its jobs cost, oldest first. registered: None for an exploratory study.
     """
 
     folder: Path
@@ -44,6 +52,14 @@ class StudyRecord:
     settings: dict[str, Any]
     runs: list[PlannedRun]
     accounts: list[Account]
+    registered: Registration | None = None
+
+    @property
+    def standing(self) -> str:
+        """Whether the study was fixed before its first run, as a sentence."""
+        if self.registered is None:
+            return "Exploratory: the study was not registered before its first run."
+        return f"Registered on {self.registered.date[:10]}, before its first run (digest {self.registered.digest})."
 
     def finished(self) -> list[PlannedRun]:
         """Return the runs that have a record, and did not fail since: another version may have written it."""
@@ -81,6 +97,7 @@ class StudyRecord:
             content: dict[str, Any] = {"name": self.name, "question": self.question, "study": plain(config)}
             content["settings"] = self.settings
             content["runs"] = [asdict(run) for run in self.runs]
+            content["registered"] = None if self.registered is None else asdict(self.registered)
             content["accounts"] = [asdict(account) for account in self.accounts]
             write_json(self.folder / FILE, content)
 
@@ -97,7 +114,8 @@ def read_study(folder: Path) -> tuple[StudyRecord, Any]:
         runs = [PlannedRun(**run) for run in content["runs"]]
         accounts = [Account(**account) for account in content["accounts"]]
         name, question, settings = (content[key] for key in ("name", "question", "settings"))
-        return StudyRecord(folder, name, question, settings, runs, accounts), content["study"]
+        registered = Registration(**found) if (found := content.get("registered")) else None
+        return StudyRecord(folder, name, question, settings, runs, accounts, registered), content["study"]
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{folder / FILE} was written by another version of this code ({error}); remove this file and repeat the "

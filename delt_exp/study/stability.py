@@ -115,15 +115,25 @@ class StabilityReport:
 
 
 def _answer(rows: Sequence[Sequence[Cell]]) -> str:
-    """Return one sentence per scorer, its dimensions from the most to the least stable."""
-    sentences = []
+    """Return the range over scorers, then one sentence per scorer, its dimensions from the most to the least stable."""
+    sentences = [f"Rank correlation of a score with itself: {'; '.join(_spans(rows))}."]
     for scorer in dict.fromkeys(row[0] for row in rows):
         own = [row for row in rows if row[0] == scorer]
         measured = sorted((row for row in own if row[2] != NOT_MEASURED), key=lambda row: -_value(row[2]))
         parts = [f"{_value(row[2]):.2f} with another {row[1]}" for row in measured]
         parts += [f"{NOT_MEASURED} with another {row[1]}" for row in own if row[2] == NOT_MEASURED]
         sentences.append(f"{scorer}: {', '.join(parts)}.")
-    return f"Rank correlation of each score with itself. {' '.join(sentences)}"
+    return "\n".join(sentences)
+
+
+def _spans(rows: Sequence[Sequence[Cell]]) -> list[str]:
+    """Return the lowest and the highest correlation over scorers for each thing that differs."""
+    spans = []
+    for what in dict.fromkeys(row[1] for row in rows):
+        found = sorted((_value(row[2]), str(row[0])) for row in rows if row[1] == what and row[2] != NOT_MEASURED)
+        ends = [f"{value:.2f} ({scorer})" for value, scorer in dict.fromkeys([*found[:1], *found[-1:]])]
+        spans.append(f"{' to '.join(ends) or NOT_MEASURED} with another {what}")
+    return spans
 
 
 def _value(cell: Cell) -> float:

@@ -20,11 +20,12 @@ from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.progress import say, track
 from delt_exp.study.account import Account, account
 from delt_exp.study.data import missing_files, summary
-from delt_exp.study.definition import Foresees, Job, Study, at_seed
+from delt_exp.study.definition import Foresees, Job, KnowsPower, Study, at_seed
 from delt_exp.study.forecast import gpu_hours, outlook
 from delt_exp.study.logged import log_study
 from delt_exp.study.page import read_findings, write_findings
 from delt_exp.study.record import FILE, PlannedRun, StudyRecord, read_study
+from delt_exp.study.registration import definition, registration
 from delt_exp.study.told import tell
 
 WORDS = {"scores": "scoring runs", "model": "training runs"}
@@ -58,6 +59,13 @@ def sweep(
     if isinstance(plan.study.report, Foresees) and not missing:
         for sentence in plan.study.report.outlook(plan.configs):
             say(sentence)
+    if isinstance(plan.study.report, KnowsPower):
+        for sentence in plan.study.report.power(plan.record):
+            say(sentence)
+    fixed = definition(plan.record, plan.configs, cfg.study)
+    wanted = plan.study.registered and not cfg.dry_run
+    plan.record.registered = registration(Path(cfg.store.root).expanduser(), plan.record, fixed, wanted=wanted)
+    say(plan.record.standing)
     if cfg.dry_run:
         if missing:
             say(f"warning: {summary(missing)}")

@@ -81,20 +81,20 @@ class ShardedStrategy(ModelParallelStrategy):
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
         assert self.model is not None
         own = self.model.state_dict(keep_vars=True)
-        state = {name: _part(value, own[name]) for name, value in checkpoint["state_dict"].items()}
+        state = {name: part_of(value, own[name]) for name, value in checkpoint["state_dict"].items()}
         self.model.load_state_dict(state, strict=strict)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         for optimizer, saved in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             state = {
-                index: {name: _part(value, parameters[index]) for name, value in values.items()}
+                index: {name: part_of(value, parameters[index]) for name, value in values.items()}
                 for index, values in saved["state"].items()
             }
             optimizer.load_state_dict({**saved, "state": state})
 
 
-def _part(whole: Tensor, like: Tensor) -> Tensor:
+def part_of(whole: Tensor, like: Tensor) -> Tensor:
     """Return this rank's part of a tensor that belongs to `like`; a step count belongs to all ranks."""
     if not isinstance(like, DTensor) or whole.shape != like.shape:
         return whole

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +109,19 @@ class Weighter(Protocol):
         """Return what the weights cost beside the training on `num_tokens`."""
 
 
+class Averaging(Protocol):
+    """Which weights of a training run enter their mean; fields of an implementation are the keys of its YAML file."""
+
+    def check(self, num_steps: int) -> None:
+        """Raise ConfigError when it does not fit a training run of `num_steps` steps."""
+
+    def share(self, update: int, num_steps: int) -> float:
+        """Return the share of the weights after `update` 1 .. num_steps in the mean of all that entered up to then.
+
+        mean <- mean + share (weights - mean): 0 leaves them out, the first that enter have 1.
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class Setup:
     """What is known of a training run before its documents are."""
@@ -125,7 +138,8 @@ class TrainJob:
     weighter: None for weights that are all 1. goodness: [N] of all documents of the plan's tokens, higher is better;
     None unless the weighter reads it. target: documents that nothing is trained on; None unless the weighter reads
     them. reference: [N, 2] log probabilities of both answers before training, for an objective on preferences; see
-    `preference.reference`. Messages name the keys of `recipe` under `model`; see `config.keys`.
+    `preference.reference`. averaging: None for the last weights alone. Messages name the keys of `recipe` under
+    `model`; see `config.keys`.
     """
 
     recipe: Recipe
@@ -137,6 +151,7 @@ class TrainJob:
     goodness: NDArray[np.float32] | None = None
     target: Tokens | None = None
     reference: NDArray[np.float64] | None = None
+    averaging: Averaging | None = None
 
     def unloaded(self) -> "TrainJob":
         """Return the same job for another process, which maps the tokens by itself."""
@@ -148,7 +163,8 @@ class TrainJob:
 class TrainedModel:
     """A finished training run: its folder, the key that names it, and what is needed to read documents with it.
 
-    network, seed: what makes the network that it began with.
+    network, seed: what makes the network that it began with. weights: `model` for the last ones, `averaged` for their
+    mean.
     """
 
     folder: Path
@@ -157,11 +173,18 @@ class TrainedModel:
     context_tokens: int
     network: Network
     seed: int
+    weights: Literal["model", "averaged"] = "model"
 
     @property
     def pretrained(self) -> Path:
         """Model and tokenizer in Hugging Face format."""
-        return self.folder / "model"
+        return self.folder / self.weights
+
+    @property
+    def averaged(self) -> "TrainedModel | None":
+        """The same with averaged weights; None where the training run kept none."""
+        found = replace(self, key=f"{self.key} averaged", weights="averaged")
+        return found if found.pretrained.exists() else None
 
     @property
     def evidence(self) -> Evidence:

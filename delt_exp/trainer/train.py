@@ -2,7 +2,7 @@
 
 The folder of a training run holds `metrics.csv`, `checkpoints/` (while it runs), `consumed.npy` (which sequence each
 step consumed), `steps.npy` (what each step did), `shown/` (what there is to see of learnt weights), `model/` (Hugging
-Face format, with tokenizer) and `result.json`.
+Face format, with tokenizer), `averaged/` (the same of averaged weights, where there are some) and `result.json`.
 """
 
 import shutil
@@ -51,6 +51,8 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep
         _clean_up(folder)
         return
     job.recipe.schedule.check(job.plan.num_steps)
+    if job.averaging is not None:
+        job.averaging.check(job.plan.num_steps)
     if job.plan.rows_per_sample == 2 and job.reference is None:
         raise ConfigError(
             "model.objective compares preferences with a reference, which only the model of a run has; use "
@@ -81,10 +83,11 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None, keep: Sequ
     import torch
 
     from delt_exp.model.isolation import check_isolation
+    from delt_exp.trainer.averages import Averages
     from delt_exp.trainer.datamodule import OrderedDataModule
     from delt_exp.trainer.fsdp import without_weights
     from delt_exp.trainer.module import LMModule
-    from delt_exp.trainer.states import KeptStates
+    from delt_exp.trainer.states import KeptStates, write_model
 
     quiet()
     share_threads(job.trainer.devices)
@@ -100,15 +103,18 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None, keep: Sequ
     module = LMModule(network, job)
     data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers, job.reference)
     states = KeptStates(folder / "states", keep, shell, job.tokenizer)
-    trainer, started = _make_trainer(job, folder, states), time.monotonic()
+    averages = None if job.averaging is None else Averages(job.averaging, job.plan.num_steps)
+    trainer, started = _make_trainer(job, folder, [states, *filter(None, [averages])]), time.monotonic()
     with _interrupts_come_through():
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     state = trainer.strategy.lightning_module_state_dict()
     if trainer.is_global_zero:
+        if averages is not None:
+            write_model(shell, {**state, **averages.whole}, job.tokenizer, folder / "averaged")
         _finish(job, folder, shell, state, module.weights, time.monotonic() - started, trainer)
 
 
-def _make_trainer(job: TrainJob, folder: Path, states: "pl.Callback") -> "pl.Trainer":
+def _make_trainer(job: TrainJob, folder: Path, keeping: Sequence["pl.Callback"]) -> "pl.Trainer":
     import pytorch_lightning as pl
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -125,7 +131,7 @@ def _make_trainer(job: TrainJob, folder: Path, states: "pl.Callback") -> "pl.Tra
     callbacks = [
         evidence,
         StepLog(folder / "metrics.csv", job),
-        states,
+        *keeping,  # before checkpoints, which hold what these have kept
         Checkpoints(folder / "checkpoints", settings.checkpoint_steps, evidence),
     ]
     return pl.Trainer(
@@ -272,6 +278,7 @@ def training_inputs(job: TrainJob) -> dict[str, Any]:
         "weighter": identity(job.weighter),
         "goodness": None if job.goodness is None else digest(job.goodness[job.plan.order]),
         **({} if job.target is None else {"target": job.target.digest}),
+        **({} if job.averaging is None else {"averaging": identity(job.averaging)}),
     }
 
 

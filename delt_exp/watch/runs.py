@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from delt_exp.files import read_json
 from delt_exp.logger.journal import FOLDER, PHASES, Phase
-from delt_exp.report.stages import SELECTION
+from delt_exp.report.stages import BASELINE, SELECTION
 from delt_exp.store.file_lock import is_held
 from delt_exp.study.record import FILE, StudyRecord, read_study
 
@@ -28,7 +28,8 @@ COSTLY = ("train_dataset", "scorer", "selector", "model", "trainer")
 class Run:
     """One run. seconds: since it began, or all of a finished one; left: seconds still to go, None where not known.
 
-    phase: the number of the one that it is in, 0 before the first; doing: the piece of work at hand, in words.
+    phase: the number of the one that it is in, 0 before the first; phases: all that it has; doing: the piece of work at
+    hand, in words.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Run:
     seconds: float = 0.0
     left: float | None = None
     phase: int = 0
+    phases: Sequence[str] = ()
     doing: str = ""
     result: str = ""
     ended: float = 0.0
@@ -77,7 +79,7 @@ def _finished(name: str, title: str, path: Path, record: Mapping[str, Any]) -> R
     if "stopped_after" in record:
         text = f"ended after {record['stopped_after']}, as it was asked to"
     group, ended = record["group"] or "", path.stat().st_mtime
-    return Run(name, title, group, "finished", record["seconds"], 0.0, len(PHASES), "", text, ended)
+    return Run(name, title, group, "finished", record["seconds"], 0.0, 0, (), "", text, ended)
 
 
 def _journals(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -105,14 +107,22 @@ def _unfinished(content: Mapping[str, Any], lives: bool, pace: Mapping[str, floa
     state: State = "failed" if content["error"] else "running" if lives else "stopped"
     until = now if state == "running" else content["written"]
     entered, task = content["entered"], content["task"]
-    number = len(entered)
+    number, phases = len(entered), content.get("phases", PHASES)  # of an earlier version
     doing = _in_words(task) if task else ""
-    left = _seconds_left(entered, task, pace, now) if state == "running" else None
+    left = _seconds_left(phases, entered, task, pace, now) if state == "running" else None
+    left = _forecast_left(content, now) if left is None and state == "running" else left
     seconds = until - content["started"]
     result = str(content["error"] or "").strip().split("\n")[0]
     return Run(
-        content["name"], content["title"], content["group"] or "", state, seconds, left, number, doing, result, until
-    )
+        content["name"], content["title"], content["group"] or "", state, seconds, left, number, phases, doing, result,
+        until,
+    )  # fmt: skip
+
+
+def _forecast_left(content: Mapping[str, Any], now: float) -> float | None:
+    """Return the time left by the run's own forecast when it last told."""
+    left = content.get("left")
+    return None if left is None else max(left - (now - content["written"]), 0.0)
 
 
 def _in_words(task: Mapping[str, Any]) -> str:
@@ -121,8 +131,9 @@ def _in_words(task: Mapping[str, Any]) -> str:
 
 
 def _seconds_left(
-    entered: Mapping[str, float], task: Mapping[str, Any] | None, pace: Mapping[str, float], now: float
-) -> float | None:
+    phases: Sequence[str], entered: Mapping[str, float], task: Mapping[str, Any] | None, pace: Mapping[str, float],
+    now: float,
+) -> float | None:  # fmt: skip
     """Return the time of the phase at hand, by its own speed where it tells, and of those after it, by earlier runs.
 
     None where no run of the same sweep or choices is finished, so that nothing is known of phases to come.
@@ -131,9 +142,10 @@ def _seconds_left(
         return None
     current = list(entered)[-1]
     rest = max(pace.get(current, 0.0) - (now - entered[current]), 0.0)
-    if task and task["total"] and task["done"] and current == "train":  # elsewhere a phase is several pieces of work
+    # Elsewhere a phase is several pieces of work.
+    if task and task["total"] and task["done"] and current in ("train", "baseline"):
         rest = (now - task["began"]) * (task["total"] - task["done"]) / task["done"]
-    return rest + sum(pace.get(phase, 0.0) for phase in PHASES[len(entered) :])
+    return rest + sum(pace.get(phase, 0.0) for phase in phases[len(entered) :])
 
 
 def _alike(run: Mapping[str, Any]) -> list[str]:
@@ -160,6 +172,8 @@ def _phase_seconds(record: Mapping[str, Any]) -> dict[str, float]:
             seconds[PHASE_OF[stage["stage"]]] += stage["seconds"]
         elif stage.get("role") == SELECTION:
             seconds["select"] += stage["seconds"]
+        elif stage.get("role") == BASELINE:
+            seconds["baseline"] += stage["seconds"]
     return seconds
 
 

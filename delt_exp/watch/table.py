@@ -6,7 +6,6 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from delt_exp.logger.journal import PHASES
 from delt_exp.report.numbers import seconds
 from delt_exp.watch.runs import Run, sweep_left
 
@@ -38,7 +37,7 @@ def _rows(runs: Sequence[Run]) -> Table:
     rows = Table("run", "state", "stage", "time", "left", "result", box=None, pad_edge=False)
     rows.columns[0].overflow = rows.columns[5].overflow = "fold"
     for run in runs:
-        stage = f"{run.phase} of {len(PHASES)} {PHASES[run.phase - 1]}" if run.phase and run.state != "finished" else ""
+        stage = f"{run.phase} of {len(run.phases)} {run.phases[run.phase - 1]}" if run.phase else ""
         left = "" if run.left is None or run.state != "running" else seconds(run.left)
         taken = seconds(run.seconds) if run.seconds else ""
         told = run.doing if run.state in ("running", "stopped") else run.result

@@ -64,6 +64,7 @@ def unit(vectors):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_the_cosine_of_means_does_not_depend_on_the_size_of_the_samples():
     # Means in the directions (1, 1, 0, ...) and (1, 0, 1, ...), whose cosine is 1/2, under noise in 64 directions: the
     # plain cosine of the means of 20 such vectors would be 0.36 on average.

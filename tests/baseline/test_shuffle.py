@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from delt_exp.baseline.none import none
+from delt_exp.baseline.none import no_baseline
 from delt_exp.baseline.shuffle import shuffled
 from delt_exp.errors import ConfigError
 from delt_exp.orderer.shuffle import shuffle
@@ -20,7 +20,7 @@ def seen(goodness):
 
 def test_it_is_what_the_random_arm_of_a_study_trains():
     scored = seen(random_scores(IDS, 3))
-    kept = top_r(scored, ratio=0.4)
+    kept = top_r(scored, ratio=0.4, unit="documents")
     np.testing.assert_array_equal(shuffled(seen(range(100)), 40, seed=3), kept[shuffle(scored.take(kept), seed=3)])
 
 
@@ -44,4 +44,4 @@ def test_a_bad_seed_is_refused():
 
 
 def test_none_trains_nothing():
-    assert none(seen(range(100)), 4) is None
+    assert no_baseline(seen(range(100)), 4) is None

@@ -16,7 +16,18 @@ from delt_exp.certificate import OrderAudit, OrderedSampler
 from delt_exp.certificate.audit import read_rows
 from delt_exp.certificate.digests import FACTOR, MULTIPLIER, Stretches, digest_of
 from delt_exp.errors import ConfigError, DataError
-from tests.certificate.training import Network, by_lightning, by_transformers, collate, finding, loader, play, samples
+from tests.certificate.training import (
+    Network,
+    by_lightning,
+    by_transformers,
+    collate,
+    finding,
+    loader,
+    one_of_two,
+    play,
+    samples,
+)
+from tests.processes import exit_status, start
 
 
 @pytest.fixture(autouse=True)
@@ -117,9 +128,8 @@ def test_two_processes_of_lightning_in_order_pass():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    code = "import sys; from tests.certificate.training import one_of_two as f; f(int(sys.argv[1]), sys.argv[2])"
-    processes = [subprocess.Popen([sys.executable, "-c", code, str(rank), port]) for rank in range(2)]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    processes = [start(one_of_two, rank, port) for rank in range(2)]
+    assert [exit_status(process) for process in processes] == [0, 0]
     assert finding(24).sentence == "verified: 24 sequences in 3 steps, as planned"
 
 

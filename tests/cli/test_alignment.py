@@ -77,6 +77,7 @@ def test_more_texts_give_every_pair_and_a_picture(monkeypatch, capsys):
     assert (folder / "heatmap.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_task2vec_is_the_default_and_names_its_probe(monkeypatch, capsys):
     out = run(monkeypatch, capsys, "one.jsonl", "two.jsonl", "far-off.jsonl", *TINY_PROBE[1:])
     folder = Path(out.splitlines()[-1].rpartition(": ")[2])

@@ -50,7 +50,7 @@ def test_the_page_shows_everything_and_escapes_names(folders, tmp_path, capsys):
     assert "better than base" in page
     assert "worse \\u2190 0 \\u2192 better" in page
     assert "<b>" not in page.split("<script")[0]
-    assert 'id="figure-forest"' in page
+    assert 'id="figure-verdicts"' in page
 
 
 def test_the_tables_hold_every_comparison_with_full_precision(folders, tmp_path, capsys):

@@ -96,6 +96,7 @@ def sent(tmp_path_factory):
     return SimpleNamespace(runs=told, workspace=layout(study, {}, findings, "p", "e"))
 
 
+@pytest.mark.slow
 def test_no_panel_shows_a_key_that_nobody_logs(sent):
     values = {key for run in sent.runs for row in (*run.history, run.summary) for key in row}
     values |= {key.rsplit(".", 1)[0] for key in values if key.endswith("._type")}  # tables, figures and pages

@@ -45,6 +45,7 @@ def test_hydras_own_configuration_is_shown(kind, keys, answer):
     assert keys <= set(yaml.safe_load(answer("--cfg", kind)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -93,6 +94,7 @@ def compositions(monkeypatch):
     return done
 
 
+@pytest.mark.slow
 def test_a_run_and_a_look_at_its_configuration_compose_once(compositions, tmp_path, monkeypatch, answer):
     answer("--cfg", "job", "orderer=sorting")
     assert len(compositions) == 1
@@ -101,6 +103,7 @@ def test_a_run_and_a_look_at_its_configuration_compose_once(compositions, tmp_pa
     assert len(compositions) == 2
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_sweep_compose_once_for_each_choice_of_options(compositions, tmp_path, monkeypatch):
     write_texts(tmp_path)
     command(monkeypatch, "-m", "scorer=length", "orderer=identity,shuffle", "seed=0,1", "dry_run=true")

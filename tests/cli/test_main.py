@@ -4,9 +4,11 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
@@ -182,10 +184,16 @@ def test_a_value_that_must_be_given_is_named_although_others_are_made_of_it(opti
         check_command(CONF, [f"train_dataset={option}"])
 
 
+@cache
+def said_by(group, option):
+    """Return what an option's file says, references as they are written."""
+    return yaml.safe_load((CONF / group / f"{option}.yaml").read_text()) or {}
+
+
 def set_keys(preset):
     """Return the keys of components that a preset and those it continues set, as {group: keys}."""
     folder, option = preset.split("=")
-    settings = OmegaConf.load(CONF / folder / f"{option}.yaml")
+    settings = said_by(folder, option)
     found = {group: set(settings[group]) for group in settings if group in GROUPS}
     defaults = [entry for entry in settings.get("defaults", []) if isinstance(entry, str)]
     for group, key in re.findall(r"@(\w+)\.(\w+)", " ".join(defaults)):
@@ -198,14 +206,15 @@ def set_keys(preset):
 
 def parents(group, option):
     """Return the options of the same group that an option continues."""
-    entries = OmegaConf.load(CONF / group / f"{option}.yaml").get("defaults", [])
+    entries = said_by(group, option).get("defaults", [])
     names = [entry.removeprefix(f"/{group}/") for entry in entries if isinstance(entry, str)]
     return [name for name in names if (CONF / group / f"{name}.yaml").exists()]
 
 
+@cache
 def component(group, option):
     """Return the class of an option; one of each class stands for all."""
-    settings = OmegaConf.load(CONF / group / f"{option}.yaml")
+    settings = said_by(group, option)
     return settings.get("_target_") or next((component(group, parent) for parent in parents(group, option)), option)
 
 
@@ -216,13 +225,14 @@ PRESETS = [f"{group}={option}" for group in ("experiment", "study") for option i
 def is_another_study_alone(preset):
     """Whether a preset changes only the study of those that it continues: an option fits it as it fits them."""
     group, option = preset.split("=")
-    settings = OmegaConf.load(CONF / group / f"{option}.yaml")
+    settings = said_by(group, option)
     continued = parents(group, option)
-    return set(settings) <= {"defaults", "study", "hydra"} and bool(continued) and settings.defaults == continued
+    return set(settings) <= {"defaults", "study", "hydra"} and bool(continued) and settings["defaults"] == continued
 
 
+QUICK = ("experiment=smoke", "selector"), ("experiment=smoke", "scorer")
 PAIRS = [
-    pytest.param(preset, group, option, marks=pytest.mark.slow if preset.startswith("study=") else ())
+    pytest.param(preset, group, option, marks=() if (preset, group) in QUICK else pytest.mark.slow)
     for preset in PRESETS
     if not is_another_study_alone(preset)
     for group in set_keys(preset)

@@ -43,6 +43,7 @@ def fails(monkeypatch, capsys, *arguments):
     return line
 
 
+@pytest.mark.slow
 def test_each_domain_gets_its_share_with_an_interval(monkeypatch, capsys, model):
     run(monkeypatch, model.pretrained, "one.jsonl", "two.jsonl", *SMALL)
     title, one, two, worth, place = capsys.readouterr().out.splitlines()
@@ -70,6 +71,7 @@ def test_mistakes_are_told_in_one_line(monkeypatch, capsys, model, arguments, me
     assert message in fails(monkeypatch, capsys, *given)
 
 
+@pytest.mark.slow
 def test_a_model_without_begin_token_is_refused_until_the_user_says_what_stands_before_a_text(
     monkeypatch, capsys, model
 ):

@@ -48,6 +48,7 @@ def assert_same(overrides):
     assert ours == theirs, overrides
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", options(CONF, "study"))
 def test_runs_of_every_study_are_composed_as_hydra_does(name):
     """The first and the last; `python -m benchmarks startup` compares them all."""
@@ -56,6 +57,7 @@ def test_runs_of_every_study_are_composed_as_hydra_does(name):
         assert_same(command)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -95,6 +97,31 @@ def test_a_change_of_one_configuration_does_not_reach_the_next():
     assert from_memory(["seed=1"]).corpus.max_document_chars == 2000
 
 
+def test_an_option_that_refers_to_another_choice_is_that_of_hydra(tmp_path):
+    """Hydra looks it up in a map of all choices, which is made for files with such a reference alone."""
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    text = (conf / "config.yaml").read_text()
+    (conf / "config.yaml").write_text(text.replace("\ndefaults:\n", "\ndefaults:\n  - said: ${tokenizer}\n"))
+    (conf / "said").mkdir()
+    for tokenizer in ("byte", "bpe"):
+        (conf / "said" / f"{tokenizer}.yaml").write_text(f"by: {tokenizer}\n")
+    for tokenizer in ("byte", "bpe"):
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            assert compose("config", [f"tokenizer={tokenizer}"]).said.by == tokenizer
+        assert composed(conf, [f"tokenizer={tokenizer}"]).said.by == tokenizer
+
+
+def test_files_of_a_search_path_are_not_taken_for_those_of_another(tmp_path):
+    for number in range(2):
+        folder = tmp_path / str(number) / "scorer"
+        folder.mkdir(parents=True)
+        (folder / "mine.yaml").write_text(f"number: {number}\n")
+        overrides = [f"hydra.searchpath=[{folder.parent}]", "scorer=mine"]
+        assert_same(overrides)
+        assert from_memory(overrides).scorer.number == number
+
+
 def test_files_are_read_again_when_they_change(tmp_path):
     shutil.copytree(CONF, tmp_path / "conf")
     file = tmp_path / "conf" / "config.yaml"
@@ -111,4 +138,5 @@ def test_a_loader_that_is_sent_to_another_process_leaves_its_memory_behind():
         sent = pickle.loads(pickle.dumps(hydra.config_loader))
         assert not sent.memory.made
         assert not sent.memory.read
+        assert not sent.memory.placed
         assert not sent.repository.memory.read

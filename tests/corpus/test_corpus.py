@@ -27,6 +27,7 @@ def read_all(corpus):
     return [corpus.document(row) for row in range(len(corpus))]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(items=st.lists(documents, min_size=1, max_size=10))
 def test_every_document_comes_back_as_it_was(tmp_path_factory, items):

@@ -45,6 +45,7 @@ class TestCorpus:
         assert corpus.text_bytes.tolist() == [3, 8, 2]
         assert corpus.whole_bytes.tolist() == [6, 16, 2]
 
+    @pytest.mark.slow
     @settings(deadline=None, max_examples=50)
     @given(items=st.lists(preferences, min_size=1, max_size=8), drop=st.integers(0, 7))
     def test_mixed_and_cut_corpora_keep_what_belongs_together(self, tmp_path_factory, items, drop):

@@ -39,6 +39,7 @@ def test_windows_hold_every_token_once_and_in_order(tokens, context):
         assert windows.starts_W[own].tolist() == list(range(0, len(ids), context))
 
 
+@pytest.mark.slow
 @given(context=st.integers(1, 40), reads=st.sampled_from(["all", "text", "beginning"]))
 def test_a_label_is_the_next_token_unless_it_is_only_read(tokens, context, reads):
     windows, batch = read(tokens, Windowing(reads, context))

@@ -17,6 +17,8 @@ from delt_exp.runtime import Runtime
 from tests.data_scorer.tiny import letters, make_proxy, predict
 from tests.helpers import RUNTIME, TRAINER, new_folder
 
+pytestmark = pytest.mark.slow
+
 # Lengths 1, and with end-of-text tokens exactly one window of 16, one more, exactly two, and many.
 TEXTS = ["a", "b" * 14, "c" * 15, "ab" * 15, "hello " * 30, *letters(20)]
 CONTEXT = 16
@@ -115,7 +117,6 @@ def test_shards_of_another_scorer_and_tokens_of_another_tokenizer_are_refused(fi
         predict(foreign, proxy.candidates, tmp_path / "other")
 
 
-@pytest.mark.slow
 def test_several_processes_give_the_same_bits(fitted, proxy, tmp_path, four_a_shard):
     """Two workers share seven shards, which they do not divide."""
     several = replace(TRAINER, strategy="ddp", devices=2)

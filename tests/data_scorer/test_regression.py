@@ -39,6 +39,7 @@ def fit(proxy, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_share_of_a_letter_is_learnt_and_predicted_for_unseen_documents_in_its_own_unit(fit, proxy, tmp_path):
     annotated = np.arange(0, 400, 2)
     true = 500 + 20 * share_of_a(TEXTS)
@@ -90,6 +91,7 @@ def test_the_epoch_with_the_highest_spearman_is_kept(fit, monkeypatch, curve, be
     assert min(distance for epoch, distance in enumerate(distances) if epoch != best - 1) > 1e-3
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bits_and_leave_random_state_and_network_alone(fit, proxy):
     before = {name: value.clone() for name, value in proxy.network.state_dict().items()}
     folders = []
@@ -104,6 +106,7 @@ def test_the_same_inputs_give_the_same_bits_and_leave_random_state_and_network_a
     assert all(torch.equal(value, before[name]) for name, value in proxy.network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_passes_of_any_size_train_the_same_model(fit):
     whole, pieces = (fit(runtime=Runtime("cpu", tokens))[1]["epochs"] for tokens in (100_000, 50))
     for a, b in zip(whole, pieces, strict=True):
@@ -119,6 +122,7 @@ def test_a_loaded_scorer_predicts_the_same_bits(fit, proxy):
     assert loaded.digest == fitted.digest
 
 
+@pytest.mark.slow
 def test_bf16_differs_only_in_rounding(fit):
     exact, rounded = (fit(precision=precision)[1]["epochs"][0]["train_loss"] for precision in ("32-true", "bf16-mixed"))
     assert exact != rounded
@@ -152,6 +156,7 @@ def test_the_split_has_three_parts_is_random_and_seeded_and_keeps_equal_texts_to
     assert np.array_equal(twins[::2], twins[1::2])
 
 
+@pytest.mark.slow
 def test_the_documents_that_judge_neither_train_nor_choose(fit):
     """Other labels of the validation documents, with the same mean and deviation, change nothing but the judgement."""
     _, before, folder = fit()

@@ -88,6 +88,7 @@ def test_a_prediction_out_of_fold_does_not_depend_on_the_labels_of_its_fold():
     np.testing.assert_allclose(before[is_in], (x[is_in] - x.mean(0)) @ weights)
 
 
+@pytest.mark.slow
 def test_a_scorer_that_learned_nothing_has_no_correlation_out_of_fold_and_not_one_below_0():
     """An intercept, the mean of the other folds, would give -0.4 at so strong a penalty."""
     rng, found, with_intercept = np.random.default_rng(0), [], []

@@ -79,6 +79,7 @@ def simulated(signal, rng, num_documents=60, features=20, folds=10):
     return y, predicted, 6 / np.pi * np.arcsin(pearson / 2)  # of normal variables (Pearson 1907)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal", [0.0, 0.5, 0.9])
 def test_intervals_of_out_of_fold_predictions_cover_the_truth(signal):
     """Of 300 studies 95 % are expected; fewer than 92 % happen once in 100 if that holds."""

@@ -99,6 +99,7 @@ def test_a_zip_archive_is_named(tmp_path):
 RECORDS = st.lists(st.dictionaries(st.text(max_size=5), st.text() | st.integers() | st.lists(st.text()), max_size=3))
 
 
+@pytest.mark.slow
 @given(records=RECORDS, indent=st.none() | st.integers(0, 3), space=st.sampled_from(["", " ", "\n", "\r\n\t"]))
 def test_an_array_of_objects_reads_as_its_elements(tmp_path_factory, records, indent, space):
     file = tmp_path_factory.mktemp("array") / "a.json"

@@ -142,6 +142,7 @@ def test_the_fingerprint_follows_names_and_contents_and_not_the_folder(tmp_path)
     assert dataset(write(tmp_path / "y" / "a.jsonl", "two")).fingerprint() != first
 
 
+@pytest.mark.slow
 def test_a_large_file_is_read_as_a_stream(tmp_path):
     line = json.dumps({"text": "x" * 10_000}) + "\n"
     (tmp_path / "a.jsonl").write_text(line * 6_000)

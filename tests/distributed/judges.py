@@ -1,7 +1,6 @@
-"""Cheap judges without a model, and a process that works for a map: `python -m tests.distributed.judges JOB`."""
+"""Cheap judges without a model."""
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ import numpy as np
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.corpus.windows import WindowBatch, Windowing
-from delt_exp.distributed import job as job_module
-from delt_exp.distributed.job import run_job
 from delt_exp.mapping.judge import TextBatch
 
 
@@ -84,8 +81,3 @@ class Lengths:
         return lambda batch: np.array(
             [[len(text), int(i) >> 32] for text, i in zip(batch.texts, batch.ids, strict=True)]
         )
-
-
-if __name__ == "__main__":
-    job_module.PACKAGES = ("delt_exp.", "tests.")
-    run_job(Path(sys.argv[1]))

@@ -28,6 +28,8 @@ from tests.helpers import TRAINER, make_pool, new_folder, wait_until, words
 from tests.scorer.lqs.test_scorer import RIDGE, distilled, fresh_pool
 from tests.trainer.test_train import job_of, losses, trained, weights
 
+pytestmark = pytest.mark.slow
+
 TWO_NODES = SimpleNamespace(devices=1, num_nodes=2, jobs_dir=None)
 
 SRUN = """#!{python}

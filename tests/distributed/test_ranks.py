@@ -3,6 +3,7 @@
 import multiprocessing
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -32,6 +33,7 @@ def run_rank(rank: int, folder: Path) -> None:
             dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_gives_the_scores_of_one(tmp_path: Path) -> None:
     """Five samples a batch, six target samples and four documents do not divide by two or three; one share is short."""
     multiprocessing.set_forkserver_preload([tiny.__name__])  # torch is loaded once for all ranks

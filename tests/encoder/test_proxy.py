@@ -8,6 +8,7 @@ from tests.alignment.tiny import make_resources, tiny_probe
 from tests.encoder.tiny import embedded, tiny_encoder
 
 
+@pytest.mark.slow
 def test_a_vector_does_not_depend_on_its_batch_and_is_the_mean_of_the_hidden_states(tmp_path):
     resources = make_resources(tmp_path)
     together = embedded(tiny_encoder(), ["fold", "a longer document"], resources, tmp_path)

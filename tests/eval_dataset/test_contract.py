@@ -22,6 +22,8 @@ from tests.contract import SMALL
 from tests.eval_dataset.models import make_model
 from tests.helpers import make_resources
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("DELT_DATA_DIR", ROOT.parent / "shared" / "data"))
 SUITES = sorted(file.stem for file in (ROOT / "conf" / "eval_dataset").glob("*.yaml"))

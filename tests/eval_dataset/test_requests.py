@@ -1,8 +1,5 @@
 """Requests of benchmarks as a map: several processes, killed or not, give the bytes of one."""
 
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +20,7 @@ from tests.alignment.tiny import sentences
 from tests.eval_dataset.models import make_model
 from tests.eval_dataset.test_multiple_choice import LogLikelihood, choice_task, completion_task
 from tests.helpers import RUNTIME, TRAINER, make_resources, wait_until, words
+from tests.processes import exit_status, start_job
 
 pytest.importorskip("lm_eval", reason="the extra eval is not installed")
 
@@ -55,6 +53,7 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.glob("shard-*.parquet")}
 
 
+@pytest.mark.slow
 def test_answers_do_not_depend_on_the_shards(trained, resources, tmp_path, monkeypatch):
     pairs = [(text, f" {word}") for text in sentences(3) for word in ("no", "yes", "a longer one")]
     log_p = LogLikelihood(trained)
@@ -113,10 +112,6 @@ def test_two_processes_give_the_examples_of_one(trained, resources, tmp_path):
     assert {path.name for path in two.folder.iterdir()} == {"entry.json", "examples.parquet", "measures.json"}
 
 
-def start(job):
-    return subprocess.Popen([sys.executable, "-m", "tests.distributed.judges", str(job)])
-
-
 @pytest.mark.slow
 def test_a_process_is_killed_two_others_join_and_the_bytes_are_those_of_one(trained, resources, tmp_path):
     pairs = [(text, " no") for text in sentences(SEVERAL)]
@@ -124,14 +119,14 @@ def test_a_process_is_killed_two_others_join_and_the_bytes_are_those_of_one(trai
     shards = Shards(tmp_path / "several", cut(items.sizes()), items.judge.width)
     shards.open(items.source)
     job = write_job(tmp_path / "several" / "job", judge_shards, MapJob(items, shards, RUNTIME))
-    first = start(job)
+    first = start_job(job)
     wait_until(lambda: files(tmp_path / "several"))
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.kill()
+    first.join()
     kept = len(files(tmp_path / "several"))
     assert 0 < kept < len(shards)
-    others = [start(job), start(job)]
-    assert [worker.wait() for worker in others] == [0, 0]
+    others = [start_job(job), start_job(job)]
+    assert [exit_status(worker) for worker in others] == [0, 0]
     map_items(resources, items, tmp_path / "alone", "asking", None)
     assert files(tmp_path / "several") == files(tmp_path / "alone")
 

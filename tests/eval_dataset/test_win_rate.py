@@ -107,6 +107,7 @@ def test_the_last_turn_of_a_conversation_is_what_is_replaced(models):
     assert wins.tolist() == [0]
 
 
+@pytest.mark.slow
 def test_answers_are_what_each_network_writes_after_the_prompt_alone(tmp_path, models):
     resources, model = models
     part = part_of(given_oracle(tmp_path))
@@ -132,6 +133,7 @@ def test_a_model_that_learnt_nothing_ties_with_its_start(tmp_path, models):
     assert (found["win_rate_over_start"].value, found["win_rate_over_start"].stderr) == (0.5, 0.0)
 
 
+@pytest.mark.slow
 def test_answers_and_verdicts_are_kept_and_agree_with_the_measures(tmp_path, models):
     resources, model = models
     found, evaluation = measures_of(part_of(given_oracle(tmp_path)), model, resources)
@@ -144,6 +146,7 @@ def test_answers_and_verdicts_are_kept_and_agree_with_the_measures(tmp_path, mod
     assert evaluation.left_out == {}
 
 
+@pytest.mark.slow
 def test_an_oracle_is_trained_once_for_all_models_with_its_start(tmp_path, models):
     resources, model = models
     found, _ = measures_of(part_of(trained_oracle()), model, resources)
@@ -154,6 +157,7 @@ def test_an_oracle_is_trained_once_for_all_models_with_its_start(tmp_path, model
     assert (again["model"], again["reference"], again["answers"]) == (True, True, False)
 
 
+@pytest.mark.slow
 def test_answers_that_are_too_long_are_counted(tmp_path, models):
     resources, model = models
     items = [*PAIRS, Document("y" * 80, "why? ", rejected="no")]
@@ -162,12 +166,14 @@ def test_answers_that_are_too_long_are_counted(tmp_path, models):
     assert evaluation.left_out == {"preferences with an answer that does not fit the context": 1}
 
 
+@pytest.mark.slow
 def test_a_limit_takes_the_first_prompts(tmp_path, models):
     resources, model = models
     found, _ = measures_of(part_of(given_oracle(tmp_path), limit=2), model, resources)
     assert found["win_rate"].count == 2
 
 
+@pytest.mark.slow
 def test_an_oracle_does_not_learn_from_what_it_is_asked_about(models):
     resources, model = models
     part = part_of(trained_oracle([*LEARNT, *PAIRS[:2]]))

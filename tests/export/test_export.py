@@ -89,6 +89,7 @@ documents = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(given=st.lists(documents, min_size=1, max_size=12), to=st.sampled_from(RECORDS), shard=st.integers(1, 2000))
 def test_export_and_read_back_are_the_same_documents_in_the_same_order(
@@ -109,6 +110,7 @@ def test_export_and_read_back_are_the_same_documents_in_the_same_order(
     assert len({*map(tuple, read)}) == 1  # every row has the same columns in the same order
 
 
+@pytest.mark.slow
 def test_a_huge_document_is_a_shard_of_its_own(byte_tokenizer, tmp_path):
     huge = "ß\u2028\n" * 300_000
     source = ordered([Document("before"), Document(huge), Document("after")], byte_tokenizer, tmp_path)
@@ -120,6 +122,7 @@ def test_a_huge_document_is_a_shard_of_its_own(byte_tokenizer, tmp_path):
     assert len(read_stream(tmp_path / "bin")) == source.tokens.lengths.sum() + 4
 
 
+@pytest.mark.slow
 def test_datasets_loads_the_hf_export_with_all_columns(stopped, tmp_path):
     from datasets import load_from_disk
 

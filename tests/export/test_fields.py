@@ -34,6 +34,7 @@ def dataset(request):
     return (f"train_dataset={request.param}", f"train_dataset.path=train.{request.param}")
 
 
+@pytest.mark.slow
 def test_every_document_has_its_own_record_and_pieces_have_that_of_the_whole(dataset, monkeypatch):
     command(monkeypatch, *dataset, *RUN, "corpus.max_document_chars=40")
     main([only_run(), "--to", "hf", "--out", "out", "--fields"])

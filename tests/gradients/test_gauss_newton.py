@@ -40,6 +40,7 @@ def materialised(model: torch.nn.Module, batch: dict[str, Tensor], weight_B: Ten
     return matrix
 
 
+@pytest.mark.slow
 def test_the_product_is_that_of_the_materialised_matrix() -> None:
     model, batch = tiny_model("gpt2"), draw_batch([5, 3, 0, 4])
     for p in list(model.parameters())[:4]:  # tables and norms of thousands of columns stay out of the matrix

@@ -38,6 +38,7 @@ def assert_equal_terms(model: nn.Module, batch: dict[str, Tensor], tolerance: fl
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @settings(max_examples=8, deadline=None)
 @given(lengths=lengths, seed=st.integers(0, 9))

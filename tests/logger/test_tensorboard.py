@@ -101,7 +101,7 @@ def test_a_study_is_readable_as_text(tmp_path):
         (event,) = events.Tensors(f"{name}/text_summary")
         texts[name] = event.tensor_proto.string_val[0].decode()
     assert texts["answer"] == "**Does it help?**\n\nYes: it does."
-    table = "| arm | loss |\n|---|---|\n| lqs | 1 [0.5, 1.5] |\n| random |  |\n"
+    table = "| arm | loss |\n|---|---|\n| lqs | 1.00 [0.50, 1.50] |\n| random |  |\n"
     assert texts["tables/board"] == f"**Board**\n\n{table}\nRead it so."
 
 

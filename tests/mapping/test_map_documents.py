@@ -30,6 +30,7 @@ from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
 from tests.distributed.judges import Broken, Counting, Lengths, Narrow
 from tests.helpers import TRAINER, make_byte_tokenizer, make_corpus, make_tokens, wait_until, words
+from tests.processes import exit_status, start_job
 
 TEXTS = [
     "a",
@@ -102,6 +103,7 @@ def test_a_document_gets_what_one_document_at_a_time_gives(tokens, tmp_path, rea
     np.testing.assert_array_equal(found, [by_hand(tokens, row, judge) for row in range(len(TEXTS))])
 
 
+@pytest.mark.slow
 @given(rows=st.lists(st.integers(0, len(TEXTS) - 1), max_size=30), batch_tokens=st.integers(1, 300))
 def test_rows_come_in_any_order_and_any_number_of_times(tokens, tmp_path_factory, rows, batch_tokens):
     found = counted(tokens, np.array(rows, np.intp), tmp_path_factory.mktemp("rows"), batch_tokens=batch_tokens)
@@ -149,6 +151,7 @@ def judges_of_tests(monkeypatch):
     monkeypatch.setattr(job_module, "PACKAGES", ("delt_exp.", "tests."))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [2, 3])
 def test_any_number_of_workers_gives_the_same_bytes(tokens, tmp_path, judges_of_tests, devices):
     alone = counted(tokens, np.arange(len(TEXTS)), tmp_path / "alone")
@@ -158,23 +161,20 @@ def test_any_number_of_workers_gives_the_same_bytes(tokens, tmp_path, judges_of_
     assert files(tmp_path / "several") == files(tmp_path / "alone")
 
 
-def start(job):
-    return subprocess.Popen([sys.executable, "-m", "tests.distributed.judges", str(job)])
-
-
+@pytest.mark.slow
 def test_a_worker_is_killed_another_joins_and_the_bytes_are_those_of_one(tokens, tmp_path, judges_of_tests):
     rows, slow = np.arange(len(TEXTS)), Counting(seconds=0.05, log=tmp_path / "log")
     slow.log.mkdir()
     job, started = map_job(tokens, rows, slow, tmp_path / "several"), []
-    started.append(start(job))
+    started.append(start_job(job))
     wait_until(lambda: files(tmp_path / "several"))
-    started.append(start(job))
+    started.append(start_job(job))
     wait_until(lambda: len(worker_ids(slow)) == 2)
-    started[0].send_signal(signal.SIGKILL)
-    started[0].wait()
+    started[0].kill()
+    started[0].join()
     assert (tmp_path / "several").exists()
-    started.append(start(job))
-    assert [worker.wait() for worker in started] == [-signal.SIGKILL, 0, 0]
+    started.append(start_job(job))
+    assert [exit_status(worker) for worker in started] == [-signal.SIGKILL, 0, 0]
     counted(tokens, rows, tmp_path / "alone", replace(slow, seconds=0.0))
     assert files(tmp_path / "several") == files(tmp_path / "alone")
 
@@ -184,6 +184,7 @@ def worker_ids(judge):
     return [int(path.name) for path in judge.log.iterdir() if path.name.isdigit()]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_named_and_the_others_do_its_work(tokens, tmp_path, judges_of_tests, capsys):
     rows, slow = np.arange(len(TEXTS)), Counting(seconds=0.1, log=tmp_path / "log")
     slow.log.mkdir()
@@ -222,6 +223,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_caller_that_is_killed(tokens, tmp_path):
     (tmp_path / "caller.py").write_text(CALLER)
     log = tmp_path / "log"
@@ -301,16 +303,17 @@ def test_shards_of_other_documents_or_another_judge_are_refused(tokens, tmp_path
             counted(tokens, rows, tmp_path, judge)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_documents(place, tmp_path, monkeypatch):
     monkeypatch.setattr(shards_module, "SHARD_SIZE", 1 << 14)
     monkeypatch.setattr(shards_module, "SHARD_ITEMS", 1 << 10)
     corpus = make_corpus(place, [f"{i:07d}" for i in range(1000)])
     tokens, peaks = make_tokens(place, corpus, make_byte_tokenizer(place, corpus)), []
-    for count in (10_000, 100_000):
+    for count in (5_000, 30_000):
         rows = np.arange(count) % 1000
         tracemalloc.start()
         counted(tokens, rows, tmp_path / str(count), Counting(reads="beginning"), batch_tokens=2048)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     # The result (4 float64), the sizes and the rows of the additional documents, and nothing else.
-    assert peaks[1] - peaks[0] < 90_000 * 8 * 12
+    assert peaks[1] - peaks[0] < 25_000 * 8 * 12

@@ -11,6 +11,8 @@ from tests.helpers import words
 from tests.report.test_page import Page
 from tests.runs import arrays, command, records, write_jsonl, write_texts
 
+pytestmark = pytest.mark.slow
+
 LARGE, SMALL = 60, 6
 MIXED = (
     "scorer=random", "selector=all", "orderer=shuffle", "trainer.num_workers=0",

@@ -161,6 +161,7 @@ def continued(folder):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_repaired_checkpoint_is_noted_in_record_and_page(wrapped, monkeypatch):
     command(monkeypatch, *continued(wrapped))
     (record,) = records()

@@ -95,6 +95,7 @@ def test_the_run_is_verified_and_counts_what_it_trains(pool, tmp_path):
     assert result["flops"] == (4 * result["parameters"] + 2 * result["trained_parameters"]) * result["tokens"]
 
 
+@pytest.mark.slow
 def test_resuming_gives_the_same_bits(pool, tmp_path, monkeypatch):
     job, folder = job_of(pool, recipe=lora_recipe(), checkpoint_steps=2), new_folder(tmp_path)
     undisturbed = trained(tmp_path, job)
@@ -104,6 +105,7 @@ def test_resuming_gives_the_same_bits(pool, tmp_path, monkeypatch):
         assert (folder / "model" / name).read_bytes() == (undisturbed / "model" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_several_processes_train_the_adapters_of_one(pool, tmp_path):
     single = trained(tmp_path, job_of(pool, recipe=lora_recipe(dropout=0.0)))
     folders = {strategy: new_folder(tmp_path) for strategy in ("ddp", "fsdp")}

@@ -45,6 +45,7 @@ def test_there_are_orderers_to_check():
     assert len(NAMES) >= 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @given(table=tables())
 def test_every_document_is_trained_once(name, table):
@@ -60,6 +61,7 @@ def test_a_corpus_of_none_one_or_two_documents_is_ordered(name, length):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if "num_layers" in SETTINGS[name]])
 @pytest.mark.parametrize("num_layers", [1, 4, 11, 12, 13, 1000])
 def test_any_number_of_layers_gives_a_permutation(name, num_layers):
@@ -86,6 +88,7 @@ def test_the_seed_decides_the_order(name):
     assert (first != other).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if "ascending" in SETTINGS[name]])
 @given(table=tables())
 def test_descending_is_ascending_on_negated_scores(name, table):

@@ -47,6 +47,7 @@ def test_it_is_measured_on_the_labels_of_the_candidates_that_fit(tmp_path):
     assert (found.accuracy, found.num_preferences) == (6 / 8, 8)
 
 
+@pytest.mark.slow
 def test_a_trained_oracle_agrees_with_labels_that_it_has_not_seen(tmp_path):
     pool = make_pool(tmp_path, pairs(1, 12))
     assert agreement_stage(pool.resources, oracle_of(pairs(0, 64)), pool.candidates, 24) == Agreement(1.0, 0.0, 12)

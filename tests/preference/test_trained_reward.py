@@ -13,6 +13,8 @@ from delt_exp.model.objective import CrossEntropy
 from delt_exp.preference.trained_reward import TrainedReward
 from tests.helpers import ListDataset, make_pool, tiny_recipe
 
+pytestmark = pytest.mark.slow
+
 DPO_OBJECTIVE = DPO(beta=0.5, label_smoothing=0.0, length="sum", reference="start")
 
 

@@ -70,6 +70,7 @@ def test_documents_begin_as_in_pre_training_and_turns_end_as_in_chats(tokenizer)
     assert tokenizer.decode([tokenizer.eos_id]) == "<|im_end|>"
 
 
+@pytest.mark.slow
 @needs_package
 @needs_golden
 def test_mean_losses_are_the_known_ones_and_lower_with_the_begin_token(golden, network, tokenizer):
@@ -84,6 +85,7 @@ def mean_loss(network, ids):
         return float(network(input_ids=torch.tensor([ids]), labels=torch.tensor([ids])).loss)
 
 
+@pytest.mark.slow
 @needs_package
 @needs_golden
 def test_answers_and_continuations_are_the_known_ones(golden, network, tokenizer):
@@ -112,6 +114,7 @@ def test_a_reader_of_keys_sees_the_hash_of_the_file_and_no_path():
     assert "/" not in str(found)
 
 
+@pytest.mark.slow
 @needs_package
 def test_it_is_a_proxy_with_its_own_tokenizer(tmp_path, network):
     proxy = PretrainedProxy(NAME, None, 64, None).prepare(make_resources(tmp_path))

@@ -11,6 +11,8 @@ from delt_exp.report import derived
 from delt_exp.report.derived import is_current, note_files, sources
 from tests.runs import command, records, write_texts
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path):

@@ -2,10 +2,14 @@
 
 import re
 
+import pytest
+
 from delt_exp.files import read_json
 from delt_exp.report.facts import cautions, pipeline
 from delt_exp.report.page import write_report
 from delt_exp.store.evidence import Evidence, Figure
+
+pytestmark = pytest.mark.slow
 
 EVIL = "<script>alert('x')</script>"
 

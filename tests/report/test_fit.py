@@ -11,6 +11,8 @@ from delt_exp.report.facts import cautions, pipeline
 from delt_exp.report.page import write_report
 from delt_exp.store.evidence import Evidence
 
+pytestmark = pytest.mark.slow
+
 LEARNT = {
     "how": "out of fold", "documents": 256, "spearman": 0.543, "low": 0.381, "high": 0.672, "pearson": 0.5,
     "spread_ratio": 0.4321, "learnt": True,

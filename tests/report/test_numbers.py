@@ -75,11 +75,3 @@ def test_durations_use_the_unit_that_keeps_them_short(duration, text):
 )
 def test_sizes_are_decimal(size, text):
     assert numbers.size(size) == text
-
-
-@pytest.mark.parametrize(
-    ("amount", "text"),
-    [(1234567, "1,234,567"), (0.0123456, "0.0123"), (9876.5, "9.88e+03"), (12345.6, "12,346"), (1e15, "1e+15")],
-)
-def test_a_cell_of_a_table_has_three_digits_and_whole_thousands(amount, text):
-    assert numbers.number(amount) == text

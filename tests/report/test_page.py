@@ -16,6 +16,8 @@ from delt_exp.report.page import write_report
 from delt_exp.report.style import STYLE
 from tests.report.conftest import measure
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 EVIL = "<script>alert(1)</script>"
 BROWSER = next(
@@ -283,7 +285,6 @@ def rewrite(folder):
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
 
 
-@pytest.mark.slow
 def test_the_command_writes_a_damaged_page_again(run_folder):
     folder = run_folder()
     (folder / "report.html").write_text("gone")
@@ -293,7 +294,6 @@ def test_the_command_writes_a_damaged_page_again(run_folder):
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.slow
 def test_the_command_names_the_missing_file_of_a_folder_that_is_no_run(tmp_path):
     done = rewrite(tmp_path)
     assert done.returncode == 1
@@ -319,7 +319,6 @@ def browse(path, tmp_path):
     return Page(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
 def test_a_real_browser_shows_the_page_without_a_complaint(run_folder, tmp_path):
     path = write_report(run_folder(lambda record: record["examples"]["best"][0].update(text=EVIL)))
@@ -350,7 +349,6 @@ document.querySelectorAll("iframe").forEach((phone, place) => {
 </script>"""
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
 def test_no_element_makes_the_page_scroll_sideways_on_a_phone_and_no_picture_is_cut(run_folder, tmp_path):
     def lengthen(record):

@@ -11,7 +11,7 @@ from delt_exp.report.plots import metric_families, write_plots
 from delt_exp.report.score_plots import View
 from delt_exp.statistics.smoothing import smooth
 
-ALL = ["score_histogram", "score_by_source", "score_along_order", "loss_curve", "evaluation_bars"]
+ALL = ["score_histogram", "score_by_source", "score_along_order", "loss_curve", "evaluation"]
 MEANING = {"name": "size", "unit": "lines", "better": "lower"}
 
 
@@ -43,6 +43,7 @@ def test_pictures_without_data_are_left_out(run_folder):
     assert list(write(folder)) == ["score_histogram", "score_along_order"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scores",
     [np.zeros(40), np.arange(40), 10.0 ** np.arange(-5, 15, 0.5), [*range(39), 1e30], [1.5], -np.arange(30_000) / 7],
@@ -56,6 +57,7 @@ def test_any_scores_can_be_drawn(run_folder, scores):
     assert len(write(folder)) == 5
 
 
+@pytest.mark.slow
 def test_the_style_of_the_caller_is_neither_used_nor_changed(run_folder):
     folder = run_folder()
     first = write(folder)["loss_curve"].read_bytes()
@@ -108,11 +110,16 @@ def test_uniform_scores_are_shown_on_a_linear_axis_however_near_to_zero_they_com
     assert not View.of(np.random.default_rng(0).random(1000), MEANING).log
 
 
-def test_smoothing_is_the_mean_of_neighbours_and_shorter_at_the_ends():
-    values = np.zeros(60)  # a 30th is 2 to either side
+def test_smoothing_is_the_mean_of_what_came_before_and_shorter_at_the_beginning():
+    values = np.zeros(60)  # a 15th is 4
     values[[0, 30]] = 30
-    assert smooth(values)[[0, 1, 2, 3, 27, 28, 30, 32, 33]].tolist() == [10, 7.5, 6, 0, 0, 6, 6, 6, 0]
+    assert smooth(values)[[0, 1, 2, 4, 5, 29, 30, 34, 35]].tolist() == [30, 15, 10, 6, 0, 0, 6, 6, 0]
     assert smooth(np.array([4.0])).tolist() == [4]
+
+
+def test_smoothing_does_not_turn_before_the_values_do():
+    falls = np.concatenate([np.full(50, 5.0), np.full(50, 3.0)])  # as the loss does where a fold begins
+    assert smooth(falls)[:50].tolist() == [5.0] * 50
 
 
 def test_results_of_one_unit_share_a_panel_and_perplexity_has_none(run_folder):
@@ -123,9 +130,14 @@ def test_results_of_one_unit_share_a_panel_and_perplexity_has_none(run_folder):
         "fraction": ["acc"],
     }
     figure = Figure()
-    plots._evaluation(figure, families)
+    baseline = {(results[0]["dataset"], "loss"): {"value": 4.5}}
+    plots._evaluation(figure, families, baseline, {results[0]["dataset"]: {"uniform": 8.3, "unigram": 6.5}})
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["loss [nats/token], lower is better", "acc [fraction], higher is better"]
-    assert figure.axes[0].patches[0].get_width() == results[0]["value"]
+    shown = {line.get_label(): line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 1}
+    assert shown["baseline"] == 4.5
+    assert shown["every token alike"] == 8.3
+    assert shown["token frequencies of the candidates"] == 6.5
+    assert results[0]["value"] in shown.values()
     whiskers = figure.axes[0].collections[0].get_segments()[0]
     assert whiskers[:, 0] == pytest.approx([3.2145678 - 0.0213456, 3.2145678 + 0.0213456])

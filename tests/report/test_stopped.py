@@ -18,6 +18,7 @@ def only_run() -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stop_after", "files"),
     [("scores", set()), ("selection", {"selection.parquet"}), ("order", {"order.parquet"})],
@@ -33,6 +34,7 @@ def test_a_run_that_stops_trains_nothing_and_leaves_what_it_has(stop_after, file
     assert "no model was trained" in (folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_whole_run_reuses_what_the_stopped_one_left_and_takes_its_place(monkeypatch, capsys):
     write_texts(Path.cwd())
     command(monkeypatch, *QUICK, "stop_after=order")

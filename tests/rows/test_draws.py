@@ -103,12 +103,14 @@ def test_more_target_documents_than_there_are_is_an_error_that_names_the_key():
         target_rows(make_ids(range(9)), 10, 0, P, "scorer.num_target")
 
 
+@pytest.mark.slow
 def test_every_draw_of_the_package_has_a_purpose_that_no_other_draw_has():
     found = purposes()
     assert len(found) > 20
     assert len(set(found)) == len(found)
 
 
+@pytest.mark.slow
 def test_no_random_number_comes_from_elsewhere():
     """All generators are made in draws.py; isolation.py gives a foreign harness its global seeds."""
     for file, name, call in calls():
@@ -118,6 +120,7 @@ def test_no_random_number_comes_from_elsewhere():
             assert call.args[0].func.id == "seed_for", f"{file}:{call.lineno}"
 
 
+@pytest.mark.slow
 def test_draws_of_different_purposes_are_independent_on_one_corpus():
     count, share = 20_000, 0.3
     ids = np.arange(count, dtype=np.uint64) * 7
@@ -135,6 +138,7 @@ def test_draws_of_one_purpose_differ_by_their_parts_and_not_by_sums_of_seed_and_
     assert not np.array_equal(uniform_per_id(ids, 0, P), uniform_per_id(ids, 0, P, 0))
 
 
+@pytest.mark.slow
 def test_selections_keep_documents_whether_or_not_a_score_was_learnt_from_them():
     """With the same seed everywhere, as in a run: no selector knows which documents were annotated."""
     from delt_exp.rows.candidates import Candidates
@@ -146,7 +150,7 @@ def test_selections_keep_documents_whether_or_not_a_score_was_learnt_from_them()
     purpose = next(p for p in purposes() if p.startswith("annotated documents"))
     annotated = random_rows(ids, 600, 0, purpose)
     for kept in (
-        random_ratio(alike, ratio=0.4, nested=True, draw=0, seed=0),
-        gumbel_top_k(alike, ratio=0.4, temperature=0.1, standardise=True, seed=0),
+        random_ratio(alike, unit="documents", ratio=0.4, nested=True, draw=0, seed=0),
+        gumbel_top_k(alike, unit="documents", ratio=0.4, temperature=0.1, standardise=True, seed=0),
     ):
         assert abs(np.isin(annotated, kept).mean() - 0.4) < 0.08

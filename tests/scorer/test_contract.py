@@ -1,6 +1,7 @@
 """What every scorer promises; a new YAML in conf/scorer is met here without a change."""
 
 import inspect
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,7 +48,19 @@ class Case:
     some: np.ndarray
 
 
-@pytest.fixture(scope="module", params=NAMES)
+def with_models_slow(name):
+    """A scorer as a parameter: those that load or train a model take seconds."""
+    reads_a_model = re.search(r"\$\{(proxy|model|encoder|judge)\b|/proxy@", yaml_of(name))
+    return pytest.param(name, marks=pytest.mark.slow if reads_a_model else ())
+
+
+def yaml_of(name):
+    """Return the text of an option, with those of the options that it continues."""
+    text = (CONF / "scorer" / f"{name}.yaml").read_text()
+    return text + "".join(yaml_of(parent) for parent in re.findall(r"^  - (\w+)$", text, re.M) if parent in NAMES)
+
+
+@pytest.fixture(scope="module", params=map(with_models_slow, NAMES))
 def case(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     scorer = build(configured("scorer", request.param, folder, "proxy=target").scorer)

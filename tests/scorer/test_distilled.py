@@ -54,6 +54,7 @@ def test_the_base_scores_a_random_sample_and_the_data_scorer_everything(tmp_path
     assert len(np.unique(scores)) == 24
 
 
+@pytest.mark.slow
 def test_a_costly_scorer_with_a_model_is_distilled_by_its_own_proxy(tmp_path):
     pool, base = make_pool(tmp_path, words(24)), PerplexityScorer(PROXY)
     scores = distilled(base).score(pool)

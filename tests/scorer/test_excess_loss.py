@@ -13,6 +13,8 @@ from delt_exp.scorer.perplexity import PerplexityScorer
 from delt_exp.statistics.diagnostics import auc
 from tests.helpers import make_pool, new_folder, tiny_recipe, words
 
+pytestmark = pytest.mark.slow
+
 TUNED, REFERENCE = (TrainedProxy(tiny_recipe(), kind, 20_000, 0) for kind in ("target", "sample"))
 GERMAN = ["der hund und die katze", "die katze sieht den hund", "das ist ein haus und ein hund"]
 

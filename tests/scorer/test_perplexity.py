@@ -78,6 +78,7 @@ def test_batch_size_changes_nothing_beyond_rounding(pool):
     np.testing.assert_allclose(one, many, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_text_like_the_target_scores_better(pool):
     scores = PerplexityScorer(trained()).score(pool)
     assert scores[:20].max() < scores[20:].min()
@@ -90,6 +91,7 @@ def test_a_proxy_trained_on_a_sample_does_not_need_a_target(pool, tmp_path):
     assert np.isfinite(scorer.score(without)).all()
 
 
+@pytest.mark.slow
 def test_one_training_serves_every_scorer_that_asks_for_the_same_proxy(pool):
     PerplexityScorer(trained()).score(pool)
     PerplexityScorer(trained()).score(pool)

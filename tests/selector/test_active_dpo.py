@@ -46,6 +46,7 @@ def test_picks_are_the_d_optimal_ones_of_the_sketches_under_the_proxy(tmp_path):
     np.testing.assert_array_equal(selector.select(reading).rows, np.sort(rows))
 
 
+@pytest.mark.slow
 def test_each_round_looks_with_the_model_that_learnt_from_the_picks_and_sees_all_of_them_with_it(tmp_path):
     learnt = []
 
@@ -83,6 +84,7 @@ class FixedProxy:
         self.prepare = lambda *_: model
 
 
+@pytest.mark.slow
 def test_with_new_answers_the_oracle_labels_the_picks_and_each_keeps_the_answers_it_was_picked_with(tmp_path):
     seen = []
 

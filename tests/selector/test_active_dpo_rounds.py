@@ -1,9 +1,6 @@
 """A run with new answers in each round, as a real process: killed anywhere, and on two processes."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,9 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from delt_exp.config.build import CONF
 from delt_exp.report.cost import selecting_cost
 from tests.helpers import words
+from tests.processes import exit_status, start_run
 from tests.runs import FAST, arrays, command, records, write_jsonl, write_texts
 
 ROUNDS = (
@@ -40,13 +37,12 @@ def write_preferences(folder: Path) -> None:
 
 def killed_when(condition) -> None:
     """Start the run as a process and end it with SIGKILL when the condition on the store holds."""
-    arguments = [sys.executable, str(CONF.parent / "run.py"), *KEPT, *ROUNDS]
-    process = subprocess.Popen(arguments, stdout=-1, stderr=-1, start_new_session=True)
+    process = start_run(*KEPT, *ROUNDS, log=Path("log"))
     while not condition(Path("outputs/store")):
-        assert process.poll() is None, process.communicate()
+        assert process.is_alive(), Path("log").read_text()
         time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    assert exit_status(process) == -signal.SIGKILL
 
 
 def finished(store: Path, stage: str) -> int:
@@ -61,14 +57,23 @@ def ended(monkeypatch, output: str, *overrides: str) -> tuple[dict, dict, dict]:
     return record, arrays(folder), load_file(folder / "model" / "model.safetensors")
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The record, the order and the weights of the run of one process that nothing disturbs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("undisturbed"))
+        write_preferences(Path())
+        return ended(patch, "outputs")
+
+
 @pytest.mark.slow
-def test_a_run_killed_inside_and_between_rounds_keeps_and_trains_the_same_bits(tmp_path, monkeypatch):
+def test_a_run_killed_inside_and_between_rounds_keeps_and_trains_the_same_bits(undisturbed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_preferences(tmp_path)
     killed_when(lambda store: finished(store, "rewards") == 1 and list(store.glob("model/*.work/checkpoints/*.ckpt")))
     killed_when(lambda store: finished(store, "pair_features") == 1 and list(store.glob("answers/*.work")))
     assert not records()
-    disturbed, undisturbed = (ended(monkeypatch, output) for output in ("outputs", "undisturbed"))
+    disturbed = ended(monkeypatch, "outputs")
     assert disturbed[0]["order_verified"] is True
     np.testing.assert_array_equal(disturbed[1]["row"], undisturbed[1]["row"])
     for name, weight in undisturbed[2].items():
@@ -92,9 +97,9 @@ def check_selection(record: dict) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_pick_the_same_preferences(tmp_path, monkeypatch):
+def test_two_processes_pick_the_same_preferences(undisturbed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_preferences(tmp_path)
-    one, two = ended(monkeypatch, "one"), ended(monkeypatch, "two", "trainer=ddp", "trainer.devices=2")
+    two = ended(monkeypatch, "two", "trainer=ddp", "trainer.devices=2")
     assert two[0]["training"]["world_size"] == 2
-    np.testing.assert_array_equal(one[1]["row"], two[1]["row"])
+    np.testing.assert_array_equal(undisturbed[1]["row"], two[1]["row"])

@@ -64,6 +64,7 @@ def test_kept_rows_are_distinct_and_in_corpus_order(name, table):
     assert (np.diff(kept) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @given(table=tables(), seed=st.integers(0, 2**32))
 def test_the_same_documents_stay_whatever_the_order_of_the_rows(name, table, seed):
@@ -74,6 +75,7 @@ def test_the_same_documents_stay_whatever_the_order_of_the_rows(name, table, see
     np.testing.assert_array_equal(np.sort(kept), np.sort(kept_of_permuted))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(SEEDED)))
 @given(table=tables())
 def test_without_chance_no_dropped_document_is_better_than_a_kept_one(name, table):
@@ -109,6 +111,7 @@ def test_an_empty_corpus_is_a_config_error(name):
 PAIRS = [Document(text, prompt="q: ", rejected=text[::-1] + " no") for text in words(15)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READING)
 def test_one_that_reads_documents_keeps_as_many_distinct_rows_in_corpus_order_as_it_said_twice_the_same(name, tmp_path):
     pool = make_pool(tmp_path, PAIRS, ["a b", "b a"] * 20)

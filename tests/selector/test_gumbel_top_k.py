@@ -22,7 +22,12 @@ def test_one_of_three_is_drawn_in_proportion_to_the_exponential():
     scores = (0.5 * np.log([1.0, 2.0, 5.0])).astype(np.float32)
     draws = [
         gumbel_top_k(
-            Candidates.ungrouped(make_ids(3), scores), ratio=0.34, temperature=0.5, standardise=False, seed=seed
+            Candidates.ungrouped(make_ids(3), scores),
+            unit="documents",
+            ratio=0.34,
+            temperature=0.5,
+            standardise=False,
+            seed=seed,
         )[0]
         for seed in range(4000)
     ]
@@ -36,7 +41,12 @@ def test_a_pair_is_drawn_without_replacement():
     draws = [
         tuple(
             gumbel_top_k(
-                Candidates.ungrouped(make_ids(3), scores), ratio=0.67, temperature=1.0, standardise=False, seed=seed
+                Candidates.ungrouped(make_ids(3), scores),
+                unit="documents",
+                ratio=0.67,
+                temperature=1.0,
+                standardise=False,
+                seed=seed,
             )
         )
         for seed in range(4000)
@@ -62,28 +72,39 @@ def test_scores_that_are_minus_log_density_are_drawn_in_inverse_proportion_to_it
     counts = np.zeros(5)
     for seed in range(draws):
         candidates = Candidates.ungrouped(ids, -np.log(densities).astype(np.float32))
-        counts[gumbel_top_k(candidates, ratio=0.4, temperature=1.0, standardise=False, seed=seed)] += 1
+        counts[
+            gumbel_top_k(candidates, unit="documents", ratio=0.4, temperature=1.0, standardise=False, seed=seed)
+        ] += 1
     expected = kept_probabilities(1 / densities, 2)
     assert (np.abs(counts / draws - expected) < 4.5 * np.sqrt(expected * (1 - expected) / draws)).all()
 
 
 def test_a_temperature_near_0_is_top_r_and_does_not_overflow():
     ids, scores = make_ids(200), np.random.default_rng(1).standard_normal(200).astype(np.float32)
-    cold = gumbel_top_k(Candidates.ungrouped(ids, scores), ratio=0.4, temperature=1e-320, standardise=False, seed=0)
-    np.testing.assert_array_equal(cold, top_r(Candidates.ungrouped(ids, scores), ratio=0.4))
+    cold = gumbel_top_k(
+        Candidates.ungrouped(ids, scores), unit="documents", ratio=0.4, temperature=1e-320, standardise=False, seed=0
+    )
+    np.testing.assert_array_equal(cold, top_r(Candidates.ungrouped(ids, scores), unit="documents", ratio=0.4))
 
 
 def test_a_high_temperature_forgets_the_scores():
     ids, scores = make_ids(200), np.random.default_rng(1).standard_normal(200).astype(np.float32)
-    hot = gumbel_top_k(Candidates.ungrouped(ids, scores), ratio=0.4, temperature=1e9, standardise=False, seed=0)
+    hot = gumbel_top_k(
+        Candidates.ungrouped(ids, scores), unit="documents", ratio=0.4, temperature=1e9, standardise=False, seed=0
+    )
     np.testing.assert_array_equal(
-        hot, gumbel_top_k(Candidates.ungrouped(ids, -scores), ratio=0.4, temperature=1e9, standardise=False, seed=0)
+        hot,
+        gumbel_top_k(
+            Candidates.ungrouped(ids, -scores), unit="documents", ratio=0.4, temperature=1e9, standardise=False, seed=0
+        ),
     )
 
 
 def test_copies_of_one_document_are_drawn_apart():
     ids, scores = np.full(1000, 7, dtype=np.uint64), np.zeros(1000, dtype=np.float32)
-    kept = gumbel_top_k(Candidates.ungrouped(ids, scores), ratio=0.5, temperature=1.0, standardise=False, seed=0)
+    kept = gumbel_top_k(
+        Candidates.ungrouped(ids, scores), unit="documents", ratio=0.5, temperature=1.0, standardise=False, seed=0
+    )
     assert 200 < np.count_nonzero(kept < 500) < 300  # all on one side if the copies shared a draw
 
 
@@ -92,6 +113,7 @@ def test_a_temperature_that_is_not_positive_is_refused(temperature):
     with pytest.raises(ConfigError, match=r"gumbel_top_k\.temperature=.*\(0, inf\)"):
         gumbel_top_k(
             Candidates.ungrouped(make_ids(3), np.zeros(3, dtype=np.float32)),
+            unit="documents",
             ratio=0.5,
             temperature=temperature,
             standardise=False,
@@ -116,14 +138,22 @@ def shared_with_the_best(ratio, temperature):
 def test_the_temperature_counts_in_standard_deviations_of_any_score(temperature, scale):
     scores = (scale * (3 + np.random.default_rng(1).standard_normal(20_000))).astype(np.float32)
     ids = make_ids(len(scores))
-    kept = gumbel_top_k(Candidates.ungrouped(ids, scores), ratio=0.4, temperature=temperature, standardise=True, seed=0)
-    overlap = np.isin(kept, top_r(Candidates.ungrouped(ids, scores), ratio=0.4)).mean()
+    kept = gumbel_top_k(
+        Candidates.ungrouped(ids, scores),
+        unit="documents",
+        ratio=0.4,
+        temperature=temperature,
+        standardise=True,
+        seed=0,
+    )
+    overlap = np.isin(kept, top_r(Candidates.ungrouped(ids, scores), unit="documents", ratio=0.4)).mean()
     assert overlap == pytest.approx(shared_with_the_best(0.4, temperature), abs=0.015)
 
 
 def test_equal_scores_are_drawn_with_equal_chances():
     kept = gumbel_top_k(
         Candidates.ungrouped(make_ids(1000), np.ones(1000, np.float32)),
+        unit="documents",
         ratio=0.5,
         temperature=0.1,
         standardise=True,
@@ -136,6 +166,7 @@ def test_standardise_is_true_or_false():
     with pytest.raises(ConfigError, match=r"gumbel_top_k\.standardise='no'"):
         gumbel_top_k(
             Candidates.ungrouped(make_ids(3), np.zeros(3, np.float32)),
+            unit="documents",
             ratio=0.5,
             temperature=1.0,
             standardise="no",

@@ -40,7 +40,7 @@ class Fixed:
 
 
 def kept(rows, num_bins=10, seed=0):
-    return matched_rows(SEEN, rows, num_bins, seed)
+    return matched_rows(SEEN, rows, num_bins, "documents", seed)
 
 
 def test_every_stretch_of_scores_gives_as_many_as_the_base_takes_there():
@@ -64,12 +64,12 @@ def test_one_stretch_is_a_random_share_and_one_for_each_document_the_base_itself
 def test_the_same_documents_stay_whatever_the_order_of_the_rows():
     order = np.random.default_rng(1).permutation(1000)
     shuffled = Candidates.ungrouped(IDS[order], SEEN.goodness[order])
-    found = matched_rows(shuffled, np.flatnonzero(np.isin(order, ROWS)), 10, 0)
+    found = matched_rows(shuffled, np.flatnonzero(np.isin(order, ROWS)), 10, "documents", 0)
     np.testing.assert_array_equal(np.sort(IDS[order][found]), np.sort(IDS[kept(ROWS)]))
 
 
 def test_what_it_needs_keeps_and_costs_is_that_of_its_base():
-    selector = MatchedSelector(Fixed(), 10, 0)
+    selector = MatchedSelector(Fixed(), 10, "documents", 0)
     assert (selector.needs, len(would_keep(selector, SEEN))) == (Fixed.needs | {"scores"}, 6)
     assert selector.forecast(None, None) == ["a cost"]
     np.testing.assert_array_equal(selector.select(Reading(None, None, None, SEEN, None)).rows, kept(ROWS))
@@ -77,11 +77,11 @@ def test_what_it_needs_keeps_and_costs_is_that_of_its_base():
 
 def test_messages_of_its_base_name_the_keys_of_its_base():
     with pytest.raises(ConfigError, match=r"^selector.base.k=6 of selector.kind; lower selector.base.k$"):
-        MatchedSelector(Fixed(), 10, 0).check(None)
+        MatchedSelector(Fixed(), 10, "documents", 0).check(None)
     settings = {"k": 9, "per_round": None, "ridge": 1.0, "normalise": "pair", "num_features": 16, "context_tokens": 64}
     proxy = TrainedProxy(tiny_recipe(), "sample", 2_000, 0)
     base = ActiveDpoSelector(proxy, seed=0, adapters=None, answers=None, **settings)
     with pytest.raises(
         ConfigError, match=r"^selector.base.k=9 is more than the 8 .*; lower selector.base.k to at most 8"
     ):
-        MatchedSelector(base, 10, 0).count(8)
+        MatchedSelector(base, 10, "documents", 0).count(8)

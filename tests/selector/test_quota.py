@@ -14,7 +14,7 @@ TABLE = Candidates(
 
 
 def counts(**settings):
-    kept = quota(TABLE, **settings)
+    kept = quota(TABLE, unit="documents", **settings)
     return np.bincount(TABLE.groups[kept], minlength=3).tolist(), kept.tolist()
 
 
@@ -43,4 +43,4 @@ def test_given_shares_and_0_keeps_none():
 )
 def test_shares_that_do_not_fit_are_refused(shares, message):
     with pytest.raises(ConfigError, match=message):
-        quota(TABLE, ratio=0.5, shares=shares)
+        quota(TABLE, unit="documents", ratio=0.5, shares=shares)

@@ -11,6 +11,8 @@ from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.qwcs import qwcs
 from tests.scorer.shed.golden import GOLDEN, needs_golden
 
+pytestmark = pytest.mark.slow
+
 
 def drawn_counts(sizes, values, budget, factor, draws):
     """Return [draws, C] how many documents of each cluster are kept, seed by seed; factor: of the raw values."""
@@ -20,7 +22,7 @@ def drawn_counts(sizes, values, budget, factor, draws):
     table = Candidates.ungrouped(ids, values[clusters].astype(np.float32))
     scaled = factor * values.std()  # the selector divides by it
     ratio = (budget + 0.5) / len(clusters)
-    kept = [qwcs(table, ratio=ratio, scaling_factor=scaled, seed=seed) for seed in range(draws)]
+    kept = [qwcs(table, unit="documents", ratio=ratio, scaling_factor=scaled, seed=seed) for seed in range(draws)]
     return np.array([np.bincount(clusters[rows], minlength=len(sizes)) for rows in kept])
 
 
@@ -79,16 +81,18 @@ def test_a_large_factor_takes_the_best_clusters_whole():
 def test_members_of_a_cluster_have_equal_chances():
     ids = np.arange(4, dtype=np.uint64) * 977
     table = Candidates.ungrouped(ids, np.zeros(4, np.float32))
-    kept = np.concatenate([qwcs(table, ratio=0.5, scaling_factor=1.0, seed=seed) for seed in range(4000)])
+    kept = np.concatenate(
+        [qwcs(table, unit="documents", ratio=0.5, scaling_factor=1.0, seed=seed) for seed in range(4000)]
+    )
     assert np.bincount(kept) / 4000 == pytest.approx([0.5] * 4, abs=5 * 0.5 / np.sqrt(4000))
 
 
 def test_everything_is_kept_at_ratio_1():
     assert len(qwcs(Candidates.ungrouped(np.arange(9, dtype=np.uint64), np.arange(9, dtype=np.float32)),
-                    ratio=1.0, scaling_factor=3.0, seed=0)) == 9  # fmt: skip
+                    unit="documents", ratio=1.0, scaling_factor=3.0, seed=0)) == 9  # fmt: skip
 
 
 def test_a_negative_factor_is_refused():
     table = Candidates.ungrouped(np.arange(9, dtype=np.uint64), np.zeros(9, np.float32))
     with pytest.raises(ConfigError, match=r"qwcs.scaling_factor=-1.0 is not allowed"):
-        qwcs(table, ratio=0.5, scaling_factor=-1.0, seed=0)
+        qwcs(table, unit="documents", ratio=0.5, scaling_factor=-1.0, seed=0)

@@ -17,21 +17,28 @@ def test_every_document_is_as_likely_as_any_other():
     counts = np.zeros(20)
     for seed in range(2000):
         counts[
-            random_ratio(Candidates.ungrouped(IDS[:20], SCORES[:20]), ratio=0.25, nested=True, draw=0, seed=seed)
+            random_ratio(
+                Candidates.ungrouped(IDS[:20], SCORES[:20]),
+                unit="documents",
+                ratio=0.25,
+                nested=True,
+                draw=0,
+                seed=seed,
+            )
         ] += 1
     np.testing.assert_allclose(counts / 2000, 0.25, atol=0.04)  # 4 standard errors
 
 
 def test_the_scores_are_not_read():
     np.testing.assert_array_equal(
-        random_ratio(Candidates.ungrouped(IDS, SCORES), ratio=0.3, nested=True, draw=0, seed=0),
-        random_ratio(Candidates.ungrouped(IDS, -SCORES), ratio=0.3, nested=True, draw=0, seed=0),
+        random_ratio(Candidates.ungrouped(IDS, SCORES), unit="documents", ratio=0.3, nested=True, draw=0, seed=0),
+        random_ratio(Candidates.ungrouped(IDS, -SCORES), unit="documents", ratio=0.3, nested=True, draw=0, seed=0),
     )
 
 
 def test_a_larger_ratio_keeps_all_that_a_smaller_one_keeps():
     small, large = (
-        random_ratio(Candidates.ungrouped(IDS, SCORES), ratio=ratio, nested=True, draw=0, seed=3)
+        random_ratio(Candidates.ungrouped(IDS, SCORES), unit="documents", ratio=ratio, nested=True, draw=0, seed=3)
         for ratio in (0.29, 0.6)
     )
     assert (len(small), len(large)) == (290, 600)
@@ -40,7 +47,7 @@ def test_a_larger_ratio_keeps_all_that_a_smaller_one_keeps():
 
 def test_a_ratio_outside_its_range_is_refused():
     with pytest.raises(ConfigError, match=r"random_ratio\.ratio=2"):
-        random_ratio(Candidates.ungrouped(IDS, SCORES), ratio=2, nested=True, draw=0, seed=0)
+        random_ratio(Candidates.ungrouped(IDS, SCORES), unit="documents", ratio=2, nested=True, draw=0, seed=0)
 
 
 def test_the_file_name_does_not_hide_the_standard_library():
@@ -49,7 +56,8 @@ def test_the_file_name_does_not_hide_the_standard_library():
 
 def kept(**settings):
     found = random_ratio(
-        Candidates.ungrouped(IDS, SCORES), **{"ratio": 0.4, "nested": True, "draw": 0, "seed": 3} | settings
+        Candidates.ungrouped(IDS, SCORES),
+        **{"ratio": 0.4, "unit": "documents", "nested": True, "draw": 0, "seed": 3} | settings,
     )
     return set(found.tolist())
 

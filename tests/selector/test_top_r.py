@@ -23,22 +23,23 @@ SCORES = np.array([0.5, -1, 2, 0.5, 0], dtype=np.float32)
     ],
 )
 def test_the_best_share_stays_in_row_order(ratio, kept):
-    np.testing.assert_array_equal(top_r(Candidates.ungrouped(IDS, SCORES), ratio=ratio), kept)
+    np.testing.assert_array_equal(top_r(Candidates.ungrouped(IDS, SCORES), unit="documents", ratio=ratio), kept)
 
 
 def test_29_percent_of_100_documents_are_29():
     ids = np.arange(100, dtype=np.uint64)
     np.testing.assert_array_equal(
-        top_r(Candidates.ungrouped(ids, np.arange(100, dtype=np.float32)), ratio=0.29), np.arange(71, 100)
+        top_r(Candidates.ungrouped(ids, np.arange(100, dtype=np.float32)), unit="documents", ratio=0.29),
+        np.arange(71, 100),
     )
 
 
 @pytest.mark.parametrize("ratio", [0, -0.5, 1.5, float("nan"), "half"])
 def test_a_ratio_outside_its_range_is_refused(ratio):
     with pytest.raises(ConfigError, match=r"top_r\.ratio=.*\(0, 1\]"):
-        top_r(Candidates.ungrouped(IDS, SCORES), ratio=ratio)
+        top_r(Candidates.ungrouped(IDS, SCORES), unit="documents", ratio=ratio)
 
 
 def test_a_ratio_that_keeps_nothing_is_refused_with_the_corpus_size_that_it_needs():
     with pytest.raises(ConfigError, match=r"0\.15 keeps none of 5 documents.*at least 7 documents"):
-        top_r(Candidates.ungrouped(IDS, SCORES), ratio=0.15)
+        top_r(Candidates.ungrouped(IDS, SCORES), unit="documents", ratio=0.15)

@@ -58,6 +58,7 @@ def designs(draw):
     return features, draw(st.integers(1, num_candidates)), 10.0 ** draw(st.integers(-2, 1)), labelled
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(designs())
 def test_every_pick_is_the_best_by_the_inverse_and_has_its_score(design):
@@ -73,6 +74,7 @@ def test_every_pick_is_the_best_by_the_inverse_and_has_its_score(design):
         assert row == equal[0]
 
 
+@pytest.mark.slow
 @given(designs())
 def test_the_gain_in_log_det_never_rises(design):
     features, count, ridge, labelled = design

@@ -76,6 +76,7 @@ def test_a_turned_score_has_the_auc_turned(rows):
     assert auc(-scores, planted) == pytest.approx(1 - auc(scores, planted))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("true_auc", [0.5, 0.9, 0.97, 0.999, 0.9999])
 @pytest.mark.parametrize("num_planted", [13, 51])
 def test_the_interval_of_an_auc_covers_it_and_stays_inside_the_unit_interval(true_auc, num_planted):

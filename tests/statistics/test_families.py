@@ -33,6 +33,7 @@ def test_holm_is_that_of_statsmodels(p):
     assert holm_p(np.array(p)) == pytest.approx(multitest.multipletests(p, method="holm")[1])
 
 
+@pytest.mark.slow
 def test_a_study_without_effects_claims_one_in_at_most_5_of_100():
     random = np.random.default_rng(0)
     claims = sum(
@@ -48,6 +49,7 @@ def test_without_the_correction_the_same_study_would_claim_too_often():
     assert claims / 300 > 0.1
 
 
+@pytest.mark.slow
 def test_a_planted_effect_of_the_forecast_size_is_found_as_often_as_forecast_and_no_other():
     # Two arms with noise of their own; lengths of sigma 0.7 leave 100 / exp(0.49) effective documents.
     effective = 100 / math.exp(0.7**2)

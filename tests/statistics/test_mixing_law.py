@@ -44,6 +44,7 @@ def test_the_floor_of_a_law_stays_at_or_above_0():
     assert fit_law(shares_RG, 2 + shares_RG @ np.array([1.0, 0.5, -0.5, 0.2])).floor >= 0
 
 
+@pytest.mark.slow
 def test_intervals_cover_planted_effects():
     # 48 intervals of 95 %, of which few bootstraps cut a little off; half the right width would cover two thirds.
     covered, truth = [], PLANTED[0].effects(NATURAL)

@@ -144,6 +144,7 @@ def test_a_planted_relation_is_found_without_caveats():
     assert relation.band.y_G == pytest.approx(relation.intercept + relation.line.slope.value * relation.band.x_G)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slope", [0.0, -10.0])
 @pytest.mark.parametrize("set_sds", [(0.01, 0.1), (0.15, 3.0)], ids=["weak sets", "strong sets"])
 @pytest.mark.parametrize("shape", [(13, 2), (14, 7)])

@@ -284,6 +284,7 @@ def test_what_a_library_wrote_for_its_owner_alone_obeys_the_umask(tmp_path):
     assert (path / "weights").stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.slow
 def test_a_trained_model_can_be_read_by_others(tmp_path, monkeypatch):
     from tests.runs import command, write_texts
 

@@ -14,11 +14,13 @@ from delt_exp.config.compose import composed
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import overlap_stage
 from delt_exp.dataset.near_duplicates import words
-from delt_exp.experiment.reading import evaluation_texts, read_corpora
 from delt_exp.files import digest
+from delt_exp.steps.reading import evaluation_texts, read_corpora
 from delt_exp.store.store import Store
 from delt_exp.study.alignment.pairs import Pair, is_diagonal
 from delt_exp.study.definition import at_seed
+
+pytestmark = pytest.mark.slow
 
 DATA = Path(os.environ.get("DELT_DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
 STUDIES = options(CONF, "study")
@@ -80,7 +82,6 @@ def known(tmp_path_factory):
     return Known(tmp_path_factory.mktemp("store"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", *STUDIES])
 def test_target_candidates_and_evaluation_sets_are_disjoint(name, known):
     """By normalised words as configured; for near-duplicates as runs read them. The empty name is the default run."""

@@ -10,6 +10,8 @@ from delt_exp.config.compose import composed
 from delt_exp.errors import DataError
 from delt_exp.study.data_efficiency import DataEfficiencyReport, detectable_gain
 
+pytestmark = pytest.mark.slow
+
 REPORT = DataEfficiencyReport("source", ["reward_accuracy", "win_rate"], resamples=400, alpha=0.05)
 
 

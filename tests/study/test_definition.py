@@ -12,7 +12,7 @@ class NoReport:
 
 
 def study(slices, seeds=(0, 1)):
-    return Study("Why?", seeds, None, [], slices, NoReport(), None)
+    return Study("Why?", False, seeds, None, [], slices, NoReport(), None)
 
 
 def test_a_slice_is_every_combination_of_its_choices_seed_by_seed():
@@ -34,7 +34,14 @@ def test_a_label_stands_for_several_overrides():
 
 def test_the_seed_stands_in_slices_and_in_what_is_common():
     asked = Study(
-        "Why?", (7,), None, ["proxy.seed={seed}"], {"a": {"x": [{"y": ["scorer.seed={seed}"]}]}}, NoReport(), None
+        "Why?",
+        False,
+        (7,),
+        None,
+        ["proxy.seed={seed}"],
+        {"a": {"x": [{"y": ["scorer.seed={seed}"]}]}},
+        NoReport(),
+        None,
     )
     (job,) = asked.jobs()
     assert job.overrides == ("scorer.seed=7", "seed=7")

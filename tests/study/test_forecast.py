@@ -19,6 +19,7 @@ def configured(*overrides):
     return composed(CONF, overrides)
 
 
+@pytest.mark.slow
 def test_equal_settings_are_one_stage_whatever_comes_after_them():
     arms = [configured(f"scorer={scorer}", f"orderer={orderer}", f"seed={seed}")
             for scorer in ("length", "random") for orderer in ("folding", "shuffle") for seed in (0, 1)]  # fmt: skip
@@ -30,6 +31,7 @@ def test_equal_settings_are_one_stage_whatever_comes_after_them():
     }
 
 
+@pytest.mark.slow
 def test_what_a_finished_run_left_counts_as_cached_until_it_is_freed(tmp_path, monkeypatch, capsys):
     write_texts(tmp_path)
     fast = [text for text in FAST if not text.startswith("scorer")]

@@ -17,7 +17,13 @@ NAMES = options(CONF, "tokenizer")
 TEXTS = ["def merge(a, b):\n    return a + b\n", "Ein Überraschungsei kostet 2 €.", "the cat sat on the mat " * 20]
 
 
-@pytest.fixture(scope="module", params=NAMES)
+def with_files_slow(name):
+    """A tokenizer as a parameter: one of the shared data takes seconds."""
+    text = (CONF / "tokenizer" / f"{name}.yaml").read_text()
+    return pytest.param(name, marks=pytest.mark.slow if "data_dir" in text else ())
+
+
+@pytest.fixture(scope="module", params=map(with_files_slow, NAMES))
 def made(request, tmp_path_factory):
     """The same tokenizer made twice, with its maker."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -72,6 +72,7 @@ def test_prompts_are_read_but_not_predicted(tokens):
     assert plan.targets_per_step().tolist() == [5]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.lists(st.integers(0, 4), min_size=1, max_size=12),

@@ -14,6 +14,8 @@ from tests.helpers import make_pool, new_folder, tiny_recipe
 from tests.trainer.test_preferences import ANSWERS, bare_loop, log_probability, pair_job, pair_loop
 from tests.trainer.test_train import interrupted, killed_at_a_checkpoint, losses, train_ranks, trained, weights
 
+pytestmark = pytest.mark.slow
+
 BF16 = {"precision": "bf16-mixed"}
 
 
@@ -93,7 +95,6 @@ class TestBfloat16:
         check_same_bits(folder, undisturbed)
 
 
-@pytest.mark.slow
 def test_kill_minus_nine_and_repeat_gives_the_same_bits(pool, tmp_path):
     job = pair_job(pool, checkpoint_steps=3)
     folder = killed_at_a_checkpoint(job, tmp_path)
@@ -114,7 +115,6 @@ def on_two(pool, tmp_path_factory):
     return folders
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_processes_train_the_model_of_one(pool, on_two, tmp_path, strategy):
     folder, job = on_two[strategy], pair_job(pool)
@@ -126,12 +126,10 @@ def test_two_processes_train_the_model_of_one(pool, on_two, tmp_path, strategy):
         torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_two_sharded_processes_that_were_interrupted_give_the_same_bits(on_two):
     check_same_bits(on_two["resumed"], on_two["fsdp"])
 
 
-@pytest.mark.slow
 def test_two_sharded_processes_in_bfloat16_train_as_one(pool, on_two, tmp_path):
     folder = on_two["fsdp in bfloat16"]
     check_verified(folder)

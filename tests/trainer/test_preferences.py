@@ -110,6 +110,7 @@ def test_training_equals_a_bare_loop_with_a_frozen_copy(pool, tmp_path):
     assert result["tokens"] == job.plan.targets_per_step().sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro_batch_items", [1, 2, 6, 50])
 def test_loss_does_not_depend_on_accumulation(pool, tmp_path, micro_batch_items):
     folder = trained(tmp_path, pair_job(pool, micro_batch_items=micro_batch_items))
@@ -126,6 +127,7 @@ def test_several_processes_train_the_same_pairs_with_the_same_loss(pool, tmp_pat
     np.testing.assert_allclose(losses(folder), losses(trained(tmp_path, pair_job(pool))), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 5])
 def test_resuming_gives_the_same_bits(pool, tmp_path, monkeypatch, step):
     job = pair_job(pool, checkpoint_steps=3)

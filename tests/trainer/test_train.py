@@ -1,10 +1,7 @@
 """Training plays the plan exactly: any number of processes, any micro-batch, any layout, and after a kill."""
 
 import os
-import pickle
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -26,6 +23,7 @@ from delt_exp.trainer.metrics_file import MetricsFile
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.train import _latest_checkpoint, _train_rank, train
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
+from tests.processes import start
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +81,7 @@ def bare_loop(job):
     return network, recorded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["packed", "padded"])
 @pytest.mark.parametrize("completion_only", [False, True])
 def test_training_equals_a_bare_loop_over_global_batches(pool, tmp_path, layout, completion_only):
@@ -96,6 +95,7 @@ def test_training_equals_a_bare_loop_over_global_batches(pool, tmp_path, layout,
     assert read_json(folder / "result.json")["order_verified"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro_batch_items", [1, 3, 8, 50])
 def test_loss_does_not_depend_on_accumulation(pool, tmp_path, micro_batch_items):
     base = losses(trained(tmp_path, job_of(pool)))
@@ -118,6 +118,7 @@ def test_several_processes_consume_the_plan_with_the_same_loss(pool, tmp_path):
             torch.testing.assert_close(weights(several)[name], value, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_reader_processes_change_nothing(pool, tmp_path):
     plain, workers = (trained(tmp_path, job_of(pool, num_workers=n)) for n in (0, 2))
     assert (plain / "model" / "model.safetensors").read_bytes() == (
@@ -125,6 +126,7 @@ def test_reader_processes_change_nothing(pool, tmp_path):
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_recomputing_activations_changes_nothing(pool, tmp_path):
     kept, recomputed = (trained(tmp_path, job_of(pool, gradient_checkpointing=flag)) for flag in (False, True))
     assert losses(kept) == losses(recomputed)
@@ -199,6 +201,7 @@ def train_ranks(jobs):
                 assert stop_step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 5, 7, 8, 12])
 def test_resuming_gives_the_same_bits(pool, tmp_path, monkeypatch, step):
     """Interrupted before, at and after checkpoints (every 4 steps), with dropout, the weights stay the same."""
@@ -223,6 +226,7 @@ def interrupted(job, folder, monkeypatch, step):
             train(job, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(8, 3), (3, 4), (2, 8), (8, 1)])
 def test_resuming_with_another_micro_batch_plays_the_same_plan(pool, tmp_path, monkeypatch, before, after):
     folder = new_folder(tmp_path)
@@ -241,6 +245,7 @@ def test_resuming_on_another_number_of_processes_plays_the_same_plan(pool, tmp_p
     np.testing.assert_allclose(losses(folder), losses(trained(tmp_path, job_of(pool))), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_reported_and_not_used(pool, tmp_path, monkeypatch, capsys):
     folder, job = new_folder(tmp_path), job_of(pool, checkpoint_steps=3)
     interrupted(job, folder, monkeypatch, 7)
@@ -277,28 +282,15 @@ def test_a_batch_with_nothing_to_predict_is_refused(tmp_path):
         plan_for(recipe, pool.candidates.tokens, np.arange(21), settings)
 
 
-RUN = """
-import pickle, sys
-from pathlib import Path
-from delt_exp.trainer.train import train
-if __name__ == "__main__":
-    job = pickle.loads(Path(sys.argv[1]).read_bytes())
-    train(job, Path(sys.argv[2]))
-"""
-
-
 def killed_at_a_checkpoint(job, tmp_path):
     """Train in a process of its own, killed by SIGKILL as soon as there is a checkpoint; return the folder."""
-    (tmp_path / "run.py").write_text(RUN)
-    (tmp_path / "job").write_bytes(pickle.dumps(job))
     folder = new_folder(tmp_path)
-    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "job"), str(folder)]
-    process = subprocess.Popen(command, start_new_session=True)
+    process = start(train, job, folder)
     while not list((folder / "checkpoints").glob("step-*.ckpt")):
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.join()
     assert not (folder / "result.json").exists()
     return folder
 

@@ -104,6 +104,7 @@ def test_a_step_beyond_the_plan_is_refused_before_training(pool, tmp_path, steps
     assert store.uses == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 4, 5])
 def test_states_after_a_kill_have_the_same_bits(pool, tmp_path, monkeypatch, step):
     """Checkpoints every 3 steps; the kill comes before, after a state and right after a checkpoint."""
@@ -129,6 +130,7 @@ def keeping_ranks(jobs):
         _train_rank(job, folder, _latest_checkpoint(folder), [0, 3])
 
 
+@pytest.mark.slow
 def test_several_processes_keep_whole_states_also_of_shards(pool, tmp_path):
     (_, single) = trajectory_stage(new_store(tmp_path), job_of(pool), [0, 3])
     folders = {strategy: new_folder(tmp_path) for strategy in ("ddp", "fsdp")}

@@ -49,6 +49,7 @@ def verdict(capsys, *arguments):
     return found.out or found.err
 
 
+@pytest.mark.slow
 def test_a_departure_ends_with_status_1_and_the_right_order_with_0(stopped):  # noqa: F811
     export([str(stopped), "--to", "hf", "--out", "out", "--tokens"])
     sequences = [record["input_ids"] for record in read_records(Path("out"))]
@@ -103,6 +104,7 @@ def test_a_changed_export_and_an_empty_audit_are_refused_with_the_cure(stopped, 
     assert "export again" in verdict(capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_the_sampler_plays_every_item_once_in_order_from_any_start(world_size, num_workers):
@@ -121,6 +123,7 @@ class Stream(torch.utils.data.IterableDataset):
         return iter(self.sampler)
 
 
+@pytest.mark.slow
 def test_workers_of_an_iterable_dataset_share_the_batches_in_order():
     for num_workers in (0, 1, 2):
         sampler = OrderedSampler(26, 4, rank=0, world_size=1)

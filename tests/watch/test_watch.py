@@ -16,6 +16,8 @@ from delt_exp.store.file_lock import hold
 from delt_exp.watch.runs import Run, read_runs, sweep_left
 from tests.runs import command, write_texts
 
+ALONE = PHASES[:5]  # of a run without a baseline
+
 
 def info(name="one", group=None, arm=None):
     return RunInfo(name, "id", Path("outputs/runs") / name, {"seed": 3}, {}, group, arm or {})
@@ -40,7 +42,7 @@ def told(folder):
 
 
 def test_a_running_run_is_told_from_a_killed_one(tmp_path):
-    with journal(tmp_path, info()) as enter:
+    with journal(tmp_path, info(), ALONE) as enter:
         enter("read")
         enter("score")
         run = told(tmp_path)["one"]
@@ -54,11 +56,11 @@ def test_a_running_run_is_told_from_a_killed_one(tmp_path):
 
 
 def test_a_failed_run_keeps_its_reason_until_it_is_repeated(tmp_path):
-    with pytest.raises(DataError), journal(tmp_path, info()):
+    with pytest.raises(DataError), journal(tmp_path, info(), ALONE):
         raise DataError("the file is empty\nmore")
     run = told(tmp_path)["one"]
     assert (run.state, run.result) == ("failed", "the file is empty")
-    with journal(tmp_path, info()):
+    with journal(tmp_path, info(), ALONE):
         pass
     assert told(tmp_path) == {}
 
@@ -70,20 +72,20 @@ def test_a_run_that_was_to_end_before_training_is_finished_and_says_nothing_of_t
     command(monkeypatch, "scorer=length", "stop_after=order", 'output_dir="."')
     (run,) = read_runs(tmp_path)
     assert (run.state, run.result) == ("finished", "ended after order, as it was asked to")
-    with journal(tmp_path, info()) as enter:
+    with journal(tmp_path, info(), ALONE) as enter:
         enter("read")
         assert told(tmp_path)["one"].left is None
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), journal(tmp_path, info()):
+    with pytest.raises(KeyboardInterrupt), journal(tmp_path, info(), ALONE):
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
     assert observers == []
 
 
 def test_work_that_advances_is_noted_but_not_each_time(tmp_path, monkeypatch):
-    with journal(tmp_path, info()) as enter, track("judging", 40, "documents") as task:
+    with journal(tmp_path, info(), ALONE) as enter, track("judging", 40, "documents") as task:
         enter("score")
         task.advance(3)  # within a second of what was noted before
         assert told(tmp_path)["one"].doing == ""
@@ -155,7 +157,7 @@ def test_the_command_shows_every_run_once_and_its_sweep(tmp_path, capsys):
     write_json(tmp_path / "sweeps" / "orders" / "sweep.json", {"varied": varied, "num_runs": 5})
     for name in ("folding", "sorting"):
         finished(tmp_path, name, "orders", corpus=1.0, scores=2.0, model=3.0, evaluation=4.0)
-    with journal(tmp_path, info("[bold]odd", "orders", {"orderer": "[bold]odd"})) as enter:
+    with journal(tmp_path, info("[bold]odd", "orders", {"orderer": "[bold]odd"}), ALONE) as enter:
         enter("read")
         main([str(tmp_path)])
     said = capsys.readouterr().out
@@ -180,7 +182,7 @@ def test_a_real_run_tells_its_phases_in_order_and_leaves_no_journal(tmp_path, mo
     seen, note = [], journals._Journal._note
     monkeypatch.setattr(journals._Journal, "_note", lambda self: (note(self), seen.append(read_json(self._file))))
     command(monkeypatch, "scorer=length", "name=watched")
-    assert list(seen[-1]["entered"]) == list(PHASES)
+    assert list(seen[-1]["entered"]) == list(ALONE)
     assert seen[-1]["title"].startswith("watched-")
     assert not Path("outputs/running").exists()
     (run,) = read_runs(Path("outputs"))

@@ -17,6 +17,8 @@ from tests.helpers import make_pool, new_folder, words
 from tests.trainer.test_train import interrupted, job_of, trained
 from tests.weighter.test_static import bits
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = options(CONF, "weighter")
 
 

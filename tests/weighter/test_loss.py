@@ -86,6 +86,7 @@ def test_weights_do_not_depend_on_how_a_batch_is_cut_or_on_processes(pool, tmp_p
         np.testing.assert_allclose(given(folder, job), given(whole, job), rtol=5e-3)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_bits(pool, tmp_path, monkeypatch):
     job, folder = loss_job(pool, checkpoint_steps=2), new_folder(tmp_path)
     interrupted(job, folder, monkeypatch, 3)

@@ -12,6 +12,7 @@ from delt_exp.files import tree_digest
 from delt_exp.logger.contents import HISTOGRAM_BINS, pictures, read_scores
 from delt_exp.logger.wandb import names as wandb_names
 from delt_exp.progress import say
+from delt_exp.report.stages import SELECTION
 from delt_exp.store.evidence import Evidence
 
 DOCUMENTS = ("group", "score", "kept", "tokens", "source", "prompt", "text", "id")
@@ -66,7 +67,22 @@ def summary(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what tells runs apart in a list of runs, beside curves and evaluation."""
     counts = {f"eval/{m['dataset']}/{m['metric']}_count": m["count"] for m in record["results"]}
     groups = {f"{group}/{key}": value for group in ("selection", "training") for key, value in record[group].items()}
-    return {**counts, **groups, "seconds": record["seconds"], "order_verified": record["order_verified"]}
+    whole = {"seconds": record["seconds"], "order_verified": record["order_verified"]}
+    return {**counts, **groups, **_stage_seconds(record), **whole}
+
+
+def _stage_seconds(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return `stage_seconds/<stage>`: what the run's own stages of a kind took to compute, whenever that was.
+
+    A stage counts with the stages that it asked for: a proxy is in the seconds of the scores. `selection` is what a
+    selector asked for.
+    """
+    taken: dict[str, float] = {}
+    for stage in record["stages"]:
+        if stage["own"] or stage["role"] == SELECTION:
+            name = f"stage_seconds/{stage['stage'] if stage['own'] else SELECTION}"
+            taken[name] = taken.get(name, 0.0) + stage["cost"]["build_seconds"]
+    return taken
 
 
 def artifacts(run: RunInfo, log_model: bool) -> Iterator[wandb.Artifact]:

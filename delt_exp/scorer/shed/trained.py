@@ -36,7 +36,7 @@ class RetrainUtility:
     num_target: Count | None
     seed: Seed
 
-    def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder) -> TrainingWorth:
+    def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder | None = None) -> TrainingWorth:
         assert pool.target is not None
         tokens, target = pool.candidates.tokens, pool.target.tokens
         return _worth(self, self.recipe, pool, proxies_C, tokens, target, pool.resources.run_tokenizer)
@@ -68,7 +68,7 @@ class FinetuneUtility:
     def needs(self) -> frozenset[str]:
         return self.proxy.needs | {"target", "tokens"}
 
-    def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder) -> TrainingWorth:
+    def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder | None = None) -> TrainingWorth:
         assert pool.target is not None
         with pool.evidence.phase("warm start"):
             model = self.proxy.prepare(pool.resources, pool.candidates, pool.target)

@@ -60,4 +60,4 @@ def points_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> Table:
         for p in pairs
     ]
     columns = ["trained on", "evaluation set", "seed", "tokens", "loss [nats/token]", *metrics]
-    return Table("points", "Every point", "One row per model and evaluation set.", columns, rows)
+    return Table("points", "Every point", "One row per model and evaluation set.", columns, rows, folded=True)

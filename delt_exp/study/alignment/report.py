@@ -84,10 +84,10 @@ class AlignmentReport:
         text = f"{self.primary}: {sentence}"
         if best != self.primary:
             r, r2 = relations[best].primary.r.value, relations[best].r2
-            text += f" {best} predicts the loss better here (r = {r:.2f}, r² = {r2:.2f})."
+            text += f"\n{best} predicts the loss better here (r = {r:.2f}, r² = {r2:.2f})."
         elif BASELINE in relations and best != BASELINE:
             cheap, own = relations[BASELINE].r2, relations[best].r2
-            text += f" The cheap baseline {BASELINE} reaches r² = {cheap:.2f}, {best} {own:.2f}."
+            text += f"\nThe cheap baseline {BASELINE} reaches r² = {cheap:.2f}, {best} {own:.2f}."
         return text
 
     def _side_by_side(self, pairs: Sequence[Pair], relations: Mapping[str, Relation]) -> Table:
@@ -135,4 +135,4 @@ def _left_out(relations: Mapping[str, Relation]) -> Table:
         for left in relation.left_out
     ]
     note = "The relation without one training corpus or one evaluation set; a finding should not depend on one of them."
-    return Table("left_out", "Leaving one corpus out", note, ["metric", "without the", "named", "r", "slope"], rows)
+    return Table("left_out", "Leaving one corpus out", note, ["metric", "without the", "named", "r", "slope"], rows, folded=True)

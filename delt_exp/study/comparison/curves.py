@@ -10,14 +10,17 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError
+from delt_exp.report.columns import column_texts
 from delt_exp.report.facts import loss_unit
-from delt_exp.report.findings import Figure
+from delt_exp.report.findings import Difference, Figure
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel
-from delt_exp.study.figures import BLUE_TO_RED, LINE, chooser, colour, figure, heat_map
+from delt_exp.study.comparison.gain import gain
+from delt_exp.study.figures import BLUE_TO_RED, LINE, chooser, colour, error_bars, figure, heat_map
 
 CURVE_POINTS = 60  # of a curve of the training loss; more could not be told apart
 SHOWN_CURVES = 8  # the others wait in the legend
+ASIDE = 0.006  # of the axis, from one line to the next
 
 Grid = Mapping[tuple[str, str], Arm]
 """Arms by scorer and orderer."""
@@ -56,11 +59,13 @@ def _grid(panel: Panel, grid: Grid, bound: float) -> Any:
         return panel.against_baseline(arm) if arm else None
 
     pairs = [[pair(scorer, orderer) for orderer in orderers] for scorer in scorers]
+    found = [one for row in pairs for one in row if one]
+    texts = dict(zip(map(id, found), column_texts([Difference.of(one) for one in found]), strict=True))
     trace = go.Heatmap(
         x=orderers,
         y=scorers,
         z=[[one.estimate.value if one else None for one in row] for row in pairs],
-        text=[[_shown(one) if one else "" for one in row] for row in pairs],
+        text=[[_shown(one, texts[id(one)].value) if one else "" for one in row] for row in pairs],
         texttemplate="%{text}",
         hovertemplate="%{y} · %{x}<br>%{text}<extra></extra>",
         colorscale=BLUE_TO_RED,
@@ -71,9 +76,8 @@ def _grid(panel: Panel, grid: Grid, bound: float) -> Any:
     return heat_map(trace, "orderer", "scorer")
 
 
-def _shown(pair: Comparison) -> str:
-    star = "" if pair.verdict.startswith("not") else " *"
-    return f"{pair.estimate.value:+.3g}{star}"
+def _shown(pair: Comparison, value: str) -> str:
+    return value.replace("-", "−") + ("" if pair.verdict.startswith("not") else " *")
 
 
 def dimension_curve(panel: Panel, dimension: str, alpha: float) -> Figure | None:
@@ -86,15 +90,19 @@ def dimension_curve(panel: Panel, dimension: str, alpha: float) -> Figure | None
     lines = {rest: sorted(points, key=lambda point: point[0]) for rest, points in lines.items() if len(points) > 1}
     if not lines:
         return None
-    traces = [_line(rest, points, alpha, colour(number)) for number, (rest, points) in enumerate(lines.items())]
-    plot = figure(traces, 460, xaxis_title=dimension, yaxis_title=panel.arms[0].outcome.unit, showlegend=True)
-    if panel.baseline is not None:
-        plot.add_hline(panel.baseline.outcome.estimate.value, line_dash="dot")
+    traces = [_line(panel, rest, points, alpha, number, len(lines)) for number, (rest, points) in enumerate(lines.items())]
+    plot = figure(traces, 420, xaxis_title=dimension, yaxis_title=_measure(panel), showlegend=True)
     note = (
-        f"Mean and {100 * (1 - alpha):g} % interval; the dotted line is the baseline. Every arm trains on "
-        f"{panel.arms[0].tokens:,.0f} tokens."
+        f"Mean and {100 * (1 - alpha):g} % interval{' of the paired difference; 0 is the baseline' * bool(panel.baseline)}; "
+        f"{panel.arms[0].outcome.better} is better. Every arm trains on {panel.arms[0].tokens:,.0f} tokens. Points "
+        "of one place lie side by side."
     )
     return Figure("curve", f"Outcome by {dimension}", note, plot.to_plotly_json())
+
+
+def _measure(panel: Panel) -> str:
+    unit = panel.arms[0].outcome.unit
+    return f"difference from {panel.baseline.name} [{unit}]" if panel.baseline else unit
 
 
 def _number(dimension: str, label: str) -> float:
@@ -106,16 +114,18 @@ def _number(dimension: str, label: str) -> float:
         ) from None
 
 
-def _line(name: str, points: Sequence[tuple[float, Arm]], alpha: float, line_colour: str) -> Any:
-    estimates = [arm.outcome.estimate for _, arm in points]
-    half_widths = [estimate.interval(alpha)[1] - estimate.value for estimate in estimates]
+def _line(
+    panel: Panel, name: str, points: Sequence[tuple[float, Arm]], alpha: float, number: int, of: int
+) -> Any:  # fmt: skip
+    cells = [gain(panel, arm, alpha) for _, arm in points]
+    aside = (number - (of - 1) / 2) * ASIDE * (points[-1][0] - points[0][0])  # so that intervals do not hide each other
     return go.Scatter(
         name=name,
-        x=[x for x, _ in points],
-        y=[estimate.value for estimate in estimates],
-        error_y={"type": "data", "array": half_widths},
+        x=[x + aside for x, _ in points],
+        y=[cell.value for cell in cells],
+        error_y={**error_bars(cells), "thickness": 1, "width": 2},
         mode="lines+markers",
-        line_color=line_colour,
+        line_color=colour(number),
     )
 
 

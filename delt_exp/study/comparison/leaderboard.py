@@ -2,85 +2,67 @@
 
 from collections.abc import Sequence
 
-import plotly.graph_objects as go
-
 from delt_exp.quantity import Ranged
-from delt_exp.report.findings import Cell, Figure, Table
-from delt_exp.statistics.families import Comparison
+from delt_exp.report.findings import Cell, Difference, Figure, Table
 from delt_exp.study.comparison.arms import Panel
 from delt_exp.study.comparison.pairs import Pairs
-from delt_exp.study.figures import colour, error_bars, figure
+from delt_exp.study.forest import forest
 
 
 def leaderboard_table(panel: Panel, alpha: float) -> Table:
     """Return one row per arm, best first."""
     outcome = panel.arms[0].outcome
     rows: list[list[Cell]] = []
-    for rank, arm in enumerate(panel.ranked, 1):
+    for arm in panel.ranked:
         estimate, pair = arm.outcome.estimate, panel.against_baseline(arm)
         placebo = "; ".join(f"{name}: {one.verdict}" for name, one in panel.against_placebos(arm).items())
         value = Ranged(estimate.value, *estimate.interval(alpha))
-        rows.append([rank, arm.name, value, len(arm.runs), difference(pair), pair.verdict if pair else "", placebo])
-    columns = ["rank", "arm", outcome.unit, "seeds", "minus baseline", "verdict", "against the placebo"]
+        verdict = "baseline" if arm is panel.baseline else pair.verdict if pair else ""
+        rows.append([arm.name, verdict, Difference.of(pair), pair.p_holm if pair else None, value, placebo, len(arm.runs)])
+    columns = ["arm", "verdict", "minus baseline", "p (Holm)", outcome.unit, "against the placebo", "seeds"]
     note = (
-        f"With {100 * (1 - alpha):g} % intervals over {outcome.estimate.over}. Those of two arms may overlap where "
+        f"Best first; {outcome.better} is better. With {100 * (1 - alpha):g} % intervals over "
+        f"{outcome.estimate.over}. Those of two arms may overlap where "
         f"their paired difference is clear, so read the difference. {' '.join(panel.remarks)}"
     )
-    return Table("leaderboard", "Leaderboard", note, columns, rows)
+    return Table("leaderboard", "Verdicts", note, columns, rows, is_answer=True)
 
 
-def difference(pair: Comparison | None) -> Ranged | None:
-    """Return the difference of a pair as a cell."""
-    return Ranged(pair.estimate.value, *pair.interval) if pair else None
-
-
-def pairs_table(name: str, title: str, panels: Sequence[Panel], pairs: Sequence[Pairs]) -> Table:
+def pairs_table(
+    name: str, title: str, panels: Sequence[Panel], pairs: Sequence[Pairs], *, folded: bool = False
+) -> Table:
     """Return one row per pair, the surest first; `pairs`: those of each panel."""
     has_panels = any(panel.name for panel in panels)
     every = [(panel.name, one) for panel, found in zip(panels, pairs, strict=True) for one in found.values()]
     rows: list[list[Cell]] = []
     for panel_name, one in sorted(every, key=lambda item: item[1].p):
         rows.append([
-            *([panel_name] if has_panels else []), one.first, one.second, difference(one), one.p, one.p_holm,
-            one.effect_size, one.detectable, one.estimate.over, one.verdict,
+            one.first, one.verdict, Difference.of(one), one.second, *([panel_name] if has_panels else []), one.p,
+            one.p_holm, one.effect_size, one.detectable, one.estimate.over,
         ])  # fmt: skip
     columns = [
-        *(["panel"] if has_panels else []), "first", "second", "first minus second", "p", "p (Holm)", "effect size",
-        "minimum detectable effect", "over", "verdict of the first",
+        "first", "verdict of the first", "first minus second", "second", *(["panel"] if has_panels else []), "p",
+        "p (Holm)", "effect size", "minimum detectable effect", "over",
     ]  # fmt: skip
     note = (
         f"Paired over shared seeds and documents; Holm-corrected ({len(rows)} comparisons). Minimum detectable "
         "effect: the true difference that this study finds with 80 % power."
     )
-    return Table(name, title, note, columns, rows)
+    return Table(name, title, note, columns, rows, folded=folded)
 
 
-def leaderboard_figure(panel: Panel) -> Figure:
-    """Return the difference of every arm from the baseline with its interval."""
-    rows = [(arm, pair) for arm in panel.ranked[::-1] if (pair := panel.against_baseline(arm))]
-    traces = []
-    for name, is_placebo, number in (("score", False, 0), ("placebo", True, 4)):
-        shown = [(arm, pair) for arm, pair in rows if panel.is_placebo(arm) == is_placebo]
-        traces.append(
-            go.Scatter(
-                name=name,
-                x=[pair.estimate.value for _, pair in shown],
-                y=[arm.name for arm, _ in shown],
-                error_x=error_bars([Ranged(pair.estimate.value, *pair.interval) for _, pair in shown]),
-                text=[pair.verdict for _, pair in shown],
-                hovertemplate="%{y}<br>%{x:+.4g}<br>%{text}<extra></extra>",
-                mode="markers",
-                marker={"color": colour(number), "size": 8},
-            )
-        )
-    baseline, outcome = panel.baseline.name if panel.baseline else "the baseline", panel.arms[0].outcome
-    plot = figure(
-        traces,
-        120 + 22 * len(rows),
-        margin={"l": 10, "t": 30},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        xaxis_title=f"difference from {baseline} [{outcome.unit}]",
-        yaxis={"automargin": True, "categoryorder": "array", "categoryarray": [arm.name for arm, _ in rows]},
+def leaderboard_figure(panel: Panel) -> Figure | None:
+    """Return the difference of every arm from the baseline with its interval; None where there is none."""
+    pairs = {arm: cell for arm in panel.ranked if (cell := Difference.of(panel.against_baseline(arm)))}
+    if panel.baseline is None or not pairs:
+        return None
+    kinds = {"score": [arm for arm in pairs if not panel.is_placebo(arm)], "placebo": list(filter(panel.is_placebo, pairs))}
+    groups = {kind: {arm.name: pairs[arm] for arm in arms} for kind, arms in kinds.items() if arms}
+    baseline, outcome = panel.baseline.name, panel.arms[0].outcome
+    rows = [arm.name for arm in panel.ranked if arm in pairs or arm is panel.baseline]
+    plot = forest(groups, rows, baseline, outcome.unit, colours=(0, 4))
+    note = (
+        "Paired differences with their intervals, each on its own; filled points are better or worse after Holm's "
+        "correction, hollow ones are not distinguishable from the baseline."
     )
-    note = f"Best on top; {outcome.better} is better. Intervals of the paired differences, each on its own."
     return Figure("leaderboard", "Every arm against the baseline", note, plot.to_plotly_json())

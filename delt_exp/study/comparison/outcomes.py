@@ -19,6 +19,7 @@ from delt_exp.statistics.paired import LossArm, MetricArm
 from delt_exp.study.record import PlannedRun
 
 LOSS = "loss"
+LOSSES, AVERAGED = "losses.parquet", "losses_averaged.parquet"  # of the last weights, and of averaged ones
 Outcome = LossArm | MetricArm
 
 
@@ -34,9 +35,12 @@ Measured = Mapping[str, Any]
 """One run by evaluation set: `Documents`, or the row of the metric in the record's results."""
 
 
-def measured(run: PlannedRun, metric: str) -> Measured:
-    """Return what a run has of the metric; raises DataError where it has nothing."""
-    path = Path(run.folder) / "losses.parquet"
+def measured(run: PlannedRun, metric: str, losses: str = LOSSES) -> Measured:
+    """Return what a run has of the metric; raises DataError where it has nothing.
+
+    losses: the file of its folder that holds those of documents.
+    """
+    path = Path(run.folder) / losses
     if metric == LOSS and path.exists():
         table = pq.read_table(path)
         parts = {name: table.filter(pc.equal(table["dataset"], name)) for name in table["dataset"].unique().to_pylist()}

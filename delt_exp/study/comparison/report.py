@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from delt_exp.config.fields import PositiveShare, ProperShare, settings
 from delt_exp.errors import DataError
-from delt_exp.report.findings import Figure, Findings, Table
+from delt_exp.report.columns import column_texts
+from delt_exp.report.findings import Difference, Figure, Findings, Table
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel, read_panels
 from delt_exp.study.comparison.cost_gain import cost_figure, cost_table
@@ -14,6 +15,7 @@ from delt_exp.study.comparison.curves import dimension_curve, scorer_and_orderer
 from delt_exp.study.comparison.diagnosis import ByScorer, agreement_figure, read_scores, scorers_table
 from delt_exp.study.comparison.leaderboard import leaderboard_figure, leaderboard_table, pairs_table
 from delt_exp.study.comparison.pairs import compared, every_pair
+from delt_exp.study.comparison.power import power_sentences
 from delt_exp.study.record import StudyRecord
 
 Part = TypeVar("Part", Figure, Table)
@@ -52,16 +54,20 @@ class ComparisonReport:
             figures += [_of_panel(one, panel, suffix) for one in self._figures(panel, scores) if one is not None]
             tables += [_of_panel(one, panel, suffix) for one in self._tables(panel, scores)]
         tables.append(pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels]))
-        tables.append(pairs_table("pairs", "Every pair", panels, every_pair(panels, self.alpha)))
+        tables.append(pairs_table("pairs", "Every pair", panels, every_pair(panels, self.alpha), folded=True))
         answers = [self._answer(study, panel) for panel in panels]
-        return Findings(" ".join(answers), figures, tables)
+        return Findings("\n".join(answers if len(panels) == 1 else [_over_panels(answers, panels), *(a.replace("\n", " ") for a in answers)]), figures, tables)
+
+    def power(self, study: StudyRecord) -> list[str]:
+        """Return what differences from the baseline the study will show, as its finished runs let expect."""
+        return power_sentences(study, self.panel, self.metric, _labels(self.baseline), self.alpha)
 
     def _figures(self, panel: Panel, scores: ByScorer) -> list[Figure | None]:
         return [
             leaderboard_figure(panel),
             scorer_and_orderer(panel),
             dimension_curve(panel, self.curve, self.alpha) if self.curve else None,
-            cost_figure(panel),
+            cost_figure(panel, self.alpha),
             training_curves(panel),
             agreement_figure(scores, self.overlap_ratio),
         ]
@@ -89,7 +95,7 @@ class ComparisonReport:
         even = [name for name, one in controls.items() if not one.verdict.startswith("better")]
         unfinished = self._unfinished(study, panel, best, controls)
         gain = _gain(best, pair, list(controls), even, unfinished)
-        return f"{start}{gain} {_worth(panel, best, even + unfinished)}"
+        return f"{start}{gain}\n{_worth(panel, best, even + unfinished)}"
 
     def _unfinished(self, study: StudyRecord, panel: Panel, arm: Arm, controls: Mapping[str, Comparison]) -> list[str]:
         """Return the placebos of an arm that the study plans but has not finished."""
@@ -106,12 +112,23 @@ class ComparisonReport:
         return controls | ({f"in {usual.labels['orderer']} order": pair} if usual and pair else {})
 
 
+def _over_panels(answers: Sequence[str], panels: Sequence[Panel]) -> str:
+    """Return one sentence over all panels: where the answer is yes, no, or open."""
+    words = [answer.removeprefix(f"On {panel.name}: ").split(":")[0] for answer, panel in zip(answers, panels, strict=True)]
+    where = {word: [panel.name for panel, own in zip(panels, words, strict=True) if own == word] for word in words}
+    return "; ".join(f"{word} on {_listed(names)}" for word, names in where.items()) + "."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def _gain(
     best: Arm, pair: Comparison, controls: Sequence[str], even: Sequence[str], unfinished: Sequence[str]
 ) -> str:  # fmt: skip
     """Say whether the best arm beats the baseline and its controls; `even`: those that it does not beat."""
-    low, high = pair.interval
-    numbers = f"{pair.estimate.value:+.3g} {pair.unit}, {100 * (1 - pair.alpha):g} % interval [{low:+.3g}, {high:+.3g}]"
+    value, interval = column_texts([Difference.of(pair)])[0]
+    numbers = f"{value} {pair.unit}, {100 * (1 - pair.alpha):g} % interval {interval}"
     seeds = "" if pair.estimate.over != "documents" else " Only one seed is common, so this is about these models."
     if pair.verdict.startswith("worse"):
         return f"No: the best such arm, {best.name}, is worse than {pair.second} ({numbers}).{seeds}"
@@ -123,7 +140,7 @@ def _gain(
         return f"Not shown: {text}, but not than the same arm {' or '.join(even)}.{seeds}"
     if unfinished:
         return f"Not shown yet: {text}, but the same arm {' and '.join(unfinished)} is not finished.{seeds}"
-    beaten = f", and than the same arm {', '.join(controls)}" if controls else "; the study plans no placebo of it"
+    beaten = f", and than the same arm {_listed(controls)}" if controls else "; the study plans no placebo of it"
     return f"Yes: {text}{beaten}.{seeds}"
 
 
@@ -152,6 +169,5 @@ def _labels(labels: Mapping[str, str | int | float]) -> dict[str, str]:
 
 
 def _of_panel(part: Part, panel: Panel, suffix: str) -> Part:
-    """Return a figure or table whose name tells it from those of other panels, with the panel in its title."""
-    title = f"{part.title}: {panel.name}" if panel.name else part.title
-    return replace(part, name=f"{part.name}{suffix}", title=title)
+    """Return a figure or table of the panel's part of the page, whose name tells it from those of other panels."""
+    return replace(part, name=f"{part.name}{suffix}", part=panel.name)

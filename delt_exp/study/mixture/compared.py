@@ -8,10 +8,11 @@ import plotly.graph_objects as go
 
 from delt_exp.mixture.runs import DIMENSION, DRAWN, losses_by_set, mixture_rows
 from delt_exp.quantity import Ranged
-from delt_exp.report.findings import Cell, Figure, Table
+from delt_exp.report.findings import Cell, Difference, Figure, Table
 from delt_exp.statistics.families import Comparison, compare, holm
 from delt_exp.statistics.paired import MetricArm
-from delt_exp.study.figures import colour, error_bars, figure
+from delt_exp.study.figures import colour
+from delt_exp.study.forest import dots
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 UNIT = "nats/token"
@@ -75,17 +76,16 @@ def arms_table(arms: Sequence[Arm], subject: Arm | None, pairs: Mapping[str, Com
     rows: list[list[Cell]] = []
     for arm in arms:
         pair, epochs = pairs.get(arm.name), [row["epochs"] for run in arm.runs.values() for row in mixture_rows(run)]
-        difference = None if pair is None else Ranged(pair.estimate.value, *pair.interval)
         verdict = "" if arm is subject else "one seed" if pair is None else pair.verdict
-        rows.append([arm.name, arm.cell(alpha), difference, verdict, max(epochs), len(arm.runs)])
+        rows.append([arm.name, verdict, Difference.of(pair), arm.cell(alpha), max(epochs), len(arm.runs)])
     name = "the proposed mixture" if subject is None else subject.name
     note = (
         f"The weighted loss on held-out documents that no law has seen, lower is better, and {name} less each other "
         "mixture over common seeds: t-intervals, each for its comparison alone; verdicts after Holm's correction. Most "
         "epochs: how often any source was read."
     )
-    columns = ["mixture", f"objective [{UNIT}]", f"{name} less this one", f"{name} is", "most epochs", "seeds"]
-    return Table("mixtures", "Mixtures compared", note, columns, rows)
+    columns = ["mixture", f"{name} is", f"{name} less this one", f"objective [{UNIT}]", "most epochs", "seeds"]
+    return Table("mixtures", "Verdicts", note, columns, rows, is_answer=True)
 
 
 def trained_table(arms: Sequence[Arm]) -> Table:
@@ -102,28 +102,21 @@ def trained_table(arms: Sequence[Arm]) -> Table:
         "Shares of the predicted tokens, means over seeds with the least and the most, and how often sources were read."
     )
     columns = ["mixture", "source", "natural share", "trained share", "least", "most", "epochs"]
-    return Table("trained", "What each mixture was trained on", note, columns, rows)
+    return Table("trained", "What each mixture was trained on", note, columns, rows, folded=True)
 
 
 def arms_figure(arms: Sequence[Arm], alpha: float) -> Figure:
     """Return the objective of each mixture with its interval, and of each run."""
-    names = [arm.name for arm in arms]
-    cells = [arm.cell(alpha) for arm in arms]
-    ranged = [cell if isinstance(cell, Ranged) else Ranged(cell, cell, cell) for cell in cells]
-    values = [cell.value for cell in ranged]
-    means = go.Scatter(
-        name="mean",
-        x=values,
-        y=names,
-        mode="markers",
-        error_x=error_bars(ranged),
-        marker={"color": colour(0), "size": 11},
-    )
+    cells = {arm.name: arm.cell(alpha) for arm in arms}
+    ranged = {name: cell if isinstance(cell, Ranged) else Ranged(cell, cell, cell) for name, cell in cells.items()}
+    lowest = arms[0].mean
+    plot = dots({"mean": ranged}, list(ranged), f"objective [{UNIT}]", {"mean": set(ranged)}, at_least=(lowest, lowest))
     points = [(value, arm.name, f"seed {seed}") for arm in arms for seed, value in sorted(arm.values.items())]
     x, y, texts = zip(*points, strict=True)
     look = {"color": colour(1), "size": 8, "symbol": "line-ns-open"}
-    runs = go.Scatter(name="run", x=x, y=y, text=texts, mode="markers", marker=look)
-    yaxis = {"type": "category", "autorange": "reversed", "automargin": True}
-    plot = figure([runs, means], 120 + 44 * len(arms), xaxis={"title": {"text": f"objective [{UNIT}]"}}, yaxis=yaxis)
-    note = "Lower is better; t-intervals over seeds. Runs of one seed share what the seed decides: compare differences."
+    plot.add_trace(go.Scatter(name="run", x=x, y=y, hovertext=texts, mode="markers", marker=look))
+    note = (
+        "Lower is better; t-intervals over seeds, and each run as a stroke. Runs of one seed share what the seed "
+        "decides: compare differences."
+    )
     return Figure("mixtures", "The objective of each mixture", note, plot.to_plotly_json())

@@ -145,7 +145,7 @@ def laws_table(proposal: Proposal) -> Table:
         "known only where losses come near it."
     )
     columns = ["evaluation set", "weight", "own domain", "rank by the law", "rank by own-domain share", "floor [nats]"]
-    return Table("laws", "How well the laws rank mixtures", note, columns, rows)
+    return Table("laws", "How well the laws rank mixtures", note, columns, rows, folded=True)
 
 
 def effects_table(proposal: Proposal) -> Table:
@@ -160,7 +160,7 @@ def effects_table(proposal: Proposal) -> Table:
         "t·r = 0 there. Below 0: more of the source lowers the loss; at -1, one hundredth more of it, taken from all "
         "in proportion, lowers what is above the floor by about 1 %."
     )
-    return Table("effects", "What each source is worth", note, ["evaluation set", "source", "t"], rows)
+    return Table("effects", "What each source is worth", note, ["evaluation set", "source", "t"], rows, folded=True)
 
 
 def effects_figure(proposal: Proposal) -> Figure:
@@ -187,7 +187,7 @@ def shares_figure(proposal: Proposal) -> Figure:
     tried = go.Bar(name="mean of the tried", x=sources, y=proposal.middle.tolist(), marker_color=colour(1))
     yaxis = {"title": {"text": "share of tokens"}, "range": [0, 1.02]}
     plot = figure([proposed, tried], 380, barmode="group", xaxis={"type": "category"}, yaxis=yaxis)
-    return Figure("shares", "The proposed mixture", "With bootstrap intervals over runs.", plot.to_plotly_json())
+    return Figure("proposal", "The proposed mixture", "With bootstrap intervals over runs.", plot.to_plotly_json())
 
 
 def predictions_figure(proposal: Proposal) -> Figure:

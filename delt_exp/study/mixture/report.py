@@ -9,7 +9,8 @@ from delt_exp.config.fields import Count, NonNegativeFloat, ProperShare, setting
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.mixture.runs import is_drawn, losses_by_set, runs_of, shares_trained
 from delt_exp.quantity import Ranged
-from delt_exp.report.findings import Cell, Findings, Table
+from delt_exp.report.columns import column_texts
+from delt_exp.report.findings import Cell, Difference, Findings, Table
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.mixture.compared import (
     UNIT,
@@ -130,21 +131,22 @@ class MixtureReport:
     ) -> str:
         if subject is None:
             return "No answer yet: the proposed mixture is not finished."
-        sentences = []
-        for word in ("better", "worse", "not distinguishable"):
-            parts = [
-                f"{name} ({pair.estimate.value:+.3f} [{pair.interval[0]:+.3f}, {pair.interval[1]:+.3f}])"
-                for name, pair in pairs.items() if pair.verdict.startswith(word)
-            ]  # fmt: skip
-            link = "from" if word.startswith("not") else "than"
-            sentences += [f"It is {word} {link} {', '.join(parts)}"] if parts else []
-        if not pairs:
-            sentences = ["With one seed, nothing is known about other training runs: run at least two"]
-        return ". ".join([
-            f"The mixture that small models propose has an objective of {subject.mean:.3f} {UNIT}; "
-            f"{_lowest(arms, subject)}",
-            *sentences, _cost(subject, proposal),
-        ]) + "."  # fmt: skip
+        own = f"Its objective is {subject.mean:.3f} {UNIT}; {_lowest(arms, subject)}."
+        return "\n".join([_verdicts(pairs), own, f"{_cost(subject, proposal)}."])
+
+
+def _verdicts(pairs: Mapping[str, Comparison]) -> str:
+    """Return what the proposed mixture is better and worse than, in one sentence."""
+    if not pairs:
+        return "With one seed, nothing is known about other training runs: run at least two."
+    texts = column_texts([Difference.of(pair) for pair in pairs.values()])
+    parts = []
+    for word, link in (("better", "than"), ("worse", "than"), ("not distinguishable", "from")):
+        is_open = word.startswith("not")  # then their numbers would hide the names
+        names = [name if is_open else f"{name} ({text.joined})" for (name, pair), text in zip(pairs.items(), texts, strict=True)
+                 if pair.verdict.startswith(word)]  # fmt: skip
+        parts += [f"{word} {link} {', '.join(names)}"] if names else []
+    return f"The mixture that small models propose is {'; '.join(parts)}."
 
 
 def _lowest(arms: Sequence[Arm], subject: Arm) -> str:

@@ -1,8 +1,5 @@
 """Embeddings of batches as a map: several processes, killed or not, give the bytes of one."""
 
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +15,7 @@ from delt_exp.mapping.map_documents import MapJob, judge_shards, map_items
 from delt_exp.mapping.shards import Shards, cut
 from tests.alignment.tiny import make_resources, make_text, sentences, task2vec
 from tests.helpers import RUNTIME, TRAINER, wait_until
+from tests.processes import exit_status, start_job
 
 METRIC = task2vec(num_batches=12, batch_documents=4, epochs=60)  # slow enough to be killed half way
 
@@ -62,27 +60,24 @@ def test_every_batch_is_a_shard_and_two_processes_write_the_bytes_of_one(resourc
     assert len(alone) == 12
 
 
-def start(job):
-    return subprocess.Popen([sys.executable, "-m", "tests.distributed.judges", str(job)])
-
-
 @pytest.mark.slow
 def test_a_process_is_killed_two_others_join_and_only_its_batch_is_lost(items, alone, tmp_path):
     shards = Shards(tmp_path, cut(items.sizes()), items.judge.width)
     shards.open(items.source)
     job = write_job(tmp_path / "job", judge_shards, MapJob(items, shards, RUNTIME))
-    first = start(job)
+    first = start_job(job)
     wait_until(lambda: len(files(tmp_path)) >= 2)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.kill()
+    first.join()
     kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("shard-*.parquet")}
     assert len(kept) < 12
-    others = [start(job), start(job)]
-    assert [worker.wait() for worker in others] == [0, 0]
+    others = [start_job(job), start_job(job)]
+    assert [exit_status(worker) for worker in others] == [0, 0]
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in kept} == kept
     assert files(tmp_path) == alone
 
 
+@pytest.mark.slow
 def test_a_killed_description_continues_with_the_batches_that_are_missing(resources, text, alone, place, monkeypatch):
     embedded, opened = [], FisherJudge.open
 

@@ -8,6 +8,7 @@ from delt_exp.errors import ConfigError
 from tests.alignment.tiny import make_resources, make_text, sentences, task2vec
 
 
+@pytest.mark.slow
 def test_diversity_is_one_minus_the_alignment_with_itself_and_lies_between_its_bounds(tmp_path):
     """Under a probe this small ten words in random order are no more diverse than one token, so there are twenty."""
     resources = make_resources(tmp_path)
@@ -21,6 +22,7 @@ def test_diversity_is_one_minus_the_alignment_with_itself_and_lies_between_its_b
     assert found.lower < found.coefficient.value < found.upper
 
 
+@pytest.mark.slow
 def test_a_mixture_is_more_diverse_than_its_parts(tmp_path):
     resources = make_resources(tmp_path)
     one, other = sentences(40, seed=1), sentences(40, seed=2, disguised=True)

@@ -23,6 +23,7 @@ def value(rows, train, evaluation):
     return next(row.value for row in rows if (row.train, row.evaluation) == (train, evaluation))
 
 
+@pytest.mark.slow
 def test_halves_of_a_text_are_more_aligned_than_texts_without_a_common_word(tmp_path, resources):
     texts = {
         "first half": make_text(tmp_path, sentences(24, seed=1)),
@@ -88,6 +89,7 @@ def test_a_document_counts_with_its_prompt(tmp_path, resources):
     assert found[0][0, letter] > 0 == found[1][0, letter]  # its row in the table of tokens
 
 
+@pytest.mark.slow
 def test_equal_settings_give_equal_bits(tmp_path):
     text = make_text(tmp_path, sentences(8))
     found = [Describer(task2vec(), make_resources(tmp_path)).describe(text) for _ in range(2)]

@@ -89,6 +89,7 @@ def first(runs):
     return runs.first
 
 
+@pytest.mark.slow
 def test_a_run_of_a_study_is_named_by_what_differs_and_tagged_with_the_choices(first):
     run = first.run
     assert (run.run_id, run.display_name, run.project) == ("0123456789abcdef", "lqs · 0.5 · s3", "reading")
@@ -136,6 +137,8 @@ def test_the_summary_holds_the_smallest_loss_and_every_measure(first):
         "alignment/prose/ncd": 0.625,
         "cost/scoring_seconds": 9.0,
         "cost/training_seconds": 4.0,
+        "stage_seconds/scores": 9.0,
+        "stage_seconds/model": 4.0,
         "selection/kept_documents": 3,
         "training/tokens": 1600,
         "seconds": 12.5,
@@ -213,6 +216,7 @@ def test_a_finished_run_ends_with_0_and_an_abandoned_one_with_1(runs):
     assert (runs.first.exit_code, runs.second.exit_code) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_finished_run_replaces_earlier_attempts_on_disk_but_none_that_may_still_be_written(tmp_path, monkeypatch):
     isolate(monkeypatch, tmp_path)
     logger, info = WandbLogger(**SETTINGS), make_run(tmp_path)
@@ -390,6 +394,7 @@ def test_a_study_that_cannot_be_logged_whole_is_closed_as_failed(stand_in, tmp_p
     assert stand_in.run.exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_repeated_study_replaces_itself_on_disk(tmp_path, monkeypatch):
     isolate(monkeypatch, tmp_path)
     study = make_study(tmp_path)

@@ -71,7 +71,7 @@ def published_loop(value_N, num_kept, most_steps=100_000, beta=2.0):
 
 def kept_by_top_r(value_N, num_kept):
     candidates = Candidates.ungrouped(np.arange(len(value_N), dtype=np.uint64), value_N.astype(np.float32))
-    return top_r(candidates, ratio=num_kept / len(value_N)).tolist()
+    return top_r(candidates, unit="documents", ratio=num_kept / len(value_N)).tolist()
 
 
 @pytest.mark.parametrize("num_kept", [30, 100, 170])

@@ -193,6 +193,7 @@ def test_final_answers_keep_signs_and_lose_separators(text, answer):
     assert final_answer(text) == answer
 
 
+@pytest.mark.slow
 def test_agreement_by_hand():
     assert agreement("exact", "so 2+2=4\n#### 4", "#### 4.0") == 1
     assert agreement("exact", "#### 5", "#### 4") == 0

@@ -228,6 +228,7 @@ def test_scores_follow_the_definition(folder, tmp_path):
     np.testing.assert_allclose(scores[members], 3 * (shares_QD * metrics_Q[:, None]).mean(0), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -244,6 +245,7 @@ def test_other_settings_make_finite_scores_that_differ(folder, tmp_path, changes
     assert not np.allclose(scores, default)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighting", ["attention", "position"])
 def test_the_score_of_some_documents_is_that_among_all(folder, tmp_path, weighting):
     pool, scorer = make_pool(tmp_path, TEXTS, TARGET), scorer_of(folder, weighting=weighting)
@@ -274,6 +276,7 @@ def test_evidence_shows_weights_by_position_and_metrics(folder, tmp_path):
     assert 0 < numbers["mean metric"] < 1
 
 
+@pytest.mark.slow
 def test_a_killed_call_continues_group_by_group(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("delt_exp.mapping.shards.SHARD_SIZE", 64)
     scorer, whole, pool = scorer_of(folder), make_pool(tmp_path, TEXTS, TARGET), make_pool(tmp_path, TEXTS, TARGET)
@@ -298,6 +301,7 @@ def test_a_killed_call_continues_group_by_group(folder, tmp_path, monkeypatch):
     assert len(calls) < 2 * 10
 
 
+@pytest.mark.slow
 def test_real_processes_make_the_same_bits(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("delt_exp.mapping.shards.SHARD_SIZE", 64)
     pool = make_pool(tmp_path, TEXTS, TARGET)

@@ -59,10 +59,13 @@ def drawn(goodness, ratio, num_draws, seed=0):
     counts = np.zeros(len(goodness))
     for draw in range(num_draws):
         candidates = Candidates.ungrouped(ids, goodness.astype(np.float32))
-        counts[gumbel_top_k(candidates, ratio=ratio, temperature=1.0, standardise=False, seed=draw)] += 1
+        counts[
+            gumbel_top_k(candidates, unit="documents", ratio=ratio, temperature=1.0, standardise=False, seed=draw)
+        ] += 1
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not INCLUSION.is_file(), reason="the folder of golden values is not beside the checkout")
 def test_draws_by_log_density_are_the_exact_sampler_in_inverse_proportion():
     golden = json.loads(INCLUSION.read_text())

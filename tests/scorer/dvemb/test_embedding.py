@@ -138,6 +138,7 @@ def relative_error(folder: Path, num_features: int, seed: int) -> float:
     return float(((values - exact_values()) / scale).square().mean().sqrt())
 
 
+@pytest.mark.slow
 def test_the_error_of_sketched_values_falls_with_the_root_of_their_number(tmp_path: Path) -> None:
     errors = {}
     for num_features in (64, 1024):

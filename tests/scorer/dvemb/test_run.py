@@ -27,6 +27,8 @@ from tests.helpers import TRAINER, make_pool, tiny_recipe, words
 from tests.scorer.dvemb.tiny import settings, tiny_target, tiny_updates
 from tests.scorer.lqs.tiny import tiny_gpt2
 
+pytestmark = pytest.mark.slow
+
 PLAIN = SGD(lr=0.3, momentum=0.0, weight_decay=0.0)
 MOMENTUM = SGD(lr=0.1, momentum=0.8, weight_decay=0.1)
 ADAM = AdamW(lr=0.02, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
@@ -44,7 +46,6 @@ def value_job(folder: Path, recipe: Recipe, **plan: Any) -> ValueJob:
     return ValueJob(training, Tokens(pool.target.tokens.folder), [np.arange(6)], settings(), "cpu", False)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["packed", "packed_isolated", "padded"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_valued_run_ends_where_training_ends(tmp_path: Path, name: str, layout: str) -> None:

@@ -67,6 +67,7 @@ def test_some_documents_have_the_values_they_have_among_all(tmp_path: Any) -> No
     assert [use.cached for use in pool.resources.store.uses if use.stage == "document values"] == [False, True]
 
 
+@pytest.mark.slow
 def test_curvatures_optimizers_and_the_fixed_preconditioner_give_other_values(tmp_path: Any) -> None:
     pool = fresh_pool(tmp_path)
     found = [scorer(curvature=name).score(pool) for name in ("hessian", "gauss_newton", "fisher", "none")]
@@ -74,6 +75,7 @@ def test_curvatures_optimizers_and_the_fixed_preconditioner_give_other_values(tm
     assert all(not np.array_equal(a, b) for i, a in enumerate(found) for b in found[:i])
 
 
+@pytest.mark.slow
 def test_sources_of_the_target_have_columns_of_values(tmp_path: Any) -> None:
     pool = fresh_pool(tmp_path)
     one = scorer().score(pool)
@@ -88,6 +90,7 @@ def test_several_processes_give_the_same_scores(tmp_path: Any) -> None:
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_interrupted_valuation_continues_to_the_same_scores(tmp_path: Any, monkeypatch: Any) -> None:
     undisturbed = scorer().score(fresh_pool(tmp_path / "undisturbed"))
     pool, original = fresh_pool(tmp_path / "interrupted"), Shown.__call__
@@ -113,6 +116,7 @@ def test_documents_that_the_run_does_not_reach_have_the_value_zero_and_are_count
     assert f"{(scores == 0).sum()} of 24 candidates have the value 0" in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_another_optimizer_takes_the_place_of_the_runs_own(tmp_path: Any) -> None:
     pool = fresh_pool(tmp_path)
     own = scorer(recipe=PLAIN, adam="refuse")
@@ -120,6 +124,7 @@ def test_another_optimizer_takes_the_place_of_the_runs_own(tmp_path: Any) -> Non
     np.testing.assert_array_equal(own.score(pool), instead.score(pool))
 
 
+@pytest.mark.slow
 def test_the_forecast_names_the_phases_that_are_recorded(tmp_path: Any) -> None:
     pool = fresh_pool(tmp_path)
     kept = scorer(recipe=PLAIN, save_embeddings=True)
@@ -139,6 +144,7 @@ def test_pictures_and_numbers_are_left_as_evidence(tmp_path: Any) -> None:
     assert numbers["largest_lr_curvature"] > 0
 
 
+@pytest.mark.slow
 def test_a_later_target_is_valued_from_embeddings_without_a_run(tmp_path: Any, monkeypatch: Any) -> None:
     pool = fresh_pool(tmp_path)
     keeping = scorer(recipe=PLAIN, curvature="fisher", save_embeddings=True, num_features=8192)

@@ -72,6 +72,7 @@ def test_the_losses_and_factors_on_the_way_are_those_of_the_run() -> None:
     assert values.costate_norm_TG[:, 0].tolist() == pytest.approx([3.268 * 0.9 * 0.8, 3.268 * 0.9, 3.268])
 
 
+@pytest.mark.slow
 def test_the_value_of_the_last_update_is_the_same_for_any_curvature() -> None:
     last = [value_of(curvature)[-5:] for curvature in CURVATURES]
     assert all(torch.equal(values, last[0]) for values in last)
@@ -156,6 +157,7 @@ def test_golden_values_of_documents_are_sums_over_their_occurrences() -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="the folder of golden values is not beside the checkout")
 def test_values_rank_occurrences_as_retraining_without_them_does() -> None:
     """The rank correlations of the reference with the truth: 0.994 for the Hessian, 0.854 for the Fisher matrix."""
@@ -265,6 +267,7 @@ def test_the_exact_hessian_agrees_with_retraining_without_each_occurrence() -> N
 # ---- invariances
 
 
+@pytest.mark.slow
 def test_values_do_not_depend_on_how_the_trajectory_is_kept() -> None:
     results = [
         value_documents(
@@ -277,6 +280,7 @@ def test_values_do_not_depend_on_how_the_trajectory_is_kept() -> None:
     assert_identical(results[0], results[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curvature", CURVATURES)
 def test_values_do_not_depend_on_micro_batches_or_padding(curvature: str) -> None:
     expected = value_of(curvature)
@@ -285,6 +289,7 @@ def test_values_do_not_depend_on_micro_batches_or_padding(curvature: str) -> Non
         assert torch.allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_values_follow_the_document_whatever_its_place_in_the_batch() -> None:
     order = [3, 0, 4, 1, 2]
     moved = [update([one.samples[i] for i in order], order) for one in tiny_updates()]
@@ -292,6 +297,7 @@ def test_values_follow_the_document_whatever_its_place_in_the_batch() -> None:
     assert torch.allclose(value_of(updates=moved).view(7, 5, 2), expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_group_of_the_target_is_valued_as_it_is_alone() -> None:
     both = value_of()
     for group in range(2):
@@ -299,6 +305,7 @@ def test_a_group_of_the_target_is_valued_as_it_is_alone() -> None:
         assert torch.allclose(both[:, group], alone[:, 0], rtol=1e-6, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_mean_over_groups_is_the_value_for_the_whole_target() -> None:
     whole = value_of(target=[[sample for group in tiny_target() for sample in group]])
     both = value_of() @ torch.tensor([4 / 6, 2 / 6], dtype=torch.float64)
@@ -312,6 +319,7 @@ def test_a_document_of_one_token_has_the_value_zero() -> None:
     assert (found[:, 1:] != 0).all()
 
 
+@pytest.mark.slow
 def test_bfloat16_values_documents_like_float32() -> None:
     exact, rough = (value_of(model=tiny_model(), settings=settings(precision=p)) for p in ("fp32", "bf16"))
     assert not torch.equal(exact, rough)
@@ -330,6 +338,7 @@ def test_the_model_is_left_as_it_came() -> None:
 
 
 # Segments of seven updates: 0 1, 2 3, 4 5, 6.
+@pytest.mark.slow
 @pytest.mark.parametrize(("stop_at", "steps_left"), [(("reverse", 1), 7), (("reverse", 4), 4), (("forward", 3), 7)])
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_a_killed_valuation_continues_with_identical_values(

@@ -36,6 +36,8 @@ from tests.gradients.test_golden import GOLDEN, checkpoint, padded, part
 from tests.helpers import make_pool, new_folder, words
 from tests.scorer.influence.tiny import PROXY, WARM_UP, again, less
 
+pytestmark = pytest.mark.slow
+
 TARGET = [
     *(Document(text, source="first") for text in words(3, seed=5)),
     *(Document(text, source="second") for text in words(4, seed=6)),
@@ -235,7 +237,6 @@ def test_neither_batch_mates_nor_padding_nor_the_order_of_documents_matter(pool,
     np.testing.assert_allclose(less().score(backwards)[::-1], scored, atol=2e-6)
 
 
-@pytest.mark.slow
 def test_two_processes_give_the_scores_of_one(pool, place, scored, monkeypatch):
     monkeypatch.setattr(shards_module, "SHARD_SIZE", 40)
     monkeypatch.setattr(shards_module, "SHARD_ITEMS", 5)

@@ -37,6 +37,8 @@ from tests.helpers import make_pool, words
 from tests.scorer.influence.test_less import gradients, states_of, step_of_adam
 from tests.scorer.influence.tiny import SETTINGS, WARM_UP, again
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS = [f"which? {text[:20]} " for text in words(6, seed=2)]
 CHOSEN, REJECTED = [" ".join(t.split()[1:3]) for t in words(6, seed=3)], ["no idea", "what", "hm", "x", "y z", "never"]
 PREFERENCES = [

@@ -20,6 +20,8 @@ from delt_exp.scorer.influence.stored import STAGE, StoredFeatures
 from tests.helpers import make_pool, words
 from tests.scorer.influence.tiny import again, less
 
+pytestmark = pytest.mark.slow
+
 KEEPING = less(save_features=True)
 SIZE = 4096
 

@@ -19,6 +19,8 @@ from delt_exp.scorer.reverse.samples import Sample, next_token_sample
 from delt_exp.scorer.reverse.trajectory import Trajectory
 from tests.scorer.lqs.tiny import draw_samples, tiny_model, tiny_run, tiny_settings
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden" / "lqs"
 
 

@@ -125,6 +125,7 @@ def summed_target_loss(settings: AnnotationSettings, extra: int | None, epsilon:
     return total
 
 
+@pytest.mark.slow
 def test_pds_is_the_derivative_of_the_summed_target_loss() -> None:
     settings = tiny_settings(interval=1, lr=0.2)
     scores_N = annotate(tiny_gpt2(), **tiny_run(), settings=settings).scores("pds")

@@ -50,6 +50,7 @@ def fresh_pool(folder):
     return make_pool(folder, words(24), target_texts=words(6, seed=8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lqs", "pds", "learnability", "quality"])
 def test_every_relative_scores_every_document(pool, name):
     scores = scorer(score_name=name).score(pool)
@@ -71,6 +72,7 @@ def test_several_processes_give_the_same_scores(tmp_path, data_scorer):
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 @DATA_SCORERS
 def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool, data_scorer):
     scores = distilled(16, data_scorer).score(pool)
@@ -85,6 +87,7 @@ def test_a_data_scorer_scores_the_corpus_from_a_few_annotations(pool, data_score
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_interrupted_annotation_continues_to_the_same_scores(tmp_path, monkeypatch):
     from delt_exp.scorer.reverse.shown import Shown
 
@@ -117,6 +120,7 @@ def test_a_wrong_number_of_target_documents_is_refused_before_the_proxy_is_train
         scorer(num_target=0)
 
 
+@pytest.mark.slow
 def test_relatives_share_one_annotation(tmp_path):
     pool = fresh_pool(tmp_path)
     lqs, pds = scorer().score(pool), scorer(score_name="pds").score(pool)
@@ -127,6 +131,7 @@ def test_relatives_share_one_annotation(tmp_path):
     assert not np.array_equal(lqs, other)
 
 
+@pytest.mark.slow
 @DATA_SCORERS
 def test_the_forecast_names_the_phases_that_are_recorded(pool, data_scorer):
     distilling = distilled(16, data_scorer)

@@ -39,6 +39,7 @@ def test_something_of_the_text_is_predicted_however_long_the_prompt(tmp_path, pr
     assert sample_of(tmp_path, Document(text, prompt), 8) == (inputs, labels)
 
 
+@pytest.mark.slow
 def test_every_document_with_text_has_a_gradient(tmp_path):
     rng = np.random.default_rng(0)
     for _ in range(30):

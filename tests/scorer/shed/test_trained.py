@@ -54,6 +54,7 @@ def elsewhere(pool, tmp_path, trainer=None):
     return replace(pool, resources=resources)
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_better_than_the_one_it_began_as_and_a_set_is_trained_once(trained):
     pool, losses = trained
     nothing = losses_of(retrain(), pool, NOTHING)
@@ -90,6 +91,7 @@ def test_the_untrained_loss_is_that_of_the_fresh_network_by_a_plain_reading(pool
     assert found == pytest.approx(total / count, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_fine_tuning_nothing_is_the_proxy_itself(pool):
     proxy = TrainedProxy(tiny_recipe(), "target", 3000, 0)
     utility = FinetuneUtility(proxy, tiny_recipe(), 1000, None, 0)
@@ -101,6 +103,7 @@ def test_fine_tuning_nothing_is_the_proxy_itself(pool):
     assert utility.needs == {"target", "tokens"}
 
 
+@pytest.mark.slow
 def test_a_killed_valuation_goes_on_with_the_sets_that_are_left(pool, monkeypatch):
     trained = []
 
@@ -119,6 +122,7 @@ def test_a_killed_valuation_goes_on_with_the_sets_that_are_left(pool, monkeypatc
     assert len(trained) == 3
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_numbers(trained, tmp_path):
     several = replace(TRAINER, strategy="ddp", devices=2)
     spread = elsewhere(trained[0], tmp_path, several)

@@ -72,7 +72,7 @@ def write_study(
     content = {
         "name": "planted",
         "question": "Does folding help?",
-        "study": {"report": {**REPORT, **report}},
+        "study": {"report": report if "_target_" in report else {**REPORT, **report}},
         "settings": {},
     }
     write_json(folder / "study" / "study.json", {**content, "runs": [asdict(run) for run in planned], "accounts": []})

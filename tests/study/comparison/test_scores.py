@@ -69,7 +69,7 @@ def test_seeds_that_share_one_scoring_measure_no_stability(tmp_path):
     assert stable["own"] == pytest.approx((6 - 4) / 10)  # five seeds, one of them opposite to the other four
     assert stable["twice"] == pytest.approx(-1)  # only pairs with that one are two scorings
     page = write_page(tmp_path / "study").read_text()
-    assert "<td>not measured</td>" in page
+    assert ">not measured</td>" in page
 
 
 def test_length_and_source(tmp_path):

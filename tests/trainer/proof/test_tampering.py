@@ -353,6 +353,7 @@ def borders_forgotten(patch):
     patch.setattr(_Collate, "__call__", batch_of)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TAMPERINGS)
 def test_a_run_that_was_tampered_with_is_not_verified(pool, tmp_path, name):
     tamper, reason, settings = TAMPERINGS[name]

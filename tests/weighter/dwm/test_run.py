@@ -10,6 +10,8 @@ from tests.helpers import words
 from tests.runs import command, records, write_jsonl, write_texts
 from tests.test_bad_input import check_fails
 
+pytestmark = pytest.mark.slow
+
 DWM = ("scorer=random", "selector=all", "weighter=dwm", "training.layout=padded", "weighter.weighting_steps=0.5")
 SPOILED = (
     "train_dataset=spoiled", "train_dataset.ratio=0.5", "train_dataset@train_dataset.dataset=jsonl",

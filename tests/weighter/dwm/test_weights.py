@@ -57,6 +57,7 @@ def given(folder, job):
     return consumed["least_weight"] * job.plan.targets_per_step()[consumed["step"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [SGD(0.3, 0.9, 0.1), AdamW(0.02, (0.9, 0.95), 1e-3, 0.1)])
 def test_the_derivative_is_that_of_the_training_step_itself(pool, tmp_path, monkeypatch, optimizer):
     """Two steps, the second a weighting step, against differences of a plain loop in float64."""
@@ -104,6 +105,7 @@ def _validation_loss(job, weights_B):
     return np.mean(means)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"micro_batch_items": 3}, {"precision": "bf16-mixed"}])
 def test_while_nothing_is_learnt_the_run_is_the_unweighted_one_to_the_bit(pool, tmp_path, monkeypatch, settings):
     """The weighting model begins with equal weights; its steps, left out here, leave the network as it is."""
@@ -148,6 +150,7 @@ def test_another_weight_than_the_one_that_was_given_is_found_out(pool, tmp_path,
     assert "step 6: a loss entered the gradient with another weight than planned" in mismatch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["packed", "packed_isolated"])
 def test_packed_sequences_are_weighted_as_they_are(pool, tmp_path, layout):
     job = learning_job(pool, layout=layout)
@@ -156,6 +159,7 @@ def test_packed_sequences_are_weighted_as_they_are(pool, tmp_path, layout):
     assert given(folder, job).std() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [tiny_recipe().network, GPT2])
 def test_weights_do_not_depend_on_how_a_batch_is_cut(pool, tmp_path, network):
     recipe = tiny_recipe(network=network)
@@ -175,6 +179,7 @@ def test_two_processes_learn_the_weights_of_one(pool, tmp_path):
         torch.testing.assert_close(weights(folder)[name], value, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [3, 6])
 def test_a_resumed_run_has_the_same_bits(pool, tmp_path, monkeypatch, killed):
     """Killed in the first stage, and between two weighting steps of the second."""

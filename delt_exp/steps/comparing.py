@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.baseline.answer import answers
-from delt_exp.baseline.none import none as no_baseline
+from delt_exp.baseline.none import no_baseline
 from delt_exp.errors import DeltError
-from delt_exp.experiment.components import Components
-from delt_exp.experiment.training import Training
 from delt_exp.mixture.none import none as no_mixture
 from delt_exp.orderer.shuffle import shuffle
 from delt_exp.progress import say
@@ -19,6 +17,8 @@ from delt_exp.report.outcome import Compared, Outcome
 from delt_exp.report.stages import BASELINE
 from delt_exp.scorer.random import RandomScorer
 from delt_exp.selector.reading import ReadingSelector, needs_of
+from delt_exp.steps.components import Components
+from delt_exp.steps.training import Training
 from delt_exp.trainer.job import TrainJob, Weighter, plan_for
 from delt_exp.weighter.none import NoWeighter
 

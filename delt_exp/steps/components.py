@@ -24,13 +24,13 @@ from delt_exp.selector import Selector
 from delt_exp.selector.reading import ReadingSelector, needs_of
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import TokenizerMaker
-from delt_exp.trainer.job import Weighter
+from delt_exp.trainer.job import Averaging, Weighter
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.settings import TrainerSettings
 
 GROUPS = (
     "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "mixture", "model", "weighter",
-    "trainer", "baseline",
+    "averaging", "trainer", "baseline",
 )  # fmt: skip
 
 
@@ -53,6 +53,7 @@ class Components:
     training: PlanSettings
     trainer: TrainerSettings
     weighter: Weighter
+    averaging: Averaging | None
     baseline: Baseline
     eval_dataset: Mapping[str, EvalDataset]
     alignment: Mapping[str, Alignment]

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.experiment.components import Components
 from delt_exp.mixture.mixed import mixed, refuse_preferences
 from delt_exp.preference.reference import check_preferences
 from delt_exp.selector.reading import ReadingSelector, would_keep
+from delt_exp.steps.components import Components
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import Setup, plan_for
 
@@ -16,7 +16,7 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     """Select, order and plan by stand-in scores, so that a bad setting is refused before anything is scored."""
     parts.trainer.check_available()
     parts.runtime.check_available()
-    seen = candidates.corpus.candidates(stand_in_goodness(len(candidates)))
+    seen = candidates.candidates(stand_in_goodness(len(candidates)))
     if isinstance(parts.selector, ReadingSelector):
         parts.selector.check(candidates)
     kept = would_keep(parts.selector, seen)
@@ -31,6 +31,8 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
         check_isolation(parts.model.network.make(tokenizer, parts.seed))
     everything = plan_for(parts.model, candidates.tokens, np.arange(len(seen)), parts.training)
     parts.model.schedule.check(everything.num_steps)
+    if parts.averaging is not None:
+        parts.averaging.check(everything.num_steps)
     setup = Setup(parts.model, parts.training, parts.trainer)
     parts.weighter.check(setup, candidates.tokens, everything.num_steps)
 

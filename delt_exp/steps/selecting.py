@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.experiment.training import Training
 from delt_exp.files import read_json, write_json
 from delt_exp.model.cost import total
 from delt_exp.proxy.base import ProxyModel
@@ -16,6 +15,7 @@ from delt_exp.proxy.trained import looking
 from delt_exp.report.stages import SELECTION
 from delt_exp.scorer.base import Forecasting, sizes_of
 from delt_exp.selector.reading import Reading, ReadingSelector, Selection
+from delt_exp.steps.training import Training
 
 
 @dataclass(frozen=True)

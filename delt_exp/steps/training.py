@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.experiment.components import Components
 from delt_exp.mixture.mixed import Mixed, mixed
 from delt_exp.preference.reference import with_reference
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
+from delt_exp.steps.components import Components
 from delt_exp.trainer.job import TrainedModel, TrainJob, plan_for
 from delt_exp.trainer.train import OnMetrics, training_stage
 
@@ -41,6 +41,7 @@ class Training:
             weighter=parts.weighter,
             goodness=self.seen.goodness if parts.weighter.reads_scores else None,
             target=target.tokens if target is not None and parts.weighter.reads_target else None,
+            averaging=parts.averaging,
         )  # fmt: skip
 
     def trained(self, job: TrainJob, on_metrics: OnMetrics | None = None) -> TrainedModel:

@@ -8,11 +8,11 @@ from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, overlap_stage, text_stage, tokenizer_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import DataError
-from delt_exp.experiment.components import Components
 from delt_exp.ngrams.deduplicated import deduplicated_stage
 from delt_exp.progress import say
 from delt_exp.report.outcome import Overlap
 from delt_exp.resources import Resources
+from delt_exp.steps.components import Components
 from delt_exp.store.store import Store
 
 

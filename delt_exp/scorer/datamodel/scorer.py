@@ -1,0 +1,87 @@
+"""Values of groups of documents by training on random halves of them. N candidates, C groups, M halves."""
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.config.fields import Count, NonNegativeInt, Seed, settings
+from delt_exp.errors import ConfigError, DivergedError
+from delt_exp.model.cost import PhaseCost, Sizes
+from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
+from delt_exp.rows.draws import seed_for
+from delt_exp.scorer.base import Pool
+from delt_exp.scorer.datamodel.evidence import Found, show
+from delt_exp.scorer.datamodel.fit import fitted
+from delt_exp.scorer.datamodel.groups import Groups, grouped, random_halves
+from delt_exp.scorer.shed.trained import FinetuneUtility, RetrainUtility
+from delt_exp.scorer.shed.training import TrainingWorth
+
+LEAST_HALVES = 3
+
+
+@settings
+class DatamodelScorer:
+    """Scores a document by what its group adds to `utility`, per document of the group (arXiv:2202.00622).
+
+    Random groups of about `group_documents` of one source each; `num_fitted` random halves of the groups, a training
+    run each; the value of a group is its coefficient in the ridge regression of the utility on membership, centred so
+    that the mean of all groups is 0. `num_held_out` further halves say how well values predict, and each is trained a
+    second time from another seed, to say how well any prediction could do; 0 for neither.
+    """
+
+    VERSION: ClassVar[int] = 1
+    utility: RetrainUtility | FinetuneUtility
+    group_documents: Count
+    num_fitted: Count
+    num_held_out: NonNegativeInt
+    seed: Seed
+
+    def __post_init__(self) -> None:
+        if self.num_fitted < LEAST_HALVES:
+            raise ConfigError(f"scorer.num_fitted={self.num_fitted} is too few to fit; use at least {LEAST_HALVES}")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.utility.needs
+
+    @property
+    def meaning(self) -> Meaning:
+        explanation = f"How much its group adds to {self.utility.words}, per document, beside the mean group."
+        return Meaning("datamodel value", "nats/token", "higher", explanation)
+
+    def score(self, pool: Pool) -> NDArray[np.float32]:
+        """Return scores [R]; raises DivergedError where a training run gave no loss."""
+        corpus = pool.candidates.corpus
+        source_N = np.array(corpus.meta["sources"])[corpus.source_codes]
+        groups = grouped(corpus.ids, source_N, self.group_documents, self.seed)
+        worth = self.utility.open(pool, np.arange(len(corpus.ids)))
+        fitted_MC = random_halves(len(groups), self.num_fitted, self.seed, "fitted")
+        held_out_MC = random_halves(len(groups), self.num_held_out, self.seed, "held out")
+        with pool.evidence.phase("valuation"):
+            fitted_M, held_out_M = (_worth(worth, groups, sets) for sets in (fitted_MC, held_out_MC))
+            again_M = _worth(self._again(worth), groups, held_out_MC)
+        fit = fitted(fitted_MC, fitted_M)
+        show(pool, Found(groups, fit, fitted_MC, fitted_M, held_out_MC, held_out_M, again_M), self.meaning)
+        return (fit.values_C / groups.sizes)[groups.of_N][pool.rows].astype(np.float32)
+
+    def _again(self, worth: TrainingWorth) -> TrainingWorth:
+        """Return the same worth, on the same target documents, from another seed of the training runs."""
+        seed = seed_for(self.seed, "training on halves once more")
+        return replace(worth, trainings=replace(worth.trainings, seed=seed))
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of all training runs."""
+        return self.utility.forecast(sizes, resources, self.num_fitted + 2 * self.num_held_out)
+
+
+def _worth(worth: TrainingWorth, groups: Groups, halves_MC: NDArray[np.bool_]) -> NDArray[np.float64]:
+    worth_M = worth.of(groups.documents_of(halves_MC))
+    if not np.isfinite(worth_M).all():
+        raise DivergedError(
+            f"{int((~np.isfinite(worth_M)).sum())} of {len(worth_M)} training runs on halves gave no loss; lower "
+            "scorer.utility.recipe.optimizer.lr"
+        )
+    return worth_M

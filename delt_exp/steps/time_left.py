@@ -1,0 +1,96 @@
+"""When will this run be done? Told from the forecast of its phases, at the pace that it has shown so far."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+
+from delt_exp.logger.journal import PHASES, Phase
+from delt_exp.progress import Task, observers, outlook, say
+from delt_exp.report.numbers import seconds
+from delt_exp.steps.comparing import has_baseline
+from delt_exp.steps.components import Components
+
+TRAINING = "training"  # the piece of work whose operations are known: they tell the pace
+WARM_START = "warm start"  # how a forecast calls it where it is a part of scoring
+Costs = Mapping[str, float]
+
+
+def phases_of(parts: Components, stop_after: str | None) -> Sequence[Phase]:
+    """Return the phases that a run will have."""
+    if stop_after is not None:
+        return PHASES[: 2 if stop_after == "scores" else 3]
+    return PHASES if has_baseline(parts) else PHASES[:-1]
+
+
+class TimeLeft:
+    """The time that a run will still take.
+
+    costs: gives the operations of every phase, and of the warm start of a score; asked for once, when the first work is
+    done, for a run that reuses everything must not load what a forecast needs. Evaluation is not in it. The pace is
+    that of training, first of a proxy, then of the model: other work is slower or faster, so this is only a guide.
+    """
+
+    def __init__(self, phases: Sequence[Phase], *, is_told: bool) -> None:
+        self.costs: Callable[[], Costs] = dict
+        self._phases, self._is_told = phases, is_told
+        self._phase: Phase = phases[0]
+        self._entered = time.monotonic()
+        self._first: tuple[Task, int, float] | None = None  # a training run, and where it was when it was first seen
+        self._pace: float | None = None  # operations a second
+        self._rest: float | None = None  # seconds of the training run at hand
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Add the time left to what is told of every piece of work while the block runs."""
+        observers.append(self.saw)
+        outlook.append(self.in_words)
+        try:
+            yield
+        finally:
+            observers.remove(self.saw)
+            outlook.remove(self.in_words)
+
+    def enter(self, phase: Phase) -> None:
+        """Begin a phase, and say which it is."""
+        self._phase, self._entered, self._rest = phase, time.monotonic(), None
+        if self._is_told:
+            words = self.in_words()
+            say(f"stage {self._number} of {len(self._phases)}: {phase}" + (f"; {words}" if words else ""))
+
+    @property
+    def _number(self) -> int:
+        return self._phases.index(self._phase) + 1
+
+    @cached_property
+    def _costs(self) -> Costs:
+        return self.costs()
+
+    def saw(self, task: Task) -> None:
+        """Learn the pace from a training run."""
+        if task.name != TRAINING or not task.total:
+            return
+        now = time.monotonic()
+        if self._first is None or self._first[0] is not task:
+            self._first = task, task.done, now  # what a restart found done took no time here
+            return
+        done, elapsed = task.done - self._first[1], now - self._first[2]
+        flops = self._costs.get(WARM_START if self._phase == "score" else self._phase, 0.0)
+        if done and elapsed > 0 and flops:
+            self._pace = flops * done / task.total / elapsed
+            self._rest = elapsed * (task.total - task.done) / done if self._phase in ("train", "baseline") else None
+
+    def seconds(self) -> float | None:
+        """Return the seconds until the run ends; None before its pace is known."""
+        if self._pace is None:
+            return None
+        later = sum(self._costs.get(phase, 0.0) for phase in self._phases[self._number :]) / self._pace
+        if self._rest is not None:
+            return self._rest + later
+        forecast = self._costs.get(self._phase, 0.0) / self._pace
+        return max(forecast - (time.monotonic() - self._entered), 0.0) + later
+
+    def in_words(self) -> str:
+        """Return the time left of the whole run; nothing before it is known."""
+        left = self.seconds()
+        return "" if left is None else f"run: about {seconds(left)} left"

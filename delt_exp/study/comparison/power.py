@@ -1,0 +1,115 @@
+"""What a study will be able to see, before it runs: from runs of it that are finished, its pilot."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from delt_exp.errors import DataError
+from delt_exp.statistics.power import Noise, paired_noise, pooled, separate_noise
+from delt_exp.study.comparison.outcomes import (
+    Outcome,
+    at_seeds,
+    common_seeds,
+    common_sets,
+    measured,
+    outcome,
+)
+from delt_exp.study.record import PlannedRun, StudyRecord
+
+Labels = tuple[tuple[str, str], ...]
+
+
+def power_sentences(
+    study: StudyRecord, panel: str | None, metric: str, baseline: Mapping[str, str], alpha: float
+) -> list[str]:
+    """Return what difference from the baseline the study's seeds will show, and what half of it would take.
+
+    The pilot are the finished runs of the baseline, from whichever study, and of other arms, if any. A sentence for
+    each choice of the dimension `panel`, where the study has one.
+    """
+    names = list(dict.fromkeys(run.arm.get(panel, "") if panel else "" for run in study.runs))
+    return [_sentence(study, panel, name, metric, baseline, alpha) for name in names]
+
+
+def _sentence(
+    study: StudyRecord, panel: str | None, name: str, metric: str, baseline: Mapping[str, str], alpha: float
+) -> str:
+    planned: dict[Labels, dict[int, PlannedRun]] = {}
+    for run in study.runs:
+        if panel is None or run.arm.get(panel) == name:
+            labels = tuple(item for item in run.arm.items() if item[0] != panel)
+            planned.setdefault(labels, {})[run.seed] = run
+    start = f"power on {name}" if name else "power"
+    base_name = " · ".join(baseline.values())
+    finished = {run.folder for run in study.finished()}
+    arms = {labels: [run for run in runs.values() if run.folder in finished] for labels, runs in planned.items()}
+    base = next((labels for labels in planned if dict(labels) == dict(baseline)), None)
+    if base is None or len(arms[base]) < 2:
+        return f"{start}: not known before the baseline ({base_name}) has two seeds{_cure(study, planned, base)}"
+    outcomes = _outcomes({labels: runs for labels, runs in arms.items() if len(runs) > 1}, base, metric)
+    if base not in outcomes:
+        return f"{start}: not known, the finished runs of the baseline ({base_name}) share no evaluation documents"
+    unit, noise, pilot = _noise(outcomes, base)
+    num_seeds, num_others = len({run.seed for run in study.runs}), max(len(planned) - 1, 1)
+    level = alpha / num_others
+    seen = noise.detectable(num_seeds, level) if num_seeds > 1 else math.inf
+    text = (
+        f"{start}: with {num_seeds} seeds a difference of {noise.detectable(max(num_seeds, 2), alpha):.2g} {unit} from "
+        f"{base_name} is seen with probability 0.8, {seen:.2g} after Holm's correction over {num_others} arms ({pilot})"
+    )
+    needed = noise.seeds_for(seen / 2, level)
+    if needed is None:
+        return f"{text}; half of that takes more evaluation documents, not more seeds"
+    seconds = float(np.median([(run.record() or {})["seconds"] for runs in arms.values() for run in runs]))
+    num_runs = needed * len(planned)
+    num_left = num_runs - sum(len(runs) for runs in arms.values())
+    hours = f"{max(num_left, 0) * seconds / 3600:.2g} h more one after the other"
+    return f"{text}; to see {seen / 2:.2g} takes {needed} seeds: {num_runs} runs, {hours}"
+
+
+def _cure(study: StudyRecord, planned: Mapping[Labels, Mapping[int, PlannedRun]], base: Labels | None) -> str:
+    """Say how to run the baseline alone."""
+    if base is None:
+        return ", which the study does not plan"
+    own = {name for run in planned[base].values() for name in run.slices}
+    others = dict.fromkeys(name for run in study.runs for name in run.slices if name not in own)
+    without = " ".join(f"'~study.slices.{name}'" for name in others)
+    return f"; to run it first, add {without}" if without else ""
+
+
+def _outcomes(arms: Mapping[Labels, Sequence[PlannedRun]], base: Labels, metric: str) -> dict[Labels, Outcome]:
+    """Return the outcomes of the baseline and of those arms that were measured on what it was."""
+    found: dict[Labels, Outcome] = {}
+    own: Sequence[str] = []
+    for labels in [base, *(labels for labels in arms if labels != base)]:
+        runs = sorted(arms[labels], key=lambda run: run.seed)
+        try:
+            values = [measured(run, metric) for run in runs]
+        except DataError:
+            continue
+        sets = common_sets(values)
+        own = sets if labels == base else own
+        if not own or not set(own) <= set(sets):
+            continue
+        found[labels] = outcome(" · ".join(label for _, label in labels), tuple(r.seed for r in runs), values, own)
+    return found
+
+
+def _noise(outcomes: Mapping[Labels, Outcome], base: Labels) -> tuple[str, Noise, str]:
+    """Return the unit, the noise of a difference from the baseline, and what it is known from."""
+    baseline, paired = outcomes[base], list[Noise]()
+    for labels, arm in outcomes.items():
+        seeds = common_seeds([arm, baseline]) if labels != base else None
+        if seeds is not None and len(seeds) > 1:
+            try:
+                paired.append(paired_noise(at_seeds(arm, seeds).minus(at_seeds(baseline, seeds))))  # type: ignore[arg-type]
+            except DataError:  # on other documents
+                continue
+    if paired:
+        return baseline.unit, pooled(paired), f"noise of {len(paired)} arms against it"
+    others = [separate_noise(baseline, arm) for labels, arm in outcomes.items() if labels != base]
+    if others:
+        return baseline.unit, pooled(others), f"noise of {len(others)} arms and of the baseline"
+    count = len(baseline.seeds_S)
+    return baseline.unit, separate_noise(baseline, baseline), f"other arms as noisy as {count} seeds of the baseline"

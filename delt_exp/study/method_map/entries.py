@@ -1,0 +1,141 @@
+"""What each method brought on each task, and which to use."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from delt_exp.errors import DataError
+from delt_exp.quantity import Ranged
+from delt_exp.scorer.table import ScoreTable
+from delt_exp.statistics.families import Comparison
+from delt_exp.study.comparison.arms import Arm, Panel
+from delt_exp.study.comparison.cost import Cost, cost_of
+
+BETTER = "better"
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """An arm of a task beside the baseline.
+
+    pair: against the baseline of equally many tokens; at_equal_cost: against the baseline trained for the same total
+    time, None where it was not trained that long. beaten: whether it is better than every placebo of its share too.
+    seconds: of scoring and selecting, None where not recorded.
+    """
+
+    task: str
+    arm: Arm
+    pair: Comparison
+    at_equal_cost: Comparison | None
+    beaten: bool
+    is_placebo: bool
+    seconds: float | None
+
+    @property
+    def gain(self) -> Ranged:
+        """Improvement over the baseline with its interval; higher is better whatever is measured."""
+        return improvement(self.pair)
+
+    @property
+    def net_gain(self) -> Ranged | None:
+        """Improvement over the baseline trained for the same total time."""
+        return improvement(self.at_equal_cost) if self.at_equal_cost else None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is better than the baseline and than its placebos, after Holm's correction."""
+        return not self.is_placebo and self.pair.verdict.startswith(BETTER) and self.beaten
+
+
+@dataclass(frozen=True, eq=False)
+class EvenlyTimedArm(Arm):
+    """An arm whose training takes `seconds_per_token`, whatever else the machine did meanwhile."""
+
+    seconds_per_token: float
+
+    @cached_property
+    def cost(self) -> Cost:
+        return replace(cost_of(self.records), training_seconds=self.seconds_per_token * self.tokens)
+
+
+def evenly_timed(panel: Panel) -> Panel:
+    """Return the panel with one speed of training for all arms, their median.
+
+    All learn from equally many tokens: a measured difference in seconds is that of other programs, and would decide
+    what a score that costs a tenth of a second has to compete with.
+    """
+    every = [*panel.arms, *panel.longer]
+    speed = float(np.median([arm.cost.training_seconds / arm.tokens for arm in every]))
+    even = {arm: EvenlyTimedArm(arm.labels, arm.runs, arm.outcome, speed) for arm in every}
+    baseline = None if panel.baseline is None else even[panel.baseline]
+    arms, longer = [even[arm] for arm in panel.arms], [even[arm] for arm in panel.longer]
+    return replace(panel, baseline=baseline, arms=arms, longer=longer)
+
+
+def improvement(pair: Comparison) -> Ranged:
+    """Return the difference of a pair turned so that higher is better."""
+    low, high = pair.interval
+    if pair.better == "higher":
+        return Ranged(pair.estimate.value, low, high)
+    return Ranged(-pair.estimate.value, -high, -low)
+
+
+def entries_of(panel: Panel) -> list[Entry]:
+    """Return every arm but the baseline that is compared with it, best first."""
+    found = []
+    for arm in panel.ranked:
+        pair = panel.against_baseline(arm)
+        if pair is None:
+            continue
+        controls = panel.against_placebos(arm).values()
+        beaten = all(control.verdict.startswith(BETTER) for control in controls)
+        equal, seconds = panel.at_equal_cost.get(arm.name), arm.cost.choosing("seconds")
+        found.append(Entry(panel.name, arm, pair, equal, beaten, panel.is_placebo(arm), seconds))
+    return found
+
+
+def recommended(entries: Sequence[Entry]) -> Entry | None:
+    """Return what to use: of the arms whose gain is shown, the one that gains most at equal cost.
+
+    Where no baseline was trained for as long as any of them cost, the cheapest. None where no gain is shown.
+    """
+    shown = [entry for entry in entries if entry.is_shown and entry.seconds is not None]
+    paid = [entry for entry in shown if entry.net_gain is not None]
+    if paid:
+        return max(paid, key=lambda entry: entry.net_gain.value if entry.net_gain else -np.inf)
+    return min(shown, key=lambda entry: entry.seconds or 0.0, default=None)
+
+
+def next_better(entries: Sequence[Entry], used: Entry) -> Entry | None:
+    """Return the cheapest arm with a shown gain above that of `used`; None where there is none."""
+    above = [one for one in entries if one.is_shown and one.gain.value > used.gain.value and one.seconds is not None]
+    return min(above, key=lambda entry: entry.seconds or 0.0, default=None)
+
+
+def frontier(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the arms that no other beats in both gain and cost, cheapest first."""
+    found: list[Entry] = []
+    for entry in sorted(
+        (one for one in entries if one.seconds is not None), key=lambda one: (one.seconds, -one.gain.value)
+    ):
+        if not found or entry.gain.value > found[-1].gain.value:
+            found.append(entry)
+    return found
+
+
+def refuse_shared_documents(panel: Panel) -> None:
+    """Raise DataError where a candidate of a run is a document that it was evaluated on."""
+    for arm in panel.arms:
+        for run in arm.runs.values():
+            folder = Path(run.folder)
+            evaluated = pq.read_table(folder / "losses.parquet", columns=["id"])["id"].to_numpy()
+            shared = np.intersect1d(ScoreTable.load(folder / "scores.parquet").ids, evaluated)
+            if len(shared):
+                raise DataError(
+                    f"{folder}: {len(shared)} evaluation documents are among the candidates, the first "
+                    f"{int(shared[0]):016x}; set decontaminate=true, or choose another eval_dataset"
+                )

@@ -1,0 +1,140 @@
+"""The pictures and tables of a map: method by task, gain against cost, and every arm."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from delt_exp.report.findings import Cell, Figure, Table
+from delt_exp.study.figures import BLUE_TO_RED, LINE, chooser, colour, error_bars, figure, heat_map
+from delt_exp.study.method_map.entries import Entry, frontier
+
+Map = Mapping[str, Sequence[Entry]]
+"""The entries of each task."""
+
+
+def heat_map_figure(tasks: Map, share: str, unit: str) -> Figure:
+    """Return the gain of every scorer on every task; buttons choose the share kept."""
+    every = [entry for entries in tasks.values() for entry in entries]
+    bound = max((abs(entry.gain.value) for entry in every), default=0.0) or 1.0
+    shares = list(dict.fromkeys(str(entry.arm.labels.get(share, "")) for entry in every))
+    plots = {f"keep {kept}": _grid(tasks, share, kept, bound) for kept in sorted(shares)}
+    note = (
+        f"Gain over training on all documents, in {unit}, equal tokens: blue is better. * better or worse than that "
+        "baseline after Holm's correction, ** better than that and than every placebo that keeps as much."
+    )
+    return Figure("map", "Method by task", note, chooser(plots).to_plotly_json())
+
+
+def _grid(tasks: Map, share: str, kept: str, bound: float) -> Any:
+    own = {
+        (str(entry.arm.labels.get("scorer")), task): entry
+        for task, entries in tasks.items()
+        for entry in entries
+        if str(entry.arm.labels.get(share, "")) == kept
+    }
+    scorers = _by_mean_gain(own)
+    cells = [[own.get((scorer, task)) for task in tasks] for scorer in scorers]
+    trace = go.Heatmap(
+        x=list(tasks), y=scorers, zmin=-bound, zmax=bound, colorscale=BLUE_TO_RED, reversescale=True,
+        z=[[entry.gain.value if entry else None for entry in row] for row in cells],
+        text=[[_marked(entry) for entry in row] for row in cells], texttemplate="%{text}",
+        customdata=[[_hovered(entry) for entry in row] for row in cells],
+        hovertemplate="%{y} on %{x}<br>%{customdata}<extra></extra>",
+    )  # fmt: skip
+    return heat_map(trace)
+
+
+def _by_mean_gain(own: Mapping[tuple[str, str], Entry]) -> list[str]:
+    gains: dict[str, list[float]] = {}
+    for (scorer, _), entry in own.items():
+        gains.setdefault(scorer, []).append(entry.gain.value)
+    return sorted(gains, key=lambda scorer: -sum(gains[scorer]) / len(gains[scorer]))
+
+
+def _marked(entry: Entry | None) -> str:
+    if entry is None:
+        return ""
+    is_claim = not entry.pair.verdict.startswith("not")
+    return f"{entry.gain.value:+.2f}{'**' if entry.is_shown else '*' if is_claim else ''}"
+
+
+def _hovered(entry: Entry | None) -> str:
+    if entry is None:
+        return ""
+    gain = entry.gain
+    cost = "not recorded" if entry.seconds is None else f"{entry.seconds:.3g} s"
+    return f"gain {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]<br>{entry.pair.verdict}<br>cost {cost}"
+
+
+def pareto_figure(tasks: Map, unit: str) -> Figure:
+    """Return gain against the seconds of scoring and selecting; buttons choose the task, a line joins the frontier."""
+    plots = {task: _pareto(task, entries, unit) for task, entries in tasks.items()}
+    note = (
+        "One point per method and share. The line joins and names gains that no other beats in both gain and "
+        "cost; placebos are orange. Intervals are those of the gain, each on its own."
+    )
+    return Figure("pareto", "Gain against cost", note, chooser(plots).to_plotly_json())
+
+
+def _pareto(task: str, entries: Sequence[Entry], unit: str) -> Any:
+    known = [entry for entry in entries if entry.seconds is not None]
+    best = frontier([entry for entry in known if not entry.is_placebo and entry.gain.value > 0])
+    joined = go.Scatter(
+        x=[_seconds(entry) for entry in best], y=[entry.gain.value for entry in best], mode="lines+text",
+        line={"color": LINE, "shape": "hv"}, name="no other is better and cheaper", hoverinfo="skip",
+        text=[entry.arm.name for entry in best], textposition="top left", cliponaxis=False,
+    )  # fmt: skip
+    traces = [joined]
+    for name, is_placebo, number in (("method", False, 0), ("placebo", True, 4)):
+        own = [entry for entry in known if entry.is_placebo == is_placebo]
+        traces.append(
+            go.Scatter(
+                name=name,
+                x=[_seconds(entry) for entry in own],
+                y=[entry.gain.value for entry in own],
+                error_y=error_bars([entry.gain for entry in own]),
+                mode="markers",
+                text=[entry.arm.name for entry in own],
+                hovertemplate="%{text}<br>%{x:.3g} s<br>%{y:+.3f}<extra></extra>",
+                marker={"size": 9, "color": colour(number)},
+            )
+        )
+    xaxis = {"title": {"text": f"scoring and selecting [s], {task}"}, "type": "log", "tickformat": "~s"}
+    legend = {"orientation": "h", "y": -0.2}
+    plot = figure(traces, 500, xaxis=xaxis, yaxis={"title": {"text": f"gain [{unit}]"}}, legend=legend)
+    plot.add_hline(0, line_dash="dot")
+    return plot
+
+
+def _seconds(entry: Entry) -> float:
+    """Return the seconds, at least a millisecond, so that what costs nothing has a place on a logarithmic axis."""
+    return max(entry.seconds or 0.0, 1e-3)
+
+
+def leaderboard(tasks: Map, share: str, unit: str, alpha: float) -> Table:
+    """Return every arm of every task, best first."""
+    rows: list[list[Cell]] = []
+    for task, entries in tasks.items():
+        for rank, entry in enumerate(entries, 1):
+            labels, equal = entry.arm.labels, entry.at_equal_cost
+            rows.append([
+                task, rank, str(labels.get("scorer")), str(labels.get(share, "")), entry.gain, len(entry.arm.runs),
+                entry.pair.p_holm, entry.pair.verdict, _placebos(entry), entry.pair.detectable, entry.seconds,
+                entry.net_gain, equal.verdict if equal else "",
+            ])  # fmt: skip
+    columns = [
+        "task", "rank", "scorer", "kept", f"gain [{unit}]", "seeds", "p (Holm)", "verdict", "beats its placebos",
+        "minimum detectable effect", "scoring and selecting [s]", "gain at equal cost", "verdict at equal cost",
+    ]  # fmt: skip
+    note = (
+        f"Gain over training on all documents with {100 * (1 - alpha):g} % intervals over seeds and documents, Holm-"
+        "corrected over all tasks; the best of many was chosen after seeing all, so expect a little less. At equal "
+        "cost: over the baseline trained for the same total time, at one speed of training for all; empty where it "
+        "was not trained that long."
+    )
+    return Table("leaderboard", "Every method on every task", note, columns, rows)
+
+
+def _placebos(entry: Entry) -> str:
+    return "" if entry.is_placebo else "yes" if entry.beaten else "no"

@@ -1,0 +1,94 @@
+"""Which method for which task, and what does it cost? One map of scorers by tasks."""
+
+from collections.abc import Mapping, Sequence
+
+from delt_exp.config.fields import ProperShare, settings
+from delt_exp.errors import DataError
+from delt_exp.report.findings import Findings
+from delt_exp.study.comparison.arms import Panel, read_panels
+from delt_exp.study.comparison.leaderboard import pairs_table
+from delt_exp.study.comparison.pairs import compared
+from delt_exp.study.method_map.entries import (
+    Entry,
+    entries_of,
+    evenly_timed,
+    next_better,
+    recommended,
+    refuse_shared_documents,
+)
+from delt_exp.study.method_map.figures import heat_map_figure, leaderboard, pareto_figure
+from delt_exp.study.record import StudyRecord
+
+
+@settings
+class MapReport:
+    """Compares scorers that keep a share of the documents with training on all of them, task by task.
+
+    panel: the dimension of tasks. share: the dimension of the share kept. metric, baseline and placebos as in
+    `ComparisonReport`; runs like the baseline with larger budgets show what the cost of a score could buy instead.
+    """
+
+    panel: str
+    share: str
+    metric: str
+    baseline: Mapping[str, str | int | float]
+    placebos: Sequence[str]
+    alpha: ProperShare
+
+    def findings(self, study: StudyRecord) -> Findings:
+        """Return the map; raises DataError for too few runs, or candidates among the evaluation documents."""
+        labels = {key: str(label) for key, label in self.baseline.items()}
+        panels = read_panels(study, self.panel, self.metric, labels, self.placebos)
+        for panel in panels:
+            refuse_shared_documents(panel)
+        panels = compared([evenly_timed(panel) for panel in panels], self.alpha)
+        tasks = {panel.name: entries_of(panel) for panel in panels}
+        tasks = {task: entries for task, entries in tasks.items() if entries}
+        if not tasks:
+            raise DataError(f"{study.folder}: no task has its baseline and another arm yet; repeat the study's command")
+        unit = panels[0].arms[0].outcome.unit
+        answer = " ".join(_sentence(task, entries, unit) for task, entries in tasks.items())
+        figures = [heat_map_figure(tasks, self.share, unit), pareto_figure(tasks, unit)]
+        planned = pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels])
+        return Findings(
+            f"{answer} {_remarks(panels)}".strip(), figures, [leaderboard(tasks, self.share, unit, self.alpha), planned]
+        )
+
+
+def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
+    """Return what to use for a task, what it costs, and what more cost would bring."""
+    used = recommended(entries)
+    if used is None:
+        detectable = max(entry.pair.detectable for entry in entries)
+        reach = f"an effect of {detectable:.2g} {unit} would be found with power 0.8"
+        return f"For {task}, nothing is shown to beat training on all documents; {reach}."
+    text = f"For {task}, use {used.arm.name}: it gains {_gained(used, unit)} and costs {_cost(used)}"
+    net = used.at_equal_cost
+    if net is None:
+        text += "; the baseline was not trained for as long"
+    elif not net.verdict.startswith("better"):
+        text += "; that it beats a baseline trained for the same time is not shown"
+    if used.pair.estimate.over == "documents":
+        text += "; only one seed is finished, so this is about these models"
+    more = next_better(entries, used)
+    if more is None:
+        return f"{text}; no other method gains more."
+    gain = more.gain.value - used.gain.value
+    seconds = (more.seconds or 0.0) - (used.seconds or 0.0)
+    extra = f"{seconds:.2g} s more" if seconds > 0 else "no more"
+    return f"{text}; the next better one, {more.arm.name}, gains {gain:.2g} {unit} more for {extra}."
+
+
+def _gained(entry: Entry, unit: str) -> str:
+    gain = entry.gain
+    return f"{gain.value:.2g} {unit} [{gain.low:.2g}, {gain.high:.2g}]"
+
+
+def _cost(entry: Entry) -> str:
+    seconds = entry.seconds or 0.0
+    return f"{seconds:.2g} s, {seconds / entry.arm.cost.training_seconds:.2g} of a training run"
+
+
+def _remarks(panels: Sequence[Panel]) -> str:
+    unfinished = [panel.name for panel in panels if panel.baseline is None]
+    return f"Not finished: the baseline of {', '.join(unfinished)}." if unfinished else ""

@@ -1,0 +1,82 @@
+"""A study that is fixed before its first run: what it asks, of which runs, and by which threshold it answers.
+
+`<store>/registered/NAME.json` holds the definition, its digest and when it was written. It is no stage: freeing the
+store leaves it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from delt_exp.config.build import plain
+from delt_exp.config.identity import differences
+from delt_exp.errors import ConfigError, StoreError
+from delt_exp.files import digest, disk_errors, read_json, write_json
+from delt_exp.study.record import Registration, StudyRecord
+
+NOT_ASKED = ("_target_", "registered", "forecast")  # of a study: nothing that its answer depends on
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What the file holds."""
+
+    registration: Registration
+    definition: dict[str, Any]
+
+
+def definition(record: StudyRecord, configs: Sequence[DictConfig], study: Any) -> dict[str, Any]:
+    """Return what a registration fixes: the study's own keys, its hold-out sets, and the configuration of every run.
+
+    study: its node of the configuration. runs: names that hold the hash of each run's configuration.
+    """
+    asked = {key: value for key, value in plain(study).items() if key not in NOT_ASKED}
+    hold_out = {digest(plain(cfg.eval_dataset)): plain(cfg.eval_dataset) for cfg in configs}
+    return {
+        "question": record.question,
+        "study": asked,
+        "hold_out": list(hold_out.values()),
+        "settings": record.settings,
+        "runs": sorted(Path(run.folder).name for run in record.runs),
+    }
+
+
+def registration(root: Path, record: StudyRecord, fixed: dict[str, Any], *, wanted: bool) -> Registration | None:
+    """Return the registration of a study, made now where it is `wanted`; None for an exploratory study.
+
+    Raises ConfigError where the study was registered with another definition, or is to be registered although some of
+    its runs are finished.
+    """
+    path = root / "registered" / f"{record.name}.json"
+    if path.exists():
+        return _unchanged(path, record.name, fixed)
+    if not wanted:
+        return None
+    if finished := len(record.finished()):
+        raise ConfigError(
+            f"study.registered=true, but {finished} of {len(record.runs)} runs of {record.name} are finished: what "
+            "they say is known. Register a study before its first run: one with other seeds (study.seeds=[...]) and a "
+            "name of its own (name=...), or leave study.registered=false"
+        )
+    entry = _Entry(Registration(datetime.now(UTC).isoformat(timespec="seconds"), digest(fixed)), fixed)
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, asdict(entry))
+    return entry.registration
+
+
+def _unchanged(path: Path, name: str, fixed: dict[str, Any]) -> Registration:
+    content = read_json(path)
+    found = _Entry(Registration(**content["registration"]), content["definition"])
+    if digest(found.definition) != found.registration.digest:
+        raise StoreError(f"{path} was changed after it was written: its digest does not fit; restore it from a copy")
+    if changed := differences(found.definition, fixed):
+        raise ConfigError(
+            f"{name} was registered on {found.registration.date[:10]} with another definition "
+            f"({'; '.join(changed[:3])}); run what was registered, or give this study a name of its own with name=..."
+        )
+    return found.registration

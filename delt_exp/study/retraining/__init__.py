@@ -1,0 +1,1 @@
+"""How far scores agree with retraining on random halves of the documents."""

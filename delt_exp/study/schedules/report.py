@@ -1,0 +1,152 @@
+"""Does what an order gains depend on the schedule of the learning rate?"""
+
+from collections.abc import Mapping, Sequence
+
+from delt_exp.config.fields import ProperShare, settings
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.quantity import Ranged
+from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
+from delt_exp.statistics.families import Comparison
+from delt_exp.study.comparison.outcomes import LOSS
+from delt_exp.study.comparison.power import power_sentences
+from delt_exp.study.forest import forest
+from delt_exp.study.record import StudyRecord
+from delt_exp.study.schedules.crossed import Cells, Crossed, Order, crossed, read_cells
+
+Family = Mapping[tuple[str, Order], Comparison]
+UNIT = "nats/token"
+
+
+@settings
+class ScheduleReport:
+    """Compares each order with shuffling under each schedule, and its gain between schedules.
+
+    The dimensions of the study are `schedule`, `orderer` and `scorer`; weights that a run averaged are a schedule of
+    their own. shuffle: labels of scorer and orderer that every order is compared with. reference: the schedule that
+    gains under the others are compared with. placebo: label of the scorer without information.
+    """
+
+    shuffle: Mapping[str, str]
+    reference: str
+    placebo: str
+    alpha: ProperShare
+
+    def __post_init__(self) -> None:
+        if set(self.shuffle) != {"scorer", "orderer"}:
+            raise ConfigError(f"study.report.shuffle={dict(self.shuffle)}: give a label of scorer and one of orderer")
+
+    def findings(self, study: StudyRecord) -> Findings:
+        """Return answer, figures and tables; raises DataError where no order can be compared with shuffling."""
+        cells = read_cells(study)
+        found = crossed(cells, Order(**self.shuffle), self.reference, self.placebo, self.alpha)
+        if not found.gains:
+            raise DataError(
+                f"{study.folder}: no order and shuffling under one schedule are finished; repeat the command"
+            )
+        answer = f"{_main(found.interactions, self.reference)} {self._gains(found)} {_certified(study)}"
+        tables = [
+            self._losses(cells),
+            _table("gains", "Each order against shuffling", found.gains, found.controls),
+            _table("interactions", f"What an order gains, against its gain under {self.reference}", found.interactions),
+            _table("placebos", "Orders of permuted scores against shuffling", found.placebos),
+        ]
+        figures = [
+            _figure("gains", "Each order against shuffling", found.gains, self.shuffle["orderer"]),
+            _figure("placebos", "The same orders of permuted scores", found.placebos, self.shuffle["orderer"]),
+        ]
+        return Findings(answer, [one for one in figures if one is not None], [one for one in tables if one.rows])
+
+    def power(self, study: StudyRecord) -> list[str]:
+        """Return what differences from shuffling the study will show, schedule by schedule.
+
+        One between two schedules, of four arms in place of two, has to be larger by the square root of 2.
+        """
+        return power_sentences(study, "schedule", LOSS, self.shuffle, self.alpha)
+
+    def _gains(self, found: Crossed) -> str:
+        """Return a sentence on each schedule: which orders beat shuffling and their placebo."""
+        sentences = []
+        for schedule in dict.fromkeys(schedule for schedule, _ in found.gains):
+            pairs = {order: pair for (name, order), pair in found.gains.items() if name == schedule}
+            sure = [order for order, pair in pairs.items() if _is_sure(pair, found.controls.get((schedule, order)))]
+            best = min(sure or pairs, key=lambda order: pairs[order].estimate.value)
+            told = f"{best.orderer} {_numbers(pairs[best])}"
+            if sure:
+                others = f" ({len(sure)} of {len(pairs)} orders do)" if len(pairs) > 1 else ""
+                sentences.append(f"Under {schedule} an order beats shuffling and its placebo{others}, best {told}.")
+            else:
+                sentences.append(f"Under {schedule} no order is shown to beat shuffling and its placebo, best {told}.")
+        return " ".join(sentences)
+
+    def _losses(self, cells: Cells) -> Table:
+        rows: list[Sequence[Cell]] = []
+        for (schedule, order), one in cells.items():
+            value = Ranged(one.estimate.value, *one.estimate.interval(self.alpha))
+            rows.append([schedule, order.orderer, order.scorer, value, len(one.seeds_S)])
+        note = "Loss on the evaluation documents, equal tokens for all. Read differences in the other tables."
+        return Table("losses", "Losses", note, ["schedule", "order", "scores", UNIT, "seeds"], rows)
+
+
+def _main(interactions: Family, reference: str) -> str:
+    """Return the verdict of the study: whether a gain differs between schedules."""
+    if not interactions:
+        return "No answer yet: no order is finished under two schedules."
+    (schedule, order), pair = min(interactions.items(), key=lambda item: (item[1].p_holm, item[1].p))
+    about = f"the difference of {order.orderer} from shuffling changes by {_numbers(pair)} under {schedule}"
+    if pair.verdict.startswith("not"):
+        reach = f"the minimum detectable effect is {pair.detectable:.2g}"
+        return f"Not shown: no order's gain differs between schedules (surest: {about}; {reach})."
+    count = sum(not one.verdict.startswith("not") for one in interactions.values())
+    found = f"in {count} of {len(interactions)} comparisons the gain differs from that under {reference}"
+    return f"Yes: {found}; surest, {about}."
+
+
+def _is_sure(gain: Comparison, control: Comparison | None) -> bool:
+    return gain.verdict.startswith("better") and control is not None and control.verdict.startswith("better")
+
+
+def _numbers(pair: Comparison) -> str:
+    low, high = pair.interval
+    level = f"{100 * (1 - pair.alpha):g} % interval"
+    return f"{pair.estimate.value:+.3g} {pair.unit} ({level} [{low:+.3g}, {high:+.3g}], p {pair.p_holm:.2g} after Holm)"
+
+
+def _certified(study: StudyRecord) -> str:
+    """Say of how many runs the order is proven, and whether all trained on as many tokens."""
+    records = [record for run in study.finished() if (record := run.record()) is not None]
+    proven = sum(bool(record["order_verified"]) for record in records)
+    tokens = [int(record["training"]["tokens"]) for record in records]
+    budget = f"{min(tokens):,}" if len(set(tokens)) == 1 else f"{min(tokens):,} to {max(tokens):,}"
+    return f"Of {len(records)} runs on {budget} tokens, {proven} are proven to have trained in the planned order."
+
+
+def _table(name: str, title: str, family: Family, controls: Family | None = None) -> Table:
+    """Return one row per comparison, by schedule; `controls`: the same arms against their placebo."""
+    rows: list[Sequence[Cell]] = []
+    for (schedule, order), pair in family.items():
+        control = None if controls is None else controls.get((schedule, order))
+        extra = [] if controls is None else [Difference.of(control), control.verdict if control else ""]
+        rows.append([
+            f"{order.orderer}, {schedule}", pair.verdict, Difference.of(pair), order.scorer, pair.p_holm,
+            pair.detectable, *extra,
+        ])  # fmt: skip
+    columns = ["order", "verdict", f"difference [{UNIT}]", "scores", "p (Holm)", "minimum detectable effect"]
+    columns += [] if controls is None else ["minus the placebo", "verdict against the placebo"]
+    note = (
+        f"Paired over seeds and documents, {len(rows)} comparisons corrected together (Holm); intervals are each on "
+        "its own. Below 0 is better. Minimum detectable effect: with 80 % power."
+    )
+    return Table(name, title, note, columns, rows, is_answer=name == "gains")
+
+
+def _figure(name: str, title: str, family: Family, shuffle: str) -> Figure | None:
+    """Return the differences from `shuffle` with their intervals, a row for each order, a colour for each schedule."""
+    if not family:
+        return None
+    groups: dict[str, dict[str, Difference]] = {}
+    for (schedule, order), pair in family.items():
+        if (cell := Difference.of(pair)) is not None:
+            groups.setdefault(schedule, {})[order.orderer] = cell
+    rows = list(dict.fromkeys([*(order.orderer for _, order in family), shuffle]))
+    note = "Paired differences with their intervals, each on its own; filled points are clear after Holm's correction."
+    return Figure(name, title, note, forest(groups, rows, shuffle, UNIT).to_plotly_json())

@@ -1,0 +1,79 @@
+"""The time left of a run, worked out by hand from the operations of its phases and the pace of training."""
+
+import pytest
+
+from delt_exp.logger.journal import PHASES
+from delt_exp.progress import Task
+from delt_exp.steps import time_left
+from delt_exp.steps.time_left import TimeLeft
+
+COSTS = {"score": 300.0, "warm start": 100.0, "train": 200.0, "baseline": 400.0}
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(time_left, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def left(clock):
+    made = TimeLeft(PHASES, is_told=True)
+    made.costs = lambda: COSTS
+    return made
+
+
+def advance(left, clock, task, done, seconds):
+    clock.now += seconds
+    task.done = done
+    left.saw(task)
+
+
+def test_nothing_is_told_before_the_pace_is_known_and_nothing_is_forecast(left):
+    left.costs = lambda: pytest.fail("a run that reuses everything forecasts nothing")
+    left.enter("score")
+    assert left.seconds() is None
+    assert left.in_words() == ""
+
+
+def test_a_warm_start_tells_the_pace_of_all_that_follows(left, clock):
+    left.enter("score")
+    task = Task("training", 50, "steps")
+    left.saw(task)
+    advance(left, clock, task, 25, 10)  # half of 100 in 10 s: 5 a second
+    assert left.seconds() == pytest.approx((300 / 5 - 10) + 200 / 5 + 400 / 5)
+    clock.now += 1000  # scoring takes longer than its forecast: what follows is left
+    assert left.seconds() == pytest.approx(200 / 5 + 400 / 5)
+
+
+def test_training_corrects_it_and_tells_its_own_rest(left, clock):
+    left.enter("train")
+    task = Task("training", 100, "steps")
+    task.done = 40  # a restart goes on from here
+    left.saw(task)
+    advance(left, clock, task, 70, 30)  # 30 steps in 30 s, which are 60 of 200 operations
+    assert left.seconds() == pytest.approx(30 + 400 / 2)
+    left.enter("baseline")
+    assert left.seconds() == pytest.approx(400 / 2)
+
+
+def test_other_work_tells_no_pace(left, clock):
+    left.enter("score")
+    task = Task("scoring", 10, "documents")
+    left.saw(task)
+    advance(left, clock, task, 5, 10)
+    assert left.seconds() is None
+
+
+def test_each_stage_is_announced_by_its_number(left, capsys):
+    left.enter("score")
+    assert capsys.readouterr().err == "stage 2 of 6: score\n"

@@ -1,0 +1,66 @@
+"""What a study will see is told from its finished runs, and what is to be done where there are none."""
+
+import re
+
+from delt_exp.study.comparison.power import power_sentences
+from delt_exp.study.record import read_study
+from tests.study.comparison.studies import BASE, Planted, arm, write_study
+
+
+def sentence(folder, panel=None):
+    (text,) = power_sentences(read_study(folder)[0], panel, "loss", BASE, 0.05)
+    return text
+
+
+def with_seconds(record):
+    record["seconds"] = 36.0
+
+
+ARMS = [
+    Planted(BASE, change=with_seconds),
+    arm("lqs", "1.0", "folding", seeds=(), change=with_seconds),
+    arm("random", "1.0", "folding", seeds=(), change=with_seconds),
+]
+
+
+def test_the_baseline_alone_stands_for_the_noise_of_all_arms(tmp_path):
+    text = sentence(write_study(tmp_path, ARMS))
+    assert text.startswith("power: with 5 seeds a difference of 0.")
+    assert "other arms as noisy as 5 seeds of the baseline" in text
+    seen, half, seeds, runs, hours = re.search(
+        r"(\S+) after Holm's correction over 2 arms .*; to see (\S+) takes (\d+) seeds: (\d+) runs, (\S+) h more", text
+    ).groups()
+    assert abs(float(half) / float(seen) - 0.5) < 0.05
+    assert int(runs) == 3 * int(seeds)
+    assert float(hours) == float(f"{(int(runs) - 5) * 36 / 3600:.2g}")
+
+
+def test_finished_arms_show_their_own_noise_which_pairing_makes_smaller(tmp_path):
+    few = {"seeds": (0, 1, 2), "change": with_seconds}
+    text = sentence(write_study(tmp_path, [Planted(BASE, **few), arm("lqs", "1.0", "folding", **few)]))
+    assert "noise of 1 arms against it" in text
+    alone = sentence(write_study(tmp_path / "alone", ARMS))
+
+    def seen(told):
+        return float(re.search(r"a difference of (\S+) nats", told)[1])
+
+    assert seen(text) < seen(alone) / 3  # a seed shifts all arms alike here
+
+
+def test_without_two_seeds_of_the_baseline_it_says_how_to_run_it_first(tmp_path):
+    folder = write_study(tmp_path, [Planted(BASE, seeds=(0,)), *ARMS[1:]])
+    study = read_study(folder)[0]
+    for run in study.runs:
+        run.slices = ["baseline"] if run.arm == BASE else ["grid"]
+    (text,) = power_sentences(study, None, "loss", BASE, 0.05)
+    assert text == (
+        "power: not known before the baseline (random · 1.0 · shuffle) has two seeds; to run it first, add "
+        "'~study.slices.grid'"
+    )
+
+
+def test_every_panel_has_its_own_sentence(tmp_path):
+    planted = [Planted({**BASE, "model": name}, change=with_seconds) for name in ("small", "large")]
+    study = read_study(write_study(tmp_path, planted))[0]
+    texts = power_sentences(study, "model", "loss", BASE, 0.05)
+    assert [text.split(":")[0] for text in texts] == ["power on small", "power on large"]

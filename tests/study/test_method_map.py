@@ -1,0 +1,126 @@
+"""The map of methods: planted gains are found and placebos are not, and cost decides what to use."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from delt_exp.errors import DataError
+from delt_exp.study.method_map.report import MapReport
+from delt_exp.study.record import read_study
+from tests.study.comparison.studies import Planted, write_study
+
+REPORT = MapReport(
+    panel="task", share="kept", metric="loss", baseline={"scorer": "random", "kept": 1.0},
+    placebos=["random", "permuted"], alpha=0.05,
+)  # fmt: skip
+
+
+def arm(scorer, kept, loss=0.0, seconds=0.5, task="noise", **settings):
+    labels = {"task": task, "scorer": scorer, "kept": kept}
+    return Planted(labels, loss, scoring_seconds={"scores/a": seconds}, **settings)
+
+
+def longer(loss, times, task="noise"):
+    labels = {"task": task, "scorer": "random", "kept": "1.0", "training": f"{times} times"}
+    return Planted(labels, loss, tokens=10_000 * times, training_seconds=10.0 * times)
+
+
+# A training run takes 10 s. `cheap` gains 0.1 for 1 s, `dear` 0.15 for 25 s, in which the baseline gains 0.12 itself.
+NOISE = [
+    arm("random", "1.0"), longer(-0.12, 4), arm("random", "0.2"), arm("permuted", "0.2"),
+    arm("cheap", "0.2", -0.1, 1.0), arm("dear", "0.2", -0.15, 25.0), arm("useless", "0.2", 0.0, 5.0),
+]  # fmt: skip
+
+
+def findings(tmp_path, arms, shift=1_000_000, report=REPORT):
+    study = read_study(write_study(tmp_path, arms))[0]
+    for run in study.finished():  # the evaluation documents of planted runs have ids of their candidates too
+        path = f"{run.folder}/losses.parquet"
+        table = pq.read_table(path)
+        ids = pa.array(table["id"].to_numpy() + shift)
+        pq.write_table(table.set_column(table.column_names.index("id"), "id", ids), path)
+    return report.findings(study)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    nothing = [arm(scorer, kept, task="homogeneous") for scorer, kept in (
+        ("random", "1.0"), ("random", "0.2"), ("permuted", "0.2"), ("cheap", "0.2"))]  # fmt: skip
+    return findings(tmp_path_factory.mktemp("map"), [*NOISE, *nothing])
+
+
+def rows(findings, name="leaderboard"):
+    table = next(table for table in findings.tables if table.name == name)
+    return {(row[0], row[2], row[3]): dict(zip(table.columns, row, strict=True)) for row in table.rows}
+
+
+def test_planted_gains_are_found_with_their_sign_and_placebos_gain_nothing(found):
+    board = rows(found)
+    gain = board["noise", "cheap", "0.2"]["gain [nats/token]"]
+    assert gain.low < 0.1 < gain.high
+    assert gain.low > 0
+    verdicts = {key[1]: row["verdict"] for key, row in board.items() if key[0] == "noise"}
+    assert verdicts == {
+        "cheap": "better", "dear": "better", "useless": "not distinguishable", "random": "not distinguishable",
+        "permuted": "not distinguishable",
+    }  # fmt: skip
+    assert [row["rank"] for key, row in board.items() if key[1] == "dear"] == [1]
+    assert board["noise", "cheap", "0.2"]["beats its placebos"] == "yes"
+    assert board["noise", "useless", "0.2"]["beats its placebos"] == "no"
+
+
+def test_cost_is_charged_and_decides_what_to_use(found):
+    """What 25 s of more training bring is more than what `dear` gains over it, so that `cheap` is used."""
+    assert "For noise, use cheap · 0.2: it gains 0.0" in found.answer
+    assert "and costs 1 s, 0.1 of a training run" in found.answer
+    assert "the next better one, dear · 0.2, gains 0.0" in found.answer
+    assert "for 24 s more" in found.answer
+    net = rows(found)["noise", "dear", "0.2"]["gain at equal cost"]
+    assert net.value < rows(found)["noise", "dear", "0.2"]["gain [nats/token]"].value
+
+
+def test_what_else_the_machine_did_while_an_arm_trained_is_not_charged_to_its_method(tmp_path, found):
+    slow = arm("cheap", "0.2", -0.1, 1.0, training_seconds=35.0)
+    again = rows(findings(tmp_path, [*NOISE[:4], slow, *NOISE[5:]]))["noise", "cheap", "0.2"]
+    assert again["gain at equal cost"] == rows(found)["noise", "cheap", "0.2"]["gain at equal cost"]
+
+
+def test_a_task_on_which_nothing_helps_says_so_and_what_would_have_been_seen(found):
+    assert "For homogeneous, nothing is shown to beat training on all documents; an effect of" in found.answer
+
+
+def test_the_map_has_a_cell_for_each_scorer_and_task_and_marks_claims(found):
+    trace = found.figures[0].spec["data"][0]
+    assert list(trace["x"]) == ["noise", "homogeneous"]
+    cells = dict(zip(trace["y"], trace["text"], strict=True))
+    assert cells["dear"][0].endswith("**")
+    assert cells["dear"][1] == ""
+    assert not cells["useless"][0].endswith("*")
+
+
+def test_the_frontier_has_who_is_neither_dearer_nor_worse_than_another(found):
+    line = found.figures[1].spec["data"][0]
+    assert list(line["x"]) == [1.0, 25.0]
+
+
+def test_one_seed_is_said_to_be_about_these_models(tmp_path):
+    """`cheap` costs as before, but only its first seed is finished."""
+    arms = [*NOISE[:4], arm("cheap", "0.2", -0.1, 1.0, seeds=(0,))]
+    assert "only one seed is finished" in findings(tmp_path, arms).answer
+
+
+def test_a_gain_that_a_placebo_has_too_is_not_used(tmp_path):
+    arms = [arm("random", "1.0"), arm("random", "0.2", -0.1), arm("permuted", "0.2", -0.1), arm("cheap", "0.2", -0.1)]
+    found = findings(tmp_path, arms)
+    assert rows(found)["noise", "cheap", "0.2"]["verdict"] == "better"
+    assert "nothing is shown" in found.answer
+
+
+def test_candidates_among_the_evaluation_documents_are_refused(tmp_path):
+    with pytest.raises(DataError, match="1 evaluation documents are among the candidates, the first 0000000000000000"):
+        findings(tmp_path, NOISE, shift=0)
+
+
+def test_a_study_without_a_baseline_has_no_map_yet(tmp_path):
+    with pytest.raises(DataError, match="no task has its baseline and another arm yet"):
+        findings(tmp_path, [arm("cheap", "0.2"), arm("random", "0.2")])

@@ -1,0 +1,103 @@
+"""A study is registered before its first run or not at all, and stays what it was registered as."""
+
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from delt_exp.errors import ConfigError, StoreError
+from delt_exp.files import write_json
+from delt_exp.study.record import PlannedRun, StudyRecord, read_study
+from delt_exp.study.registration import definition, registration
+from tests.study.small_study import run_study, write_study_texts
+
+STUDY = {
+    "_target_": "Study", "question": "Why?", "registered": True, "seeds": [0, 1],
+    "slices": {"all": {"scorer": ["lqs"]}}, "report": {"alpha": 0.05}, "forecast": None,
+}  # fmt: skip
+
+
+def record_of(folder, seeds=(0, 1)):
+    runs = [PlannedRun({"scorer": "lqs"}, seed, [], ["all"], str(folder / f"lqs-{seed}-ab12"), None) for seed in seeds]
+    return StudyRecord(folder / "why", "why", "Why?", {"seed": 0, "corpus": {"max": 9}}, runs, [])
+
+
+def fixed(record, study=STUDY, documents=500):
+    configs = [OmegaConf.create({"eval_dataset": {"news": {"max_documents": documents}}})] * len(record.runs)
+    return definition(record, configs, OmegaConf.create(study))
+
+
+def test_a_registration_is_dated_kept_and_found_again(tmp_path):
+    record = record_of(tmp_path)
+    first = registration(tmp_path, record, fixed(record), wanted=True)
+    assert first.date.startswith("20")
+    assert registration(tmp_path, record, fixed(record), wanted=True) == first
+    assert registration(tmp_path, record, fixed(record), wanted=False) == first
+    record.registered = first
+    assert record.standing == f"Registered on {first.date[:10]}, before its first run (digest {first.digest})."
+
+
+def test_nothing_is_written_unless_asked_and_the_study_is_exploratory(tmp_path):
+    record = record_of(tmp_path)
+    assert registration(tmp_path, record, fixed(record), wanted=False) is None
+    assert not list(tmp_path.iterdir())
+    assert record.standing.startswith("Exploratory")
+
+
+def test_a_study_with_a_finished_run_is_not_registered(tmp_path):
+    record = record_of(tmp_path)
+    Path(record.runs[1].folder).mkdir()
+    write_json(Path(record.runs[1].folder) / "record.json", {})
+    with pytest.raises(ConfigError, match=r"1 of 2 runs of why are finished: .*Register .* before"):
+        registration(tmp_path, record, fixed(record), wanted=True)
+
+
+@pytest.mark.parametrize(
+    ("study", "documents", "key"),
+    [
+        ({**STUDY, "report": {"alpha": 0.1}}, 500, r"study.report.alpha: 0.05 -> 0.1"),
+        ({**STUDY, "seeds": [0, 1, 2]}, 500, r"study.seeds: \[0, 1\] -> \[0, 1, 2\]"),
+        (STUDY, 100, "hold_out"),
+    ],
+)
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_changed_definition_is_refused_by_its_key_whether_asked_to_register_or_not(
+    tmp_path, study, documents, key, wanted
+):
+    record = record_of(tmp_path)
+    registration(tmp_path, record, fixed(record), wanted=True)
+    with pytest.raises(ConfigError, match=rf"why was registered on 20.* with another definition \(.*{key}"):
+        registration(tmp_path, record, fixed(record, study, documents), wanted=wanted)
+
+
+def test_a_run_of_another_configuration_is_a_change(tmp_path):
+    record, other = record_of(tmp_path), record_of(tmp_path, seeds=(0, 7))
+    registration(tmp_path, record, fixed(record), wanted=True)
+    with pytest.raises(ConfigError, match=r"runs: .*lqs-1-ab12.* -> .*lqs-7-ab12"):
+        registration(tmp_path, other, fixed(other), wanted=False)
+
+
+def test_a_registration_that_somebody_edited_is_refused(tmp_path):
+    record = record_of(tmp_path)
+    registration(tmp_path, record, fixed(record), wanted=True)
+    path = tmp_path / "registered" / "why.json"
+    content = json.loads(path.read_text())
+    content["definition"]["study"]["report"]["alpha"] = 0.5
+    write_json(path, content)
+    with pytest.raises(StoreError, match="was changed after it was written"):
+        registration(tmp_path, record, fixed(record), wanted=False)
+
+
+@pytest.mark.slow
+def test_the_page_of_a_registered_study_says_when_and_a_repeat_reuses_it(tmp_path):
+    """The registration is older than the first run."""
+    texts = write_study_texts(tmp_path)
+    study = run_study(texts, tmp_path / "out", "study.registered=true")
+    page = (tmp_path / "out" / "order_only" / "report.html").read_text()
+    assert study.standing in page
+    assert study.registered.date <= min(run.record()["started"] for run in study.finished())
+    assert run_study(texts, tmp_path / "out").registered == study.registered
+    assert read_study(study.folder)[0].registered == study.registered
+    with pytest.raises(SystemExit):
+        run_study(texts, tmp_path / "out", "study.report.alpha=0.1")

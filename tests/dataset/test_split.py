@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from delt_exp.config.build import CONF, build
 from delt_exp.config.compose import composed
-from delt_exp.dataset.base import Document, EmptyFile
 from delt_exp.config.file_label import file_label
+from delt_exp.dataset.base import Document, EmptyFile
 from delt_exp.dataset.slice import Slice
 from delt_exp.dataset.split import Split
 from delt_exp.errors import ConfigError, DataError

@@ -103,9 +103,9 @@ def _parsed(conf: Path, text: str) -> Override:
         ) from error
 
 
-def is_sweep(text: str) -> bool:
+def is_sweep(conf: Path, text: str) -> bool:
     """Return whether an override has several values; raises ConfigError for what is no override."""
-    return _parsed(text).is_sweep_override()
+    return _parsed(conf, text).is_sweep_override()
 
 
 def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:

@@ -166,5 +166,5 @@ def _refuse(words: Sequence[str]) -> None:
         if word.startswith("-") or name in NOT_HERE:
             cure = NOT_HERE.get(name, "an experiment takes KEY=VALUE and GROUP=OPTION")
             raise ConfigError(f"{word!r} has no place in delt_exp.experiment: {cure}")
-        if is_sweep(word):
+        if is_sweep(CONF, word):
             raise ConfigError(f"{word!r} has several values, and an experiment is one run; make one for each value")

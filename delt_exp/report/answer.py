@@ -40,8 +40,8 @@ def limits(record: Record) -> str:
         return ""
     over = "documents" if all(answer["paired"] for answer in found) else "documents or questions"
     return (
-        f"± is the 95 % interval over {over}. Each was trained once: one seed is one draw, and another could differ by "
-        "more."
+        f"± is the 95 % interval over {over}, for these two models alone. Each was trained once: one seed is one draw, "
+        "and another can move the difference by several times as much. study=compare with several seeds tells how far."
     )
 
 

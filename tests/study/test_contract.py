@@ -98,6 +98,7 @@ def test_target_candidates_and_evaluation_sets_are_disjoint(name, known):
             eval_dataset={key: build(node) for key, node in config.eval_dataset.items()},
             corpus=construct(CorpusSettings, config.corpus, "corpus"),
             scorer=SimpleNamespace(needs={"target"}),
+            target_readers=["scorer"],
             selector=None,
             decontaminate=False,
             drop_near_duplicates=False,

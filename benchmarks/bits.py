@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from delt_exp.files import digest, file_sha256
 
 SMALL = [
-    "train_dataset.max_bytes=60_000", "proxy.train_tokens=8_192", "training.epochs=null", "training.max_tokens=8_192",
+    "train_dataset.max_bytes=60_000", "proxy.train_tokens=8_192", "training.max_tokens=8_192",
     "probe.train_tokens=8_192",
 ]  # fmt: skip
 SHORT_LQS = ["scorer.base.num_steps=4", "scorer.num_annotated=32", "scorer.base.num_target=8"]

@@ -1,30 +1,24 @@
-"""What a run will cost, from sizes alone: `dry_run=true`, and the GPU-hours of a study."""
+"""What a run will cost, from sizes alone: for `dry_run=true`, and the GPU-hours of a study."""
 
 from dataclasses import replace
-
-from omegaconf import DictConfig
 
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.logger.journal import Phase
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, total, training_cost
-from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.scorer.base import Forecasting, sizes_of
 from delt_exp.selector.reading import ReadingSelector, would_keep
 from delt_exp.steps.comparing import has_baseline
-from delt_exp.steps.components import Components, build_components
-from delt_exp.steps.reading import read
-from delt_exp.steps.rehearsal import rehearse, stand_in_goodness
+from delt_exp.steps.components import Components
+from delt_exp.steps.rehearsal import stand_in_goodness
 from delt_exp.trainer.job import Setup
 
 
-def forecast(cfg: DictConfig) -> list[PhaseCost]:
-    """Return what scoring and training cost the first time; reads and tokenises the corpora, computes nothing else."""
-    parts = build_components(cfg)
-    resources, candidates, target = read(parts)
-    check_models(parts, fetch=False)
-    rehearse(parts, candidates, resources.run_tokenizer)
+def costs_of(
+    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
+) -> list[PhaseCost]:
+    """Return what scoring, selecting and training cost the first time, the baseline included."""
     return [cost for costs in _by_phase(parts, resources, candidates, target).values() for cost in costs]
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from delt_exp.cli.arms import in_full
 from delt_exp.cli.check import check_command
+from delt_exp.cli.help import help_text
 from delt_exp.cli.main import at_scale, main
 from delt_exp.config.build import CONF, construct
 from delt_exp.config.compose import composed
@@ -111,8 +113,11 @@ def store(tmp_path_factory):
 def test_documented_runs_work(command, tmp_path, monkeypatch, store):
     skip_what_is_still_to_be_written(command)
     words = shlex.split(command)[2:]
-    if "--help" in words or "--cfg" in words or NEEDS_MORE.search(command):
-        words = at_scale([word for word in words if word not in ("--help", "--cfg", "job")])
+    if "--help" in words:
+        assert help_text(CONF, [word for word in words if word != "--help"])
+        return
+    if "--cfg" in words or NEEDS_MORE.search(command):
+        words = in_full(at_scale([word for word in words if word not in ("--cfg", "job")]))
         check_command(CONF, words)
         construct(PlanSettings, configuration(tuple(words)).training, "training")
         return
@@ -164,6 +169,8 @@ def bases(node, place):
 
 
 def at_most(place, dataset, *, num_bytes, num_documents):
+    if "target_share" in dataset:  # a part of another dataset, which is read whole
+        return {}
     return {f"{place}.max_bytes": num_bytes} if "max_bytes" in dataset else {f"{place}.max_documents": num_documents}
 
 

@@ -83,7 +83,7 @@ def test_evaluation_of_training_text_is_reported_as_overlap(tmp_path, monkeypatc
     shutil.copy("train.jsonl", "eval.jsonl")
     command(monkeypatch, "scorer=random")
     (record,) = records()
-    assert record["data"]["overlap"]["jsonl"] == {"documents": 80, "in_train": 80, "near_train": 0}
+    assert record["data"]["overlap"]["eval"] == {"documents": 80, "in_train": 80, "near_train": 0}
     assert record["data"]["target_overlap"] is None
 
 
@@ -312,12 +312,13 @@ def test_a_dry_run_forecasts_every_phase_and_computes_none(tmp_path, monkeypatch
 
 def test_the_forecast_of_training_is_what_the_record_counts(finished, monkeypatch):
     """Same tokens but for the end-of-text tokens and the incomplete last batch."""
-    from delt_exp.dry_run import forecast
+    from delt_exp.preview import preview
 
     folder, record = finished
     monkeypatch.chdir(folder.parents[2])
-    costs = forecast(OmegaConf.create(record["config"]))
-    (training,) = (cost for cost in costs if cost.phase == "training")
+    found = preview(OmegaConf.create(record["config"]))
+    assert found.cached == ["scores", "training", "evaluation"]
+    (training,) = (cost for cost in found.costs if cost.phase == "training")
     assert training.flops == pytest.approx(record["training"]["flops"], rel=0.1)
 
 
@@ -326,8 +327,8 @@ def test_alignment_is_measured_before_and_after_selection(tmp_path, monkeypatch)
     command(monkeypatch, "alignment=[unigram,ncd]", "scorer=length", "selector.ratio=0.3")
     (record,) = records()
     assert [(row["metric"], row["evaluation"]) for row in record["alignment"]] == [
-        ("unigram", "jsonl"),
-        ("ncd", "jsonl"),
+        ("unigram", "eval"),
+        ("ncd", "eval"),
     ]
     for row in record["alignment"]:
         assert row["before"]["value"] != row["trained"]["value"]

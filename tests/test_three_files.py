@@ -102,9 +102,9 @@ def chosen(file, names):
 def passed(tmp_path_factory, names):
     """The output of the tests in a copy of the checkout with the new files."""
     checkout = tmp_path_factory.mktemp("copy") / "checkout"
-    for name in ("conf", "delt_exp", "docs", "hydra_plugins", "tests"):
+    for name in ("conf", "delt_exp", "docs", "examples", "hydra_plugins", "tests"):
         shutil.copytree(ROOT / name, checkout / name)  # with __pycache__: it is valid there, as times of files stay
-    for name in ("README.md", "CONTRIBUTING.md", "mkdocs.yml", "pyproject.toml", "run.py"):
+    for name in ("README.md", "CONTRIBUTING.md", "LICENSE", "mkdocs.yml", "pyproject.toml", "run.py", "setup.py"):
         shutil.copyfile(ROOT / name, checkout / name)
     for path, content in [*written_files(), *SURPRISE.items(), *VARIANT.items()]:
         assert not (checkout / path).exists()

@@ -1,10 +1,10 @@
 """Checks a command before anything runs, so that a mistake costs a second and names its cure."""
 
 import argparse
-import difflib
 import os
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from delt_exp.cli.advice import unknown_flag, unknown_key, unknown_option, without_value
 from delt_exp.cli.help import group_names, options
 from delt_exp.config.compose import hydra_at
 from delt_exp.config.identity import flat
@@ -39,19 +40,22 @@ def check_command(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
 
     Raises ConfigError, DependencyError or StoreError, naming the nearest right word, if the command cannot run.
     """
-    args = _flags(arguments)
+    args = _flags(conf, arguments)
     if args.is_rare:
         return args
-    overrides = [_parsed(text) for text in args.overrides]
+    overrides = [_parsed(conf, text) for text in args.overrides]
     with hydra_at(conf) as hydra:
         for override in overrides:
             _check_option(conf, override, hydra)
         mode = ["hydra.mode=MULTIRUN"] * args.multirun
-        config = _compose(conf, hydra, [*(_first_choice(conf, override) for override in overrides), *mode])
+        first = [*(_first_choice(conf, override) for override in overrides), *mode]
+        config = _compose(conf, hydra, first)
+        _check_arms(conf, hydra, first, (config.get("study") or {}).get("arms", []))
     args.overrides += mode
     with open_dict(config):
         args.multirun = config.pop("hydra").mode == RunMode.MULTIRUN
     if args.cfg is None:
+        _check_sweeps(overrides, is_multirun=args.multirun, is_study=config.get("study") is not None)
         if not args.multirun:
             _refuse_launcher(overrides)
         _check_values(config)
@@ -60,16 +64,14 @@ def check_command(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def _flags(arguments: Sequence[str]) -> argparse.Namespace:
+def _flags(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
     """Return what Hydra's own parser makes of a command; it would answer a misspelt flag with a page of usage."""
     parser = get_args_parser()
     parser.exit_on_error = False
     flags = [flag for action in parser._actions for flag in action.option_strings]
     for word in arguments:
         if word.startswith("-") and word.split("=")[0] not in flags:
-            raise ConfigError(
-                f"there is no option {word!r}{_nearest(word, flags)}; python run.py --help shows the usage"
-            )
+            raise ConfigError(unknown_flag(conf, word, flags))
     try:
         args = parser.parse_intermixed_args(arguments)
     except argparse.ArgumentError as error:
@@ -78,10 +80,10 @@ def _flags(arguments: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def _parsed(text: str) -> Override:
+def _parsed(conf: Path, text: str) -> Override:
     """Return an override; raises ConfigError with the quotes that its value needs."""
     if "=" not in text and not text.startswith("~"):
-        raise ConfigError(f"cannot read the command line: {text!r} has no '='; write KEY=VALUE or GROUP=OPTION")
+        raise ConfigError(without_value(conf, text))
     parser = OverridesParser.create()
     try:
         return parser.parse_override(text)
@@ -93,10 +95,11 @@ def _parsed(text: str) -> Override:
             parser.parse_override(cure)
         except HydraException:
             raise ConfigError(f"cannot read the command line: {text!r}: {_first_line(error)}") from error
+        if value.endswith(","):
+            raise ConfigError(f"cannot read the command line: {text!r} ends with a comma; leave it out") from error
         raise ConfigError(
-            f"cannot read the command line: {text!r}: characters such as spaces, brackets, braces, '=' and letters "
-            "beyond ASCII end a value. "
-            f"Quote it twice, for the shell and for Hydra: {shlex.quote(cure)}"
+            f"cannot read the command line: {text!r}: a value with spaces, brackets, braces, '=' or letters beyond "
+            f"ASCII needs quotes twice, for the shell and for Hydra: {shlex.quote(cure)}"
         ) from error
 
 
@@ -118,9 +121,7 @@ def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
         if group == LAUNCHER:
             _check_engine(str(value))
         if value is not None and str(value) not in known:
-            raise ConfigError(
-                f"{group} has no option {value!r}{_nearest(str(value), known)}; options: {', '.join(known)}"
-            )
+            raise ConfigError(unknown_option(group, str(value), known))
 
 
 def _group(override: Override) -> str:
@@ -148,6 +149,20 @@ def _check_engine(launcher: str) -> None:
             )
 
 
+def _check_sweeps(overrides: Sequence[Override], *, is_multirun: bool, is_study: bool) -> None:
+    """Raise ConfigError for several values where one run, or a study, takes one."""
+    sweep = next((override.input_line for override in overrides if override.is_sweep_override()), None)
+    if sweep is not None and is_study:
+        raise ConfigError(f"{sweep} is several values, and all runs of a study have one; vary it in arms or slices")
+    if sweep is not None and not is_multirun:
+        key, _, value = str(sweep).partition("=")
+        quoted = shlex.quote(f'{key}="{value}"')
+        raise ConfigError(
+            f"{sweep} is several values, and one run takes one; to run each, add -m. One value with a comma in it "
+            f"needs quotes twice, for the shell and for Hydra: {quoted}"
+        )
+
+
 def _refuse_launcher(overrides: Sequence[Override]) -> None:
     """Raise ConfigError for a launcher that Hydra would not ask, because there is only one run."""
     for override in overrides:
@@ -164,11 +179,26 @@ def _compose(conf: Path, hydra: Hydra, overrides: list[str]) -> DictConfig:
         raise ConfigError(_first_line(error)) from error
 
 
+def _check_arms(conf: Path, hydra: Hydra, command: list[str], arms: Sequence[Sequence[str]]) -> None:
+    """Raise ConfigError for an arm of a study that does not compose."""
+    for name, *texts in arms:
+        try:
+            for override in map(partial(_parsed, conf), texts):
+                if override.is_sweep_override():
+                    raise ConfigError(f"{override.input_line} is several values; make each an arm of its own")
+                _check_option(conf, override, hydra)
+            _compose(conf, hydra, [*command, *texts])
+        except ConfigError as error:
+            is_key = str(error).startswith("there is no key")
+            cure = "; a key that not all arms have belongs in the brackets of those that do" if is_key else ""
+            raise ConfigError(f"arm {name}: {error}{cure}") from error
+
+
 def _explain(conf: Path, hydra: Hydra, overrides: Sequence[str]) -> None:
     """Raise for the first override that does not compose on top of the chosen options."""
     groups = group_names(conf)
     composing: list[str] = []
-    for override in sorted(map(_parsed, overrides), key=lambda override: _group(override) not in groups):
+    for override in sorted(map(partial(_parsed, conf), overrides), key=lambda override: _group(override) not in groups):
         text, key = str(override.input_line), str(override.key_or_group)
         try:
             hydra.compose_config("config", [*composing, text], RunMode.RUN)
@@ -177,10 +207,7 @@ def _explain(conf: Path, hydra: Hydra, overrides: Sequence[str]) -> None:
             known = [name for name in flat(config) if "_target_" not in name and not name.startswith("hydra.")]
             if _group(override) in groups or any(f"{name}.".startswith(f"{key}.") for name in known):
                 raise ConfigError(f"{text}: {_first_line(error)}") from error
-            raise ConfigError(
-                f"there is no key or group {key!r}{_nearest(key, [*groups, *known])}; "
-                "python run.py --help lists the groups, python run.py --cfg job the keys"
-            ) from error
+            raise ConfigError(unknown_key(conf, key, [*groups, *known])) from error
         composing.append(text)
 
 
@@ -220,13 +247,6 @@ def _check_output(folder: Path) -> None:
             raise StoreError(f"output_dir {folder} cannot be made a folder; give another: output_dir=FOLDER") from error
         if not os.access(folder, os.W_OK):
             raise StoreError(f"output_dir {folder} is not writable; give another folder: output_dir=FOLDER")
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    found = difflib.get_close_matches(word, known, 1, 0.5)
-    by_last = {key.rsplit(".")[-1]: key for key in reversed(known)}
-    found = found or [by_last[m] for m in difflib.get_close_matches(word.rsplit(".")[-1], list(by_last), 1, 0.6)]
-    return f", did you mean {found[0]!r}?" if found else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -1,45 +1,47 @@
-"""The help page, read from the configuration itself: every group, every option, one line each."""
+"""The help pages, read from the configuration itself: groups, the options of a group, the keys of an option."""
 
+import re
+import shutil
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
-from delt_exp.config.identity import flat
+from delt_exp.cli.nearest import nearest
+from delt_exp.cli.option_keys import Key, keys_of, keys_of_text, parts_of
+from delt_exp.errors import ConfigError
 
 USAGE = """\
 python run.py [GROUP=OPTION ...] [KEY=VALUE ...]       one run
-python run.py -m GROUP=OPTION,OPTION KEY=VALUE,VALUE   a sweep over all combinations
+python run.py -m GROUP=OPTION,OPTION KEY=VALUE,VALUE   a sweep over all combinations, with one table
 python run.py study=NAME [scale=paper] [...]           many runs that answer one question, with one report
+python run.py study=compare 'arms=[scorer=lqs,scorer=random]' seeds=3     a study of any few choices
+python run.py [...] dry_run=true                       read, say what it would cost, and stop
 python run.py -m [...] hydra/launcher=parallel         run these jobs in parallel (default: one after another)
 python run.py --cfg job [...]                          show the configuration and stop
-
-Below, * marks the default option of a group.
 """
+MORE = """\
+python run.py --help scorer          the options of a group (so does scorer=? --help)
+python run.py --help scorer=kenlm    what an option does, and its keys
+python run.py --help training        keys with what they mean; --help keys lists all that are in no group
+"""
+LAUNCHER = "hydra/launcher"
+TITLE = "Which training data, in which order, makes a better language model?"
 
 
-def help_text(conf: Path) -> str:
-    """Return the help page: usage, every config group with its options and defaults, and the other keys."""
-    text = (conf / "config.yaml").read_text(encoding="utf-8")
-    config = yaml.safe_load(text)
-    defaults = dict(item for entry in config.pop("defaults") if isinstance(entry, dict) for item in entry.items())
-    config.pop("hydra", None)
-    parts = [
-        "Which training data, in which order, makes a better language model?\n",
-        USAGE,
-        *(_group(conf, group, defaults.get(group)) for group in group_names(conf)),
-        "Other keys and their defaults (KEY=VALUE):",
-        *(f"  {key}={'null' if value is None else value}" for key, value in flat(config).items()),
-    ]
-    return "\n".join(parts)
+def help_text(conf: Path, words: Sequence[str] = (), width: int | None = None) -> str:
+    """Return the help on each word, GROUP, GROUP=OPTION or KEY; the first page for none of them.
+
+    width: of the page, that of the terminal for None. Raises ConfigError for a word that is none of these.
+    """
+    columns = width or shutil.get_terminal_size((100, 24)).columns
+    return "\n\n".join(_on(conf, word, columns) for word in words) or _first_page(conf, columns)
 
 
 def group_names(conf: Path) -> list[str]:
     """Return the config groups in the order of the data flow, and where the runs of a sweep are computed."""
-    config = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
-    entries = [key for entry in config["defaults"] if isinstance(entry, dict) for key in entry]
-    listed = [key for key in entries if not key.startswith("override ")]
+    listed = [*_listed(conf)]
     others = {folder.name for folder in conf.iterdir() if folder.is_dir() and folder.name != "hydra"} - set(listed)
-    return [*listed, *sorted(others), "hydra/launcher"]
+    return [*listed, *sorted(others), LAUNCHER]
 
 
 def options(conf: Path, group: str) -> list[str]:
@@ -50,14 +52,144 @@ def options(conf: Path, group: str) -> list[str]:
 
 def description(file: Path) -> str:
     """Return the first comment of a YAML file that is not Hydra's package line."""
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#") and "@package" not in line:
-            return line.lstrip("# ").strip()
-    return ""
+    return next(iter(_head(file)), "")
 
 
-def _group(conf: Path, group: str, default: str | None) -> str:
+def _first_page(conf: Path, width: int) -> str:
+    listed = _listed(conf)
+    column = max(map(len, listed)) + 2
+    chosen = max(len(default) for default, _ in listed.values()) + 3
+    rows = []
+    for group, (default, meaning) in listed.items():
+        rows.append((f"  {group:<{column}}{default:<{chosen}}", f"{meaning} ({len(options(conf, group))})"))
+    inside = ", ".join(group for group in group_names(conf) if group not in listed)
+    sections = dict.fromkeys(key.name.split(".")[0] for key in _own_keys(conf))
+    return "\n".join([
+        TITLE, "", _indented(USAGE), _indented(MORE),
+        "Groups, what each chooses by default, what for, and how many options there are:",
+        *(_hanging(first, rest, width) for first, rest in rows),
+        _hanging("  inside others  ", inside, width),
+        "",
+        _hanging("Other keys: ", ", ".join(sections), width),
+    ])  # fmt: skip
+
+
+def _on(conf: Path, word: str, width: int) -> str:
+    """Return the help on one word of the command line."""
+    name, _, option = word.partition("=")
+    name, option = name.lstrip("+").split("@")[0], option.strip("\"'")
+    if name in group_names(conf):
+        known = options(conf, name)
+        if option in ("", "?"):
+            return _group(conf, name, width)
+        if option not in known:
+            raise ConfigError(f"{name} has no option {option!r}{nearest(option, known)}; options: {', '.join(known)}")
+        return _option(conf, name, option, width)
+    own = _own_keys(conf)
+    keys = own if name == "keys" else _below(name, own)
+    return _keys(keys, width) if keys else _elsewhere(conf, name, width)
+
+
+def _elsewhere(conf: Path, name: str, width: int) -> str:
+    """Return the help on the name of an option, or on a key that options of a group have."""
+    groups = group_names(conf)
+    found = [_option(conf, group, name, width) for group in groups if name in options(conf, group)]
+    group = name.partition(".")[0]
+    for option in options(conf, group) if group in groups else []:
+        keys = _below(name, keys_of(conf, group, option, group))
+        found += [f"{group}={option}\n{_keys(keys, width)}"] if keys else []
+    if not found:
+        words = [
+            *groups,
+            *(key.name for key in _own_keys(conf)),
+            *(o for group in groups for o in options(conf, group)),
+        ]
+        if group in groups:
+            words = [key.name for option in options(conf, group) for key in keys_of(conf, group, option, group)]
+        near = nearest(name, list(dict.fromkeys(words)))
+        raise ConfigError(f"there is no group, option or key {name!r}{near}; python run.py --help lists the groups")
+    return "\n\n".join(found)
+
+
+def _below(name: str, keys: Sequence[Key]) -> list[Key]:
+    """Return a key and those under it."""
+    return [key for key in keys if f"{key.name}.".startswith(f"{name}.")]
+
+
+def _group(conf: Path, group: str, width: int) -> str:
+    default, meaning = _listed(conf).get(group, ("", ""))
     names = options(conf, group)
-    width = max((len(name) for name in names), default=0)
-    lines = [f"  {'*' if n == default else ' '} {n:<{width}}  {description(conf / group / f'{n}.yaml')}" for n in names]
-    return "\n".join([f"{group}=", *lines, ""])
+    column = max(map(len, names)) + 2
+    lines = [
+        _hanging(f"  {'*' if n == default else ' '} {n:<{column}}", description(conf / group / f"{n}.yaml"), width)
+        for n in names
+    ]
+    star = "* is the default; " if default in names else ""
+    last = _hanging("", f"{star}python run.py --help {group}={names[0]} shows the keys of an option", width)
+    return "\n".join([f"{group}={f'  {meaning}' if meaning else ''}", *lines, "", last])
+
+
+def _option(conf: Path, group: str, option: str, width: int) -> str:
+    file = conf / group / f"{option}.yaml"
+    place = "" if "@package _global_" in file.read_text(encoding="utf-8") else group
+    keys = keys_of(conf, group, option, place)
+    parts = ", ".join(part.command for part in parts_of(conf, group, option, place))
+    return "\n".join([
+        f"{group}={option}", *_paragraphs(_head(file), width), "",
+        _keys(keys, width) if keys else "  It has no keys.",
+        *(["", _hanging("", f"Its parts are options too: {parts}", width)] if parts else []),
+    ])  # fmt: skip
+
+
+def _paragraphs(lines: Sequence[str], width: int) -> list[str]:
+    """Return comment lines filled to the width; the first, and commands, stay lines of their own."""
+    rest = re.split(r"\n\n|\n(?=python |[a-z_]+=)", "\n".join(lines[1:]))
+    return [_hanging("  ", " ".join(block.split()), width) for block in [*lines[:1], *rest] if block.strip()]
+
+
+def _keys(keys: Sequence[Key], width: int) -> str:
+    rows = [(f"{key.name}={key.value}", key.comment) for key in keys]
+    column = min(max(len(first) for first, _ in rows) + 2, max(width // 2, 24))
+    lines = []
+    for first, comment in rows:
+        lines.append(_hanging(f"  {first:<{column}}" if comment else f"  {first}", comment, width, column + 2))
+    return "\n".join(lines)
+
+
+def _hanging(first: str, rest: str, width: int, indent: int | None = None) -> str:
+    """Return a text that begins with `first` and goes on under the place where `rest` begins."""
+    room = len(first) if indent is None else indent
+    if room > width - 20:  # too narrow for a column
+        room = 6
+    if not rest:
+        return first.rstrip()
+    if len(first.rstrip()) >= room + 1:  # `first` fills its column: the rest goes below
+        return (
+            f"{first.rstrip()}\n{textwrap.fill(rest, width, initial_indent=' ' * room, subsequent_indent=' ' * room)}"
+        )
+    return textwrap.fill(
+        rest, width, initial_indent=first, subsequent_indent=" " * room, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _listed(conf: Path) -> dict[str, tuple[str, str]]:
+    """Return group -> (default option, what it chooses) of the groups that config.yaml lists."""
+    text = (conf / "config.yaml").read_text(encoding="utf-8").partition("\n\n")[0]
+    found = re.findall(r"^ *- (\w+): (\S+)(?: +# (.*))?$", text, flags=re.M)
+    return {group: (default, meaning) for group, default, meaning in found}
+
+
+def _own_keys(conf: Path) -> list[Key]:
+    keys = keys_of_text((conf / "config.yaml").read_text(encoding="utf-8"))
+    return [key for key in keys if not key.name.startswith("hydra.")]
+
+
+def _head(file: Path) -> list[str]:
+    """Return the comment lines at the head of a YAML file, without Hydra's package line."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return [line.lstrip("#").strip() for line in lines[:end] if "@package" not in line]
+
+
+def _indented(text: str) -> str:
+    return textwrap.indent(text, "  ")

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from delt_exp.cli.arms import in_full
 from delt_exp.cli.help import help_text
 from delt_exp.cli.reporting import fail, reporting
 from delt_exp.config.build import CONF
@@ -46,9 +47,9 @@ def _leave_interrupted() -> NoReturn:
 
 def _main() -> None:
     with reporting():
-        arguments = at_scale([at_home(text) for text in sys.argv[1:]])
+        arguments = in_full(at_scale([at_home(text) for text in sys.argv[1:]]))
         if {"--help", "-h"} & set(arguments):
-            print(help_text(CONF))
+            print(help_text(CONF, [text for text in arguments if not text.startswith("-")]))
             return
         from delt_exp.cli.check import check_command
         from delt_exp.config.compose import hydra_at
@@ -121,16 +122,16 @@ def _job(cfg: "DictConfig") -> float:
     from hydra.types import RunMode
 
     from delt_exp.cli.run_info import run_info
-    from delt_exp.cli.show import show_costs, show_run
+    from delt_exp.cli.show import show_preview, show_run
 
     hydra_config = HydraConfig.get()
     _end_with_sweep()
     try:
         if cfg.dry_run:
-            from delt_exp.dry_run import forecast
+            from delt_exp.preview import preview
 
             _collect_garbage()
-            show_costs(forecast(cfg))
+            show_preview(preview(cfg))
         else:
             from delt_exp.pipeline import run
 

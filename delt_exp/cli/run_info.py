@@ -19,7 +19,7 @@ def run_info(cfg: DictConfig, hydra_config: Any) -> RunInfo:
     choices = {str(k): str(v) for k, v in hydra_config.runtime.choices.items() if not str(k).startswith("hydra/")}
     group, arm = None, {}
     if hydra_config.mode.name == "MULTIRUN" and cfg.get("study"):
-        group = group_name(cfg.name, hydra_config.runtime.choices)
+        group = group_name(cfg, hydra_config.runtime.choices)
         arm = _arm(Path(cfg.output_dir).expanduser() / group, folder)
     elif hydra_config.mode.name == "MULTIRUN":
         group = hydra_config.job.name

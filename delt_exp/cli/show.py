@@ -1,17 +1,23 @@
 """What a run or a forecast prints at its end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from delt_exp.files import read_json
 from delt_exp.model.cost import PhaseCost, total
 from delt_exp.progress import console
+from delt_exp.report import numbers
 from delt_exp.report.answer import first_sentence, limits, sources, why_none
 from delt_exp.report.facts import all_results
 from delt_exp.report.prepared import STOPPED, headline
+
+if TYPE_CHECKING:
+    from delt_exp.preview import Preview, ReadSet
+
+SAMPLE_CHARS = 400  # of the document that a dry run shows
 
 
 def show_run(folder: Path) -> None:
@@ -32,17 +38,40 @@ def show_run(folder: Path) -> None:
     console.print(f"report: {folder / 'report.html'}", markup=False)
 
 
-def show_costs(costs: list[PhaseCost]) -> None:
-    """Print what each phase will cost."""
+def show_preview(found: "Preview") -> None:
+    """Print what was read, a document as the model sees it, what is in the store, and what the rest will cost."""
+    console.print(_sets_table(found.sets))
+    sample = found.sample if len(found.sample) <= SAMPLE_CHARS else f"{found.sample[:SAMPLE_CHARS]} ..."
+    console.print("The first candidate as the model sees it:", markup=False)
+    console.print(f"  {sample!r}", markup=False)
+    console.print(f"In the store: {', '.join(found.cached) or 'neither scores nor a model of this run'}", markup=False)
+    console.print(_costs_table(found.costs))
+    if found.seconds is not None:
+        console.print(
+            f"About {numbers.seconds(found.seconds)} with an empty cache, at the speed of a training step here."
+        )
+    console.print("Add about 0.5 GB of memory per process for Python and its libraries.")
+    console.print("Selected documents are estimated with placeholder scores.")
 
+
+def _sets_table(sets: Sequence["ReadSet"]) -> Table:
+    table = Table("set", title="What was read", title_justify="left")
+    for name in ("documents", "tokens"):
+        table.add_column(name, justify="right")
+    table.add_column("of the files")
+    for one in sets:
+        counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in one.counts.items() if count)
+        table.add_row(one.name, f"{one.documents:,}", f"{one.tokens:,}", counts)
+    return table
+
+
+def _costs_table(costs: list[PhaseCost]) -> Table:
     table = Table("phase", title="Estimated cost with an empty cache", title_justify="left")
     for name in ("passes", "FLOPs", "memory"):
         table.add_column(name, justify="right")
     for cost in [*costs, total(costs)]:
         table.add_row(cost.phase, f"{cost.passes:,}", f"{cost.flops:.2g}", f"{cost.peak_bytes / 1e9:.2f} GB")
-    console.print(table)
-    console.print("Add about 0.5 GB of memory per process for Python and its libraries.")
-    console.print("Selected documents are estimated with placeholder scores.")
+    return table
 
 
 def _results_tables(record: dict[str, Any]) -> Iterator[Table]:

@@ -1,5 +1,6 @@
 """Names for runs: readable, and the same for the same science, so that a repeated command finds its folder."""
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from delt_exp.config.build import plain
+from delt_exp.config.file_label import file_label
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
 
@@ -24,10 +26,15 @@ NAMED_GROUPS = ("train_dataset", "scorer", "selector", "orderer", "model")
 
 
 def register_resolvers() -> None:
-    """Make `${run_name:}`, `${study_folder:}` and `${home:PATH}`, with its tilde expanded, known to the configuration.
+    """Make these known to the configuration.
 
-    `${study_folder:}` is the folder of the study that a run belongs to, null outside a study.
+    `${run_name:}`: the name of the run's folder. `${study_folder:}`: that of the study it belongs to, null outside one.
+    `${home:PATH}`: with its tilde expanded. `${file_label:DATASET}`: what a dataset is called after its files.
+    `${unless:OTHER,VALUE}`: VALUE where OTHER is null, else null: the default of one of two settings that exclude each
+    other.
     """
+    OmegaConf.register_new_resolver("file_label", file_label, replace=True)
+    OmegaConf.register_new_resolver("unless", lambda other, value: value if other is None else None, replace=True)
     OmegaConf.register_new_resolver("home", lambda path: str(Path(path).expanduser()), replace=True)
     OmegaConf.register_new_resolver("run_name", lambda _root_: run_name(_root_), replace=True)
     OmegaConf.register_new_resolver("study_folder", lambda _root_: _study_folder(_root_), replace=True)
@@ -58,9 +65,18 @@ def run_name(cfg: Any) -> str:
     return f"{readable}-{run_id(cfg)[:8]}"
 
 
-def group_name(name: str | None, choices: Mapping[str, Any]) -> str:
-    """Return what the runs of a study have in common: its name, in W&B and as a folder."""
-    return str(choices["study"]).replace("/", "-") if name is None else str(name)
+def group_name(cfg: Any, choices: Mapping[str, Any]) -> str:
+    """Return what the runs of a study have in common: its name, in W&B and as a folder.
+
+    One whose arms stand on the command line is named after them as well.
+    """
+    if cfg.name is not None:
+        return str(cfg.name)
+    study, arms = str(choices["study"]).replace("/", "-"), plain((cfg.get("study") or {}).get("arms"))
+    if arms is None:
+        return study
+    readable = re.sub(r"[^\w.]+", "-", "-vs-".join(name for name, *_ in arms))[:80].strip("-")
+    return f"{study}-{readable}-{digest(arms)[:6]}"
 
 
 def _study_folder(cfg: Any) -> str | None:
@@ -74,7 +90,7 @@ def _study_folder(cfg: Any) -> str | None:
         choices = HydraConfig.get().runtime.choices
     if choices.get("study") is None:
         return None
-    return f"{cfg.output_dir}/{group_name(cfg.name, choices)}"
+    return f"{cfg.output_dir}/{group_name(cfg, choices)}"
 
 
 def common_settings(cfg: DictConfig) -> dict[str, Any]:

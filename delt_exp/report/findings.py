@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from delt_exp.quantity import Direction, Ranged
-
-if TYPE_CHECKING:  # it needs scipy, which takes long to import
-    from delt_exp.statistics.families import Comparison
+from delt_exp.statistics.families import Comparison
 
 
 @dataclass(frozen=True)
@@ -18,9 +16,9 @@ class Difference(Ranged):
     verdict: str
 
     @classmethod
-    def of(cls, pair: "Comparison | None") -> "Difference | None":
+    def of(cls, pair: Comparison | None) -> "Difference | None":
         """Return the difference of a comparison; None for None."""
-        return pair and cls(pair.estimate.value, *pair.interval, pair.better, pair.verdict)
+        return None if pair is None else cls(pair.estimate.value, *pair.interval, pair.better, pair.verdict)
 
     @property
     def is_clear(self) -> bool:

@@ -12,6 +12,7 @@ from delt_exp.config.fields import Seed, check_value
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.eval_dataset.base import EvalDataset
+from delt_exp.eval_dataset.named import named
 from delt_exp.logger.base import RunLogger
 from delt_exp.mixture import Mixture
 from delt_exp.model.recipe import Recipe
@@ -82,7 +83,7 @@ def build_components(cfg: DictConfig) -> Components:
     loggers = {name: build(node, f"logger.{name}") for name, node in cfg.logger.items()}
     return Components(
         **built,
-        eval_dataset=suite,
+        eval_dataset=named(suite),
         alignment=metrics,
         logger=loggers,
         training=construct(PlanSettings, cfg.training, "training"),

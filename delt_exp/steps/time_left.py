@@ -91,6 +91,6 @@ class TimeLeft:
         return max(forecast - (time.monotonic() - self._entered), 0.0) + later
 
     def in_words(self) -> str:
-        """Return the time left of the whole run; nothing before it is known."""
+        """Return the time left of the whole run; nothing before it is known, or where it is below a second."""
         left = self.seconds()
-        return "" if left is None else f"run: about {seconds(left)} left"
+        return "" if left is None or left < 1 else f"run: about {seconds(left)} left"

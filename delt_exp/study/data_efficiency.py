@@ -179,8 +179,8 @@ class DataEfficiencyReport:
             "the value with endless data, means nothing: no curve is shown, and nothing follows beyond the data."
         )
         columns = [
-            "source", "verdict", "gain of all over the least", "measure", "evaluated on", "subsets", "at the least share",
-            "with all", "curve identified", "a", "b", "c",
+            "source", "verdict", "gain of all over the least", "measure", "evaluated on", "subsets",
+            "at the least share", "with all", "curve identified", "a", "b", "c",
         ]  # fmt: skip
         return Table("efficiency", "Gains and saturating curves", note, columns, rows, is_answer=True)
 
@@ -247,7 +247,9 @@ class DataEfficiencyReport:
             for share, runs in sorted(points.items())
         ]
         columns = ["source", "subsets", "measure", "evaluated on", "share", "mean", "standard deviation", "runs"]
-        return Table("points", "Every share", "Mean and standard deviation over subsets and seeds.", columns, rows, folded=True)
+        return Table(
+            "points", "Every share", "Mean and standard deviation over subsets and seeds.", columns, rows, folded=True
+        )
 
     def _answer(self, found: Mapping[Key, Bootstrap], oracles: Mapping[str, Point]) -> str:
         gains = {key: self._ranged(one.ends[2], one.ends_R3[:, 2]) for key, one in found.items()}

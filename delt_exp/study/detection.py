@@ -87,8 +87,9 @@ class DetectionReport:
             rows.append([key[1], verdict, Difference.of(pair), p, auc_cell, key[0], len(arms[key].seeds_S)])
         columns = ["scorer", "verdict", f"minus {self.baseline}", "p (Holm)", "AUC", self.panel, "seeds"]
         note = (
-            f"Best first. AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds (on the logit scale); 0.5 for "
-            f"a score that knows nothing. Verdicts against {self.baseline}, Holm-corrected ({len(compared)} comparisons)."
+            f"Best first. AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds (on the logit scale); 0.5 "
+            f"for a score that knows nothing. Verdicts against {self.baseline}, Holm-corrected ({len(compared)} "
+            "comparisons)."
         )
         return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)
 
@@ -97,12 +98,14 @@ class DetectionReport:
             [scorer, kind, Ranged(arm.estimate.value, *intervals[panel, scorer, kind]), panel, len(arm.seeds_S)]
             for (panel, scorer, kind), arm in arms.items()
         ]
-        note = f"AUC of each kind against the clean documents, with its {100 * (1 - self.alpha):g} % t-interval over seeds."
+        note = f"AUC of each kind against clean documents, with its {100 * (1 - self.alpha):g} % t-interval over seeds."
         columns = ["scorer", "spoiled by", "AUC", self.panel, "seeds"]
         return Table("detection", "AUC by kind of damage", note, columns, rows, folded=True)
 
     def _answer(self, arms: Arms, compared: Compared, panels: Sequence[str]) -> str:
-        better = [f"{scorer} ({panel})" for (panel, scorer, _), one in compared.items() if one.verdict.startswith("better")]
+        better = [
+            f"{scorer} ({panel})" for (panel, scorer, _), one in compared.items() if one.verdict.startswith("better")
+        ]
         which = f": {', '.join(better)}" if 0 < len(better) <= NAMED else ""
         count = f"{len(better)} of {len(compared)} comparisons find a scorer better than {self.baseline}{which}."
         return "\n".join([count, *(self._best(panel, arms, compared) for panel in panels)])
@@ -115,7 +118,9 @@ class DetectionReport:
         sentence = f"On {panel}, {best[1]} has the highest AUC, {board[best]:.3f}"
         if pair is not None:
             word = "from" if pair.verdict.startswith("not") else "than"
-            sentence += f", and is {pair.verdict} {word} {self.baseline} at {board[panel, self.baseline, ALL_KINDS]:.3f}"
+            sentence += (
+                f", and is {pair.verdict} {word} {self.baseline} at {board[panel, self.baseline, ALL_KINDS]:.3f}"
+            )
         return f"{sentence}."
 
     def _figure(self, arms: Arms, intervals: Intervals, compared: Compared) -> Figure:
@@ -123,8 +128,8 @@ class DetectionReport:
         keys = _ranked(arms)
         groups = {panel: {key[1]: Ranged(arms[key].estimate.value, *intervals[key]) for key in keys if key[0] == panel}
                   for panel in dict.fromkeys(key[0] for key in keys)}  # fmt: skip
-        clear = {panel: {key[1] for key, pair in compared.items() if key[0] == panel and not pair.verdict.startswith("not")}
-                 for panel in groups}  # fmt: skip
+        sure = [key for key, pair in compared.items() if not pair.verdict.startswith("not")]
+        clear = {panel: {key[1] for key in sure if key[0] == panel} for panel in groups}
         plot = dots(groups, list(dict.fromkeys(key[1] for key in keys)), "AUC", clear, at_least=(0.0, 1.0))
         plot.add_vline(0.5, line={"color": LINE, "dash": "dot"}, annotation={"text": "chance", "yanchor": "bottom"})
         note = (
@@ -139,7 +144,9 @@ class DetectionReport:
                  for panel in dict.fromkeys(key[0] for key in arms)}  # fmt: skip
         if all(len(plot.data[0].x) < 3 for plot in plots.values()):
             return None
-        note = "AUC, mean over seeds: 1 finds all, 0.5 (white) knows nothing, below it the planted documents look better."
+        note = (
+            "AUC, mean over seeds: 1 finds all, 0.5 (white) knows nothing, below it the planted documents look better."
+        )
         return Figure("detection", "What each score finds", note, chooser(plots).to_plotly_json())
 
 

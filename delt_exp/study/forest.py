@@ -32,7 +32,7 @@ def dots(
     groups: Mapping[str, Mapping[str, Ranged]], rows: Sequence[str], title: str, clear: Mapping[str, Set[str]],
     at_least: tuple[float, float], colours: Sequence[int] = (),
 ) -> Any:  # fmt: skip
-    """Return the plot of `rows`, from the top. clear: rows with a filled point, by group; at_least: ends of the axis."""
+    """Return the plot of `rows`, from the top. clear: rows with a filled point, by group; at_least: of the axis."""
     cells = [cell for group in groups.values() for cell in group.values()]
     values = dict(zip(map(id, cells), column_texts(cells), strict=True))
     is_shared = len(cells) > len({place for group in groups.values() for place in group})

@@ -125,10 +125,10 @@ class ProportionReport:
 
     def _answer(self, detections: Sequence[Detection]) -> str:
         own = [one for one in detections if one.temperature == self.honest]
+        off, ranked = _value(self._cell(own, "soft")), sum(one.is_ranked("soft") for one in own)
         sentences = [
-            f"At {self.temperature} {self.honest}, the corrected estimate is {_value(self._cell(own, 'soft')):.3f} off the "
-            f"true shares (total variation, 0 to 1) and ranks the domains rightly in {sum(one.is_ranked('soft') for one in own)} of "
-            f"{len(own)} runs"
+            f"At {self.temperature} {self.honest}, the corrected estimate is {off:.3f} off the true shares (total "
+            f"variation, 0 to 1) and ranks the domains rightly in {ranked} of {len(own)} runs"
         ]
         for temperature in dict.fromkeys(one.temperature for one in detections):
             group = [one for one in detections if one.temperature == temperature]

@@ -26,6 +26,7 @@ from delt_exp.study.logged import log_study
 from delt_exp.study.page import read_findings, write_findings
 from delt_exp.study.record import FILE, PlannedRun, StudyRecord, read_study
 from delt_exp.study.registration import definition, registration
+from delt_exp.study.told import tell
 
 WORDS = {"scores": "scoring runs", "model": "training runs"}
 
@@ -87,7 +88,7 @@ def _plan(
         commands = _from_bases(cfg, loader, launcher, bases, commands)
     configs = list(all_composed(cfg, loader, commands))
     runs = [_planned(job, config) for job, config in zip(jobs, configs, strict=True)]
-    name = group_name(cfg.name, cfg.hydra.runtime.choices)
+    name = group_name(cfg, cfg.hydra.runtime.choices)
     folder = Path(cfg.output_dir).expanduser() / name
     record = StudyRecord(folder, name, study.question, common_settings(cfg), runs, [])
     if (folder / FILE).exists():
@@ -144,7 +145,7 @@ def _publish(cfg: DictConfig, record: StudyRecord) -> None:
             raise
         say(f"no page yet: {error}")
         return
-    say(f"study: {write_findings(study, findings)}")
+    tell(findings, write_findings(study, findings))
     log_study(cfg, study, findings)
 
 
@@ -188,7 +189,7 @@ def _from_bases(
     for error in map(failure, launched(launcher, [list(base) for base in distinct])):
         if error is not None:
             raise DeltError(f"a run that others start from failed: {error}")
-    folders = {base: str(_folder(_composed(cfg, loader, base))) for base in distinct}
+    folders = {base: str(folder_of(_composed(cfg, loader, base))) for base in distinct}
     return at([folders[base] for base in bases])
 
 
@@ -217,13 +218,13 @@ def _composed(cfg: DictConfig, loader: ConfigLoader, command: Sequence[str]) -> 
     return composed
 
 
-def _folder(composed: DictConfig) -> Path:
+def folder_of(composed: DictConfig) -> Path:
     """Return where the run of a configuration will be."""
     return (Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)).absolute()
 
 
 def _planned(job: Job, composed: DictConfig) -> PlannedRun:
-    return PlannedRun(dict(job.arm), job.seed, list(job.overrides), list(job.slices), str(_folder(composed)), None)
+    return PlannedRun(dict(job.arm), job.seed, list(job.overrides), list(job.slices), str(folder_of(composed)), None)
 
 
 def _check_arguments(arguments: Sequence[str], study: Study, jobs: Sequence[Job]) -> None:

@@ -74,13 +74,14 @@ class Part:
 def parts(findings: Findings) -> list[Part]:
     """Return figures and tables in reading order: a table stands under the figure of its name."""
     found: dict[str, Part] = {}
-    for one in [*findings.figures, *findings.tables]:
-        part = found.setdefault(one.part, Part(one.part))
-        section = part.sections.setdefault(one.name, Section(one.name))
-        if isinstance(one, Figure):
-            section.figure = one
-        else:
-            section.table = one
+
+    def section(one: Figure | Table) -> Section:
+        return found.setdefault(one.part, Part(one.part)).sections.setdefault(one.name, Section(one.name))
+
+    for figure in findings.figures:
+        section(figure).figure = figure
+    for table in findings.tables:
+        section(table).table = table
     return sorted(found.values(), key=lambda part: not part.title)  # what compares all parts comes last
 
 
@@ -88,7 +89,10 @@ def cells(table: Table) -> list[list[CellView]]:
     """Return the rows of a table with what a page draws in them."""
     scales = [_scale([row[i] for row in table.rows]) for i in range(len(table.columns))]
     return [
-        [_view(cell, text.value, text.interval, scale, row) for cell, text, scale in zip(row, shown, scales, strict=True)]
+        [
+            _view(cell, text.value, text.interval, scale, row)
+            for cell, text, scale in zip(row, shown, scales, strict=True)
+        ]
         for row, shown in zip(table.rows, texts(table), strict=True)
     ]
 
@@ -101,13 +105,14 @@ def kinds(table: Table) -> list[str]:
 
 def _view(cell: Cell, value: str, interval: str, scale: tuple[float, float], row: Sequence[Cell]) -> CellView:
     if isinstance(cell, str):
-        side = next((side for word, side in SIDES.items() if cell.split(" (")[0] == word), "")
-        own = next((one for one in row if isinstance(one, Difference)), None)
+        word = cell.split(" (")[0]
+        side = SIDES.get(word, "")
+        own = next((one for one in row if isinstance(one, Difference) and one.verdict.split(" (")[0] == word), None)
         arrow = ARROWS[side][own.value > 0] if side and own else ""
         return CellView(value, "", "verdict" if side else "text", None, None, side, arrow)
     strip = _strip(cell, *scale) if isinstance(cell, Difference) else None
     sort = cell.value if isinstance(cell, Ranged) else cell
-    return CellView(*(text.replace("-", "−") for text in (value, interval)), "number", sort, strip, "", "")
+    return CellView(value.replace("-", "−"), interval.replace("-", "−"), "number", sort, strip, "", "")
 
 
 def _scale(column: Sequence[Cell]) -> tuple[float, float]:
@@ -122,6 +127,9 @@ def _strip(cell: Difference, low: float, high: float) -> Strip | None:
     """Return where a difference lies on its strip; None where there is no scale."""
     if not (math.isfinite(low) and math.isfinite(high) and high > low):
         return None
-    places = [100 * (min(max(x, low), high) - low) / (high - low) for x in (0.0, cell.low, cell.high, cell.value)]
+
+    def place(x: float) -> float:
+        return 100 * (min(max(x, low), high) - low) / (high - low)
+
     side = SIDES[cell.verdict.split(" (")[0]]
-    return Strip(*places, side)
+    return Strip(place(0.0), place(cell.low), place(cell.high), place(cell.value), side)

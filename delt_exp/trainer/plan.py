@@ -225,8 +225,11 @@ class PlanSettings:
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.max_tokens is None):
+            is_given = self.epochs is not None
+            wrong = f"given ({self.epochs} and {self.max_tokens}), and each" if is_given else "null, and nothing"
             raise ConfigError(
-                f"give training.epochs or training.max_tokens, one of them: got {self.epochs}, {self.max_tokens}"
+                f"training.epochs and training.max_tokens are both {wrong} says how long to train; give one of them, "
+                "and leave the other out or null"
             )
 
 

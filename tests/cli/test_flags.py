@@ -68,7 +68,7 @@ def test_options_of_another_folder_are_found(answer, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lqs"], "'lqs' has no '='; write KEY=VALUE or GROUP=OPTION"),
+        (["lqs"], "'lqs' has no '='; write scorer=lqs"),
         (["--cfg", "jobs"], "invalid choice: 'jobs'"),
         (["--multi"], "there is no option '--multi', did you mean '--multirun'?"),
     ],

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from delt_exp.cli.check import check_command, missing_keys
-from delt_exp.cli.help import description, group_names, help_text, options
+from delt_exp.cli.help import group_names, options
 from delt_exp.cli.main import at_home, main
 from delt_exp.config.build import CONF, check_keys, plain
 from delt_exp.config.compose import composed
@@ -22,30 +22,14 @@ from delt_exp.errors import ConfigError, StoreError
 from tests.runs import FAST, command, write_texts
 
 ROOT = Path(__file__).parents[2]
-NAMED_IN_THE_ISSUE = [
+PROMISED = [
     "train_dataset", "target_dataset", "tokenizer", "scorer", "selector", "orderer", "model", "trainer",
     "eval_dataset", "logger", "experiment",
 ]  # fmt: skip
 
 
-def test_help_lists_every_group_and_every_option_with_one_line_each():
-    text = help_text(CONF)
-    for group in group_names(CONF):
-        assert f"\n{group}=" in text
-        for option in options(CONF, group):
-            line = description(CONF / group / f"{option}.yaml")
-            assert line, f"conf/{group}/{option}.yaml has no describing comment"
-            assert f" {option} " in text
-            assert line in text
-
-
 def test_the_promised_groups_are_there():
-    assert set(NAMED_IN_THE_ISSUE) <= set(group_names(CONF))
-
-
-def test_help_shows_the_defaults():
-    assert "* folding" in help_text(CONF)
-    assert "training.epochs=1" in help_text(CONF)
+    assert set(PROMISED) <= set(group_names(CONF))
 
 
 @pytest.mark.parametrize(
@@ -57,6 +41,17 @@ def test_help_shows_the_defaults():
         ("selector.rati=0.5", "there is no key or group 'selector.rati', did you mean 'selector.ratio'?"),
         ("trianing.epochs=2", "did you mean 'training.epochs'?"),
         ("ratio=0.5", "did you mean 'selector.ratio'?"),
+        ("model.lr=0.1", "did you mean 'model.optimizer.lr'?"),
+        ("scorer=LQS", "did you mean 'lqs'?"),
+        ("scorer=random,length", "scorer=random,length is several values, and one run takes one; to run each, add -m"),
+        ("scorer=lqs,", "ends with a comma; leave it out"),
+        ("random", "'random' has no '='; write scorer=random or selector=random"),
+        ("scorer", "write scorer=OPTION, without spaces"),
+        ("wandb=true", "there is no key or group 'wandb'; write logger=wandb"),
+        ("--seed=3", "groups and keys have no dashes; write seed=3"),
+        ("--dry-run", "groups and keys have no dashes; write dry_run=VALUE"),
+        ("train_dataset=my/articles.jsonl.gz", "write train_dataset=jsonl train_dataset.path=my/articles.jsonl.gz"),
+        ("target_dataset.path=x", "target_dataset.path is a key of target_dataset=jsonl, parquet, text, which is not"),
         ("scorer=random,perplexty", "scorer has no option 'perplexty'"),
         ("scorer.seed=[1", "cannot read the command line"),
         ("--mutlirun", "there is no option '--mutlirun', did you mean '--multirun'?"),

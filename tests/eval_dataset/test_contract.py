@@ -6,10 +6,14 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hydra import compose, initialize_config_dir
 
 from delt_exp.config.build import build, plain
+from delt_exp.dataset.parquet import Parquet
+from delt_exp.dataset.split import Split
 from delt_exp.eval_dataset.multiple_choice import Benchmark, HubTasks
 from delt_exp.eval_dataset.proportions import Proportions
 from delt_exp.eval_dataset.text_loss import TextLoss
@@ -23,17 +27,24 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("DELT_DATA_DIR", ROOT.parent / "shared" / "data"))
 SUITES = sorted(file.stem for file in (ROOT / "conf" / "eval_dataset").glob("*.yaml"))
+OWN = {"jsonl", "parquet", "text"}  # suites over the user's files
 LIMITS = {"stdlib_prose": 3000, "stdlib_code": 3000, "stdlib_pairs": 3000}  # bytes, to stay quick
 
 
 def load(*suites):
     """Return the nodes of suites chosen together, unresolved settings filled in."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        cfg = compose("config", overrides=[f"eval_dataset=[{','.join(suites)}]", f"data_dir={DATA}"])
+        chosen = [
+            f"eval_dataset=[{','.join(suites)}]",
+            "train_dataset=split",
+            "target_dataset=split",
+            f"data_dir={DATA}",
+        ]
+        cfg = compose("config", overrides=chosen)
     if "preferences" in suites:
         cfg.eval_dataset.preferences.dataset.path = str(DATA / "hh_rlhf_harmless" / "validation.jsonl")
-    if "jsonl" in suites:
-        cfg.eval_dataset.jsonl.dataset.path = str(DATA / "drama_tinyshakespeare" / "validation.jsonl")
+    for place in [cfg.train_dataset, cfg.target_dataset, *(cfg.eval_dataset[one] for one in OWN.intersection(suites))]:
+        place.dataset.path = str(DATA / "drama_tinyshakespeare" / "validation.jsonl")
     return plain(cfg.eval_dataset)
 
 
@@ -59,6 +70,16 @@ def test_generated_code_runs_only_where_the_user_says_so():
     assert not any(node.get("allow_code_execution") for node in load(*SUITES).values())
 
 
+def limited(dataset, name, folder):
+    """Return a dataset of few documents."""
+    if isinstance(dataset, Split):
+        return dataclasses.replace(dataset, dataset=dataclasses.replace(dataset.dataset, max_documents=40))
+    if isinstance(dataset, Parquet):
+        pq.write_table(pa.table({"text": ["one text", "another"]}), folder / "own.parquet")
+        return dataclasses.replace(dataset, path=str(folder / "own.parquet"))
+    return dataclasses.replace(dataset, **({"max_bytes": LIMITS[name]} if name in LIMITS else {"max_documents": 3}))
+
+
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_offline_suite_measures_a_model(suite, tmp_path):
     nodes = load(suite)
@@ -75,8 +96,7 @@ def test_every_offline_suite_measures_a_model(suite, tmp_path):
     store, trained = Store(tmp_path / "store", verify="hash"), make_model(tmp_path, 128, logit_scale=0.0)
     for name, part in parts.items():
         if isinstance(part, TextLoss):
-            limit = {"max_bytes": LIMITS[name]} if name in LIMITS else {"max_documents": 3}
-            part = TextLoss(dataclasses.replace(part.dataset, **limit))
+            part = TextLoss(limited(part.dataset, name, tmp_path))
         elif isinstance(part, Proportions):
             part = dataclasses.replace(part, detector=dataclasses.replace(part.detector, num_texts=8, num_bootstraps=2))
         else:

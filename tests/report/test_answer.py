@@ -19,7 +19,9 @@ def record(*answers, kept=40, orderer="folding", target="pairs", **choices):
                     "target_dataset": target, **choices},
         "selection": {"kept_documents": kept, "of_documents": 100},
         "score": {"by_source": {
-            "film": {"documents": 30, "kept": 0}, "web": {"documents": 50, "kept": 32}, "news": {"documents": 1000, "kept": 8},
+            "film": {"documents": 30, "kept": 0},
+            "web": {"documents": 50, "kept": 32},
+            "news": {"documents": 1000, "kept": 8},
         }},
         "baseline": {"answers": list(answers), "skipped": ""},
     }  # fmt: skip
@@ -67,7 +69,8 @@ def test_more_sets_than_a_sentence_holds_are_counted():
 
 def test_it_says_how_much_of_each_source_was_kept_the_most_first():
     assert sources(record(answer())) == (
-        "It kept 64 % of the 50 documents of web, 8 of the 1,000 documents of news and none of the 30 documents of film."
+        "It kept 64 % of the 50 documents of web, 8 of the 1,000 documents of news and none of the 30 documents of "
+        "film."
     )
     assert sources(record(answer(), kept=100)) == ""
 

@@ -301,8 +301,8 @@ def test_the_command_names_the_missing_file_of_a_folder_that_is_no_run(tmp_path)
     assert "Traceback" not in done.stderr
 
 
-def browse(path, tmp_path):
-    """Open a page in a real browser; return its final DOM and the console lines."""
+def browse(path, tmp_path, *more):
+    """Open a page in a real browser, with more flags; return its final DOM and the console lines."""
     quiet = [
         "--disable-quic",
         "--no-first-run",
@@ -314,7 +314,7 @@ def browse(path, tmp_path):
     log = ["--enable-logging=stderr", "--v=0", "--dump-dom", f"file://{path}"]
     environment = {**os.environ, "HOME": str(tmp_path)}
     done = subprocess.run(
-        [BROWSER, *flags, *log], capture_output=True, text=True, check=True, timeout=60, env=environment
+        [BROWSER, *flags, *more, *log], capture_output=True, text=True, check=True, timeout=60, env=environment
     )
     return Page(done.stdout), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 

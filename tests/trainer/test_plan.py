@@ -147,8 +147,8 @@ def test_less_than_one_batch_is_refused(tokens):
     ("changes", "message"),
     [
         ({"layout": "folded"}, "packed, packed_isolated, padded"),
-        ({"epochs": 1, "max_tokens": 5}, "one of them"),
-        ({"epochs": None}, "one of them"),
+        ({"epochs": 1, "max_tokens": 5}, r"both given \(1 and 5\)"),
+        ({"epochs": None}, "training.epochs and training.max_tokens are both null"),
         ({"epochs": 0}, "at least 1"),
         ({"epochs": None, "max_tokens": 3}, "less than the 8 tokens of one batch"),
     ],

@@ -22,7 +22,8 @@ def cost_table(panel: Panel) -> Table:
             *(scaled(value, 1e12) for value in parts), scaled(cost.peak_bytes, 1e9),
         ])  # fmt: skip
     columns = [
-        "arm", "verdict", "minus baseline at equal cost", panel.arms[0].outcome.unit, "training [s]", "scoring [s]", "selecting [s]", "total [s]",
+        "arm", "verdict", "minus baseline at equal cost", panel.arms[0].outcome.unit, "training [s]",
+        "scoring [s]", "selecting [s]", "total [s]",
         "training [TFLOPs]", "scoring [TFLOPs]", "selecting [TFLOPs]", "total [TFLOPs]",
         "peak of scoring and selecting [GB]",
     ]  # fmt: skip
@@ -47,12 +48,14 @@ def cost_figure(panel: Panel, alpha: float) -> Figure | None:
     what = f"difference from {panel.baseline.name}" if panel.baseline else "outcome"
     y_title, turn = f"{what} [{outcome.unit}]<br>worse ← → better", 1 if outcome.better == "higher" else -1
     units = [unit for unit in AXES if unit == "seconds" or all(arm.cost.total(unit) for arm in arms)]
-    plots = {unit: pareto([_point(panel, arm, unit, alpha) for arm in arms], turn, AXES[unit], y_title) for unit in units}
+    plots = {
+        unit: pareto([_point(panel, arm, unit, alpha) for arm in arms], turn, AXES[unit], y_title) for unit in units
+    }
     for plot in plots.values():  # the ticks of all units, since a button does not change them
         plot.update_xaxes(tickvals=[tick for one in plots.values() for tick in one.layout.xaxis.tickvals])
     note = (
-        "Up is better, left is cheaper. The dotted line joins the arms that no cheaper one equals. The grey line is the "
-        "baseline trained for longer: an arm earns the cost of its choice where it lies above it. Intervals of the "
+        "Up is better, left is cheaper. The dotted line joins the arms that no cheaper one equals. The grey line is "
+        "the baseline trained for longer: an arm earns the cost of its choice where it lies above it. Intervals of the "
         "differences, each on its own; hollow: not distinguishable from the baseline after Holm's correction."
     )
     return Figure("cost", "Cost and gain", note, chooser(plots).to_plotly_json())

@@ -10,8 +10,8 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError
-from delt_exp.report.facts import loss_unit
 from delt_exp.report.columns import column_texts
+from delt_exp.report.facts import loss_unit
 from delt_exp.report.findings import Difference, Figure
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel
@@ -20,6 +20,7 @@ from delt_exp.study.figures import BLUE_TO_RED, LINE, chooser, colour, error_bar
 
 CURVE_POINTS = 60  # of a curve of the training loss; more could not be told apart
 SHOWN_CURVES = 8  # the others wait in the legend
+PAIRED = " of the paired difference; 0 is the baseline"
 ASIDE = 0.006  # of the axis, from one line to the next
 
 Grid = Mapping[tuple[str, str], Arm]
@@ -90,10 +91,12 @@ def dimension_curve(panel: Panel, dimension: str, alpha: float) -> Figure | None
     lines = {rest: sorted(points, key=lambda point: point[0]) for rest, points in lines.items() if len(points) > 1}
     if not lines:
         return None
-    traces = [_line(panel, rest, points, alpha, number, len(lines)) for number, (rest, points) in enumerate(lines.items())]
+    traces = [
+        _line(panel, rest, points, alpha, number, len(lines)) for number, (rest, points) in enumerate(lines.items())
+    ]
     plot = figure(traces, 420, xaxis_title=dimension, yaxis_title=_measure(panel), showlegend=True)
     note = (
-        f"Mean and {100 * (1 - alpha):g} % interval{' of the paired difference; 0 is the baseline' * bool(panel.baseline)}; "
+        f"Mean and {100 * (1 - alpha):g} % interval{PAIRED if panel.baseline else ''}; "
         f"{panel.arms[0].outcome.better} is better. Every arm trains on {panel.arms[0].tokens:,.0f} tokens. Points "
         "of one place lie side by side."
     )

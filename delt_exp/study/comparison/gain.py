@@ -6,7 +6,7 @@ from delt_exp.study.comparison.outcomes import compare_paired
 
 
 def gain(panel: Panel, arm: Arm, alpha: float) -> Ranged:
-    """Return the paired difference from the baseline with its interval, or the outcome of the arm without a baseline."""
+    """Return the paired difference from the baseline with its interval, or the outcome without a baseline."""
     if panel.baseline is None:
         return Ranged(arm.outcome.estimate.value, *arm.outcome.estimate.interval(alpha))
     pair = None if arm is panel.baseline else compare_paired(arm.outcome, panel.baseline.outcome, alpha)

@@ -18,7 +18,9 @@ def leaderboard_table(panel: Panel, alpha: float) -> Table:
         placebo = "; ".join(f"{name}: {one.verdict}" for name, one in panel.against_placebos(arm).items())
         value = Ranged(estimate.value, *estimate.interval(alpha))
         verdict = "baseline" if arm is panel.baseline else pair.verdict if pair else ""
-        rows.append([arm.name, verdict, Difference.of(pair), pair.p_holm if pair else None, value, placebo, len(arm.runs)])
+        rows.append(
+            [arm.name, verdict, Difference.of(pair), pair.p_holm if pair else None, value, placebo, len(arm.runs)]
+        )
     columns = ["arm", "verdict", "minus baseline", "p (Holm)", outcome.unit, "against the placebo", "seeds"]
     note = (
         f"Best first; {outcome.better} is better. With {100 * (1 - alpha):g} % intervals over "
@@ -56,7 +58,10 @@ def leaderboard_figure(panel: Panel) -> Figure | None:
     pairs = {arm: cell for arm in panel.ranked if (cell := Difference.of(panel.against_baseline(arm)))}
     if panel.baseline is None or not pairs:
         return None
-    kinds = {"score": [arm for arm in pairs if not panel.is_placebo(arm)], "placebo": list(filter(panel.is_placebo, pairs))}
+    kinds = {
+        "score": [arm for arm in pairs if not panel.is_placebo(arm)],
+        "placebo": list(filter(panel.is_placebo, pairs)),
+    }
     groups = {kind: {arm.name: pairs[arm] for arm in arms} for kind, arms in kinds.items() if arms}
     baseline, outcome = panel.baseline.name, panel.arms[0].outcome
     rows = [arm.name for arm in panel.ranked if arm in pairs or arm is panel.baseline]

@@ -27,7 +27,7 @@ class Point(NamedTuple):
 
 
 def front(points: Sequence[Point], turn: int) -> list[Point]:
-    """Return the points that no cheaper one equals or exceeds, cheapest first; turn: -1 where a lower gain is better."""
+    """Return the points that no cheaper one equals, cheapest first; turn: -1 where a lower gain is better."""
     best: list[Point] = []
     for point in sorted(points, key=lambda one: (one.cost, -turn * one.gain.value)):
         if not best or turn * point.gain.value > turn * best[-1].gain.value:
@@ -46,9 +46,9 @@ def pareto(points: Sequence[Point], turn: int, x_title: str, y_title: str) -> An
             name="the most for its cost", x=[p.cost for p in best], y=[p.gain.value for p in best], hoverinfo="skip",
             mode="lines", line={"color": FRONT, "dash": "dot", "shape": "hv", "width": 1.5},
         ),
-        *(_markers(kind, [p for p in points if p.kind == kind], number) for number, kind in enumerate(("score", "placebo"))),
+        *(_markers(kind, [p for p in points if p.kind == kind], n) for n, kind in enumerate(("score", "placebo"))),
         _markers("baseline", sorted(own, key=lambda p: p.cost), 2),
-        *(_names([p for p in some if p.name in places], places, wide_only=not always) for always, some in named.items()),
+        *(_names([p for p in some if p.name in places], places, wide_only=not must) for must, some in named.items()),
     ]  # fmt: skip
     legend = {"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"}
     yaxis = {"title": {"text": y_title}, "autorange": "reversed" if turn < 0 else True, "zerolinewidth": 2}
@@ -73,7 +73,7 @@ def placed(points: Sequence[Point], turn: int, must: int) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, (point, dot) in enumerate(dots.items()):
         boxes = {place: _box(dot, place, len(point.name)) for place in PLACES}
-        free = (place for place, box in boxes.items() if 0 <= box[0] and box[2] <= WIDTH and not _meets(box, taken))
+        free = (place for place, box in boxes.items() if box[0] >= 0 and box[2] <= WIDTH and not _meets(box, taken))
         place = next(free, PLACES[2] if number < must else None)
         if place:
             found[point.name] = place

@@ -56,7 +56,15 @@ class ComparisonReport:
         tables.append(pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels]))
         tables.append(pairs_table("pairs", "Every pair", panels, every_pair(panels, self.alpha), folded=True))
         answers = [self._answer(study, panel) for panel in panels]
-        return Findings("\n".join(answers if len(panels) == 1 else [_over_panels(answers, panels), *(a.replace("\n", " ") for a in answers)]), figures, tables)
+        return Findings(
+            "\n".join(
+                answers
+                if len(panels) == 1
+                else [_over_panels(answers, panels), *(a.replace("\n", " ") for a in answers)]
+            ),
+            figures,
+            tables,
+        )
 
     def power(self, study: StudyRecord) -> list[str]:
         """Return what differences from the baseline the study will show, as its finished runs let expect."""
@@ -114,7 +122,9 @@ class ComparisonReport:
 
 def _over_panels(answers: Sequence[str], panels: Sequence[Panel]) -> str:
     """Return one sentence over all panels: where the answer is yes, no, or open."""
-    words = [answer.removeprefix(f"On {panel.name}: ").split(":")[0] for answer, panel in zip(answers, panels, strict=True)]
+    words = [
+        answer.removeprefix(f"On {panel.name}: ").split(":")[0] for answer, panel in zip(answers, panels, strict=True)
+    ]
     where = {word: [panel.name for panel, own in zip(panels, words, strict=True) if own == word] for word in words}
     return "; ".join(f"{word} on {_listed(names)}" for word, names in where.items()) + "."
 

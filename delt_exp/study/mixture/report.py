@@ -143,8 +143,8 @@ def _verdicts(pairs: Mapping[str, Comparison]) -> str:
     parts = []
     for word, link in (("better", "than"), ("worse", "than"), ("not distinguishable", "from")):
         is_open = word.startswith("not")  # then their numbers would hide the names
-        names = [name if is_open else f"{name} ({text.joined})" for (name, pair), text in zip(pairs.items(), texts, strict=True)
-                 if pair.verdict.startswith(word)]  # fmt: skip
+        names = [name if is_open else f"{name} ({text.joined})" for (name, pair), text in
+                 zip(pairs.items(), texts, strict=True) if pair.verdict.startswith(word)]  # fmt: skip
         parts += [f"{word} {link} {', '.join(names)}"] if names else []
     return f"The mixture that small models propose is {'; '.join(parts)}."
 

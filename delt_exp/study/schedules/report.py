@@ -43,7 +43,7 @@ class ScheduleReport:
             raise DataError(
                 f"{study.folder}: no order and shuffling under one schedule are finished; repeat the command"
             )
-        answer = f"{_main(found.interactions, self.reference)} {self._gains(found)} {_certified(study)}"
+        answer = "\n".join([_main(found.interactions, self.reference), self._gains(found), _certified(study)])
         tables = [
             self._losses(cells),
             _table("gains", "Each order against shuffling", found.gains, found.controls),

@@ -45,7 +45,7 @@ def test_the_leaderboard_has_the_planted_order_and_verdicts(tmp_path):
     assert board[-1]["arm"] == "lqs · 1.0 · sorting"
     verdicts = {row["arm"]: row["verdict"] for row in board}
     assert verdicts == {
-        "random · 1.0 · shuffle": "",
+        "random · 1.0 · shuffle": "baseline",
         "lqs · 1.0 · folding": "better",
         "lqs · 1.0 · sorting": "worse",
         "permuted · 1.0 · folding": "not distinguishable",

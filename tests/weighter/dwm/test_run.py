@@ -48,7 +48,7 @@ def test_validation_documents_that_are_trained_or_measured_are_refused(tmp_path,
     write_texts(tmp_path)
     target = (tmp_path / "target.jsonl").read_text()
     (tmp_path / "target.jsonl").write_text(target + (tmp_path / f"{other}.jsonl").read_text().splitlines(True)[0])
-    name = {"train": "the candidates", "eval": "jsonl"}[other]
+    name = {"train": "the candidates", "eval": "eval"}[other]
     check_fails(monkeypatch, capsys, [f"1 with {name}", "decontaminate=true"], *DWM)
     assert not Path("outputs/store/scores").exists()
     command(monkeypatch, *DWM, "decontaminate=true")

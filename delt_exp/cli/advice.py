@@ -1,0 +1,79 @@
+"""What a mistaken word of a command line may have been meant to be, as messages with a cure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from delt_exp.cli.help import group_names, options
+from delt_exp.cli.named_datasets import reader
+from delt_exp.cli.nearest import nearest
+from delt_exp.cli.option_keys import keys_of, keys_of_text
+
+MOST_LISTED = 12  # options; a longer list hides the message
+
+
+def unknown_flag(conf: Path, word: str, flags: Sequence[str]) -> str:
+    """Return the message for a flag that there is not, which may be a key with dashes before it."""
+    name, mark, value = word.lstrip("-").partition("=")
+    key = name.replace("-", "_")
+    own = keys_of_text((conf / "config.yaml").read_text(encoding="utf-8"))
+    if key in group_names(conf) or any(f"{known.name}.".startswith(f"{key}.") for known in own):
+        return f"there is no option {word!r}: groups and keys have no dashes; write {key}={value if mark else 'VALUE'}"
+    return f"there is no option {word!r}{nearest(word, flags)}; python run.py --help shows the usage"
+
+
+def without_value(conf: Path, word: str) -> str:
+    """Return the message for a word without `=`, which may be an option without its group."""
+    if word in group_names(conf):
+        cure = f"write {word}=OPTION, without spaces; python run.py --help {word} lists the options"
+    else:
+        cure = _as_option(conf, word) or "write KEY=VALUE or GROUP=OPTION; python run.py --help shows the usage"
+    return f"cannot read the command line: {word!r} has no '='; {cure}"
+
+
+def unknown_option(group: str, value: str, known: Sequence[str]) -> str:
+    """Return the message for an option that a group does not have; a file stands for its reader."""
+    option = reader(value) if group in ("train_dataset", "target_dataset") else None
+    if option:
+        return f"{group} has no option {value!r}; to read a file, write {group}={option} {group}.path={value}"
+    near = nearest(value, known)
+    listed = f"; options: {', '.join(known)}"
+    if near and len(known) > MOST_LISTED:
+        listed = f" python run.py --help {group} lists the options"
+    return f"{group} has no option {value!r}{near}{listed}"
+
+
+def unknown_key(conf: Path, key: str, known: Sequence[str]) -> str:
+    """Return the message for a key that the chosen options do not have, which may be one of another option."""
+    group, _, rest = key.partition(".")
+    if group in group_names(conf) and rest:
+        owners = _owners(conf, group, key)
+        if owners:
+            shown = f"{', '.join(owners[:5])}{' ...' if len(owners) > 5 else ''}"
+            return f"{key} is a key of {group}={shown}, which is not chosen here: {_choose(group, owners)}"
+    advice = _as_option(conf, key)
+    near = "" if advice else nearest(key, known)
+    return (
+        f"there is no key or group {key!r}{near or (f'; {advice}' if advice else '')}; python run.py --help lists the "
+        "groups, python run.py --cfg job the keys"
+    )
+
+
+def _owners(conf: Path, group: str, key: str) -> list[str]:
+    """Return the options that have a key; only those that wait for its value where there are some."""
+    values = {
+        option: known.value
+        for option in options(conf, group)
+        for known in keys_of(conf, group, option, group)
+        if known.name == key
+    }
+    return [option for option, value in values.items() if value == "???"] or list(values)
+
+
+def _choose(group: str, owners: Sequence[str]) -> str:
+    return f"add {group}={owners[0]}{' or another of these' if len(owners) > 1 else ''}, or leave the key out"
+
+
+def _as_option(conf: Path, word: str) -> str:
+    """Return what to write where a word is the name of an option; nothing where it is none."""
+    groups = [group for group in group_names(conf) if word in options(conf, group)]
+    return f"write {' or '.join(f'{group}={word}' for group in groups[:3])}" if groups else ""

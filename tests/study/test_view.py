@@ -1,0 +1,45 @@
+"""Sections, strips and marks of a page, and which arms are on the front of cost and gain."""
+
+import pytest
+
+from delt_exp.quantity import Ranged
+from delt_exp.report.findings import Difference, Figure, Findings, Table
+from delt_exp.study.comparison.pareto import Point, front, placed
+from delt_exp.study.view import cells, parts
+
+
+def test_a_table_stands_with_the_figure_of_its_name_and_what_compares_all_parts_comes_last():
+    tables = [Table("all", "All", "", [], []), Table("cost", "Costs", "", [], [], part="news")]
+    (news, rest) = parts(Findings("", [Figure("cost", "Cost", "", {}, part="news")], tables))
+    assert (news.title, rest.title) == ("news", "")
+    assert [(section.figure.title, section.table.title) for section in news.sections.values()] == [("Cost", "Costs")]
+
+
+def test_a_strip_spans_the_intervals_of_its_column_and_a_verdict_points_where_the_number_went():
+    rows = [["a", "better", Difference(-2.0, -3.0, -1.0, "lower", "better")],
+            ["b", "not distinguishable (one seed)", Difference(0.0, -1.0, 1.0, "lower", "not distinguishable")],
+            ["c", "worse (few documents)", Difference(0.5, 0.0, 1.0, "lower", "worse (few documents)")]]  # fmt: skip
+    shown = cells(Table("x", "X", "", ["arm", "verdict", "difference"], rows))
+    assert [(row[1].arrow, row[1].side) for row in shown] == [("↓", "good"), ("↔", "even"), ("↑", "bad")]
+    assert shown[0][2].strip[:4] == (75, 0, 50, 25)
+    assert [row[2].strip.side for row in shown] == ["good", "even", "bad"]
+
+
+def test_a_strip_is_cut_where_an_interval_dwarfs_the_differences():
+    wide = Difference(0.1, -50.0, 50.0, "lower", "not distinguishable")
+    ((cell,),) = cells(Table("x", "X", "", ["difference"], [[wide]]))
+    assert (cell.strip.low, cell.strip.high) == (0, 100)
+    assert cell.strip.value == pytest.approx(100 * (0.3 + 0.1) / 0.6)
+
+
+@pytest.mark.parametrize(("turn", "names"), [(-1, "ac"), (1, "abd")])
+def test_the_front_has_the_arms_that_no_cheaper_one_equals(turn, names):
+    gains = {"a": (1.0, 0.0), "b": (2.0, 0.1), "c": (3.0, -0.2), "d": (4.0, 0.3), "e": (5.0, -0.2)}
+    points = [Point(name, "score", cost, Ranged(gain, gain, gain), True) for name, (cost, gain) in gains.items()]
+    assert "".join(point.name for point in front(points[::-1], turn)) == names
+
+
+def test_names_that_would_hide_each_other_are_left_out_but_for_those_that_must_be_there():
+    gain = Ranged(0.0, 0.0, 0.0)
+    points = [Point(f"an arm of a rather long name {n}", "score", 1.0 + n / 1e6, gain, True) for n in range(40)]
+    assert {points[0].name, points[1].name} <= set(placed(points, 1, must=2)) < {point.name for point in points}

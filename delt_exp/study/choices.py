@@ -11,7 +11,9 @@ TAKEN = ("study", "seed", "name", "dry_run", "stop_after", "output_dir", "store"
 
 
 @checked
-def comparison(question: str, arms: Sequence[Sequence[str]], seeds: Sequence[Seed], report: StudyReport) -> Study:
+def comparison(
+    question: str, registered: bool, arms: Sequence[Sequence[str]], seeds: Sequence[Seed], report: StudyReport
+) -> Study:
     """Return the study of these arms, each a name and its overrides, over seeds.
 
     Raises ConfigError for fewer than two arms, for two that are the same or have one name, and for an override that
@@ -29,4 +31,4 @@ def comparison(question: str, arms: Sequence[Sequence[str]], seeds: Sequence[See
             cure = "give seeds=..." if text.startswith("seed=") else "give it beside them, for all runs"
             raise ConfigError(f"arms: {text} is nothing that arms can differ in; {cure}")
     choices = [{name: list(texts)} for name, *texts in arms]
-    return Study(question, seeds, None, [], {"arms": {DIMENSION: choices}}, report, None)
+    return Study(question, registered, seeds, None, [], {"arms": {DIMENSION: choices}}, report, None)

@@ -13,7 +13,7 @@ from tests.runs import FAST, command, write_texts
 
 pytestmark = pytest.mark.slow
 
-QUICK = ("training.max_tokens=256", "selector=all")
+QUICK = ("training.max_tokens=256",)
 
 
 def test_a_comparison_ends_with_a_verdict_a_table_and_a_page(tmp_path, monkeypatch, capsys):

@@ -26,7 +26,7 @@ def test_a_comparison_ends_with_a_verdict_a_table_and_a_page(tmp_path, monkeypat
     assert re.search(r"length is .*(better|worse|distinguishable).* random", said)
     (folder,) = Path("outputs").glob("compare-length-vs-random-*")
     assert f"study: {folder / 'report.html'}" in said
-    assert "Leaderboard" in (folder / "report.html").read_text()
+    assert (folder / "tables" / "leaderboard.csv").exists()
     content = json.loads((folder / "study.json").read_text())
     assert [(run["arm"]["arm"], run["seed"]) for run in content["runs"]] == [
         ("length", 0), ("random", 0), ("length", 1), ("random", 1),

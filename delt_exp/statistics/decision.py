@@ -1,9 +1,9 @@
 """How often a small scale decides as a large one does, and how far its outcomes stand out from their noise.
 
-Decision accuracy is that of DataDecide (Magnusson et al. 2025, arXiv 2504.11393): the share of pairs of arms whose order
-at the small scale is that at the large one. It is a U-statistic of degree two over arms: pairs that share an arm are not
-independent, so its variance is over arms (jackknife; Efron and Stein 1981). Signal-to-noise follows Heineman et al. 2025
-(arXiv 2508.13144), with seeds for their last checkpoints and the part of noise in the spread of means taken off.
+Decision accuracy is that of DataDecide (Magnusson et al. 2025, arXiv 2504.11393): the share of pairs of arms whose
+order at the small scale is that at the large one. It is a U-statistic of degree two over arms: pairs that share an arm
+are not independent, so its variance is over arms (jackknife; Efron and Stein 1981). Signal-to-noise follows Heineman et
+al. 2025 (arXiv 2508.13144), with seeds for their last checkpoints and the noise in the spread of means taken off.
 
 Shape suffixes: A arms, S decisions (one for the mean over seeds, one for each seed for single runs).
 """
@@ -50,9 +50,10 @@ def decision_accuracy(
 ) -> DecisionAccuracy | None:
     """Return the share of pairs of arms that the small scale orders as the large one; None where no pair counts.
 
-    A tie at the small scale is half right, as a coin would be; a tie at the large scale has no right answer and does not
-    count, nor does a pair outside `counted_AA` (None: all). Rows of `small_SA` are averaged. The interval at 1 - alpha
-    is over arms as a sample of such arms, with the noise of their runs. Raises DataError for fewer than three arms.
+    A tie at the small scale is half right, as a coin would be; a tie at the large scale has no right answer and does
+    not count, nor does a pair outside `counted_AA` (None: all). Shares of the rows of `small_SA` are averaged. The
+    interval at 1 - alpha is over arms as a sample of such arms, with the noise of their runs. Raises DataError for
+    fewer than three arms.
     """
     small, large = finite("outcomes at the small scale", small_SA, 2), finite("outcomes at the large scale", large_A)
     check_lengths(small=small[0], large=large)
@@ -74,8 +75,9 @@ def _effective_pairs(
 ) -> float:  # fmt: skip
     """Return how many independent pairs would have the variance over arms.
 
-    Hoeffding (1948): between num_arms / 2, every pair moved by its arms alone, and all pairs, moved by none. The
-    jackknife leaves that range by chance, and says nothing where every pair is right or wrong: then it is the lower end.
+    Hoeffding (1948): between num_arms / 2, where each arm moves all its pairs, and all pairs, where none does. The
+    jackknife leaves that range by chance, and says nothing where every pair is right or wrong: then it is the lower
+    end. Where pairs are left out, num_pairs / (num_arms - 1) stands for num_arms / 2.
     """
     num_arms = len(right_AA)
     least = num_pairs / (num_arms - 1)
@@ -110,9 +112,9 @@ def clear_pairs(runs: Sequence[ArrayLike], alpha: float = 0.05) -> NDArray[np.bo
 def signal_to_noise(runs: Sequence[ArrayLike], alpha: float = 0.05) -> SignalToNoise | None:
     """Return sd of arms over sd of seeds; runs: the outcomes of each arm, by seed. None where no arm has two runs.
 
-    One-way analysis of variance: the variance of means holds that of the noise, divided by the number of seeds, which is
-    taken off; where less than nothing remains, the signal is 0. The interval inverts the F test (Searle 1971), exact for
-    normal noise and as many seeds in every arm. Without any noise the ratio has no value: raises DataError.
+    One-way analysis of variance: the variance of means holds that of the noise, divided by the number of seeds, which
+    is taken off; where less than nothing remains, the signal is 0. The interval inverts the F test (Searle 1971), exact
+    for normal noise and as many seeds in every arm. Without any noise the ratio has no value: raises DataError.
     """
     means_A, inverse_A, noise, df = _by_arm(runs)
     if not df:
@@ -128,7 +130,7 @@ def signal_to_noise(runs: Sequence[ArrayLike], alpha: float = 0.05) -> SignalToN
 
 
 def _by_arm(runs: Sequence[ArrayLike]) -> tuple[NDArray[np.float64], NDArray[np.float64], float, int]:
-    """Return the mean and 1 / number of runs of each arm, and the pooled sd between seeds with its degrees of freedom."""
+    """Return the mean and 1 / number of runs of each arm, the pooled sd between seeds and its degrees of freedom."""
     arms = [finite("outcomes of an arm", values) for values in runs]
     if len(arms) < 2:
         raise DataError(f"{len(arms)} arm; give at least two")

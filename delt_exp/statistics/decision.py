@@ -76,13 +76,17 @@ def _effective_pairs(
     """Return how many independent pairs would have the variance over arms.
 
     Hoeffding (1948): between num_arms / 2, where each arm moves all its pairs, and all pairs, where none does. The
-    jackknife leaves that range by chance, and says nothing where every pair is right or wrong: then it is the lower
-    end. Where pairs are left out, num_pairs / (num_arms - 1) stands for num_arms / 2.
+    jackknife leaves that range by chance. Where pairs are left out, num_pairs / (num_arms - 1) stands for num_arms / 2.
+    Where every pair is right, or wrong, the jackknife would see no variance: one pair then counts as a toss here.
     """
     num_arms = len(right_AA)
     least = num_pairs / (num_arms - 1)
+    if value in (0.0, 1.0):
+        first, second = np.argwhere(counts_AA)[0]
+        right_AA[[first, second], [second, first]] = 0.5
+        value = float(right_AA.sum() / counts_AA.sum())
     counts_A = counts_AA.sum() - 2 * counts_AA.sum(axis=0)
-    if value in (0.0, 1.0) or not counts_A.all():
+    if not counts_A.all():
         return least
     without_A = (right_AA.sum() - 2 * right_AA.sum(axis=0)) / counts_A
     variance = (num_arms - 1) / num_arms * ((without_A - without_A.mean()) ** 2).sum()

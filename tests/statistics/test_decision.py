@@ -20,8 +20,9 @@ def test_the_reverse_order_is_always_wrong_and_the_same_order_always_right():
     assert decision_accuracy([[4, 3, 2, 1]], [1, 2, 3, 4]).value == 0
     right = decision_accuracy([[1, 2, 3, 4]], [1, 2, 3, 4])
     assert (right.value, right.high) == (1, pytest.approx(1))
-    # Wilson with num_arms / 2 = 2 pairs and t(0.975, 3) = 3.18245: low = n / (n + t^2).
-    assert right.low == pytest.approx(2 / (2 + 3.18245**2), abs=1e-5)
+    # One of 6 pairs as a toss: 11/12; without an arm 5/6 or, for the two of the pair, 1: variance 3/4 * 4 * (1/12)^2 =
+    # 1/48, so (11/144) * 48 = 11/3 pairs. Wilson with t(0.975, 3) = 3.18245: low = n / (n + t^2).
+    assert right.low == pytest.approx(11 / 3 / (11 / 3 + 3.18245**2), abs=1e-5)
 
 
 def test_a_tie_of_the_small_scale_is_half_right_and_one_of_the_large_scale_does_not_count():
@@ -62,7 +63,7 @@ def test_the_interval_is_that_of_a_slow_jackknife_over_arms():
     assert (found.value, found.low, found.high) == pytest.approx((value, middle - half, middle + half))
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.7, 0.95])
+@pytest.mark.parametrize("correlation", [0.0, 0.7, 0.95, 0.997])
 @pytest.mark.parametrize("num_arms", [8, 25])
 def test_intervals_cover_the_truth_for_normal_arms(correlation, num_arms):
     """For normal outcomes the chance that two arms keep their order is 1/2 + asin(r) / pi (Kendall)."""

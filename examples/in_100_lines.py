@@ -17,7 +17,6 @@ TASK = [
     "target_dataset=stdlib_pairs",
     "target_dataset.max_bytes=200_000",
     "eval_dataset=stdlib",  # held-out text of all three kinds: what is won on one may be lost on another
-    "training.epochs=null",
     "training.max_tokens=100_000",  # the same budget for every choice, or more data would win by itself
     "baseline=none",  # a run trains what it is compared with, unless told not to; here this is step 4
 ]

@@ -49,7 +49,7 @@ def test_the_record_has_an_answer_for_every_evaluation_set(compared):
     _, record = compared
     (answer,) = record["baseline"]["answers"]
     (run,) = [row["value"] for row in record["results"] if row["metric"] == "loss"]
-    assert (answer["dataset"], answer["metric"], answer["run"]) == ("jsonl", "loss", run)
+    assert (answer["dataset"], answer["metric"], answer["run"]) == ("eval", "loss", run)
     assert answer["difference"] == pytest.approx(answer["run"] - answer["baseline"])
     assert answer["low"] < answer["difference"] < answer["high"]
     assert record["baseline"]["documents"] == record["selection"]["kept_documents"] == 40

@@ -16,10 +16,11 @@ from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from delt_exp.cli.advice import unknown_flag, unknown_key, unknown_option, without_value
 from delt_exp.cli.help import group_names, options
+from delt_exp.config.build import refers_to_nothing
 from delt_exp.config.compose import hydra_at
 from delt_exp.config.identity import flat
 from delt_exp.config.run_name import check_name
@@ -230,6 +231,8 @@ def _check_values(config: DictConfig) -> None:
         raise ConfigError(f"a value is missing: {', '.join(missing)}; give it as {missing[0]}=VALUE")
     try:
         OmegaConf.to_container(config, resolve=True)
+    except InterpolationKeyError as error:
+        raise refers_to_nothing(error) from error
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from error
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError
 
 from delt_exp.config.fields import check_settings, refuse, unfit_settings
 from delt_exp.config.keys import naming
@@ -28,11 +29,22 @@ def plain(node: Any) -> Any:
 
     A text with a brace is a template and no path.
 
-    Raises on missing values.
+    Raises on missing values, and ConfigError for a value that is to be that of a key which is not there.
     """
-    if isinstance(node, DictConfig | ListConfig):
+    if not isinstance(node, DictConfig | ListConfig):
+        return node
+    try:
         return _at_home(OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
-    return node
+    except InterpolationKeyError as error:
+        raise refers_to_nothing(error) from error
+
+
+def refers_to_nothing(error: InterpolationKeyError) -> ConfigError:
+    """Return the error for a key whose value is to be that of another one, which is not there."""
+    return ConfigError(
+        f"{error.full_key} takes its value from elsewhere: {str(error).splitlines()[0]}. Choose an option that has "
+        f"this key, or give {error.full_key}=VALUE"
+    )
 
 
 def _at_home(value: Any) -> Any:

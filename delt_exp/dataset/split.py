@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from delt_exp.config.fields import Seed, Share, settings
-from delt_exp.dataset.base import Dataset, Document, EmptyFile
-from delt_exp.dataset.random_share import DRAWS, draw_of
+from delt_exp.dataset.base import Dataset, Document, EmptyFile, document_id
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.rows.draws import DRAWS, draw_of
 
 
 @settings
@@ -60,7 +60,7 @@ class Split:
         return self.dataset.fingerprint()
 
     def _part_of(self, document: Document) -> str:
-        draw = draw_of(document, self.seed, "part of a split") / DRAWS
+        draw = draw_of(document_id(document), self.seed, "part of a split") / DRAWS
         if draw < self.eval_share:
             return "eval"
         return "target" if draw >= 1 - self.target_share else "train"

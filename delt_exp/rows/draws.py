@@ -5,6 +5,7 @@ served two purposes, the second would be decided by the first: a random selector
 just those documents that the scorer had drawn.
 """
 
+from functools import cache
 from hashlib import blake2b
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Seed, check_value
 from delt_exp.errors import ConfigError
 from delt_exp.rows.ranking import rank_ids
+
+DRAWS = 2.0**64
 
 
 def seed_for(seed: Seed, purpose: str, *parts: int) -> int:
@@ -28,6 +31,17 @@ def seed_for(seed: Seed, purpose: str, *parts: int) -> int:
 def generator(seed: int, purpose: str, *parts: int) -> np.random.Generator:
     """Return the generator of `seed_for`; raises ConfigError as it does."""
     return np.random.default_rng(seed_for(seed, purpose, *parts))
+
+
+def draw_of(name: int, seed: int, purpose: str) -> int:
+    """Return the draw from [0, DRAWS) of the document with this id; other documents have independent ones."""
+    salt = _salt(seed, purpose)
+    return int.from_bytes(blake2b(name.to_bytes(8, "little"), digest_size=8, salt=salt).digest(), "little")
+
+
+@cache
+def _salt(seed: int, purpose: str) -> bytes:
+    return seed_for(seed, purpose).to_bytes(8, "little")
 
 
 def uniform_per_id(ids: NDArray[np.uint64], seed: int, purpose: str, *parts: int) -> NDArray[np.float64]:

@@ -51,7 +51,10 @@ def test_the_promised_groups_are_there():
         ("--seed=3", "groups and keys have no dashes; write seed=3"),
         ("--dry-run", "groups and keys have no dashes; write dry_run=VALUE"),
         ("train_dataset=my/articles.jsonl.gz", "write train_dataset=jsonl train_dataset.path=my/articles.jsonl.gz"),
-        ("target_dataset.path=x", "target_dataset.path is a key of target_dataset=jsonl, parquet, text, which is not"),
+        (
+            "target_dataset.path=x",
+            "target_dataset.path is a key of target_dataset=documents, jsonl, parquet, text, which is not",
+        ),
         ("scorer=random,perplexty", "scorer has no option 'perplexty'"),
         ("scorer.seed=[1", "cannot read the command line"),
         ("--mutlirun", "there is no option '--mutlirun', did you mean '--multirun'?"),
@@ -237,6 +240,7 @@ PAIRS = [
     if not is_another_study_alone(preset)
     for group in set_keys(preset)
     for option in {component(group, option): option for option in options(CONF, group)}.values()
+    if "${train_dataset" not in (CONF / group / f"{option}.yaml").read_text()  # the rest of a split needs a split
 ]
 
 

@@ -72,17 +72,20 @@ def test_a_preset_builds_and_a_local_one_yields_documents(node, group, name):
         assert not any(document.prompt for document in documents)
         assert any(len(document.turns) > 2 for document in documents)
     elif "stdlib" not in name:
-        assert all(bool(document.prompt) for document in documents) == (reader.get("prompt") is not None)
+        readers = list((reader.get("parts") or {"": reader}).values())
+        has_prompts = all(one.get("prompt") is not None for one in readers)
+        assert all(bool(document.prompt) for document in documents) == has_prompts
 
 
 @pytest.mark.parametrize("name", [name for group, name in PRESETS if group == "target_dataset"])
 def test_a_target_shares_no_document_with_the_training_preset(node, name):
-    train_name = {"minif2f": "minif2f_lean4", "proofnet": "proofnet_lean4", "epicoder": "epicoder_part"}.get(name, name)
+    other = {"minif2f": "minif2f_lean4", "proofnet": "proofnet_lean4", "epicoder": "epicoder_part"}
+    train_name = other.get(name, name.removesuffix("_half"))
     target = node("target_dataset", name)
     if "${train_dataset" in OmegaConf.to_yaml(target):
         return  # the other part of a split: see tests/dataset/test_split.py
     train = node("train_dataset", train_name)
-    if "shards" in target:
+    if "shards" in target and "shards" in train:
         assert not set(target.shards) & set(train.shards)
         assert (target.num_shards, target.dataset) == (train.num_shards, train.dataset)
     if open_keys(target) or name == "epicoder" or ("split" in target and target.split == train.split):

@@ -12,6 +12,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from delt_exp.config.build import build, plain
+from delt_exp.config.run_name import register_resolvers
 from delt_exp.dataset.parquet import Parquet
 from delt_exp.dataset.split import Split
 from delt_exp.eval_dataset.multiple_choice import Benchmark, HubTasks
@@ -33,6 +34,7 @@ LIMITS = {"stdlib_prose": 3000, "stdlib_code": 3000, "stdlib_pairs": 3000}  # by
 
 def load(*suites):
     """Return the nodes of suites chosen together, unresolved settings filled in."""
+    register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         chosen = [
             f"eval_dataset=[{','.join(suites)}]",

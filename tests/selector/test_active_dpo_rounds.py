@@ -23,7 +23,8 @@ ROUNDS = (
     'selector.answers.oracle.dataset.text="{answer}"', 'selector.answers.oracle.dataset.prompt="{question}"',
     'selector.answers.oracle.dataset.rejected="{other}"', "trainer.checkpoint_steps=2",
 )  # fmt: skip
-KEPT = [text for text in FAST if not text.startswith(("eval_dataset", "scorer.", "model.batch_items", "proxy.train_"))]
+REPLACED = ("eval_dataset", "scorer.", "selector.", "model.batch_items", "proxy.train_")
+KEPT = [text for text in FAST if not text.startswith(REPLACED)]
 
 
 def write_preferences(folder: Path) -> None:

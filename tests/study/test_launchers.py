@@ -123,7 +123,7 @@ def test_runs_at_once_find_what_runs_one_by_one_find(one_by_one, at_once):
 
 def test_runs_at_once_compute_each_stage_once(at_once):
     counts = times_computed(at_once)
-    stages = {"corpus", "overlap", "tokenizer", "tokens", "scores", "model", "evaluation"}
+    stages = {"corpus", "overlap", "tokenizer", "tokens", "scores", "model", "evaluation", "references"}
     assert {name.split("/")[0] for name in counts} == stages
     assert set(counts.values()) == {1}
 

@@ -1,6 +1,7 @@
 """Groups of documents, and random halves of the groups. N documents, C groups, M halves."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from delt_exp.errors import ConfigError
 from delt_exp.rows.draws import generator, uniform_per_id
 
 LEAST_GROUPS = 4
+Half = Literal["fitted", "held out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,7 @@ def grouped(ids: NDArray[np.uint64], source_N: NDArray[np.str_], size: int, seed
     return Groups(of_N, np.array(sources))
 
 
-def random_halves(num_groups: int, count: int, seed: int, part: str) -> NDArray[np.bool_]:
+def random_halves(num_groups: int, count: int, seed: int, part: Half) -> NDArray[np.bool_]:
     """Return [count, C]: random sets of exactly half of the groups (rounded down)."""
-    draws = generator(seed, f"halves of groups, {part}").random((count, num_groups))
+    draws = generator(seed, "halves of groups", get_args(Half).index(part)).random((count, num_groups))
     return np.argsort(np.argsort(draws, axis=1), axis=1) < num_groups // 2

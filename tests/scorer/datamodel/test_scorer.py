@@ -41,7 +41,7 @@ def plant(monkeypatch):
 
 
 def test_the_fit_of_exact_linear_worths_is_the_centred_values():
-    halves = random_halves(8, 60, 0, "test")
+    halves = random_halves(8, 60, 0, "fitted")
     values = np.array([3.0, 1, -1, -3, 2, 0, -2, 0])
     fit = fitted(halves, 5 + halves @ values)
     np.testing.assert_allclose(fit.values_C, values, atol=1e-2)
@@ -51,7 +51,7 @@ def test_the_fit_of_exact_linear_worths_is_the_centred_values():
 
 def test_the_penalty_of_the_fit_is_the_one_with_least_generalised_cross_validation_error():
     """By the hat matrix itself, as the definition has it."""
-    halves, draws = random_halves(12, 20, 1, "test"), np.random.default_rng(0)
+    halves, draws = random_halves(12, 20, 1, "fitted"), np.random.default_rng(0)
     worth = halves @ draws.standard_normal(12) + 2 * draws.standard_normal(20)
     centred = halves - halves.mean(0)
     scale = np.trace(centred.T @ centred) / 12
@@ -77,7 +77,7 @@ def test_groups_have_one_source_and_nearly_equal_sizes_whatever_the_order_of_the
 
 
 def test_halves_hold_half_of_the_groups_and_each_group_as_often():
-    halves = random_halves(11, 2000, 0, "test")
+    halves = random_halves(11, 2000, 0, "fitted")
     assert set(halves.sum(1)) == {5}
     np.testing.assert_allclose(halves.mean(0), 5 / 11, atol=0.05)
 
@@ -86,7 +86,7 @@ def test_groups_of_planted_bad_documents_are_worth_less(tmp_path, plant):
     texts = [*words(20), *(f"spoiled {text}" for text in words(20, 1))]
     pool = make_pool(tmp_path, texts, words(4, 2))
     plant(pool, lambda text: -1.0 if text.startswith("spoiled") else 1.0, noise=0.5)
-    scores = scorer(group_documents=1, num_fitted=200).score(pool)
+    scores = scorer(group_documents=1, num_fitted=200, num_held_out=100).score(pool)
     assert scores[:20].min() > scores[20:].max()
     numbers = pool.evidence.contents()["numbers"]["datamodel"]["values"]
     assert numbers["linear datamodeling score"] > 0.9

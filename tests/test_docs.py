@@ -70,6 +70,12 @@ def write_samples(folder):
         write_folder(folder / "results" / name, {"quiz": accuracies(values), "words": accuracies(values[::-1])})
         rows = "".join(f"{item},{value}\n" for item, value in enumerate(values))
         (folder / f"{name}.csv").write_text(f"item,value\n{rows}")
+    runs = [
+        f"{arm},{size},{seed},{loss}" for loss, arm in enumerate("abcd") for size in ("1M", "60M") for seed in (0, 1)
+    ]
+    (folder / "ladder.csv").write_text("\n".join(["arm,size,seed,outcome", *runs]))
+    for size in ("1m", "60m"):
+        (folder / f"losses_{size}.csv").write_text("mixture,news,code\n1,5,6\n2,4,5\n3,3,7\n")
 
 
 def blocks(language, pages=PAGES):

@@ -58,7 +58,7 @@ def _columns(path: Path, choice: Choice) -> dict[str, Any]:
     import pyarrow as pa
 
     try:
-        table = _read(path)
+        table = read_columns(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     missing = [
@@ -85,7 +85,8 @@ def _columns(path: Path, choice: Choice) -> dict[str, Any]:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
-def _read(path: Path) -> Any:
+def read_columns(path: Path) -> Any:
+    """Return the `pyarrow.Table` of a file, whatever its columns; raises pyarrow's errors and OSError."""
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 

@@ -1,0 +1,133 @@
+"""Decision accuracy and signal-to-noise of every size and metric of a ladder, and what they say in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from delt_exp.decision.ladder import Ladder, Runs, number
+from delt_exp.statistics.decision import (
+    DecisionAccuracy,
+    SignalToNoise,
+    clear_pairs,
+    decision_accuracy,
+    signal_to_noise,
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one size says about the large one, by one metric.
+
+    by_mean: of the means over seeds, None where all arms tie at the large size. one_seed: of arms trained once each,
+    averaged over the seeds that all have; None for fewer than two. clear: of means, over the pairs that seeds tell
+    apart at the large size; None where there are none.
+    """
+
+    metric: str
+    size: str
+    num_arms: int
+    num_seeds: int
+    by_mean: DecisionAccuracy | None
+    one_seed: DecisionAccuracy | None
+    clear: DecisionAccuracy | None
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Signal-to-noise of a metric at a size; None where no arm has two seeds, or no seed differs."""
+
+    metric: str
+    size: str
+    num_arms: int
+    found: SignalToNoise | None
+
+
+def sizes(ladder: Ladder) -> list[str]:
+    """Return all sizes, ascending where all are numbers, else as they come."""
+    names = list(dict.fromkeys(size for by_size in ladder.values() for size in by_size))
+    numbers = {name: found for name in names if (found := number(name)) is not None}
+    return sorted(names, key=numbers.__getitem__) if len(numbers) == len(names) else names
+
+
+def decisions(ladder: Ladder, large: str, alpha: float) -> list[Decision]:
+    """Return the decisions of every other size against the large one, metric by metric; the ladder is checked."""
+    return [
+        _decision(metric, size, by_size[size], by_size[large], alpha)
+        for metric, by_size in ladder.items()
+        for size in sizes(ladder)
+        if size != large and size in by_size
+    ]
+
+
+def signals(ladder: Ladder, alpha: float) -> list[Signal]:
+    """Return signal-to-noise of every metric at every size."""
+    found = []
+    for metric, by_size in ladder.items():
+        for size in sizes(ladder):
+            if size in by_size:
+                runs = [list(by_seed.values()) for by_seed in by_size[size].values()]
+                varies = any(len(set(values)) > 1 for values in runs)
+                found.append(Signal(metric, size, len(runs), signal_to_noise(runs, alpha) if varies else None))
+    return found
+
+
+def _decision(metric: str, size: str, small: Runs, large: Runs, alpha: float) -> Decision:
+    arms = list(large)
+    small_A, large_A = (np.array([np.mean(list(runs[arm].values())) for arm in arms]) for runs in (small, large))
+    seeds = sorted(set.intersection(*(set(small[arm]) for arm in arms)))
+    one_seed = None
+    if len(seeds) > 1:
+        small_SA = np.array([[small[arm][seed] for arm in arms] for seed in seeds])
+        one_seed = decision_accuracy(small_SA, large_A, alpha=alpha)
+    clear_AA = clear_pairs([list(large[arm].values()) for arm in arms], alpha)
+    clear = None if clear_AA is None else decision_accuracy(small_A[None], large_A, clear_AA, alpha)
+    by_mean = decision_accuracy(small_A[None], large_A, alpha=alpha)
+    return Decision(metric, size, len(arms), min(len(small[arm]) for arm in arms), by_mean, one_seed, clear)
+
+
+def sentences(found: Sequence[Decision], large: str, alpha: float) -> list[str]:
+    """Return a sentence for each size, and what the intervals are over."""
+    said = []
+    for size in dict.fromkeys(one.size for one in found):
+        here = [(one, one.by_mean) for one in found if one.size == size and one.by_mean is not None]
+        said += _of_size(size, large, [(one, accuracy) for one, accuracy in here if accuracy is not None])
+    limit = f"Intervals are {100 * (1 - alpha):g} %, over arms as a sample of such arms; 50 % is chance."
+    return [*said, limit] if said else ["All arms tie at the large size: nothing can be decided.", limit]
+
+
+def _of_size(size: str, large: str, here: Sequence[tuple[Decision, DecisionAccuracy]]) -> list[str]:
+    if not here:
+        return []
+    if len(here) == 1:
+        one, accuracy = here[0]
+        chance = "" if accuracy.low > 0.5 else ", not shown to be better than chance"
+        return [f"{size} orders {percent(accuracy)} of pairs of {one.num_arms} arms as {large} does{chance}."]
+    ranked = sorted(here, key=lambda pair: pair[1].value)
+    (worst, least), (best, most) = ranked[0], ranked[-1]
+    median = 100 * float(np.median([accuracy.value for _, accuracy in here]))
+    sure = sum(accuracy.low > 0.5 for _, accuracy in here)
+    return [
+        f"{size} orders {median:.0f} % of pairs of {best.num_arms} arms as {large} does (median of {len(here)} "
+        f"metrics; best {best.metric} {percent(most)}, worst {worst.metric} {percent(least)}; better than chance by "
+        f"{sure})."
+    ]
+
+
+def percent(accuracy: DecisionAccuracy) -> str:
+    """Return an accuracy and its interval in percent."""
+    return f"{100 * accuracy.value:.0f} % [{100 * accuracy.low:.0f}, {100 * accuracy.high:.0f}]"
+
+
+def lines(found: Sequence[Decision], noise: Sequence[Signal]) -> list[str]:
+    """Return one line for each size and metric, in columns."""
+    ratio = {(one.metric, one.size): one.found for one in noise}
+    rows = []
+    for one in found:
+        signal = ratio[one.metric, one.size]
+        parts = (("all pairs", one.by_mean), ("one seed", one.one_seed), ("clear pairs", one.clear))
+        told = [f"{name} {percent(accuracy)}" for name, accuracy in parts if accuracy is not None]
+        snr = [f"signal-to-noise {signal.value:.2g} [{signal.low:.2g}, {signal.high:.2g}]"] if signal else []
+        rows.append((one.size, one.metric, "  ".join([*told, *snr])))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

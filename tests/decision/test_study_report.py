@@ -1,0 +1,72 @@
+"""A study of the same arms at several sizes: planted agreement is found, and planted disagreement."""
+
+import pytest
+
+from delt_exp.config.build import build
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.study.record import read_study
+from tests.study.comparison.studies import Planted, write_study
+
+REPORT = {
+    "_target_": "delt_exp.decision.study_report.DecisionReport",
+    "size": "model",
+    "large": "6 M",
+    "metric": "acc",
+    "alpha": 0.05,
+}
+LOSSES = (0.0, 0.1, 0.2, 0.3, 0.4)
+
+
+def arms(small, large=LOSSES):
+    """Arms a, b, ... whose planted losses are these at 0.4 M and at 6 M."""
+    return [
+        Planted({"model": size, "scorer": name}, loss)
+        for size, losses in (("0.4 M", small), ("6 M", large))
+        for name, loss in zip("abcde", losses, strict=True)
+    ]
+
+
+def findings(folder, **changed):
+    return build(REPORT | changed, "study.report").findings(read_study(folder)[0])
+
+
+def cells(found, name):
+    table = next(table for table in found.tables if table.name == name)
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def test_sizes_that_agree_decide_alike(tmp_path):
+    found = findings(write_study(tmp_path, arms(LOSSES)))
+    assert found.headline.startswith("0.4 M orders 100 % [")
+    row = cells(found, "decisions")[0]
+    assert (row["decision accuracy"].value, row["with one seed"].value, row["of clear pairs"].value) == (1, 1, 1)
+    assert (row["pairs"], row["clear pairs"], row["arms"], row["seeds"]) == (10, 10, 5, 5)
+
+
+def test_the_reverse_order_is_always_wrong(tmp_path):
+    found = findings(write_study(tmp_path, arms(LOSSES[::-1])))
+    assert cells(found, "decisions")[0]["decision accuracy"].value == 0
+    assert "not shown to be better than chance" in found.answer
+
+
+def test_signal_to_noise_is_that_of_the_planted_seeds(tmp_path):
+    found = findings(write_study(tmp_path, arms(LOSSES)))
+    small, large = cells(found, "signal_to_noise")
+    assert (small["size"], large["size"]) == ("0.4 M", "6 M")
+    assert small["sd of arms"] == pytest.approx(0.158, abs=0.005)  # sd of LOSSES
+    assert small["sd of seeds"] == pytest.approx(0.001, abs=0.0005)
+
+
+def test_arms_that_a_size_lacks_are_left_out_and_counted(tmp_path):
+    planted = [one for one in arms(LOSSES) if one.labels != {"model": "6 M", "scorer": "e"}]
+    found = findings(write_study(tmp_path, planted))
+    assert cells(found, "decisions")[0]["pairs"] == 6
+    assert "1 arms are left out until they are finished at every size." in found.answer
+
+
+def test_a_study_with_too_few_arms_or_another_dimension_says_so(tmp_path):
+    folder = write_study(tmp_path, [one for one in arms(LOSSES) if one.labels["model"] == "6 M"])
+    with pytest.raises(DataError, match="needs 3 arms and two sizes"):
+        findings(folder)
+    with pytest.raises(ConfigError, match=r"study\.report\.size='width' is not among"):
+        findings(folder, size="width")

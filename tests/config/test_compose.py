@@ -102,7 +102,9 @@ def test_an_option_that_refers_to_another_choice_is_that_of_hydra(tmp_path):
     conf = tmp_path / "conf"
     shutil.copytree(CONF, conf)
     text = (conf / "config.yaml").read_text()
-    (conf / "config.yaml").write_text(text.replace("\n  - train_dataset:", "\n  - said: ${tokenizer}\n  - train_dataset:", 1))
+    (conf / "config.yaml").write_text(
+        text.replace("\n  - train_dataset:", "\n  - said: ${tokenizer}\n  - train_dataset:", 1)
+    )
     (conf / "said").mkdir()
     for tokenizer in ("byte", "bpe"):
         (conf / "said" / f"{tokenizer}.yaml").write_text(f"by: {tokenizer}\n")

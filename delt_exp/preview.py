@@ -130,7 +130,7 @@ def _cached(
         found.append(STAGES[0])
         if isinstance(parts.selector, ReadingSelector):
             return found
-        seen = candidates.corpus.candidates(table.goodness)
+        seen = candidates.candidates(table.goodness)
         training = Training(parts, resources, seen, target)
         model = training.trained(training.job(candidates, training.sequence(candidates, parts.selector(seen))))
         found.append(STAGES[1])

@@ -5,6 +5,7 @@ import pytest
 from tests.runs import command, write_jsonl, write_texts
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_what_was_read_and_the_first_document_as_the_model_sees_it(tmp_path, monkeypatch, capsys):
     write_texts(tmp_path)
     write_jsonl(
@@ -29,3 +30,13 @@ def test_a_dry_run_names_all_data_that_is_missing(tmp_path, monkeypatch, capsys)
     assert said.startswith("error: data is missing:")
     for name in ("train.jsonl", "eval.jsonl"):
         assert f"no file matches path={name}" in said
+
+
+@pytest.mark.slow
+def test_a_dry_run_knows_what_is_there_of_a_selection_by_tokens(tmp_path, monkeypatch, capsys):
+    write_texts(tmp_path)
+    by_tokens = ("scorer=length", "selector.ratio=0.5", "selector.unit=tokens")
+    command(monkeypatch, *by_tokens)
+    capsys.readouterr()
+    command(monkeypatch, *by_tokens, "dry_run=true")
+    assert "In the store: scores, training, evaluation" in capsys.readouterr().err

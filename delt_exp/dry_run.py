@@ -1,5 +1,6 @@
 """What a run will cost, from sizes alone: for `dry_run=true`, and the GPU-hours of a study."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from delt_exp.corpus.tokens import TokenizedCorpus
@@ -36,11 +37,12 @@ def _by_phase(
 ) -> dict[Phase, list[PhaseCost]]:
     sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
     seen = candidates.candidates(stand_in_goodness(len(candidates)))
+    scoring, training = scoring_costs(parts, sizes), training_costs(parts, sizes, seen)
     return {
-        "score": scoring_costs(parts, sizes),
-        "select": selecting_costs(parts, sizes),
-        "train": training_costs(parts, sizes, seen),
-        "baseline": baseline_costs(parts, sizes, seen),
+        "score": scoring,
+        "select": selecting_costs(parts, sizes, paid=scoring),
+        "train": training,
+        "baseline": [replace(training[0], phase="baseline")] if has_baseline(parts) else [],  # without its weights
     }
 
 
@@ -51,18 +53,12 @@ def scoring_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
     return parts.scorer.forecast(sizes, Resources(parts.store, None, parts.trainer, parts.runtime))
 
 
-def selecting_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
-    """Return the cost of every phase of a selection that reads documents; a proxy that the scorer uses is paid once."""
+def selecting_costs(parts: Components, sizes: Sizes, paid: Sequence[PhaseCost]) -> list[PhaseCost]:
+    """Return the cost of every phase of a selection that reads documents, but for what the scorer has `paid`."""
     if not isinstance(parts.selector, ReadingSelector):
         return []
-    paid = scoring_costs(parts, sizes)
     costs = parts.selector.forecast(sizes, Resources(parts.store, None, parts.trainer, parts.runtime))
     return [cost for cost in costs if cost not in paid]
-
-
-def baseline_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[PhaseCost]:
-    """Return the cost of training the baseline: that of the run, without its weights; nothing where there is none."""
-    return [replace(training_costs(parts, sizes, seen)[0], phase="baseline")] if has_baseline(parts) else []
 
 
 def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[PhaseCost]:

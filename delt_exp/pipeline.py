@@ -133,10 +133,8 @@ def experiment(
     enter("train")
     model = training.trained(job, on_metrics)
     enter("evaluate")
-    evaluations, averaged = (
-        {name: dataset.evaluate(name, one, resources) for name, dataset in parts.eval_dataset.items()} if one else {}
-        for one in (model, model.averaged)
-    )
+    evaluations = training.evaluated(model)
+    averaged = training.evaluated(model.averaged) if model.averaged else {}
     outcome = Outcome(
         **vars(found) | {"seconds": time.monotonic() - clock},
         show_selection=choice.selection.show,

@@ -134,8 +134,7 @@ def _cached(
         training = Training(parts, resources, seen, target)
         model = training.trained(training.job(candidates, training.sequence(candidates, parts.selector(seen))))
         found.append(STAGES[1])
-        for name, dataset in parts.eval_dataset.items():
-            dataset.evaluate(name, model, resources)
+        training.evaluated(model)
         found.append(STAGES[2])
     except NotCachedError:
         pass

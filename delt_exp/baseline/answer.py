@@ -19,6 +19,7 @@ from delt_exp.statistics.families import holm_p
 from delt_exp.statistics.paired import LossArm
 
 ALPHA = 0.05
+VERSION = 1  # of the numbers; a change makes stored answers new
 
 
 @dataclass(frozen=True)

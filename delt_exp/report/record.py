@@ -151,7 +151,7 @@ def _baseline(info: RunInfo, found: Compared | None) -> dict[str, Any] | None:
         "seconds": found.seconds,
         "documents": found.documents,
         "training": trained,
-        "results": [asdict(one) for evaluation in found.evaluations.values() for one in evaluation.measures],
+        "results": _results(found.evaluations),
         "answers": [asdict(answer) for answer in found.answers],
     }
 

@@ -1,15 +1,19 @@
 """Trains the baseline of a run and compares the two."""
 
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.baseline.answer import answers
+from delt_exp.baseline.answer import VERSION, Answer, answers
 from delt_exp.baseline.none import no_baseline
 from delt_exp.errors import DeltError
+from delt_exp.eval_dataset.base import Evaluation
+from delt_exp.files import read_json, write_json
 from delt_exp.mixture.none import none as no_mixture
 from delt_exp.orderer.shuffle import shuffle
 from delt_exp.progress import say
@@ -19,6 +23,7 @@ from delt_exp.scorer.random import RandomScorer
 from delt_exp.selector.reading import ReadingSelector, needs_of
 from delt_exp.steps.components import Components
 from delt_exp.steps.training import Training
+from delt_exp.store.store import Store
 from delt_exp.trainer.job import TrainJob, Weighter, plan_for
 from delt_exp.weighter.none import NoWeighter
 
@@ -52,9 +57,7 @@ def compare(training: Training, outcome: Outcome) -> Compared | None:
             return Compared(skipped=reason)
         with training.resources.store.serves(BASELINE):
             model = training.trained(job)
-            evaluations = {
-                name: dataset.evaluate(name, model, training.resources) for name, dataset in parts.eval_dataset.items()
-            }
+            evaluations = training.evaluated(model)
     except DeltError as error:  # the run itself is finished and must not be lost
         say(f"the baseline failed: {error}")
         return Compared(skipped=f"the baseline failed: {error}")
@@ -63,8 +66,19 @@ def compare(training: Training, outcome: Outcome) -> Compared | None:
         documents=len(order),
         model=model,
         evaluations=evaluations,
-        answers=answers(outcome.evaluations, evaluations),
+        answers=_answers(training.resources.store, outcome.evaluations, evaluations),
     )
+
+
+def _answers(store: Store, run: Mapping[str, Evaluation], baseline: Mapping[str, Evaluation]) -> list[Answer]:
+    """Return the differences of the two; a stage, since what computes them takes longer to load than a cached run."""
+
+    def build(folder: Path) -> None:
+        write_json(folder / "answers.json", [asdict(one) for one in answers(run, baseline)])
+
+    evaluated = {name: [found.folder.name, baseline[name].folder.name] for name, found in run.items()}
+    use = store.get("answers", {"version": VERSION, "evaluations": evaluated}, build)
+    return [Answer(**row) for row in read_json(use.path / "answers.json")]
 
 
 def _job(training: Training, outcome: Outcome, order: NDArray[np.intp]) -> TrainJob:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.eval_dataset.base import Evaluation
 from delt_exp.mixture.mixed import Mixed, mixed
 from delt_exp.preference.reference import with_reference
 from delt_exp.resources import Resources
@@ -47,3 +48,9 @@ class Training:
     def trained(self, job: TrainJob, on_metrics: OnMetrics | None = None) -> TrainedModel:
         """Return the model of a training run, with its reference where the objective has one."""
         return training_stage(self.resources.store, with_reference(job, self.resources), on_metrics)
+
+    def evaluated(self, model: TrainedModel) -> dict[str, Evaluation]:
+        """Return what every evaluation set says of a model, by its name."""
+        return {
+            name: dataset.evaluate(name, model, self.resources) for name, dataset in self.parts.eval_dataset.items()
+        }

@@ -4,11 +4,13 @@ Shape suffixes: V tokens of the vocabulary, N documents.
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.corpus.pieces import joined
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.files import read_json, write_json
 from delt_exp.store.store import Store
@@ -33,19 +35,17 @@ def loss_references(store: Store, candidates: Tokens, text: Tokens) -> dict[str,
 
 def _losses(candidates: Tokens, text: Tokens) -> dict[str, float]:
     vocab_size = int(candidates.meta["vocab_size"])
-    known_V = _counts(candidates, vocab_size)
-    asked_V = np.zeros(vocab_size, np.int64)
-    for row in range(len(text)):
-        asked_V += np.bincount(text.document(row)[text.predicted(row)], minlength=vocab_size)
+    last = int(np.searchsorted(candidates.offsets, COUNTED_TOKENS))
+    known_V = _counts((candidates.document(row) for row in range(min(last, len(candidates)))), vocab_size)
+    asked_V = _counts((text.document(row)[text.predicted(row)] for row in range(len(text))), vocab_size)
     if not asked_V.any():
         return {}
     log_p_V = np.log((known_V + 1) / (known_V.sum() + vocab_size))
     return {"uniform": math.log(vocab_size), "unigram": float(-(asked_V @ log_p_V) / asked_V.sum())}
 
 
-def _counts(tokens: Tokens, vocab_size: int) -> NDArray[np.int64]:
-    last = int(np.searchsorted(tokens.offsets, COUNTED_TOKENS))
+def _counts(documents: Iterable[NDArray[np.integer]], vocab_size: int) -> NDArray[np.int64]:
     counts_V = np.zeros(vocab_size, np.int64)
-    for row in range(min(last, len(tokens))):
-        counts_V += np.bincount(tokens.document(row), minlength=vocab_size)
+    for ids in joined(documents):
+        counts_V += np.bincount(ids, minlength=vocab_size)
     return counts_V

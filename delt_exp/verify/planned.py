@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.certificate.digests import Hashes, digest_of, powers, terms
+from delt_exp.corpus.pieces import AT_ONCE, joined
 from delt_exp.errors import ConfigError
 from delt_exp.export.reading import check_shards, read_card, read_records, read_stream
 
 Ints = NDArray[np.int64]
-AT_ONCE = 1 << 22  # tokens
 Encode = Callable[[dict[str, Any]], NDArray[np.integer]]
 
 
@@ -57,7 +57,7 @@ def planned(folder: Path, *, context: int | None, tokenizer: str | None, max_tok
         return np.concatenate([*documents()])
 
     if context is not None:
-        return windows(_joined(documents()), context, stream, needs_next=False)
+        return windows(joined(documents()), context, stream, needs_next=False)
     facts = ((len(ids), digest_of(ids)) for ids in documents())
     found = np.fromiter(facts, [("length", np.int64), ("digest", np.uint64)])
     return Planned("document", found["length"], found["digest"], None, stream)
@@ -80,20 +80,6 @@ def windows(
     rest, found = left[: len(left) - needs_next], np.concatenate(digests)
     digest = digest_of(rest) if len(rest) else None
     return Planned(f"sequence of {context} tokens", np.full(len(found), context), found, digest, stream)
-
-
-def _joined(documents: Iterable[NDArray[np.integer]]) -> Iterator[NDArray[np.integer]]:
-    """Yield documents joined to pieces of at least `AT_ONCE` tokens, but for the last."""
-    held: list[NDArray[np.integer]] = []
-    count = 0
-    for ids in documents:
-        held.append(ids)
-        count += len(ids)
-        if count >= AT_ONCE:
-            yield np.concatenate(held)
-            held, count = [], 0
-    if held:
-        yield np.concatenate(held)
 
 
 def _documents(folder: Path, encode: Encode, max_tokens: int | None) -> Iterator[NDArray[np.integer]]:

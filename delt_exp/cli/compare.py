@@ -11,14 +11,12 @@ Results that did not answer the same questions are refused.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from delt_exp.cli.reporting import parser_of, reporting
+from delt_exp.cli.reporting import check_alpha, parser_of, reporting, with_output
 from delt_exp.compare.answers import Choice
 from delt_exp.compare.arms import read_arms
 from delt_exp.compare.verdicts import verdicts
 from delt_exp.compare.words import lines, sentences
-from delt_exp.errors import ConfigError
 from delt_exp.files import disk_errors
 from delt_exp.quantity import Direction
 
@@ -43,17 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     direction = parser.add_mutually_exclusive_group()
     direction.add_argument("--higher-is-better", dest="better", action="store_const", const="higher", help="of tables")
     direction.add_argument("--lower-is-better", dest="better", action="store_const", const="lower", help="of tables")
-    parser.add_argument("--alpha", type=float, default=0.05, help="chance of any false claim (%(default)s)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("outputs/compare"), help="where page and tables go (%(default)s)"
-    )
-    return parser
+    return with_output(parser, "compare", "chance of any false claim")
 
 
 def run(options: argparse.Namespace) -> str:
     """Return what the command prints; raises DeltError for what cannot be compared."""
-    if not 0 < options.alpha < 1:
-        raise ConfigError(f"--alpha is {options.alpha:g}; it must lie between 0 and 1")
+    check_alpha(options.alpha)
     better: Direction | None = options.better
     choice = Choice(options.metric, options.filter, options.tasks, better, options.cluster, options.any_prompt)
     read = read_arms(options.results, choice)

@@ -10,12 +10,10 @@ pairs of arms that both put in the same order. All sizes must have the same arms
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from delt_exp.cli.reporting import parser_of, reporting
-from delt_exp.decision.decisions import decisions, lines, sentences, signals
+from delt_exp.cli.reporting import check_alpha, parser_of, reporting, with_output
+from delt_exp.decision.decisions import decisions, lines, signals, sizes
 from delt_exp.decision.ladder import Columns, check_ladder, read_ladder
-from delt_exp.errors import ConfigError
 from delt_exp.files import disk_errors
 
 
@@ -33,32 +31,23 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("arm", "size", "seed", "outcome", "metric"):
         parser.add_argument(f"--{name}", default=name, metavar="COLUMN", help=f"column of the {name} (%(default)s)")
     parser.add_argument("--wide", action="store_true", help="every other column is a metric, in place of --outcome")
-    parser.add_argument("--alpha", type=float, default=0.05, help="1 - level of intervals (%(default)s)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("outputs/decision"), help="where page and tables go (%(default)s)"
-    )
-    return parser
+    return with_output(parser, "decision", "1 - level of intervals")
 
 
 def run(options: argparse.Namespace) -> str:
     """Return what the command prints; raises DeltError for tables that decide nothing."""
-    if not 0 < options.alpha < 1:
-        raise ConfigError(f"--alpha is {options.alpha:g}; it must lie between 0 and 1")
+    check_alpha(options.alpha)
     names = (options.arm, options.size, options.seed, options.outcome, options.metric)
     ladder = read_ladder(options.tables, Columns(*names, is_wide=options.wide))
     check_ladder(ladder, options.large)
-    found = decisions(ladder, options.large, options.alpha)
+    found, noise = decisions(ladder, options.large, options.alpha), signals(ladder, options.alpha)
     # plotly takes half a second, which a refusal need not wait for.
     from delt_exp.decision.report import findings
     from delt_exp.study.page import rendered, write_pages
 
-    written = findings(ladder, options.large, options.alpha)
+    written = findings(sizes(ladder), found, noise, options.large, options.alpha)
     question = f"How often is a verdict at a smaller size that at {options.large}?"
     with disk_errors(options.out):
         options.out.mkdir(parents=True, exist_ok=True)
-        page = write_pages(
-            options.out, written, rendered("decision/decision.html.j2", written, question=question)
-        )  # fmt: skip
-    said = sentences(found, options.large, options.alpha)
-    told = lines(found, signals(ladder, options.alpha))
-    return "\n".join([*said, *told, f"page: {page}, tables: {options.out / 'tables'}"])
+        page = write_pages(options.out, written, rendered("decision/decision.html.j2", written, question=question))
+    return "\n".join([written.answer, *lines(found, noise), f"page: {page}, tables: {options.out / 'tables'}"])

@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 from delt_exp.errors import ConfigError, DeltError
@@ -16,6 +17,20 @@ def parser_of(name: str, usage: str | None) -> ArgumentParser:
     return ArgumentParser(
         prog=f"python -m delt_exp.{name}", description=usage, formatter_class=RawDescriptionHelpFormatter
     )
+
+
+def with_output(parser: ArgumentParser, name: str, meaning: str) -> ArgumentParser:
+    """Return the parser with `--alpha`, which means what it says, and `--out`, the folder of pages and tables."""
+    parser.add_argument("--alpha", type=float, default=0.05, help=f"{meaning} (%(default)s)")
+    place = Path("outputs") / name
+    parser.add_argument("--out", type=Path, default=place, help="where page and tables go (%(default)s)")
+    return parser
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise ConfigError for a level that is none."""
+    if not 0 < alpha < 1:
+        raise ConfigError(f"--alpha is {alpha:g}; it must lie between 0 and 1")
 
 
 def run_with_overrides(usage: str | None, run: Callable[[Sequence[str]], str]) -> None:

@@ -2,19 +2,20 @@
 
 from collections.abc import Sequence
 
-from delt_exp.decision.decisions import Decision, Signal, decisions, sentences, signals, sizes
-from delt_exp.decision.ladder import Ladder, number
+from delt_exp.decision.decisions import Decision, Signal, sentences
+from delt_exp.decision.ladder import number
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Findings, Table
 from delt_exp.statistics.decision import DecisionAccuracy, SignalToNoise
 
 
-def findings(ladder: Ladder, large: str, alpha: float) -> Findings:
-    """Return answer, picture and tables of a ladder that is checked."""
-    found, noise = decisions(ladder, large, alpha), signals(ladder, alpha)
+def findings(
+    names: Sequence[str], found: Sequence[Decision], noise: Sequence[Signal], large: str, alpha: float
+) -> Findings:
+    """Return answer, picture and tables of the decisions and signals of a ladder with sizes of these names."""
     answer = "\n".join(sentences(found, large, alpha))
     tables = [_accuracies(found, large), _signals(noise)]
-    return Findings(answer, [_figure(found, sizes(ladder))], [one for one in tables if one.rows])
+    return Findings(answer, [_figure(found, names)], [one for one in tables if one.rows])
 
 
 def _accuracies(found: Sequence[Decision], large: str) -> Table:

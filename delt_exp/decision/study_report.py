@@ -1,6 +1,7 @@
 """How far small training runs can be trusted, from a study that trains the same arms at several sizes."""
 
 from delt_exp.config.fields import ProperShare, settings
+from delt_exp.decision.decisions import decisions, signals, sizes
 from delt_exp.decision.ladder import Ladder, check_ladder
 from delt_exp.decision.report import findings
 from delt_exp.errors import ConfigError, DataError
@@ -27,7 +28,8 @@ class DecisionReport:
         """Return answer, picture and tables; raises DataError where too few arms are finished at every size."""
         ladder, left_out = self._ladder(study)
         check_ladder(ladder, self.large)
-        found = findings(ladder, self.large, self.alpha)
+        verdicts, noise = decisions(ladder, self.large, self.alpha), signals(ladder, self.alpha)
+        found = findings(sizes(ladder), verdicts, noise, self.large, self.alpha)
         rest = f"\n{left_out} arms are left out until they are finished at every size." if left_out else ""
         return Findings(found.answer + rest, found.figures, found.tables)
 

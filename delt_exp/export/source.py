@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import DataError
-from delt_exp.files import digest, read_json
-
-RECORDS = ("record.json", "stopped.json")
+from delt_exp.files import digest
+from delt_exp.report.prepared import record_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +45,9 @@ class Ordered:
     @classmethod
     def of_run(cls, run: Path) -> "Ordered":
         """Return what the run in this folder ordered; raises DataError where it did not, or its corpus is gone."""
-        found = [run / name for name in RECORDS if (run / name).exists()]
-        if not found:
+        record = record_of(run)
+        if record is None:
             raise DataError(f"{run} is not the folder of a run: it has neither record.json nor stopped.json")
-        record: dict[str, Any] = read_json(found[0])
         if not (run / "order.parquet").exists():
             raise DataError(
                 f"{run} has no order: the run stopped after {record.get('stopped_after')}; repeat its command with "

@@ -18,12 +18,11 @@ from delt_exp.config.compose import composed_job
 from delt_exp.config.stop import Stop
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.errors import ConfigError
-from delt_exp.files import read_json
 from delt_exp.notebook import shown
 from delt_exp.notebook.corpora import Choice, records_of
 from delt_exp.notebook.frames import frame_of_file
 from delt_exp.pipeline import run
-from delt_exp.report.prepared import SELECTION, STOPPED
+from delt_exp.report.prepared import SELECTION, record_of
 from delt_exp.steps.components import Components, build_components
 
 if TYPE_CHECKING:
@@ -129,9 +128,7 @@ class Experiment:
     @property
     def record(self) -> dict[str, Any]:
         """What is known of what was computed, here or by an earlier run of the same; empty where nothing was."""
-        files = (self.folder / name for name in ("record.json", STOPPED))
-        found = next((file for file in files if file.exists()), None)
-        return {} if found is None else read_json(found)
+        return record_of(self.folder) or {}
 
     def __repr__(self) -> str:
         return shown.as_text(shown.facts(self._info, self.record))

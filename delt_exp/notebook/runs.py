@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from delt_exp.config.identity import flat
 from delt_exp.config.run_name import NOT_SCIENCE
 from delt_exp.errors import DataError
-from delt_exp.files import read_json
-from delt_exp.report.prepared import STOPPED
+from delt_exp.report.prepared import record_of
+from delt_exp.report.record import first_results
 from delt_exp.watch.runs import read_runs
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def runs(output_dir: str | os.PathLike[str] = "outputs") -> "pd.DataFrame":
     if not found:
         raise DataError(f"{place} has no runs; give the output_dir of the runs, which is outputs by default")
     folders = {run.name: place / "runs" / run.name for run in found}
-    records = {name: _record(folder) for name, folder in folders.items()}
+    records = {name: record_of(folder) or {} for name, folder in folders.items()}
     settings = _differing({name: _settings(record) for name, record in records.items() if record})
     rows = {
         run.name: {
             **settings.get(run.name, {}),
             "state": run.state,
-            **_headline(records[run.name]),
+            **first_results(records[run.name]),
             "seconds": run.seconds,
             "folder": str(folders[run.name]),
         }
@@ -47,12 +47,6 @@ def runs(output_dir: str | os.PathLike[str] = "outputs") -> "pd.DataFrame":
     table = pd.DataFrame.from_dict(rows, orient="index")
     last = [name for name in ("seconds", "folder") if name in table]
     return table[[*(name for name in table if name not in last), *last]].rename_axis("run")
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    """Return the record of a run, what there is of one that was to stop; empty where it left neither."""
-    file = next((folder / name for name in ("record.json", STOPPED) if (folder / name).exists()), None)
-    return {} if file is None else read_json(file)
 
 
 def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,11 +70,3 @@ def _differing(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
 def _belongs(key: str, groups: Sequence[str]) -> bool:
     """Whether a key is one of a component that the runs chose differently."""
     return key.split(".")[0] in {group.split("@")[0] for group in groups}
-
-
-def _headline(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the first metric of each evaluation set."""
-    first: dict[str, Mapping[str, Any]] = {}
-    for row in record.get("results", []):
-        first.setdefault(row["dataset"], row)
-    return {f"{name} {row['metric']}": row["value"] for name, row in first.items()}

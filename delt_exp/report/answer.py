@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from delt_exp.report.numbers import count, share, value
+from delt_exp.report.numbers import count, listed, share, value
 
 Record = Mapping[str, Any]
 NUM_ANSWERS = 3  # evaluation sets in the first sentence
@@ -26,11 +26,9 @@ def first_sentence(record: Record) -> str:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for answer in found[:NUM_ANSWERS]:
         groups.setdefault(_verb(answer), []).append(answer)
-    parts = [
-        f"{verb} {_listed([_amount(one, one is not group[0]) for one in group])}" for verb, group in groups.items()
-    ]
+    parts = [f"{verb} {listed([_amount(one, one is not group[0]) for one in group])}" for verb, group in groups.items()]
     more = f" ({len(found) - NUM_ANSWERS} more below)" if len(found) > NUM_ANSWERS else ""
-    return f"{_subject(record)} {_listed(parts)}{more}, compared with {_against(record)}."
+    return f"{_subject(record)} {listed(parts)}{more}, compared with {_against(record)}."
 
 
 def limits(record: Record) -> str:
@@ -60,7 +58,7 @@ def sources(record: Record) -> str:
     half = NUM_SOURCES // 2
     shown = by_share if len(by_share) <= NUM_SOURCES else [*by_share[:half], *by_share[-half:]]
     more = f" (most and least kept of {len(by_share)} sources)" if len(shown) < len(by_share) else ""
-    return f"It kept {_listed([_kept(name, source) for name, source in shown])}{more}."
+    return f"It kept {listed([_kept(name, source) for name, source in shown])}{more}."
 
 
 def _kept(name: str, source: Mapping[str, Any]) -> str:
@@ -88,7 +86,7 @@ def _subject(record: Record) -> str:
     for group in ("mixture", "weighter"):
         if choices.get(group, "none") != "none":
             parts.append(f"{group} {choices[group]}" if parts else f"{group.capitalize()} {choices[group]}")
-    return _listed(parts) or "This run"
+    return listed(parts) or "This run"
 
 
 def _against(record: Record) -> str:
@@ -119,7 +117,3 @@ def difference(answer: Mapping[str, Any], *, signed: bool = True) -> str:
     sign = ("+" if number > 0 else "−" if number < 0 else "") if signed else ""
     unit = "" if answer["unit"] == answer["metric"] else f"{NO_BREAK}{answer['unit'].replace('nats/token', 'nats')}"
     return f"{sign}{value(abs(number), half)}{unit}"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

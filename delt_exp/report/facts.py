@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.quantity import is_chance
 from delt_exp.report.answer import first_sentence, limits, sources, why_none
-from delt_exp.report.numbers import compact, count, seconds, share, value
+from delt_exp.report.numbers import compact, count, listed, seconds, share, value
 
 Record = Mapping[str, Any]
 NUM_HEADLINE_RESULTS = 3
@@ -85,8 +85,7 @@ def _outcome(results: list[dict[str, Any]]) -> str:
     first = next((r for r in results if r["metric"] == "loss"), results[0])
     alike = [r for r in results if r["metric"] == first["metric"]]
     shown = [f"{value(r['value'], r['stderr'])} on {r['dataset']}" for r in alike[:NUM_HEADLINE_RESULTS]]
-    listed = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-    return f"the model's {first['metric'].replace('_', ' ')} ({first['unit']}) is {listed}" + (
+    return f"the model's {first['metric'].replace('_', ' ')} ({first['unit']}) is {listed(shown)}" + (
         f" ({len(alike) - len(shown)} more below)" if len(alike) > len(shown) else ""
     )
 

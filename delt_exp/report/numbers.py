@@ -1,6 +1,7 @@
 """Numbers as a reader wants them: rounded to what is known, with the unit that keeps them short."""
 
 import math
+from collections.abc import Sequence
 
 
 def count(value: int) -> str:
@@ -61,3 +62,8 @@ def size(num_bytes: float) -> str:
         if num_bytes >= 0.9995 * factor:
             return f"{num_bytes / factor:.3g} {unit}"
     return f"{num_bytes:.0f} B"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: a, b and c."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.run_name import RunInfo
-from delt_exp.files import write_json, written_aside
+from delt_exp.files import read_json, write_json, written_aside
 from delt_exp.report import numbers
 from delt_exp.report.numbers import count
 from delt_exp.report.outcome import Prepared
@@ -21,6 +21,13 @@ from delt_exp.report.template import compiled
 
 STOPPED = "stopped.json"
 SELECTION = "selection.parquet"
+
+
+def record_of(folder: Path) -> dict[str, Any] | None:
+    """Return the record of a run, or what there is of one that was to stop; None where it left neither."""
+    files = (folder / name for name in ("record.json", STOPPED))
+    file = next((file for file in files if file.exists()), None)
+    return None if file is None else read_json(file)
 
 
 def write_prepared(info: RunInfo, found: Prepared, stop_after: str) -> None:

@@ -39,6 +39,14 @@ def earlier_record(folder: Path, run_id: str) -> dict[str, Any] | None:
     return record if record.get("id") == run_id else None
 
 
+def first_results(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return `<dataset> <metric>` -> value of the first metric of each evaluation set."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for row in record.get("results", []):
+        first.setdefault(row["dataset"], row)
+    return {f"{name} {row['metric']}": row["value"] for name, row in first.items()}
+
+
 def with_origin(record: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record that says who computed the run, and under `reused_by` who reused it; `record` if it computed it.
 

@@ -46,18 +46,25 @@ class Comparison:
         return self.estimate.detectable(self.alpha / self.num_comparisons)
 
     @property
+    def is_clear(self) -> bool:
+        """Whether the two differ beyond chance, corrected for all comparisons."""
+        return self.p_holm < self.alpha
+
+    @property
+    def is_better(self) -> bool:
+        """Whether `first` is the better one beyond chance."""
+        return self.is_clear and (self.estimate.value > 0) == (self.better == "higher")
+
+    @property
     def verdict(self) -> str:
         """`better`, `worse` (said of `first`) or `not distinguishable`, then what weakens it.
 
         ` (one seed)` where seeds did not vary; ` (few documents)` where a claim could be about their lengths only.
         """
-        word = "not distinguishable"
-        if self.p_holm < self.alpha:
-            word = "better" if (self.estimate.value > 0) == (self.better == "higher") else "worse"
+        word = "not distinguishable" if not self.is_clear else "better" if self.is_better else "worse"
         if self.estimate.over == "documents":
             word += " (one seed)"
-        is_claim = not word.startswith("not")
-        return word + (" (few documents)" if is_claim and self.estimate.few_documents else "")
+        return word + (" (few documents)" if self.is_clear and self.estimate.few_documents else "")
 
 
 def compare(first: Arm, second: Arm, alpha: float) -> Comparison:

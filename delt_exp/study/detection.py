@@ -103,9 +103,7 @@ class DetectionReport:
         return Table("detection", "AUC by kind of damage", note, columns, rows, folded=True)
 
     def _answer(self, arms: Arms, compared: Compared, panels: Sequence[str]) -> str:
-        better = [
-            f"{scorer} ({panel})" for (panel, scorer, _), one in compared.items() if one.verdict.startswith("better")
-        ]
+        better = [f"{scorer} ({panel})" for (panel, scorer, _), one in compared.items() if one.is_better]
         which = f": {', '.join(better)}" if 0 < len(better) <= NAMED else ""
         count = f"{len(better)} of {len(compared)} comparisons find a scorer better than {self.baseline}{which}."
         return "\n".join([count, *(self._best(panel, arms, compared) for panel in panels)])
@@ -117,7 +115,7 @@ class DetectionReport:
         best, pair = next(iter(board)), compared.get(next(iter(board)))
         sentence = f"On {panel}, {best[1]} has the highest AUC, {board[best]:.3f}"
         if pair is not None:
-            word = "from" if pair.verdict.startswith("not") else "than"
+            word = "than" if pair.is_clear else "from"
             sentence += (
                 f", and is {pair.verdict} {word} {self.baseline} at {board[panel, self.baseline, ALL_KINDS]:.3f}"
             )
@@ -128,7 +126,7 @@ class DetectionReport:
         keys = _ranked(arms)
         groups = {panel: {key[1]: Ranged(arms[key].estimate.value, *intervals[key]) for key in keys if key[0] == panel}
                   for panel in dict.fromkeys(key[0] for key in keys)}  # fmt: skip
-        sure = [key for key, pair in compared.items() if not pair.verdict.startswith("not")]
+        sure = [key for key, pair in compared.items() if pair.is_clear]
         clear = {panel: {key[1] for key in sure if key[0] == panel} for panel in groups}
         plot = dots(groups, list(dict.fromkeys(key[1] for key in keys)), "AUC", clear, at_least=(0.0, 1.0))
         plot.add_vline(0.5, line={"color": LINE, "dash": "dot"}, annotation={"text": "chance", "yanchor": "bottom"})

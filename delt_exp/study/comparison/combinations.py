@@ -8,6 +8,7 @@ import numpy as np
 from delt_exp.config.fields import ProperShare, settings
 from delt_exp.errors import DataError
 from delt_exp.report.findings import Cell, Findings, Table
+from delt_exp.report.record import first_results
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Panel, read_panels
 from delt_exp.study.comparison.curves import training_curves
@@ -46,7 +47,7 @@ def _results(runs: Sequence[PlannedRun]) -> Table:
     """Return one row per combination: the mean over seeds of the first metric of each dataset."""
     arms: dict[tuple[tuple[str, str], ...], list[Mapping[str, float]]] = {}
     for run in runs:
-        arms.setdefault(tuple(run.arm.items()), []).append(_values(run))
+        arms.setdefault(tuple(run.arm.items()), []).append(first_results(run.record() or {}))
     measures = list(dict.fromkeys(name for rows in arms.values() for row in rows for name in row))
     rows: list[list[Cell]] = []
     for arm, values in arms.items():
@@ -56,20 +57,10 @@ def _results(runs: Sequence[PlannedRun]) -> Table:
     return Table("results", "Results", "Mean over seeds.", columns, rows)
 
 
-def _values(run: PlannedRun) -> dict[str, float]:
-    values: dict[str, float] = {}
-    seen = set()
-    for row in (run.record() or {"results": []})["results"]:
-        if row["dataset"] not in seen:
-            values[f"{row['dataset']} {row['metric']}"] = row["value"]
-            seen.add(row["dataset"])
-    return values
-
-
 def _answer(panel: Panel, pairs: Pairs) -> str:
     best, second = panel.ranked[:2]
     pair = pairs.get((best.name, second.name)) or pairs.get((second.name, best.name))
-    clear = sum(not one.verdict.startswith("not") for one in pairs.values())
+    clear = sum(one.is_clear for one in pairs.values())
     estimate = best.outcome.estimate.value
     start = f"Lowest loss of {len(panel.arms)} combinations: {best.name} ({estimate:.4g} {best.outcome.unit})."
     total = len(list(combinations(panel.arms, 2)))
@@ -86,7 +77,7 @@ def _next(pair: Comparison | None, name: str) -> str:
     if pair is None:
         return ""
     low, high = sorted(abs(bound) for bound in pair.interval) if pair.interval[0] * pair.interval[1] > 0 else (0, 0)
-    if pair.verdict.startswith("not"):
+    if not pair.is_clear:
         return f"It is not distinguishable from the next, {name}. "
     return (
         f"It is better than the next, {name}, by {abs(pair.estimate.value):.3g} {pair.unit} [{low:.3g}, {high:.3g}]. "

@@ -65,6 +65,6 @@ def _point(panel: Panel, arm: Arm, unit: str, alpha: float) -> Point:
     """Return an arm with its difference from the baseline, or its own value without one."""
     is_budget, planned = arm is panel.baseline or arm in panel.longer, panel.against_baseline(arm)
     difference = gain(panel, arm, alpha)
-    is_clear = is_budget or (planned is not None and not planned.verdict.startswith("not"))
+    is_clear = is_budget or (planned is not None and planned.is_clear)
     kind = "baseline" if is_budget else "placebo" if panel.is_placebo(arm) else "score"
     return Point(arm.name, kind, arm.cost.total(unit) or 0.0, difference, is_clear)

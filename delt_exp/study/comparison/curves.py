@@ -78,7 +78,7 @@ def _grid(panel: Panel, grid: Grid, bound: float) -> Any:
 
 
 def _shown(pair: Comparison, value: str) -> str:
-    return value.replace("-", "−") + ("" if pair.verdict.startswith("not") else " *")
+    return value.replace("-", "−") + (" *" if pair.is_clear else "")
 
 
 def dimension_curve(panel: Panel, dimension: str, alpha: float) -> Figure | None:

@@ -8,6 +8,7 @@ from delt_exp.config.fields import PositiveShare, ProperShare, settings
 from delt_exp.errors import DataError
 from delt_exp.report.columns import column_texts
 from delt_exp.report.findings import Difference, Figure, Findings, Table
+from delt_exp.report.numbers import listed
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel, read_panels
 from delt_exp.study.comparison.cost_gain import cost_figure, cost_table
@@ -100,7 +101,7 @@ class ComparisonReport:
         if pair is None:
             return f"{start}No answer yet: {best.name} has no seed in common with the baseline."
         controls = self._controls(panel, best)
-        even = [name for name, one in controls.items() if not one.verdict.startswith("better")]
+        even = [name for name, one in controls.items() if not one.is_better]
         unfinished = self._unfinished(study, panel, best, controls)
         gain = _gain(best, pair, list(controls), even, unfinished)
         return f"{start}{gain}\n{_worth(panel, best, even + unfinished)}"
@@ -126,11 +127,7 @@ def _over_panels(answers: Sequence[str], panels: Sequence[Panel]) -> str:
         answer.removeprefix(f"On {panel.name}: ").split(":")[0] for answer, panel in zip(answers, panels, strict=True)
     ]
     where = {word: [panel.name for panel, own in zip(panels, words, strict=True) if own == word] for word in words}
-    return "; ".join(f"{word} on {_listed(names)}" for word, names in where.items()) + "."
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return "; ".join(f"{word} on {listed(names)}" for word, names in where.items()) + "."
 
 
 def _gain(
@@ -142,7 +139,7 @@ def _gain(
     seeds = "" if pair.estimate.over != "documents" else " Only one seed is common, so this is about these models."
     if pair.verdict.startswith("worse"):
         return f"No: the best such arm, {best.name}, is worse than {pair.second} ({numbers}).{seeds}"
-    if pair.verdict.startswith("not"):
+    if not pair.is_clear:
         reach = f"the minimum detectable effect is {pair.detectable:.2g}"
         return f"Not shown: {best.name} is not distinguishable from {pair.second} ({numbers}; {reach}).{seeds}"
     text = f"{best.name} is better than {pair.second} ({numbers})"
@@ -150,7 +147,7 @@ def _gain(
         return f"Not shown: {text}, but not than the same arm {' or '.join(even)}.{seeds}"
     if unfinished:
         return f"Not shown yet: {text}, but the same arm {' and '.join(unfinished)} is not finished.{seeds}"
-    beaten = f", and than the same arm {_listed(controls)}" if controls else "; the study plans no placebo of it"
+    beaten = f", and than the same arm {listed(controls)}" if controls else "; the study plans no placebo of it"
     return f"Yes: {text}{beaten}.{seeds}"
 
 

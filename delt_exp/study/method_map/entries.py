@@ -15,8 +15,6 @@ from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel
 from delt_exp.study.comparison.cost import Cost, cost_of
 
-BETTER = "better"
-
 
 @dataclass(frozen=True, eq=False)
 class Entry:
@@ -48,7 +46,7 @@ class Entry:
     @property
     def is_shown(self) -> bool:
         """Whether it is better than the baseline and than its placebos, after Holm's correction."""
-        return not self.is_placebo and self.pair.verdict.startswith(BETTER) and self.beaten
+        return not self.is_placebo and self.pair.is_better and self.beaten
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +90,7 @@ def entries_of(panel: Panel) -> list[Entry]:
         if pair is None:
             continue
         controls = panel.against_placebos(arm).values()
-        beaten = all(control.verdict.startswith(BETTER) for control in controls)
+        beaten = all(control.is_better for control in controls)
         equal, seconds = panel.at_equal_cost.get(arm.name), arm.cost.choosing("seconds")
         found.append(Entry(panel.name, arm, pair, equal, beaten, panel.is_placebo(arm), seconds))
     return found

@@ -55,7 +55,7 @@ def _by_mean_gain(own: Mapping[tuple[str, str], Entry]) -> list[str]:
 def _marked(entry: Entry | None) -> str:
     if entry is None:
         return ""
-    is_claim = not entry.pair.verdict.startswith("not")
+    is_claim = entry.pair.is_clear
     return f"{entry.gain.value:+.2f}{'**' if entry.is_shown else '*' if is_claim else ''}"
 
 

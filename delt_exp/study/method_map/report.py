@@ -78,7 +78,7 @@ def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
     net = used.at_equal_cost
     if net is None:
         text += "; the baseline was not trained for as long"
-    elif not net.verdict.startswith("better"):
+    elif not net.is_better:
         text += "; that it beats a baseline trained for the same time is not shown"
     if used.pair.estimate.over == "documents":
         text += "; only one seed is finished, so this is about these models"

@@ -93,16 +93,16 @@ def _main(interactions: Family, reference: str) -> str:
         return "No answer yet: no order is finished under two schedules."
     (schedule, order), pair = min(interactions.items(), key=lambda item: (item[1].p_holm, item[1].p))
     about = f"the difference of {order.orderer} from shuffling changes by {_numbers(pair)} under {schedule}"
-    if pair.verdict.startswith("not"):
+    if not pair.is_clear:
         reach = f"the minimum detectable effect is {pair.detectable:.2g}"
         return f"Not shown: no order's gain differs between schedules (surest: {about}; {reach})."
-    count = sum(not one.verdict.startswith("not") for one in interactions.values())
+    count = sum(one.is_clear for one in interactions.values())
     found = f"in {count} of {len(interactions)} comparisons the gain differs from that under {reference}"
     return f"Yes: {found}; surest, {about}."
 
 
 def _is_sure(gain: Comparison, control: Comparison | None) -> bool:
-    return gain.verdict.startswith("better") and control is not None and control.verdict.startswith("better")
+    return gain.is_better and control is not None and control.is_better
 
 
 def _numbers(pair: Comparison) -> str:

@@ -1,6 +1,6 @@
 """Did it help? The answer of a run in sentences, from its record alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from delt_exp.report.numbers import count, listed, share, value

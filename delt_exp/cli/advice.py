@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from delt_exp.cli.help import group_names, options
-from delt_exp.cli.named_datasets import reader
 from delt_exp.cli.nearest import nearest
 from delt_exp.cli.option_keys import keys_of, keys_of_text
-
-MOST_LISTED = 12  # options; a longer list hides the message
 
 
 def unknown_flag(conf: Path, word: str, flags: Sequence[str]) -> str:
@@ -28,18 +25,6 @@ def without_value(conf: Path, word: str) -> str:
     else:
         cure = _as_option(conf, word) or "write KEY=VALUE or GROUP=OPTION; python run.py --help shows the usage"
     return f"cannot read the command line: {word!r} has no '='; {cure}"
-
-
-def unknown_option(group: str, value: str, known: Sequence[str]) -> str:
-    """Return the message for an option that a group does not have; a file stands for its reader."""
-    option = reader(value) if group in ("train_dataset", "target_dataset") else None
-    if option:
-        return f"{group} has no option {value!r}; to read a file, write {group}={option} {group}.path={value}"
-    near = nearest(value, known)
-    listed = f"; options: {', '.join(known)}"
-    if near and len(known) > MOST_LISTED:
-        listed = f" python run.py --help {group} lists the options"
-    return f"{group} has no option {value!r}{near}{listed}"
 
 
 def unknown_key(conf: Path, key: str, known: Sequence[str]) -> str:

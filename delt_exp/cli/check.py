@@ -18,8 +18,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from delt_exp.cli.advice import unknown_flag, unknown_key, unknown_option, without_value
+from delt_exp.cli.advice import unknown_flag, unknown_key, without_value
 from delt_exp.cli.help import group_names, options
+from delt_exp.cli.nearest import unknown_option
 from delt_exp.config.build import refers_to_nothing
 from delt_exp.config.compose import hydra_at
 from delt_exp.config.identity import flat

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from delt_exp.cli.nearest import nearest
+from delt_exp.cli.nearest import nearest, unknown_option
 from delt_exp.cli.option_keys import Key, keys_of, keys_of_text, parts_of
 from delt_exp.errors import ConfigError
 
@@ -83,7 +83,7 @@ def _on(conf: Path, word: str, width: int) -> str:
         if option in ("", "?"):
             return _group(conf, name, width)
         if option not in known:
-            raise ConfigError(f"{name} has no option {option!r}{nearest(option, known)}; options: {', '.join(known)}")
+            raise ConfigError(unknown_option(name, option, known))
         return _option(conf, name, option, width)
     own = _own_keys(conf)
     keys = own if name == "keys" else _below(name, own)

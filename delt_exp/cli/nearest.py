@@ -3,7 +3,10 @@
 import difflib
 from collections.abc import Sequence
 
+from delt_exp.cli.named_datasets import reader
+
 MOST = 3  # words that a message proposes
+MOST_LISTED = 12  # options; a longer list hides the message
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -22,6 +25,18 @@ def nearest(word: str, known: Sequence[str]) -> str:
         return ""
     shown = [repr(name) for name in found[:MOST]]
     return f", did you mean {' or '.join([', '.join(shown[:-1]), shown[-1]] if shown[1:] else shown)}?"
+
+
+def unknown_option(group: str, value: str, known: Sequence[str]) -> str:
+    """Return the message for an option that a group does not have; a file stands for its reader."""
+    option = reader(value) if group in ("train_dataset", "target_dataset") else None
+    if option:
+        return f"{group} has no option {value!r}; to read a file, write {group}={option} {group}.path={value}"
+    near = nearest(value, known)
+    listed = f"; options: {', '.join(known)}"
+    if near and len(known) > MOST_LISTED:
+        listed = f" python run.py --help {group} lists the options"
+    return f"{group} has no option {value!r}{near}{listed}"
 
 
 def _of_same_name(word: str, known: Sequence[str]) -> list[str]:

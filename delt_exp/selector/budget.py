@@ -25,7 +25,7 @@ def sizes_of(candidates: Candidates, unit: Unit) -> NDArray[np.int64]:
 
 def share_of(candidates: Candidates, ratio: PositiveShare, unit: Unit) -> int:
     """Return floor(ratio * size of all documents), at least 1; raises ConfigError for a ratio that gives 0."""
-    size = len(candidates) if unit == "documents" else int(candidates.counted_tokens().sum())
+    size = int(sizes_of(candidates, unit).sum())
     budget = floor_share(ratio, size)
     if budget == 0:
         raise ConfigError(

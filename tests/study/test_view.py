@@ -42,4 +42,8 @@ def test_the_front_has_the_arms_that_no_cheaper_one_equals(turn, names):
 def test_names_that_would_hide_each_other_are_left_out_but_for_those_that_must_be_there():
     gain = Ranged(0.0, 0.0, 0.0)
     points = [Point(f"an arm of a rather long name {n}", "score", 1.0 + n / 1e6, gain, True) for n in range(40)]
-    assert {points[0].name, points[1].name} <= set(placed(points, 1, must=2)) < {point.name for point in points}
+    assert (
+        {points[0].name, points[1].name}
+        <= set(placed(points, 1, must=2, best=front(points, 1)))
+        < {point.name for point in points}
+    )

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.datamodel.fit import Fit, Floats
-from delt_exp.scorer.datamodel.groups import Groups
+from delt_exp.scorer.datamodel.groups import FITTED, HELD_OUT, Groups
 from delt_exp.statistics.datamodeling import perfect, rank_correlations
 from delt_exp.store.evidence import Evidence, Figure, Series
 
 GROUPS, DOCUMENTS, HALVES = "groups", "document_groups", "halves"
-FITTED, HELD_OUT = "fitted", "held out"
 
 
 @dataclass(frozen=True, eq=False)

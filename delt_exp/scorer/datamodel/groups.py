@@ -11,6 +11,7 @@ from delt_exp.rows.draws import generator, uniform_per_id
 
 LEAST_GROUPS = 4
 Half = Literal["fitted", "held out"]
+FITTED, HELD_OUT = get_args(Half)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,5 +57,5 @@ def grouped(ids: NDArray[np.uint64], source_N: NDArray[np.str_], size: int, seed
 
 def random_halves(num_groups: int, count: int, seed: int, part: Half) -> NDArray[np.bool_]:
     """Return [count, C]: random sets of exactly half of the groups (rounded down)."""
-    draws = generator(seed, "halves of groups", get_args(Half).index(part)).random((count, num_groups))
+    draws = generator(seed, "halves of groups", (FITTED, HELD_OUT).index(part)).random((count, num_groups))
     return np.argsort(np.argsort(draws, axis=1), axis=1) < num_groups // 2

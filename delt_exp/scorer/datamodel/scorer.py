@@ -15,7 +15,7 @@ from delt_exp.rows.draws import seed_for
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.datamodel.evidence import Found, show
 from delt_exp.scorer.datamodel.fit import fitted
-from delt_exp.scorer.datamodel.groups import Groups, grouped, random_halves
+from delt_exp.scorer.datamodel.groups import FITTED, HELD_OUT, Groups, grouped, random_halves
 from delt_exp.scorer.shed.trained import FinetuneUtility, RetrainUtility
 from delt_exp.scorer.shed.training import TrainingWorth
 
@@ -58,8 +58,8 @@ class DatamodelScorer:
         source_N = np.array(corpus.meta["sources"])[corpus.source_codes]
         groups = grouped(corpus.ids, source_N, self.group_documents, self.seed)
         worth = self.utility.open(pool, np.arange(len(corpus.ids)))
-        fitted_MC = random_halves(len(groups), self.num_fitted, self.seed, "fitted")
-        held_out_MC = random_halves(len(groups), self.num_held_out, self.seed, "held out")
+        fitted_MC = random_halves(len(groups), self.num_fitted, self.seed, FITTED)
+        held_out_MC = random_halves(len(groups), self.num_held_out, self.seed, HELD_OUT)
         with pool.evidence.phase("valuation"):
             fitted_M, held_out_M = (_worth(worth, groups, sets) for sets in (fitted_MC, held_out_MC))
             again_M = _worth(self._again(worth), groups, held_out_MC)

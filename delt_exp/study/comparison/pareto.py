@@ -35,11 +35,15 @@ def front(points: Sequence[Point], turn: int) -> list[Point]:
     return best
 
 
-def pareto(points: Sequence[Point], turn: int, x_title: str, y_title: str) -> Any:
-    """Return the figure, better arms on top; the cost has a logarithmic axis."""
-    best = front(points, turn)
+def pareto(points: Sequence[Point], turn: int, x_title: str, y_title: str, best: Sequence[Point] | None = None) -> Any:
+    """Return the figure, better arms on top; the cost has a logarithmic axis.
+
+    best: the points that a line joins, cheapest first; None for the front of all.
+    """
+    best = list(front(points, turn) if best is None else best)
     own = [point for point in points if point.kind == "baseline"]
-    places = placed([*best, *own, *(point for point in points if point not in best)], turn, must=len({*best, *own}))
+    others = (point for point in points if point not in best)
+    places = placed([*best, *own, *others], turn, must=len({*best, *own}), best=best)
     named = {True: [p for p in points if p in best or p in own], False: [p for p in points if p not in best + own]}
     traces = [
         go.Scatter(
@@ -63,13 +67,13 @@ def ticks(costs: Sequence[float]) -> list[float]:
     return [digit * 10.0**decade for decade in decades for digit in digits]
 
 
-def placed(points: Sequence[Point], turn: int, must: int) -> dict[str, str]:
+def placed(points: Sequence[Point], turn: int, must: int, best: Sequence[Point]) -> dict[str, str]:
     """Return where the names of points stand beside them, by name, without one on top of another or of a point.
 
-    The first `must` points get a name in any case; others only where there is room.
+    The first `must` points get a name in any case; others only where there is room. best: what the line joins.
     """
     dots = {point: _pixels(point, points, turn) for point in points}
-    taken = [*_lines([dots[point] for point in front(points, turn)], _zero(points, turn)), *map(_dot, dots.values())]
+    taken = [*_lines([dots[point] for point in best], _zero(points, turn)), *map(_dot, dots.values())]
     found: dict[str, str] = {}
     for number, (point, dot) in enumerate(dots.items()):
         boxes = {place: _box(dot, place, len(point.name)) for place in PLACES}

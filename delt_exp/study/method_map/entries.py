@@ -114,17 +114,6 @@ def next_better(entries: Sequence[Entry], used: Entry) -> Entry | None:
     return min(above, key=lambda entry: entry.seconds or 0.0, default=None)
 
 
-def frontier(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the arms that no other beats in both gain and cost, cheapest first."""
-    found: list[Entry] = []
-    for entry in sorted(
-        (one for one in entries if one.seconds is not None), key=lambda one: (one.seconds, -one.gain.value)
-    ):
-        if not found or entry.gain.value > found[-1].gain.value:
-            found.append(entry)
-    return found
-
-
 def refuse_shared_documents(panel: Panel) -> None:
     """Raise DataError where a candidate of a run is a document that it was evaluated on."""
     for arm in panel.arms:

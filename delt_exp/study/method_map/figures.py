@@ -6,8 +6,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from delt_exp.report.findings import Cell, Figure, Table
-from delt_exp.study.figures import BLUE_TO_RED, LINE, chooser, colour, error_bars, figure, heat_map
-from delt_exp.study.method_map.entries import Entry, frontier
+from delt_exp.study.comparison.pareto import Point, front, pareto
+from delt_exp.study.figures import BLUE_TO_RED, chooser, heat_map
+from delt_exp.study.method_map.entries import Entry
 
 Map = Mapping[str, Sequence[Entry]]
 """The entries of each task."""
@@ -67,44 +68,26 @@ def _hovered(entry: Entry | None) -> str:
     return f"gain {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]<br>{entry.pair.verdict}<br>cost {cost}"
 
 
-def pareto_figure(tasks: Map, unit: str) -> Figure:
-    """Return gain against the seconds of scoring and selecting; buttons choose the task, a line joins the frontier."""
-    plots = {task: _pareto(task, entries, unit) for task, entries in tasks.items()}
+def pareto_figure(tasks: Map, unit: str) -> Figure | None:
+    """Return gain against the seconds of scoring and selecting, a button for each task; None where none is known."""
+    timed = {task: [one for one in entries if one.seconds is not None] for task, entries in tasks.items()}
+    plots = {task: _pareto(task, entries, unit) for task, entries in timed.items() if entries}
+    if not plots:
+        return None
     note = (
-        "One point per method and share. The line joins and names gains that no other beats in both gain and "
-        "cost; placebos are orange. Intervals are those of the gain, each on its own."
+        "One point per method and share. The dotted line joins the gains that no other method beats in both gain and "
+        "cost. Intervals are those of the gain, each on its own; hollow: not distinguishable from no gain."
     )
     return Figure("pareto", "Gain against cost", note, chooser(plots).to_plotly_json())
 
 
 def _pareto(task: str, entries: Sequence[Entry], unit: str) -> Any:
-    known = [entry for entry in entries if entry.seconds is not None]
-    best = frontier([entry for entry in known if not entry.is_placebo and entry.gain.value > 0])
-    joined = go.Scatter(
-        x=[_seconds(entry) for entry in best], y=[entry.gain.value for entry in best], mode="lines+text",
-        line={"color": LINE, "shape": "hv"}, name="no other is better and cheaper", hoverinfo="skip",
-        text=[entry.arm.name for entry in best], textposition="top left", cliponaxis=False,
-    )  # fmt: skip
-    traces = [joined]
-    for name, is_placebo, number in (("method", False, 0), ("placebo", True, 4)):
-        own = [entry for entry in known if entry.is_placebo == is_placebo]
-        traces.append(
-            go.Scatter(
-                name=name,
-                x=[_seconds(entry) for entry in own],
-                y=[entry.gain.value for entry in own],
-                error_y=error_bars([entry.gain for entry in own]),
-                mode="markers",
-                text=[entry.arm.name for entry in own],
-                hovertemplate="%{text}<br>%{x:.3g} s<br>%{y:+.3f}<extra></extra>",
-                marker={"size": 9, "color": colour(number)},
-            )
-        )
-    xaxis = {"title": {"text": f"scoring and selecting [s], {task}"}, "type": "log", "tickformat": "~s"}
-    legend = {"orientation": "h", "y": -0.2}
-    plot = figure(traces, 500, xaxis=xaxis, yaxis={"title": {"text": f"gain [{unit}]"}}, legend=legend)
-    plot.add_hline(0, line_dash="dot")
-    return plot
+    points = [
+        Point(one.arm.name, "placebo" if one.is_placebo else "score", _seconds(one), one.gain, one.pair.is_clear)
+        for one in entries
+    ]
+    best = front([point for point in points if point.kind == "score" and point.gain.value > 0], turn=1)
+    return pareto(points, 1, f"scoring and selecting [s], {task}", f"gain [{unit}]", best)
 
 
 def _seconds(entry: Entry) -> float:

@@ -48,7 +48,7 @@ class MapReport:
             raise DataError(f"{study.folder}: no task has its baseline and another arm yet; repeat the study's command")
         unit = panels[0].arms[0].outcome.unit
         answer = "\n".join([_headline(tasks), *(_sentence(task, entries, unit) for task, entries in tasks.items())])
-        figures = [heat_map_figure(tasks, self.share, unit), pareto_figure(tasks, unit)]
+        figures = [heat_map_figure(tasks, self.share, unit), *filter(None, [pareto_figure(tasks, unit)])]
         planned = pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels])
         return Findings(
             f"{answer}\n{_remarks(panels)}".strip(),

@@ -1,6 +1,8 @@
 """Every experiment in the documentation is executed; other commands and Python are in test_docs_code.py."""
 
+import glob
 import re
+import runpy
 import shlex
 import sys
 from functools import cache
@@ -147,6 +149,15 @@ def is_about_a_method(command):
 @cache
 def configuration(words):
     return composed(CONF, words)
+
+
+def play(line, monkeypatch):
+    """Run a documented command of this project in this process, in the current folder and small."""
+    words = shlex.split(line)[1:]
+    words = ["-m", "run", *words[1:], *small(words[1:])] if words[0] == "run.py" else words
+    found = [name for word in words[2:] for name in (sorted(glob.glob(word)) or [word])]
+    monkeypatch.setattr(sys, "argv", [words[1], *found])
+    runpy.run_module(words[1], run_name="__main__")
 
 
 def small(words):

@@ -1,6 +1,5 @@
 """Every tool and every Python block of the documentation runs."""
 
-import glob
 import re
 import runpy
 import shlex
@@ -15,8 +14,8 @@ from tests.test_docs import (
     SMALL_PROBE,
     blocks,
     lines_of_commands,
+    play,
     skip_what_is_still_to_be_written,
-    small,
     unsaid,
     write_samples,
 )
@@ -73,11 +72,7 @@ def test_a_corpus_is_exported_trained_elsewhere_and_verified_as_the_page_says(mo
             exec(compile(block, IN_ORDER.name, "exec"), names)
             continue
         for line in block.splitlines():
-            words = shlex.split(line)[1:]
-            words = ["-m", "run", *words[1:], *small(words[1:])] if words[0] == "run.py" else words
-            found = [name for word in words[2:] for name in (sorted(glob.glob(word)) or [word])]
-            monkeypatch.setattr(sys, "argv", [words[1], *found])
-            runpy.run_module(words[1], run_name="__main__")
+            play(line, monkeypatch)
     said = capsys.readouterr().out
     assert said.count("verified: ") == 2
     assert "disable_shuffling: true" in said

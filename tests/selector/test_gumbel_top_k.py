@@ -17,20 +17,15 @@ def make_ids(count, seed=0):
     return np.random.default_rng(seed).integers(2**64, size=count, dtype=np.uint64)
 
 
+def drawn_of_three(scores, **settings):
+    documents = Candidates.ungrouped(make_ids(3), scores)
+    return gumbel_top_k(documents, unit="documents", standardise=False, **settings)
+
+
 def test_one_of_three_is_drawn_in_proportion_to_the_exponential():
     # exp(s / 0.5) = 1, 2, 5 for s = 0.5 ln 1, 0.5 ln 2, 0.5 ln 5: shares 1/8, 2/8, 5/8.
     scores = (0.5 * np.log([1.0, 2.0, 5.0])).astype(np.float32)
-    draws = [
-        gumbel_top_k(
-            Candidates.ungrouped(make_ids(3), scores),
-            unit="documents",
-            ratio=0.34,
-            temperature=0.5,
-            standardise=False,
-            seed=seed,
-        )[0]
-        for seed in range(4000)
-    ]
+    draws = [drawn_of_three(scores, ratio=0.34, temperature=0.5, seed=seed)[0] for seed in range(4000)]
     shares = np.bincount(draws, minlength=3) / 4000
     np.testing.assert_allclose(shares, [0.125, 0.25, 0.625], atol=0.03)  # 4 standard errors
 
@@ -38,19 +33,7 @@ def test_one_of_three_is_drawn_in_proportion_to_the_exponential():
 def test_a_pair_is_drawn_without_replacement():
     # P({0, 1}) = 1/4 * 1/3 + 1/4 * 1/3 with weights 1, 1, 2; the pairs with the heavy document share the rest equally.
     scores = np.log([1.0, 1.0, 2.0]).astype(np.float32)
-    draws = [
-        tuple(
-            gumbel_top_k(
-                Candidates.ungrouped(make_ids(3), scores),
-                unit="documents",
-                ratio=0.67,
-                temperature=1.0,
-                standardise=False,
-                seed=seed,
-            )
-        )
-        for seed in range(4000)
-    ]
+    draws = [tuple(drawn_of_three(scores, ratio=0.67, temperature=1.0, seed=seed)) for seed in range(4000)]
     shares = [draws.count(pair) / 4000 for pair in ((0, 1), (0, 2), (1, 2))]
     np.testing.assert_allclose(shares, [1 / 6, 5 / 12, 5 / 12], atol=0.032)  # 4 standard errors
 

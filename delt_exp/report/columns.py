@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Difference
+from delt_exp.statistics.families import Comparison
 
 MAX_DECIMALS = 4  # of numbers without an interval; those with one have as many as their intervals ask for
 TINY = 1e-4  # a column without a larger number is written with powers of ten
@@ -30,6 +31,12 @@ def column_texts(cells: Sequence[Cell]) -> list[Text]:
     plain = [float(cell) for cell in cells if isinstance(cell, float)]
     style = _style(ranged, plain)
     return [_text(cell, style) for cell in cells]
+
+
+def in_words(pair: Comparison) -> str:
+    """Return the difference of a comparison with its unit and its interval, for a sentence."""
+    value, interval = column_texts([Difference.of(pair)])[0]
+    return f"{value} {pair.unit}, {100 * (1 - pair.alpha):g} % interval {interval}"
 
 
 def number(value: float, style: str) -> str:

@@ -16,7 +16,7 @@ from delt_exp.report.template import compiled
 from delt_exp.study.definition import StudyReport
 from delt_exp.study.figures import DARK
 from delt_exp.study.record import StudyRecord, read_study
-from delt_exp.study.view import cells, kinds, parts
+from delt_exp.study.view import cells, is_wide, kinds, parts
 
 # Plotly's own way to send a figure's data to a server stays shut: no button, no link, no address.
 PLOTLY_CONFIG = {
@@ -94,7 +94,7 @@ def rendered(template: str, findings: Findings, **values: Any) -> str:
     from plotly.offline import get_plotlyjs
 
     figures = {figure.name: figure.spec for figure in findings.figures}
-    return compiled(template, {"cells": cells, "kinds": kinds}).render(
+    return compiled(template, {"cells": cells, "kinds": kinds, "is_wide": is_wide}).render(
         findings=findings,
         parts=parts(findings),
         figures_json=json.dumps(figures).replace("<", "\\u003c"),

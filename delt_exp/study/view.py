@@ -10,6 +10,7 @@ from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.report.tables import texts
 
 SIDES = {"better": "good", "worse": "bad", "not distinguishable": "even"}
+MOST_COLUMNS = 8  # of full width
 ARROWS = {"good": ("↓", "↑"), "bad": ("↓", "↑"), "even": ("↔", "↔")}
 
 
@@ -101,6 +102,12 @@ def kinds(table: Table) -> list[str]:
     """Return `text` for each column without numbers, `number` for the others."""
     columns = [[row[i] for row in table.rows] for i in range(len(table.columns))]
     return ["text" if all(cell is None or isinstance(cell, str) for cell in column) else "number" for column in columns]
+
+
+def is_wide(table: Table) -> bool:
+    """Whether a table needs narrow columns to fit the page; a second difference takes the room of two more of them."""
+    differences = sum(isinstance(cell, Difference) for row in table.rows[:1] for cell in row)
+    return len(table.columns) + 2 * max(differences - 1, 0) > MOST_COLUMNS
 
 
 def _view(cell: Cell, value: str, interval: str, scale: tuple[float, float], row: Sequence[Cell]) -> CellView:

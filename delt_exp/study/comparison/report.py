@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from delt_exp.config.fields import PositiveShare, ProperShare, settings
 from delt_exp.errors import DataError
-from delt_exp.report.columns import column_texts
-from delt_exp.report.findings import Difference, Figure, Findings, Table
+from delt_exp.report.columns import in_words
+from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.report.numbers import listed
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel, read_panels
@@ -134,8 +134,7 @@ def _gain(
     best: Arm, pair: Comparison, controls: Sequence[str], even: Sequence[str], unfinished: Sequence[str]
 ) -> str:  # fmt: skip
     """Say whether the best arm beats the baseline and its controls; `even`: those that it does not beat."""
-    value, interval = column_texts([Difference.of(pair)])[0]
-    numbers = f"{value} {pair.unit}, {100 * (1 - pair.alpha):g} % interval {interval}"
+    numbers = in_words(pair)
     seeds = "" if pair.estimate.over != "documents" else " Only one seed is common, so this is about these models."
     if pair.verdict.startswith("worse"):
         return f"No: the best such arm, {best.name}, is worse than {pair.second} ({numbers}).{seeds}"

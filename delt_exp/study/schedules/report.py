@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from delt_exp.config.fields import ProperShare, settings
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.quantity import Ranged
+from delt_exp.report.columns import in_words
 from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.outcomes import LOSS
@@ -76,7 +77,7 @@ class ScheduleReport:
                 sentences.append(f"Under {schedule} an order beats shuffling and its placebo{others}, best {told}.")
             else:
                 sentences.append(f"Under {schedule} no order is shown to beat shuffling and its placebo, best {told}.")
-        return " ".join(sentences)
+        return "\n".join(sentences)
 
     def _losses(self, cells: Cells) -> Table:
         rows: list[Sequence[Cell]] = []
@@ -92,7 +93,7 @@ def _main(interactions: Family, reference: str) -> str:
     if not interactions:
         return "No answer yet: no order is finished under two schedules."
     (schedule, order), pair = min(interactions.items(), key=lambda item: (item[1].p_holm, item[1].p))
-    about = f"the difference of {order.orderer} from shuffling changes by {_numbers(pair)} under {schedule}"
+    about = f"the difference of {order.orderer} from shuffling changes under {schedule} by {_numbers(pair)}"
     if not pair.is_clear:
         reach = f"the minimum detectable effect is {pair.detectable:.2g}"
         return f"Not shown: no order's gain differs between schedules (surest: {about}; {reach})."
@@ -106,9 +107,7 @@ def _is_sure(gain: Comparison, control: Comparison | None) -> bool:
 
 
 def _numbers(pair: Comparison) -> str:
-    low, high = pair.interval
-    level = f"{100 * (1 - pair.alpha):g} % interval"
-    return f"{pair.estimate.value:+.3g} {pair.unit} ({level} [{low:+.3g}, {high:+.3g}], p {pair.p_holm:.2g} after Holm)"
+    return f"{in_words(pair)}, p {pair.p_holm:.2g} after Holm"
 
 
 def _certified(study: StudyRecord) -> str:
@@ -123,14 +122,13 @@ def _certified(study: StudyRecord) -> str:
 def _table(name: str, title: str, family: Family, controls: Family | None = None) -> Table:
     """Return one row per comparison, by schedule; `controls`: the same arms against their placebo."""
     rows: list[Sequence[Cell]] = []
+    one_scorer = len({order.scorer for _, order in family}) == 1
     for (schedule, order), pair in family.items():
         control = None if controls is None else controls.get((schedule, order))
         extra = [] if controls is None else [Difference.of(control), control.verdict if control else ""]
-        rows.append([
-            f"{order.orderer}, {schedule}", pair.verdict, Difference.of(pair), order.scorer, pair.p_holm,
-            pair.detectable, *extra,
-        ])  # fmt: skip
-    columns = ["order", "verdict", f"difference [{UNIT}]", "scores", "p (Holm)", "minimum detectable effect"]
+        label = order.orderer if one_scorer else f"{order.orderer} by {order.scorer}"
+        rows.append([f"{label}, {schedule}", pair.verdict, Difference.of(pair), pair.p_holm, pair.detectable, *extra])
+    columns = ["order", "verdict", f"difference [{UNIT}]", "p (Holm)", "minimum detectable effect"]
     columns += [] if controls is None else ["minus the placebo", "verdict against the placebo"]
     note = (
         f"Paired over seeds and documents, {len(rows)} comparisons corrected together (Holm); intervals are each on "

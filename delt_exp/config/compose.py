@@ -178,9 +178,11 @@ class CachedLoader(ConfigLoaderImpl):
     def _of_options(self, config_name: str | None, overrides: Sequence[Override], run_mode: RunMode) -> DictConfig:
         """Return a configuration of files; where it is complete, a sweep that may leave out options has the same."""
         texts = [str(override.input_line) for override in overrides]
-        key = (str(config_name), os.getcwd(), *texts)
+        key = (str(config_name), *texts)
         if key in self.memory.made:
-            return pickle.loads(self.memory.made[key])
+            known: DictConfig = pickle.loads(self.memory.made[key])
+            known.hydra.runtime.cwd = os.getcwd()  # all that Hydra takes from where it is
+            return known
         with _maps_where_read():
             cfg = super().load_configuration(config_name, texts, run_mode)
         if run_mode == RunMode.RUN and not cfg.hydra.job.env_copy:

@@ -16,8 +16,8 @@ from delt_exp.dataset.records import Records
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.progress import track
 from delt_exp.quantity import Direction, Meaning
-from delt_exp.rows.lookup import looked_up
 from delt_exp.scorer.base import Pool
+from delt_exp.scorer.file_rows import rows_of_ids
 
 
 @settings
@@ -68,14 +68,8 @@ class FieldScorer:
                     ids.append(document_id(piece))
                     scores.append(score)
                 task.advance()
-        rows_R = looked_up(np.frombuffer(ids, np.uint64), pool.ids)
-        missing = np.flatnonzero(rows_R < 0)
-        if len(missing):
-            raise DataError(
-                f"{len(missing)} of {len(pool.ids)} documents are not in the records of scorer.dataset, the first in "
-                f"row {pool.rows[missing[0]]} (id {int(pool.ids[missing[0]]):016x}); give the dataset of the run "
-                "(${train_dataset}) and its corpus.max_document_chars"
-            )
+        cure = "give the dataset of the run (${train_dataset}) and its corpus.max_document_chars"
+        rows_R = rows_of_ids(np.frombuffer(ids, np.uint64), pool, "scorer.dataset has no record", cure)
         return np.frombuffer(scores, np.float64)[rows_R].astype(np.float32)
 
     def _pairs(self) -> Iterator[tuple[Document, Document]]:

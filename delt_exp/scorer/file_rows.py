@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.corpus.values_file import Key
 from delt_exp.errors import DataError
 from delt_exp.rows.lookup import looked_up
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.score_file import Key
 
 
 def rows_in_file(
@@ -24,13 +24,22 @@ def rows_in_file(
         _check_rows(path, rows, len(pool.candidates), what)
         return np.argsort(rows)[pool.rows]
     assert keys is not None
+    cure = "make it for the same documents, cut the same way (corpus.max_document_chars), or leave the others out"
+    return rows_of_ids(keys, pool, f"{path} has no {what}", cure)
+
+
+def rows_of_ids(keys: NDArray[Any], pool: Pool, complaint: str, cure: str) -> NDArray[np.intp]:
+    """Return [R] the place of each document to score among ids; raises DataError for documents that are not there.
+
+    complaint: the beginning of its message, such as `scores.csv has no score`. cure: the end.
+    """
     found_R = looked_up(keys, pool.ids)
     missing = np.flatnonzero(found_R < 0)
     if len(missing):
+        first = missing[0]
         raise DataError(
-            f"{path} has no {what} for {len(missing)} of {len(pool.ids)} documents, the first in row "
-            f"{pool.rows[missing[0]]} (id {int(pool.ids[missing[0]]):016x}); make it for the same documents, cut the "
-            "same way (corpus.max_document_chars), or leave the others out"
+            f"{complaint} for {len(missing)} of {len(pool.ids)} documents, the first in row {pool.rows[first]} "
+            f"(id {int(pool.ids[first]):016x}); {cure}"
         )
     return found_R
 

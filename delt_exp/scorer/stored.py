@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import settings
+from delt_exp.corpus.values_file import read_columns, said_meaning
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import file_sha256
 from delt_exp.quantity import Direction, Meaning
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.file_rows import rows_in_file
-from delt_exp.scorer.score_file import read_columns, said_meaning
 
 
 @settings

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.corpus.values_file import Key, column_names, read_columns
 from delt_exp.errors import DataError
 from delt_exp.rows.lookup import looked_up
 
@@ -19,25 +20,15 @@ def read_weights(path: Path, ids: NDArray[np.uint64]) -> Floats:
     in any order, and more of them than there are. Raises DataError for a file without these columns, a weight that is
     negative or not finite, and a document that has none or two.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"weighter.table: {path} cannot be read as Parquet: {' '.join(str(error).split())}") from error
-    key = next((name for name in ("id", "row") if name in table.column_names), None)
-    if key is None or "weight" not in table.column_names:
+    present = column_names(path)
+    key: Key | None = "id" if "id" in present else "row" if "row" in present else None
+    if key is None or "weight" not in present:
         raise DataError(
-            f"weighter.table: {path} has the columns {', '.join(table.column_names) or 'none'}; it needs `weight`, and "
+            f"weighter.table: {path} has the columns {', '.join(present) or 'none'}; it needs `weight`, and "
             "`id` (as in scores.parquet of a run) or `row` (number of the document in the corpus, from 0)"
         )
-    if not pa.types.is_integer(table[key].type) or table[key].null_count:
-        raise DataError(
-            f"weighter.table: column `{key}` of {path} holds {table[key].type}, {table[key].null_count} null; it "
-            "needs a whole number in every line (ids are unsigned, of 64 bits: a float has rounded them)"
-        )
-    keys, weights = table[key].to_numpy(), table["weight"].to_numpy().astype(np.float64)
+    keys, weights = read_columns(path, key, "weight")
+    assert keys is not None
     wanted = ids if key == "id" else np.arange(len(ids))
     _check(path, key, keys, weights)
     _check_once(path, key, keys)

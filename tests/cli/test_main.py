@@ -234,13 +234,29 @@ def is_another_study_alone(preset):
 
 
 QUICK = ("experiment=smoke", "selector"), ("experiment=smoke", "scorer")
-PAIRS = [
-    pytest.param(preset, group, option, marks=() if (preset, group) in QUICK else pytest.mark.slow)
-    for preset in PRESETS
+
+
+def said_about(preset, group):
+    """Return all that a preset and those that it continues say about a group, in text."""
+    folder, option = preset.split("=")
+    settings = said_by(folder, option)
+    choices = [entry for entry in settings.get("defaults", []) if group in str(entry)]
+    before = "".join(said_about(f"{folder}={parent}", group) for parent in parents(folder, option))
+    return before + (f"{choices} {settings.get(group)}\n" if choices or group in settings else "")
+
+
+# Presets that say the same about a group have the same keys in it, whatever is chosen: the first stands for them.
+PAIRS = {
+    (group, option, said_about(preset, group)): preset
+    for preset in reversed(PRESETS)
     if not is_another_study_alone(preset)
     for group in set_keys(preset)
     for option in {component(group, option): option for option in options(CONF, group)}.values()
     if "${train_dataset" not in (CONF / group / f"{option}.yaml").read_text()  # the rest of a split needs a split
+}
+PAIRS = [
+    pytest.param(preset, group, option, marks=() if (preset, group) in QUICK else pytest.mark.slow)
+    for (group, option, _), preset in reversed(PAIRS.items())
 ]
 
 

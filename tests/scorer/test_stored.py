@@ -188,5 +188,5 @@ def test_a_direction_that_is_given_goes_before_that_of_the_file(tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "scores.parquet"
     path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(DataError, match=r"scores.parquet is damaged \(.*\); write it again"):
+    with pytest.raises(DataError, match=r"scores.parquet cannot be read as Parquet \(.*\); write it again"):
         of(path).fingerprint()

@@ -227,10 +227,7 @@ def test_another_table_of_the_same_name_trains_another_model(pool, tmp_path):
 
 ROWS = np.arange(21)
 BAD_TABLES = {
-    "ids as floats": (
-        {"id": ROWS * 1.0, "weight": ROWS},
-        r"column `id` .* holds double, 0 null; it needs a whole",
-    ),
+    "ids as floats": ({"id": ROWS * 1.0, "weight": ROWS}, r"id=0.0 in record 1 is not the .* as a whole number"),
     "other columns": ({"name": ROWS, "weight": ROWS}, r"has the columns name, weight; it needs `weight`, and `id`"),
     "no weight": ({"row": ROWS}, r"has the columns row; it needs `weight`"),
     "a negative weight": ({"row": ROWS, "weight": 1.0 - ROWS}, r"gives row 2 the weight -1.0; a weight is a finite"),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, NonNegativeFloat, PositiveFloat, PositiveShare, Seed, settings
+from delt_exp.corpus.values_file import read_labels
 from delt_exp.encoder.base import Encoder
 from delt_exp.encoder.clusters import clustered
 from delt_exp.encoder.stage import check_vectors, embeddings_stage
@@ -24,7 +25,6 @@ from delt_exp.scorer.clip_style.adapter import adapted
 from delt_exp.scorer.clip_style.classes import Classes
 from delt_exp.scorer.clip_style.terms import Doubles, alignment, diversity, mixture, own_share
 from delt_exp.scorer.file_rows import rows_in_file
-from delt_exp.scorer.score_file import read_labels
 from delt_exp.store.evidence import Evidence
 
 Vectors = NDArray[np.float32]

@@ -27,6 +27,11 @@ def said_meaning(file: Path) -> Meaning | None:
     return Meaning(**json.loads(metadata[b"delt_exp.meaning"])) if b"delt_exp.meaning" in metadata else None
 
 
+def column_names(file: Path) -> list[str]:
+    """Return the columns of a Parquet file; raises DataError for one that is none."""
+    return list(_schema(file).names)
+
+
 def read_columns(file: Path, key: Key, column: str) -> tuple[NDArray[Any] | None, NDArray[np.float64]]:
     """Return the keys, ids as uint64 or rows as int64, and the numbers of a column, NaN where it has none.
 
@@ -77,7 +82,8 @@ def _schema(file: Path) -> Any:
     try:
         return pq.read_schema(file)
     except pa.ArrowException as error:
-        raise DataError(f"{file} is damaged ({str(error).splitlines()[0]}); write it again") from error
+        said = str(error).splitlines()[0]
+        raise DataError(f"{file} cannot be read as Parquet ({said}); write it again") from error
 
 
 def _records(file: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
@@ -118,12 +124,15 @@ def _parquet_numbers(values: Any, file: Path, column: str) -> NDArray[np.float64
 
 
 def _keys(values: list[Any], key: Key, file: Path) -> NDArray[Any]:
-    """Return ids or rows. Ids as text are all hexadecimal, 16 digits as in messages, where one is no decimal number."""
+    """Return ids or rows. Ids as text are all hexadecimal, 16 digits as in messages, where one is no decimal number.
+
+    A float is no id: it holds 53 of 64 bits.
+    """
     is_hex = key == "id" and any(isinstance(value, str) and not value.isdecimal() for value in values)
-    numbers = [_whole(value, is_hex) for value in values]
+    numbers = [None if key == "id" and isinstance(value, float) else _whole(value, is_hex) for value in values]
     bad = next((place for place, number in enumerate(numbers) if number is None or not 0 <= number < 2**64), None)
     if bad is not None:
-        what = "the 64-bit content hash of a document" if key == "id" else "a row from 0"
+        what = "the 64-bit content hash of a document, as a whole number or text" if key == "id" else "a row from 0"
         raise DataError(f"{file}: {key}={values[bad]!r} in record {bad + 1} is not {what}")
     return np.array(numbers, np.uint64 if key == "id" else np.int64)
 

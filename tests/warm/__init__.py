@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 FOLDER = "DELT_EXP_TESTS_WARM"  # the variable by which all processes of a session find it
@@ -23,11 +24,16 @@ def python() -> str:
         atexit.register(shutil.rmtree, os.environ[FOLDER], ignore_errors=True)
     path = Path(os.environ[FOLDER], "python")
     if not path.exists():
-        code = Path(__file__).with_name("launcher.py").read_text()
-        path.write_text(f"#!{sys.executable} -IS\nOWNER, SERVER = {os.getpid()}, {str(_server())!r}\n{code}")
+        code, server = (Path(__file__).with_name(name) for name in ("launcher.py", "server.py"))
+        path.write_text(f"#!{sys.executable} -IS\nOWNER, SERVER = {os.getpid()}, {str(server)!r}\n{code.read_text()}")
         path.chmod(0o755)
     return str(path)
 
 
-def _server() -> Path:
-    return Path(__file__).with_name("server.py")
+def process_of(launcher: int) -> int:
+    """Return the id of the process that the executable with this id stands for; waits until there is one."""
+    file, deadline = Path(os.environ[FOLDER], f"process-{launcher}"), time.monotonic() + 60
+    while not file.exists() or not file.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return int(file.read_text())

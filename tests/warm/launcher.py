@@ -42,6 +42,8 @@ for number in files:
 
 answers = connection.makefile()
 process = int(answers.readline())
+with open(os.path.join(folder, f"process-{os.getpid()}"), "w") as file:
+    file.write(str(process))
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(number, lambda number, _: os.kill(process, number))
 status = int(answers.readline() or -signal.SIGKILL)

@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from itertools import dropwhile
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -98,7 +99,7 @@ def enter(request: dict[str, Any]) -> None:
 
 def run(words: list[str]) -> None:
     """Do what `python` does with these words; those that are not known here go to the real one."""
-    rest = [word for word in words if word not in ("-u", "-B", "-s")] if words[:1] != ["-c"] else words
+    rest = list(dropwhile(lambda word: word in ("-u", "-B", "-s"), words))
     kind = rest[0] if rest else ""
     if kind == "-m":
         sys.argv, sys.path[:0] = rest[1:], [os.getcwd()]

@@ -2,7 +2,7 @@
 
 Hydra reads and merges some forty YAML files for every configuration (0.17 s), although the runs of a sweep differ in a
 handful of options. What the options make is kept in memory; a configuration is a copy of it (1 ms) with values put in.
-What each file says is kept, too, alone and at its place: options that were not chosen together before take 0.07 s.
+What each file says is kept, too, alone and at its place: options that were not chosen together before take 0.05 s.
 """
 
 import copy
@@ -29,6 +29,7 @@ from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, Node, OmegaConf, flag_override, open_dict
+from omegaconf import base as omegaconf_base
 from omegaconf.errors import OmegaConfBaseException
 
 from delt_exp.config.run_name import register_resolvers
@@ -114,6 +115,10 @@ class CachedFiles(ConfigRepository):
     def __init__(self, search_path: ConfigSearchPath, memory: Memory) -> None:
         super().__init__(search_path)
         self.memory = memory
+
+    def __deepcopy__(self, memo: object) -> "CachedFiles":
+        """Return one that may be given other sources: these are put in the place of the old ones, never changed."""
+        return copy.copy(self)
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
         """Read from other folders, of which nothing is known."""
@@ -204,7 +209,7 @@ class CachedLoader(ConfigLoaderImpl):
             known: DictConfig = pickle.loads(self.memory.made[key])
             known.hydra.runtime.cwd = os.getcwd()  # all that Hydra takes from where it is
             return known
-        with _maps_where_read():
+        with _less_work():
             cfg = super().load_configuration(config_name, texts, run_mode)
         if run_mode == RunMode.RUN and not cfg.hydra.job.env_copy:
             _remember(self.memory.made, key, cfg)
@@ -215,8 +220,8 @@ def _without_defaults(node: Node) -> None:
     """Take the defaults lists out of a configuration, as Hydra does, where it has marked that they are one."""
     if not isinstance(node, DictConfig) or node._is_missing() or node._is_none():
         return
-    with flag_override(node, ["readonly", "struct"], False):
-        if node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS"):
+    if node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS"):
+        with flag_override(node, ["readonly", "struct"], False):
             node._set_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS", None)
             node.pop("defaults", None)
     for _, value in node.items_ex(resolve=False):
@@ -255,28 +260,33 @@ def _remember(memory: dict[K, bytes], key: K, found: object) -> bool:
 
 
 @contextmanager
-def _maps_where_read() -> Iterator[None]:
-    """Spare Hydra, in this block, the map of all choices that it makes for each file: half of the time.
+def _less_work() -> Iterator[None]:
+    """Spare Hydra, in this block, the map of all choices that it makes for each file, and reading references anew.
 
-    Only references in a defaults list are looked up there, and files without one never read it.
+    Only references in a defaults list are looked up in the map, and files without one never read it: half of the time.
+    What `${model}` says is parsed at each of its twenty places, and the tree is only read: an eighth.
     """
-    original = hydra_defaults._create_interpolation_map
+    original, parse = hydra_defaults._create_interpolation_map, omegaconf_base.parse
 
     def where_read(overrides: Overrides, defaults_list: list[InputDefault], self_added: bool) -> DictConfig:
         is_read = any(default.is_interpolation() for default in defaults_list)
         return original(overrides, defaults_list, self_added) if is_read else OmegaConf.create()
 
     hydra_defaults._create_interpolation_map = where_read
+    omegaconf_base.parse = _parsed_reference
     try:
         yield
     finally:
-        hydra_defaults._create_interpolation_map = original
+        hydra_defaults._create_interpolation_map, omegaconf_base.parse = original, parse
 
 
 def _in_full(override: str) -> str:
     """Return an override of one of SHORT with the whole name of its group."""
     name, mark, choice = override.partition("=")
     return f"{SHORT.get(name, name)}{mark}{choice}"
+
+
+_parsed_reference = lru_cache(maxsize=10_000)(omegaconf_base.parse)
 
 
 @lru_cache(maxsize=10_000)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from delt_exp.report.stages import SELECTION, own_stage
+from delt_exp.report.stages import SELECTION, TUNING, own_stage
 
 
 class WorkCost(NamedTuple):
@@ -18,8 +18,20 @@ class WorkCost(NamedTuple):
 
 
 def training_seconds(record: Mapping[str, Any]) -> float:
-    """Return the seconds of training the model of the run."""
-    return float(own_stage(record, "model")["cost"]["build_seconds"])
+    """Return the seconds of training the model of the run, other learning rates that were tried included."""
+    return float(sum(cost["build_seconds"] for cost in training_stages(record)))
+
+
+def training_stages(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the costs of training the model of the run and, where rates were tried, of those that were not used."""
+    tried = [stage for stage in record["stages"] if stage["role"] == TUNING]
+    return [stage["cost"] for stage in (own_stage(record, "model"), *tried)]
+
+
+def training_flops(record: Mapping[str, Any]) -> float:
+    """Return the operations of training, other learning rates that were tried included."""
+    training = record["training"]
+    return float(training["flops"] + training.get("protocol", {}).get("flops", 0.0))
 
 
 def scoring_seconds(record: Mapping[str, Any]) -> float | None:

@@ -61,11 +61,11 @@ class Store:
     @contextmanager
     def serves(self, purpose: str) -> Iterator[None]:
         """Note what the stages of the block are for, where no stage asks for them: their cost is that of `purpose`."""
-        self._served = purpose
+        before, self._served = self._served, purpose
         try:
             yield
         finally:
-            self._served = None
+            self._served = before
 
     def get(
         self, stage: str, inputs: Mapping[str, Any], build: Callable[[Path], None], *, resumable: bool = False

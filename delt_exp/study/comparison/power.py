@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from delt_exp.errors import DataError
+from delt_exp.statistics.families import Comparison
 from delt_exp.statistics.power import Noise, paired_noise, pooled, separate_noise
 from delt_exp.study.comparison.outcomes import (
     Outcome,
@@ -66,6 +67,39 @@ def _sentence(
     num_left = num_runs - sum(len(runs) for runs in arms.values())
     hours = f"{max(num_left, 0) * seconds / 3600:.2g} h more one after the other"
     return f"{text}; to see {seen / 2:.2g} takes {needed} seeds: {num_runs} runs, {hours}"
+
+
+def family_power(study: StudyRecord, family: Sequence[Comparison], what: str) -> str:
+    """Return what a family of comparisons shows with the seeds that it has, and what half of that would take.
+
+    From the mean noise of its comparisons, at Holm's strictest level; nothing where none has two seeds. what: that is
+    compared, such as `a difference`.
+    """
+    known = [pair for pair in family if pair.estimate.over == "seeds and documents"]
+    if not known:
+        return ""
+    counts = [round(pair.estimate.dfs[0]) + 1 for pair in known]
+    noise = pooled([_noise_of(pair, count) for pair, count in zip(known, counts, strict=True)])
+    num_seeds, level = min(counts), known[0].alpha / len(family)
+    seen = noise.detectable(num_seeds, level)
+    text = (
+        f"With {num_seeds} seeds {what} of {seen:.2g} {known[0].unit} is found with probability 0.8 after Holm's "
+        f"correction over {len(family)} comparisons"
+    )
+    needed = noise.seeds_for(seen / 2, level)
+    if needed is None:
+        return f"{text}; half of that takes more evaluation documents, not more seeds."
+    num_runs = -(-len(study.runs) // max(len({run.seed for run in study.runs}), 1)) * needed
+    finished = [run.record() or {} for run in study.finished()]
+    seconds = float(np.median([record.get("seconds", math.nan) for record in finished]))
+    hours = max(num_runs - len(finished), 0) * seconds / 3600
+    more = "" if math.isnan(hours) else f", {hours:.2g} h more one after the other"
+    return f"{text}; to find {seen / 2:.2g} takes {needed} seeds: {num_runs} runs{more}."
+
+
+def _noise_of(pair: Comparison, num_seeds: int) -> Noise:
+    variances, dfs = pair.estimate.variances, pair.estimate.dfs
+    return Noise(variances[0] * num_seeds, *((variances[1], dfs[1]) if len(variances) > 1 else ()))
 
 
 def _cure(study: StudyRecord, planned: Mapping[Labels, Mapping[int, PlannedRun]], base: Labels | None) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from delt_exp.config.fields import PositiveShare, ProperShare, settings
+from delt_exp.decision.known import trust
 from delt_exp.errors import DataError
 from delt_exp.report.columns import in_words
 from delt_exp.report.findings import Figure, Findings, Table
@@ -16,7 +17,7 @@ from delt_exp.study.comparison.curves import dimension_curve, scorer_and_orderer
 from delt_exp.study.comparison.diagnosis import ByScorer, agreement_figure, read_scores, scorers_table
 from delt_exp.study.comparison.leaderboard import leaderboard_figure, leaderboard_table, pairs_table
 from delt_exp.study.comparison.pairs import compared, every_pair
-from delt_exp.study.comparison.power import power_sentences
+from delt_exp.study.comparison.power import family_power, power_sentences
 from delt_exp.study.record import StudyRecord
 
 Part = TypeVar("Part", Figure, Table)
@@ -54,18 +55,15 @@ class ComparisonReport:
             scores, suffix = read_scores(panel), f"-{number}" if len(panels) > 1 else ""
             figures += [_of_panel(one, panel, suffix) for one in self._figures(panel, scores) if one is not None]
             tables += [_of_panel(one, panel, suffix) for one in self._tables(panel, scores)]
-        tables.append(pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels]))
+        families = [panel.planned for panel in panels]
+        power = family_power(study, [pair for pairs in families for pair in pairs.values()], "a difference")
+        planned = pairs_table("planned", "Planned comparisons", panels, families)
+        tables.append(replace(planned, note=f"{planned.note} {power}".strip()))
         tables.append(pairs_table("pairs", "Every pair", panels, every_pair(panels, self.alpha), folded=True))
         answers = [self._answer(study, panel) for panel in panels]
-        return Findings(
-            "\n".join(
-                answers
-                if len(panels) == 1
-                else [_over_panels(answers, panels), *(a.replace("\n", " ") for a in answers)]
-            ),
-            figures,
-            tables,
-        )
+        if len(panels) > 1:
+            answers = [_over_panels(answers, panels), *(answer.replace("\n", " ") for answer in answers)]
+        return Findings("\n".join(filter(None, [*answers, trust(study, self.metric)])), figures, tables)
 
     def power(self, study: StudyRecord) -> list[str]:
         """Return what differences from the baseline the study will show, as its finished runs let expect."""

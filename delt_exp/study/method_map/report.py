@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from delt_exp.config.fields import ProperShare, settings
+from delt_exp.decision.known import trust
 from delt_exp.errors import DataError
 from delt_exp.report.findings import Findings
 from delt_exp.study.comparison.arms import Panel, read_panels
@@ -51,7 +52,7 @@ class MapReport:
         figures = [heat_map_figure(tasks, self.share, unit), *filter(None, [pareto_figure(tasks, unit)])]
         planned = pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels])
         return Findings(
-            f"{answer}\n{_remarks(panels)}".strip(),
+            "\n".join(filter(None, [answer, _remarks(panels), trust(study, self.metric)])),
             figures,
             [leaderboard(tasks, self.share, unit, self.alpha), planned],
         )

@@ -38,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", default=name, metavar="COLUMN", help=f"column of the {name} (%(default)s)")
     parser.add_argument("--wide", action="store_true", help="every other column is a metric, in place of --outcome")
     parser.add_argument("--store", type=Path, help="keep the accuracies in this store, for the pages of studies")
-    parser.add_argument("--measure", default="loss", metavar="METRIC", help="what outcomes are, with --store (%(default)s)")
+    parser.add_argument(
+        "--measure", default="loss", metavar="METRIC", help="what outcomes are, with --store (%(default)s)"
+    )
     return with_output(parser, "decision", "1 - level of intervals")
 
 

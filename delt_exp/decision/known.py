@@ -65,7 +65,9 @@ def _read(path: Path) -> list[Known]:
             rows = list(csv.DictReader(file, strict=True))
             return [Known(**{key: numbers.get(key, str)(value) for key, value in row.items()}) for row in rows]
         except (TypeError, ValueError, csv.Error) as error:
-            raise DataError(f"{path} is no table of decision accuracies ({error}); remove it and measure again") from error
+            raise DataError(
+                f"{path} is no table of decision accuracies ({error}); remove it and measure again"
+            ) from error
 
 
 def store_of(study: StudyRecord) -> Path | None:

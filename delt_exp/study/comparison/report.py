@@ -12,6 +12,7 @@ from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.report.numbers import listed
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel, read_panels
+from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.cost_gain import cost_figure, cost_table
 from delt_exp.study.comparison.curves import dimension_curve, scorer_and_orderer, training_curves
 from delt_exp.study.comparison.diagnosis import ByScorer, agreement_figure, read_scores, scorers_table
@@ -48,7 +49,7 @@ class ComparisonReport:
         panels = read_panels(study, self.panel, self.metric, _labels(self.baseline), self.placebos)
         if all(len(panel.arms) < 2 for panel in panels):
             raise DataError(f"{study.folder}: fewer than two arms are finished; repeat the study's command")
-        panels = compared(panels, self.alpha)
+        panels = compared(charged(panels), self.alpha)
         figures: list[Figure] = []
         tables: list[Table] = []
         for number, panel in enumerate(panels):
@@ -154,7 +155,7 @@ def _worth(panel: Panel, best: Arm, even: Sequence[str]) -> str:
     seconds, what = cost.choosing("seconds"), "score and selection" if cost.selecting_seconds else "score"
     if seconds is None:
         return f"What its {what} cost is not recorded."
-    times = f"Its {what} cost {seconds:.3g} s, as much as {seconds / cost.training_seconds:.2g} training runs"
+    times = f"Its {what} cost {cost.seconds_in_words()}"
     if pair is None:
         return f"{times}; whether that pays is unknown until a baseline trained for that long is finished."
     words = {

@@ -1,8 +1,7 @@
 """What each method brought on each task, and which to use."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from delt_exp.quantity import Ranged
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel
-from delt_exp.study.comparison.cost import Cost, cost_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,31 +45,6 @@ class Entry:
     def is_shown(self) -> bool:
         """Whether it is better than the baseline and than its placebos, after Holm's correction."""
         return not self.is_placebo and self.pair.is_better and self.beaten
-
-
-@dataclass(frozen=True, eq=False)
-class EvenlyTimedArm(Arm):
-    """An arm whose training takes `seconds_per_token`, whatever else the machine did meanwhile."""
-
-    seconds_per_token: float
-
-    @cached_property
-    def cost(self) -> Cost:
-        return replace(cost_of(self.records), training_seconds=self.seconds_per_token * self.tokens)
-
-
-def evenly_timed(panel: Panel) -> Panel:
-    """Return the panel with one speed of training for all arms, their median.
-
-    All learn from equally many tokens: a measured difference in seconds is that of other programs, and would decide
-    what a score that costs a tenth of a second has to compete with.
-    """
-    every = [*panel.arms, *panel.longer]
-    speed = float(np.median([arm.cost.training_seconds / arm.tokens for arm in every]))
-    even = {arm: EvenlyTimedArm(arm.labels, arm.runs, arm.outcome, speed) for arm in every}
-    baseline = None if panel.baseline is None else even[panel.baseline]
-    arms, longer = [even[arm] for arm in panel.arms], [even[arm] for arm in panel.longer]
-    return replace(panel, baseline=baseline, arms=arms, longer=longer)
 
 
 def improvement(pair: Comparison) -> Ranged:

@@ -51,14 +51,23 @@ class ScheduleReport:
         tables = [
             self._losses(cells),
             _table("gains", "Each order against shuffling", found.gains, found.controls),
-            _table("interactions", f"What an order gains, against its gain under {self.reference}", found.interactions, power=power),
+            _table(
+                "interactions",
+                f"What an order gains, against its gain under {self.reference}",
+                found.interactions,
+                power=power,
+            ),
             _table("placebos", "Orders of permuted scores against shuffling", found.placebos),
         ]
         figures = [
             _figure("gains", "Each order against shuffling", found.gains, self.shuffle["orderer"]),
             _figure("placebos", "The same orders of permuted scores", found.placebos, self.shuffle["orderer"]),
         ]
-        return Findings("\n".join(filter(None, told)), [one for one in figures if one is not None], [one for one in tables if one.rows])
+        return Findings(
+            "\n".join(filter(None, told)),
+            [one for one in figures if one is not None],
+            [one for one in tables if one.rows],
+        )
 
     def power(self, study: StudyRecord) -> list[str]:
         """Return what differences from shuffling the study will show, schedule by schedule, and between schedules."""

@@ -99,9 +99,9 @@ def trust(study: StudyRecord, metric: str) -> str:
     more = f" and {len(found) - TOLD} more sets" if len(found) > TOLD else ""
     cells = [f"{one.dataset} {_percent(one)}" for one in shown]
     return (
-        f"How far to trust this size: models of {compact(first.small)} parameters order two choices of data as those of "
-        f"{compact(first.large)} do in {listed(cells)} of pairs{more} ({first.source}, {first.num_arms} arms; 50 % is "
-        "chance)."
+        f"How far to trust this size: models of {compact(first.small)} parameters order two choices of data as those "
+        f"of {compact(first.large)} do in {listed(cells)} of pairs{more} ({first.source}, {first.num_arms} arms; "
+        "50 % is chance)."
     )
 
 

@@ -22,15 +22,16 @@ def _accuracies(found: Sequence[Decision], large: str) -> Table:
     has_protocols = any(one.protocol for one in found)
     rows: list[Sequence[Cell]] = [
         [
-            one.size, *([one.protocol] if has_protocols else []), one.metric, _cell(one.by_mean), _cell(one.one_seed), _cell(one.clear),
-            one.by_mean.num_pairs if one.by_mean else 0, one.clear.num_pairs if one.clear else None, one.num_arms,
-            one.num_seeds,
+            one.size, *([one.protocol] if has_protocols else []), one.metric,
+            _cell(one.by_mean), _cell(one.one_seed), _cell(one.clear),
+            one.by_mean.num_pairs if one.by_mean else 0, one.clear.num_pairs if one.clear else None,
+            one.num_arms, one.num_seeds,
         ]
         for one in found
     ]  # fmt: skip
     columns = [
-        "size", *(["protocol"] if has_protocols else []), "metric", "decision accuracy", "with one seed", "of clear pairs", "pairs", "clear pairs", "arms",
-        "seeds",
+        "size", *(["protocol"] if has_protocols else []), "metric", "decision accuracy", "with one seed",
+        "of clear pairs", "pairs", "clear pairs", "arms", "seeds",
     ]  # fmt: skip
     note = (
         f"Share of pairs of arms whose order is that at {large}; 0.5 is chance. A tie of the small size is half right; "

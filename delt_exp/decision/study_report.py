@@ -95,7 +95,7 @@ class DecisionReport:
         return kept, len(set.union(*arms) - common)
 
     def _keep(self, study: StudyRecord, verdicts: Sequence[Decision]) -> None:
-        """Write what is found where the pages of other studies look for it; sizes as counted, not as they are called."""
+        """Write what is found where the pages of other studies look for it; sizes are counted parameters."""
         records = {run.arm[self.size]: run.record() or {} for run in study.finished()}
         parameters = {
             size: int(training["parameters"])

@@ -176,15 +176,15 @@ def rates(record: Record) -> list[str]:
 
 
 def _at_the_edge(record: Record) -> str:
-    """Return that a rate outside of those that were tried may be better; nothing where the best has one on each side."""
+    """Return that a rate beyond those tried may be better; nothing where the best has one on each side."""
     protocol = record["training"].get("protocol", {})
     tried = [row["lr"] for row in protocol.get("tried", [])]
     if not tried or min(tried) < protocol["lr"] < max(tried):
         return ""
     side = "smallest" if protocol["lr"] == min(tried) else "largest"
     return (
-        f"The best learning rate, {protocol['lr']:g}, is the {side} that was tried: one beyond it may be better. Add it "
-        "to training.tuned_ratios."
+        f"The best learning rate, {protocol['lr']:g}, is the {side} that was tried: one beyond it may be better. Add "
+        "it to training.tuned_ratios."
     )
 
 

@@ -73,7 +73,7 @@ def tuned(training: Training, job: TrainJob, validation: Rows) -> Tuning:
     at all of them.
     """
     protocol = training.parts.protocol
-    facts = {"name": protocol.protocol, "lr": job.recipe.optimizer.lr}
+    facts: dict[str, Any] = {"name": protocol.protocol, "lr": job.recipe.optimizer.lr}
     if not protocol.is_tuned:
         return Tuning(job, facts)
     tried = [

@@ -1,4 +1,4 @@
-"""Decision accuracies in the store, and the sentence by which pages cite them: of the nearest lower size, or unknown."""
+"""Decision accuracies in the store, and the sentence by which pages cite them: of the nearest lower size."""
 
 from dataclasses import replace
 

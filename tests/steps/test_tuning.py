@@ -158,7 +158,7 @@ def test_preferences_have_no_loss_to_tune_by():
     from types import SimpleNamespace
 
     recipe = SimpleNamespace(objective=SimpleNamespace(rows_per_sample=2))
-    with pytest.raises(ConfigError, match="training.protocol=tuned compares rates by the loss on held-out documents"):
+    with pytest.raises(ConfigError, match=r"training\.protocol=tuned compares rates by the loss on held-out documents"):
         Protocol("tuned", 0.03, [0.5, 1.0], 0.1).check(recipe)
 
 

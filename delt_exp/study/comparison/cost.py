@@ -23,9 +23,9 @@ from delt_exp.report.cost import (
 class Cost:
     """Median cost of an arm over seeds, as if nothing had been shared with other arms; None: not recorded.
 
-    Seconds are those of the computation, whenever and for whichever arm it happened, by `clock`. selecting: of selectors
-    that read documents, 0 for others. peak_bytes: the larger of the process's and the GPU's memory while scoring and
-    selecting. floor_seconds: fewer of scoring and selecting count as none; see `charge`.
+    Seconds are those of the computation, whenever and for whichever arm it happened, by `clock`. selecting: of
+    selectors that read documents, 0 for others. peak_bytes: the larger of the process's and the GPU's memory while
+    scoring and selecting. floor_seconds: fewer of scoring and selecting count as none; see `charge`.
     """
 
     training_seconds: float
@@ -57,7 +57,7 @@ class Cost:
         return Below(self.floor_seconds) if unit == "seconds" and found < self.floor_seconds else found
 
     def seconds_in_words(self) -> str:
-        """Return the seconds of scoring and selecting, and what they are of a training run; their cost must be known."""
+        """Return the seconds of scoring and selecting, and what they are of a training run; they must be known."""
         seconds = self.choosing("seconds")
         if isinstance(seconds, Below):
             share = 100 * seconds.limit / self.training_seconds

@@ -110,8 +110,8 @@ def answer_table(tasks: Map, sentences: Mapping[str, str], unit: str) -> Table:
         cells = [_gain(used), used.arm.name, used.seconds, times, net and _turned(net)]
         rows.append([task, used.pair.verdict, *cells, sentences[task]])
     columns = [
-        "task", "verdict", f"gain [{unit}]", "use", f"cost [{_clock(tasks)}]", "of a training run", "gain at equal cost",
-        "in words",
+        "task", "verdict", f"gain [{unit}]", "use", f"cost [{_clock(tasks)}]", "of a training run",
+        "gain at equal cost", "in words",
     ]  # fmt: skip
     note = (
         "Of the methods that beat training on all documents and every placebo, the one that gains most over a baseline "

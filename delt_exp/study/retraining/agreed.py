@@ -67,7 +67,7 @@ def read_agreed(
     runs: Sequence[PlannedRun], pool: str, golds: Golds, permutations: int, alpha: float, seed: int
 ) -> list[Agreed]:
     """Return every scorer on every pool that was retrained, corrected by Holm's method as one family."""
-    clock = CPU if all(scoring_seconds(run.record() or {}, CPU) is not None for run in runs) else WALL
+    clock: Clock = CPU if all(scoring_seconds(run.record() or {}, CPU) is not None for run in runs) else WALL
     by_scorer: dict[tuple[str, str], list[PlannedRun]] = {}
     for run in runs:
         if (run.arm[pool], run.seed) in golds:

@@ -22,8 +22,8 @@ class RetrainingReport:
     """Ranks scorers by their linear datamodeling score (arXiv:2303.14186) on the halves that `gold` held out.
 
     The truth of a half is its mean worth over two training runs from different seeds. pool: the dimension that makes
-    separate candidates. gold: the scorer that retrains. placebos: scorers without information. Intervals are over halves at level `alpha`; p by
-    `permutations` of the groups, drawn from `seed`.
+    separate candidates. gold: the scorer that retrains. placebos: scorers without information. Intervals are over
+    halves at level `alpha`; p by `permutations` of the groups, drawn from `seed`.
     """
 
     pool: str

@@ -80,14 +80,15 @@ class ScheduleReport:
             for run in study.runs
             if run.arm["schedule"] != self.reference and run.arm["orderer"] != self.shuffle["orderer"]
         }
-        found = {}
+        found: Family = {}
         if study.finished():
             cells = read_cells(study)
             found = crossed(cells, Order(**self.shuffle), self.reference, self.placebo, self.alpha).interactions
         told = family_power(study, [*found.values()], CHANGE)
         if not told:
             count = sum(scorer != self.placebo for _, _, scorer in planned)
-            return f"power between schedules: not known before an order has two seeds under two schedules ({count} are planned)"
+            when = f"before an order has two seeds under two schedules ({count} are planned)"
+            return f"power between schedules: not known {when}"
         return f"power between schedules: {told[0].lower()}{told[1:].rstrip('.')}"
 
     def _gains(self, found: Crossed) -> str:
@@ -146,7 +147,7 @@ def _certified(study: StudyRecord) -> str:
 
 
 def _table(name: str, title: str, family: Family, controls: Family | None = None, power: str = "") -> Table:
-    """Return one row per comparison, by schedule; `controls`: the same arms against their placebo; power: for its note."""
+    """Return one row per comparison, by schedule; controls: the same arms against their placebo; power: for notes."""
     rows: list[Sequence[Cell]] = []
     one_scorer = len({order.scorer for _, order in family}) == 1
     for (schedule, order), pair in family.items():

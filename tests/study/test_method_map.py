@@ -66,8 +66,8 @@ def test_planted_gains_are_found_with_their_sign_and_placebos_gain_nothing(found
         "permuted": "not distinguishable",
     }  # fmt: skip
     assert [row["rank"] for key, row in board.items() if key[1] == "dear"] == [1]
-    assert board["noise", "cheap", "0.2"]["beats its placebos"] == "yes"
-    assert board["noise", "useless", "0.2"]["beats its placebos"] == "no"
+    assert board["noise", "cheap", "0.2"]["and than its placebos"] == "yes"
+    assert board["noise", "useless", "0.2"]["and than its placebos"] == "no"
 
 
 def test_cost_is_charged_and_decides_what_to_use(found):

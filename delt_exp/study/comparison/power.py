@@ -22,20 +22,22 @@ Labels = tuple[tuple[str, str], ...]
 
 
 def power_sentences(
-    study: StudyRecord, panel: str | None, metric: str, baseline: Mapping[str, str], alpha: float
+    study: StudyRecord, panel: str | None, metric: str, baseline: Mapping[str, str], alpha: float, together: int = 1
 ) -> list[str]:
     """Return what difference from the baseline the study's seeds will show, and what half of it would take.
 
     The pilot are the finished runs of the baseline, from whichever study, and of other arms, if any. A sentence for
-    each choice of the dimension `panel`, where the study has one.
+    each choice of the dimension `panel`, where the study has one. together: how many of these are corrected as one
+    family.
     """
     names = list(dict.fromkeys(run.arm.get(panel, "") if panel else "" for run in study.runs))
-    return [_sentence(study, panel, name, metric, baseline, alpha) for name in names]
+    return [_sentence(study, panel, name, metric, baseline, alpha, together) for name in names]
 
 
 def _sentence(
-    study: StudyRecord, panel: str | None, name: str, metric: str, baseline: Mapping[str, str], alpha: float
-) -> str:
+    study: StudyRecord, panel: str | None, name: str, metric: str, baseline: Mapping[str, str], alpha: float,
+    together: int,
+) -> str:  # fmt: skip
     planned: dict[Labels, dict[int, PlannedRun]] = {}
     for run in study.runs:
         if panel is None or run.arm.get(panel) == name:
@@ -52,7 +54,7 @@ def _sentence(
     if base not in outcomes:
         return f"{start}: not known, the finished runs of the baseline ({base_name}) share no evaluation documents"
     unit, noise, pilot = _noise(outcomes, base)
-    num_seeds, num_others = len({run.seed for run in study.runs}), max(len(planned) - 1, 1)
+    num_seeds, num_others = len({run.seed for run in study.runs}), max(len(planned) - 1, 1) * together
     level = alpha / num_others
     seen = noise.detectable(num_seeds, level) if num_seeds > 1 else math.inf
     text = (

@@ -57,10 +57,10 @@ class Study:
     registered: whether to fix question, runs, hold-out sets and report in the store before the first run, see
     `delt_exp.study.registration`. slices: name -> {dimension: choices}, null for one that a study it is based on has
     and this one has not; a dimension is the group or key that is varied, or any name where each choice is a label with
-    overrides of its own; `{seed}` in them stands for the seed (`${seed}` would be that of the sweep). base: overrides of a run that comes first, null for none; with `{seed}` in them each
-    seed has one of its own. `{base}` in any override of the others stands for its folder. common: overrides of all runs
-    but the base, `{seed}` and `{base}` in them as above. forecast: sizes to tell GPU-hours by before a sweep starts,
-    null for no forecast.
+    overrides of its own; `{seed}` in them stands for the seed (`${seed}` would be that of the sweep). base: overrides
+    of a run that comes first, null for none; with `{seed}` in them each seed has one of its own. `{base}` in any
+    override of the others stands for its folder. common: overrides of all runs but the base, `{seed}` and `{base}` in them as
+    above. forecast: sizes to tell GPU-hours by before a sweep starts, null for no forecast.
     """
 
     question: str

@@ -7,7 +7,7 @@ import pytest
 
 from delt_exp.errors import DataError
 from delt_exp.statistics.points import Points
-from delt_exp.statistics.relation import _corpus_line, relate
+from delt_exp.statistics.relation import _corpus_line, difference_of_r, relate
 from tests.statistics.studies import grid_points, simulated_points
 
 OPTIONS = {"alpha": 0.05, "resamples": 500, "seed": 0}
@@ -194,6 +194,22 @@ def test_intervals_over_corpora_cover_the_truth_of_a_placebo_and_of_a_relation(s
             ]
         )
     assert (np.mean(covers, axis=0) >= 0.89).all()  # 0.95 less more than three Monte-Carlo errors of 0.018
+
+
+def test_two_correlations_with_one_loss_differ_by_their_z_and_equal_ones_are_rarely_told_apart():
+    random, claims = np.random.default_rng(11), []
+    for _ in range(100):
+        x, other = random.normal(size=(2, 10, 6))
+        loss = random.normal(size=(10, 6)) - x - other
+        claims.append(difference_of_r(grid_points(x, loss), grid_points(other, loss)).p < 0.05)
+    assert np.mean(claims) <= 0.115  # 0.05 and three Monte-Carlo errors
+    first, second = grid_points(x, -x + 0.1 * other), grid_points(other, -x + 0.1 * other)
+    found = difference_of_r(first, second)
+    (r_first, r_second) = (relate(points, **OPTIONS).within.r.value for points in (first, second))
+    assert found.value == pytest.approx(np.arctanh(r_first) - np.arctanh(r_second))
+    assert found.interval(0.05)[1] < 0
+    with pytest.raises(DataError, match="about different pairs"):
+        difference_of_r(first, grid_points(x[:, :5], x[:, :5]))
 
 
 def test_the_same_seed_gives_the_same_relation():

@@ -1,20 +1,17 @@
 """Tables and picture of `KeptReport`: correlations, picks, tasks, and what every method kept."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
 
 from delt_exp.report.findings import Cell, Difference, Figure, Table
+from delt_exp.study.alignment.kept_data import Foreseen, Kept
 from delt_exp.study.figures import chooser, colour, symbol
 from delt_exp.study.figures import figure as plotted
 
-if TYPE_CHECKING:
-    from delt_exp.study.alignment.kept import Foreseen, Kept
 
-
-def answer(kept: "Kept", foreseen: Mapping[str, "Foreseen"], alpha: float) -> list[str]:
+def answer(kept: Kept, foreseen: Mapping[str, Foreseen], alpha: float) -> list[str]:
     """Return whether alignment foresees the gain, and what picking by it loses."""
     shown = [name for name, one in foreseen.items() if one.is_shown(alpha)]
     best = max(foreseen, key=lambda name: foreseen[name].found.rho.value)
@@ -42,10 +39,10 @@ def answer(kept: "Kept", foreseen: Mapping[str, "Foreseen"], alpha: float) -> li
 
 
 def _nats(value: float, unit: str) -> str:
-    return f"{value:.2g} {unit}"
+    return f"{round(value, 6) + 0.0:.2g} {unit}"  # no minus before what rounds to 0
 
 
-def correlations_table(foreseen: Mapping[str, "Foreseen"], alpha: float) -> Table:
+def correlations_table(foreseen: Mapping[str, Foreseen], alpha: float) -> Table:
     """Return one row per metric: the correlation over methods, mean of tasks."""
     rows: list[Sequence[Cell]] = []
     for name, one in foreseen.items():
@@ -60,7 +57,7 @@ def correlations_table(foreseen: Mapping[str, "Foreseen"], alpha: float) -> Tabl
     return Table("foresight", "Does alignment foresee the gain?", note, columns, rows, is_answer=True)
 
 
-def picks_table(foreseen: Mapping[str, "Foreseen"]) -> Table:
+def picks_table(foreseen: Mapping[str, Foreseen]) -> Table:
     """Return one row per metric: what the pick by it brings, against chance and against training all methods."""
     rows: list[Sequence[Cell]] = []
     for name, one in foreseen.items():
@@ -77,7 +74,7 @@ def picks_table(foreseen: Mapping[str, "Foreseen"]) -> Table:
     return Table("picks", "Picking the best aligned", note, columns, rows)
 
 
-def tasks_table(kept: "Kept", foreseen: Mapping[str, "Foreseen"], alpha: float) -> Table:
+def tasks_table(kept: Kept, foreseen: Mapping[str, Foreseen], alpha: float) -> Table:
     """Return one row per metric and task, with the methods that alignment and training name."""
     rows: list[Sequence[Cell]] = []
     for name, one in foreseen.items():
@@ -99,7 +96,7 @@ def tasks_table(kept: "Kept", foreseen: Mapping[str, "Foreseen"], alpha: float) 
     return Table("tasks", "Task by task", note, columns, rows)
 
 
-def kept_table(kept: "Kept") -> Table:
+def kept_table(kept: Kept) -> Table:
     """Return one row per task and method: its gain and the alignment of what it kept."""
     rows: list[Sequence[Cell]] = [
         [
@@ -118,7 +115,7 @@ def kept_table(kept: "Kept") -> Table:
     return Table("kept", "What every method kept", note, columns, rows, folded=True)
 
 
-def figure(kept: "Kept", shown: str) -> Figure:
+def figure(kept: Kept, shown: str) -> Figure:
     """Return gain against alignment above the mean of its task, a colour for each task, a button for each metric."""
     names = [shown, *(name for name in kept.known_PAS if name != shown)]
     note = (
@@ -129,7 +126,7 @@ def figure(kept: "Kept", shown: str) -> Figure:
     return Figure("kept", "Gain against alignment of what was kept", note, chooser(plots).to_plotly_json())
 
 
-def _of_metric(kept: "Kept", name: str) -> go.Figure:
+def _of_metric(kept: Kept, name: str) -> go.Figure:
     traces = []
     for place, task in enumerate(kept.tasks_P):
         known_A, gain_A = kept.known_PAS[name][place].mean(1), kept.gain_PAS[place].mean(1)

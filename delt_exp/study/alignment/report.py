@@ -115,7 +115,7 @@ class AlignmentReport:
         if best != self.primary:
             r, r2 = relations[best].primary.r.value, relations[best].r2
             text += f"\n{best} predicts the loss better here (r = {r:.2f}, r² = {r2:.2f})."
-        elif baseline in relations and best != baseline:
+        elif baseline is not None and baseline in relations and best != baseline:
             cheap, own = relations[baseline].r2, relations[best].r2
             text += f"\nThe cheap baseline {baseline} reaches r² = {cheap:.2f}, {best} {own:.2f}."
         return text

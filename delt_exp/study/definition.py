@@ -59,8 +59,8 @@ class Study:
     and this one has not; a dimension is the group or key that is varied, or any name where each choice is a label with
     overrides of its own; `{seed}` in them stands for the seed (`${seed}` would be that of the sweep). base: overrides
     of a run that comes first, null for none; with `{seed}` in them each seed has one of its own. `{base}` in any
-    override of the others stands for its folder. common: overrides of all runs but the base, `{seed}` and `{base}` in them as
-    above. forecast: sizes to tell GPU-hours by before a sweep starts, null for no forecast.
+    override of the others stands for its folder. common: overrides of all runs but the base, `{seed}` and `{base}` in
+    them as above. forecast: sizes to tell GPU-hours by before a sweep starts, null for no forecast.
     """
 
     question: str

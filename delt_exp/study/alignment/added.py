@@ -76,11 +76,13 @@ def detectable_range(corpora: int, sets: int, covariates: int, alpha: float) -> 
     """Return the partial |r| that is found with power 0.8 if pairs are independent, and if all sets agree.
 
     The variance of Fisher's z is 1 / (degrees of freedom - 1): of all pairs around the means of their sets, or of the
-    corpora alone. 1 where too few corpora leave no degree of freedom.
+    corpora alone. That of the jackknife is larger, in simulations by about corpora / (corpora - 2). 1 where too few
+    corpora leave no degree of freedom. Simulated power at these: 0.76 to 0.85 (14 corpora with 10 and 5 sets, 6 with 7).
     """
+    larger = corpora / max(corpora - 2, 1)
     dfs = (sets * (corpora - 1) - 1 - covariates, corpora - 2 - covariates)
     low, high = (
-        detectable_r(Estimate(0.0, (1 / (df - 1),), (corpora - 1,), 1.0, "corpora"), alpha) if df > 1 else 1.0
+        detectable_r(Estimate(0.0, (larger / (df - 1),), (corpora - 1,), 1.0, "corpora"), alpha) if df > 1 else 1.0
         for df in dfs
     )
     return low or 1.0, high or 1.0

@@ -77,7 +77,7 @@ def detectable_range(corpora: int, sets: int, covariates: int, alpha: float) -> 
 
     The variance of Fisher's z is 1 / (degrees of freedom - 1): of all pairs around the means of their sets, or of the
     corpora alone. That of the jackknife is larger, in simulations by about corpora / (corpora - 2). 1 where too few
-    corpora leave no degree of freedom. Simulated power at these: 0.76 to 0.85 (14 corpora with 10 and 5 sets, 6 with 7).
+    corpora leave no degree of freedom. Simulated power at these: 0.76 to 0.85 (14 corpora, 10 and 5 sets; 6 with 7).
     """
     larger = corpora / max(corpora - 2, 1)
     dfs = (sets * (corpora - 1) - 1 - covariates, corpora - 2 - covariates)

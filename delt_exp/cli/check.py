@@ -187,7 +187,7 @@ def _check_arms(conf: Path, hydra: Hydra, command: list[str], arms: Sequence[Seq
         try:
             for override in map(partial(_parsed, conf), texts):
                 if override.is_sweep_override():
-                    raise ConfigError(f"{override.input_line} is several values; make each an arm of its own")
+                    raise ConfigError(f"{override.input_line} is several values; make each a separate arm")
                 _check_option(conf, override, hydra)
             _compose(conf, hydra, [*command, *texts])
         except ConfigError as error:

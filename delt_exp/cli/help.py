@@ -14,15 +14,15 @@ USAGE = """\
 python run.py [GROUP=OPTION ...] [KEY=VALUE ...]       one run
 python run.py -m GROUP=OPTION,OPTION KEY=VALUE,VALUE   a sweep over all combinations, with one table
 python run.py study=NAME [scale=paper] [...]           many runs that answer one question, with one report
-python run.py study=compare 'arms=[scorer=lqs,scorer=random]' seeds=3     a study of any few choices
-python run.py [...] dry_run=true                       read, say what it would cost, and stop
+python run.py study=compare 'arms=[scorer=lqs,scorer=random]' seeds=3     a study of a few choices of your own
+python run.py [...] dry_run=true                       read, forecast the cost, and stop
 python run.py -m [...] hydra/launcher=parallel         run these jobs in parallel (default: one after another)
 python run.py --cfg job [...]                          show the configuration and stop
 """
 MORE = """\
 python run.py --help scorer          the options of a group (so does scorer=? --help)
 python run.py --help scorer=kenlm    what an option does, and its keys
-python run.py --help training        keys with what they mean; --help keys lists all that are in no group
+python run.py --help training        keys and their meaning; --help keys lists all keys outside groups
 """
 LAUNCHER = "hydra/launcher"
 TITLE = "Which training data, in which order, makes a better language model?"
@@ -38,7 +38,7 @@ def help_text(conf: Path, words: Sequence[str] = (), width: int | None = None) -
 
 
 def group_names(conf: Path) -> list[str]:
-    """Return the config groups in the order of the data flow, and where the runs of a sweep are computed."""
+    """Return the config groups in the order of the data flow, and the launcher of sweeps."""
     listed = [*_listed(conf)]
     others = {folder.name for folder in conf.iterdir() if folder.is_dir() and folder.name != "hydra"} - set(listed)
     return [*listed, *sorted(others), LAUNCHER]
@@ -66,7 +66,7 @@ def _first_page(conf: Path, width: int) -> str:
     sections = dict.fromkeys(key.name.split(".")[0] for key in _own_keys(conf))
     return "\n".join([
         TITLE, "", _indented(USAGE), _indented(MORE),
-        "Groups, what each chooses by default, what for, and how many options there are:",
+        "Groups: the default, what each chooses, and the number of options:",
         *(_hanging(first, rest, width) for first, rest in rows),
         _hanging("  inside others  ", inside, width),
         "",

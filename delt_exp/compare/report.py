@@ -84,7 +84,7 @@ class Report:
     def _forest(self) -> Figure:
         units = dict.fromkeys(one.comparison.unit for one in self.verdicts)
         note = (
-            "Paired differences with their intervals, each on its own; filled points are better or worse after Holm's "
+            "Paired differences with uncorrected intervals; filled points are better or worse after Holm's "
             f"correction. 0 is {self._baseline}."
         )
         plots = {unit: self._forest_of(unit) for unit in units}

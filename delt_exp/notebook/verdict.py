@@ -73,7 +73,7 @@ def verdict(
     names: Sequence[str] | None = None,
     alpha: float = 0.05,
 ) -> Comparison:
-    """Return how experiments compare with the first, by the losses on every evaluation document; trains what is not.
+    """Return how experiments compare with the first, by the losses on every evaluation document; trains if needed.
 
     A result is an experiment, the folder of a run or of lm-eval, or a list of these that differ in their seed alone.
     names: of all of them, in their order. Raises ConfigError or DataError for results that did not answer the same

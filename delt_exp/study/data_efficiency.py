@@ -170,13 +170,14 @@ class DataEfficiencyReport:
             rows.append([key.source, verdict, change, key.metric, key.dataset, key.subsets, least, most,
                          "yes" if is_identified else border, *fit])  # fmt: skip
         note = (
-            "Better: all preferences teach more than the least share, by an interval of its own that leaves out 0; "
-            "measures where less is better count as they are. "
+            "Better: all preferences teach more than the least share, by an uncorrected interval that excludes 0; "
+            "measures where less is better are not negated. "
             f"Intervals: {100 * (1 - self.alpha):g} %, bootstrap over subsets and the noise of the evaluation. The "
-            "curve at share s of the data is a - b s^-c. It is identified where the points bend enough to tell c; else "
-            f"c runs to a border of what is tried, {EXPONENTS[0]:g} (a line over log s) or {EXPONENTS[-1]:g} (a step "
-            f"after the least share), in the fit or in more than {100 * self.alpha:g} % of the bootstraps. Then a, "
-            "the value with endless data, means nothing: no curve is shown, and nothing follows beyond the data."
+            "curve at share s of the data is a - b s^-c. It is identified if the points bend enough to fix c; "
+            f"otherwise c runs to a border of the values tried, {EXPONENTS[0]:g} (a line over log s) or "
+            f"{EXPONENTS[-1]:g} (a step after the least share), in the fit or in more than "
+            f"{100 * self.alpha:g} % of the bootstraps. Then a, "
+            "the value with unlimited data, means nothing: no curve is shown, and nothing can be extrapolated."
         )
         columns = [
             "source", "verdict", "gain of all over the least", "measure", "evaluated on", "subsets",
@@ -194,9 +195,9 @@ class DataEfficiencyReport:
             _, with_all, gain = (self._ranged(*cell) for cell in differences)
             rows.append([f"{one.source} - {other.source}", *one[1:], with_all, gain])
         note = (
-            "The first source less the second, with all preferences of either, and in what is gained from the least "
-            "share. Noise of the evaluation is taken to be independent although both are evaluated on the same set, so "
-            "that intervals are rather too wide."
+            "The first source minus the second: with all preferences of each, and in the gain from the least share. "
+            "Evaluation noise is treated as independent although both are evaluated on the same set, so "
+            "intervals are somewhat too wide."
         )
         columns = ["sources", "subsets", "measure", "evaluated on", "with all", "gain"]
         return [Table("contrasts", "Sources against each other", note, columns, rows)] if rows else []

@@ -67,10 +67,10 @@ def test_seeds_are_a_number_or_a_list_in_any_study(given, seeds):
         (["arms=[scorer=lqs]"], "belongs to a study; give study=NAME too"),
         (["seeds=3"], "belongs to a study"),
         (["study=compare", "seeds=0"], "seeds=0 is not allowed; give how many"),
-        (["study=compare", "arms=scorer=lqs"], "is no list of arms"),
-        (["study=compare", "arms=[scorer=lqs,random]"], "'random' is no override"),
+        (["study=compare", "arms=scorer=lqs"], "is not a list of arms"),
+        (["study=compare", "arms=[scorer=lqs,random]"], "'random' is not an override"),
         (["study=compare", "arms={scorer=lqs}"], "has no name"),
-        (["study=compare", "arms=[[]]"], "is no override"),
+        (["study=compare", "arms=[[]]"], "is not an override"),
         (["study=compare", "arms=[scorer=lqs]"], "needs at least two arms"),
         (["study=compare", "arms=[scorer=lqs,scorer=lqs]"], "two arms have the same name: lqs"),
         (["study=compare", "arms={a: scorer=lqs, b: scorer=lqs}"], "two arms have the same overrides: scorer=lqs"),
@@ -80,7 +80,7 @@ def test_seeds_are_a_number_or_a_list_in_any_study(given, seeds):
             "arm lqz: scorer has no option 'lqz', did you mean 'lqs'",
         ),
         (["study=compare", "arms=[model.lr=1,model.lr=2]"], "did you mean 'model.optimizer.lr'"),
-        (["study=compare", "arms=['scorer=lqs,random',scorer=length]"], "make each an arm of its own"),
+        (["study=compare", "arms=['scorer=lqs,random',scorer=length]"], "make each a separate arm"),
     ],
 )
 def test_arms_that_make_no_comparison_are_one_message(arguments, message):

@@ -138,7 +138,7 @@ def test_a_verdict_needs_a_name_for_all_or_none(folded):
 def test_an_experiment_says_what_is_computed_and_what_came_out(folded):
     fresh = make("seed=5")
     assert repr(fresh).count("not computed yet") == 4
-    assert "nothing is computed yet" in repr(fresh)
+    assert "nothing has been computed yet" in repr(fresh)
     shown = repr(folded)
     assert "80 documents, " in shown
     assert "not computed" not in shown

@@ -32,9 +32,9 @@ def cost_table(panel: Panel) -> Table:
     note = (
         "Scoring and selecting are charged in full to every arm, with the models, gradients and annotations that they "
         "use, although arms share them. Selecting counts where a selector reads documents: gradients, and the training "
-        "runs between its rounds; else it costs next to nothing, as ordering does. At equal cost: against the baseline "
-        f"trained for the same total seconds, linear in log seconds between its budgets{corrected}. Empty: not "
-        "recorded, or the baseline was not trained that long."
+        "runs between its rounds; otherwise it costs next to nothing, like ordering. At equal cost: against the "
+        f"baseline trained for the same total seconds, linear in log seconds between its budgets{corrected}. Empty: "
+        "not recorded, or the baseline was not trained that long."
     )
     return Table("cost", "What every arm cost", note, columns, rows)
 
@@ -54,9 +54,9 @@ def cost_figure(panel: Panel, alpha: float) -> Figure | None:
     for plot in plots.values():  # the ticks of all units, since a button does not change them
         plot.update_xaxes(tickvals=[tick for one in plots.values() for tick in one.layout.xaxis.tickvals])
     note = (
-        "Up is better, left is cheaper. The dotted line joins the arms that no cheaper one equals. The grey line is "
+        "Up is better, left is cheaper. The dotted line joins the arms that no cheaper one matches. The grey line is "
         "the baseline trained for longer: an arm earns the cost of its choice where it lies above it. Intervals of the "
-        "differences, each on its own; hollow: not distinguishable from the baseline after Holm's correction."
+        "differences are uncorrected; hollow: not distinguishable from the baseline after Holm's correction."
     )
     return Figure("cost", "Cost and gain", note, chooser(plots).to_plotly_json())
 

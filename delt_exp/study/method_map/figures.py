@@ -76,7 +76,7 @@ def pareto_figure(tasks: Map, unit: str) -> Figure | None:
         return None
     note = (
         "One point per method and share. The dotted line joins the gains that no other method beats in both gain and "
-        "cost. Intervals are those of the gain, each on its own; hollow: not distinguishable from no gain."
+        "cost. Intervals of the gain are uncorrected; hollow: not distinguishable from no gain."
     )
     return Figure("pareto", "Gain against cost", note, chooser(plots).to_plotly_json())
 

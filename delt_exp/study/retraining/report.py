@@ -35,7 +35,7 @@ class RetrainingReport:
         """Return how small an agreement the halves held out can show."""
         counts = {int(cfg.scorer.num_held_out) for cfg in configs if "num_held_out" in cfg.scorer}
         return [
-            f"power: with {count} halves held out, an agreement near 0 has a standard error of "
+            f"power: with {count} held-out halves, an agreement near 0 has a standard error of "
             f"{(count - 1) ** -0.5:.2f} over halves; the smallest that differs from a permuted score with power 0.8 is "
             f"{detectable(count, 64):.2f} with 64 groups, {detectable(count, 128):.2f} with 128"
             for count in sorted(counts)
@@ -77,11 +77,11 @@ class RetrainingReport:
         others = [one for one in own if one is not gold]
         told = [one for one in others if one.verdict == AGREES]
         start = (
-            f"On {pool}, values fitted to retraining predict halves held out with rank correlation {_said(gold.sums)} "
+            f"On {pool}, values fitted to retraining predict held-out halves with rank correlation {_said(gold.sums)} "
             f"(an exact prediction: {perfect(itself):.2f})"
         )
         if not told:
-            return f"{start}; no scorer's agreement can be told from that of a permuted score."
+            return f"{start}; no scorer's agreement is distinguishable from that of a permuted score."
         best, cheap = told[0], min(told, key=lambda one: one.cost.seconds or 0.0)
         text = (
             f"{start}; {len(told)} of {len(others)} scorers agree, {best.scorer} most, {_said(best.sums)}, at "
@@ -108,7 +108,7 @@ class RetrainingReport:
             "Spearman's correlation of the sum of a scorer's goodness over a half with the worth of the half (the mean "
             f"of two training runs), {100 * (1 - self.alpha):g} % interval over halves; p by permuting scores among "
             f"the groups, Holm-corrected over {len(rows)} rows. By mean per token: with the mean over the tokens of "
-            "the half in place of the sum. Scoring includes the models that the score was made with."
+            "the half in place of the sum. Scoring includes the models that the score uses."
         )
         return Table("agreement", "Agreement with retraining", note, columns, rows)
 
@@ -122,7 +122,7 @@ class RetrainingReport:
                 [pool, seed, len(gold.values_C), len(gold.first_M), itself, perfect(itself.value), spread, noise]
             )
         columns = [
-            self.pool, "seed", "groups", "halves held out", "retraining with itself", "an exact prediction",
+            self.pool, "seed", "groups", "held-out halves", "retraining with itself", "an exact prediction",
             "spread of the worth [nats/token]", "of which noise [nats/token]",
         ]  # fmt: skip
         note = (

@@ -101,8 +101,8 @@ def test_a_budget_in_epochs_is_that_of_the_run_in_tokens(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        (RANDOM, "this run is one itself"),
-        (("selector=all", "orderer=shuffle", "scorer=length", *BUDGET), "this run is one itself"),
+        (RANDOM, "this run is itself a baseline"),
+        (("selector=all", "orderer=shuffle", "scorer=length", *BUDGET), "this run is itself a baseline"),
         ((*CHOICE, "eval_dataset=none"), "nothing to compare on"),
     ],
 )

@@ -15,7 +15,7 @@ MIN_ARMS = 3
 class DecisionReport:
     """Says how often each size orders arms as the largest does, and each metric's signal-to-noise.
 
-    size: the dimension of sizes; all others make the arms. large: its label whose verdicts are to be foreseen. metric:
+    size: the dimension of sizes; all others make the arms. large: its label whose verdicts are to be predicted. metric:
     of the results on every evaluation set.
     """
 
@@ -50,7 +50,8 @@ class DecisionReport:
         common = set.intersection(*arms) if arms else set()
         if len(common) < MIN_ARMS or any(len(by_size) < 2 for by_size in runs.values()):
             raise DataError(
-                f"{study.folder}: {len(common)} arms are finished with {self.metric} at every size; decision accuracy "
+                f"{study.folder}: only {len(common)} arms are finished with {self.metric} at every size; decision "
+                "accuracy "
                 f"needs {MIN_ARMS} arms and two sizes: repeat the study's command"
             )
         kept = {

@@ -162,6 +162,8 @@ def _refuse(words: Sequence[str]) -> None:
         name = re.split("[=@/.]", word.lstrip("+~"))[0]
         if word.startswith("-") or name in NOT_HERE:
             cure = NOT_HERE.get(name, "an experiment takes KEY=VALUE and GROUP=OPTION")
-            raise ConfigError(f"{word!r} has no place in delt_exp.experiment: {cure}")
+            raise ConfigError(f"{word!r} cannot be set in delt_exp.experiment: {cure}")
         if is_sweep(CONF, word):
-            raise ConfigError(f"{word!r} has several values, and an experiment is one run; make one for each value")
+            raise ConfigError(
+                f"{word!r} has several values, but an experiment is one run; make one experiment per value"
+            )

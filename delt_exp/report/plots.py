@@ -19,7 +19,7 @@ from delt_exp.store.evidence import Evidence
 from delt_exp.trainer.metrics_file import MetricsFile
 
 FORMS_OF_LOSS = ("perplexity", "bits_per_byte")
-REFERENCES = {"uniform": "every token alike", "unigram": "token frequencies of the candidates"}
+REFERENCES = {"uniform": "all tokens equally likely", "unigram": "token frequencies of the candidates"}
 
 
 def write_plots(folder: Path, record: Mapping[str, Any]) -> dict[str, Path]:

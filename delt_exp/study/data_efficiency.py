@@ -104,7 +104,8 @@ class DataEfficiencyReport:
             count = min(count, part.limit or count)
             sentences.append(
                 f"power: {name} has at most {count} preferences, so that a share near 0.5 has a standard error of "
-                f"{0.5 / count**0.5:.3f}; a gain from the least share to all that is seen with power 0.8 is at least "
+                f"{0.5 / count**0.5:.3f}; the smallest gain from the least share to all that is detected with power "
+                "0.8 is "
                 f"{detectable_gain(count):.3f}, noise of subsets and seeds not counted"
             )
         return sentences
@@ -118,8 +119,8 @@ class DataEfficiencyReport:
         names = dict.fromkeys(key.measured for key in curves)
         figures = {name: self._figure({k: c for k, c in curves.items() if k.measured == name}) for name in names}
         text = (
-            "Points are means over subsets with the interval of the bootstrap; the dashed line is a model that learnt "
-            "nothing. Nested and independent subsets learn from equally many tokens at every share."
+            "Points are means over subsets with the interval of the bootstrap; the dashed line is a model that "
+            "learnt nothing. Nested and independent subsets learn from equally many tokens at every share."
         )
         shown = Figure("efficiency", "Over the share of preferences", text, chooser(figures).to_plotly_json())
         tables = [self._fits(found), *self._contrasts(found), self._points(curves)]

@@ -105,7 +105,7 @@ class DetectionReport:
     def _answer(self, arms: Arms, compared: Compared, panels: Sequence[str]) -> str:
         better = [f"{scorer} ({panel})" for (panel, scorer, _), one in compared.items() if one.is_better]
         which = f": {', '.join(better)}" if 0 < len(better) <= NAMED else ""
-        count = f"{len(better)} of {len(compared)} comparisons find a scorer better than {self.baseline}{which}."
+        count = f"In {len(better)} of {len(compared)} comparisons a scorer is better than {self.baseline}{which}."
         return "\n".join([count, *(self._best(panel, arms, compared) for panel in panels)])
 
     def _best(self, panel: str, arms: Arms, compared: Compared) -> str:
@@ -145,7 +145,7 @@ class DetectionReport:
         note = (
             "AUC, mean over seeds: 1 detects all, 0.5 (white) is chance; below it the planted documents score better."
         )
-        return Figure("detection", "What each score finds", note, chooser(plots).to_plotly_json())
+        return Figure("detection", "What each score detects", note, chooser(plots).to_plotly_json())
 
 
 def _ranked(arms: Arms) -> list[tuple[str, str, str]]:

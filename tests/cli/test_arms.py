@@ -74,7 +74,7 @@ def test_seeds_are_a_number_or_a_list_in_any_study(given, seeds):
         (["study=compare", "arms=[scorer=lqs]"], "needs at least two arms"),
         (["study=compare", "arms=[scorer=lqs,scorer=lqs]"], "two arms have the same name: lqs"),
         (["study=compare", "arms={a: scorer=lqs, b: scorer=lqs}"], "two arms have the same overrides: scorer=lqs"),
-        (["study=compare", "arms=[seed=1,seed=2]"], "is nothing that arms can differ in; give seeds="),
+        (["study=compare", "arms=[seed=1,seed=2]"], "arms cannot differ in seed=1; give seeds="),
         (
             ["study=compare", "arms=[scorer=lqz,scorer=random]"],
             "arm lqz: scorer has no option 'lqz', did you mean 'lqs'",

@@ -205,7 +205,7 @@ def test_it_works_while_an_event_loop_runs_as_in_a_notebook():
         (["scorer=lenght"], r"scorer has no option 'lenght', did you mean 'length'\?"),
         (["selector.ratio=2"], r"selector\.ratio=2 is not allowed; set it to a number in \(0, 1\]"),
         (["length"], r"'length' has no '='"),
-        (["seed=0,1"], r"'seed=0,1' has several values, .*make one for each"),
+        (["seed=0,1"], r"'seed=0,1' has several values, .*make one experiment per value"),
         (["scorer=length,lqs"], r"'scorer=length,lqs' has several values"),
         (["study=order_only"], r"'study=order_only' has no place .*python run\.py study=NAME"),
         (["stop_after=order"], r"'stop_after=order' has no place .*ask for scores, selection or order"),

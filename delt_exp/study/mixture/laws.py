@@ -126,7 +126,7 @@ def proposal_table(proposal: Proposal) -> Table:
     note = (
         f"Where the objective ({_objective(proposal)}) is lowest by the laws of all {len(shares_RG)} runs, with "
         f"{100 * (1 - proposal.alpha):g} % intervals from a bootstrap over runs. Beyond the shares that were tried, "
-        "nothing but the law speaks for it."
+        "only the law supports it."
     )
     columns = ["source", "proposed share", "mean of the tried", "least tried", "most tried", "the proposal lies"]
     return Table("proposal", "The proposed mixture", note, columns, rows)
@@ -141,7 +141,7 @@ def laws_table(proposal: Proposal) -> Table:
         rows.append([name, weight, own, by_law, by_share, floor])
     note = (
         "Spearman's correlation of the losses with what the law of other runs predicts (ten parts, each left out), and "
-        "with the share of the set's own domain, for which nothing is trained. The floor c of loss = c + k exp(t·r) is "
+        "with the share of the set's own domain, which needs no training. The floor c of loss = c + k exp(t·r) is "
         "known only where losses come near it."
     )
     columns = ["evaluation set", "weight", "own domain", "rank by the law", "rank by own-domain share", "floor [nats]"]

@@ -37,7 +37,7 @@ def agreement_figure(agreed: Sequence[Agreed], ceilings: Mapping[str, float], go
         "Intervals over held-out halves. The band holds 95 % of permuted scores; the dotted line is what an exact "
         "prediction would reach."
     )
-    return Figure("agreement", "How well a score predicts what training brings", note, _choose(plots))
+    return Figure("agreement", "How well a score predicts the effect of training", note, _choose(plots))
 
 
 def price_figure(agreed: Sequence[Agreed]) -> Figure:
@@ -54,7 +54,7 @@ def price_figure(agreed: Sequence[Agreed]) -> Figure:
         xaxis = {"title": {"text": f"scoring [s], {pool}"}, "type": "log", "tickformat": "~s"}
         plots[pool] = figure([trace], 440, xaxis=xaxis, yaxis={"title": {"text": "rank correlation"}})
     note = "Seconds of scoring, its models included; upper left is better."
-    return Figure("price", "Agreement and its price", note, _choose(plots))
+    return Figure("price", "Agreement and cost", note, _choose(plots))
 
 
 def sources_table(golds: Golds, pool_name: str, alpha: float) -> Table:

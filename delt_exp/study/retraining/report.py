@@ -102,7 +102,7 @@ class RetrainingReport:
             ])  # fmt: skip
         columns = [
             self.pool, "scorer", "linear datamodeling score", "p", "p (Holm)", "verdict", "by mean per token",
-            "with the values of groups", "scoring [s]", "scoring [TFLOPs]", "price of retraining",
+            "with the values of groups", "scoring [s]", "scoring [TFLOPs]", "cost of retraining",
         ]  # fmt: skip
         note = (
             "Spearman's correlation of the sum of a scorer's goodness over a half with the worth of the half (the mean "
@@ -144,5 +144,5 @@ def _said(cell: Ranged) -> str:
 
 def _times(one: Agreed, gold: Agreed) -> str:
     if one.cost.seconds is None or not gold.cost.seconds:
-        return "a price that is not recorded"
-    return f"{one.cost.seconds / gold.cost.seconds:.2g} of the price of retraining"
+        return "a cost that is not recorded"
+    return f"{one.cost.seconds / gold.cost.seconds:.2g} of the cost of retraining"

@@ -48,7 +48,11 @@ class ScheduleReport:
         tables = [
             self._losses(cells),
             _table("gains", "Each order against shuffling", found.gains, found.controls),
-            _table("interactions", f"What an order gains, against its gain under {self.reference}", found.interactions),
+            _table(
+                "interactions",
+                f"The gain of an order, compared with its gain under {self.reference}",
+                found.interactions,
+            ),
             _table("placebos", "Orders of permuted scores against shuffling", found.placebos),
         ]
         figures = [

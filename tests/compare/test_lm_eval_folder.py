@@ -57,7 +57,7 @@ def test_each_filter_is_another_reading_of_the_same_answers(tmp_path):
     folder = write_folder(tmp_path, {"gen": strict + flexible})
     assert read(folder)["gen"].mean == pytest.approx(1 / 3)
     assert read(folder, filter="flex")["gen"].mean == pytest.approx(2 / 3)
-    with pytest.raises(DataError, match="no filter 'loose'; there are strict, flex"):
+    with pytest.raises(DataError, match="no filter 'loose'; it has strict, flex"):
         read(folder, filter="loose")
 
 
@@ -148,7 +148,7 @@ def test_results_of_two_models_are_not_one(tmp_path):
 def test_a_task_of_a_name_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     folder = write_folder(tmp_path, {"a": accuracies([1, 0]), "b": accuracies([1, 0])}, groups={"both": ["a", "b"]})
     assert list(read(folder, tasks=["both"])) == ["a", "b"]
-    with pytest.raises(DataError, match="no task 'c'; there are a, b, both"):
+    with pytest.raises(DataError, match="no task 'c'; it has a, b, both"):
         read(folder, tasks=["c"])
 
 

@@ -107,11 +107,11 @@ def _content(content: object) -> str:
         return "".join(map(_piece, content))
     if content is None or isinstance(content, str):
         return content or ""
-    raise _LeftOutError("conversations with other things than text")
+    raise _LeftOutError("conversations with content other than text")
 
 
 def _piece(piece: object) -> str:
     text = piece.get("text") if isinstance(piece, Mapping) and piece.get("type") == "text" else None
     if not isinstance(text, str):
-        raise _LeftOutError("conversations with other things than text")
+        raise _LeftOutError("conversations with content other than text")
     return text

@@ -16,7 +16,7 @@ from delt_exp.mixture.runs import MixtureRuns
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Table
 from delt_exp.statistics.mixing_law import MixingLaw, bootstrap_laws, held_out_predictions, lowest
-from delt_exp.study.figures import BLUE_TO_RED, colour, error_bars, figure, heat_map, symbol
+from delt_exp.study.figures import BLUE_TO_RED, LINE, colour, error_bars, figure, heat_map, symbol
 
 Floats = NDArray[np.float64]
 OUTSIDE = 1e-6
@@ -198,7 +198,7 @@ def predictions_figure(proposal: Proposal) -> Figure:
         x, y = proposal.runs.losses_RS[:, number], proposal.held_out[:, number]
         traces.append(go.Scatter(name=name, x=x.tolist(), y=y.tolist(), mode="markers", marker=look))
     ends = [float(proposal.runs.losses_RS.min()), float(proposal.runs.losses_RS.max())]
-    line = {"dash": "dot", "color": "#6e7887"}
+    line = {"dash": "dot", "color": LINE}
     traces.append(go.Scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip"))
     yaxis = {"title": {"text": "predicted without this run [nats/token]"}}
     plot = figure(traces, 440, xaxis={"title": {"text": "measured loss [nats/token]"}}, yaxis=yaxis)

@@ -45,7 +45,7 @@ class Report:
                 value, other, pair.p, one.num_items, len(one.seeds), pair.estimate.over.replace("documents", "items"),
             ])  # fmt: skip
         columns = [
-            "task", "verdict", f"minus {self._baseline}", "of", "metric", "p (Holm)", "minimum detectable effect",
+            "task", "verdict", f"minus {self._baseline}", "result", "metric", "p (Holm)", "minimum detectable effect",
             "value", f"value of {self._baseline}", "p", "items", "seeds", "interval over",
         ]  # fmt: skip
         overall = sum(one.level == OVERALL for one in self.verdicts)

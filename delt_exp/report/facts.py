@@ -151,7 +151,7 @@ def pipeline(record: Record) -> list[Step]:
         *mixed,
         *weighted,
         *averaged,
-        Step("model", choices["model"], [], [f"{compact(training['parameters'])} parameters", steps]),
+        Step("model", choices["model"], rates(record), [f"{compact(training['parameters'])} parameters", steps]),
         # A list of options, such as eval_dataset=[a,b], is no choice to Hydra.
         Step(
             "evaluation",
@@ -160,6 +160,32 @@ def pipeline(record: Record) -> list[Step]:
             [f"{measures} measures" if measures else "none"],
         ),
     ]
+
+
+def rates(record: Record) -> list[str]:
+    """Return the learning rate, how it was chosen and, where several were tried, what each of them reached."""
+    protocol = record["training"].get("protocol")
+    if protocol is None:  # a record of an earlier version
+        return []
+    tried = [
+        f"learning rate {row['lr']:g}: " + ("diverged" if row["loss"] is None else f"loss {row['loss']:.4f}")
+        for row in protocol.get("tried", [])
+    ]
+    by_loss = f" by the loss on {count(protocol['documents'])} documents left out of training" if tried else ""
+    return [f"learning rate {protocol['lr']:g}, {protocol['name']}{by_loss}", *tried]
+
+
+def _at_the_edge(record: Record) -> str:
+    """Return that a rate beyond those tried may be better; nothing where the best has one on each side."""
+    protocol = record["training"].get("protocol", {})
+    tried = [row["lr"] for row in protocol.get("tried", [])]
+    if not tried or min(tried) < protocol["lr"] < max(tried):
+        return ""
+    side = "smallest" if protocol["lr"] == min(tried) else "largest"
+    return (
+        f"The best learning rate, {protocol['lr']:g}, is the {side} that was tried: one beyond it may be better. Add "
+        "it to training.tuned_ratios."
+    )
 
 
 def _shares(record: Record) -> list[str]:
@@ -194,6 +220,7 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
             Caution(True, f"The order of training is not verified ({reason}): do not compare orders by this run.")
         )
     found += [Caution(True, text) for text in record.get("evidence", {}).get("warnings", [])]
+    found += [Caution(False, text) for text in filter(None, [_at_the_edge(record)])]
     baseline = (record.get("baseline") or {}).get("training", {})
     if baseline and not baseline["order_verified"]:
         reason = baseline["order_mismatch"]
@@ -215,17 +242,18 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
         found += [Caution(False, _left_out(f"evaluation set {name}", *reason)) for reason in reasons.items()]
     every = f"of {count(record['selection']['kept_documents'])} kept documents"
     if too_long := unfit(record):
-        text = f"{count(too_long)} {every} were not trained: an answer does not fit the context of the model."
+        text = f"{count(too_long)} {every} were not trained on: an answer does not fit the context of the model."
         found.append(Caution(False, text))
     if beyond := not_reached - too_long:
-        text = f"{count(beyond)} {every} were not trained because the token budget was used up."
+        text = f"{count(beyond)} {every} were not trained on because the token budget was used up."
         found.append(Caution(False, text))
     return found
 
 
 def oracle_worth(dataset: str, accuracy: float, stderr: float | None) -> str:
     """Return what the oracle of an evaluation set is worth."""
-    consequence = ", as chance does: its win rates say nothing of quality" if is_chance(accuracy, stderr) else ""
+    doubt = ", no more often than chance: its win rates carry no information about quality"
+    consequence = doubt if is_chance(accuracy, stderr) else ""
     shown = value(accuracy, stderr)
     return f"The oracle of {dataset} agrees with people on {shown} of the preferences{consequence}."
 
@@ -238,13 +266,13 @@ def _losses(role: str, counts: Mapping[str, int], left_out: Mapping[str, int]) -
     """Return what is to be said of documents of a set that were skipped or occur twice."""
     texts = [_left_out(f"{role} set", *reason) for reason in left_out.items()]
     if counts["empty_files"]:
-        texts.append(f"{count(counts['empty_files'])} {role} files hold no record.")
+        texts.append(f"{count(counts['empty_files'])} {role} files have no records.")
     if counts["empty"]:
         part = f"{count(counts['empty'])} of {count(counts['read'])} {role} documents"
         texts.append(f"{part} had no text and were skipped.")
     if counts.get("without_tokens"):
         part = f"{count(counts['without_tokens'])} of {count(counts['read'])} {role} documents"
-        texts.append(f"{part} have text of which the tokenizer makes no token; they were left out.")
+        texts.append(f"{part} have text that the tokenizer turns into no tokens; they were left out.")
     if counts["duplicates"]:
         fate = "dropped" if counts["duplicates_dropped"] else "kept"
         texts.append(f"{count(counts['duplicates'])} {role} documents are exact copies of others; they were {fate}.")

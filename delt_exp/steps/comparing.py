@@ -23,6 +23,7 @@ from delt_exp.scorer.random import RandomScorer
 from delt_exp.selector.reading import ReadingSelector, needs_of
 from delt_exp.steps.components import Components
 from delt_exp.steps.training import Training
+from delt_exp.steps.tuning import held_out, tuned
 from delt_exp.store.store import Store
 from delt_exp.trainer.job import TrainJob, Weighter, plan_for
 from delt_exp.weighter.none import NoWeighter
@@ -36,9 +37,9 @@ def has_baseline(parts: Components) -> bool:
 def needless(parts: Components) -> str:
     """Return why a baseline would tell nothing; nothing where it would."""
     if not parts.eval_dataset:
-        return "without an eval_dataset there is nothing to compare on"
+        return "there is no eval_dataset to compare on"
     if _is_random(parts):
-        return "this run is one itself: chance chose its documents and their order"
+        return "this run is itself a baseline: its documents and their order are random"
     return ""
 
 
@@ -52,11 +53,12 @@ def compare(training: Training, outcome: Outcome) -> Compared | None:
     if order is None:
         return None
     try:
-        reason = needless(parts) or _same(job := _job(training, outcome, order), outcome, parts.weighter)
+        rows, validation = held_out(parts, outcome.candidates, order)
+        reason = needless(parts) or _same(job := _job(training, outcome, rows), outcome, parts.weighter)
         if reason:
             return Compared(skipped=reason)
         with training.resources.store.serves(BASELINE):
-            model = training.trained(job)
+            model = training.trained(tuned(training, job, validation).job)
             evaluations = training.evaluated(model)
     except DeltError as error:  # the run itself is finished and must not be lost
         say(f"the baseline failed: {error}")

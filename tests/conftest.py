@@ -16,9 +16,9 @@ from hypothesis import settings
 
 from tests import warm
 
-# Each takes most of a minute on one worker.
-LONGEST = ("test_three_files.py", "test_docs.py", "distributed/test_nodes.py", "study/test_contract.py",
-           "cli/test_main.py", "cli/test_sweep.py", "study/test_launchers.py")  # fmt: skip
+# Each takes more than half a minute on one worker, the longest first.
+LONGEST = ("test_docs.py", "study/test_contract.py", "cli/test_main.py", "test_three_files.py", "cli/test_sweep.py",
+           "config/test_compose.py", "study/test_launchers.py", "distributed/test_nodes.py")  # fmt: skip
 QUICK_SECONDS = 1.0  # a test that takes longer is marked slow; with what it shares with those after it
 
 settings.register_profile("delt", database=None, deadline=None)

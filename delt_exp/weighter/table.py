@@ -20,15 +20,10 @@ def read_weights(path: Path, ids: NDArray[np.uint64]) -> Floats:
     in any order, and more of them than there are. Raises DataError for a file without these columns, a weight that is
     negative or not finite, and a document that has none or two.
     """
-    present = column_names(path)
-    key: Key | None = "id" if "id" in present else "row" if "row" in present else None
-    if key is None or "weight" not in present:
-        raise DataError(
-            f"weighter.table: {path} has the columns {', '.join(present) or 'none'}; it needs `weight`, and "
-            "`id` (as in scores.parquet of a run) or `row` (number of the document in the corpus, from 0)"
-        )
-    keys, weights = read_columns(path, key, "weight")
-    assert keys is not None
+    try:
+        key, keys, weights = _columns(path)
+    except DataError as error:
+        raise DataError(f"weighter.table: {error}") from error
     wanted = ids if key == "id" else np.arange(len(ids))
     _check(path, key, keys, weights)
     _check_once(path, key, keys)
@@ -40,6 +35,20 @@ def read_weights(path: Path, ids: NDArray[np.uint64]) -> Floats:
             f"{key} {_shown(key, wanted[missing[0]])}; add them, with weight 0 for those that should not count"
         )
     return weights[rows]
+
+
+def _columns(path: Path) -> tuple[Key, NDArray[Any], Floats]:
+    """Return by what a file names its documents, their keys and their weights."""
+    present = column_names(path)
+    key: Key | None = "id" if "id" in present else "row" if "row" in present else None
+    if key is None or "weight" not in present:
+        raise DataError(
+            f"{path} has the columns {', '.join(present) or 'none'}; it needs `weight`, and "
+            "`id` (as in scores.parquet of a run) or `row` (number of the document in the corpus, from 0)"
+        )
+    keys, weights = read_columns(path, key, "weight")
+    assert keys is not None  # the file has this column
+    return key, keys, weights
 
 
 def _check(path: Path, key: str, keys: NDArray[Any], weights: Floats) -> None:

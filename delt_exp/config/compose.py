@@ -31,6 +31,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, Node, OmegaConf, flag_override, open_dict
 from omegaconf import base as omegaconf_base
 from omegaconf.errors import OmegaConfBaseException
+from omegaconf.grammar_parser import parse
 
 from delt_exp.config.run_name import register_resolvers
 
@@ -266,18 +267,19 @@ def _less_work() -> Iterator[None]:
     Only references in a defaults list are looked up in the map, and files without one never read it: half of the time.
     What `${model}` says is parsed at each of its twenty places, and the tree is only read: an eighth.
     """
-    original, parse = hydra_defaults._create_interpolation_map, omegaconf_base.parse
+    original = hydra_defaults._create_interpolation_map
 
     def where_read(overrides: Overrides, defaults_list: list[InputDefault], self_added: bool) -> DictConfig:
         is_read = any(default.is_interpolation() for default in defaults_list)
         return original(overrides, defaults_list, self_added) if is_read else OmegaConf.create()
 
     hydra_defaults._create_interpolation_map = where_read
-    omegaconf_base.parse = _parsed_reference
+    vars(omegaconf_base)["parse"] = _parsed_reference
     try:
         yield
     finally:
-        hydra_defaults._create_interpolation_map, omegaconf_base.parse = original, parse
+        hydra_defaults._create_interpolation_map = original
+        vars(omegaconf_base)["parse"] = parse
 
 
 def _in_full(override: str) -> str:
@@ -286,7 +288,7 @@ def _in_full(override: str) -> str:
     return f"{SHORT.get(name, name)}{mark}{choice}"
 
 
-_parsed_reference = lru_cache(maxsize=10_000)(omegaconf_base.parse)
+_parsed_reference = lru_cache(maxsize=10_000)(parse)
 
 
 @lru_cache(maxsize=10_000)

@@ -77,8 +77,8 @@ def pareto_figure(tasks: Map, unit: str) -> Figure | None:
         return None
     note = (
         "One point per method and share. The dotted line joins the gains that no other method beats in both gain and "
-        "cost. Intervals are those of the gain, each on its own; hollow: not distinguishable from no gain. What costs "
-        "less than 1 % of a training run stands at the left edge."
+        "cost. Intervals of the gain are uncorrected; hollow: not distinguishable from no gain. What costs less than "
+        "1 % of a training run stands at the left edge."
     )
     return Figure("pareto", "Gain against cost", note, chooser(plots).to_plotly_json())
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from delt_exp.config.fields import ProperShare, settings
-from delt_exp.decision.known import trust
 from delt_exp.errors import DataError
 from delt_exp.report.findings import Findings
 from delt_exp.study.comparison.arms import Panel, read_panels
@@ -22,6 +21,7 @@ from delt_exp.study.method_map.entries import (
 )
 from delt_exp.study.method_map.figures import answer_table, heat_map_figure, leaderboard, pareto_figure
 from delt_exp.study.record import StudyRecord
+from delt_exp.study.trust import trust
 
 
 @settings

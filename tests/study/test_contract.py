@@ -170,7 +170,7 @@ def test_runs_of_a_panel_learn_from_equally_many_tokens(name):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_runs_whose_losses_are_paired_by_document_share_one_tokenizer(name):
-    """A tokenizer that is trained on candidates needs the same candidates in every run of a panel, whatever its seed."""
+    """A tokenizer that is trained on candidates needs the same candidates in every run of a panel, at any seed."""
     study = study_of(name)
     if getattr(study.report, "metric", None) != "loss":
         return

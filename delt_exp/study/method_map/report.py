@@ -88,9 +88,10 @@ def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
     """Return what to use for a task, what it costs, and what more cost would bring."""
     used = recommended(entries)
     if used is None:
-        detectable = max(entry.pair.detectable for entry in entries)
-        reach = f"an effect of {detectable:.2g} {unit} would be detected with power 0.8"
-        return f"For {task}, nothing is shown to beat training on all documents; {reach}."
+        best = entries[0]
+        told = f"the largest gain, of {best.arm.name}, is {_gained(best, unit)}"
+        reach = f"one of {best.pair.detectable:.2g} would be detected with power 0.8"
+        return f"For {task}, nothing is shown to beat training on all documents; {told}, and {reach}."
     text = (
         f"For {task}, use {used.arm.name}: it gains {_gained(used, unit)}; it costs {used.arm.cost.seconds_in_words()}"
     )

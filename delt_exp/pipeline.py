@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from delt_exp.alignment.run import run_alignment
@@ -26,6 +27,7 @@ from delt_exp.report.outcome import Outcome, Prepared
 from delt_exp.report.prepared import write_prepared
 from delt_exp.report.record import earlier_record
 from delt_exp.report.run_folder import write_run
+from delt_exp.report.stages import TUNING
 from delt_exp.resources import Resources
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector.reading import needs_of
@@ -36,6 +38,7 @@ from delt_exp.steps.rehearsal import rehearse
 from delt_exp.steps.selecting import select
 from delt_exp.steps.time_left import TimeLeft, phases_of
 from delt_exp.steps.training import Training
+from delt_exp.steps.tuning import held_out, tuned
 from delt_exp.trainer.plan import Plan
 from delt_exp.trainer.train import OnMetrics
 
@@ -123,15 +126,18 @@ def experiment(
     found = replace(found, documents=documents, kept=kept)
     if stop_after == "selection":
         return replace(found, seconds=time.monotonic() - clock)
-    sequence = training.sequence(documents, kept)
-    found = replace(found, order=sequence.order)
+    rows, validation = held_out(parts, documents, kept)
+    sequence = training.sequence(documents, rows)
+    found = replace(found, order=np.concatenate([sequence.order, validation]))
     if stop_after == "order":
         return replace(found, seconds=time.monotonic() - clock)
 
     job = training.job(documents, sequence)
     alignment = _alignment(parts, resources, documents, job.plan)
     enter("train")
-    model = training.trained(job, on_metrics)
+    with parts.store.serves(TUNING):
+        tuning = tuned(training, job, validation)
+    model = training.trained(tuning.job, on_metrics)
     enter("evaluate")
     evaluations = training.evaluated(model)
     averaged = training.evaluated(model.averaged) if model.averaged else {}
@@ -141,6 +147,7 @@ def experiment(
         selecting_flops=choice.flops,
         mixture=sequence.rows(job.plan, training.seen),
         plan=job.plan,
+        protocol=tuning.facts,
         model=model,
         evaluations=evaluations,
         references=_references(parts, resources, candidates),

@@ -21,6 +21,7 @@ from delt_exp.steps.components import Components, build_components
 from delt_exp.steps.reading import evaluation_texts, read
 from delt_exp.steps.rehearsal import rehearse
 from delt_exp.steps.training import Training
+from delt_exp.steps.tuning import held_out, tuned
 from delt_exp.store.store import StageUse, Store, stage_key
 from delt_exp.study.data import missing_files
 
@@ -132,7 +133,9 @@ def _cached(
             return found
         seen = candidates.candidates(table.goodness)
         training = Training(parts, resources, seen, target)
-        model = training.trained(training.job(candidates, training.sequence(candidates, parts.selector(seen))))
+        rows, validation = held_out(parts, candidates, parts.selector(seen))
+        job = training.job(candidates, training.sequence(candidates, rows))
+        model = training.trained(tuned(training, job, validation).job)
         found.append(STAGES[1])
         training.evaluated(model)
         found.append(STAGES[2])

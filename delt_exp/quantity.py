@@ -29,6 +29,18 @@ class Ranged:
         return (sign > 0 and self.low > 0) or (sign < 0 and self.high < 0)
 
 
+class Below(float):
+    """0, for something smaller than `limit`, as tables show it."""
+
+    limit: float
+
+    def __new__(cls, limit: float) -> "Below":
+        """Return 0 that is shown as `< limit`."""
+        found = super().__new__(cls, 0.0)
+        found.limit = limit
+        return found
+
+
 def is_chance(accuracy: float, stderr: float | None) -> bool:
     """Return whether a share is not above 0.5 by more than its noise, two standard errors."""
     return accuracy - 2 * (stderr or 0.0) <= 0.5

@@ -1,9 +1,12 @@
 """What changes speed and memory but no result: device, batch sizes, workers; and how much memory a stage took."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from delt_exp.config.fields import Count, settings
 from delt_exp.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @settings
@@ -34,6 +37,19 @@ class Runtime:
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ConfigError("runtime.device is cuda but no CUDA device is visible; use runtime.device=auto or cpu")
         return "cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def seed_step(seed: int, device: "torch.device") -> None:
+    """Seed the global generators of the CPU and of `device` only, as is cheap enough for every step of a training run.
+
+    `torch.manual_seed` does the same for each kind of device, and for those that are not there it writes down the whole
+    stack of calls, to be replayed: 1.3 ms inside of Lightning, 13 % of the step of a model of 0.2 M parameters.
+    """
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def quiet() -> None:

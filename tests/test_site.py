@@ -178,3 +178,24 @@ def test_links_between_the_markdown_files_point_to_files():
             file = (page.parent / address).resolve()
             if not address.startswith("http") and (file.parent.name, file.stem) not in methods():
                 assert file.exists(), f"{page.name}: {address}"
+
+
+def test_what_a_scorer_detects_comes_from_the_tables_of_a_study(tmp_path):
+    names = runpy.run_path(str(ROOT / "docs" / "detection_tables.py"))
+    names["on_page_markdown"].__globals__["RESULTS"] = tmp_path
+    header = "scorer,spoiled by,AUC,AUC low,AUC high,corpus,seeds"
+    rows = [
+        "a,all,0.9,0.8,1,news,3",
+        "a,garbled,0.75,0.5,0.875,news,3",
+        "b,all,0.5,,,news,1",
+        "b,garbled,0.25,,,news,1",
+    ]
+    (tmp_path / "detection_cheap").mkdir()
+    (tmp_path / "detection_cheap" / "detection.csv").write_text("\n".join([header, *rows]))
+    made = names["on_page_markdown"]("Before.\n\n<!-- detected: detection_cheap: a, b -->\n\nAfter.")
+    table = "| spoiled by | a, news | b, news |\n| --- | --- | --- |\n"
+    assert f"{table}| garbled | 0.75 [0.50, 0.88] | 0.25 |\n| all | 0.90 [0.80, 1.00] | 0.50 |\n\nAfter." in made
+    assert "over 1 to 3 seeds" in made
+    assert names["on_page_markdown"]("<!-- detected: detection_cheap: a -->").endswith("| all | 0.90 [0.80, 1.00] |")
+    with pytest.raises(ValueError, match=r"no results of \['c'\]; it has those of \['a', 'b'\]"):
+        names["detected"]("detection_cheap", ["c"])

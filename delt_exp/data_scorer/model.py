@@ -14,6 +14,7 @@ from delt_exp.errors import DataError, DivergedError
 from delt_exp.model.optimizer import Optimizer, clip_gradients
 from delt_exp.model.schedule import Schedule, scheduler
 from delt_exp.rows.draws import seed_for
+from delt_exp.runtime import seed_step
 
 
 class Part(NamedTuple):
@@ -49,7 +50,7 @@ class RegressionModule(pl.LightningModule):
         self._started = time.monotonic()
 
     def training_step(self, parts: Sequence[Part], batch_idx: int) -> None:
-        torch.manual_seed(seed_for(self.seed, "dropout of the data scorer", self.global_step))
+        seed_step(seed_for(self.seed, "dropout of the data scorer", self.global_step), self.device)
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
         num_documents = sum(len(part.target_D) for part in parts)

@@ -21,7 +21,7 @@ class Decision:
 
     by_mean: of the means over seeds, None where all arms tie at the large size. one_seed: of arms trained once each,
     averaged over the seeds that all have; None for fewer than two. clear: of means, over the pairs that seeds tell
-    apart at the large size; None where there are none.
+    apart at the large size; None where there are none. protocol: of the size's learning rate, empty where there is one.
     """
 
     metric: str
@@ -31,16 +31,26 @@ class Decision:
     by_mean: DecisionAccuracy | None
     one_seed: DecisionAccuracy | None
     clear: DecisionAccuracy | None
+    protocol: str = ""
+
+    @property
+    def name(self) -> str:
+        """The size, and its protocol."""
+        return " · ".join(filter(None, (self.size, self.protocol)))
 
 
 @dataclass(frozen=True)
 class Signal:
-    """Signal-to-noise of a metric at a size; None where no arm has two seeds, or no seed differs."""
+    """Signal-to-noise of a metric at a size; None where no arm has two seeds, or no seed differs.
+
+    protocol: as in `Decision`.
+    """
 
     metric: str
     size: str
     num_arms: int
     found: SignalToNoise | None
+    protocol: str = ""
 
 
 def sizes(ladder: Ladder) -> list[str]:
@@ -87,11 +97,11 @@ def _decision(metric: str, size: str, small: Runs, large: Runs, alpha: float) ->
 
 
 def sentences(found: Sequence[Decision], large: str, alpha: float) -> list[str]:
-    """Return a sentence for each size, and what the intervals are over."""
+    """Return a sentence for each size and protocol, and what the intervals are over."""
     said = []
-    for size in dict.fromkeys(one.size for one in found):
-        here = [(one, one.by_mean) for one in found if one.size == size and one.by_mean is not None]
-        said += _of_size(size, large, [(one, accuracy) for one, accuracy in here if accuracy is not None])
+    for name in dict.fromkeys(one.name for one in found):
+        here = [(one, one.by_mean) for one in found if one.name == name and one.by_mean is not None]
+        said += _of_size(name, large, [(one, accuracy) for one, accuracy in here if accuracy is not None])
     limit = f"Intervals are {100 * (1 - alpha):g} %, over arms as a sample of such arms; 50 % is chance."
     return [*said, limit] if said else ["All arms tie at the large size: there is no verdict to predict.", limit]
 

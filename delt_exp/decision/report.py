@@ -19,17 +19,19 @@ def findings(
 
 
 def _accuracies(found: Sequence[Decision], large: str) -> Table:
+    has_protocols = any(one.protocol for one in found)
     rows: list[Sequence[Cell]] = [
         [
-            one.size, one.metric, _cell(one.by_mean), _cell(one.one_seed), _cell(one.clear),
-            one.by_mean.num_pairs if one.by_mean else 0, one.clear.num_pairs if one.clear else None, one.num_arms,
-            one.num_seeds,
+            one.size, *([one.protocol] if has_protocols else []), one.metric,
+            _cell(one.by_mean), _cell(one.one_seed), _cell(one.clear),
+            one.by_mean.num_pairs if one.by_mean else 0, one.clear.num_pairs if one.clear else None,
+            one.num_arms, one.num_seeds,
         ]
         for one in found
     ]  # fmt: skip
     columns = [
-        "size", "metric", "decision accuracy", "with one seed", "of clear pairs", "pairs", "clear pairs", "arms",
-        "seeds",
+        "size", *(["protocol"] if has_protocols else []), "metric", "decision accuracy", "with one seed",
+        "of clear pairs", "pairs", "clear pairs", "arms", "seeds",
     ]  # fmt: skip
     note = (
         f"Share of pairs of arms whose order is that at {large}; 0.5 is chance. A tie of the small size is half right; "
@@ -41,7 +43,7 @@ def _accuracies(found: Sequence[Decision], large: str) -> Table:
 
 def _signals(noise: Sequence[Signal]) -> Table:
     rows: list[Sequence[Cell]] = [
-        [one.size, one.metric, _cell(one.found), one.found.signal, one.found.noise, one.num_arms]
+        [_with(one.size, one.protocol), one.metric, _cell(one.found), one.found.signal, one.found.noise, one.num_arms]
         for one in noise
         if one.found is not None
     ]
@@ -51,6 +53,10 @@ def _signals(noise: Sequence[Signal]) -> Table:
         "off; 0 where nothing remains."
     )
     return Table("signal_to_noise", "Signal-to-noise", note, columns, rows)
+
+
+def _with(size: str, protocol: str) -> str:
+    return " · ".join(filter(None, (size, protocol)))
 
 
 def _cell(found: DecisionAccuracy | SignalToNoise | None) -> Ranged | None:
@@ -64,18 +70,19 @@ def _figure(found: Sequence[Decision], names: Sequence[str]) -> Figure:
 
     places = {name: number(name) for name in names}
     is_scale = all(places.values())
-    metrics = list(dict.fromkeys(one.metric for one in found))
+    lines = list(dict.fromkeys((one.metric, one.protocol) for one in found))
     traces = []
-    for n, metric in enumerate(metrics):
-        points = [(one.size, cell) for one in found if one.metric == metric and (cell := _cell(one.by_mean))]
+    for n, line in enumerate(lines):
+        own = [one for one in found if (one.metric, one.protocol) == line]
+        points = [(one.size, cell) for one in own if (cell := _cell(one.by_mean))]
         traces.append(go.Scatter(
-            name=metric, x=[places[size] if is_scale else size for size, _ in points],
+            name=_with(*line), x=[places[size] if is_scale else size for size, _ in points],
             y=[cell.value for _, cell in points], error_y=error_bars([cell for _, cell in points]),
             mode="lines+markers", marker={"color": colour(n), "symbol": symbol(n), "size": 9},
         ))  # fmt: skip
     ticks = {"type": "log", "tickvals": list(places.values()), "ticktext": names} if is_scale else {"type": "category"}
     plot = figure(
-        traces, 420, xaxis={"title": {"text": "size"}, **ticks}, showlegend=len(metrics) > 1,
+        traces, 420, xaxis={"title": {"text": "size"}, **ticks}, showlegend=len(lines) > 1,
         yaxis={"title": {"text": "decision accuracy"}, "range": [0, 1.03]},
     )  # fmt: skip
     plot.add_hline(y=0.5, line={"dash": "dot", "width": 1})

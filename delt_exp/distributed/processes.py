@@ -18,6 +18,7 @@ from delt_exp.distributed.nodes import run_by_srun, run_by_workers
 from delt_exp.distributed.ranks import ProcessGroup, Ranks
 from delt_exp.errors import DeltError
 from delt_exp.runtime import quiet
+from delt_exp.store.attempt import Attempt
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
@@ -42,6 +43,7 @@ def run_in_processes(function: Callable[..., Any], arguments: tuple[Any, ...], s
     others are ended. Raises DeltError with the message of the rank that failed.
     """
     quiet()
+    Attempt.note_other_processes()
     if spread.jobs_dir is not None:
         run_by_workers(function, arguments, spread.devices, spread.num_nodes, Path(spread.jobs_dir))
     elif spread.num_nodes > 1:

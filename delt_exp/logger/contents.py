@@ -56,7 +56,8 @@ def _cost(record: Mapping[str, Any]) -> dict[str, float]:
     """Return the seconds of the computation, whenever and for whichever run it happened."""
     scoring = scoring_seconds(record)
     known = {} if scoring is None else {"cost/scoring_seconds": scoring}
-    return {"cost/training_seconds": training_seconds(record), **known}
+    training = training_seconds(record)
+    return {**({} if training is None else {"cost/training_seconds": training}), **known}
 
 
 def _evidence(record: Mapping[str, Any]) -> dict[str, float]:

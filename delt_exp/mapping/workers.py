@@ -12,6 +12,7 @@ from delt_exp.distributed import job as job_module
 from delt_exp.distributed import processes
 from delt_exp.progress import say
 from delt_exp.runtime import quiet
+from delt_exp.store.attempt import Attempt
 from delt_exp.store.file_lock import check_locks
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def run_workers(
     if spread.num_nodes > 1 or spread.jobs_dir is not None:
         processes.run_in_processes(function, (argument,), spread, shared)
         return
+    Attempt.note_other_processes()
     job, count = job_module.write_job(shared / "job", function, argument), min(spread.devices, most)
     workers = [_start(job, rank, count) for rank in range(count)]
     try:

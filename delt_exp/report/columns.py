@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-from delt_exp.quantity import Ranged
+from delt_exp.quantity import Below, Ranged
 from delt_exp.report.findings import Cell, Difference
 from delt_exp.statistics.families import Comparison
 
@@ -68,6 +68,8 @@ def _text(cell: Cell, style: str) -> Text:
     if isinstance(cell, Ranged):
         style = f"+{style}" if isinstance(cell, Difference) else style
         return Text(number(cell.value, style), f"[{number(cell.low, style)}, {number(cell.high, style)}]")
+    if isinstance(cell, Below):
+        return Text(f"< {cell.limit:.2g}")
     if isinstance(cell, float):
         text = number(cell, style)
         return Text(f"< {text[:-1]}1" if cell > 0 and not text.strip("0.") else text)

@@ -1,9 +1,13 @@
 """What a run's model, scores and selection cost, by its record; seconds of computation, whenever it happened."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, NamedTuple
 
-from delt_exp.report.stages import SELECTION, own_stage
+from delt_exp.report.stages import SELECTION, TUNING, own_stage
+
+Clock = Literal["build_seconds", "cpu_seconds"]
+WALL: Final = "build_seconds"
+CPU: Final = "cpu_seconds"  # of one process over its threads; unlike wall time it knows nothing of what else runs
 
 
 class WorkCost(NamedTuple):
@@ -17,30 +21,47 @@ class WorkCost(NamedTuple):
     peak_bytes: float | None
 
 
-def training_seconds(record: Mapping[str, Any]) -> float:
-    """Return the seconds of training the model of the run."""
-    return float(own_stage(record, "model")["cost"]["build_seconds"])
+def training_seconds(record: Mapping[str, Any], clock: Clock = WALL) -> float | None:
+    """Return the seconds of training the model of the run, other learning rates that were tried included."""
+    tried = [stage for stage in record["stages"] if stage["role"] == TUNING]
+    return _sum((stage["cost"] for stage in (own_stage(record, "model"), *tried)), clock)
 
 
-def scoring_seconds(record: Mapping[str, Any]) -> float | None:
+def training_flops(record: Mapping[str, Any]) -> float:
+    """Return the operations of training, other learning rates that were tried included."""
+    training = record["training"]
+    return float(training["flops"] + training.get("protocol", {}).get("flops", 0.0))
+
+
+def scoring_seconds(record: Mapping[str, Any], clock: Clock = WALL) -> float | None:
     """Return the seconds of scoring, models and annotations that the score was made with included."""
     used = own_stage(record, "scores")["cost"].get("used")
-    return None if used is None else float(sum(stage["build_seconds"] for stage in used.values()))
+    return None if used is None else _sum(used.values(), clock)
 
 
-def scoring_cost(record: Mapping[str, Any]) -> WorkCost:
+def scoring_cost(record: Mapping[str, Any], clock: Clock = WALL) -> WorkCost:
     """Return what the scores of the run cost."""
     used = own_stage(record, "scores")["cost"].get("used")
-    return WorkCost(scoring_seconds(record), record["score"]["flops"], _peak_bytes(used or {}))
+    return WorkCost(scoring_seconds(record, clock), record["score"]["flops"], _peak_bytes(used or {}))
 
 
-def selecting_cost(record: Mapping[str, Any]) -> WorkCost:
+def selecting_cost(record: Mapping[str, Any], clock: Clock = WALL) -> WorkCost:
     """Return what the selection cost beyond what the scores were made with, training runs between rounds included."""
     paid = own_stage(record, "scores")["cost"].get("used", {})
     made = [stage for stage in record["stages"] if stage["role"] == SELECTION]
     used = {name: cost for stage in made for name, cost in stage["cost"]["used"].items() if name not in paid}
-    seconds = float(sum(cost["build_seconds"] for cost in used.values()))
-    return WorkCost(seconds, record["selection"]["flops"], _peak_bytes(used))
+    return WorkCost(_sum(used.values(), clock), record["selection"]["flops"], _peak_bytes(used))
+
+
+def _sum(costs: Iterable[Mapping[str, Any]], clock: Clock) -> float | None:
+    """Return the seconds of all parts; None where CPU time does not tell the whole of one, as on a GPU."""
+    found = []
+    for cost in costs:
+        seconds = cost.get(clock)
+        if seconds is None or (clock == CPU and cost.get("cuda_peak_bytes")):
+            return None
+        found.append(seconds)
+    return float(sum(found))
 
 
 def _peak_bytes(used: Mapping[str, Mapping[str, Any]]) -> float | None:

@@ -151,7 +151,7 @@ def pipeline(record: Record) -> list[Step]:
         *mixed,
         *weighted,
         *averaged,
-        Step("model", choices["model"], [], [f"{compact(training['parameters'])} parameters", steps]),
+        Step("model", choices["model"], rates(record), [f"{compact(training['parameters'])} parameters", steps]),
         # A list of options, such as eval_dataset=[a,b], is no choice to Hydra.
         Step(
             "evaluation",
@@ -160,6 +160,32 @@ def pipeline(record: Record) -> list[Step]:
             [f"{measures} measures" if measures else "none"],
         ),
     ]
+
+
+def rates(record: Record) -> list[str]:
+    """Return the learning rate, how it was chosen and, where several were tried, what each of them reached."""
+    protocol = record["training"].get("protocol")
+    if protocol is None:  # a record of an earlier version
+        return []
+    tried = [
+        f"learning rate {row['lr']:g}: " + ("diverged" if row["loss"] is None else f"loss {row['loss']:.4f}")
+        for row in protocol.get("tried", [])
+    ]
+    by_loss = f" by the loss on {count(protocol['documents'])} documents left out of training" if tried else ""
+    return [f"learning rate {protocol['lr']:g}, {protocol['name']}{by_loss}", *tried]
+
+
+def _at_the_edge(record: Record) -> str:
+    """Return that a rate beyond those tried may be better; nothing where the best has one on each side."""
+    protocol = record["training"].get("protocol", {})
+    tried = [row["lr"] for row in protocol.get("tried", [])]
+    if not tried or min(tried) < protocol["lr"] < max(tried):
+        return ""
+    side = "smallest" if protocol["lr"] == min(tried) else "largest"
+    return (
+        f"The best learning rate, {protocol['lr']:g}, is the {side} that was tried: one beyond it may be better. Add "
+        "it to training.tuned_ratios."
+    )
 
 
 def _shares(record: Record) -> list[str]:
@@ -194,6 +220,7 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
             Caution(True, f"The order of training is not verified ({reason}): do not compare orders by this run.")
         )
     found += [Caution(True, text) for text in record.get("evidence", {}).get("warnings", [])]
+    found += [Caution(False, text) for text in filter(None, [_at_the_edge(record)])]
     baseline = (record.get("baseline") or {}).get("training", {})
     if baseline and not baseline["order_verified"]:
         reason = baseline["order_mismatch"]

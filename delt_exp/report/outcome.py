@@ -25,9 +25,10 @@ class Prepared:
     """What there is before training.
 
     documents: what is trained on, in the rows of the candidates. kept: [K] corpus rows in corpus order; order: [K] the
-    same rows in the order in which each is trained first; None where the run ended before. kept_by_scores: whether the
-    choice depends on scores. target_readers: `scorer` and `weighter`, as far as they read the target set. model_notes:
-    what was found in pretrained weights, a sentence each. stages: all that were asked for, on the way too, in order.
+    same rows in the order in which each is trained first, those that are not trained last; None where the run ended
+    before. kept_by_scores: whether the choice depends on scores. target_readers: `scorer` and `weighter`, as far as
+    they read the target set. model_notes: what was found in pretrained weights, a sentence each. stages: all that were
+    asked for, on the way too, in order.
     """
 
     started: datetime
@@ -63,9 +64,9 @@ class Outcome(Prepared):
 
     mixture: what was asked for and trained of each source, None without a mixture. show_selection: leaves what is to be
     seen of the choice. selecting_flops: operations of a selector that reads documents, training runs between its rounds
-    included. evaluations: by the name of the dataset; averaged: the same of averaged weights, where there are some.
-    references: losses that need no model, by dataset. alignment: see `run_alignment`. compared: None where no baseline
-    was asked for.
+    included. protocol: see `steps.tuning.Tuning.facts`. evaluations: by the name of the dataset; averaged: the same of
+    averaged weights, where there are some. references: losses that need no model, by dataset. alignment: see
+    `run_alignment`. compared: None where no baseline was asked for.
     """
 
     kept: NDArray[np.intp]
@@ -74,6 +75,7 @@ class Outcome(Prepared):
     show_selection: Callable[[Evidence], None]
     selecting_flops: float
     plan: Plan
+    protocol: Mapping[str, Any]
     model: TrainedModel
     evaluations: Mapping[str, Evaluation]
     references: Mapping[str, Mapping[str, float]]

@@ -93,7 +93,11 @@ def make_record(info: RunInfo, outcome: Outcome, evidence: Mapping[str, Any]) ->
         "evidence": evidence,
         "selection": {**prepared["selection"], "flops": outcome.selecting_flops},
         "mixture": outcome.mixture,
-        "training": {**training, "loss_unit": "nats/token" if outcome.plan.rows_per_sample == 1 else "nats/pair"},
+        "training": {
+            **training,
+            "loss_unit": "nats/token" if outcome.plan.rows_per_sample == 1 else "nats/pair",
+            "protocol": outcome.protocol,
+        },
         "order_verified": training["order_verified"],
         "alignment": outcome.alignment,
         "results": _results(outcome.evaluations),

@@ -10,6 +10,7 @@ from delt_exp.store.store import StageUse
 # What stages are for that are neither the run's own results nor asked for by a stage of these.
 SELECTION = "selection"  # a selector asked for them
 BASELINE = "baseline"  # the run is compared with them
+TUNING = "learning rate"  # the rates of a protocol were tried
 
 
 def described(uses: Sequence[StageUse], roles: Mapping[str, Iterable[Path]]) -> list[dict[str, Any]]:
@@ -17,7 +18,7 @@ def described(uses: Sequence[StageUse], roles: Mapping[str, Iterable[Path]]) -> 
 
     roles: what the run's own results are to it, by the folders of their stages. A stage of `own: true` has that `role`,
     or none; one of `own: false` was made for what its `role` names: a stage, as a proxy is for the scores,
-    SELECTION or BASELINE.
+    SELECTION, BASELINE or TUNING.
     """
     role_of = {folder: role for role, folders in reversed([*roles.items()]) for folder in folders}
     first = {(use.stage, use.key): use for use in reversed(uses)}

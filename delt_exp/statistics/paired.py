@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 from delt_exp.errors import DataError
 from delt_exp.statistics.inputs import check_lengths, finite
 
-Over = Literal["seeds and documents", "seeds", "documents"]
+Over = Literal["seeds and documents", "seeds", "documents", "corpora"]
 FEW_DOCUMENTS = 100  # below, a difference that depends on length can pass for one of all documents
 POWER = 0.8  # the usual chance that a study should have to see the effect it is made for
 SMALLEST_P = 1e-300  # below it nothing is told: near the smallest float, levels lose their digits

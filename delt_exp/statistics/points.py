@@ -1,6 +1,6 @@
 """Losses of training corpora on evaluation sets as points to be related, and resampling by corpus.
 
-Shape suffixes: N points, B weightings of the points, C columns.
+Shape suffixes: N points, B weightings of the points, C columns, K covariates.
 
 Points that share a training corpus or an evaluation set are not independent: a resample therefore draws training
 corpora and, independently, evaluation sets, with replacement; a point weighs the product of how often its two were
@@ -22,7 +22,8 @@ from delt_exp.statistics.inputs import check_lengths, finite
 class Points:
     """One row for each training corpus, evaluation set and seed; raises DataError for what does not fit or is repeated.
 
-    same_domain_N: whether evaluation and training text are of one domain. covariate_N: what x must add to, if anything.
+    same_domain_N: whether evaluation and training text are of one domain. covariates_KN: what x must
+    add to, a row each, if anything.
     """
 
     train_N: NDArray[np.str_]
@@ -30,11 +31,12 @@ class Points:
     x_N: NDArray[np.float64]
     y_N: NDArray[np.float64]
     same_domain_N: NDArray[np.bool_]
-    covariate_N: NDArray[np.float64] | None = None
+    covariates_KN: NDArray[np.float64] | None = None
     seed_N: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        numbers = {"x": self.x_N, "y": self.y_N} | ({} if self.covariate_N is None else {"covariate": self.covariate_N})
+        rest = [] if self.covariates_KN is None else list(self.covariates_KN)
+        numbers = {"x": self.x_N, "y": self.y_N} | {f"covariate {k}": values_N for k, values_N in enumerate(rest)}
         for name, values in numbers.items():
             finite(name, values)
         seed_N = np.zeros(len(self.x_N), np.int64) if self.seed_N is None else self.seed_N
@@ -65,13 +67,13 @@ class Points:
         def mean(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.bincount(pair_N.ravel(), values_N) / counts
 
-        covariate = None if self.covariate_N is None else mean(self.covariate_N)
-        return replace(self.rows(first), x_N=mean(self.x_N), y_N=mean(self.y_N), covariate_N=covariate, seed_N=None)
+        rest_KN = None if self.covariates_KN is None else np.stack([mean(values_N) for values_N in self.covariates_KN])
+        return replace(self.rows(first), x_N=mean(self.x_N), y_N=mean(self.y_N), covariates_KN=rest_KN, seed_N=None)
 
     def rows(self, keep: NDArray[Any]) -> "Points":
         """Return these rows (positions or a mask)."""
         columns: dict[str, Any] = {
-            name: None if column is None else column[keep] for name, column in vars(self).items()
+            name: None if column is None else column[..., keep] for name, column in vars(self).items()
         }
         return Points(**columns)
 

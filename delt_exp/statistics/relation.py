@@ -13,7 +13,6 @@ Simulated coverage of r within sets (2000 studies each; weak and strong effects 
 0.96, 14 x 7 0.94 to 0.98, there 0.94 to 0.96 where slopes differ between sets; of the slope 0.93 to 0.97.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,17 +23,15 @@ from scipy.stats import linregress, spearmanr, t
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
 from delt_exp.statistics.inputs import check_varies
+from delt_exp.statistics.jackknife import Statistic, crossed_estimate
 from delt_exp.statistics.mixed import MixedFit, fit_mixed
+from delt_exp.statistics.paired import Estimate
 from delt_exp.statistics.points import Points, resampled_weights, weighted_covariances
 
 _FEW_CORPORA = 5  # fewer say too little about the variance between them
 _LARGEST_R = 1 - 1e-12  # Fisher's z of 1 is infinite
 _BAND_POINTS = 50
 _ROUNDING = 1e-12  # a variance below this share of the whole is rounding error of a constant
-
-
-Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""One number for each weighting [B, N] of the points, nan where it is undefined."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +80,9 @@ class Relation:
     claimed, `within` where there are at least 2 training corpora, else `line`.
     p: of r of `line`, taking the pairs for independent, which they are not: for comparison with papers, not for claims.
     within_r: in each set of at least 3 training corpora. different_domains, left_out, partial_r: as the primary, of
-    pairs of different domains, without one corpus, and of x given the covariate. different_domains, within, mixed: None
-    where the points do not allow it.
+    pairs of different domains, without one corpus, and of x given the covariates. partial_detectable: the partial |r|
+    that a study of this error finds with power 0.8. different_domains, within, mixed, partial_detectable: None where
+    the points do not allow it.
     """
 
     line: CorpusLine
@@ -98,6 +96,7 @@ class Relation:
     left_out: tuple[LeftOut, ...]
     mixed: MixedFit | None
     partial_r: Ranged | None
+    partial_detectable: float | None
     alpha: float
 
     @property
@@ -133,7 +132,7 @@ class Relation:
         if turned:
             found.append(f"it does not hold without {' or without '.join(turned)}")
         if self.partial_r is not None and not self.partial_r.shows(sign):
-            found.append("it adds nothing measurable to the covariate")
+            found.append("it adds nothing measurable to the covariates")
         return found
 
     @property
@@ -154,7 +153,7 @@ class Relation:
 def relate(points: Points, *, alpha: float, resamples: int, seed: int) -> Relation:
     """Return the relation of y with x, seeds of a pair averaged first.
 
-    Raises DataError for fewer than 3 pairs, x or y that does not vary, a covariate that does not vary or leaves nothing
+    Raises DataError for fewer than 3 pairs, x or y that does not vary, covariates that do not vary or leave nothing
     of x or y, and seeds that differ between pairs.
     """
     points = points.mean_over_seeds()
@@ -167,7 +166,7 @@ def relate(points: Points, *, alpha: float, resamples: int, seed: int) -> Relati
     # A single training corpus has one pair in each set, which leaves nothing around its mean.
     is_within = len(np.unique(points.train_N)) > 1
     group_N = np.unique(points.evaluation_N, return_inverse=True)[1] if is_within else one_group_N
-    fit = linregress(points.x_N, points.y_N)
+    fit, partial = linregress(points.x_N, points.y_N), _partial(points, group_N, alpha)
     return Relation(
         line=_corpus_line(points, one_group_N, alpha),
         intercept=float(fit.intercept),
@@ -179,9 +178,30 @@ def relate(points: Points, *, alpha: float, resamples: int, seed: int) -> Relati
         different_domains=_part(points, ~points.same_domain_N, group_N, alpha),
         left_out=_leave_one_out(points, group_N),
         mixed=fit_mixed(points, alpha),
-        partial_r=_partial(points, group_N, alpha),
+        partial_r=partial[0] if partial else None,
+        partial_detectable=partial[1] if partial else None,
         alpha=alpha,
     )
+
+
+def difference_of_r(first: Points, second: Points) -> Estimate | None:
+    """Return Fisher's z of r within evaluation sets of `first` minus that of `second`, with its error over corpora.
+
+    Both are about the same pairs, with another x or another y: two metrics, or two models. None where the pairs leave
+    nothing to correlate, with all levels or without one. Raises DataError for different pairs, and as `relate` does.
+    """
+    first, second = first.mean_over_seeds(), second.mean_over_seeds()
+    same = np.array_equal(first.train_N, second.train_N) and np.array_equal(first.evaluation_N, second.evaluation_N)
+    if not same:
+        raise DataError("the two relations are about different pairs; relate both on the pairs they share")
+    group_N = np.unique(first.evaluation_N, return_inverse=True)[1]
+
+    def difference(weights_BN: NDArray[np.float64]) -> NDArray[np.float64]:
+        one_B, other_B = (fisher_z(_lines(points, group_N, weights_BN)[0]) for points in (first, second))
+        return one_B - other_B
+
+    found = _over_corpora(difference, first, group_N)
+    return found if np.isfinite([found.value, *found.variances]).all() else None
 
 
 def _lines(
@@ -196,56 +216,43 @@ def _lines(
 
 
 def _corpus_line(points: Points, group_N: NDArray[Any], alpha: float) -> CorpusLine:
-    (r,), (slope,) = _lines(points, group_N, np.ones((1, len(points.x_N))))
-    over_sets = _over_sets(points, group_N)
-    half = _half_width(lambda weights_BN: _lines(points, group_N, weights_BN)[1], points, over_sets, alpha)
+    slope = _over_corpora(lambda weights_BN: _lines(points, group_N, weights_BN)[1], points, group_N)
+    half = half_width(slope, alpha)
     return CorpusLine(
-        r=_correlation(lambda w_BN: _lines(points, group_N, w_BN)[0], float(r), points, over_sets, alpha),
-        slope=Ranged(float(slope), float(slope) - half, float(slope) + half),
+        r=_correlation(lambda w_BN: _lines(points, group_N, w_BN)[0], points, group_N, alpha)[0],
+        slope=Ranged(slope.value, slope.value - half, slope.value + half),
         num_pairs=len(points.x_N),
         num_train=len(np.unique(points.train_N)),
         num_evaluation=len(np.unique(points.evaluation_N)),
     )
 
 
-def _over_sets(points: Points, group_N: NDArray[Any]) -> bool:
-    """Whether an interval is also over evaluation sets: where they are many, or their means count."""
-    return len(np.unique(points.evaluation_N)) >= _FEW_CORPORA or len(np.unique(group_N)) == 1
+def _over_corpora(statistic: Statistic, points: Points, group_N: NDArray[Any]) -> Estimate:
+    """Return a statistic with its variance, also over evaluation sets where they are many, or their means count."""
+    over_sets = len(np.unique(points.evaluation_N)) >= _FEW_CORPORA or len(np.unique(group_N)) == 1
+    return crossed_estimate(statistic, points.train_N, points.evaluation_N, over_second=over_sets)
 
 
-def _correlation(correlation: Statistic, r: float, points: Points, over_sets: bool, alpha: float) -> Ranged:
-    """Return r with its interval, computed on Fisher's z, where its error is nearly normal."""
+def _correlation(
+    correlation: Statistic, points: Points, group_N: NDArray[Any], alpha: float
+) -> tuple[Ranged, Estimate]:  # fmt: skip
+    """Return r with its interval, and Fisher's z, on which that is computed: its error is nearly normal."""
+    (r,) = correlation(np.ones((1, len(points.x_N))))
+    z = _over_corpora(lambda weights_BN: fisher_z(correlation(weights_BN)), points, group_N)
+    half = half_width(z, alpha)
+    return Ranged(float(r), float(np.tanh(z.value - half)), float(np.tanh(z.value + half))), z
 
-    def z(weights_BN: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.arctanh(np.clip(correlation(weights_BN), -_LARGEST_R, _LARGEST_R))
 
-    centre, half = np.arctanh(np.clip(r, -_LARGEST_R, _LARGEST_R)), _half_width(z, points, over_sets, alpha)
-    return Ranged(r, float(np.tanh(centre - half)), float(np.tanh(centre + half)))
+def fisher_z(r_B: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Fisher's z of correlations; that of 1 and -1 is large, not infinite."""
+    return np.arctanh(np.clip(r_B, -_LARGEST_R, _LARGEST_R))
 
 
-def _half_width(statistic: Statistic, points: Points, over_sets: bool, alpha: float) -> float:
-    """Return the half width of the interval, as the head of this file derives it.
-
-    Infinite where leaving out a corpus leaves nothing to compute the statistic from.
-    """
-    left_T, left_E = (labels_N != np.unique(labels_N)[:, None] for labels_N in (points.train_N, points.evaluation_N))
-    squared, pairs = 0.0, 0.0
-    if len(left_T) > 1:
-        squared = _jackknife_variance(statistic(left_T.astype(float)), 0) * t.isf(alpha / 2, len(left_T) - 1) ** 2
-    if over_sets and len(left_E) > 1:
-        if len(left_T) > 1:
-            both = (left_T[:, None] & left_E).reshape(-1, left_E.shape[1]).astype(float)
-            left_TE = statistic(both).reshape(len(left_T), len(left_E))
-            pairs = _jackknife_variance(left_TE - left_TE.mean(0), 1)
-        excess = _jackknife_variance(statistic(left_E.astype(float)), 0) - pairs
-        squared += np.maximum(excess, 0.0) * t.isf(alpha / 2, len(left_E) - 1) ** 2
+def half_width(estimate: Estimate, alpha: float) -> float:
+    """Return the half width of the interval, infinite where the error is not known."""
+    parts = zip(estimate.variances, estimate.dfs, strict=True)
+    squared = sum(variance * t.isf(alpha / 2, df) ** 2 for variance, df in parts)
     return float("inf") if np.isnan(squared) else float(np.sqrt(squared))
-
-
-def _jackknife_variance(left_out: NDArray[np.float64], axis: int) -> float:
-    """Return (n - 1) / n times the sum of squares around the mean along `axis`, and so for other axes around 0."""
-    factor = np.prod([(size - 1) / size for size in left_out.shape])
-    return float(factor * np.square(left_out - left_out.mean(axis, keepdims=True)).sum())
 
 
 def _part(points: Points, keep_N: NDArray[np.bool_], group_N: NDArray[Any], alpha: float) -> CorpusLine | None:
@@ -276,31 +283,43 @@ def _leave_one_out(points: Points, group_N: NDArray[Any]) -> tuple[LeftOut, ...]
     return tuple(result)
 
 
-def _partial(points: Points, group_N: NDArray[Any], alpha: float) -> Ranged | None:
-    """Return the correlation of x and y, both freed of the covariate; None without a covariate."""
-    if points.covariate_N is None:
+def _partial(points: Points, group_N: NDArray[Any], alpha: float) -> tuple[Ranged, float | None] | None:
+    """Return the correlation of x and y, both freed of the covariates, and which one would be found with power 0.8.
+
+    None without covariates.
+    """
+    if points.covariates_KN is None:
         return None
-    check_varies("covariate", points.covariate_N)
-    columns_CN = np.stack([points.x_N, points.y_N, points.covariate_N])
+    for covariate_N in points.covariates_KN:
+        check_varies("covariate", covariate_N)
+    columns_CN = np.stack([points.x_N, points.y_N, *points.covariates_KN])
     columns_CN /= columns_CN.std(1, keepdims=True)
 
     def partial(weights_BN: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _partial_correlation(weighted_covariances(weights_BN, columns_CN, group_N))
+        return partial_correlation(weighted_covariances(weights_BN, columns_CN, group_N))
 
-    r = float(partial(np.ones((1, columns_CN.shape[1])))[0])
-    if not np.isfinite(r):
-        raise DataError("the covariate determines x or y completely, so nothing is left to relate; leave it out")
-    return _correlation(partial, r, points, _over_sets(points, group_N), alpha)
+    if not np.isfinite(partial(np.ones((1, columns_CN.shape[1])))[0]):
+        raise DataError("the covariates determine x or y completely, so nothing is left to relate; leave them out")
+    r, z = _correlation(partial, points, group_N, alpha)
+    return r, detectable_r(z, alpha)
 
 
-def _partial_correlation(covariance_BCC: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return r [B] of x and y given z from the covariances of (x, y, z); nan where z determines x or y.
+def detectable_r(z: Estimate, alpha: float) -> float | None:
+    """Return the |r| that a test of Fisher's z with this error finds with power 0.8; None where no error is known."""
+    is_known = np.isfinite(z.stderr) and z.stderr > 0
+    return float(np.tanh(z.detectable(alpha))) if is_known else None
 
-    What z leaves of the covariance of two columns is c_ij - c_iz c_jz / c_zz; times c_zz, which cancels in r, nothing
-    is divided by a variance that may be 0.
+
+def partial_correlation(covariance_BCC: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return r [B] of x and y given the rest from the covariances of (x, y, rest); nan where the rest determines one.
+
+    What the last column z leaves of the covariance of two others is c_ij - c_iz c_jz / c_zz; times c_zz, which cancels
+    in r, nothing is divided by a variance that may be 0. The columns of the rest are freed of each other, last first.
     """
-    (xx, xy, xz), (_, yy, yz), (_, _, zz) = covariance_BCC.transpose(1, 2, 0)
-    rest_xy, rest_xx, rest_yy = xy * zz - xz * yz, xx * zz - xz * xz, yy * zz - yz * yz
+    while covariance_BCC.shape[-1] > 2:
+        with_z_BC, zz_B11 = covariance_BCC[:, :-1, -1], covariance_BCC[:, -1:, -1:]
+        covariance_BCC = covariance_BCC[:, :-1, :-1] * zz_B11 - with_z_BC[:, :, None] * with_z_BC[:, None]
+    rest_xx, rest_xy, rest_yy = covariance_BCC[:, 0, 0], covariance_BCC[:, 0, 1], covariance_BCC[:, 1, 1]
     is_left_B = (rest_xx > _ROUNDING) & (rest_yy > _ROUNDING)
     return np.clip(rest_xy / np.sqrt(np.where(is_left_B, rest_xx * rest_yy, np.nan)), -1, 1)
 

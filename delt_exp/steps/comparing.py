@@ -23,6 +23,7 @@ from delt_exp.scorer.random import RandomScorer
 from delt_exp.selector.reading import ReadingSelector, needs_of
 from delt_exp.steps.components import Components
 from delt_exp.steps.training import Training
+from delt_exp.steps.tuning import held_out, tuned
 from delt_exp.store.store import Store
 from delt_exp.trainer.job import TrainJob, Weighter, plan_for
 from delt_exp.weighter.none import NoWeighter
@@ -52,11 +53,12 @@ def compare(training: Training, outcome: Outcome) -> Compared | None:
     if order is None:
         return None
     try:
-        reason = needless(parts) or _same(job := _job(training, outcome, order), outcome, parts.weighter)
+        rows, validation = held_out(parts, outcome.candidates, order)
+        reason = needless(parts) or _same(job := _job(training, outcome, rows), outcome, parts.weighter)
         if reason:
             return Compared(skipped=reason)
         with training.resources.store.serves(BASELINE):
-            model = training.trained(job)
+            model = training.trained(tuned(training, job, validation).job)
             evaluations = training.evaluated(model)
     except DeltError as error:  # the run itself is finished and must not be lost
         say(f"the baseline failed: {error}")

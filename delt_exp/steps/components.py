@@ -1,13 +1,14 @@
 """Everything that a configuration describes, as objects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from omegaconf import DictConfig
 
 from delt_exp.alignment.base import Alignment
 from delt_exp.baseline import Baseline
-from delt_exp.config.build import build, construct
+from delt_exp.config.build import build, construct, plain
 from delt_exp.config.fields import Seed, check_value
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.dataset.base import Dataset
@@ -26,6 +27,7 @@ from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import TokenizerMaker
 from delt_exp.trainer.job import Averaging, Weighter
 from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.protocol import Protocol, at_ratio
 from delt_exp.trainer.settings import TrainerSettings
 
 GROUPS = (
@@ -36,7 +38,10 @@ GROUPS = (
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """Everything a configuration describes, built and checked before anything is computed."""
+    """Everything a configuration describes, built and checked before anything is computed.
+
+    model: with the learning rate of `protocol`; where this tries several, with the one they are shares of.
+    """
 
     train_dataset: Dataset
     target_dataset: Dataset
@@ -51,6 +56,7 @@ class Components:
     drop_near_duplicates: bool
     minhash: MinHash
     training: PlanSettings
+    protocol: Protocol
     trainer: TrainerSettings
     weighter: Weighter
     averaging: Averaging | None
@@ -78,6 +84,9 @@ def build_components(cfg: DictConfig) -> Components:
     for name in ("decontaminate", "drop_near_duplicates"):
         check_value(name, cfg[name], bool)
     built = {group: build(cfg[group], group) for group in GROUPS}
+    training, protocol = _training(cfg.training)
+    if not protocol.is_tuned:
+        built["model"] = at_ratio(built["model"], *protocol.ratios)
     suite = {name: build(node, f"eval_dataset.{name}") for name, node in (cfg.eval_dataset or {}).items()}
     metrics = {name: build(node, f"alignment.{name}") for name, node in cfg.alignment.items()}
     loggers = {name: build(node, f"logger.{name}") for name, node in cfg.logger.items()}
@@ -86,7 +95,8 @@ def build_components(cfg: DictConfig) -> Components:
         eval_dataset=named(suite),
         alignment=metrics,
         logger=loggers,
-        training=construct(PlanSettings, cfg.training, "training"),
+        training=training,
+        protocol=protocol,
         runtime=construct(Runtime, cfg.runtime, "runtime"),
         store=construct(Store, cfg.store, "store"),
         corpus=construct(CorpusSettings, cfg.corpus, "corpus"),
@@ -95,3 +105,11 @@ def build_components(cfg: DictConfig) -> Components:
         minhash=build(cfg.minhash, "minhash"),
         seed=cfg.seed,
     )
+
+
+def _training(node: Any) -> tuple[PlanSettings, Protocol]:
+    """Return what the node `training` describes: how documents become batches, and the learning rate."""
+    given, own = plain(node), {field.name for field in fields(Protocol)}
+    protocol = {key: value for key, value in given.items() if key in own}
+    rest = {key: value for key, value in given.items() if key not in own}
+    return construct(PlanSettings, rest, "training"), construct(Protocol, protocol, "training")

@@ -8,6 +8,7 @@ from delt_exp.mixture.mixed import mixed, refuse_preferences
 from delt_exp.preference.reference import check_preferences
 from delt_exp.selector.reading import ReadingSelector, would_keep
 from delt_exp.steps.components import Components
+from delt_exp.steps.tuning import held_out
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import Setup, plan_for
 
@@ -24,6 +25,8 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     if mixed(parts.mixture, seen, candidates.tokens, order, parts.training).shares_G is not None:
         refuse_preferences(parts.model)
     parts.model.check(tokenizer)
+    parts.protocol.check(parts.model)
+    held_out(parts, candidates, order)
     check_preferences(parts.model, parts.training, parts.weighter)
     if parts.training.isolates_documents:
         from delt_exp.model.isolation import check_isolation

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from delt_exp.files import read_json, write_json
 
@@ -15,10 +16,16 @@ class Attempt:
     `elsewhere_seconds` is what this attempt left out.
     """
 
+    _open: ClassVar[list["Attempt"]] = []
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._is_first = not (folder / FILE).exists()
         self._earlier_seconds = _earlier_seconds(folder)
         self.elsewhere_seconds, self._started = 0.0, time.monotonic()
+        self._elsewhere_cpu_seconds, self._cpu_started = 0.0, time.process_time()
+        self._in_other_processes = False
+        self._open.append(self)
         self._note()
 
     @property
@@ -26,10 +33,31 @@ class Attempt:
         """Name of the stage."""
         return self._folder.parent.name
 
-    def leave_out(self, seconds: float) -> None:
-        """Do not count the last `seconds`, which went to another stage."""
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU time of this process so far, all threads together and without other stages.
+
+        None where it is not all: after a killed attempt, whose time is not known, or with work in other processes.
+        """
+        if not self._is_first or self._in_other_processes:
+            return None
+        return time.process_time() - self._cpu_started - self._elsewhere_cpu_seconds
+
+    def leave_out(self, seconds: float, cpu_seconds: float) -> None:
+        """Do not count the last `seconds`, and CPU seconds, which went to another stage."""
         self.elsewhere_seconds += seconds
+        self._elsewhere_cpu_seconds += cpu_seconds
         self._note()
+
+    @classmethod
+    def note_other_processes(cls) -> None:
+        """Note that other processes do part of the work at hand."""
+        for attempt in cls._open:
+            attempt._in_other_processes = True
+
+    def end(self) -> None:
+        """Count no more CPU time; call once, whether the work succeeded or not."""
+        self._open.remove(self)
 
     def finish(self) -> float:
         """Return the seconds of all attempts; nothing of them stays in the folder."""

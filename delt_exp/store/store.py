@@ -35,7 +35,8 @@ class StageUse:
     cached: bool
     seconds: float  # spent by this process, waiting and checking included
     within: str | None  # the stage whose build asked for it, or what it `serves`; None where the run itself did
-    # build_seconds (all attempts, stages inside included), peak_bytes, cuda_peak_bytes; `used`: see `_used`
+    # build_seconds (all attempts, stages inside included), cpu_seconds (of the process, without stages inside; None
+    # where that is not known or not all), peak_bytes, cuda_peak_bytes; `used`: see `_used`
     cost: Mapping[str, Any]
 
 
@@ -60,11 +61,11 @@ class Store:
     @contextmanager
     def serves(self, purpose: str) -> Iterator[None]:
         """Note what the stages of the block are for, where no stage asks for them: their cost is that of `purpose`."""
-        self._served = purpose
+        before, self._served = self._served, purpose
         try:
             yield
         finally:
-            self._served = None
+            self._served = before
 
     def get(
         self, stage: str, inputs: Mapping[str, Any], build: Callable[[Path], None], *, resumable: bool = False
@@ -74,7 +75,7 @@ class Store:
         A resumable build finds in `folder` what an interrupted call left there. Raises StoreError when the folder
         cannot be written, the disk is full, or the file system has no file locks.
         """
-        started = time.monotonic()
+        started, cpu_started = time.monotonic(), time.process_time()
         key = stage_key(stage, inputs)
         path = self.root / stage / key
         with disk_errors(path.parent):
@@ -96,7 +97,7 @@ class Store:
         use = StageUse(stage, key, path, cached, time.monotonic() - started, within, cost)
         self.uses.append(use)
         if self._attempts:
-            self._attempts[-1].leave_out(use.seconds)
+            self._attempts[-1].leave_out(use.seconds, time.process_time() - cpu_started)
         return use
 
     def find(self, stage: str, inputs: Mapping[str, Any]) -> StageUse | None:
@@ -124,10 +125,11 @@ class Store:
                 shutil.rmtree(work, ignore_errors=True)
             raise
         finally:
-            self._attempts.pop()
-        own_seconds = attempt.finish()
+            self._attempts.pop().end()
+        cpu_seconds, own_seconds = attempt.cpu_seconds, attempt.finish()
         cost: dict[str, Any] = {
             "build_seconds": own_seconds + attempt.elsewhere_seconds,
+            "cpu_seconds": cpu_seconds,
             "peak_bytes": peak.resident_bytes,
             "cuda_peak_bytes": peak.cuda_bytes,
         }

@@ -55,12 +55,12 @@ class Study:
     """Runs every combination of each slice, over `seeds`; a run that several slices ask for is one run.
 
     registered: whether to fix question, runs, hold-out sets and report in the store before the first run, see
-    `delt_exp.study.registration`. slices: name -> {dimension: choices}; a dimension is the group or key that is varied,
-    or any name where each choice is a label with overrides of its own; `{seed}` in them stands for the seed (`${seed}`
-    would be that of the sweep). base: overrides of a run that comes first, null for none; with `{seed}` in them each
-    seed has one of its own. `{base}` in any override of the others stands for its folder. common: overrides of all runs
-    but the base, `{seed}` and `{base}` in them as above. forecast: sizes to tell GPU-hours by before a sweep starts,
-    null for no forecast.
+    `delt_exp.study.registration`. slices: name -> {dimension: choices}, null for one that a study it is based on has
+    and this one has not; a dimension is the group or key that is varied, or any name where each choice is a label with
+    overrides of its own; `{seed}` in them stands for the seed (`${seed}` would be that of the sweep). base: overrides
+    of a run that comes first, null for none; with `{seed}` in them each seed has one of its own. `{base}` in any
+    override of the others stands for its folder. common: overrides of all runs but the base, `{seed}` and `{base}` in
+    them as above. forecast: sizes to tell GPU-hours by before a sweep starts, null for no forecast.
     """
 
     question: str
@@ -68,24 +68,28 @@ class Study:
     seeds: Sequence[Seed]
     base: Sequence[str] | None
     common: Sequence[str]
-    slices: Mapping[str, Mapping[str, Sequence[Choice]]]
+    slices: Mapping[str, Mapping[str, Sequence[Choice]] | None]
     report: StudyReport
     forecast: Nominal | None
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"study.seeds is {list(self.seeds)}; give at least one seed, each once")
-        if not self.slices:
+        if not self._own_slices:
             raise ConfigError("study.slices is empty; a study needs at least one slice of runs")
-        for name, dimensions in self.slices.items():
+        for name, dimensions in self._own_slices.items():
             for dimension, choices in dimensions.items():
                 if not choices:
                     raise ConfigError(f"study.slices.{name}.{dimension} has no choices; give at least one")
 
+    @property
+    def _own_slices(self) -> dict[str, Mapping[str, Sequence[Choice]]]:
+        return {name: dimensions for name, dimensions in self.slices.items() if dimensions is not None}
+
     def jobs(self) -> list[Job]:
         """Return the runs, seed after seed, so that an unfinished study has whole comparisons."""
         found: dict[tuple[str, ...], Job] = {}
-        for seed, (name, dimensions) in itertools.product(self.seeds, self.slices.items()):
+        for seed, (name, dimensions) in itertools.product(self.seeds, self._own_slices.items()):
             for choices in itertools.product(*(_choices(*item) for item in dimensions.items())):
                 arm = {dimension: label for dimension, (label, _) in zip(dimensions, choices, strict=True)}
                 texts = [text for _, texts in choices for text in texts]

@@ -14,6 +14,7 @@ from delt_exp.distributed.ranks import ProcessGroup, SingleProcess
 from delt_exp.model.optimizer import clip_gradients
 from delt_exp.model.schedule import scheduler
 from delt_exp.rows.draws import seed_for
+from delt_exp.runtime import seed_step
 from delt_exp.trainer.job import TrainJob, Update, Weights
 from delt_exp.trainer.weights import EqualWeights
 
@@ -48,7 +49,7 @@ class LMModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Each micro-batch seeds itself, so that dropout is the same after a resume.
-        torch.manual_seed(seed_for(self.job.seed, "dropout in training", batch_idx, self.global_rank))
+        seed_step(seed_for(self.job.seed, "dropout in training", batch_idx, self.global_rank), self.device)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         losses_B = self.recipe.objective.losses(self.network, batch)

@@ -117,6 +117,19 @@ def test_a_target_of_ones_own_is_halved(tmp_path):
     assert evaluation.name == "wanted"
 
 
+@pytest.mark.parametrize("name", ["news_agnews", "biomed_abstracts"])
+def test_the_halves_of_a_held_out_split_are_disjoint_wherever_a_document_stands(name, tmp_path):
+    """By content: a text that occurs twice, at any place of the file, is in one half alone."""
+    (tmp_path / name).mkdir()
+    texts = [f"text {n % 60}" for n in range(121)]
+    write_jsonl(tmp_path / name / "validation.jsonl", [{"text": text} for text in texts])
+    cfg = composed(CONF, [f"data_dir={tmp_path}", f"target_dataset={name}_half", f"eval_dataset={name}_half"])
+    (evaluation,) = (build(node).dataset for node in cfg.eval_dataset.values())
+    target, held_out = ({d.text for d in one.documents()} for one in (build(cfg.target_dataset), evaluation))
+    assert not target & held_out
+    assert target | held_out == set(texts)
+
+
 @pytest.mark.parametrize(
     ("settings", "label"),
     [

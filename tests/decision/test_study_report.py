@@ -10,6 +10,7 @@ from tests.study.comparison.studies import Planted, write_study
 REPORT = {
     "_target_": "delt_exp.decision.study_report.DecisionReport",
     "size": "model",
+    "protocol": None,
     "large": "6 M",
     "metric": "acc",
     "alpha": 0.05,

@@ -15,9 +15,10 @@ COLUMNS = np.array([[1.0, 2, 4, 7, 3], [2, 2, 5, 1, 9]])
 
 
 def test_seeds_of_a_pair_become_one_point():
-    rows = grid_points([[1, 2], [3, 2]], [[3, 4], [5, 8]], covariate_N=[[0, 1], [2, 1]], seed_N=[[0, 0], [1, 1]])
+    rows = grid_points([[1, 2], [3, 2]], [[3, 4], [5, 8]], seed_N=[[0, 0], [1, 1]])
+    rows = replace(rows, covariates_KN=np.array([[0, 1, 2, 1]]))
     points = replace(rows, train_N=np.full(4, "t0")).mean_over_seeds()
-    assert (points.x_N.tolist(), points.y_N.tolist(), points.covariate_N.tolist()) == ([2, 2], [4, 6], [1, 1])
+    assert (points.x_N.tolist(), points.y_N.tolist(), points.covariates_KN.tolist()) == ([2, 2], [4, 6], [[1, 1]])
     assert (points.train_N.tolist(), points.evaluation_N.tolist()) == (["t0", "t0"], ["e0", "e1"])
     assert points.seed_N is None
 

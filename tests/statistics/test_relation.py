@@ -7,7 +7,7 @@ import pytest
 
 from delt_exp.errors import DataError
 from delt_exp.statistics.points import Points
-from delt_exp.statistics.relation import _corpus_line, relate
+from delt_exp.statistics.relation import _corpus_line, difference_of_r, relate
 from tests.statistics.studies import grid_points, simulated_points
 
 OPTIONS = {"alpha": 0.05, "resamples": 500, "seed": 0}
@@ -119,7 +119,7 @@ def test_the_partial_correlation_is_that_of_what_the_covariate_leaves():
     random = np.random.default_rng(1)
     points = simulated_points(random, -10.0)
     covariate = points.x_N + random.normal(0, 0.05, 49)
-    relation = relate(replace(points, covariate_N=covariate), **OPTIONS)
+    relation = relate(replace(points, covariates_KN=covariate[None]), **OPTIONS)
     centred = [v.reshape(7, 7) - v.reshape(7, 7).mean(0) for v in (points.x_N, points.y_N, covariate)]
     x, y, covariate = (v.ravel() for v in centred)
     rest = [v - np.polyval(np.polyfit(covariate, v, 1), covariate) for v in (x, y)]
@@ -127,11 +127,22 @@ def test_the_partial_correlation_is_that_of_what_the_covariate_leaves():
     assert relation.partial_r.low < relation.partial_r.value < relation.partial_r.high < 0
 
 
+def test_given_two_covariates_what_a_regression_on_both_leaves_is_related():
+    random = np.random.default_rng(4)
+    points = simulated_points(random, -10.0)
+    both = points.x_N + random.normal(0, 0.05, (2, 49))
+    relation = relate(replace(points, covariates_KN=both), **OPTIONS)
+    x, y, *both = ((v.reshape(7, 7) - v.reshape(7, 7).mean(0)).ravel() for v in (points.x_N, points.y_N, *both))
+    rest = [v - np.column_stack(both) @ np.linalg.lstsq(np.column_stack(both), v)[0] for v in (x, y)]
+    assert relation.partial_r.value == pytest.approx(np.corrcoef(rest)[0, 1])
+    assert 0 < relation.partial_detectable < 1
+
+
 def test_what_the_covariate_explains_is_not_claimed_for_x():
     random = np.random.default_rng(2)
     points = simulated_points(random, -30.0)
     noisy = points.x_N + random.normal(0, 0.03, 49)
-    relation = relate(replace(points, x_N=noisy, covariate_N=points.x_N), **OPTIONS)
+    relation = relate(replace(points, x_N=noisy, covariates_KN=points.x_N[None]), **OPTIONS)
     assert relation.line.r.value < -0.7
     assert "it adds nothing measurable to the covariate" in relation.sentence
 
@@ -185,6 +196,22 @@ def test_intervals_over_corpora_cover_the_truth_of_a_placebo_and_of_a_relation(s
     assert (np.mean(covers, axis=0) >= 0.89).all()  # 0.95 less more than three Monte-Carlo errors of 0.018
 
 
+def test_two_correlations_with_one_loss_differ_by_their_z_and_equal_ones_are_rarely_told_apart():
+    random, claims = np.random.default_rng(11), []
+    for _ in range(100):
+        x, other = random.normal(size=(2, 10, 6))
+        loss = random.normal(size=(10, 6)) - x - other
+        claims.append(difference_of_r(grid_points(x, loss), grid_points(other, loss)).p < 0.05)
+    assert np.mean(claims) <= 0.115  # 0.05 and three Monte-Carlo errors
+    first, second = grid_points(x, -x + 0.1 * other), grid_points(other, -x + 0.1 * other)
+    found = difference_of_r(first, second)
+    (r_first, r_second) = (relate(points, **OPTIONS).within.r.value for points in (first, second))
+    assert found.value == pytest.approx(np.arctanh(r_first) - np.arctanh(r_second))
+    assert found.interval(0.05)[1] < 0
+    with pytest.raises(DataError, match="about different pairs"):
+        difference_of_r(first, grid_points(x[:, :5], x[:, :5]))
+
+
 def test_the_same_seed_gives_the_same_relation():
     points = simulated_points(np.random.default_rng(5), -10.0)
     first, again, other = (relate(points, **{**OPTIONS, "seed": seed}) for seed in (1, 1, 2))
@@ -200,5 +227,5 @@ def test_points_without_a_line_are_refused():
         relate(grid_points([[1, 1, 1]], [[3, 4, 5]]), **OPTIONS)
     with pytest.raises(DataError, match=r"y is 3\.0 in all 3 rows"):
         relate(grid_points([[1, 2, 3]], [[3, 3, 3]]), **OPTIONS)
-    with pytest.raises(DataError, match="covariate determines x or y"):
-        relate(grid_points([[1, 2, 4]], [[3, 4, 6]], covariate_N=[[2, 4, 8]]), **OPTIONS)
+    with pytest.raises(DataError, match="covariates determine x or y"):
+        relate(replace(grid_points([[1, 2, 4]], [[3, 4, 6]]), covariates_KN=np.array([[2, 4, 8]])), **OPTIONS)

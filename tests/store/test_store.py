@@ -311,3 +311,34 @@ def test_a_file_that_cannot_be_read_is_not_said_to_be_unwritable(tmp_path, monke
     message = r"cannot read .*weights: no permission to read it; .*owner \(user \d+\)"
     with pytest.raises(StoreError, match=message), disk_errors(tmp_path):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "weights"))
+
+
+def test_cpu_time_is_that_of_the_stage_alone_and_not_known_where_it_is_not_all(tmp_path, monkeypatch):
+    """A stage of 3 CPU seconds around one of 10; a build that was killed before; one with work in other processes."""
+    now, stops = [0.0], [True]
+    monkeypatch.setattr("delt_exp.store.store.time.process_time", lambda: now[0])  # one module for all
+
+    def spend_ten(folder):
+        now[0] += 10
+
+    def build(folder):
+        now[0] += 1
+        store.get("model", {}, spend_ten)
+        now[0] += 2
+
+    def killed_once(folder):
+        now[0] += 5
+        (folder / "checkpoint").touch()
+        if stops.pop():
+            raise KeyboardInterrupt
+
+    store = Store(tmp_path, "hash")
+    used = store.get("scores", {"n": 1}, build).cost["used"]
+    assert {name.split("/")[0]: one["cpu_seconds"] for name, one in used.items()} == {"scores": 3, "model": 10}
+    with pytest.raises(KeyboardInterrupt):
+        store.get("scores", {"n": 2}, killed_once, resumable=True)
+    stops.append(False)
+    assert store.get("scores", {"n": 2}, killed_once, resumable=True).cost["cpu_seconds"] is None
+    spread = store.get("scores", {"n": 3}, lambda folder: attempt.Attempt.note_other_processes())
+    assert spread.cost["cpu_seconds"] is None
+    assert store.get("scores", {"n": 4}, lambda folder: None).cost["cpu_seconds"] == 0

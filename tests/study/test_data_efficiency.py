@@ -8,7 +8,7 @@ import pytest
 from delt_exp.config.build import CONF
 from delt_exp.config.compose import composed
 from delt_exp.errors import DataError
-from delt_exp.study.data_efficiency import DataEfficiencyReport, detectable_gain
+from delt_exp.study.data_efficiency.report import DataEfficiencyReport, detectable_gain
 
 pytestmark = pytest.mark.slow
 

@@ -51,7 +51,8 @@ def found(tmp_path_factory):
 
 def rows(findings, name="leaderboard"):
     table = next(table for table in findings.tables if table.name == name)
-    return {(row[0], row[2], row[3]): dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    cells = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+    return {(row["task"], row["scorer"].removesuffix(" (placebo)"), row["kept"]): row for row in cells}
 
 
 def test_planted_gains_are_found_with_their_sign_and_placebos_gain_nothing(found):
@@ -65,18 +66,39 @@ def test_planted_gains_are_found_with_their_sign_and_placebos_gain_nothing(found
         "permuted": "not distinguishable",
     }  # fmt: skip
     assert [row["rank"] for key, row in board.items() if key[1] == "dear"] == [1]
-    assert board["noise", "cheap", "0.2"]["beats its placebos"] == "yes"
-    assert board["noise", "useless", "0.2"]["beats its placebos"] == "no"
+    assert board["noise", "cheap", "0.2"]["and than its placebos"] == "yes"
+    assert board["noise", "useless", "0.2"]["and than its placebos"] == "no"
 
 
 def test_cost_is_charged_and_decides_what_to_use(found):
     """What 25 s of more training bring is more than what `dear` gains over it, so that `cheap` is used."""
     assert "For noise, use cheap · 0.2: it gains 0.0" in found.answer
-    assert "and costs 1 s, 0.1 of a training run" in found.answer
+    assert "it costs 1 s, as much as 0.1 training runs" in found.answer
     assert "the next better one, dear · 0.2, gains 0.0" in found.answer
     assert "for 24 s more" in found.answer
     net = rows(found)["noise", "dear", "0.2"]["gain at equal cost"]
     assert net.value < rows(found)["noise", "dear", "0.2"]["gain [nats/token]"].value
+
+
+def test_the_first_table_says_for_each_task_what_to_use_and_what_it_costs(found):
+    first = found.tables[0]
+    assert (first.name, first.is_answer, list(first.columns[:4])) == (
+        found.figures[0].name, True, ["task", "verdict", "gain [nats/token]", "use"],
+    )  # fmt: skip
+    noise, homogeneous = (dict(zip(first.columns, row, strict=True)) for row in first.rows)
+    assert (noise["verdict"], noise["use"], noise["cost [s]"], noise["of a training run"]) == (
+        "better", "cheap · 0.2", 1.0, 0.1,
+    )  # fmt: skip
+    assert (homogeneous["verdict"], homogeneous["use"]) == ("not distinguishable", "all documents")
+    assert [row["in words"] for row in (noise, homogeneous)] == found.answer.split("\n")[1:3]
+
+
+def test_verdicts_stand_second_and_placebos_are_marked(found):
+    board = next(table for table in found.tables if table.name == "leaderboard")
+    assert list(board.columns[:3]) == ["scorer", "verdict", "gain [nats/token]"]
+    assert {row[0] for row in board.rows} == {
+        "cheap", "dear", "useless", "random (placebo)", "permuted (placebo)",
+    }  # fmt: skip
 
 
 def test_what_else_the_machine_did_while_an_arm_trained_is_not_charged_to_its_method(tmp_path, found):

@@ -18,7 +18,9 @@ from delt_exp.store.evidence import Evidence
 from delt_exp.study.record import PlannedRun, StudyRecord
 from delt_exp.study.retraining.report import RetrainingReport
 
-REPORT = RetrainingReport(pool="candidates", gold="datamodel", permutations=499, alpha=0.05, seed=0)
+REPORT = RetrainingReport(
+    pool="candidates", gold="datamodel", placebos=["random"], permutations=499, alpha=0.05, seed=0
+)
 GROUPS, SIZE = 60, 2
 IDS = np.arange(GROUPS * SIZE, dtype=np.uint64)
 IDS[-1] = IDS[0]  # two documents of one text in different groups, as spoiled ones can be
@@ -77,9 +79,9 @@ def found(tmp_path):
     return REPORT.findings(study_of(tmp_path, *runs))
 
 
-def rows_of(findings, number=0):
+def rows_of(findings, number=1):
     table = findings.tables[number]
-    return {row[1]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    return {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
 
 
 def test_a_scorer_that_sees_the_spoiling_agrees_whichever_direction_its_numbers_have_and_placebos_do_not(found):
@@ -87,7 +89,7 @@ def test_a_scorer_that_sees_the_spoiling_agrees_whichever_direction_its_numbers_
     verdicts = {name: row["verdict"] for name, row in rows.items()}
     assert verdicts == {
         "datamodel": "agrees", "seeing": "agrees", "turned": "the wrong way round",
-        "random": "not distinguishable from permuted", "constant": "not distinguishable from permuted",
+        "random (placebo)": "not distinguishable from permuted", "constant": "not distinguishable from permuted",
     }  # fmt: skip
     assert rows["seeing"]["linear datamodeling score"].value > 0.6
     assert rows["constant"]["linear datamodeling score"].value == 0
@@ -105,7 +107,7 @@ def test_the_price_is_that_of_scoring_over_that_of_retraining(found):
 def test_the_ceiling_is_what_noise_leaves(tmp_path):
     """Worths of variance v with noise of variance n: two runs correlate v / (v + n), the truth with their mean more."""
     runs = [write_gold(tmp_path / f"{noise}", noise, pool=f"{noise}") for noise in (0.0, 4.0, 1e6)]
-    table = REPORT.findings(study_of(tmp_path, *runs)).tables[1]
+    table = REPORT.findings(study_of(tmp_path, *runs)).tables[2]
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     itself = [rows[f"{noise}"]["retraining with itself"].value for noise in (0.0, 4.0, 1e6)]
     variance = GROUPS / 4 * GROUPS / (GROUPS - 1)  # of a sum over half of the groups, hypergeometric
@@ -116,13 +118,13 @@ def test_the_ceiling_is_what_noise_leaves(tmp_path):
 
 
 def test_sources_show_what_was_planted(found):
-    rows = {row[2]: row[4] for row in found.tables[2].rows}
+    rows = {row[2]: row[4] for row in found.tables[3].rows}
     assert isinstance(rows["clean"], Ranged)
     assert rows["shuffled"].high < -0.5 < 0.5 < rows["clean"].low
 
 
 def test_scorers_are_sorted_and_the_page_has_both_figures(found):
-    values = [row[2].value for row in found.tables[0].rows]
+    values = [row[2].value for row in found.tables[1].rows]
     assert all(first >= second for first, second in pairwise(values))
     assert [figure.name for figure in found.figures] == ["agreement", "price"]
 

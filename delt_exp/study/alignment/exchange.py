@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from omegaconf import DictConfig
 
 from delt_exp.config.fields import settings
 from delt_exp.errors import DataError
@@ -19,6 +20,10 @@ from delt_exp.study.record import StudyRecord
 @settings
 class ExchangeReport(AlignmentReport):
     """Fits loss = a(evaluation set) + b log2(tokens) + c alignment for every metric; `primary` gives the answer."""
+
+    def outlook(self, configs: Sequence[DictConfig]) -> list[str]:
+        """Return nothing: the power of a rate is not known before its runs."""
+        return []
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return loss against tokens, the rates and the points; raises DataError for too few points."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.report.findings import Table
 from delt_exp.study.record import StudyRecord
 
@@ -13,7 +13,8 @@ from delt_exp.study.record import StudyRecord
 class Pair:
     """One run on one evaluation set. alignment: coefficient by metric; seconds: what measuring it took, by metric.
 
-    seconds: describing the training corpus, and comparing it with the evaluation set.
+    seconds: describing the training corpus, and comparing it with the evaluation set. cell: what else the study varies,
+    such as the size of the model; empty for nothing.
     """
 
     train: str
@@ -23,12 +24,21 @@ class Pair:
     loss: float
     alignment: Mapping[str, float]
     seconds: Mapping[str, tuple[float, float]]
+    cell: str = ""
 
 
-def pairs_of(study: StudyRecord, corpus: str) -> list[Pair]:
-    """Return every finished run with every evaluation set that has a loss and an alignment."""
+def pairs_of(study: StudyRecord, corpus: str, dimensions: Sequence[str] = ()) -> list[Pair]:
+    """Return every finished run with every evaluation set that has a loss and an alignment.
+
+    dimensions: whose labels make the cell. Raises ConfigError where the study does not vary one of them, DataError
+    where there is no pair.
+    """
     pairs = []
     for run in study.finished():
+        unknown = [name for name in (corpus, *dimensions) if name not in run.arm]
+        if unknown:
+            raise ConfigError(f"study.report: {unknown[0]} is not varied in every slice; varied: {', '.join(run.arm)}")
+        cell = " · ".join(run.arm[name] for name in dimensions)
         record = run.record()
         assert record is not None
         losses = {row["dataset"]: row["value"] for row in record["results"] if row["metric"] == "loss"}
@@ -38,7 +48,7 @@ def pairs_of(study: StudyRecord, corpus: str) -> list[Pair]:
             seconds = {row["metric"]: _measuring(row["trained"]) for row in rows}
             if alignment:
                 tokens = record["training"]["tokens"]
-                pairs.append(Pair(run.arm[corpus], name, run.seed, tokens, loss, alignment, seconds))
+                pairs.append(Pair(run.arm[corpus], name, run.seed, tokens, loss, alignment, seconds, cell))
     if not pairs:
         raise DataError(f"{study.folder}: no finished run has both a loss and an alignment; choose alignment=...")
     return pairs
@@ -55,9 +65,12 @@ def _measuring(found: Mapping[str, float]) -> tuple[float, float]:
 
 def points_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> Table:
     """Return every model and evaluation set with its loss and its alignments."""
+    in_cells = any(p.cell for p in pairs)
     rows: list[list[Any]] = [
-        [p.train, p.evaluation, p.seed, p.tokens, p.loss, *(p.alignment.get(metric) for metric in metrics)]
+        [p.train, p.evaluation, *([p.cell] if in_cells else []), p.seed, p.tokens, p.loss,
+         *(p.alignment.get(metric) for metric in metrics)]
         for p in pairs
-    ]
-    columns = ["trained on", "evaluation set", "seed", "tokens", "loss [nats/token]", *metrics]
+    ]  # fmt: skip
+    columns = ["trained on", "evaluation set", *(["cell"] if in_cells else [])]
+    columns += ["seed", "tokens", "loss [nats/token]", *metrics]
     return Table("points", "Every point", "One row per model and evaluation set.", columns, rows, folded=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge
+from omegaconf import DictConfig
 
 from delt_exp.config.fields import ProperShare, Seed, settings
 from delt_exp.errors import ConfigError
@@ -15,11 +16,10 @@ from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Findings, Table
 from delt_exp.statistics.points import Points
 from delt_exp.statistics.relation import Relation, relate
+from delt_exp.study.alignment.added import added_sentence, added_table, power_sentence
 from delt_exp.study.alignment.pairs import Pair, is_diagonal, pairs_of, points_table
 from delt_exp.study.alignment.scatter import scatter
 from delt_exp.study.record import StudyRecord
-
-BASELINE = "unigram"
 
 
 @settings
@@ -29,70 +29,100 @@ class AlignmentReport:
     Corpora of a mixture are named `a + b`; a pair is on the diagonal where the evaluation set is one of them.
 
     corpus: the dimension of the study that names the training corpus. primary: the metric of the first sentence.
+    covariates: the cheap metrics that others have to add to, those that were measured; each adds to those before it.
+    kinds: evaluation sets that are also looked at alone, by the name of their kind.
     """
 
     corpus: str
     primary: str
+    covariates: Sequence[str]
+    kinds: Mapping[str, Sequence[str]]
     alpha: ProperShare
     resamples: Annotated[int, Ge(100)]
     seed: Seed
 
+    def outlook(self, configs: Sequence[DictConfig]) -> list[str]:
+        """Return which partial correlation the study can find, from the numbers of corpora and evaluation sets."""
+        return [power_sentence(configs, self.primary, self.given(self.primary), self.kinds, self.alpha)]
+
     def findings(self, study: StudyRecord) -> Findings:
         """Return scatter, metrics side by side, sensitivity and the points; raises DataError for too few points."""
         pairs = pairs_of(study, self.corpus)
+        relations = self.relations(pairs)
+        groups = {"all": relations, **self._by_kind(pairs)}
+        tables = [
+            self._side_by_side(pairs, relations),
+            added_table(groups, self.covariates),
+            _within(relations),
+            points_table(pairs, list(relations)),
+            _left_out(relations),
+        ]
+        return Findings(self._answer(groups), [self.picture(pairs, relations)], [one for one in tables if one.rows])
+
+    def given(self, metric: str) -> list[str]:
+        """Return the covariates of a metric: all, or those before it where it is one of them."""
+        names = list(self.covariates)
+        return names[: names.index(metric)] if metric in names else names
+
+    def relations(self, pairs: Sequence[Pair]) -> dict[str, Relation]:
+        """Return the relation of each metric with the loss; raises ConfigError where `primary` was not measured."""
         metrics = list(dict.fromkeys(metric for pair in pairs for metric in pair.alignment))
         if self.primary not in metrics:
             raise ConfigError(
                 f"study.report.primary={self.primary!r} was not measured; set it to one of: {', '.join(metrics)}"
             )
-        relations = {metric: self._relate(pairs, metric) for metric in metrics}
+        options: dict[str, Any] = {"alpha": self.alpha, "resamples": self.resamples, "seed": self.seed}
+        return {metric: relate(self.points(pairs, metric), **options) for metric in metrics}
+
+    def points(self, pairs: Sequence[Pair], metric: str) -> Points:
+        """Return the pairs as points of alignment and loss, with the covariates that all of them have."""
+        rest = [name for name in self.given(metric) if all(name in pair.alignment for pair in pairs)]
+        return Points(
+            train_N=np.array([pair.train for pair in pairs]),
+            evaluation_N=np.array([pair.evaluation for pair in pairs]),
+            x_N=np.array([pair.alignment[metric] for pair in pairs]),
+            y_N=np.array([pair.loss for pair in pairs]),
+            same_domain_N=np.array([is_diagonal(pair) for pair in pairs]),
+            covariates_KN=np.array([[pair.alignment[name] for pair in pairs] for name in rest]) if rest else None,
+            seed_N=np.array([pair.seed for pair in pairs]),
+        )
+
+    def picture(self, pairs: Sequence[Pair], relations: Mapping[str, Relation]) -> Figure:
+        """Return loss against alignment, a button for each metric."""
         note = (
             "Each point is one model on one evaluation set, coloured by training corpus, shaped by evaluation set. "
             f"The line, with its {100 * (1 - self.alpha):g} % band over corpora, describes all pairs together; the "
             "answer is about differences within evaluation sets. Hover for names; the "
             "buttons choose the metric."
         )
-        figure = Figure(
+        return Figure(
             "alignment", "Loss against alignment", note, scatter(pairs, relations, self.primary).to_plotly_json()
         )
-        tables = [
-            self._side_by_side(pairs, relations),
-            _within(relations),
-            points_table(pairs, metrics),
-            _left_out(relations),
-        ]
-        return Findings(self._answer(relations), [figure], tables)
 
-    def _relate(self, pairs: Sequence[Pair], metric: str) -> Relation:
-        covariate = None
-        if metric != BASELINE and all(BASELINE in pair.alignment for pair in pairs):
-            covariate = np.array([pair.alignment[BASELINE] for pair in pairs])
-        points = Points(
-            train_N=np.array([pair.train for pair in pairs]),
-            evaluation_N=np.array([pair.evaluation for pair in pairs]),
-            x_N=np.array([pair.alignment[metric] for pair in pairs]),
-            y_N=np.array([pair.loss for pair in pairs]),
-            same_domain_N=np.array([is_diagonal(pair) for pair in pairs]),
-            covariate_N=covariate,
-            seed_N=np.array([pair.seed for pair in pairs]),
-        )
-        return relate(points, alpha=self.alpha, resamples=self.resamples, seed=self.seed)
+    def _by_kind(self, pairs: Sequence[Pair]) -> dict[str, dict[str, Relation]]:
+        """Return the relations of each kind of evaluation sets, of those that have pairs."""
+        found = {kind: [pair for pair in pairs if pair.evaluation in names] for kind, names in self.kinds.items()}
+        return {kind: self.relations(own) for kind, own in found.items() if own}
 
-    def _answer(self, relations: Mapping[str, Relation]) -> str:
+    def _answer(self, groups: Mapping[str, Mapping[str, Relation]]) -> str:
+        relations, baseline = groups["all"], next(iter(self.covariates), None)
         best = max(relations, key=lambda metric: relations[metric].r2)
-        sentence = relations[self.primary].sentence.replace("the covariate", f"what {BASELINE} already says")
+        given = " and ".join(self.given(self.primary))
+        says = "say" if len(self.given(self.primary)) > 1 else "says"
+        sentence = relations[self.primary].sentence.replace("the covariates", f"what {given} already {says}")
         text = f"{self.primary}: {sentence}"
+        text += added_sentence(groups, self.primary, self.given(self.primary))
         if best != self.primary:
             r, r2 = relations[best].primary.r.value, relations[best].r2
             text += f"\n{best} predicts the loss better here (r = {r:.2f}, r² = {r2:.2f})."
-        elif BASELINE in relations and best != BASELINE:
-            cheap, own = relations[BASELINE].r2, relations[best].r2
-            text += f"\nThe cheap baseline {BASELINE} reaches r² = {cheap:.2f}, {best} {own:.2f}."
+        elif baseline is not None and baseline in relations and best != baseline:
+            cheap, own = relations[baseline].r2, relations[best].r2
+            text += f"\nThe cheap baseline {baseline} reaches r² = {cheap:.2f}, {best} {own:.2f}."
         return text
 
     def _side_by_side(self, pairs: Sequence[Pair], relations: Mapping[str, Relation]) -> Table:
         columns = [
-            "metric", "r", "r²", "r off the diagonal", "r over all pairs", f"partial r given {BASELINE}",
+            "metric", "r", "r²", "r off the diagonal", "r over all pairs",
             "seconds per corpus", "seconds per pair", "slope", "mixed-effects slope", "Spearman", "pairs",
             "p (pairs independent)",
         ]  # fmt: skip
@@ -109,7 +139,7 @@ class AlignmentReport:
 def _numbers(relation: Relation, seconds: tuple[float, float]) -> list[Cell]:
     line, apart, mixed = relation.primary, relation.different_domains, relation.mixed
     return [
-        line.r, relation.r2, apart.r if apart else None, relation.line.r.value, relation.partial_r,
+        line.r, relation.r2, apart.r if apart else None, relation.line.r.value,
         *seconds, line.slope, Ranged(mixed.slope, mixed.low, mixed.high) if mixed and mixed.converged else None,
         relation.spearman, line.num_pairs, relation.p,
     ]  # fmt: skip

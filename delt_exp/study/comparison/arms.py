@@ -21,11 +21,15 @@ Group = Mapping[int, PlannedRun]
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """labels: what was chosen, by dimension, without the panel; runs: by seed, ascending."""
+    """labels: what was chosen, by dimension, without the panel; runs: by seed, ascending.
+
+    charge: what it is charged beside other arms, see `charge`; None for what was measured of it alone.
+    """
 
     labels: Mapping[str, str]
     runs: Mapping[int, PlannedRun]
     outcome: Outcome
+    charge: Cost | None = None
 
     @property
     def name(self) -> str:
@@ -39,8 +43,8 @@ class Arm:
 
     @cached_property
     def cost(self) -> Cost:
-        """What the arm cost."""
-        return cost_of(self.records)
+        """What the arm cost, as it is charged."""
+        return self.charge or cost_of(self.records)
 
     @property
     def tokens(self) -> float:

@@ -6,15 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from delt_exp.report.cost import WorkCost, scoring_cost, selecting_cost, training_seconds
+from delt_exp.quantity import Below
+from delt_exp.report.cost import (
+    CPU,
+    WALL,
+    Clock,
+    WorkCost,
+    scoring_cost,
+    selecting_cost,
+    training_flops,
+    training_seconds,
+)
 
 
 @dataclass(frozen=True)
 class Cost:
     """Median cost of an arm over seeds, as if nothing had been shared with other arms; None: not recorded.
 
-    Seconds are those of the computation, whenever and for whichever arm it happened. selecting: of selectors that read
-    documents, 0 for others. peak_bytes: the larger of the process's and the GPU's memory while scoring and selecting.
+    Seconds are those of the computation, whenever and for whichever arm it happened, by `clock`. selecting: of
+    selectors that read documents, 0 for others. peak_bytes: the larger of the process's and the GPU's memory while
+    scoring and selecting. floor_seconds: fewer of scoring and selecting count as none; see `charge`.
     """
 
     training_seconds: float
@@ -24,6 +35,13 @@ class Cost:
     selecting_seconds: float
     selecting_flops: float
     peak_bytes: float | None
+    clock: Clock = WALL
+    floor_seconds: float = 0.0
+
+    @property
+    def unit(self) -> str:
+        """The unit of seconds, by their clock."""
+        return "CPU s" if self.clock == CPU else "s"
 
     def total(self, unit: str) -> float | None:
         """Return scoring, selecting and training together, `unit` being seconds or flops."""
@@ -31,9 +49,21 @@ class Cost:
         return None if choosing is None else float(choosing + getattr(self, f"training_{unit}"))
 
     def choosing(self, unit: str) -> float | None:
-        """Return scoring and selecting together."""
+        """Return scoring and selecting together, `Below` where they are too few seconds to count."""
         scoring = getattr(self, f"scoring_{unit}")
-        return None if scoring is None else float(scoring + getattr(self, f"selecting_{unit}"))
+        if scoring is None:
+            return None
+        found = float(scoring + getattr(self, f"selecting_{unit}"))
+        return Below(self.floor_seconds) if unit == "seconds" and found < self.floor_seconds else found
+
+    def seconds_in_words(self) -> str:
+        """Return the seconds of scoring and selecting, and what they are of a training run; they must be known."""
+        seconds = self.choosing("seconds")
+        if isinstance(seconds, Below):
+            share = 100 * seconds.limit / self.training_seconds
+            return f"less than {seconds.limit:.2g} {self.unit}, under {share:.2g} % of a training run"
+        times = (seconds or 0.0) / self.training_seconds
+        return f"{seconds or 0.0:.3g} {self.unit}, as much as {times:.2g} training runs"
 
 
 def cost_of(records: Sequence[Mapping[str, Any]]) -> Cost:
@@ -41,11 +71,11 @@ def cost_of(records: Sequence[Mapping[str, Any]]) -> Cost:
     costs, selections = [scoring_cost(record) for record in records], [selecting_cost(record) for record in records]
     peaks = [_largest(*pair) for pair in zip(costs, selections, strict=True)]
     return Cost(
-        training_seconds=float(np.median([training_seconds(record) for record in records])),
-        training_flops=float(np.median([record["training"]["flops"] for record in records])),
+        training_seconds=_median([training_seconds(record) for record in records]) or 0.0,
+        training_flops=float(np.median([training_flops(record) for record in records])),
         scoring_seconds=_median([scoring.seconds for scoring in costs]),
         scoring_flops=_median([scoring.flops for scoring in costs]),
-        selecting_seconds=float(np.median([selection.seconds for selection in selections])),
+        selecting_seconds=_median([selection.seconds for selection in selections]) or 0.0,
         selecting_flops=float(np.median([selection.flops for selection in selections])),
         peak_bytes=_median(peaks),
     )

@@ -1,5 +1,6 @@
 """Does a choice earn its cost? Scoring and selecting are charged to the arm, beside a baseline trained for as long."""
 
+from delt_exp.quantity import Below
 from delt_exp.report.findings import Cell, Difference, Figure, Table
 from delt_exp.study.comparison.arms import Arm, Panel
 from delt_exp.study.comparison.cost import scaled
@@ -15,15 +16,18 @@ def cost_table(panel: Panel) -> Table:
     rows: list[list[Cell]] = []
     for arm in [*panel.arms, *panel.longer]:
         cost, pair = arm.cost, panel.at_equal_cost.get(arm.name)
+        scoring: Cell = cost.scoring_seconds
+        if isinstance(choosing := cost.choosing("seconds"), Below):
+            scoring = choosing
         parts = (cost.training_flops, cost.scoring_flops, cost.selecting_flops, cost.total("flops"))
-        seconds = (cost.training_seconds, cost.scoring_seconds, cost.selecting_seconds, cost.total("seconds"))
+        seconds = (cost.training_seconds, scoring, cost.selecting_seconds, cost.total("seconds"))
         rows.append([
             arm.name, pair.verdict if pair else "", Difference.of(pair), arm.outcome.estimate.value, *seconds,
             *(scaled(value, 1e12) for value in parts), scaled(cost.peak_bytes, 1e9),
         ])  # fmt: skip
     columns = [
-        "arm", "verdict", "minus baseline at equal cost", panel.arms[0].outcome.unit, "training [s]",
-        "scoring [s]", "selecting [s]", "total [s]",
+        "arm", "verdict", "minus baseline at equal cost", panel.arms[0].outcome.unit,
+        *(f"{part} [{panel.arms[0].cost.unit}]" for part in ("training", "scoring", "selecting", "total")),
         "training [TFLOPs]", "scoring [TFLOPs]", "selecting [TFLOPs]", "total [TFLOPs]",
         "peak of scoring and selecting [GB]",
     ]  # fmt: skip
@@ -32,9 +36,11 @@ def cost_table(panel: Panel) -> Table:
     note = (
         "Scoring and selecting are charged in full to every arm, with the models, gradients and annotations that they "
         "use, although arms share them. Selecting counts where a selector reads documents: gradients, and the training "
-        "runs between its rounds; otherwise it costs next to nothing, like ordering. At equal cost: against the "
-        f"baseline trained for the same total seconds, linear in log seconds between its budgets{corrected}. Empty: "
-        "not recorded, or the baseline was not trained that long."
+        "runs between its rounds; otherwise it costs next to nothing, like ordering. Training has one speed for all "
+        "arms of a recipe, a score its median over all runs with it; what costs less than 1 % of the baseline's training is "
+        "shown as smaller and counts as 0. At equal cost: against the baseline trained for the same total seconds, "
+        f"linear in log seconds between its budgets{corrected}. Empty: not recorded, or the baseline was not trained "
+        "that long."
     )
     return Table("cost", "What every arm cost", note, columns, rows)
 

@@ -25,6 +25,30 @@ def compared(panels: Sequence[Panel], alpha: float) -> list[Panel]:
     ]
 
 
+def baseline_apart(panels: Sequence[Panel]) -> list[Panel]:
+    """Return the panels with their planned comparisons corrected as two families: those with the baseline, and others.
+
+    For a claim that an arm beats the baseline and its placebos too: all of these tests have to be passed, so that the
+    claim needs no correction for their number (intersection-union test, Berger 1982), only for that of claims.
+    """
+
+    def is_base(panel: Panel, names: tuple[str, str]) -> bool:
+        return panel.baseline is not None and names[1] == panel.baseline.name
+
+    with_base, others = (
+        _corrected(
+            [
+                {names: pair for names, pair in panel.planned.items() if is_base(panel, names) is wanted}
+                for panel in panels
+            ]
+        )
+        for wanted in (True, False)
+    )
+    return [
+        replace(panel, planned={**one, **other}) for panel, one, other in zip(panels, with_base, others, strict=True)
+    ]
+
+
 def every_pair(panels: Sequence[Panel], alpha: float) -> list[Pairs]:
     """Return every two arms of each panel."""
     return [*_corrected([_pairs(list(combinations(panel.arms, 2)), alpha) for panel in panels])]

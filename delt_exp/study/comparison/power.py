@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from delt_exp.errors import DataError
+from delt_exp.statistics.families import Comparison
 from delt_exp.statistics.power import Noise, paired_noise, pooled, separate_noise
 from delt_exp.study.comparison.outcomes import (
     Outcome,
@@ -21,20 +22,22 @@ Labels = tuple[tuple[str, str], ...]
 
 
 def power_sentences(
-    study: StudyRecord, panel: str | None, metric: str, baseline: Mapping[str, str], alpha: float
+    study: StudyRecord, panel: str | None, metric: str, baseline: Mapping[str, str], alpha: float, together: int = 1
 ) -> list[str]:
     """Return what difference from the baseline the study's seeds will show, and what half of it would take.
 
     The pilot are the finished runs of the baseline, from whichever study, and of other arms, if any. A sentence for
-    each choice of the dimension `panel`, where the study has one.
+    each choice of the dimension `panel`, where the study has one. together: how many of these are corrected as one
+    family.
     """
     names = list(dict.fromkeys(run.arm.get(panel, "") if panel else "" for run in study.runs))
-    return [_sentence(study, panel, name, metric, baseline, alpha) for name in names]
+    return [_sentence(study, panel, name, metric, baseline, alpha, together) for name in names]
 
 
 def _sentence(
-    study: StudyRecord, panel: str | None, name: str, metric: str, baseline: Mapping[str, str], alpha: float
-) -> str:
+    study: StudyRecord, panel: str | None, name: str, metric: str, baseline: Mapping[str, str], alpha: float,
+    together: int,
+) -> str:  # fmt: skip
     planned: dict[Labels, dict[int, PlannedRun]] = {}
     for run in study.runs:
         if panel is None or run.arm.get(panel) == name:
@@ -51,7 +54,7 @@ def _sentence(
     if base not in outcomes:
         return f"{start}: not known, the finished runs of the baseline ({base_name}) share no evaluation documents"
     unit, noise, pilot = _noise(outcomes, base)
-    num_seeds, num_others = len({run.seed for run in study.runs}), max(len(planned) - 1, 1)
+    num_seeds, num_others = len({run.seed for run in study.runs}), max(len(planned) - 1, 1) * together
     level = alpha / num_others
     seen = noise.detectable(num_seeds, level) if num_seeds > 1 else math.inf
     text = (
@@ -67,6 +70,39 @@ def _sentence(
     num_left = num_runs - sum(len(runs) for runs in arms.values())
     hours = f"{max(num_left, 0) * seconds / 3600:.2g} h more, one after another"
     return f"{text}; detecting {seen / 2:.2g} takes {needed} seeds: {num_runs} runs, {hours}"
+
+
+def family_power(study: StudyRecord, family: Sequence[Comparison], what: str) -> str:
+    """Return what a family of comparisons shows with the seeds that it has, and what half of that would take.
+
+    From the mean noise of its comparisons, at Holm's strictest level; nothing where none has two seeds. what: that is
+    compared, such as `a difference`.
+    """
+    known = [pair for pair in family if pair.estimate.over == "seeds and documents"]
+    if not known:
+        return ""
+    counts = [round(pair.estimate.dfs[0]) + 1 for pair in known]
+    noise = pooled([_noise_of(pair, count) for pair, count in zip(known, counts, strict=True)])
+    num_seeds, level = min(counts), known[0].alpha / len(family)
+    seen = noise.detectable(num_seeds, level)
+    text = (
+        f"With {num_seeds} seeds {what} of {seen:.2g} {known[0].unit} is found with probability 0.8 after Holm's "
+        f"correction over {len(family)} comparisons"
+    )
+    needed = noise.seeds_for(seen / 2, level)
+    if needed is None:
+        return f"{text}; half of that takes more evaluation documents, not more seeds."
+    num_runs = -(-len(study.runs) // max(len({run.seed for run in study.runs}), 1)) * needed
+    finished = [run.record() or {} for run in study.finished()]
+    seconds = float(np.median([record.get("seconds", math.nan) for record in finished]))
+    hours = max(num_runs - len(finished), 0) * seconds / 3600
+    more = "" if math.isnan(hours) else f", {hours:.2g} h more one after the other"
+    return f"{text}; to find {seen / 2:.2g} takes {needed} seeds: {num_runs} runs{more}."
+
+
+def _noise_of(pair: Comparison, num_seeds: int) -> Noise:
+    variances, dfs = pair.estimate.variances, pair.estimate.dfs
+    return Noise(variances[0] * num_seeds, *((variances[1], dfs[1]) if len(variances) > 1 else ()))
 
 
 def _cure(study: StudyRecord, planned: Mapping[Labels, Mapping[int, PlannedRun]], base: Labels | None) -> str:

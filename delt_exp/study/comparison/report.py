@@ -5,18 +5,20 @@ from dataclasses import replace
 from typing import TypeVar
 
 from delt_exp.config.fields import PositiveShare, ProperShare, settings
+from delt_exp.decision.known import trust
 from delt_exp.errors import DataError
 from delt_exp.report.columns import in_words
 from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.report.numbers import listed
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel, read_panels
+from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.cost_gain import cost_figure, cost_table
 from delt_exp.study.comparison.curves import dimension_curve, scorer_and_orderer, training_curves
 from delt_exp.study.comparison.diagnosis import ByScorer, agreement_figure, read_scores, scorers_table
 from delt_exp.study.comparison.leaderboard import leaderboard_figure, leaderboard_table, pairs_table
 from delt_exp.study.comparison.pairs import compared, every_pair
-from delt_exp.study.comparison.power import power_sentences
+from delt_exp.study.comparison.power import family_power, power_sentences
 from delt_exp.study.record import StudyRecord
 
 Part = TypeVar("Part", Figure, Table)
@@ -47,25 +49,22 @@ class ComparisonReport:
         panels = read_panels(study, self.panel, self.metric, _labels(self.baseline), self.placebos)
         if all(len(panel.arms) < 2 for panel in panels):
             raise DataError(f"{study.folder}: fewer than two arms are finished; repeat the study's command")
-        panels = compared(panels, self.alpha)
+        panels = compared(charged(panels), self.alpha)
         figures: list[Figure] = []
         tables: list[Table] = []
         for number, panel in enumerate(panels):
             scores, suffix = read_scores(panel), f"-{number}" if len(panels) > 1 else ""
             figures += [_of_panel(one, panel, suffix) for one in self._figures(panel, scores) if one is not None]
             tables += [_of_panel(one, panel, suffix) for one in self._tables(panel, scores)]
-        tables.append(pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels]))
+        families = [panel.planned for panel in panels]
+        power = family_power(study, [pair for pairs in families for pair in pairs.values()], "a difference")
+        planned = pairs_table("planned", "Planned comparisons", panels, families)
+        tables.append(replace(planned, note=f"{planned.note} {power}".strip()))
         tables.append(pairs_table("pairs", "Every pair", panels, every_pair(panels, self.alpha), folded=True))
         answers = [self._answer(study, panel) for panel in panels]
-        return Findings(
-            "\n".join(
-                answers
-                if len(panels) == 1
-                else [_over_panels(answers, panels), *(a.replace("\n", " ") for a in answers)]
-            ),
-            figures,
-            tables,
-        )
+        if len(panels) > 1:
+            answers = [_over_panels(answers, panels), *(answer.replace("\n", " ") for answer in answers)]
+        return Findings("\n".join(filter(None, [*answers, trust(study, self.metric)])), figures, tables)
 
     def power(self, study: StudyRecord) -> list[str]:
         """Return what differences from the baseline the study will show, as its finished runs let expect."""
@@ -158,7 +157,7 @@ def _worth(panel: Panel, best: Arm, even: Sequence[str]) -> str:
     seconds, what = cost.choosing("seconds"), "score and selection" if cost.selecting_seconds else "score"
     if seconds is None:
         return f"What its {what} cost is not recorded."
-    times = f"Its {what} cost {seconds:.3g} s, as much as {seconds / cost.training_seconds:.2g} training runs"
+    times = f"Its {what} cost {cost.seconds_in_words()}"
     if pair is None:
         return f"{times}; whether that pays is unknown until a baseline trained for that long is finished."
     words = {

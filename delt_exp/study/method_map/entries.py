@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +10,28 @@ import pyarrow.parquet as pq
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
 from delt_exp.scorer.table import ScoreTable
-from delt_exp.statistics.families import Comparison
+from delt_exp.statistics.families import Comparison, holm_p
 from delt_exp.study.comparison.arms import Arm, Panel
-from delt_exp.study.comparison.cost import Cost, cost_of
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
     """An arm of a task beside the baseline.
 
-    pair: against the baseline of equally many tokens; at_equal_cost: against the baseline trained for the same total
-    time, None where it was not trained that long. beaten: whether it is better than every placebo of its share too.
+    pair: against the baseline of equally many tokens; controls: against every placebo that keeps as much;
+    at_equal_cost: against the baseline trained for the same total time, None where it was not that long. p_shown: of
+    its not being better than all of these, baseline and placebos, corrected for all arms of all tasks; 1 for a placebo.
     seconds: of scoring and selecting, None where not recorded.
     """
 
     task: str
     arm: Arm
     pair: Comparison
+    controls: Sequence[Comparison]
     at_equal_cost: Comparison | None
-    beaten: bool
     is_placebo: bool
     seconds: float | None
+    p_shown: float = 1.0
 
     @property
     def gain(self) -> Ranged:
@@ -46,32 +46,13 @@ class Entry:
     @property
     def is_shown(self) -> bool:
         """Whether it is better than the baseline and than its placebos, after Holm's correction."""
-        return not self.is_placebo and self.pair.is_better and self.beaten
+        return self.p_shown < self.pair.alpha
 
-
-@dataclass(frozen=True, eq=False)
-class EvenlyTimedArm(Arm):
-    """An arm whose training takes `seconds_per_token`, whatever else the machine did meanwhile."""
-
-    seconds_per_token: float
-
-    @cached_property
-    def cost(self) -> Cost:
-        return replace(cost_of(self.records), training_seconds=self.seconds_per_token * self.tokens)
-
-
-def evenly_timed(panel: Panel) -> Panel:
-    """Return the panel with one speed of training for all arms, their median.
-
-    All learn from equally many tokens: a measured difference in seconds is that of other programs, and would decide
-    what a score that costs a tenth of a second has to compete with.
-    """
-    every = [*panel.arms, *panel.longer]
-    speed = float(np.median([arm.cost.training_seconds / arm.tokens for arm in every]))
-    even = {arm: EvenlyTimedArm(arm.labels, arm.runs, arm.outcome, speed) for arm in every}
-    baseline = None if panel.baseline is None else even[panel.baseline]
-    arms, longer = [even[arm] for arm in panel.arms], [even[arm] for arm in panel.longer]
-    return replace(panel, baseline=baseline, arms=arms, longer=longer)
+    @property
+    def p(self) -> float:
+        """The p of the claim that it is better than the baseline and every placebo: the largest of theirs."""
+        tests = [self.pair, *self.controls]
+        return max(one.p if (one.estimate.value > 0) == (one.better == "higher") else 1.0 for one in tests)
 
 
 def improvement(pair: Comparison) -> Ranged:
@@ -89,11 +70,17 @@ def entries_of(panel: Panel) -> list[Entry]:
         pair = panel.against_baseline(arm)
         if pair is None:
             continue
-        controls = panel.against_placebos(arm).values()
-        beaten = all(control.is_better for control in controls)
+        controls = [*panel.against_placebos(arm).values()]
         equal, seconds = panel.at_equal_cost.get(arm.name), arm.cost.choosing("seconds")
-        found.append(Entry(panel.name, arm, pair, equal, beaten, panel.is_placebo(arm), seconds))
+        found.append(Entry(panel.name, arm, pair, controls, equal, panel.is_placebo(arm), seconds))
     return found
+
+
+def with_claims(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries of all tasks with `p_shown`, corrected by Holm's method as one family of claims."""
+    claims = [entry for entry in entries if not entry.is_placebo]
+    p_holm = dict(zip(map(id, claims), holm_p(np.array([entry.p for entry in claims])), strict=True))
+    return [replace(entry, p_shown=float(p_holm.get(id(entry), 1.0))) for entry in entries]
 
 
 def recommended(entries: Sequence[Entry]) -> Entry | None:

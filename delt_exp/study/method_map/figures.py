@@ -5,10 +5,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from delt_exp.report.findings import Cell, Figure, Table
+from delt_exp.quantity import Below
+from delt_exp.report.findings import Cell, Difference, Figure, Table
 from delt_exp.study.comparison.pareto import Point, front, pareto
 from delt_exp.study.figures import BLUE_TO_RED, chooser, heat_map
-from delt_exp.study.method_map.entries import Entry
+from delt_exp.study.method_map.entries import Entry, recommended
 
 Map = Mapping[str, Sequence[Entry]]
 """The entries of each task."""
@@ -64,7 +65,7 @@ def _hovered(entry: Entry | None) -> str:
     if entry is None:
         return ""
     gain = entry.gain
-    cost = "not recorded" if entry.seconds is None else f"{entry.seconds:.3g} s"
+    cost = "not recorded" if entry.seconds is None else entry.arm.cost.seconds_in_words()
     return f"gain {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]<br>{entry.pair.verdict}<br>cost {cost}"
 
 
@@ -76,7 +77,8 @@ def pareto_figure(tasks: Map, unit: str) -> Figure | None:
         return None
     note = (
         "One point per method and share. The dotted line joins the gains that no other method beats in both gain and "
-        "cost. Intervals of the gain are uncorrected; hollow: not distinguishable from no gain."
+        "cost. Intervals of the gain are uncorrected; hollow: not distinguishable from no gain. What costs less than "
+        "1 % of a training run stands at the left edge."
     )
     return Figure("pareto", "Gain against cost", note, chooser(plots).to_plotly_json())
 
@@ -87,12 +89,52 @@ def _pareto(task: str, entries: Sequence[Entry], unit: str) -> Any:
         for one in entries
     ]
     best = front([point for point in points if point.kind == "score" and point.gain.value > 0], turn=1)
-    return pareto(points, 1, f"scoring and selecting [s], {task}", f"gain [{unit}]", best)
+    return pareto(points, 1, f"scoring and selecting [{entries[0].arm.cost.unit}], {task}", f"gain [{unit}]", best)
 
 
 def _seconds(entry: Entry) -> float:
-    """Return the seconds, at least a millisecond, so that what costs nothing has a place on a logarithmic axis."""
-    return max(entry.seconds or 0.0, 1e-3)
+    """Return the seconds; what counts as none has a place on a logarithmic axis too, at the most that it may cost."""
+    return entry.seconds.limit if isinstance(entry.seconds, Below) else max(entry.seconds or 0.0, 1e-3)
+
+
+def answer_table(tasks: Map, sentences: Mapping[str, str], unit: str) -> Table:
+    """Return what to use for each task and what it costs, a row and a sentence for each."""
+    rows: list[list[Cell]] = []
+    for task, entries in tasks.items():
+        used = recommended(entries)
+        if used is None:
+            rows.append([task, "not distinguishable", None, "all documents", None, None, None, sentences[task]])
+            continue
+        times = None if used.seconds is None else used.seconds / used.arm.cost.training_seconds
+        net = Difference.of(used.at_equal_cost)
+        cells = [_gain(used), used.arm.name, used.seconds, times, net and _turned(net)]
+        rows.append([task, used.pair.verdict, *cells, sentences[task]])
+    columns = [
+        "task", "verdict", f"gain [{unit}]", "use", f"cost [{_clock(tasks)}]", "of a training run",
+        "gain at equal cost", "in words",
+    ]  # fmt: skip
+    note = (
+        "Of the methods that beat training on all documents and every placebo, the one that gains most over a baseline "
+        "trained for the same total time. It was chosen after seeing all, so expect a little less."
+    )
+    return Table("map", "Which method for which task, and what it costs", note, columns, rows, is_answer=True)
+
+
+def _gain(entry: Entry) -> Difference:
+    gain = entry.gain
+    return Difference(gain.value, gain.low, gain.high, "higher", entry.pair.verdict)
+
+
+def _turned(difference: Difference) -> Difference:
+    """Return a difference as an improvement, higher is better."""
+    if difference.better == "higher":
+        return difference
+    return Difference(-difference.value, -difference.high, -difference.low, "higher", difference.verdict)
+
+
+def _clock(tasks: Map) -> str:
+    """Return the unit of what things cost."""
+    return next(entry.arm.cost.unit for entries in tasks.values() for entry in entries)
 
 
 def leaderboard(tasks: Map, share: str, unit: str, alpha: float) -> Table:
@@ -101,23 +143,27 @@ def leaderboard(tasks: Map, share: str, unit: str, alpha: float) -> Table:
     for task, entries in tasks.items():
         for rank, entry in enumerate(entries, 1):
             labels, equal = entry.arm.labels, entry.at_equal_cost
+            net = Difference.of(equal)
+            name = f"{labels.get('scorer')}{' (placebo)' if entry.is_placebo else ''}"
             rows.append([
-                task, rank, str(labels.get("scorer")), str(labels.get(share, "")), entry.gain, len(entry.arm.runs),
-                entry.pair.p_holm, entry.pair.verdict, _placebos(entry), entry.pair.detectable, entry.seconds,
-                entry.net_gain, equal.verdict if equal else "",
+                name, entry.pair.verdict, _gain(entry), task, str(labels.get(share, "")), rank, _placebos(entry),
+                entry.seconds, net and _turned(net), equal.verdict if equal else "", entry.pair.p_holm,
+                entry.pair.detectable, len(entry.arm.runs),
             ])  # fmt: skip
     columns = [
-        "task", "rank", "scorer", "kept", f"gain [{unit}]", "seeds", "p (Holm)", "verdict", "beats its placebos",
-        "minimum detectable effect", "scoring and selecting [s]", "gain at equal cost", "verdict at equal cost",
+        "scorer", "verdict", f"gain [{unit}]", "task", "kept", "rank", "and than its placebos",
+        f"scoring and selecting [{_clock(tasks)}]", "gain at equal cost", "verdict at equal cost", "p (Holm)",
+        "minimum detectable effect", "seeds",
     ]  # fmt: skip
     note = (
         f"Gain over training on all documents with {100 * (1 - alpha):g} % intervals over seeds and documents, Holm-"
-        "corrected over all tasks; the best of many was chosen after seeing all, so expect a little less. At equal "
-        "cost: over the baseline trained for the same total time, at one speed of training for all; empty where it "
-        "was not trained that long."
+        "corrected over all tasks. And than its placebos: whether it is better than the baseline and than every "
+        "placebo that keeps as much, corrected over all claims. At equal cost: over the baseline trained for the same "
+        "total time, at one speed of training for all; empty where it was not trained that long. A cost below 1 % of "
+        "a training run is shown as smaller and counts as none."
     )
     return Table("leaderboard", "Every method on every task", note, columns, rows)
 
 
 def _placebos(entry: Entry) -> str:
-    return "" if entry.is_placebo else "yes" if entry.beaten else "no"
+    return "" if entry.is_placebo else "yes" if entry.is_shown else "no"

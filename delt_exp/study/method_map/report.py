@@ -1,22 +1,26 @@
 """Which method for which task, and what does it cost? One map of scorers by tasks."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from delt_exp.config.fields import ProperShare, settings
+from delt_exp.decision.known import trust
 from delt_exp.errors import DataError
 from delt_exp.report.findings import Findings
 from delt_exp.study.comparison.arms import Panel, read_panels
+from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.leaderboard import pairs_table
-from delt_exp.study.comparison.pairs import compared
+from delt_exp.study.comparison.pairs import baseline_apart, compared
+from delt_exp.study.comparison.power import power_sentences
 from delt_exp.study.method_map.entries import (
     Entry,
     entries_of,
-    evenly_timed,
     next_better,
     recommended,
     refuse_shared_documents,
+    with_claims,
 )
-from delt_exp.study.method_map.figures import heat_map_figure, leaderboard, pareto_figure
+from delt_exp.study.method_map.figures import answer_table, heat_map_figure, leaderboard, pareto_figure
 from delt_exp.study.record import StudyRecord
 
 
@@ -41,20 +45,33 @@ class MapReport:
         panels = read_panels(study, self.panel, self.metric, labels, self.placebos)
         for panel in panels:
             refuse_shared_documents(panel)
-        panels = compared([evenly_timed(panel) for panel in panels], self.alpha)
-        tasks = {panel.name: entries_of(panel) for panel in panels}
+        panels = baseline_apart(compared(charged(panels), self.alpha))
+        every = with_claims([entry for panel in panels for entry in entries_of(panel)])
+        tasks = {task: [entry for entry in every if entry.task == task] for task in (panel.name for panel in panels)}
         tasks = {task: entries for task, entries in tasks.items() if entries}
         if not tasks:
             raise DataError(f"{study.folder}: no task has its baseline and another arm yet; repeat the study's command")
         unit = panels[0].arms[0].outcome.unit
-        answer = "\n".join([_headline(tasks), *(_sentence(task, entries, unit) for task, entries in tasks.items())])
+        sentences = {task: _sentence(task, entries, unit) for task, entries in tasks.items()}
+        answer = "\n".join([_headline(tasks), *sentences.values()])
         figures = [heat_map_figure(tasks, self.share, unit), *filter(None, [pareto_figure(tasks, unit)])]
-        planned = pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels])
-        return Findings(
-            f"{answer}\n{_remarks(panels)}".strip(),
-            figures,
-            [leaderboard(tasks, self.share, unit, self.alpha), planned],
+        planned = replace(
+            pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels]),
+            note="Paired over shared seeds and documents. Corrected by Holm's method over comparisons with the "
+            "baseline, and apart from these over those with placebos.",
+            folded=True,
         )
+        return Findings(
+            "\n".join(filter(None, [answer, _remarks(panels), trust(study, self.metric)])),
+            figures,
+            [answer_table(tasks, sentences, unit), leaderboard(tasks, self.share, unit, self.alpha), planned],
+        )
+
+    def power(self, study: StudyRecord) -> list[str]:
+        """Return what gains over the baseline the study will show, task by task, as its finished runs let expect."""
+        labels = {key: str(label) for key, label in self.baseline.items()}
+        num_tasks = len({run.arm.get(self.panel) for run in study.runs})
+        return power_sentences(study, self.panel, self.metric, labels, self.alpha, num_tasks)
 
 
 def _headline(tasks: Mapping[str, Sequence[Entry]]) -> str:
@@ -74,7 +91,9 @@ def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
         detectable = max(entry.pair.detectable for entry in entries)
         reach = f"an effect of {detectable:.2g} {unit} would be detected with power 0.8"
         return f"For {task}, nothing is shown to beat training on all documents; {reach}."
-    text = f"For {task}, use {used.arm.name}: it gains {_gained(used, unit)} and costs {_cost(used)}"
+    text = (
+        f"For {task}, use {used.arm.name}: it gains {_gained(used, unit)}; it costs {used.arm.cost.seconds_in_words()}"
+    )
     net = used.at_equal_cost
     if net is None:
         text += "; the baseline was not trained for as long"
@@ -87,18 +106,13 @@ def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
         return f"{text}; no other method gains more."
     gain = more.gain.value - used.gain.value
     seconds = (more.seconds or 0.0) - (used.seconds or 0.0)
-    extra = f"{seconds:.2g} s more" if seconds > 0 else "no more"
+    extra = f"{seconds:.2g} {more.arm.cost.unit} more" if seconds > 0 else "no more"
     return f"{text}; the next better one, {more.arm.name}, gains {gain:.2g} {unit} more for {extra}."
 
 
 def _gained(entry: Entry, unit: str) -> str:
     gain = entry.gain
     return f"{gain.value:.2g} {unit} [{gain.low:.2g}, {gain.high:.2g}]"
-
-
-def _cost(entry: Entry) -> str:
-    seconds = entry.seconds or 0.0
-    return f"{seconds:.2g} s, {seconds / entry.arm.cost.training_seconds:.2g} of a training run"
 
 
 def _remarks(panels: Sequence[Panel]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
-from delt_exp.report.cost import WorkCost, scoring_cost
+from delt_exp.report.cost import CPU, WALL, Clock, WorkCost, scoring_cost, scoring_seconds
 from delt_exp.scorer.datamodel.evidence import Gold, read
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.datamodeling import agreement, joined, rank_correlations
@@ -31,7 +31,7 @@ class Agreed:
     sums: its linear datamodeling score, agreement of the sum of its scores over a half with the worth of the half; p of
     it by permutation of the groups, p_holm over all scorers of all pools, band: what 95 % of permutations stay within.
     means: the same of the mean score per token. values: rank correlation of a group's mean score with its value.
-    cost: of scoring, median over seeds.
+    cost: of scoring, median over seeds, by `clock`, the same for all.
     """
 
     pool: str
@@ -42,6 +42,7 @@ class Agreed:
     means: float
     values: float
     cost: WorkCost
+    clock: Clock
     alpha: float
     p_holm: float = 1.0
 
@@ -66,6 +67,7 @@ def read_agreed(
     runs: Sequence[PlannedRun], pool: str, golds: Golds, permutations: int, alpha: float, seed: int
 ) -> list[Agreed]:
     """Return every scorer on every pool that was retrained, corrected by Holm's method as one family."""
+    clock: Clock = CPU if all(scoring_seconds(run.record() or {}, CPU) is not None for run in runs) else WALL
     by_scorer: dict[tuple[str, str], list[PlannedRun]] = {}
     for run in runs:
         if (run.arm[pool], run.seed) in golds:
@@ -73,14 +75,15 @@ def read_agreed(
     found = []
     for (name, scorer), own in by_scorer.items():
         pairs = [(run, golds[name, run.seed]) for run in own]
-        found.append(_agreed(name, scorer, pairs, permutations, alpha, seed))
+        found.append(_agreed(name, scorer, pairs, permutations, alpha, seed, clock))
     p_holm = holm_p(np.array([one.p for one in found]))
     return [replace(one, p_holm=float(p)) for one, p in zip(found, p_holm, strict=True)]
 
 
 def _agreed(
-    pool: str, scorer: str, pairs: Sequence[tuple[PlannedRun, Gold]], permutations: int, alpha: float, seed: int
-) -> Agreed:
+    pool: str, scorer: str, pairs: Sequence[tuple[PlannedRun, Gold]], permutations: int, alpha: float, seed: int,
+    clock: Clock,
+) -> Agreed:  # fmt: skip
     parts, means, values = [], [], []
     for run, gold in pairs:
         sums_C, weighted_C, tokens_C, sizes_C = _by_group(run, gold)
@@ -90,9 +93,9 @@ def _agreed(
         values.append(rank_correlations((sums_C / sizes_C)[None], gold.values_C)[0])
     sums, p = joined(parts, alpha)
     band = float(np.quantile(np.abs(np.mean([part.permuted_P for part in parts], axis=0)), 1 - alpha))
-    costs = [scoring_cost(run.record() or {}) for run, _ in pairs]
+    costs = [scoring_cost(run.record() or {}, clock) for run, _ in pairs]
     cost = sorted(costs, key=lambda one: one.seconds or 0.0)[len(costs) // 2]
-    return Agreed(pool, scorer, sums, p, band, float(np.mean(means)), float(np.mean(values)), cost, alpha)
+    return Agreed(pool, scorer, sums, p, band, float(np.mean(means)), float(np.mean(values)), cost, clock, alpha)
 
 
 def _by_group(run: PlannedRun, gold: Gold) -> tuple[Floats, Floats, Floats, Floats]:

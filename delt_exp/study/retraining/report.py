@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from delt_exp.config.fields import Count, ProperShare, Seed, settings
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
+from delt_exp.report.cost import CPU
 from delt_exp.report.findings import Cell, Findings, Table
 from delt_exp.statistics.datamodeling import Agreement, detectable, joined, perfect, rank_correlations
 from delt_exp.study.comparison.cost import scaled
@@ -21,12 +22,13 @@ class RetrainingReport:
     """Ranks scorers by their linear datamodeling score (arXiv:2303.14186) on the halves that `gold` held out.
 
     The truth of a half is its mean worth over two training runs from different seeds. pool: the dimension that makes
-    separate candidates. gold: the scorer that retrains. Intervals are over halves at level `alpha`; p by
-    `permutations` of the groups, drawn from `seed`.
+    separate candidates. gold: the scorer that retrains. placebos: scorers without information. Intervals are over
+    halves at level `alpha`; p by `permutations` of the groups, drawn from `seed`.
     """
 
     pool: str
     gold: str
+    placebos: Sequence[str]
     permutations: Count
     alpha: ProperShare
     seed: Seed
@@ -52,7 +54,12 @@ class RetrainingReport:
         agreed.sort(key=lambda one: (one.pool, -one.sums.value))
         ceilings = self._ceilings(golds)
         figures = [agreement_figure(agreed, ceilings, self.gold), price_figure(agreed)]
-        tables = [self._board(agreed), self._ceiling_table(golds), sources_table(golds, self.pool, self.alpha)]
+        tables = [
+            self._answer_table(agreed, ceilings),
+            self._board(agreed),
+            self._ceiling_table(golds),
+            sources_table(golds, self.pool, self.alpha),
+        ]
         return Findings(self._answer(agreed, ceilings), figures, tables)
 
     def _ceilings(self, golds: Golds) -> dict[str, float]:
@@ -63,7 +70,7 @@ class RetrainingReport:
         return {pool: float(np.mean(values)) for pool, values in found.items()}
 
     def _answer(self, agreed: Sequence[Agreed], ceilings: dict[str, float]) -> str:
-        told = [one for one in agreed if one.verdict == AGREES and one.scorer != self.gold]
+        told = [one for one in agreed if self._is_told(one)]
         best = {pool: next((one.scorer for one in told if one.pool == pool), "none shown") for pool in ceilings}
         headline = "Agrees most with retraining: " + ", ".join(f"{name} on {pool}" for pool, name in best.items()) + "."
         lines = [
@@ -72,10 +79,32 @@ class RetrainingReport:
         ]
         return "\n".join([headline, *lines])
 
+    def _is_told(self, one: Agreed) -> bool:
+        """Whether a scorer is shown to agree, and is neither the gold itself nor a placebo."""
+        return one.verdict == AGREES and one.scorer not in (self.gold, *self.placebos)
+
+    def _answer_table(self, agreed: Sequence[Agreed], ceilings: dict[str, float]) -> Table:
+        """Return which scorer agrees most on each pool, and its price, a row and a sentence for each."""
+        rows: list[list[Cell]] = []
+        for pool, itself in ceilings.items():
+            own = [one for one in agreed if one.pool == pool]
+            best = next((one for one in own if self._is_told(one)), None)
+            gold = next(one for one in own if one.scorer == self.gold)
+            cells: list[Cell] = ["none shown", None, "", None] if best is None else [
+                best.verdict, best.sums, best.scorer, _share(best, gold)
+            ]  # fmt: skip
+            rows.append([pool, *cells, perfect(itself), self._sentence(pool, itself, own)])
+        columns = [
+            self.pool, "verdict", "linear datamodeling score", "use", "price of retraining", "an exact prediction",
+            "in words",
+        ]  # fmt: skip
+        note = "Of the scorers shown to agree, the one that agrees most. It was chosen after seeing all."
+        return Table("agreement", "Which score to trust, and its price", note, columns, rows, is_answer=True)
+
     def _sentence(self, pool: str, itself: float, own: Sequence[Agreed]) -> str:
         gold = next(one for one in own if one.scorer == self.gold)
         others = [one for one in own if one is not gold]
-        told = [one for one in others if one.verdict == AGREES]
+        told = [one for one in others if self._is_told(one)]
         start = (
             f"On {pool}, values fitted to retraining predict held-out halves with rank correlation {_said(gold.sums)} "
             f"(an exact prediction: {perfect(itself):.2f})"
@@ -95,14 +124,15 @@ class RetrainingReport:
         rows: list[list[Cell]] = []
         for one in agreed:
             gold = next((other for other in agreed if other.pool == one.pool and other.scorer == self.gold), one)
-            share = None if one.cost.seconds is None or not gold.cost.seconds else one.cost.seconds / gold.cost.seconds
+            name = f"{one.scorer} (placebo)" if one.scorer in self.placebos else one.scorer
             rows.append([
-                one.pool, one.scorer, one.sums, one.p, one.p_holm, one.verdict, one.means, one.values, one.cost.seconds,
-                scaled(one.cost.flops, 1e12), share,
+                name, one.verdict, one.sums, one.pool, one.p_holm, _share(one, gold), one.means, one.values,
+                one.cost.seconds, scaled(one.cost.flops, 1e12), one.p,
             ])  # fmt: skip
+        unit = "CPU s" if agreed[0].clock == CPU else "s"
         columns = [
-            self.pool, "scorer", "linear datamodeling score", "p", "p (Holm)", "verdict", "by mean per token",
-            "with the values of groups", "scoring [s]", "scoring [TFLOPs]", "cost of retraining",
+            "scorer", "verdict", "linear datamodeling score", self.pool, "p (Holm)", "cost of retraining",
+            "by mean per token", "with the values of groups", f"scoring [{unit}]", "scoring [TFLOPs]", "p",
         ]  # fmt: skip
         note = (
             "Spearman's correlation of the sum of a scorer's goodness over a half with the worth of the half (the mean "
@@ -110,7 +140,7 @@ class RetrainingReport:
             f"the groups, Holm-corrected over {len(rows)} rows. By mean per token: with the mean over the tokens of "
             "the half in place of the sum. Scoring includes the models that the score uses."
         )
-        return Table("agreement", "Agreement with retraining", note, columns, rows)
+        return Table("scorers", "Agreement with retraining", note, columns, rows)
 
     def _ceiling_table(self, golds: Golds) -> Table:
         rows: list[list[Cell]] = []
@@ -142,7 +172,11 @@ def _said(cell: Ranged) -> str:
     return f"{cell.value:.2f} [{cell.low:.2f}, {cell.high:.2f}]"
 
 
+def _share(one: Agreed, gold: Agreed) -> float | None:
+    """Return the price of a scorer as a share of that of retraining; None where one is not recorded."""
+    return None if one.cost.seconds is None or not gold.cost.seconds else one.cost.seconds / gold.cost.seconds
+
+
 def _times(one: Agreed, gold: Agreed) -> str:
-    if one.cost.seconds is None or not gold.cost.seconds:
-        return "a cost that is not recorded"
-    return f"{one.cost.seconds / gold.cost.seconds:.2g} of the cost of retraining"
+    share = _share(one, gold)
+    return "a cost that is not recorded" if share is None else f"{share:.2g} of the cost of retraining"

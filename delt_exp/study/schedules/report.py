@@ -3,19 +3,21 @@
 from collections.abc import Mapping, Sequence
 
 from delt_exp.config.fields import ProperShare, settings
+from delt_exp.decision.known import trust
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.quantity import Ranged
 from delt_exp.report.columns import in_words
 from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.outcomes import LOSS
-from delt_exp.study.comparison.power import power_sentences
+from delt_exp.study.comparison.power import family_power, power_sentences
 from delt_exp.study.forest import forest
 from delt_exp.study.record import StudyRecord
 from delt_exp.study.schedules.crossed import Cells, Crossed, Order, crossed, read_cells
 
 Family = Mapping[tuple[str, Order], Comparison]
 UNIT = "nats/token"
+CHANGE = "a change of a gain"
 
 
 @settings
@@ -44,7 +46,8 @@ class ScheduleReport:
             raise DataError(
                 f"{study.folder}: no order and shuffling under one schedule are finished; repeat the command"
             )
-        answer = "\n".join([_main(found.interactions, self.reference), self._gains(found), _certified(study)])
+        told = [_main(found.interactions, self.reference), self._gains(found), _certified(study), trust(study, LOSS)]
+        power = family_power(study, [*found.interactions.values()], CHANGE)
         tables = [
             self._losses(cells),
             _table("gains", "Each order against shuffling", found.gains, found.controls),
@@ -52,6 +55,7 @@ class ScheduleReport:
                 "interactions",
                 f"The gain of an order, compared with its gain under {self.reference}",
                 found.interactions,
+                power=power,
             ),
             _table("placebos", "Orders of permuted scores against shuffling", found.placebos),
         ]
@@ -59,14 +63,33 @@ class ScheduleReport:
             _figure("gains", "Each order against shuffling", found.gains, self.shuffle["orderer"]),
             _figure("placebos", "The same orders of permuted scores", found.placebos, self.shuffle["orderer"]),
         ]
-        return Findings(answer, [one for one in figures if one is not None], [one for one in tables if one.rows])
+        return Findings(
+            "\n".join(filter(None, told)),
+            [one for one in figures if one is not None],
+            [one for one in tables if one.rows],
+        )
 
     def power(self, study: StudyRecord) -> list[str]:
-        """Return what differences from shuffling the study will show, schedule by schedule.
+        """Return what differences from shuffling the study will show, schedule by schedule, and between schedules."""
+        return [*power_sentences(study, "schedule", LOSS, self.shuffle, self.alpha), self._power_between(study)]
 
-        One between two schedules, of four arms in place of two, has to be larger by the square root of 2.
-        """
-        return power_sentences(study, "schedule", LOSS, self.shuffle, self.alpha)
+    def _power_between(self, study: StudyRecord) -> str:
+        """Return what change of a gain between schedules will show, by the orders that are finished under two."""
+        planned = {
+            (run.arm["schedule"], run.arm["orderer"], run.arm["scorer"])
+            for run in study.runs
+            if run.arm["schedule"] != self.reference and run.arm["orderer"] != self.shuffle["orderer"]
+        }
+        found: Family = {}
+        if study.finished():
+            cells = read_cells(study)
+            found = crossed(cells, Order(**self.shuffle), self.reference, self.placebo, self.alpha).interactions
+        told = family_power(study, [*found.values()], CHANGE)
+        if not told:
+            count = sum(scorer != self.placebo for _, _, scorer in planned)
+            when = f"before an order has two seeds under two schedules ({count} are planned)"
+            return f"power between schedules: not known {when}"
+        return f"power between schedules: {told[0].lower()}{told[1:].rstrip('.')}"
 
     def _gains(self, found: Crossed) -> str:
         """Return a sentence on each schedule: which orders beat shuffling and their placebo."""
@@ -123,8 +146,8 @@ def _certified(study: StudyRecord) -> str:
     return f"Of {len(records)} runs on {budget} tokens, {proven} are proven to have trained in the planned order."
 
 
-def _table(name: str, title: str, family: Family, controls: Family | None = None) -> Table:
-    """Return one row per comparison, by schedule; `controls`: the same arms against their placebo."""
+def _table(name: str, title: str, family: Family, controls: Family | None = None, power: str = "") -> Table:
+    """Return one row per comparison, by schedule; controls: the same arms against their placebo; power: for notes."""
     rows: list[Sequence[Cell]] = []
     one_scorer = len({order.scorer for _, order in family}) == 1
     for (schedule, order), pair in family.items():
@@ -136,8 +159,8 @@ def _table(name: str, title: str, family: Family, controls: Family | None = None
     columns += [] if controls is None else ["minus the placebo", "verdict against the placebo"]
     note = (
         f"Paired over seeds and documents, {len(rows)} comparisons corrected together (Holm); intervals are "
-        "uncorrected. Below 0 is better. Minimum detectable effect: with 80 % power."
-    )
+        f"uncorrected. Below 0 is better. Minimum detectable effect: with 80 % power. {power}"
+    ).strip()
     return Table(name, title, note, columns, rows, is_answer=name == "gains")
 
 

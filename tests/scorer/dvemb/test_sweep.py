@@ -128,7 +128,7 @@ def golden_run() -> tuple[Any, list[Update], list[list[Sample]], dict[str, Any]]
 @pytest.mark.parametrize(
     ("curvature", "row", "tolerance"),
     [
-        # This row lies 0.5 % away from the product of materialised Hessians; the derivatives tested below are ours.
+        # This row lies 0.5 % away from the right one, because its Hessians are not: test_reference.py shows why.
         ("hessian", "unrolled_exact_hessian", 6e-3),
         ("fisher", "gauss_newton", 1e-5),  # the paper's name for the empirical Fisher matrix of whole sequences
         ("none", "no_curvature", 1e-5),

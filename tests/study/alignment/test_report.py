@@ -12,7 +12,15 @@ from delt_exp.study.record import PlannedRun, StudyRecord
 
 DOMAINS = ("news", "novels", "code", "patents", "drama")
 SECONDS = {"train_seconds": 2.0, "pair_seconds": 0.5}
-REPORT = {"corpus": "train_dataset", "primary": "task2vec", "alpha": 0.05, "resamples": 200, "seed": 0}
+REPORT = {
+    "corpus": "train_dataset",
+    "primary": "task2vec",
+    "covariates": ["unigram"],
+    "kinds": {},
+    "alpha": 0.05,
+    "resamples": 200,
+    "seed": 0,
+}
 
 
 def study(folder, loss, tokens=(1000,), trains=(*DOMAINS, "news + novels")):

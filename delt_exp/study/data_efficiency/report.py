@@ -1,15 +1,13 @@
 """How much preference data is worth: held-out measures over random shares of the data, with saturating curves.
 
-Subsets and seeds of one share are its points; P points of a curve, R bootstraps.
+Subsets and seeds of one share are its points; R bootstraps.
 """
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from delt_exp.config.build import build, plain
@@ -17,61 +15,19 @@ from delt_exp.config.fields import Count, ProperShare, settings
 from delt_exp.errors import DataError
 from delt_exp.eval_dataset.preferences import Preferences
 from delt_exp.eval_dataset.win_rate import WinRate
-from delt_exp.files import digest
 from delt_exp.quantity import Ranged
 from delt_exp.report.facts import ORACLE_ACCURACY, oracle_worth
 from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
-from delt_exp.rows.draws import generator
-from delt_exp.statistics.saturating import EXPONENTS, Saturating, fit_saturating
+from delt_exp.statistics.saturating import EXPONENTS
+from delt_exp.study.data_efficiency.bootstrap import Bootstrap, bootstrapped, mean_of, percentiles
+from delt_exp.study.data_efficiency.curves import Curve, Key, Point, curves_of, num_shares, points_of
 from delt_exp.study.figures import LINE, chooser, colour, error_bars, figure
-from delt_exp.study.record import PlannedRun, StudyRecord
+from delt_exp.study.record import StudyRecord
 
-RATIO = "selector.ratio"
 NAMED = 4  # measures that the answer goes through; of more, those that change
 WORDS = {1: "better", -1: "worse", 0: "not distinguishable"}  # of a gain by its sign
 SHARES = ("reward_accuracy", "win_rate", "win_rate_over_start")  # of pairs or prompts; 0.5 has learnt nothing
 TIMES_STDERR = 1.96 + 0.84  # of a difference that is seen at a level of 5 % with power 0.8
-
-
-class Key(NamedTuple):
-    """Which curve: the source trained on, how its subsets are drawn, the measure and its evaluation set."""
-
-    source: str
-    subsets: str
-    metric: str
-    dataset: str
-
-    @property
-    def measured(self) -> str:
-        """Measure and evaluation set in words."""
-        return f"{self.metric} on {self.dataset}"
-
-
-Curve = Mapping[float, Mapping[str, "Point"]]
-"""share -> (subset and seed) -> point."""
-
-
-class Point(NamedTuple):
-    """The measure of a run, and its standard error over what it was evaluated on."""
-
-    value: float
-    stderr: float
-
-
-class Bootstrap(NamedTuple):
-    """What a curve says: the fit, and [R, 3] of the bootstraps at the least share, with all, and the gain.
-
-    fits_R3: limit, drop and exponent of every bootstrap.
-    """
-
-    fit: Saturating
-    ends: NDArray[np.float64]
-    fits_R3: NDArray[np.float64]
-    ends_R3: NDArray[np.float64]
-
-    def share_at_border(self) -> float:
-        """Return in which share of the bootstraps the exponent is not identified."""
-        return float(np.mean([not Saturating(*map(float, fit)).is_identified for fit in self.fits_R3]))
 
 
 @settings
@@ -112,8 +68,8 @@ class DataEfficiencyReport:
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return curves and tables; raises DataError while no curve has three shares."""
-        curves = self._curves(study)
-        found = {key: self._bootstrap(key, curve) for key, curve in curves.items() if _num_shares(curve) >= 3}
+        curves = curves_of(study, self.panel, self.metrics)
+        found = {key: bootstrapped(key, c, self.resamples) for key, c in curves.items() if num_shares(c) >= 3}
         if not found:
             raise DataError(f"{study.folder}: no source is finished with three shares yet; repeat the study's command")
         names = dict.fromkeys(key.measured for key in curves)
@@ -126,46 +82,14 @@ class DataEfficiencyReport:
         tables = [self._fits(found), *self._contrasts(found), self._points(curves)]
         return Findings(self._answer(found, _oracles(study)), [shown], tables)
 
-    def _curves(self, study: StudyRecord) -> dict[Key, dict[float, dict[str, Point]]]:
-        """Return the points of every curve."""
-        curves: dict[Key, dict[float, dict[str, Point]]] = {}
-        for run in study.finished():
-            for (metric, dataset), point in _values(run, self.metrics).items():
-                key = Key(run.arm[self.panel], run.arm["subsets"], metric, dataset)
-                name = f"{run.arm['subset']} {run.seed}"
-                curves.setdefault(key, {}).setdefault(float(run.arm[RATIO]), {})[name] = point
-        return curves
-
-    def _bootstrap(self, key: Key, curve: Curve) -> Bootstrap:
-        least, most = min(curve), max(curve)
-
-        def numbers(chosen: Mapping[float, Sequence[float]]) -> tuple[Saturating, list[float]]:
-            shares = np.array([share for share, values in chosen.items() for _ in values])
-            values = np.array([value for values in chosen.values() for value in values])
-            first, last = float(np.mean(chosen[least])), float(np.mean(chosen[most]))
-            return fit_saturating(shares, values), [first, last, last - first]
-
-        fit, ends = numbers({share: [point.value for point in runs.values()] for share, runs in curve.items()})
-        drawn = [numbers(sample) for sample in self._samples(key, curve)]
-        return Bootstrap(
-            fit, np.array(ends), np.array([fit for fit, _ in drawn]), np.array([ends for _, ends in drawn])
-        )
-
-    def _ranged(self, value: float, drawn_R: NDArray[np.float64]) -> Ranged:
-        low, high = np.quantile(drawn_R, [self.alpha / 2, 1 - self.alpha / 2])
-        return Ranged(float(value), float(low), float(high))
-
-    def _is_identified(self, one: Bootstrap) -> bool:
-        return one.fit.is_identified and one.share_at_border() <= self.alpha
-
     def _fits(self, found: Mapping[Key, Bootstrap]) -> Table:
         rows: list[list[Cell]] = []
         for key, one in found.items():
             fit: list[Cell] = [None, None, None]
-            if is_identified := self._is_identified(one):
-                fit = [self._ranged(*cell) for cell in zip(one.fit, one.fits_R3.T, strict=True)]
+            if is_identified := one.is_identified(self.alpha):
+                fit = [percentiles(*cell, self.alpha) for cell in zip(one.fit, one.fits_R3.T, strict=True)]
             border = "" if is_identified else f"no: at a border in {100 * one.share_at_border():.0f} %"
-            least, most, gain = (self._ranged(*cell) for cell in zip(one.ends, one.ends_R3.T, strict=True))
+            least, most, gain = (percentiles(*cell, self.alpha) for cell in zip(one.ends, one.ends_R3.T, strict=True))
             verdict = WORDS[_sign(gain)]
             change = Difference(gain.value, gain.low, gain.high, "higher", verdict)
             rows.append([key.source, verdict, change, key.metric, key.dataset, key.subsets, least, most,
@@ -193,7 +117,7 @@ class DataEfficiencyReport:
             if one[1:] != other[1:]:
                 continue
             differences = zip(a.ends - b.ends, (a.ends_R3 - b.ends_R3).T, strict=True)
-            _, with_all, gain = (self._ranged(*cell) for cell in differences)
+            _, with_all, gain = (percentiles(*cell, self.alpha) for cell in differences)
             rows.append([f"{one.source} - {other.source}", *one[1:], with_all, gain])
         note = (
             "The first source minus the second: with all preferences of each, and in the gain from the least share. "
@@ -203,28 +127,12 @@ class DataEfficiencyReport:
         columns = ["sources", "subsets", "measure", "evaluated on", "with all", "gain"]
         return [Table("contrasts", "Sources against each other", note, columns, rows)] if rows else []
 
-    def _samples(self, key: Key, points: Curve) -> list[dict[float, list[float]]]:
-        """Return bootstrap samples of a curve: the same subsets at all shares where they are nested."""
-        # Curves draw on their own: where two were drawn alike, their noise would cancel in a difference.
-        rng = generator(0, "bootstrap of a curve", int(digest(list(key)), 16))
-        names = sorted(set.intersection(*(set(values) for values in points.values())))
-        samples = []
-        for _ in range(self.resamples):
-            drawn = rng.choice(names, (len(points), len(names)))
-            if key.subsets != "independent":
-                drawn[:] = drawn[0]
-            samples.append({
-                share: list(_noisy([points[share][name] for name in row], rng))
-                for share, row in zip(points, drawn, strict=True)
-            })  # fmt: skip
-        return samples
-
     def _figure(self, curves: Mapping[Key, Curve]) -> go.Figure:
         """Draw the curves of one measure on one evaluation set."""
         traces = []
         for number, (key, curve) in enumerate(curves.items()):
             shares = sorted(curve)
-            cells = [self._mean(list(curve[share].values())) for share in shares]
+            cells = [mean_of(list(curve[share].values()), self.resamples, self.alpha) for share in shares]
             traces.append(go.Scatter(
                 x=shares, y=[cell.value for cell in cells], error_y=error_bars(cells), mode="markers+lines",
                 name=f"{key.source}, {key.subsets}", line_color=colour(number),
@@ -232,15 +140,6 @@ class DataEfficiencyReport:
         plot = figure(traces, 480, xaxis_title=f"share of the preferences ({key.dataset})", yaxis_title=key.metric)
         plot.update_xaxes(type="log", tickvals=sorted({share for curve in curves.values() for share in curve}))
         return plot.add_hline(0.5, line_dash="dash", line_color=LINE) if key.metric in SHARES else plot
-
-    def _mean(self, points: Sequence[Point]) -> Ranged:
-        rng = generator(0, "bootstrap of a mean")
-        rows = rng.integers(len(points), size=(self.resamples, len(points)))
-        means = [np.mean(_noisy([points[i] for i in row], rng)) for row in rows]
-        return Ranged(
-            float(np.mean([point.value for point in points])),
-            *map(float, np.quantile(means, [self.alpha / 2, 1 - self.alpha / 2])),
-        )
 
     def _points(self, curves: Mapping[Key, Curve]) -> Table:
         rows: list[list[Cell]] = [
@@ -254,12 +153,12 @@ class DataEfficiencyReport:
         )
 
     def _answer(self, found: Mapping[Key, Bootstrap], oracles: Mapping[str, Point]) -> str:
-        gains = {key: self._ranged(one.ends[2], one.ends_R3[:, 2]) for key, one in found.items()}
+        gains = {key: one.gain(self.alpha) for key, one in found.items()}
         verbs = {1: ("grow", "grows"), -1: ("fall", "falls"), 0: ("do not clearly change", "does not clearly change")}
         counts = {sign: sum(_sign(gain) == sign for gain in gains.values()) for sign in verbs}
         parts = [f"{count} {verbs[sign][count == 1]}" for sign, count in counts.items() if count]
         said = {key: gain for key, gain in gains.items() if len(gains) <= NAMED or _sign(gain)}
-        num_identified = sum(map(self._is_identified, found.values()))
+        num_identified = sum(one.is_identified(self.alpha) for one in found.values())
         return "\n".join([
             f"From the least share to all preferences, of {len(gains)} measures {', '.join(parts)}.",
             *(f"{key.source} ({key.subsets}): {key.measured} {verbs[_sign(gain)][1]} ({gain.value:+.3f})."
@@ -288,27 +187,6 @@ def _oracles(study: StudyRecord) -> dict[str, Point]:
     """Return for each evaluation set with an oracle how often that agrees with people; that of the first run."""
     found: dict[str, Point] = {}
     for run in study.finished():
-        for (_, dataset), point in _values(run, [ORACLE_ACCURACY]).items():
+        for (_, dataset), point in points_of(run, [ORACLE_ACCURACY]).items():
             found.setdefault(dataset, point)
     return found
-
-
-def _num_shares(points: Curve) -> int:
-    """Return how many shares there are; 0 where no subset has all of them."""
-    return len(points) if set.intersection(*(set(values) for values in points.values())) else 0
-
-
-def _noisy(points: Sequence[Point], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return values as another evaluation set might give them; the runs of one share are evaluated on the same."""
-    noise = rng.normal() * np.mean([point.stderr for point in points])
-    return np.array([point.value for point in points]) + noise
-
-
-def _values(run: PlannedRun, metrics: Sequence[str]) -> dict[tuple[str, str], Point]:
-    """Return (metric, evaluation set) -> point."""
-    record = run.record() or {}
-    return {
-        (row["metric"], row["dataset"]): Point(float(row["value"]), float(row["stderr"] or 0.0))
-        for row in record["results"]
-        if row["metric"] in metrics
-    }

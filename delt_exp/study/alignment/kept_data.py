@@ -1,0 +1,125 @@
+"""What each method of a study kept, task by task and seed by seed: its alignment and what it gained."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.statistics.families import Comparison
+from delt_exp.statistics.foresight import MIN_CHOICES, Foresight
+from delt_exp.statistics.paired import LossArm
+from delt_exp.study.comparison.arms import Arm, Panel
+from delt_exp.study.comparison.outcomes import at_seeds
+from delt_exp.study.record import StudyRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What methods kept on tasks, and what that brought.
+
+    gain_PAS: improvement over the baseline, higher is better; known_PAS: alignment by metric, the mean over evaluation
+    sets. P tasks (with the share kept), A methods, S seeds.
+    """
+
+    tasks_P: Sequence[str]
+    methods_A: Sequence[str]
+    seeds_S: tuple[int, ...]
+    gain_PAS: NDArray[np.float64]
+    known_PAS: Mapping[str, NDArray[np.float64]]
+    unit: str
+    remarks: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Foreseen:
+    """One metric. p: of its correlation, corrected over metrics; p_P: task by task, corrected over metrics and tasks.
+
+    against_any, against_training: the pick by this metric, against a method at random and against the pick after
+    training all; None with one seed.
+    """
+
+    found: Foresight
+    p: float
+    p_P: Sequence[float]
+    against_any: Comparison | None
+    against_training: Comparison | None
+
+    def is_shown(self, alpha: float) -> bool:
+        """Whether more alignment goes with more gain, beyond chance."""
+        return self.p < alpha and self.found.rho.value > 0
+
+
+def kept_of(panels: Sequence[Panel], share: str | None, placebos: Sequence[str], study: StudyRecord) -> Kept:
+    """Return alignment and gain of the methods that every task has, on the seeds that are finished for most of them.
+
+    Raises ConfigError for runs without alignment, DataError for too few methods.
+    """
+    by_task: dict[str, dict[str, Arm]] = {}
+    baselines: dict[str, Arm] = {}
+    for panel in panels:
+        for arm in panel.arms:
+            if arm is panel.baseline or panel.baseline is None or arm.labels.get("scorer") in placebos:
+                continue
+            task = " · ".join(filter(None, [panel.name, f"{arm.labels[share]} kept" if share else ""])) or "all"
+            by_task.setdefault(task, {})[arm.without(share or "")] = arm
+            baselines[task] = panel.baseline
+    every = [arm for arms in by_task.values() for arm in arms.values()]
+    seeds_S = _common_seeds([*every, *baselines.values()])
+    full = {
+        task: {name for name, arm in arms.items() if set(seeds_S) <= set(arm.runs)} for task, arms in by_task.items()
+    }
+    methods_A = [name for name in next(iter(by_task.values()), {}) if all(name in names for names in full.values())]
+    if len(methods_A) < MIN_CHOICES:
+        raise DataError(
+            f"{study.folder}: {len(methods_A)} methods are finished in every task; a rank correlation needs "
+            f"{MIN_CHOICES}: repeat the study's command"
+        )
+    arms_PA = [[arms[name] for name in methods_A] for arms in by_task.values()]
+    gain_PAS = np.array([
+        [_gains(arm, baselines[task], seeds_S) for arm in arms_A] for task, arms_A in zip(by_task, arms_PA, strict=True)
+    ])  # fmt: skip
+    known = [[_alignments(arm, seeds_S) for arm in arms_A] for arms_A in arms_PA]
+    metrics = list(known[0][0])
+    if not metrics:
+        raise ConfigError(f"{study.folder}: runs without alignment; choose some, such as 'alignment=[unigram,ngram]'")
+    known_PAS = {name: np.array([[one[name] for one in row] for row in known]) for name in metrics}
+    left_out = sorted({name for arms in by_task.values() for name in arms} - set(methods_A))
+    remarks = [f"Not in every task yet, and left out: {', '.join(left_out)}."] if left_out else []
+    unit = every[0].outcome.unit
+    return Kept(list(by_task), methods_A, seeds_S, gain_PAS, known_PAS, unit, remarks)
+
+
+def _common_seeds(arms: Sequence[Arm]) -> tuple[int, ...]:
+    """Return the seeds that most arms have: while a study runs, its last seed is half done."""
+    counts = {seed: sum(seed in arm.runs for arm in arms) for arm in arms for seed in arm.runs}
+    most = max(counts.values(), default=0)
+    return tuple(sorted(seed for seed, count in counts.items() if count == most))
+
+
+def _gains(arm: Arm, baseline: Arm, seeds_S: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return how much better than the baseline an arm is on each seed."""
+    missing = sorted(set(seeds_S) - set(baseline.runs))
+    if missing:
+        raise DataError(f"{baseline.name}, the baseline, has no seed {missing[0]} yet; repeat the study's command")
+    (own_S, base_S) = (_values(one, seeds_S) for one in (arm, baseline))
+    return own_S - base_S if arm.outcome.better == "higher" else base_S - own_S
+
+
+def _values(arm: Arm, seeds_S: tuple[int, ...]) -> NDArray[np.float64]:
+    outcome = at_seeds(arm.outcome, seeds_S)
+    if isinstance(outcome, LossArm):
+        return np.asarray(outcome.sum_nats_SD.sum(1) / outcome.num_tokens_D.sum())
+    return np.asarray(outcome.values_S)
+
+
+def _alignments(arm: Arm, seeds_S: tuple[int, ...]) -> dict[str, list[float]]:
+    """Return by metric the alignment of what was trained on, on each seed, the mean over evaluation sets."""
+    found: dict[str, list[float]] = {}
+    for seed in seeds_S:
+        rows = (arm.runs[seed].record() or {}).get("alignment") or []
+        for metric in dict.fromkeys(row["metric"] for row in rows):
+            values = [row["trained"]["value"] for row in rows if row["metric"] == metric]
+            found.setdefault(metric, []).append(float(np.mean(values)))
+    return {metric: values for metric, values in found.items() if len(values) == len(seeds_S)}

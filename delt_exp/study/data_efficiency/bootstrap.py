@@ -1,0 +1,89 @@
+"""Intervals of curves: whole subsets are drawn again, with the noise of the evaluation. R bootstraps."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delt_exp.files import digest
+from delt_exp.quantity import Ranged
+from delt_exp.rows.draws import generator
+from delt_exp.statistics.saturating import Saturating, fit_saturating
+from delt_exp.study.data_efficiency.curves import Curve, Key, Point
+
+
+class Bootstrap(NamedTuple):
+    """What a curve says: the fit, and [R, 3] of the bootstraps at the least share, with all, and the gain.
+
+    fits_R3: limit, drop and exponent of every bootstrap.
+    """
+
+    fit: Saturating
+    ends: NDArray[np.float64]
+    fits_R3: NDArray[np.float64]
+    ends_R3: NDArray[np.float64]
+
+    def share_at_border(self) -> float:
+        """Return in which share of the bootstraps the exponent is not identified."""
+        return float(np.mean([not Saturating(*map(float, fit)).is_identified for fit in self.fits_R3]))
+
+    def is_identified(self, alpha: float) -> bool:
+        """Say whether the points bend enough to tell the exponent, in the fit and in 1 - `alpha` of the bootstraps."""
+        return self.fit.is_identified and self.share_at_border() <= alpha
+
+    def gain(self, alpha: float) -> Ranged:
+        """Return what all preferences give over the least share."""
+        return percentiles(self.ends[2], self.ends_R3[:, 2], alpha)
+
+
+def bootstrapped(key: Key, curve: Curve, resamples: int) -> Bootstrap:
+    """Fit the curve to its points and to `resamples` bootstraps of them."""
+    least, most = min(curve), max(curve)
+
+    def numbers(chosen: Mapping[float, Sequence[float]]) -> tuple[Saturating, list[float]]:
+        shares = np.array([share for share, values in chosen.items() for _ in values])
+        values = np.array([value for values in chosen.values() for value in values])
+        first, last = float(np.mean(chosen[least])), float(np.mean(chosen[most]))
+        return fit_saturating(shares, values), [first, last, last - first]
+
+    fit, ends = numbers({share: [point.value for point in runs.values()] for share, runs in curve.items()})
+    drawn = [numbers(sample) for sample in _samples(key, curve, resamples)]
+    return Bootstrap(fit, np.array(ends), np.array([fit for fit, _ in drawn]), np.array([ends for _, ends in drawn]))
+
+
+def _samples(key: Key, curve: Curve, resamples: int) -> list[dict[float, list[float]]]:
+    """Return bootstrap samples of a curve: the same subsets at all shares where they are nested."""
+    # Curves draw on their own: where two were drawn alike, their noise would cancel in a difference.
+    rng = generator(0, "bootstrap of a curve", int(digest(list(key)), 16))
+    names = sorted(set.intersection(*(set(points) for points in curve.values())))
+    samples = []
+    for _ in range(resamples):
+        drawn = rng.choice(names, (len(curve), len(names)))
+        if key.subsets != "independent":
+            drawn[:] = drawn[0]
+        samples.append({
+            share: list(_noisy([curve[share][name] for name in row], rng))
+            for share, row in zip(curve, drawn, strict=True)
+        })  # fmt: skip
+    return samples
+
+
+def mean_of(points: Sequence[Point], resamples: int, alpha: float) -> Ranged:
+    """Return the mean of the points of one share with its interval."""
+    rng = generator(0, "bootstrap of a mean")
+    rows = rng.integers(len(points), size=(resamples, len(points)))
+    means = np.array([np.mean(_noisy([points[i] for i in row], rng)) for row in rows])
+    return percentiles(float(np.mean([point.value for point in points])), means, alpha)
+
+
+def _noisy(points: Sequence[Point], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return values as another evaluation set might give them; the runs of one share are evaluated on the same."""
+    noise = rng.normal() * np.mean([point.stderr for point in points])
+    return np.array([point.value for point in points]) + noise
+
+
+def percentiles(value: float, drawn_R: NDArray[np.float64], alpha: float) -> Ranged:
+    """Return a value with the interval that leaves out a share of `alpha` of what was drawn."""
+    low, high = np.quantile(drawn_R, [alpha / 2, 1 - alpha / 2])
+    return Ranged(float(value), float(low), float(high))

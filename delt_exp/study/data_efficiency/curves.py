@@ -1,0 +1,59 @@
+"""The points of every curve: one measure of one source, by share of the data, subset and seed."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from delt_exp.study.record import PlannedRun, StudyRecord
+
+RATIO = "selector.ratio"
+
+
+class Key(NamedTuple):
+    """Which curve: the source trained on, how its subsets are drawn, the measure and its evaluation set."""
+
+    source: str
+    subsets: str
+    metric: str
+    dataset: str
+
+    @property
+    def measured(self) -> str:
+        """Measure and evaluation set in words."""
+        return f"{self.metric} on {self.dataset}"
+
+
+class Point(NamedTuple):
+    """The measure of a run, and its standard error over what it was evaluated on."""
+
+    value: float
+    stderr: float
+
+
+Curve = Mapping[float, Mapping[str, Point]]
+"""share -> (subset and seed) -> point."""
+
+
+def curves_of(study: StudyRecord, panel: str, metrics: Sequence[str]) -> dict[Key, dict[float, dict[str, Point]]]:
+    """Return the points of every curve; `panel` is the dimension that names the source."""
+    curves: dict[Key, dict[float, dict[str, Point]]] = {}
+    for run in study.finished():
+        for (metric, dataset), point in points_of(run, metrics).items():
+            key = Key(run.arm[panel], run.arm["subsets"], metric, dataset)
+            name = f"{run.arm['subset']} {run.seed}"
+            curves.setdefault(key, {}).setdefault(float(run.arm[RATIO]), {})[name] = point
+    return curves
+
+
+def points_of(run: PlannedRun, metrics: Sequence[str]) -> dict[tuple[str, str], Point]:
+    """Return (metric, evaluation set) -> point."""
+    record = run.record() or {}
+    return {
+        (row["metric"], row["dataset"]): Point(float(row["value"]), float(row["stderr"] or 0.0))
+        for row in record["results"]
+        if row["metric"] in metrics
+    }
+
+
+def num_shares(curve: Curve) -> int:
+    """Return how many shares there are; 0 where no subset has all of them."""
+    return len(curve) if set.intersection(*(set(points) for points in curve.values())) else 0

@@ -1,0 +1,54 @@
+"""What a scorer detects, on its page: tables from the results of detection studies that are kept in docs/results.
+
+`<!-- detected: STUDY: ARM, ARM -->` stands for a table with the AUC of these arms, a column for each corpus.
+"""
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RESULTS = Path(__file__).parent / "results"
+STUDIES = Path(__file__).parents[1] / "conf" / "study"
+MARK = re.compile(r"<!-- detected: (\w+): (.+?) -->")
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put every table where its mark stands."""
+    return MARK.sub(lambda found: detected(found[1], found[2].split(", ")), markdown)
+
+
+def detected(study: str, arms: list[str]) -> str:
+    """Return what the arms of a kept study detect; raises ValueError for an arm that has no results."""
+    with (RESULTS / study / "detection.csv").open(newline="") as file:
+        cells = {(row["scorer"], row["corpus"], row["spoiled by"]): row for row in csv.DictReader(file)}
+    corpora, kinds = (list(dict.fromkeys(key[place] for key in cells)) for place in (1, 2))
+    if missing := [arm for arm in arms if (arm, corpora[0], "all") not in cells]:
+        raise ValueError(
+            f"study={study} has no results of {missing}; it has those of {sorted({key[0] for key in cells})}"
+        )
+    columns = [(arm, corpus) for arm in arms for corpus in corpora]
+    names = [corpus if len(arms) == 1 else f"{arm}, {corpus}" for arm, corpus in columns]
+    kinds = [*(kind for kind in kinds if kind != "all"), "all"]
+    rows = [["spoiled by", *names], ["---"] * (1 + len(names))]
+    rows += [[kind, *(_cell(cells[arm, corpus, kind]) for arm, corpus in columns)] for kind in kinds]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"{_about(study, {int(cells[arm, corpus, 'all']['seeds']) for arm, corpus in columns})}\n\n{table}"
+
+
+def _cell(row: dict[str, str]) -> str:
+    if not row["AUC low"]:
+        return f"{float(row['AUC']):.2f}"
+    return f"{float(row['AUC']):.2f} [{float(row['AUC low']):.2f}, {float(row['AUC high']):.2f}]"
+
+
+def _about(study: str, seeds: set[int]) -> str:
+    count = yaml.safe_load((STUDIES / f"{study}.yaml").read_text())["train_dataset"]["max_documents"]
+    over = " to ".join(map(str, sorted(seeds)))
+    return (
+        "AUC: how often a spoiled document gets a worse score than one that was not; 0.5 is chance. In brackets its "
+        f"95 % interval over {over} seeds. A fifth of {count:,} documents is spoiled; the target is other documents "
+        f"of the same corpus. All scorers side by side: [`study={study}`](../../results/{study}/report.html)."
+    )

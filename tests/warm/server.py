@@ -22,7 +22,8 @@ from typing import Any, NoReturn
 PACKAGES = (
     "torch", "torch.distributed.launcher.api", "torch.distributed.tensor", "pytorch_lightning", "tokenizers",
     "transformers.modeling_utils", "transformers.models.gpt2.modeling_gpt2", "transformers.models.llama.modeling_llama",
-    "safetensors.torch", "hydra", "pydantic", "yaml", "filelock", "pyarrow.parquet", "datasets", "pandas", "scipy.stats",
+    "safetensors.torch", "hydra", "pydantic", "yaml", "filelock", "pyarrow.parquet", "datasets", "pandas",
+    "scipy.stats",
     "matplotlib.backends.backend_agg", "matplotlib.figure", "plotly.graph_objects", "wandb", "pytest",
 )  # fmt: skip
 

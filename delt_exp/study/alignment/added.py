@@ -73,7 +73,7 @@ def power_sentence(
 
 
 def detectable_range(corpora: int, sets: int, covariates: int, alpha: float) -> tuple[float, float]:
-    """Return the partial |r| that is found with power 0.8 if pairs are independent, and if all sets agree.
+    """Return the partial |r| that is detected with 80 % power if pairs are independent, and if all sets agree.
 
     The variance of Fisher's z is 1 / (degrees of freedom - 1): of all pairs around the means of their sets, or of the
     corpora alone. That of the jackknife is larger, in simulations by about corpora / (corpora - 2). 1 where too few

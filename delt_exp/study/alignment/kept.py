@@ -105,7 +105,7 @@ def _pick_comparisons(
 
 
 def _detectable(methods: int, tasks: int, alpha: float) -> float:
-    """Return the mean Spearman correlation over tasks that is found with power 0.8.
+    """Return the mean Spearman correlation over tasks that is detected with 80 % power.
 
     The variance of its Fisher's z is 1.06 / (methods - 3) (Fieller, Hartley and Pearson 1957) over the tasks.
     """

@@ -107,7 +107,7 @@ def answer_table(tasks: Map, sentences: Mapping[str, str], unit: str) -> Table:
             continue
         times = None if used.seconds is None else used.seconds / used.arm.cost.training_seconds
         net = Difference.of(used.at_equal_cost)
-        cells = [_gain(used), used.arm.name, used.seconds, times, net and _turned(net)]
+        cells: list[Cell] = [_gain(used), used.arm.name, used.seconds, times, net and _turned(net)]
         rows.append([task, used.pair.verdict, *cells, sentences[task]])
     columns = [
         "task", "verdict", f"gain [{unit}]", "use", f"cost [{_clock(tasks)}]", "of a training run",

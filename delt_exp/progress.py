@@ -15,7 +15,24 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def say(message: str) -> None:
     """Print one line for the user; safe while a bar is shown."""
+    for heard in _heard:
+        if message in heard:
+            return
+        heard.add(message)
     console.print(message, markup=False)
+
+
+@contextmanager
+def once(heard: set[str]) -> Iterator[None]:
+    """Inside, `say` prints no line that is in `heard`, and adds those that it prints."""
+    _heard.append(heard)
+    try:
+        yield
+    finally:
+        _heard.pop()
+
+
+_heard: list[set[str]] = []
 
 
 class Task:

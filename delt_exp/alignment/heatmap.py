@@ -29,18 +29,21 @@ def write_heatmap(
         axes.set_yticks(range(len(rows)), [trained[i] for i in rows])
         axes.set(xlabel="evaluation text", ylabel="training text")
         axes.grid(visible=False)
+        is_light = _luminance(np.asarray(image.cmap(image.norm(ordered)))) > BLACK_READS_BETTER
         for (row, column), value in np.ndenumerate(ordered):
-            color = "black" if _luminance(image.cmap(image.norm(value))) > BLACK_READS_BETTER else "white"
+            color = "black" if is_light[row, column] else "white"
             axes.text(column, row, f"{value:.3g}", ha="center", va="center", color=color, fontsize=8)
         figure.colorbar(image, label=f"{meaning.name} [{meaning.unit}], higher is more aligned")
 
     draw(paint, 1.6 + 0.5 * len(rows), path)
 
 
-def _luminance(colour: tuple[float, float, float, float]) -> float:
-    """Return the relative luminance of an sRGB colour (WCAG 2)."""
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in colour[:3]]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+def _luminance(colours: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the relative luminance of sRGB colours [..., RGBA] (WCAG 2)."""
+    parts = colours[..., :3]
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    luminance: NDArray[np.float64] = linear @ (0.2126, 0.7152, 0.0722)
+    return luminance
 
 
 def cluster_order(values_NM: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -32,7 +32,7 @@ def digest_of(ids: NDArray[np.integer]) -> int:
 
 
 class Stretches:
-    """The digests of all stretches of a stream that fits in memory: 24 bytes a token."""
+    """The digests of all stretches of a stream that fits in memory: 24 bytes per token."""
 
     def __init__(self, ids: NDArray[np.integer]) -> None:
         self.length = len(ids)

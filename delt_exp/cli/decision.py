@@ -71,7 +71,7 @@ def _keep(options: argparse.Namespace, found: Sequence[Decision]) -> Path:
     parameters = {size: value for size in sizes_of if (value := number(size)) is not None}
     if wrong := sorted(sizes_of - parameters.keys()):
         raise ConfigError(
-            f"--store: size {wrong[0]!r} is no number of parameters; write it as 60M, or leave out --store"
+            f"--store: size {wrong[0]!r} is not a number of parameters; write it as 60M, or leave out --store"
         )
     source = " and ".join(dict.fromkeys(Path(word.rpartition("=")[2]).name for word in options.tables))
     rows = [

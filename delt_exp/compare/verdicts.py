@@ -57,7 +57,7 @@ class Verdict:
 
     @property
     def smallest(self) -> float | None:
-        """The smallest true difference that is found with a chance of 80 %; None where nothing varied."""
+        """The smallest true difference that is detected with 80 % power; None where nothing varied."""
         return abs(self.comparison.detectable) if self.comparison.estimate.stderr > 0 else None
 
 

@@ -66,7 +66,7 @@ class _ShardWriter:
 
 
 def write_tokens(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:
-    """Encode a corpus as a stream; memory does not grow with its size beyond 8 bytes a document and 16 a run."""
+    """Encode a corpus as a stream; memory does not grow with its size beyond 8 bytes per document and 16 per run."""
     key = [corpus.digest, tokenizer.digest, FORMAT]
     _write_side(corpus, corpus.read(), tokenizer, folder, digest(*key))
     if corpus.num_preferences == len(corpus):

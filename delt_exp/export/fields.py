@@ -1,7 +1,7 @@
 """The records that documents were made of: read again, and found by the content of the documents.
 
 Only the template of a dataset says what of a record is a document, and a corpus keeps no more. So the files are read a
-second time, and every record is put into one file of the export's work folder, with 20 bytes a document in memory.
+second time, and every record is put into one file of the export's work folder, with 20 bytes per document in memory.
 """
 
 from array import array
@@ -51,7 +51,7 @@ class Fields:
 def read_fields(source: Ordered, path: Path) -> Fields:
     """Read the records of the run's training dataset into `path`.
 
-    Raises ConfigError where the dataset has none, DataError where it is another one than was read by the run.
+    Raises ConfigError where the dataset has none, DataError if it has changed since the run.
     """
     import orjson
 

@@ -48,7 +48,7 @@ class _OfRecords:
 
 
 class Jsonl(_OfRecords):
-    """One JSON object a line, UTF-8 as it is."""
+    """One JSON object per line, UTF-8 as it is."""
 
     name: ClassVar[str] = "jsonl"
 

@@ -31,8 +31,8 @@ def llama_factory(card: Mapping[str, Any], out: Path) -> str:
             entries[name] |= {"formatting": "sharegpt", "tags": tags}
     settings = {"dataset": ",".join(names), "disable_shuffling": True, "streaming": False, "val_size": 0.0}
     return (
-        f"# entries of data/dataset_info.json\n{json.dumps(entries, indent=2)}\n\n"
-        f"# lines of the training YAML\n{yaml.safe_dump(settings, sort_keys=False)}"
+        f"# LLaMA-Factory: entries of data/dataset_info.json\n{json.dumps(entries, indent=2)}\n\n"
+        f"# LLaMA-Factory: lines of the training YAML\n{yaml.safe_dump(settings, sort_keys=False)}"
     )
 
 
@@ -53,7 +53,7 @@ def axolotl(card: Mapping[str, Any], out: Path) -> str:
         "sample_packing_sequentially": True,
         "val_set_size": 0.0,
     }
-    return yaml.safe_dump(settings, sort_keys=False)
+    return f"# axolotl: lines of the training YAML\n{yaml.safe_dump(settings, sort_keys=False)}"
 
 
 def _check(card: Mapping[str, Any]) -> None:

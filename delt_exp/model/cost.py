@@ -28,7 +28,7 @@ class Sizes:
     vocabulary: Vocabulary
 
     def with_documents(self, count: int) -> "Sizes":
-        """Return the sizes with so many more documents to read, of the mean length."""
+        """Return the sizes with this many more documents to read, of the mean length."""
         mean = int(self.lengths_N.mean()) if len(self.lengths_N) else 0
         return replace(self, lengths_N=np.append(self.lengths_N, np.full(count, mean)))
 

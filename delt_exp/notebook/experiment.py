@@ -22,6 +22,7 @@ from delt_exp.notebook import shown
 from delt_exp.notebook.corpora import Choice, records_of
 from delt_exp.notebook.frames import frame_of_file
 from delt_exp.pipeline import run
+from delt_exp.progress import once
 from delt_exp.report.prepared import SELECTION, record_of
 from delt_exp.steps.components import Components, build_components
 
@@ -58,6 +59,7 @@ class Experiment:
         self._files = {one.group: one.given.write(output_dir) for one in corpora if one.given is not None}
         self._info = replace(run_info(self._cfg, hydra), command=shlex.join(["python", "run.py", *words]))
         self._reached = -1
+        self._heard: set[str] = set()
 
     @property
     def config(self) -> DictConfig:
@@ -144,7 +146,8 @@ class Experiment:
         cfg = self._cfg.copy()
         OmegaConf.set_readonly(cfg, False)
         cfg.stop_after = stop
-        run(cfg, replace(self._info, config=plain(cfg)))
+        with once(self._heard):  # each step reads what earlier ones read, and would repeat its warnings
+            run(cfg, replace(self._info, config=plain(cfg)))
         self._reached = depth
 
     @property

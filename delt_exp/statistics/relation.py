@@ -284,7 +284,7 @@ def _leave_one_out(points: Points, group_N: NDArray[Any]) -> tuple[LeftOut, ...]
 
 
 def _partial(points: Points, group_N: NDArray[Any], alpha: float) -> tuple[Ranged, float | None] | None:
-    """Return the correlation of x and y, both freed of the covariates, and which one would be found with power 0.8.
+    """Return the correlation of x and y, both freed of the covariates, and which one would be detected with 80 % power.
 
     None without covariates.
     """

@@ -108,7 +108,10 @@ def build_components(cfg: DictConfig) -> Components:
 
 
 def training_settings(node: Any) -> tuple[PlanSettings, Protocol]:
-    """Return what the node `training` describes: how documents become batches, and the learning rate."""
+    """Return what the node `training` describes: how documents become batches, and the learning rate.
+
+    Raises ConfigError for an unknown key or a value that is not allowed.
+    """
     given, own = plain(node), {field.name for field in fields(Protocol)}
     protocol = {key: value for key, value in given.items() if key in own}
     rest = {key: value for key, value in given.items() if key not in own}

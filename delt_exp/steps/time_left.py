@@ -72,7 +72,7 @@ class TimeLeft:
             return
         now = time.monotonic()
         if self._first is None or self._first[0] is not task:
-            self._first = task, task.done, now  # what a restart found done took no time here
+            self._first = task, task.done, now  # what was done before a restart took no time here
             return
         done, elapsed = task.done - self._first[1], now - self._first[2]
         flops = self._costs.get(WARM_START if self._phase == "score" else self._phase, 0.0)

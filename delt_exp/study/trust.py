@@ -66,7 +66,7 @@ def _read(path: Path) -> list[Known]:
             return [Known(**{key: numbers.get(key, str)(value) for key, value in row.items()}) for row in rows]
         except (TypeError, ValueError, csv.Error) as error:
             raise DataError(
-                f"{path} is no table of decision accuracies ({error}); remove it and measure again"
+                f"{path} is not a table of decision accuracies ({error}); remove it and measure again"
             ) from error
 
 
@@ -92,7 +92,7 @@ def trust(study: StudyRecord, metric: str) -> str:
     found = nearest(read_known(store), smallest, metric, protocol)
     if not found:
         return (
-            f"How often a verdict at {compact(smallest)} parameters is that of a larger model is not known; "
+            f"How often models of {compact(smallest)} parameters give the verdict of larger ones is not known; "
             f"{COMMAND} measures it."
         )
     first, shown = found[0], found[:TOLD]

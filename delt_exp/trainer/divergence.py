@@ -10,7 +10,7 @@ def diverged(job: TrainJob, step: int, what: str) -> DivergedError:
     if step == 1:
         cure = (
             "this is before any update, so the initial weights are at fault: check model.network (damaged or "
-            "half-precision weights) and at trainer.precision"
+            "half-precision weights) and trainer.precision"
         )
     else:
         cure = (

@@ -160,7 +160,7 @@ def test_loader_workers_deal_out_whole_batches_in_order():
 
 
 def test_sampler_refuses_a_rest_that_leaves_a_rank_without_anything():
-    with pytest.raises(ConfigError, match=r"leave 2 out \(num_items=8\)"):
+    with pytest.raises(ConfigError, match=r"leave them out \(num_items=8\)"):
         OrderedSampler(10, 1, rank=0, world_size=4)
 
 

@@ -89,7 +89,7 @@ def test_where_a_turn_ends_and_who_speaks_decide_the_id(tmp_path):
 
 @pytest.mark.parametrize("value", [3, "no transcript", [1, 2], {"role": "user"}])
 def test_a_field_that_is_no_conversation_is_an_error_with_its_place(value):
-    with pytest.raises(DataError, match=r"f:1.*no conversation"):
+    with pytest.raises(DataError, match=r"f:1.*not a conversation"):
         read(value)
 
 

@@ -92,7 +92,7 @@ def test_an_empty_answer_is_no_answer(answers):
         ({"a": "So."}, {}, r"f:1: rejected='\{b\}' needs the field 'b', which is missing"),
         ({"a": "So.", "b": 4}, {}, r"f:1: the field 'b' of rejected='\{b\}' is int, not text"),
         ({"m": said("Why?", "So.")}, {"messages": "m", "rejected": "r"}, r"f:1: rejected='r' names a field .* missing"),
-        ({"m": said("Why?", "So."), "r": 3}, {"messages": "m", "rejected": "r"}, r"f:1: rejected='r' is no convers"),
+        ({"m": said("Why?", "So."), "r": 3}, {"messages": "m", "rejected": "r"}, r"f:1: rejected='r' is not a convers"),
         ({"a": "So.", "b": "No."}, {"winner": "w"}, r"f:1: winner='w' names a field that is missing.* has: a, b"),
         ({"a": "So.", "b": "No.", "w": "tie"}, {"winner": "w"}, r"f:1: winner='w' is 'tie'; 1 says.*winner=null"),
     ],

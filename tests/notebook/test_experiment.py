@@ -60,6 +60,18 @@ def test_each_step_computes_only_what_it_needs():
     assert not (made.folder / "record.json").exists()
 
 
+def test_what_was_said_of_an_experiment_is_not_repeated_by_its_next_steps(capsys):
+    known = {"news": TEXTS[:12]}
+    made = make(eval_dataset=known)
+    for _ in (made.scores, made.selection, made.order):
+        pass
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("results on news may flatter the model" in line for line in lines) == 1
+    assert len(set(lines)) == len(lines)
+    assert len(make(eval_dataset=known).scores) == len(TEXTS)  # another object is told anew
+    assert "may flatter" in capsys.readouterr().err
+
+
 def test_tables_are_those_of_the_run(folded):
     scores, selection, order = folded.scores, folded.selection, folded.order
     assert list(scores) == ["id", "score", "source", "tokens", "record"]

@@ -49,7 +49,7 @@ def test_a_study_with_a_finished_run_is_not_registered(tmp_path):
     record = record_of(tmp_path)
     Path(record.runs[1].folder).mkdir()
     write_json(Path(record.runs[1].folder) / "record.json", {})
-    with pytest.raises(ConfigError, match=r"1 of 2 runs of why are finished: .*Register .* before"):
+    with pytest.raises(ConfigError, match=r"1 of 2 runs of why are finished, .*Register .* before"):
         registration(tmp_path, record, fixed(record), wanted=True)
 
 

@@ -34,7 +34,7 @@ def test_what_is_written_is_read_again_and_a_source_replaces_only_what_it_said_b
     write_known(tmp_path, "a", [replace(AT, small=1)])
     assert read_known(tmp_path) == [replace(AT, small=1), replace(AT, source='tables "x", y')]
     (tmp_path / "decision_accuracy" / "c.csv").write_text("small,large\n1,x\n")
-    with pytest.raises(DataError, match=r"c.csv is no table of decision accuracies"):
+    with pytest.raises(DataError, match=r"c.csv is not a table of decision accuracies"):
         read_known(tmp_path)
 
 
@@ -75,7 +75,7 @@ def test_what_is_not_known_is_said_with_the_command_and_nothing_is_guessed(tmp_p
     write_known(tmp_path / "store", "x", [AT])
     said = trust(read_study(folder)[0], "loss")
     assert said == (
-        f"How often a verdict at {parameters // 1000} k parameters is that of a larger model is not known; "
+        f"How often models of {parameters // 1000} k parameters give the verdict of larger ones is not known; "
         "python run.py study=decision measures it."
     )
     assert said in build(read_study(folder)[1]["report"], "study.report").findings(read_study(folder)[0]).answer
@@ -142,4 +142,4 @@ def test_the_command_keeps_what_tables_say_where_pages_look_for_it(tmp_path, cap
     named = [f"small={tmp_path / '1M'}.csv", tables[1]]
     with pytest.raises(SystemExit):
         main([*named, *options])
-    assert "size 'small' is no number of parameters" in capsys.readouterr().err
+    assert "size 'small' is not a number of parameters" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import pytest
 
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Difference, Figure, Findings, Table
-from delt_exp.study.comparison.pareto import NARROW, WIDTH, Point, front, placed
+from delt_exp.study.comparison.pareto import NARROW, WIDTH, Point, front, placed, ticks
 from delt_exp.study.view import cells, parts
 
 
@@ -48,3 +48,10 @@ def test_no_name_lies_on_another_one_and_those_without_room_are_left_out():
         assert points[0].name in found
         assert len(set(found.values())) == len(found) < len(points)
     assert set(placed([*points, far], 1, points[5:7], [], WIDTH)) == {point.name for point in points[5:7]}
+
+
+@pytest.mark.parametrize("costs", [(3.05, 3.45), (3.3, 3.31), (3.0, 5.9), (0.004, 0.02), (2.0, 7e5), (90.0, 170.0)])
+def test_a_cost_axis_has_ticks_between_its_points(costs):
+    inside = [tick for tick in ticks(costs) if costs[0] <= tick <= costs[1]]
+    assert 1 <= len(inside) <= 20
+    assert all(float(f"{tick:.6g}") == pytest.approx(tick) for tick in inside)

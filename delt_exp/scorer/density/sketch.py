@@ -12,7 +12,7 @@ from delt_exp.progress import track
 from delt_exp.rows.draws import generator, splitmix64
 
 BLOCK_DOCUMENTS = 4096
-HASHES_AT_ONCE = 256  # columns of a product: enough for a fast one, and 8 bytes a document and code are kept
+HASHES_AT_ONCE = 256  # columns of a product: enough for a fast one, and 8 bytes per document and code are kept
 
 
 @dataclass(frozen=True)

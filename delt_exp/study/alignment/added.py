@@ -26,7 +26,7 @@ def added_table(groups: Groups, covariates: Sequence[str]) -> Table:
     note = (
         f"Partial correlation with the loss within evaluation sets, given {names}; of one of these, given those before "
         "it. `adds`: the interval lies on the side of less loss. Detectable: the true partial |r| that this study "
-        "finds with power 0.8. Intervals are each on their own, not corrected for the number of rows."
+        "detects with 80 % power. Intervals are uncorrected."
     )
     columns = ["metric", f"given {names}", "evaluation sets", "partial r", "detectable", "r", "number of sets"]
     return Table("added", f"What a metric adds to {names}", note, columns, rows)
@@ -42,7 +42,7 @@ def added_sentence(groups: Groups, metric: str, covariates: Sequence[str]) -> st
     for kind, relations in groups.items():
         r, found = relations[metric].partial_r, relations[metric].partial_detectable
         if r is not None:
-            reach = "" if found is None else f"; {found:.2f} would be found with power 0.8"
+            reach = "" if found is None else f"; {found:.2f} would be detected with 80 % power"
             sets = "all evaluation sets" if kind == "all" else kind
             parts.append(f"{_verdict(relations[metric])} on {sets} ({r.value:.2f} [{r.low:.2f}, {r.high:.2f}]{reach})")
     return f"\nPartial r given {' and '.join(covariates)}: {metric} {', '.join(parts)}." if parts else ""
@@ -66,14 +66,14 @@ def power_sentence(
     ]
     given = f"a partial correlation given {' and '.join(covariates)}" if covariates else "a correlation"
     return (
-        f"power: with {corpora} training corpora, {given} of {metric} and the loss is found with probability 0.8 if "
+        f"power: with {corpora} training corpora, {given} of {metric} and the loss is detected with 80 % power if "
         f"|r| is at least: {'; '.join(texts)}. Lower end: pairs are independent; upper end: all evaluation sets agree "
         "on the corpora."
     )
 
 
 def detectable_range(corpora: int, sets: int, covariates: int, alpha: float) -> tuple[float, float]:
-    """Return the partial |r| that is found with power 0.8 if pairs are independent, and if all sets agree.
+    """Return the partial |r| that is detected with 80 % power if pairs are independent, and if all sets agree.
 
     The variance of Fisher's z is 1 / (degrees of freedom - 1): of all pairs around the means of their sets, or of the
     corpora alone. That of the jackknife is larger, in simulations by about corpora / (corpora - 2). 1 where too few

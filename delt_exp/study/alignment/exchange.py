@@ -65,6 +65,8 @@ def _figure(pairs: Sequence[Pair], metric: str) -> Figure:
     """One line for each training corpus and evaluation set, coloured by training corpus."""
     keys = list(dict.fromkeys((pair.train, pair.evaluation) for pair in pairs))
     trains = list(dict.fromkeys(train for train, _ in keys))
+    # In the legend a colour stands for a corpus; its solid line shows it, or the first one where it has none.
+    legend = [(train, train) if (train, train) in keys else next(k for k in keys if k[0] == train) for train in trains]
     traces = []
     for train, evaluation in keys:
         own = sorted((p for p in pairs if (p.train, p.evaluation) == (train, evaluation)), key=lambda p: p.tokens)
@@ -80,11 +82,11 @@ def _figure(pairs: Sequence[Pair], metric: str) -> Figure:
                 mode="lines+markers",
                 line=line,
                 legendgroup=train,
-                showlegend=(train, evaluation) == next(key for key in keys if key[0] == train),
+                showlegend=(train, evaluation) in legend,
             )
         )
     plot = figure(traces, 560, margin_t=20, xaxis_title="training tokens", yaxis_title="loss [nats/token]")
-    plot.update_xaxes(type="log")
+    plot.update_xaxes(type="log", tickformat="~s", tickvals=sorted({pair.tokens for pair in pairs}))
     note = (
         "Solid: evaluated on the domain that was trained on; dotted: on another. Where lines do not meet, no number "
         "of tokens tried here makes up for training on another domain."

@@ -55,8 +55,8 @@ class KeptReport:
         num_tasks = len(set(map(digest, texts)))
         low, high = (_detectable(count, number, self.alpha) for number in (num_tasks, 1))
         return [
-            f"power: with about {count} methods, a mean rank correlation of alignment and gain is found with "
-            f"probability 0.8 from {low:.2f} if tasks are independent, from {high:.2f} if methods do the same in all."
+            f"power: with about {count} methods, a mean rank correlation of alignment and gain is detected with 80 % "
+            f"power from {low:.2f} if tasks are independent, from {high:.2f} if methods do the same in all."
         ]
 
     def findings(self, study: StudyRecord) -> Findings:
@@ -105,7 +105,7 @@ def _pick_comparisons(
 
 
 def _detectable(methods: int, tasks: int, alpha: float) -> float:
-    """Return the mean Spearman correlation over tasks that is found with power 0.8.
+    """Return the mean Spearman correlation over tasks that is detected with 80 % power.
 
     The variance of its Fisher's z is 1.06 / (methods - 3) (Fieller, Hartley and Pearson 1957) over the tasks.
     """

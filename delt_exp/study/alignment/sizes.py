@@ -118,7 +118,7 @@ def _answer(relations: Relations, ranking: Ranking) -> str:
         text = f"The ranking of metrics changes between {cells}: {names} are shown in both orders."
     else:
         text = f"No change in the ranking of metrics is shown between {cells}"
-        text += f": {len(shown)} of {len(ranking)} pairs of metrics are told apart, always in one order."
+        text += f": {len(shown)} of {len(ranking)} pairs of metrics are distinguishable, always in one order."
     return f"{text} The strongest correlation with the loss: {first}."
 
 
@@ -155,8 +155,8 @@ def _ranking_table(ranking: Ranking, cells: Sequence[str]) -> Table:
     count = sum(map(len, ranking.values()))
     note = (
         "Fisher's z of the correlation of the first metric with the loss minus that of the second, within evaluation "
-        f"sets; below 0 the first says more. Verdicts are corrected for {count} comparisons (Holm); intervals are each "
-        "on their own, over training corpora and evaluation sets. `changes`: clear in both orders."
+        f"sets; below 0 the first says more. Verdicts are corrected for {count} comparisons (Holm); intervals are "
+        "uncorrected, over training corpora and evaluation sets. `changes`: clear in both orders."
     )
     return Table("ranking", "Which metric says more", note, ["metrics", "verdict", *cells], rows, is_answer=True)
 

@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
 PLACES = [
     *map(Place, ("middle right", "middle left", "top right", "bottom right", "top left", "bottom left")),
-    *(Place(f"{up} {side}", lines) for lines in (1, 2, 3) for side in ("right", "left") for up in ("top", "bottom")),
+    *(Place(f"{up} {side}", 1) for side in ("right", "left") for up in ("top", "bottom")),
 ]
 
 
@@ -74,9 +74,13 @@ def pareto(points: Sequence[Point], turn: int, x_title: str, y_title: str, best:
 
 
 def ticks(costs: Sequence[float]) -> list[float]:
-    """Return round numbers around the costs, more of them in less than a decade; Plotly would write 20 as 2."""
-    digits = (1, 1.5, 2, 3, 5, 7) if max(costs) < 10 * min(costs) else (1, 2, 5)
-    decades = range(math.floor(math.log10(min(costs))), math.ceil(math.log10(max(costs))) + 1)
+    """Return round numbers around the costs, more of them the closer these are; Plotly would write 20 as 2."""
+    low, high = min(costs), max(costs)
+    if low < high < 2 * low:
+        step = 10.0 ** math.floor(math.log10(high - low)) / 2
+        return [number * step for number in range(math.floor(low / step), math.ceil(high / step) + 1)]
+    digits = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [digit * 10.0**decade for decade in decades for digit in digits]
 
 

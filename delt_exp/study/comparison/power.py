@@ -86,18 +86,18 @@ def family_power(study: StudyRecord, family: Sequence[Comparison], what: str) ->
     num_seeds, level = min(counts), known[0].alpha / len(family)
     seen = noise.detectable(num_seeds, level)
     text = (
-        f"With {num_seeds} seeds {what} of {seen:.2g} {known[0].unit} is found with probability 0.8 after Holm's "
+        f"With {num_seeds} seeds {what} of {seen:.2g} {known[0].unit} is detected with 80 % power after Holm's "
         f"correction over {len(family)} comparisons"
     )
     needed = noise.seeds_for(seen / 2, level)
     if needed is None:
-        return f"{text}; half of that takes more evaluation documents, not more seeds."
+        return f"{text}; detecting half of that takes more evaluation documents, not more seeds."
     num_runs = -(-len(study.runs) // max(len({run.seed for run in study.runs}), 1)) * needed
     finished = [run.record() or {} for run in study.finished()]
     seconds = float(np.median([record.get("seconds", math.nan) for record in finished]))
     hours = max(num_runs - len(finished), 0) * seconds / 3600
-    more = "" if math.isnan(hours) else f", {hours:.2g} h more one after the other"
-    return f"{text}; to find {seen / 2:.2g} takes {needed} seeds: {num_runs} runs{more}."
+    more = "" if math.isnan(hours) else f", {hours:.2g} h more, one after another"
+    return f"{text}; detecting {seen / 2:.2g} takes {needed} seeds: {num_runs} runs{more}."
 
 
 def _noise_of(pair: Comparison, num_seeds: int) -> Noise:

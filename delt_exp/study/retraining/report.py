@@ -1,4 +1,4 @@
-"""Do scores say what training on the documents brings? Every scorer's agreement with retraining, and its price."""
+"""Do scores say what training on the documents brings? Every scorer's agreement with retraining, and its cost."""
 
 from collections.abc import Sequence
 
@@ -84,7 +84,7 @@ class RetrainingReport:
         return one.verdict == AGREES and one.scorer not in (self.gold, *self.placebos)
 
     def _answer_table(self, agreed: Sequence[Agreed], ceilings: dict[str, float]) -> Table:
-        """Return which scorer agrees most on each pool, and its price, a row and a sentence for each."""
+        """Return which scorer agrees most on each pool, and its cost, a row and a sentence for each."""
         rows: list[list[Cell]] = []
         for pool, itself in ceilings.items():
             own = [one for one in agreed if one.pool == pool]
@@ -95,11 +95,11 @@ class RetrainingReport:
             ]  # fmt: skip
             rows.append([pool, *cells, perfect(itself), self._sentence(pool, itself, own)])
         columns = [
-            self.pool, "verdict", "linear datamodeling score", "use", "price of retraining", "an exact prediction",
+            self.pool, "verdict", "linear datamodeling score", "use", "cost of retraining", "an exact prediction",
             "in words",
         ]  # fmt: skip
         note = "Of the scorers shown to agree, the one that agrees most. It was chosen after seeing all."
-        return Table("agreement", "Which score to trust, and its price", note, columns, rows, is_answer=True)
+        return Table("agreement", "Which score to trust, and its cost", note, columns, rows, is_answer=True)
 
     def _sentence(self, pool: str, itself: float, own: Sequence[Agreed]) -> str:
         gold = next(one for one in own if one.scorer == self.gold)
@@ -173,7 +173,7 @@ def _said(cell: Ranged) -> str:
 
 
 def _share(one: Agreed, gold: Agreed) -> float | None:
-    """Return the price of a scorer as a share of that of retraining; None where one is not recorded."""
+    """Return the cost of a scorer as a share of that of retraining; None where one is not recorded."""
     return None if one.cost.seconds is None or not gold.cost.seconds else one.cost.seconds / gold.cost.seconds
 
 

@@ -158,7 +158,7 @@ def _ranking_table(ranking: Ranking, cells: Sequence[str]) -> Table:
         f"sets; below 0 the first says more. Verdicts are corrected for {count} comparisons (Holm); intervals are each "
         "on their own, over training corpora and evaluation sets. `changes`: clear in both orders."
     )
-    return Table("ranking", "Which metric says more", note, ["metrics", "verdict", *cells], rows, is_answer=True)
+    return Table("ranking", "Which metric says more", note, ["metrics", "verdict", *cells], rows)
 
 
 def _ranged(pair: Comparison | None) -> Ranged | None:

@@ -25,7 +25,7 @@ def added_table(groups: Groups, covariates: Sequence[str]) -> Table:
     names = " and ".join(covariates)
     note = (
         f"Partial correlation with the loss within evaluation sets, given {names}; of one of these, given those before "
-        "it. `adds`: the interval lies on the side of less loss. Detectable: the true partial |r| that this study "
+        "it. A metric adds where the interval lies below 0. Detectable: the true partial |r| that this study "
         "finds with power 0.8. Intervals are each on their own, not corrected for the number of rows."
     )
     columns = ["metric", f"given {names}", "evaluation sets", "partial r", "detectable", "r", "number of sets"]

@@ -44,7 +44,8 @@ def added_sentence(groups: Groups, metric: str, covariates: Sequence[str]) -> st
         if r is not None:
             reach = "" if found is None else f"; {found:.2f} would be found with power 0.8"
             sets = "all evaluation sets" if kind == "all" else kind
-            parts.append(f"{_verdict(relations[metric])} on {sets} ({r.value:.2f} [{r.low:.2f}, {r.high:.2f}]{reach})")
+            verb = "adds" if r.shows(-1) else "is not shown to add"
+            parts.append(f"{verb} on {sets} ({r.value:.2f} [{r.low:.2f}, {r.high:.2f}]{reach})")
     return f"\nPartial r given {' and '.join(covariates)}: {metric} {', '.join(parts)}." if parts else ""
 
 

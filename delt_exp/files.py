@@ -72,7 +72,7 @@ def write_json(path: Path, value: Any) -> None:
     where, bad = next(_not_finite(value), ("", 0.0))
     if where:
         raise DivergedError(
-            f"{path.name}: {where} is {bad}, which is no result; a computation has diverged: lower its learning rate"
+            f"{path.name}: {where} is {bad}, which is not a result; a computation has diverged: lower its learning rate"
         )
     with written_aside(path) as aside:
         aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -116,7 +116,7 @@ class Peeking(Store):
         return super().get(stage, inputs, build, resumable=resumable)
 
     def _build(self, stage: str, *_: Any) -> None:
-        raise NotCachedError(stage)  # it is damaged
+        raise NotCachedError(stage)  # the stage is damaged
 
 
 def _cached(
@@ -145,7 +145,7 @@ def _cached(
 
 
 def _flops_per_second(parts: Components, resources: Resources) -> float | None:
-    """Return how fast a step of training is here, by one that is not counted and one that is."""
+    """Return how fast a training step is here, by the fastest of three."""
     import torch
 
     tokenizer, context = resources.run_tokenizer, parts.model.context_tokens

@@ -101,9 +101,9 @@ def test_a_budget_in_epochs_is_that_of_the_run_in_tokens(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        (RANDOM, "this run is one itself"),
-        (("selector=all", "orderer=shuffle", "scorer=length", *BUDGET), "this run is one itself"),
-        ((*CHOICE, "eval_dataset=none"), "nothing to compare on"),
+        (RANDOM, "this run is itself a baseline"),
+        (("selector=all", "orderer=shuffle", "scorer=length", *BUDGET), "this run is itself a baseline"),
+        ((*CHOICE, "eval_dataset=none"), "there is no eval_dataset to compare on"),
     ],
 )
 def test_a_baseline_that_would_tell_nothing_is_left_out_and_the_page_says_why(tmp_path, monkeypatch, overrides, reason):

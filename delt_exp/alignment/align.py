@@ -23,7 +23,8 @@ DEFAULT = "alignment=task2vec"
 
 
 def align(train: Iterable[str], evaluation: Iterable[str], *overrides: str) -> Coefficient:
-    """Return how well training texts fit evaluation texts, by Task2Vec or what the overrides say, as "alignment=ncd".
+    """Return how well training texts fit evaluation texts, by Task2Vec or the metric that an override such as
+    "alignment=ncd" chooses.
 
     Raises ConfigError or DataError as the command does. Works under `outputs/store` unless an override says otherwise.
     """

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from delt_exp.quantity import Meaning
 from delt_exp.report.style import draw
 
+BLACK_READS_BETTER = 0.179  # than white, from this luminance on: (L + 0.05)^2 = 0.05 * 1.05
+
 
 def write_heatmap(
     path: Path, trained: Sequence[str], evaluation: Sequence[str], values_NM: NDArray[np.float64], meaning: Meaning
@@ -27,13 +29,18 @@ def write_heatmap(
         axes.set_yticks(range(len(rows)), [trained[i] for i in rows])
         axes.set(xlabel="evaluation text", ylabel="training text")
         axes.grid(visible=False)
-        middle = (ordered.min() + ordered.max()) / 2
         for (row, column), value in np.ndenumerate(ordered):
-            color = "black" if value > middle else "white"
+            color = "black" if _luminance(image.cmap(image.norm(value))) > BLACK_READS_BETTER else "white"
             axes.text(column, row, f"{value:.3g}", ha="center", va="center", color=color, fontsize=8)
         figure.colorbar(image, label=f"{meaning.name} [{meaning.unit}], higher is more aligned")
 
     draw(paint, 1.6 + 0.5 * len(rows), path)
+
+
+def _luminance(colour: tuple[float, float, float, float]) -> float:
+    """Return the relative luminance of an sRGB colour (WCAG 2)."""
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in colour[:3]]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def cluster_order(values_NM: NDArray[np.float64]) -> NDArray[np.intp]:

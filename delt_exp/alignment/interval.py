@@ -55,7 +55,7 @@ def mean_cosine(left_MD: Floats, right_ND: Floats, seed: int) -> Coefficient:
     left, left_R = _pair_means(left_MD @ left_MD.T, rows_RM, rows_RM, is_same=True)
     right, right_R = _pair_means(right_ND @ right_ND.T, columns_RN, columns_RN, is_same=True)
     if left <= 0 or right <= 0:
-        raise DataError("the embeddings of a text point nowhere on average; use more documents or another encoder")
+        raise DataError("the embeddings of a text have no common direction; use more documents or another encoder")
     is_sound_R = (left_R > 0) & (right_R > 0)
     return _interval(cross / np.sqrt(left * right), cross_R[is_sound_R] / np.sqrt((left_R * right_R)[is_sound_R]))
 

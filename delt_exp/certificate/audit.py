@@ -32,9 +32,10 @@ class OrderAudit:
         audit.step()           # after each optimizer.step()
         audit.close()          # at the end
 
-    What does not train, evaluation say, is not recorded. Token ids are the argument `input_ids` or the first argument;
-    with an `attention_mask` of the same shape only the tokens that it marks. A sequence is recorded as it enters:
-    labels are not looked at. Call `watch` before the network is compiled. A run that is resumed takes the same folder.
+    Passes that do not train, such as evaluation, are not recorded. Token ids are the argument `input_ids` or the first
+    argument; with an `attention_mask` of the same shape only the tokens that it marks. A sequence is recorded as it
+    enters: labels are not looked at. Call `watch` before the network is compiled. A run that is resumed takes the same
+    folder.
     """
 
     def __init__(self, folder: str | Path) -> None:

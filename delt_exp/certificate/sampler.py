@@ -1,4 +1,4 @@
-"""A sampler that plays a dataset from its first item to its last, whatever shares the work."""
+"""A sampler that yields a dataset from its first item to its last, however many ranks share the work."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,10 +12,10 @@ class OrderedSampler(Sampler[int]):
     """Indices of one rank, so that micro-batch k of all W ranks together is the items [k W b, (k+1) W b).
 
     Give it to a `DataLoader` of the same `batch_size` b. num_items: of the dataset. rank, world_size: those of
-    `torch.distributed` where they are None. start: items that training has had already; a function is asked each time
-    iteration begins, as a trainer knows its step only after it has loaded a checkpoint. It may be any number, so that
-    training may go on with other ranks. What is left at the end is shared as equally as it can be; raises ConfigError
-    where a rank would get nothing of it and wait for ever.
+    `torch.distributed` where they are None. start: items that training has consumed already; a function is asked each
+    time iteration begins, as a trainer knows its step only after it has loaded a checkpoint. It may be any number, so
+    that training may go on with other ranks. What is left at the end is shared as equally as it can be; raises
+    ConfigError where a rank would get nothing of it and wait forever.
 
     Iterated inside a worker of a `DataLoader`, as an `IterableDataset` does, it gives the batches of that worker alone:
     the loader asks its workers in turn, and the order is the same as without any. A loader over a map-style dataset
@@ -61,6 +61,7 @@ class OrderedSampler(Sampler[int]):
         left = self.num_items % (self.batch_size * self.world_size)
         if 0 < left < self.world_size:
             raise ConfigError(
-                f"{self.num_items} items leave {left} for the last batch of {self.world_size} ranks: leave {left} out "
+                f"{self.num_items} items leave {left} for the last batch, too few for {self.world_size} ranks: leave "
+                "them out "
                 f"(num_items={self.num_items - left}), or use another batch_size"
             )

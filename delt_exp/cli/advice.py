@@ -1,4 +1,4 @@
-"""What a mistaken word of a command line may have been meant to be, as messages with a cure."""
+"""Messages for mistaken words of a command line, with what was probably meant."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from delt_exp.cli.option_keys import keys_of, keys_of_text
 
 
 def unknown_flag(conf: Path, word: str, flags: Sequence[str]) -> str:
-    """Return the message for a flag that there is not, which may be a key with dashes before it."""
+    """Return the message for an unknown flag, which may be a key with dashes before it."""
     name, mark, value = word.lstrip("-").partition("=")
     key = name.replace("-", "_")
     own = keys_of_text((conf / "config.yaml").read_text(encoding="utf-8"))

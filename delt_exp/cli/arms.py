@@ -49,7 +49,7 @@ def read_arms(value: str) -> list[list[str]]:
     """
     value = value.strip()
     if value[:1] + value[-1:] not in ("[]", "{}"):
-        raise ConfigError(f"arms={value} is no list of arms; write, quoted for the shell, {EXAMPLE}")
+        raise ConfigError(f"arms={value} is not a list of arms; write, quoted for the shell, {EXAMPLE}")
     items = [item for item in split(value[1:-1]) if item]
     if value[0] == "{":
         named = [_named(item) for item in items]
@@ -95,8 +95,8 @@ def _overrides(item: str) -> list[str]:
     wrong = next((text for text in texts if "=" not in text), None)
     if wrong is not None or not texts:
         raise ConfigError(
-            f"arms: {wrong or item!r} is no override; write KEY=VALUE or GROUP=OPTION for each arm, and several of one "
-            "arm in brackets: 'arms=[[scorer=lqs,orderer=folding],scorer=random]'"
+            f"arms: {wrong or item!r} is not an override; write KEY=VALUE or GROUP=OPTION for each arm, and several of "
+            "one arm in brackets: 'arms=[[scorer=lqs,orderer=folding],scorer=random]'"
         )
     return texts
 

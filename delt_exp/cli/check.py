@@ -155,12 +155,13 @@ def _check_sweeps(overrides: Sequence[Override], *, is_multirun: bool, is_study:
     """Raise ConfigError for several values where one run, or a study, takes one."""
     sweep = next((override.input_line for override in overrides if override.is_sweep_override()), None)
     if sweep is not None and is_study:
-        raise ConfigError(f"{sweep} is several values, and all runs of a study have one; vary it in arms or slices")
+        raise ConfigError(f"{sweep} gives several values, but all runs of a study share one; vary it in arms or slices")
     if sweep is not None and not is_multirun:
         key, _, value = str(sweep).partition("=")
         quoted = shlex.quote(f'{key}="{value}"')
         raise ConfigError(
-            f"{sweep} is several values, and one run takes one; to run each, add -m. One value with a comma in it "
+            f"{sweep} gives several values, but a single run takes one; to run each, add -m. One value with a comma "
+            "in it "
             f"needs quotes twice, for the shell and for Hydra: {quoted}"
         )
 
@@ -169,7 +170,10 @@ def _refuse_launcher(overrides: Sequence[Override]) -> None:
     """Raise ConfigError for a launcher that Hydra would not ask, because there is only one run."""
     for override in overrides:
         if override.key_or_group == LAUNCHER:
-            raise ConfigError(f"{override.input_line} starts the runs of a sweep or a study; for one run, add -m")
+            raise ConfigError(
+                f"{override.input_line} says how the runs of a sweep or a study start; leave it out "
+                "for a single run, or add -m"
+            )
 
 
 def _compose(conf: Path, hydra: Hydra, overrides: list[str]) -> DictConfig:
@@ -187,7 +191,7 @@ def _check_arms(conf: Path, hydra: Hydra, command: list[str], arms: Sequence[Seq
         try:
             for override in map(partial(_parsed, conf), texts):
                 if override.is_sweep_override():
-                    raise ConfigError(f"{override.input_line} is several values; make each an arm of its own")
+                    raise ConfigError(f"{override.input_line} gives several values; make each a separate arm")
                 _check_option(conf, override, hydra)
             _compose(conf, hydra, [*command, *texts])
         except ConfigError as error:
@@ -248,7 +252,9 @@ def _check_output(folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, FileNotFoundError) as error:
-            raise StoreError(f"output_dir {folder} cannot be made a folder; give another: output_dir=FOLDER") from error
+            raise StoreError(
+                f"output_dir {folder} cannot be created as a folder; give another: output_dir=FOLDER"
+            ) from error
         if not os.access(folder, os.W_OK):
             raise StoreError(f"output_dir {folder} is not writable; give another folder: output_dir=FOLDER")
 

@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--filter", help="of lm-eval, such as strict-match (default: the task's first)")
     parser.add_argument("--cluster", metavar="COLUMN", help="items with an equal entry belong together, as "
                         "questions about one text: a column of tables, a field of lm-eval's documents")  # fmt: skip
-    parser.add_argument("--any-prompt", action="store_true", help="different prompts about one document are meant")
+    parser.add_argument("--any-prompt", action="store_true", help="allow different prompts about the same document")
     direction = parser.add_mutually_exclusive_group()
     direction.add_argument("--higher-is-better", dest="better", action="store_const", const="higher", help="of tables")
     direction.add_argument("--lower-is-better", dest="better", action="store_const", const="lower", help="of tables")

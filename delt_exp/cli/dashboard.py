@@ -1,4 +1,4 @@
-"""Create a W&B workspace for a study that was run with logger=wandb; a second time updates it."""
+"""Create or update a W&B workspace for a study that was run with logger=wandb."""
 
 import argparse
 from collections.abc import Iterator, Mapping
@@ -21,8 +21,8 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m delt_exp.study.dashboard", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of a study, such as outputs/detection")
-    parser.add_argument("--project", help="W&B project; not given: that of the runs")
-    parser.add_argument("--entity", help="W&B team; not given: that of the runs, else your default one")
+    parser.add_argument("--project", help="W&B project (default: that of the runs)")
+    parser.add_argument("--entity", help="W&B team (default: that of the runs, else your default team)")
     parser.add_argument("--dry-run", action="store_true", help="show the layout; needs neither key nor network")
     given = parser.parse_args()
     with reporting():
@@ -77,7 +77,7 @@ def create(folder: Path, project: str | None, entity: str | None) -> str:
     workspace = planned(folder, project, entity)
     if not wandb.login(prompt=False, verify=False):
         raise ConfigError(
-            "no W&B API key is configured, or WANDB_MODE forbids to use it; run `wandb login` or set WANDB_API_KEY "
+            "no W&B API key is configured, or WANDB_MODE forbids its use; run `wandb login` or set WANDB_API_KEY "
             "(--dry-run shows the layout without one)"
         )
     try:

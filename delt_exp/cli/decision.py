@@ -1,4 +1,4 @@
-"""How often does a small size decide as a large one does? From a table of outcomes, whoever trained the models.
+"""How often do small models give the same verdicts as large ones? From a table of outcomes, whoever trained them.
 
     python -m delt_exp.decision [SIZE=]TABLE [[SIZE=]TABLE ...] --large SIZE
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = parser_of("decision", __doc__)
     parser.add_argument("tables", nargs="+", metavar="[SIZE=]TABLE", help="outcomes of training runs")
-    parser.add_argument("--large", required=True, metavar="SIZE", help="the size whose verdicts are to be foreseen")
+    parser.add_argument("--large", required=True, metavar="SIZE", help="the size whose verdicts are to be predicted")
     for name in ("arm", "size", "seed", "outcome", "metric"):
         parser.add_argument(f"--{name}", default=name, metavar="COLUMN", help=f"column of the {name} (%(default)s)")
     parser.add_argument("--wide", action="store_true", help="every other column is a metric, in place of --outcome")
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> str:
     from delt_exp.study.page import rendered, write_pages
 
     written = findings(sizes(ladder), found, noise, options.large, options.alpha)
-    question = f"How often is a verdict at a smaller size that at {options.large}?"
+    question = f"How often does a smaller size give the verdict of {options.large}?"
     with disk_errors(options.out):
         options.out.mkdir(parents=True, exist_ok=True)
         page = write_pages(options.out, written, rendered("decision/decision.html.j2", written, question=question))

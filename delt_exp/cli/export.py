@@ -1,7 +1,7 @@
 """`python -m delt_exp.export`: the kept documents of a run, in training order, for other trainers.
 
 RUN is the folder of a finished run, or of one with stop_after=order. An export that was interrupted continues when the
-command is repeated. --settings prints what keeps the order in LLaMA-Factory or axolotl.
+command is repeated. --settings prints the settings that keep the order in LLaMA-Factory or axolotl.
 """
 
 import argparse
@@ -49,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tokens", action="store_true", help="add input_ids and labels, by the tokenizer of the run")
     parser.add_argument("--fields", action="store_true", help="add the original record, as JSON in a column `fields`")
     parser.add_argument(
-        "--settings", choices=[*SETTINGS], action="append", default=[], help="print what keeps the order in a trainer"
+        "--settings",
+        choices=[*SETTINGS],
+        action="append",
+        default=[],
+        help="print the settings that keep the order in a trainer",
     )
     return parser

@@ -40,8 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = parser_of("features", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="what is stored, of which run")
-    listing.add_argument("--output-dir", type=Path, default=Path("outputs"), help="where runs went (%(default)s)")
+    listing = commands.add_parser("list", help="list what is stored, and by which run")
+    listing.add_argument(
+        "--output-dir", type=Path, default=Path("outputs"), help="output folder of the runs (%(default)s)"
+    )
     listing.add_argument("--store", type=Path, help="folder of the store (OUTPUT_DIR/store)")
     scoring = commands.add_parser("score", help="score the documents of a run for another target")
     scoring.add_argument("run", type=Path, help="folder of a run with scorer.save_features=true")
@@ -104,9 +106,10 @@ def _configuration(run: Path, overrides: Sequence[str]) -> DictConfig:
     """Return the configuration of a run with another target; raises ConfigError for other settings, and DataError."""
     wrong = [text for text in overrides if not text.lstrip("+~").startswith(TARGET)]
     if wrong or not any(text.startswith(f"{TARGET}=") for text in overrides):
-        found = f"{wrong[0]} is none" if wrong else "none names one"
+        found = f"{wrong[0]} is not one of them" if wrong else "none of them names it"
         raise ConfigError(
-            f"settings choose a target, and {found}: give target_dataset=NAME and target_dataset.KEY=VALUE; everything "
+            f"settings must choose a target, and {found}: give target_dataset=NAME and target_dataset.KEY=VALUE; "
+            "everything "
             "else is as in the run"
         )
     if not (run / "record.json").exists():

@@ -7,22 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from delt_exp.cli.nearest import nearest, unknown_option
-from delt_exp.cli.option_keys import Key, keys_of, keys_of_text, parts_of
+from delt_exp.cli.option_keys import Key, Part, keys_of, keys_of_text, parts_of, shared_keys
 from delt_exp.errors import ConfigError
 
 USAGE = """\
 python run.py [GROUP=OPTION ...] [KEY=VALUE ...]       one run
 python run.py -m GROUP=OPTION,OPTION KEY=VALUE,VALUE   a sweep over all combinations, with one table
 python run.py study=NAME [scale=paper] [...]           many runs that answer one question, with one report
-python run.py study=compare 'arms=[scorer=lqs,scorer=random]' seeds=3     a study of any few choices
-python run.py [...] dry_run=true                       read, say what it would cost, and stop
+python run.py study=compare 'arms=[scorer=lqs,scorer=random]' seeds=3     a study of a few choices of your own
+python run.py [...] dry_run=true                       read, forecast the cost, and stop
 python run.py -m [...] hydra/launcher=parallel         run these jobs in parallel (default: one after another)
 python run.py --cfg job [...]                          show the configuration and stop
 """
 MORE = """\
 python run.py --help scorer          the options of a group (so does scorer=? --help)
 python run.py --help scorer=kenlm    what an option does, and its keys
-python run.py --help training        keys with what they mean; --help keys lists all that are in no group
+python run.py --help training        keys and their meaning; --help keys lists all keys outside groups
 """
 LAUNCHER = "hydra/launcher"
 TITLE = "Which training data, in which order, makes a better language model?"
@@ -38,7 +38,7 @@ def help_text(conf: Path, words: Sequence[str] = (), width: int | None = None) -
 
 
 def group_names(conf: Path) -> list[str]:
-    """Return the config groups in the order of the data flow, and where the runs of a sweep are computed."""
+    """Return the config groups in the order of the data flow, and the launcher of sweeps."""
     listed = [*_listed(conf)]
     others = {folder.name for folder in conf.iterdir() if folder.is_dir() and folder.name != "hydra"} - set(listed)
     return [*listed, *sorted(others), LAUNCHER]
@@ -66,7 +66,7 @@ def _first_page(conf: Path, width: int) -> str:
     sections = dict.fromkeys(key.name.split(".")[0] for key in _own_keys(conf))
     return "\n".join([
         TITLE, "", _indented(USAGE), _indented(MORE),
-        "Groups, what each chooses by default, what for, and how many options there are:",
+        "Groups: the default, what each chooses, and the number of options:",
         *(_hanging(first, rest, width) for first, rest in rows),
         _hanging("  inside others  ", inside, width),
         "",
@@ -78,6 +78,9 @@ def _on(conf: Path, word: str, width: int) -> str:
     """Return the help on one word of the command line."""
     name, _, option = word.partition("=")
     name, option = name.lstrip("+").split("@")[0], option.strip("\"'")
+    several = [one.strip() for one in option.strip("[]").split(",")]
+    if name in group_names(conf) and len(several) > 1:
+        return "\n\n".join(_on(conf, f"{name}={one}", width) for one in several)
     if name in group_names(conf):
         known = options(conf, name)
         if option in ("", "?"):
@@ -131,20 +134,42 @@ def _group(conf: Path, group: str, width: int) -> str:
 
 def _option(conf: Path, group: str, option: str, width: int) -> str:
     file = conf / group / f"{option}.yaml"
-    place = "" if "@package _global_" in file.read_text(encoding="utf-8") else group
-    keys = keys_of(conf, group, option, place)
-    parts = ", ".join(part.command for part in parts_of(conf, group, option, place))
+    place = "" if "@package _global_" in file.read_text(encoding="utf-8") else group.replace("/", ".")
+    parts = parts_of(conf, group, option, place)
+    keys, names = shared_keys(keys_of(conf, group, option, place), parts)
+    legend = f"*: one of {', '.join(names)}. A value of ... is not the same for all of them."
     return "\n".join([
         f"{group}={option}", *_paragraphs(_head(file), width), "",
         _keys(keys, width) if keys else "  It has no keys.",
-        *(["", _hanging("", f"Its parts are options too: {parts}", width)] if parts else []),
+        *(["", _hanging("", legend, width)] if names else []),
+        *(["", _parts(conf, parts, width)] if parts else []),
     ])  # fmt: skip
 
 
+def _parts(conf: Path, parts: Sequence[Part], width: int) -> str:
+    """Return what fills each part of an option, and how another option is put there; a text is not repeated."""
+    texts: dict[str, str] = {}
+    for part in parts:
+        file = conf / part.group / f"{part.option}.yaml"
+        text = description(file) if file.exists() else "nothing"
+        texts[f"  {part.command}  "] = "" if text in texts.values() else text
+    column = min(max(map(len, texts)), width // 2)
+    title = _hanging("", "Its parts are options too; GROUP@PLACE=OPTION puts another option in their place:", width)
+    return "\n".join([title, *(_hanging(f"{first:<{column}}", text, width, column) for first, text in texts.items())])
+
+
 def _paragraphs(lines: Sequence[str], width: int) -> list[str]:
-    """Return comment lines filled to the width; the first, and commands, stay lines of their own."""
-    rest = re.split(r"\n\n|\n(?=python |[a-z_]+=)", "\n".join(lines[1:]))
-    return [_hanging("  ", " ".join(block.split()), width) for block in [*lines[:1], *rest] if block.strip()]
+    """Return comment lines filled to the width; the first, commands, and indented lines stay lines of their own."""
+    blocks = list(lines[:1])
+    is_open = False  # whether a line goes on where the last one ended
+    for line in lines[1:]:
+        is_own = line.startswith(" ") or re.match(r"python |[a-z_]+=", line) is not None
+        if is_open and line and not is_own:
+            blocks[-1] += f" {line}"
+        else:
+            blocks.append(line)
+        is_open = bool(line) and not line.startswith(" ")
+    return [_hanging("  " + " " * (len(text) - len(text.lstrip())), text.strip(), width) for text in blocks if text]
 
 
 def _keys(keys: Sequence[Key], width: int) -> str:
@@ -163,7 +188,7 @@ def _hanging(first: str, rest: str, width: int, indent: int | None = None) -> st
         room = 6
     if not rest:
         return first.rstrip()
-    if len(first.rstrip()) >= room + 1:  # `first` fills its column: the rest goes below
+    if len(first.rstrip()) >= room:  # `first` fills its column: the rest goes below
         return (
             f"{first.rstrip()}\n{textwrap.fill(rest, width, initial_indent=' ' * room, subsequent_indent=' ' * room)}"
         )
@@ -188,7 +213,7 @@ def _head(file: Path) -> list[str]:
     """Return the comment lines at the head of a YAML file, without Hydra's package line."""
     lines = file.read_text(encoding="utf-8").splitlines()
     end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    return [line.lstrip("#").strip() for line in lines[:end] if "@package" not in line]
+    return [line[1:].removeprefix(" ").rstrip() for line in lines[:end] if "@package" not in line]
 
 
 def _indented(text: str) -> str:

@@ -29,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("mixtures", type=Path, help="CSV: run, and the share of each source")
     parser.add_argument("losses", type=Path, help="CSV: run, and the loss on each evaluation set")
     parser.add_argument(
-        "--objective", nargs="+", metavar="SET=WEIGHT", help="what is to be low (the mean loss on all sets)"
+        "--objective",
+        nargs="+",
+        metavar="SET=WEIGHT",
+        help="the weighted loss to minimise (default: the mean over all sets)",
     )
     parser.add_argument("--test", nargs=2, type=Path, metavar=("MIXTURES", "LOSSES"), help="other runs to rank")
     parser.add_argument("--bootstraps", type=int, default=200, help="for the intervals (%(default)s)")
@@ -76,8 +79,7 @@ def ranks_table(proposal: Proposal, runs: MixtureRuns) -> Table:
     rows.append(["mean", float(np.mean([rank for _, rank, _ in ranks])), float(np.mean(shared)) if shared else None])
     note = (
         f"Spearman's correlation over {len(runs.shares_RG)} other runs: of their losses with what the laws of "
-        f"{len(proposal.runs.shares_RG)} runs predict, and with the share of the own domain, for which nothing is "
-        "trained."
+        f"{len(proposal.runs.shares_RG)} runs predict, and with the share of the own domain, which needs no training."
     )
     columns_shown = ["evaluation set", "rank by the law", "rank by own-domain share"]
     return Table("test", "How other runs rank", note, columns_shown, rows)

@@ -1,12 +1,12 @@
 """The keys of an option with the comments that stand beside them in its YAML file and in those that it continues."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-MOST_PARTS = 3  # whose keys are listed; a suite of ten datasets would fill a page with the same ones
+MOST_PARTS = 3  # with keys of their own; a suite of ten datasets would fill a page with the same ones
 HIDDEN = ("_target_", "_partial_", "defaults", "hydra")
 
 
@@ -34,22 +34,37 @@ class Part(NamedTuple):
 def keys_of(conf: Path, group: str, option: str, place: str) -> list[Key]:
     """Return the keys of an option at `place` with their values, those that it takes from other options among them."""
     keys: dict[str, Key] = {}
-    for key in _all_keys(conf, group, option, place):
-        comment = key.comment or (keys[key.name].comment if key.name in keys else "")
-        keys[key.name] = key._replace(comment=comment)
-    return list(keys.values())
+    for key in _all_keys(conf, group, option, place, {}):
+        _put(keys, key)
+    return [key for key in keys.values() if key.value != "{}" or not _has_children(key.name, keys)]
 
 
 def parts_of(conf: Path, group: str, option: str, place: str) -> list[Part]:
-    """Return the places of an option that options of other groups fill, those that it takes over among them."""
-    parts: dict[str, Part] = {}
-    for kind, choice, where in _entries(conf, group, option):
-        if where == "":
-            parts |= {part.place: part for part in parts_of(conf, kind, choice, place)}
-        else:
-            at = f"{place}.{where}".lstrip(".")
-            parts[at] = Part(at, kind, choice)
-    return list(parts.values())
+    """Return the places of an option that options of other groups fill, those of its parts among them."""
+    return list(_all_parts(conf, group, option, place, {}).values())
+
+
+def shared_keys(keys: Sequence[Key], parts: Sequence[Part]) -> tuple[list[Key], list[str]]:
+    """Return the keys with those of many parts once, and the names of these parts: `parts.*.path` for `parts.a.path`.
+
+    A value that is not the same in all parts becomes "...". Up to MOST_PARTS parts keep keys of their own.
+    """
+    places = [part.place.split(".") for part in parts]
+    outer = [place for place in places if not any(place[: len(one)] == one for one in places if one != place)]
+    columns = [len(set(words)) for words in zip(*outer, strict=False)]
+    if len(outer) <= MOST_PARTS or columns.count(len(outer)) != 1 or sum(columns) != len(columns) - 1 + len(outer):
+        return list(keys), []
+    at = columns.index(len(outer))  # the one word in which their places differ
+    names = [place[at] for place in outer]
+    shared: dict[str, Key] = {}
+    for key in keys:
+        words = key.name.split(".")
+        if words[:at] == outer[0][:at] and words[at : at + 1] and words[at] in names:
+            key = key._replace(name=".".join([*words[:at], "*", *words[at + 1 :]]))
+        known = shared.get(key.name, key)
+        value = key.value if key.value == known.value else "..."
+        shared[key.name] = Key(key.name, value, known.comment or key.comment)
+    return list(shared.values()), names
 
 
 def keys_of_text(text: str, place: str = "") -> list[Key]:
@@ -58,30 +73,65 @@ def keys_of_text(text: str, place: str = "") -> list[Key]:
     return list(_leaves(node, text.splitlines(), place)) if isinstance(node, yaml.MappingNode) else []
 
 
-def _all_keys(conf: Path, group: str, option: str, place: str) -> Iterator[Key]:
-    entries = list(_entries(conf, group, option))
-    is_short = len(entries) <= MOST_PARTS
-    for kind, choice, where in entries:
-        if where == "" or (is_short and (conf / kind / f"{choice}.yaml").exists()):
-            yield from _all_keys(conf, kind, choice, f"{place}.{where}".strip("."))
-    yield from keys_of_text((conf / group / f"{option}.yaml").read_text(encoding="utf-8"), place)
+def _all_keys(conf: Path, group: str, option: str, place: str, chosen: Mapping[str, str]) -> Iterator[Key]:
+    """Yield the keys in the order in which later ones replace earlier ones; chosen: place -> option."""
+    file = conf / group / f"{option}.yaml"
+    if not file.exists():  # of an installed plugin
+        return
+    for kind, choice, where, below in _entries(conf, group, option, place, chosen):
+        yield from _all_keys(conf, kind, choice, where, below)
+    yield from keys_of_text(file.read_text(encoding="utf-8"), place)
 
 
-def _entries(conf: Path, group: str, option: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (group, option, place) of the defaults of an option; place is empty for one that it continues."""
+def _all_parts(conf: Path, group: str, option: str, place: str, chosen: Mapping[str, str]) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    if (conf / group / f"{option}.yaml").exists():
+        for kind, choice, where, below in _entries(conf, group, option, place, chosen):
+            parts |= {where: Part(where, kind, choice)} if where != place else {}
+            parts |= _all_parts(conf, kind, choice, where, below)
+    return parts
+
+
+def _entries(
+    conf: Path, group: str, option: str, place: str, chosen: Mapping[str, str]
+) -> Iterator[tuple[str, str, str, Mapping[str, str]]]:
+    """Yield (group, option, place, choices below it) of the defaults of an option; one that it continues has its place.
+
+    chosen: place -> option of those that contain it, whose choices count more than its own.
+    """
     settings = yaml.safe_load((conf / group / f"{option}.yaml").read_text(encoding="utf-8")) or {}
-    for entry in settings.get("defaults", []):
-        if entry == "_self_":
-            continue
-        if isinstance(entry, Mapping):
-            ((name, choice),) = entry.items()
-            kind, _, where = str(name).partition("@")
-            if not kind.startswith("override"):
-                yield kind.strip("/"), str(choice), where or kind.strip("/")
-            continue
-        path, _, where = str(entry).partition("@")
-        kind, _, choice = path.strip("/").rpartition("/") if path.startswith("/") else (group, "", path)
-        yield kind, choice, "" if where == "_here_" else where
+    entries = [_entry(group, entry) for entry in settings.get("defaults", []) if entry != "_self_"]
+    below = {f"{place}.{where}".strip("."): choice for kind, choice, where in entries if kind.startswith("override ")}
+    below |= chosen
+    for kind, choice, where in entries:
+        if not kind.startswith("override "):
+            at = f"{place}.{where}".strip(".")
+            yield kind, below.get(at, choice) if where else choice, at, below
+
+
+def _entry(group: str, entry: Any) -> tuple[str, str, str]:
+    """Return (group, option, place below that of the option) of an entry of a defaults list."""
+    if isinstance(entry, Mapping):
+        ((name, choice),) = entry.items()
+        kind, _, where = str(name).partition("@")
+        return kind.strip("/"), "null" if choice is None else str(choice), where or kind.strip("/")
+    path, _, where = str(entry).partition("@")
+    kind, _, choice = path.strip("/").rpartition("/") if path.startswith("/") else (group, "", path)
+    return kind, choice, "" if where == "_here_" else where
+
+
+def _put(keys: dict[str, Key], key: Key) -> None:
+    """Add or replace a key; {a: 1, ...} over keys that are there replaces those of its names, as Hydra merges them."""
+    if key.value.startswith("{") and key.value not in ("{}", "{...}") and _has_children(key.name, keys):
+        for inner in keys_of_text(key.value, key.name):
+            _put(keys, inner)
+    else:
+        comment = key.comment or (keys[key.name].comment if key.name in keys else "")
+        keys[key.name] = key._replace(comment=comment)
+
+
+def _has_children(name: str, keys: Iterable[str]) -> bool:
+    return any(key.startswith(f"{name}.") for key in keys)
 
 
 def _leaves(node: yaml.MappingNode, lines: list[str], place: str) -> Iterator[Key]:

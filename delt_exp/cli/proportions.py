@@ -1,4 +1,4 @@
-"""From which domains a model seems to have learnt, by what it writes when it is asked for nothing.
+"""Estimate from which domains a model learnt, by the text that it writes unprompted.
 
     python -m delt_exp.proportions MODEL DOMAIN DOMAIN [DOMAIN ...] [KEY=VALUE ...]
 

@@ -21,7 +21,7 @@ SAMPLE_CHARS = 400  # of the document that a dry run shows
 
 
 def show_run(folder: Path) -> None:
-    """Print the results of a finished run, or how far it came that was to stop, and where its page is."""
+    """Print the results of a finished run, or of one that was to stop early, and the path of its page."""
     if (folder / STOPPED).exists():
         console.print(headline(read_json(folder / STOPPED)), markup=False)
         console.print(f"report: {folder / 'report.html'}", markup=False)

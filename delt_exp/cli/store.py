@@ -123,9 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, default=Path("outputs/store"), help="folder of the store (%(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every finished stage with size, cost and last use")
-    commands.add_parser("explain", help="which inputs keep a stage apart from similar ones").add_argument("key")
-    freeing = commands.add_parser("free", help="remove what was not used for long, or what does not fit")
-    freeing.add_argument("--unused-days", type=float, help="remove stages not used for so many days")
+    commands.add_parser("explain", help="which inputs distinguish a stage from similar ones").add_argument("key")
+    freeing = commands.add_parser("free", help="remove stages unused for long, or those beyond a total size")
+    freeing.add_argument("--unused-days", type=float, help="remove stages not used for this many days")
     freeing.add_argument("--max-size", type=parse_bytes, help="then remove the least recently used down to this: 20G")
     options = parser.parse_args(arguments)
     with reporting():

@@ -1,4 +1,4 @@
-"""A sweep of `-m` without a study: every run is started, those that fail are told in one line each.
+"""A sweep of `-m` without a study: every run is started, and each that fails is reported in one line.
 
 `output_dir/sweeps/NAME` keeps what the sweep was, `multirun.yaml`, its configuration, and `sweep.json`, what it varies
 and how many runs it has, and what came of it: `report.html` and `tables/`.

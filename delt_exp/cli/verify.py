@@ -36,9 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("audit", type=Path, metavar="AUDIT", help="folder of the audit")
     parser.add_argument("export", type=Path, metavar="EXPORT", help="folder of the export")
     parser.add_argument(
-        "--context", type=int, help="training joins documents and cuts them into sequences of so many tokens"
+        "--context", type=int, help="training joins documents and cuts them into sequences of this many tokens"
     )
     parser.add_argument("--epochs", type=int, default=1, help="how often the export was to be trained (%(default)s)")
     parser.add_argument("--tokenizer", help="name or folder of the tokenizer, for an export without --tokens")
-    parser.add_argument("--max-tokens", type=int, help="documents were cut after so many tokens")
+    parser.add_argument("--max-tokens", type=int, help="documents were cut after this many tokens")
     return parser

@@ -1,4 +1,4 @@
-"""`python -m delt_exp.watch`: what the runs of an output folder are doing, as a table that keeps up with them.
+"""`python -m delt_exp.watch`: what the runs of an output folder are doing, as a live table.
 
 Of each run: its stage, the piece of work at hand, the time it has taken and the time left, which is known as soon as
 one run of the same study or sweep, or one with the same scorer, model and data, is finished: the training run at hand
@@ -24,9 +24,15 @@ from delt_exp.watch.table import table
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = parser_of("watch", __doc__)
-    parser.add_argument("output_dir", type=Path, nargs="?", default=Path("outputs"), help="where runs go (%(default)s)")
-    parser.add_argument("--once", action="store_true", help="print the table and leave; so does output to a file")
-    parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="look again so often (%(default)s)")
+    parser.add_argument(
+        "output_dir", type=Path, nargs="?", default=Path("outputs"), help="output folder of the runs (%(default)s)"
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="print the table once and leave; the default when output is not a terminal"
+    )
+    parser.add_argument(
+        "--every", type=float, default=2.0, metavar="SECONDS", help="seconds between two looks (%(default)s)"
+    )
     parser.add_argument("--rows", type=int, metavar="COUNT", help="runs shown at most (what fits on the screen)")
     options = parser.parse_args(arguments)
     console = Console(highlight=False)

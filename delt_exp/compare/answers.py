@@ -89,7 +89,7 @@ def chosen_tasks(
     """Return the tasks that are wanted by their own name or that of a group; raises DataError for one that is none."""
     unknown = [name for name in wanted if name not in tasks and name not in groups]
     if unknown:
-        raise DataError(f"{path} has no task {unknown[0]!r}; there are {', '.join([*tasks, *groups])}")
+        raise DataError(f"{path} has no task {unknown[0]!r}; it has {', '.join([*tasks, *groups])}")
 
     def inside(name: str) -> set[str]:
         return {name}.union(*(inside(child) for child in groups.get(name, ())))
@@ -119,7 +119,7 @@ def by_item(
         if len(other):
             raise DataError(
                 f"{place}: rows of item {items_N[item_R[other[0]]]!r} differ in their {name}: two evaluations "
-                "lie in one place; separate them, or give each item a name of its own"
+                "lie in one place; separate them, or give each item a unique name"
             )
         if name == "cluster":
             columns["clusters_N"] = values_R[first_N]

@@ -90,8 +90,8 @@ def read_named(named: Sequence[tuple[str | None, Sequence[Path]]], choice: Choic
         check_alike(arms[0], arm, choice)
         if arm.seeds != arms[0].seeds:
             notes.append(
-                f"{arm.name} has the seeds {arm.seeds} and {arms[0].name} {arms[0].seeds}: they are not paired, only "
-                "items are."
+                f"{arm.name} has the seeds {arm.seeds} and {arms[0].name} {arms[0].seeds}: only items are paired, "
+                "not seeds."
             )
     return Read(arms, groups, notes)
 
@@ -103,9 +103,7 @@ def check_seeds(arm: Arm, choice: Choice) -> None:
         for seed, other in zip(arm.seeds[1:], others, strict=True):
             reason = unlike(first, other, choice.any_prompt) if arm.is_crossed(task) else ""
             if reason:
-                raise DataError(
-                    f"seeds {arm.seeds[0]} and {seed} of {arm.name} do not fit together on {task}: {reason}"
-                )
+                raise DataError(f"seeds {arm.seeds[0]} and {seed} of {arm.name} cannot be combined on {task}: {reason}")
 
 
 def _repeated(arm: Arm) -> list[str]:
@@ -125,8 +123,8 @@ def check_alike(baseline: Arm, arm: Arm, choice: Choice) -> None:
     """
     if baseline.seeds != arm.seeds and min(len(baseline.seeds), len(arm.seeds)) == 1:
         raise DataError(
-            f"{baseline.name} has the seeds {baseline.seeds} and {arm.name} has {arm.seeds}; how much one seed differs "
-            "from another is known of one side only: give at least two of each, or the same one"
+            f"{baseline.name} has the seeds {baseline.seeds} and {arm.name} has {arm.seeds}; the variation between "
+            "seeds is known for one side only: give at least two seeds of each, or the same seed"
         )
     other = set(baseline.tasks) ^ set(arm.tasks)
     if other:
@@ -177,12 +175,12 @@ def unlike(first: Answers, second: Answers, any_prompt: bool) -> str:
                 "--any-prompt where the prompt is part of what you compare",
             }.get(name, "evaluate both on one version of the dataset")
             where = f"{len(differ):,} of {len(values):,} items ({_some(first.items_N[differ])})"
-            return f"another {name} in {where}; {cure}"
+            return f"{name} differs in {where}; {cure}"
     if not np.array_equal(first.sizes_N, second.sizes_N):
         return "items differ in their weight, tokens or number of rows; evaluate both with one tokenizer, equally often"
     ours, theirs = (np.array([]) if one.clusters_N is None else one.clusters_N for one in (first, second))
     if not np.array_equal(ours, theirs):
-        return "items belong to other clusters; give both the same"
+        return "items belong to different clusters; give both the same clusters"
     return ""
 
 
@@ -261,5 +259,8 @@ def _arm(name: str, readings: Sequence[Reading]) -> Arm:
     arm = Arm(name, dict(sorted(by_seed.items())))
     for seed, answers in arm.by_seed.items():
         if set(answers) != set(arm.tasks):
-            raise DataError(f"{name}: seeds {arm.seeds[0]} and {seed} do not have the same tasks; complete them")
+            raise DataError(
+                f"{name}: seeds {arm.seeds[0]} and {seed} do not have the same tasks; evaluate every "
+                "seed on the same tasks"
+            )
     return arm

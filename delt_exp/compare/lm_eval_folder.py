@@ -94,7 +94,7 @@ def _evaluated(files: Sequence[Path]) -> tuple[dict[str, Evaluated], dict[str, S
             results = read_json(file)
             names = list(results["results"])
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{file} is no results file of lm-eval ({error!r}): damaged; {HOW}") from error
+            raise DataError(f"{file} is not a results file of lm-eval, or is damaged ({error!r}); {HOW}") from error
         inner = {name: below for name, below in results.get("group_subtasks", {}).items() if below}
         groups |= inner
         for name in (name for name in names if name not in inner):
@@ -165,12 +165,12 @@ def _chosen(task: Evaluated, choice: Choice) -> tuple[str | None, str, list[str]
         )
     if not means:
         names = ", ".join(metric for metric, _ in pairs)
-        return None, "", [f"{task.name} is left out: {names} is no mean over documents, so items cannot be paired."]
+        return None, "", [f"{task.name} is left out: {names} is not a mean over documents, so items cannot be paired."]
     wanted = choice.metrics or USUAL
     metric = next((name for name in wanted if name in dict(means)), means[0][0])
     filters = [name for one, name in means if one == metric]
     if choice.filter is not None and choice.filter not in filters:
-        raise DataError(f"{task.name}: {metric} has no filter {choice.filter!r}; there are {', '.join(filters)}")
+        raise DataError(f"{task.name}: {metric} has no filter {choice.filter!r}; it has {', '.join(filters)}")
     chosen = (metric, choice.filter or filters[0])
     others = [f"{one},{name}" for one, name in means if (one, name) != chosen]
     note = f"{task.name}: {','.join(chosen)} is compared, not {', '.join(others)} (--metric, --filter)."
@@ -200,7 +200,7 @@ def _check_mean(task: Evaluated, key: str, ours: float) -> None:
     reported = task.of("results")[key]
     if not math.isclose(ours, reported, rel_tol=1e-6, abs_tol=1e-9):
         raise DataError(
-            f"{task.samples}: its rows give {key} = {ours:.6g}, the results file says {reported:.6g}: they are not "
-            "of one evaluation, or the task aggregates in its own way; evaluate again, choose another "
+            f"{task.samples}: its rows give {key} = {ours:.6g}, the results file says {reported:.6g}: they come from "
+            "different evaluations, or the task aggregates in its own way; evaluate again, choose another "
             "--metric, or leave it out by --tasks"
         )

@@ -45,7 +45,7 @@ class Report:
                 value, other, pair.p, one.num_items, len(one.seeds), pair.estimate.over.replace("documents", "items"),
             ])  # fmt: skip
         columns = [
-            "task", "verdict", f"minus {self._baseline}", "of", "metric", "p (Holm)", "smallest detectable difference",
+            "task", "verdict", f"minus {self._baseline}", "result", "metric", "p (Holm)", "minimum detectable effect",
             "value", f"value of {self._baseline}", "p", "items", "seeds", "interval over",
         ]  # fmt: skip
         overall = sum(one.level == OVERALL for one in self.verdicts)
@@ -54,8 +54,8 @@ class Report:
         note = (
             "Paired over items, and over seeds where both sides have the same ones. A mean over tasks gives each task "
             "or group the same weight. "
-            f"Comparisons, Holm-corrected in families: {', '.join(families)}. Smallest detectable difference: the true "
-            "one that is found with a chance of 80 % at Holm's strictest level, given this noise."
+            f"Comparisons, Holm-corrected in families: {', '.join(families)}. Minimum detectable effect: the true "
+            "difference that is detected with 80 % power at Holm's strictest level, given this noise."
         )
         return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)
 
@@ -78,13 +78,13 @@ class Report:
                 if one.errors is not None and one.comparison.first == owner
             ]
         columns = ["task", "result", "metric", "value", "standard error", "unit", "items"]
-        note = "Each with the error of its own mean. Paired differences have smaller errors than these suggest."
+        note = "Every mean has its own standard error. Paired differences have smaller errors than these suggest."
         return Table("means", "Each result on its own", note, columns, rows)
 
     def _forest(self) -> Figure:
         units = dict.fromkeys(one.comparison.unit for one in self.verdicts)
         note = (
-            "Paired differences with their intervals, each on its own; filled points are better or worse after Holm's "
+            "Paired differences with uncorrected intervals; filled points are better or worse after Holm's "
             f"correction. 0 is {self._baseline}."
         )
         plots = {unit: self._forest_of(unit) for unit in units}

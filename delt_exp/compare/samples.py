@@ -80,4 +80,4 @@ def _rows(file: Path, lines: Any) -> Any:
         try:
             yield json.loads(line)
         except ValueError as error:
-            raise DataError(f"{file}, line {number} is no JSON ({error}): damaged; {HOW}") from error
+            raise DataError(f"{file}, line {number} is not valid JSON ({error}); {HOW}") from error

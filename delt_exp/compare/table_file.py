@@ -39,7 +39,7 @@ def read_table(path: Path, choice: Choice) -> Reading:
         }
     used = {*COLUMNS, choice.cluster}
     others = [name for name in table if name not in used]
-    return Reading(by_seed, {}, [f"{path.name}: columns not read: {', '.join(others)}."] if others else [])
+    return Reading(by_seed, {}, [f"{path.name}: columns ignored: {', '.join(others)}."] if others else [])
 
 
 def _answers(path: Path, table: dict[str, Any], here_R: Any, choice: Choice, better: Any) -> Answers:
@@ -76,7 +76,7 @@ def _columns(path: Path, choice: Choice) -> dict[str, Any]:
     for name in known:
         if table[name].null_count:
             raise DataError(
-                f"{path}: column {name} has {table[name].null_count} empty entries; fill them, nothing is left out"
+                f"{path}: column {name} has {table[name].null_count} empty entries; fill them, no row is skipped"
             )
     if not (
         pa.types.is_integer(kind := table["value"].type) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)

@@ -56,15 +56,15 @@ def _sentence(one: Verdict) -> str:
     place = over if one.metric == pair.unit else f"{one.metric}, {over}"
     size = f"{signed(pair.estimate.value)} {pair.unit} {interval(one)} ({place})"
     if one.smallest is None:
-        same = f"{pair.first} and {pair.second} differ by the same on every item"
+        same = f"{pair.first} and {pair.second} differ by the same amount on every item"
         return f"{same}: {size}; nothing varies, so nothing can be tested."
     if one.word != NOT:
         return f"{pair.first} is {one.word} than {pair.second}: {size}."
     if pair.unit == "accuracy" and one.smallest > 1:
-        return f"{pair.first} and {pair.second} are {NOT}: {size}; on so few items no difference can be found."
+        return f"{pair.first} and {pair.second} are {NOT}: {size}; with so few items no difference can be detected."
     return (
         f"{pair.first} and {pair.second} are {NOT}: {size}; a true difference of {one.smallest:.2g} would have been "
-        "found with a chance of 80 %."
+        "detected with 80 % power."
     )
 
 

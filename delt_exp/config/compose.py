@@ -27,7 +27,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, Node, OmegaConf, flag_override, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from delt_exp.config.run_name import register_resolvers
@@ -156,6 +156,17 @@ class CachedLoader(ConfigLoaderImpl):
         )
         return cfg
 
+    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        """Return what the files make, merged at once: Hydra visits all of the tree again after each of sixty."""
+        merged = OmegaConf.create()
+        with flag_override(merged, "no_deepcopy_set_nodes", True):
+            try:
+                merged.merge_with(*(self._load_single_config(default, repo).config for default in defaults))
+            except OmegaConfBaseException:
+                return super()._compose_config_from_defaults_list(defaults, repo)  # which says where it is wrong
+        _without_defaults(merged)
+        return merged
+
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         """Return what a file says at its place in the configuration, a copy that belongs to the caller."""
         files = repo.delegate if isinstance(repo, CachingConfigRepository) else repo
@@ -178,14 +189,28 @@ class CachedLoader(ConfigLoaderImpl):
     def _of_options(self, config_name: str | None, overrides: Sequence[Override], run_mode: RunMode) -> DictConfig:
         """Return a configuration of files; where it is complete, a sweep that may leave out options has the same."""
         texts = [str(override.input_line) for override in overrides]
-        key = (str(config_name), os.getcwd(), *texts)
+        key = (str(config_name), *texts)
         if key in self.memory.made:
-            return pickle.loads(self.memory.made[key])
+            known: DictConfig = pickle.loads(self.memory.made[key])
+            known.hydra.runtime.cwd = os.getcwd()  # all that Hydra takes from where it is
+            return known
         with _maps_where_read():
             cfg = super().load_configuration(config_name, texts, run_mode)
         if run_mode == RunMode.RUN and not cfg.hydra.job.env_copy:
             _remember(self.memory.made, key, cfg)
         return cfg
+
+
+def _without_defaults(node: Node) -> None:
+    """Take the defaults lists out of a configuration, as Hydra does, where it has marked that they are one."""
+    if not isinstance(node, DictConfig) or node._is_missing() or node._is_none():
+        return
+    with flag_override(node, ["readonly", "struct"], False):
+        if node._get_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS"):
+            node._set_flag("HYDRA_REMOVE_TOP_LEVEL_DEFAULTS", None)
+            node.pop("defaults", None)
+    for _, value in node.items_ex(resolve=False):
+        _without_defaults(value)
 
 
 def _remembered(memory: dict[K, bytes], key: K, make: Callable[[], T]) -> T:

@@ -13,6 +13,6 @@ def check_stop(stop_after: Any, study: Any) -> None:
     check_value("stop_after", stop_after, Stop | None)
     if stop_after is not None and study:
         raise ConfigError(
-            f"stop_after={stop_after} leaves no result, and a study compares results; leave it out, or give the "
-            "overrides of one run without study"
+            f"stop_after={stop_after} leaves no result, but a study compares results; leave it out, or give the "
+            "overrides of a single run without study"
         )

@@ -62,7 +62,7 @@ def text_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> TokenizedC
     if not num_empty:
         return whole
     if not len(kept):
-        raise DataError(f"the tokenizer makes no token of any of {len(whole)} documents; choose another tokenizer")
+        raise DataError(f"the tokenizer turns none of the {len(whole)} documents into tokens; choose another tokenizer")
     say(f"{num_empty} of {len(whole)} documents have text but no token under this tokenizer: they are left out")
     inputs = {"corpus": corpus.digest, "tokens": whole.tokens.digest, "format": corpus_module.FORMAT}
     part = Corpus(store.get("corpus", inputs, lambda folder: write_part(corpus, kept, folder, "without_tokens")).path)

@@ -85,8 +85,8 @@ def _said(value: object, place: str) -> list[Mapping[str, object]]:
         if all(isinstance(item, str) for item in value):
             return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
     raise DataError(
-        f"{place} is no conversation: a list of {{role, content}} or {{from, value}}, of texts or of pairs of texts "
-        "is. Name another field, or messages=null."
+        f"{place} is not a conversation, which is a list of {{role, content}}, of {{from, value}}, of texts or of "
+        "pairs of texts. Name another field, or set messages=null."
     )
 
 
@@ -107,11 +107,11 @@ def _content(content: object) -> str:
         return "".join(map(_piece, content))
     if content is None or isinstance(content, str):
         return content or ""
-    raise _LeftOutError("conversations with other things than text")
+    raise _LeftOutError("conversations with content other than text")
 
 
 def _piece(piece: object) -> str:
     text = piece.get("text") if isinstance(piece, Mapping) and piece.get("type") == "text" else None
     if not isinstance(text, str):
-        raise _LeftOutError("conversations with other things than text")
+        raise _LeftOutError("conversations with content other than text")
     return text

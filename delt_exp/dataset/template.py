@@ -97,7 +97,7 @@ class Template:
                 text.encode()
             except UnicodeEncodeError as error:  # only an escaped half of a surrogate pair gets this far
                 raise DataError(
-                    f"{place}: {self.setting} gives half a character ({text[error.start]!r}), which is no valid text. "
+                    f"{place}: {self.setting} gives half a character ({text[error.start]!r}), which is not valid text. "
                     "Write the record again with its characters whole."
                 ) from error
         return text

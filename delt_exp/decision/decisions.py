@@ -103,7 +103,7 @@ def sentences(found: Sequence[Decision], large: str, alpha: float) -> list[str]:
         here = [(one, one.by_mean) for one in found if one.name == name and one.by_mean is not None]
         said += _of_size(name, large, [(one, accuracy) for one, accuracy in here if accuracy is not None])
     limit = f"Intervals are {100 * (1 - alpha):g} %, over arms as a sample of such arms; 50 % is chance."
-    return [*said, limit] if said else ["All arms tie at the large size: nothing can be decided.", limit]
+    return [*said, limit] if said else ["All arms tie at the large size: there is no verdict to predict.", limit]
 
 
 def _of_size(size: str, large: str, here: Sequence[tuple[Decision, DecisionAccuracy]]) -> list[str]:

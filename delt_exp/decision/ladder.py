@@ -114,7 +114,7 @@ def _read(path: Path) -> dict[str, list[Any]]:
 
 def _names(path: Path, table: Mapping[str, list[Any]], name: str) -> list[str]:
     if any(value is None or value == "" for value in table[name]):
-        raise DataError(f"{path}: column {name} has empty entries; fill them, nothing is left out")
+        raise DataError(f"{path}: column {name} has empty entries; fill them, no row is skipped")
     return [str(value) for value in table[name]]
 
 

@@ -22,8 +22,8 @@ class DecisionReport:
 
     size: the dimension of sizes. protocol: that of protocols of the learning rate, null for none: every protocol of a
     smaller size is held against the verdicts of the large one, which has one protocol. All other dimensions make the
-    arms. large: the label of the size whose verdicts are to be foreseen. metric: of the results on every evaluation
-    set. What is found is kept in the store, for the pages of studies at these sizes.
+    arms. large: the label of the size whose verdicts are to be predicted. metric: of the results on every evaluation
+    set. Decision accuracies are kept in the store, for the pages of studies at these sizes.
     """
 
     size: str
@@ -82,7 +82,8 @@ class DecisionReport:
         common = set.intersection(*arms) if arms else set()
         if len(common) < MIN_ARMS or any(len(by_size) < 2 for by_size in measured.values()):
             raise DataError(
-                f"{study.folder}: {len(common)} arms are finished with {self.metric} at every size; decision accuracy "
+                f"{study.folder}: only {len(common)} arms are finished with {self.metric} at every size; decision "
+                "accuracy "
                 f"needs {MIN_ARMS} arms and two sizes: repeat the study's command"
             )
         kept = {

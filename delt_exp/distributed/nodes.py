@@ -37,7 +37,9 @@ def check_nodes(devices: int, num_nodes: int, jobs_dir: str | None) -> None:
         "torchrun and give trainer.jobs_dir=FOLDER (docs/howto/cluster.md); or use trainer.num_nodes=1"
     )
     if "SLURM_JOB_ID" not in os.environ or shutil.which("srun") is None:
-        raise ConfigError(f"trainer.num_nodes={num_nodes} needs a Slurm allocation, and this is none; {cure}")
+        raise ConfigError(
+            f"trainer.num_nodes={num_nodes} needs a Slurm allocation, and this process is in none; {cure}"
+        )
     allocated = int(os.environ["SLURM_JOB_NUM_NODES"])
     if allocated < num_nodes:
         raise ConfigError(f"trainer.num_nodes={num_nodes}, but this Slurm allocation has {allocated} nodes; {cure}")
@@ -60,7 +62,7 @@ def run_by_srun(
         status = _run_step(num_nodes, [*torchrun(devices, num_nodes), *options, "-m", "delt_exp.worker", str(job)])
         raise_failure(job)
         if status:
-            raise DeltError(f"srun ended with status {status}; its messages stand above")
+            raise DeltError(f"srun ended with status {status}; see its messages above")
     finally:
         handover.close()
 

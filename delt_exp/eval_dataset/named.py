@@ -27,8 +27,8 @@ def named(suite: Mapping[str, EvalDataset]) -> dict[str, EvalDataset]:
         if name in found:
             own = key if isinstance(dataset, NamedTextLoss) else found[name]
             raise ConfigError(
-                f"two evaluation sets are called {name!r}: eval_dataset.{found[name]} and eval_dataset.{key}; give one "
-                f"another name: eval_dataset.{own}.name=NAME"
+                f"two evaluation sets are called {name!r}: eval_dataset.{found[name]} and eval_dataset.{key}; rename "
+                f"one: eval_dataset.{own}.name=NAME"
             )
         found[name] = key
     return {name: suite[key] for name, key in found.items()}

@@ -11,7 +11,7 @@ COLUMNS = {
     "position": "place in training order, from 0",
     "score": "see above",
     "source": "corpus that the document came from",
-    "prompt": "what is read before `text` and not learnt; empty where there is none",
+    "prompt": "read before `text` but not learnt; empty if there is none",
     "text": "what is learnt",
     "messages": "turns of a conversation, each `role` and `content`",
     "rejected": "the answer that was liked less; the other one is `text` or the last turn",
@@ -88,7 +88,7 @@ def counted_shards(facts: Mapping[str, Any]) -> str:
 def _layout(facts: Mapping[str, Any]) -> list[str]:
     if facts["format"] == "bin":
         return [
-            f"The shards one after the other are a stream of `{facts['dtype']}` token ids, little-endian, no header. "
+            f"Concatenated, the shards are a stream of `{facts['dtype']}` token ids, little-endian, no header. "
             f"Every document ends with {facts['eos_id']}; the first begins with {facts['begin_id']}"
             + (", as all others do." if facts["begin_id"] != facts["eos_id"] else ".")
             + " `documents.parquet` says where each document begins. Prompts are not marked.",

@@ -15,7 +15,7 @@ from delt_exp.files import file_sha256, read_json
 def read_card(folder: Path) -> dict[str, Any]:
     """Return the card of an export; raises DataError for another folder."""
     if not (folder / "export.json").exists():
-        raise DataError(f"{folder} is no export: it has no export.json; make one with python -m delt_exp.export")
+        raise DataError(f"{folder} is not an export: it has no export.json; make one with python -m delt_exp.export")
     card: dict[str, Any] = read_json(folder / "export.json")
     return card
 
@@ -25,7 +25,7 @@ def check_shards(folder: Path, card: dict[str, Any]) -> None:
     for shard in card["shards"]:
         path = folder / shard["file"]
         if not path.exists() or path.stat().st_size != shard["bytes"] or file_sha256(path) != shard["sha256"]:
-            raise DataError(f"{path} is missing or was changed since it was exported; export again")
+            raise DataError(f"{path} is missing or has changed since the export; export again")
 
 
 def read_records(folder: Path) -> Iterator[dict[str, Any]]:

@@ -55,7 +55,7 @@ class Ordered:
             )
         if (mixture := record["choices"].get("mixture", "none")) != "none":
             raise DataError(
-                f"{run} trains with mixture={mixture}, which repeats documents, and its order names each once: "
+                f"{run} trains with mixture={mixture}, which repeats documents, but its order names each once: "
                 "export a run with mixture=none"
             )
         if "documents" not in record:
@@ -64,7 +64,9 @@ class Ordered:
         corpus, tokens = Corpus(Path(documents["corpus"])), Tokens(Path(documents["tokens"]))
         for part, want in ((corpus, documents["corpus_digest"]), (tokens, documents["tokens_digest"])):
             if not (part.folder / "meta.json").exists() or part.digest != want:
-                raise DataError(f"{part.folder}, which run {run} read, is gone or another; repeat the run's command")
+                raise DataError(
+                    f"{part.folder}, which run {run} read, is missing or has changed; repeat the run's command"
+                )
         ids, rows, scores = _columns(run / "order.parquet")
         if not np.array_equal(np.asarray(corpus.ids)[rows], ids):
             raise DataError(f"{run / 'order.parquet'} names other documents than {corpus.folder}; repeat the run")

@@ -14,5 +14,5 @@ from delt_exp.mixture.sources import Sources
 def given(sources: Sources, *, shares: Mapping[str, Share] | None) -> NDArray[np.float64]:
     """Return `shares`, by the name of each source; they sum to 1. Raises ConfigError for others."""
     if shares is None:
-        raise ConfigError(f"mixture.shares is null; give each source a share: {', '.join(sources.names)}")
+        raise ConfigError(f"mixture.shares is null; give every source a share: {', '.join(sources.names)}")
     return sources.by_name(dict(shares), "mixture.shares")

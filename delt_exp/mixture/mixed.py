@@ -73,7 +73,7 @@ def mixed(
     if len(present) < 2:
         raise ConfigError(
             f"mixture: the kept documents have {len(present)} source ({', '.join(sources.names) or 'no name'}), so "
-            "that there is nothing to mix; use train_dataset=mixture or another dataset of several sources, or "
+            "there is nothing to mix; use train_dataset=mixture or another dataset of several sources, or "
             "mixture=none"
         )
     positions = interleaved(np.searchsorted(present, groups_K), tokens_K, shares_G, budget_tokens)

@@ -4,4 +4,4 @@ from delt_exp.mixture.sources import Sources
 
 
 def none(sources: Sources) -> None:
-    """Return None: sources come as often as selection and order have them."""
+    """Return None: sources occur as often as selection and order leave them."""

@@ -57,7 +57,7 @@ class MixtureRuns:
         """
         unknown = [name for name in objective if name not in self.sets]
         if unknown or sum(objective.values()) <= 0:
-            what = f"names {unknown[0]!r}, which is no evaluation set" if unknown else "has no weight above 0"
+            what = f"names {unknown[0]!r}, which is not an evaluation set" if unknown else "has no weight above 0"
             raise ConfigError(f"{key} {what}; give each of some sets a weight: {', '.join(self.sets)}")
         weights_S = np.array([objective.get(name, 0.0) for name in self.sets], np.float64)
         return np.asarray(weights_S / weights_S.sum())
@@ -129,14 +129,14 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, list[float]]]:
             header, *rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
         raise DataError(
-            f"{path} is no CSV table with a header ({error}); give a file with a row for each run"
+            f"{path} is not a CSV table with a header ({error}); give a file with one row per run"
         ) from None
     found: dict[str, list[float]] = {}
     for number, row in enumerate(rows, 2):
         try:
             values = [float(text) for text in row[1:]]
         except ValueError as error:
-            raise DataError(f"{path}, line {number}: {error}; every column after the first is a number") from None
+            raise DataError(f"{path}, line {number}: {error}; every column after the first must be a number") from None
         if len(row) != len(header) or row[0] in found:
             wrong = f"names run {row[0]!r} again" if row and row[0] in found else f"has {len(row)} columns"
             raise DataError(f"{path}, line {number} {wrong}; give each run one row with {len(header)} columns")

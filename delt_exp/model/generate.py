@@ -100,7 +100,7 @@ def _ids(network: Any, tokenizer: Tokenizer, prompts: Sequence[Prompt], room: in
     limit = position_limit(network.config)
     for index, row in enumerate(ids):
         if not row:
-            raise ConfigError(f"prompt {index} is empty; as text it would begin with the token that begins a document")
+            raise ConfigError(f"prompt {index} is empty; give '' as text to start from the begin token")
         if limit is not None and len(row) + room > limit:
             raise ConfigError(
                 f"prompt {index} has {len(row)} tokens and {room} are to be generated, but the model has {limit} "

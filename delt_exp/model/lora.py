@@ -92,7 +92,7 @@ class LoraNetwork:
         unknown = sorted(set(self.targets) - set(names))
         if unknown or not self.targets:
             raise ConfigError(
-                f"model.network.targets={self.targets}: {', '.join(unknown) or 'nothing'} is no linear layer of a "
+                f"model.network.targets={self.targets}: {', '.join(unknown) or 'nothing'} is not a linear layer of a "
                 f"{type(network).__name__}; it has: {', '.join(names)}"
             )
 

@@ -1,4 +1,4 @@
-"""What people have in hand - texts, records, tables, files - as datasets of an experiment.
+"""Texts, records, tables and files as datasets of an experiment.
 
 What is given as an object becomes a file named by its content, `output_dir/corpora/<hash>.jsonl`: the same documents
 are the same dataset, for the command line too, and a training process can read them.
@@ -55,7 +55,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Choice:
-    """How a dataset is asked for on the command line: for `group`. given: its documents, where they are no file yet."""
+    """The overrides that choose a dataset for `group`. given: its documents, if they are not in a file."""
 
     group: str
     overrides: Sequence[str]
@@ -63,7 +63,7 @@ class Choice:
 
 
 def chosen(group: str, value: Any) -> list[Choice]:
-    """Return how `train_dataset`, `target_dataset` or `eval_dataset` is chosen; DeltError for what is no corpus.
+    """Return how `train_dataset`, `target_dataset` or `eval_dataset` is chosen; raises DeltError for anything else.
 
     An evaluation is one corpus, or several by their names.
     """
@@ -117,7 +117,7 @@ def _named(name: str, text: str) -> tuple[str, str, str | None]:
 
 
 def _lines(name: str, value: Any) -> Iterator[bytes]:
-    """Yield each document as a line of JSON, in the order given; raises DataError for what is none."""
+    """Yield each document as a line of JSON, in the order given; raises DataError for anything else."""
     num_texts = 0
     number = -1
     for number, item in enumerate(_items(name, value)):
@@ -129,7 +129,9 @@ def _lines(name: str, value: Any) -> Iterator[bytes]:
             yield json.dumps(record, ensure_ascii=False, sort_keys=True, default=_listed).encode() + b"\n"
         except UnicodeEncodeError as error:
             half = error.object[error.start]
-            raise DataError(f"{place} has half a character ({half!r}), which is no text; correct or drop it") from error
+            raise DataError(
+                f"{place} has half a character ({half!r}), which is not valid text; correct or drop it"
+            ) from error
     if not num_texts:
         empty = "is empty" if number < 0 else f"has {number + 1} documents and none of them has text"
         raise DataError(f"{name} {empty}; give at least one document with text")
@@ -141,7 +143,7 @@ def _items(name: str, value: Any) -> Iterable[Any]:
     if columns is not None:
         return _rows(name, value, list(columns))
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
-        raise ConfigError(f"{name}: {type(value).__name__} is no corpus; give {KINDS}")
+        raise ConfigError(f"{name}: {type(value).__name__} is not a corpus; give {KINDS}")
     return value.tolist() if hasattr(value, "tolist") else value
 
 

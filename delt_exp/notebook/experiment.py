@@ -1,4 +1,4 @@
-"""One experiment as an object that computes what it is asked for, and nothing twice."""
+"""One experiment as an object that computes only what is asked for, and nothing twice."""
 
 import re
 import shlex
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 STEPS: tuple[Stop, ...] = get_args(Stop)  # before training, in their order
 RESULTS = ("dataset", "metric", "value", "stderr", "unit", "better", "count")
-# What an experiment decides by what it is asked for, and what is no experiment.
+# What follows from what an experiment is asked for, and what is more than one experiment.
 NOT_HERE = {
     "stop_after": "ask for scores, selection or order instead",
     "dry_run": "python run.py forecasts costs",
@@ -61,25 +61,25 @@ class Experiment:
 
     @property
     def config(self) -> DictConfig:
-        """The whole configuration, which can only be read: `config.scorer`, `config.model.optimizer.lr` ..."""
+        """The whole configuration, read-only: `config.scorer`, `config.model.optimizer.lr` ..."""
         return self._cfg
 
     @property
     def folder(self) -> Path:
-        """Where everything lies, which need not be there yet."""
+        """The run folder, which need not exist yet."""
         return self._info.folder
 
     @property
     def command(self) -> str:
-        """The command line that does the same."""
+        """The equivalent command line."""
         return self._info.command
 
     @property
     def scores(self) -> "pd.DataFrame":
         """One row per document, in the order of the corpus: id, score, source, tokens.
 
-        Of documents that were given as objects also `record`, the position in what was given: long documents become
-        several, and duplicates are left out.
+        For documents given as objects also `record`, the position in your data: long documents become several, and
+        duplicates are left out.
         """
         self._reach("scores")
         table = frame_of_file(self.folder / "scores.parquet")
@@ -106,12 +106,12 @@ class Experiment:
         return pd.DataFrame(self.train().record["results"], columns=RESULTS)
 
     def train(self) -> "Experiment":
-        """Train on what was selected in the order that was chosen, evaluate, and return the experiment."""
+        """Train on the selected documents in the chosen order, evaluate, and return the experiment."""
         self._reach(None)
         return self
 
     def report(self, *, show: bool = False) -> Path:
-        """Return the page of the whole run, which trains first; show: open it in a browser."""
+        """Return the page of the whole run, training first if needed; show: open it in a browser."""
         page = self.train().folder / "report.html"
         if show:
             webbrowser.open(page.as_uri())
@@ -127,7 +127,7 @@ class Experiment:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What is known of what was computed, here or by an earlier run of the same; empty where nothing was."""
+        """The record of what was computed, here or by an earlier run of the same command; empty if nothing was."""
         return record_of(self.folder) or {}
 
     def __repr__(self) -> str:
@@ -162,6 +162,8 @@ def _refuse(words: Sequence[str]) -> None:
         name = re.split("[=@/.]", word.lstrip("+~"))[0]
         if word.startswith("-") or name in NOT_HERE:
             cure = NOT_HERE.get(name, "an experiment takes KEY=VALUE and GROUP=OPTION")
-            raise ConfigError(f"{word!r} has no place in delt_exp.experiment: {cure}")
+            raise ConfigError(f"{word!r} cannot be set in delt_exp.experiment: {cure}")
         if is_sweep(CONF, word):
-            raise ConfigError(f"{word!r} has several values, and an experiment is one run; make one for each value")
+            raise ConfigError(
+                f"{word!r} has several values, but an experiment is one run; make one experiment per value"
+            )

@@ -20,20 +20,20 @@ def experiment(
 
     A dataset is an option's name, a file, a list of texts or dicts, a DataFrame or a `datasets.Dataset`, with the
     fields text, prompt, messages, rejected and source; `eval_dataset` may be several of these by name. Raises
-    ConfigError or DataError for what is not allowed, before anything is computed.
+    ConfigError or DataError for bad input, before anything is computed.
     """
     given = {"train_dataset": train_dataset, "target_dataset": target_dataset, "eval_dataset": eval_dataset}
     given = {group: value for group, value in given.items() if value is not None}
     for word in overrides:
         if (group := word.partition("=")[0]) in given:
-            raise ConfigError(f"{word!r} and {group}=... choose the same; leave out one of them")
+            raise ConfigError(f"{word!r} and {group}=... choose the same dataset; leave out one of them")
     return Experiment(overrides, [choice for group, value in given.items() for choice in chosen(group, value)])
 
 
 def score(texts: Any, scorer: str, *overrides: str, target: Any = None) -> "pd.DataFrame":
     """Return the scores of documents by the option `scorer`, with the columns of `Experiment.scores`.
 
-    Documents stay whole, and equal ones are scored each. target: the texts that a scorer such as lqs compares with, as
+    Documents are not cut, and duplicates each get a row. target: the texts that a scorer such as lqs compares with, as
     for `experiment`. Nothing but the scores is prepared or checked, so a few documents are enough for most scorers.
     """
     whole = ("corpus.max_document_chars=null", "corpus.drop_duplicates=false", "eval_dataset=none")

@@ -19,7 +19,7 @@ UNSEEN = ("hydra", "study", "experiment")  # groups whose options are seen in wh
 
 
 def runs(output_dir: str | os.PathLike[str] = "outputs") -> "pd.DataFrame":
-    """Return one row per run by its name, oldest first: what it chose that others did not, results, seconds, folder.
+    """Return one row per run by its name, oldest first: the settings that differ, results, seconds, folder.
 
     Columns are the groups and keys in which the runs differ, `state` (finished, stopped, failed or running), the first
     metric of each evaluation set as `<dataset> <metric>`, `seconds` and `folder`. A key of a component that only some

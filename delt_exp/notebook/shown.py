@@ -14,7 +14,7 @@ NOT_YET = "not computed yet"
 
 
 class Facts(NamedTuple):
-    """Title, steps with what came of each, and sentences below them."""
+    """Title, steps with the result of each, and sentences below them."""
 
     title: str
     steps: Sequence[tuple[str, str]]
@@ -54,7 +54,7 @@ def _steps(chosen: Mapping[str, str], record: Mapping[str, Any]) -> list[tuple[s
 
 def _answer(record: Mapping[str, Any]) -> str:
     if not record:
-        return "nothing is computed yet; ask for .scores, .selection, .order or .results"
+        return "nothing has been computed yet; ask for .scores, .selection, .order or .results"
     if "stopped_after" in record:
         return prepared.headline(record)
     said = (headline(record, 0), sources(record), limits(record), why_none(record))
@@ -68,7 +68,7 @@ def as_text(facts: Facts) -> str:
 
 
 def as_html(facts: Facts) -> str:
-    """Return the facts for a notebook; nothing in them is taken for markup."""
+    """Return the facts for a notebook, escaped as HTML."""
     cell = '<td style="text-align:left">{}</td>'
     rows = "".join(f"<tr>{''.join(cell.format(escape(text)) for text in step)}</tr>" for step in facts.steps)
     return f"<div><b>{escape(facts.title)}</b><table>{rows}</table><p>{escape(facts.answer)}</p></div>"

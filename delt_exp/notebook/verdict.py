@@ -73,7 +73,7 @@ def verdict(
     names: Sequence[str] | None = None,
     alpha: float = 0.05,
 ) -> Comparison:
-    """Return how experiments compare with the first, by the losses on every evaluation document; trains what is not.
+    """Return how experiments compare with the first, by the losses on every evaluation document; trains if needed.
 
     A result is an experiment, the folder of a run or of lm-eval, or a list of these that differ in their seed alone.
     names: of all of them, in their order. Raises ConfigError or DataError for results that did not answer the same
@@ -83,7 +83,9 @@ def verdict(
         raise ConfigError(f"alpha={alpha!r} is not allowed; it must lie between 0 and 1")
     paths = [_paths(one) for one in (baseline, *results)]
     if names is not None and len(names) != len(paths):
-        raise ConfigError(f"names={list(names)!r} names {len(names)} results of {len(paths)}; name all, or none")
+        raise ConfigError(
+            f"names={list(names)!r} names {len(names)} of {len(paths)} results; name all of them, or none"
+        )
     called: Sequence[str | None] = names or [None] * len(paths)
     read = read_named(list(zip(called, paths, strict=True)), Choice())
     return Comparison(read, verdicts(read, alpha), alpha)

@@ -71,5 +71,5 @@ def show_agreement(evidence: Evidence, found: Agreement) -> None:
     if found.accuracy is not None and is_chance(found.accuracy, found.stderr):
         evidence.warn(
             f"the oracle agrees with people on {found.accuracy:.3f} ± {found.stderr:.3f} of {found.num_preferences} "
-            "preferences, as chance does: the labels of the picks say nothing of quality"
+            "preferences, no more often than chance: the labels of the picks carry no information about quality"
         )

@@ -46,7 +46,7 @@ def show_picks(
     evidence.table(
         "picks_beside_others", _beside(rounds[-1], picks, documents, ridge, seed),
         "As many preferences chosen in other ways, all seen by the model of the last round; earlier picks were made by "
-        "other models. Information is log det(V / ridge), which the picks are to make large; the rest are means.",
+        "other models. Information is log det(V / ridge), which the picks maximise; the rest are means.",
     )  # fmt: skip
     _show_rounds(evidence, rounds, len(documents))
 
@@ -79,8 +79,8 @@ def _show_each(
     )
     evidence.figure(
         "uncertainty", figure,
-        "How far each picked preference lay beyond the earlier ones when it was picked: a line that falls little means "
-        "that the next picks would still have added much. A new round looks with another model, and may jump.",
+        "How far each picked preference lay beyond the earlier ones when it was picked: if the line falls only a "
+        "little, the next picks would still have added much. Each round uses a new model, so the line may jump.",
     )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def explain(error: Exception, name: str, revision: str | None) -> DeltError:
     kind = "folder" if Path(name).exists() else "Hub name (and no folder of that name exists here)"
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if "trust_remote_code" in str(error):
-        reason = "it needs code of its own, which is never run here."
+        reason = "it needs its own code, which is never run here."
     if any(word in str(error).lower() for word in QUANTISERS):
         return ConfigError(f"{name!r} is quantised ({reason}): dequantise it first, or use its float16 version")
     return DependencyError(
@@ -102,11 +102,11 @@ def _safetensors_damage(file: Path, size: int) -> str:
     with file.open("rb") as opened:
         header_bytes = int.from_bytes(opened.read(8), "little")
         if header_bytes > max(size - 8, 0):
-            return f"is no whole safetensors file: its header is said to have {header_bytes} bytes, the file has {size}"
+            return f"is not a complete safetensors file: its header has {header_bytes} bytes, the file {size}"
         try:
             header = json.loads(opened.read(header_bytes))
         except ValueError:
-            return "is no safetensors file: its header is not JSON"
+            return "is not a safetensors file: its header is not JSON"
     end = max((entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"), default=0)
     whole = 8 + header_bytes + int(end)
     return "" if size == whole else f"is incomplete: {size} bytes instead of {whole}"
@@ -116,9 +116,9 @@ def _json_damage(file: Path) -> str:
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        return f"is no JSON ({error})"
+        return f"is not valid JSON ({error})"
     if file.name == "tokenizer.json" and not {"model", "added_tokens"} <= set(settings):
-        return "is no whole tokenizer"
+        return "is not a complete tokenizer"
     return ""
 
 
@@ -126,6 +126,6 @@ def _index_damage(file: Path) -> str:
     try:
         shards = sorted(set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, AttributeError):
-        return "is not a whole index of shards"
+        return "is not a complete index of shards"
     missing = [shard for shard in shards if not (file.parent / shard).is_file()]
     return f"names {len(shards)} files of weights, but {missing[0]} is missing" if missing else ""

@@ -194,7 +194,7 @@ def _hits(names: Iterable[str], known: Set[str]) -> int:
 
 def _refuse_unsound(loaded: _Load, name: str) -> None:
     kind, total = _class(loaded), len(loaded.network.state_dict())
-    cure = "fetch or save the model again, whole, or give a folder whose config.json describes its weights"
+    cure = "fetch or save the complete model again, or give a folder whose config.json describes its weights"
     if loaded.missing:
         found = f", and has no place for {_some(loaded.unexpected)}" if loaded.unexpected else ""
         raise DataError(
@@ -209,8 +209,8 @@ def _refuse_unsound(loaded: _Load, name: str) -> None:
         )
     if within := loaded.within():
         raise DataError(
-            f"{name!r} holds {_some(within)} that its config.json leaves out, so that the network would be "
-            f"another than the one that was trained; {cure}"
+            f"{name!r} holds {_some(within)} that its config.json leaves out, so the network would differ from the "
+            f"one that was trained; {cure}"
         )
 
 

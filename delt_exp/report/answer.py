@@ -12,7 +12,7 @@ NO_BREAK = "\u00a0"
 
 
 def answers(record: Record) -> list[Mapping[str, Any]]:
-    """Return what each evaluation set says of the run against its baseline, that of the target first."""
+    """Return the comparison with the baseline on each evaluation set, that of the target first."""
     found = (record.get("baseline") or {}).get("answers", [])
     target = record["choices"].get("target_dataset")
     return sorted(found, key=lambda answer: answer["dataset"] != target)
@@ -32,14 +32,14 @@ def first_sentence(record: Record) -> str:
 
 
 def limits(record: Record) -> str:
-    """Return what the intervals of the first sentence are, and what they leave out; nothing without a baseline."""
+    """Return what the intervals of the first sentence cover, and what they do not; nothing without a baseline."""
     found = answers(record)
     if not found:
         return ""
     over = "documents" if all(answer["paired"] for answer in found) else "documents or questions"
     return (
         f"± is the 95 % interval over {over}, for these two models alone. Each was trained once: one seed is one draw, "
-        "and another can move the difference by several times as much. study=compare with several seeds tells how far."
+        "and another can move the difference by several times as much. study=compare with several seeds shows how far."
     )
 
 

@@ -13,6 +13,7 @@ from delt_exp.errors import DataError
 from delt_exp.report.style import DROPPED, KEPT, LINE, MUTED
 from delt_exp.store.evidence import Evidence, Figure, Series
 
+OPACITY = 0.9  # of points and bars, so that some of what they cover shows
 TONES = {"main": KEPT, "other": LINE, "faint": DROPPED}
 COLOURS = (KEPT, LINE, "#2f855a", "#805ad5", "#b7791f", MUTED)  # of several columns, or of bars side by side
 HEIGHT_INCHES = 3.8
@@ -68,16 +69,16 @@ def _parts(figure: Figure, columns: Columns) -> Iterator[tuple[Series | None, Co
 def _draw(axes: Axes, figure: Figure, columns: Columns, label: str | None, colour: str) -> None:
     x = columns[figure.x]
     if figure.kind == "histogram":
-        axes.hist(x, bins=60, color=colour, alpha=0.8, label=label)
+        axes.hist(x, bins=60, color=colour, alpha=OPACITY, label=label)
     for number, name in enumerate(figure.y):
         several = len(figure.y) > 1
         own, shown = (name.replace("_", " "), COLOURS[number % len(COLOURS)]) if several else (label, colour)
         if figure.kind == "scatter":
-            axes.scatter(x, columns[name], s=14, color=shown, alpha=0.8, linewidths=0, label=own)
+            axes.scatter(x, columns[name], s=14, color=shown, alpha=OPACITY, linewidths=0, label=own)
         elif figure.kind == "line":
             axes.plot(x, columns[name], color=shown, label=own, marker="o" if len(x) == 1 else None)
         else:
             width = 0.8 / len(figure.y)
             at = np.arange(len(x)) + width * (number - (len(figure.y) - 1) / 2)
-            axes.bar(at, columns[name], width, color=shown, alpha=0.8, label=own)
+            axes.bar(at, columns[name], width, color=shown, alpha=OPACITY, label=own)
             axes.set_xticks(np.arange(len(x)), [str(value) for value in x])

@@ -242,17 +242,18 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
         found += [Caution(False, _left_out(f"evaluation set {name}", *reason)) for reason in reasons.items()]
     every = f"of {count(record['selection']['kept_documents'])} kept documents"
     if too_long := unfit(record):
-        text = f"{count(too_long)} {every} were not trained: an answer does not fit the context of the model."
+        text = f"{count(too_long)} {every} were not trained on: an answer does not fit the context of the model."
         found.append(Caution(False, text))
     if beyond := not_reached - too_long:
-        text = f"{count(beyond)} {every} were not trained because the token budget was used up."
+        text = f"{count(beyond)} {every} were not trained on because the token budget was used up."
         found.append(Caution(False, text))
     return found
 
 
 def oracle_worth(dataset: str, accuracy: float, stderr: float | None) -> str:
     """Return what the oracle of an evaluation set is worth."""
-    consequence = ", as chance does: its win rates say nothing of quality" if is_chance(accuracy, stderr) else ""
+    doubt = ", no more often than chance: its win rates carry no information about quality"
+    consequence = doubt if is_chance(accuracy, stderr) else ""
     shown = value(accuracy, stderr)
     return f"The oracle of {dataset} agrees with people on {shown} of the preferences{consequence}."
 
@@ -265,13 +266,13 @@ def _losses(role: str, counts: Mapping[str, int], left_out: Mapping[str, int]) -
     """Return what is to be said of documents of a set that were skipped or occur twice."""
     texts = [_left_out(f"{role} set", *reason) for reason in left_out.items()]
     if counts["empty_files"]:
-        texts.append(f"{count(counts['empty_files'])} {role} files hold no record.")
+        texts.append(f"{count(counts['empty_files'])} {role} files have no records.")
     if counts["empty"]:
         part = f"{count(counts['empty'])} of {count(counts['read'])} {role} documents"
         texts.append(f"{part} had no text and were skipped.")
     if counts.get("without_tokens"):
         part = f"{count(counts['without_tokens'])} of {count(counts['read'])} {role} documents"
-        texts.append(f"{part} have text of which the tokenizer makes no token; they were left out.")
+        texts.append(f"{part} have text that the tokenizer turns into no tokens; they were left out.")
     if counts["duplicates"]:
         fate = "dropped" if counts["duplicates_dropped"] else "kept"
         texts.append(f"{count(counts['duplicates'])} {role} documents are exact copies of others; they were {fate}.")

@@ -13,13 +13,13 @@ from delt_exp.report import numbers
 from delt_exp.report.evidence_plot import HEIGHT_INCHES, evidence_plots
 from delt_exp.report.facts import loss_unit
 from delt_exp.report.score_plots import along_order, by_source, by_source_inches, histogram
-from delt_exp.report.style import INK, KEPT, LINE, MUTED, count_ticks, draw
+from delt_exp.report.style import FAINT, INK, KEPT, LINE, MUTED, count_ticks, draw
 from delt_exp.statistics.smoothing import smooth
 from delt_exp.store.evidence import Evidence
 from delt_exp.trainer.metrics_file import MetricsFile
 
 FORMS_OF_LOSS = ("perplexity", "bits_per_byte")
-REFERENCES = {"uniform": "every token alike", "unigram": "token frequencies of the candidates"}
+REFERENCES = {"uniform": "all tokens equally likely", "unigram": "token frequencies of the candidates"}
 
 
 def write_plots(folder: Path, record: Mapping[str, Any]) -> dict[str, Path]:
@@ -61,7 +61,7 @@ def _loss(figure: Figure, rows: list[dict[str, float]], unit: str) -> None:
     tokens, loss, rate = (np.array([row[name] for row in rows]) for name in ("tokens", "train/loss", "train/lr"))
     top, bottom = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     marker = "o" if len(rows) == 1 else None
-    top.plot(tokens, loss, color=KEPT, alpha=0.35, linewidth=1, marker=marker, label="each logged batch")
+    top.plot(tokens, loss, color=KEPT, alpha=FAINT, linewidth=0.8, marker=marker, label="each logged batch")
     top.plot(tokens, smooth(loss), color=KEPT, linewidth=2.2, label="mean of those before")
     bottom.plot(tokens, rate, color=LINE, linewidth=1.5, marker=marker)
     top.set(ylabel=f"training loss [{unit}]", xlim=(0, tokens[-1]))

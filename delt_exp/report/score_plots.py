@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from delt_exp.report import numbers
 from delt_exp.report.facts import largest_sources
-from delt_exp.report.style import DROPPED, INK, KEPT, LINE, MUTED, count_ticks
+from delt_exp.report.style import DROPPED, FAINT, INK, KEPT, LINE, MUTED, count_ticks
 
 Floats = NDArray[np.floating[Any]]
 NUM_BARS, NUM_POINTS = 60, 20_000
@@ -115,6 +115,7 @@ def by_source(figure: Figure, meaning: Mapping[str, Any], scores: Floats) -> Non
         at = {level: float(value) for level, value in source["quantiles"].items()}
         axes.plot([at["0.05"], at["0.95"]], [y, y], color=MUTED, linewidth=1.2)
         axes.barh(y, at["0.75"] - at["0.25"], left=at["0.25"], height=0.5, color=KEPT, alpha=0.35)
+        axes.barh(y, at["0.75"] - at["0.25"], left=at["0.25"], height=0.5, fill=False, edgecolor=KEPT, linewidth=0.8)
         axes.plot([at["0.5"]] * 2, [y - 0.25, y + 0.25], color=KEPT, linewidth=2.4, solid_capstyle="butt")
         share = numbers.share(source["kept"], source["documents"])
         kept = f"{numbers.count(source['kept'])} of {numbers.count(source['documents'])} kept ({share})"
@@ -136,7 +137,7 @@ def along_order(figure: Figure, meaning: Mapping[str, Any], order: Mapping[str, 
     tokens = np.cumsum(order["tokens"] + 1) - order["tokens"] - 1  # one end-of-text token after each document
     if len(scores) <= NUM_POINTS:
         size = float(np.clip(12_000 / len(scores), 1.5, 12))
-        axes.scatter(tokens, scores, s=size, color=KEPT, alpha=0.35, linewidths=0, label="one document")
+        axes.scatter(tokens, scores, s=size, color=KEPT, alpha=FAINT, linewidths=0, label="one document")
     else:
         _density(axes, view, tokens, scores)
     x, low, middle, high = _running(tokens, scores)
@@ -144,7 +145,7 @@ def along_order(figure: Figure, meaning: Mapping[str, Any], order: Mapping[str, 
     axes.plot(x, middle, color=LINE, label="running median")
     unreached = tokens[order["step"] < 0]
     if len(unreached):
-        axes.axvspan(unreached[0], tokens[-1], color=DROPPED, alpha=0.4, linewidth=0, label="never reached")
+        axes.axvspan(unreached[0], tokens[-1], color=DROPPED, alpha=0.2, linewidth=0, label="never reached")
     view.apply(axes, "y")
     axes.set(xlabel="tokens trained before the document, first pass", xlim=(0, max(tokens[-1], 1)))
     count_ticks(axes, "x")

@@ -16,7 +16,8 @@ from delt_exp.files import written_aside
 from delt_exp.report.numbers import compact
 
 INK, MUTED, GRID = "#1f2933", "#66727f", "#e4e7eb"
-KEPT, DROPPED, LINE = "#2b6cb0", "#c9d1d9", "#d9601a"  # kept or main, dropped, the line on top of data
+KEPT, DROPPED, LINE = "#2b6cb0", "#8793a0", "#d9601a"  # kept or main, dropped, the line on top of data
+FAINT = 0.72  # the opacity of what stands back; less would be too pale on white
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 200,  # 9 inches are 1800 pixels, shown at half that width
@@ -33,7 +34,7 @@ STYLE: dict[str, Any] = {
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.titlepad": 9,
-    "axes.edgecolor": "#9aa5b1",
+    "axes.edgecolor": MUTED,
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,

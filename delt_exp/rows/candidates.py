@@ -30,11 +30,11 @@ class Candidates:
         if self.groups.shape != self.ids.shape or self.groups.dtype.kind not in "iu":
             raise DataError(
                 f"groups {self.groups.dtype}{list(self.groups.shape)} do not fit {len(self.ids)} documents; pass one "
-                "whole number for each"
+                "whole number per document"
             )
         if self.num_tokens is not None and self.num_tokens.shape != self.ids.shape:
             raise DataError(
-                f"num_tokens has {len(self.num_tokens)} entries for {len(self.ids)} documents; pass one for each"
+                f"num_tokens has {len(self.num_tokens)} entries for {len(self.ids)} documents; pass one per document"
             )
         if len(self) and not 0 <= self.groups.min() <= self.groups.max() < len(self.group_names):
             raise DataError(

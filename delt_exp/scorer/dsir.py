@@ -76,5 +76,5 @@ def _show(
         "share of the target in buckets without a candidate": float(p_B[q_B == 0].sum()),
         "share of the candidates in buckets without a target": float(q_B[p_B == 0].sum()),
     }
-    caption = "How far apart the two bags of n-grams are; a divergence near 0 means that there is little to choose."
+    caption = "How far apart the two bags of n-grams are; with a divergence near 0, there is little to choose from."
     evidence.numbers("dsir", numbers, caption)

@@ -40,7 +40,7 @@ class FieldScorer:
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, Records):
             raise ConfigError(
-                f"scorer=field reads a field of records, and train_dataset={type(self.dataset).__name__} has none; use "
+                f"scorer=field reads a field of records, but train_dataset={type(self.dataset).__name__} has none; use "
                 "train_dataset=jsonl, parquet or hub, or scores in a file (scorer=table)"
             )
         _ = self._numbers  # a name that cannot be a field is refused before anything is read

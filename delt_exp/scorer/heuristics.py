@@ -38,7 +38,7 @@ class HeuristicsScorer:
     def __post_init__(self) -> None:
         for name, bounds in self.rules.items():
             if name not in MEASURES:
-                raise ConfigError(f"scorer.rules.{name} is no measure; there are {', '.join(MEASURES)}")
+                raise ConfigError(f"scorer.rules.{name} is not a measure; the measures are {', '.join(MEASURES)}")
             if bounds is None:
                 continue
             limits = [bound for bound in bounds if bound is not None]

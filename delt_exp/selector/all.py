@@ -12,5 +12,5 @@ from delt_exp.selector import ignores_scores
 def keep_all(candidates: Candidates) -> NDArray[np.intp]:
     """Return all rows; raises ConfigError for an empty corpus."""
     if not len(candidates):
-        raise ConfigError("selector all keeps none of 0 documents; choose a train_dataset with documents")
+        raise ConfigError("selector=all has no documents to keep; choose a train_dataset with documents")
     return np.arange(len(candidates))

@@ -73,7 +73,7 @@ class _Design:
         self._l_NM = np.zeros((num_candidates, size))
         self._residual_N = _squares(features_NK, "candidate")
         if not self._residual_N.any():
-            raise DataError(f"the features of all {num_candidates} candidates are 0: nothing tells them apart")
+            raise DataError(f"the features of all {num_candidates} candidates are 0, so they cannot be distinguished")
         self._rounding_N = _ROUNDING * self._residual_N
         self._known_N = np.zeros(num_candidates, np.intp)
         self._is_open_N = np.ones(num_candidates, np.bool_)

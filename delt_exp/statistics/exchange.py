@@ -75,7 +75,8 @@ def exchange_rate(
     (b,), (c,) = _slopes(np.ones((1, len(loss_N))), columns_CN, group_N)
     if len(loss_N) < 4 or not np.isfinite(b) or b == 0:
         raise DataError(
-            f"{len(loss_N)} points do not tell tokens from alignment; vary the tokens at one alignment, and alignment "
+            f"{len(loss_N)} points do not separate the effect of tokens from that of alignment; vary the tokens at "
+            "one alignment, and alignment "
             "within " + ("each evaluation set" if evaluation_intercepts else "one number of tokens")
         )
     # The interval of the exponent, so that a rate too large for a number is still the largest.

@@ -66,17 +66,18 @@ def check_runs(shares_RG: Floats, losses_RS: Floats, names: Sequence[str]) -> No
         raise DataError(f"a loss is {losses_RS.min():g}; the law is one of losses above 0, such as nats per token")
     unused = [name for name, most in zip(names, shares_RG.max(0, initial=0), strict=True) if most == 0]
     if unused:
-        raise DataError(f"no run has any of {unused[0]!r}, so that nothing is known of it; leave it out of the table")
+        raise DataError(f"no run has any of {unused[0]!r}, so nothing is known about it; leave it out of the table")
     num_sources = shares_RG.shape[1]
     if len(shares_RG) < num_sources + 2:
         raise DataError(
-            f"{len(shares_RG)} runs cannot tell the {num_sources + 1} numbers of the law of {num_sources} sources; "
+            f"{len(shares_RG)} runs cannot determine the {num_sources + 1} parameters of the law of {num_sources} "
+            "sources; "
             f"train at least {num_sources + 2}"
         )
     if np.linalg.matrix_rank(shares_RG) < num_sources:
         raise DataError(
             f"the mixtures of the {len(shares_RG)} runs lie in fewer dimensions than they have sources "
-            f"({num_sources}), so that sources cannot be told apart; draw them at random"
+            f"({num_sources}), so the effects of sources cannot be separated; draw the mixtures at random"
         )
 
 

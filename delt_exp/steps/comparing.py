@@ -37,9 +37,9 @@ def has_baseline(parts: Components) -> bool:
 def needless(parts: Components) -> str:
     """Return why a baseline would tell nothing; nothing where it would."""
     if not parts.eval_dataset:
-        return "without an eval_dataset there is nothing to compare on"
+        return "there is no eval_dataset to compare on"
     if _is_random(parts):
-        return "this run is one itself: chance chose its documents and their order"
+        return "this run is itself a baseline: its documents and their order are random"
     return ""
 
 

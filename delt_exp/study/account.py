@@ -29,14 +29,13 @@ class Account:
 
     def summary(self) -> str:
         """Return the account in words."""
-        text = f"{self.jobs} jobs in {self.wall_seconds:,.0f} s computed {_counted(self.computed)}"
-        text += f" and reused {_counted(self.reused)}"
+        text = f"{self.jobs} runs in {self.wall_seconds:,.0f} s: "
         if self.overhead is None:
-            return text
+            return f"{text}everything was cached ({_counted(self.reused)})"
         each = (self.job_seconds - self.stage_seconds) / self.jobs
         return (
-            f"{text}; the distinct stages took {self.stage_seconds:,.0f} s, all jobs {self.overhead:.3f} x that "
-            f"({each:.2f} s more per job)"
+            f"{text}computed {_counted(self.computed)}; reused {_counted(self.reused)}. Each stage once takes "
+            f"{self.stage_seconds:,.0f} s; start-up, cache checks and pages added {each:.2f} s per run"
         )
 
 

@@ -31,6 +31,6 @@ def comparison(
     for text in (text for arm in arms for text in arm[1:]):
         if text.lstrip("+~").split("=")[0].split(".")[0] in TAKEN:
             cure = "give seeds=..." if text.startswith("seed=") else "give it beside them, for all runs"
-            raise ConfigError(f"arms: {text} is nothing that arms can differ in; {cure}")
+            raise ConfigError(f"arms cannot differ in {text}; {cure}")
     choices = [{name: list(texts)} for name, *texts in arms]
     return Study(question, registered, seeds, None, [], {"arms": {DIMENSION: choices}}, report, None)

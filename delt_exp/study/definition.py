@@ -21,7 +21,7 @@ class StudyReport(Protocol):
     """Turns the finished runs of a study into findings; fields of an implementation are keys of the study's YAML."""
 
     def findings(self, study: StudyRecord) -> Findings:
-        """Return what the finished runs say; raises DataError when they are too few to say anything."""
+        """Return the findings from the finished runs; raises DataError when there are too few of them."""
 
 
 @runtime_checkable

@@ -36,7 +36,7 @@ Compared = Mapping[tuple[str, str, str], Comparison]
 
 @settings
 class DetectionReport:
-    """AUC = P(a planted document scores worse than a clean one), 0.5 for a score that knows nothing.
+    """AUC = P(a planted document scores worse than a clean one), 0.5 for a score without information.
 
     Runs need a dataset whose `source` says which documents are clean. panel: the dimension that makes separate tables
     (a corpus each). Intervals are t over seeds on the logit scale at level `alpha`; every scorer is compared
@@ -88,7 +88,7 @@ class DetectionReport:
         columns = ["scorer", "verdict", f"minus {self.baseline}", "p (Holm)", "AUC", self.panel, "seeds"]
         note = (
             f"Best first. AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds (on the logit scale); 0.5 "
-            f"for a score that knows nothing. Verdicts against {self.baseline}, Holm-corrected ({len(compared)} "
+            f"for a score without information. Verdicts against {self.baseline}, Holm-corrected ({len(compared)} "
             "comparisons)."
         )
         return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)
@@ -105,7 +105,7 @@ class DetectionReport:
     def _answer(self, arms: Arms, compared: Compared, panels: Sequence[str]) -> str:
         better = [f"{scorer} ({panel})" for (panel, scorer, _), one in compared.items() if one.is_better]
         which = f": {', '.join(better)}" if 0 < len(better) <= NAMED else ""
-        count = f"{len(better)} of {len(compared)} comparisons find a scorer better than {self.baseline}{which}."
+        count = f"In {len(better)} of {len(compared)} comparisons a scorer is better than {self.baseline}{which}."
         return "\n".join([count, *(self._best(panel, arms, compared) for panel in panels)])
 
     def _best(self, panel: str, arms: Arms, compared: Compared) -> str:
@@ -134,7 +134,7 @@ class DetectionReport:
             f"Means over seeds with {100 * (1 - self.alpha):g} % t-intervals; filled points are better or worse than "
             f"{self.baseline} after Holm's correction."
         )
-        return Figure("verdicts", "Which scores find the planted documents", note, plot.to_plotly_json())
+        return Figure("verdicts", "Which scores detect the planted documents", note, plot.to_plotly_json())
 
     def _kinds(self, arms: Arms) -> Figure | None:
         """Return what each scorer finds, one heat map per panel; None for a single kind of spoiling."""
@@ -143,9 +143,9 @@ class DetectionReport:
         if all(len(plot.data[0].x) < 3 for plot in plots.values()):
             return None
         note = (
-            "AUC, mean over seeds: 1 finds all, 0.5 (white) knows nothing, below it the planted documents look better."
+            "AUC, mean over seeds: 1 detects all, 0.5 (white) is chance; below it the planted documents score better."
         )
-        return Figure("detection", "What each score finds", note, chooser(plots).to_plotly_json())
+        return Figure("detection", "What each score detects", note, chooser(plots).to_plotly_json())
 
 
 def _ranked(arms: Arms) -> list[tuple[str, str, str]]:

@@ -7,23 +7,45 @@ import plotly.graph_objects as go
 
 from delt_exp.quantity import Ranged
 
-# Okabe and Ito 2008, told apart by every colour vision; then the same darker.
+# Okabe and Ito 2008, told apart by every colour vision, orange and sky blue darkened to show on white; then all darker.
 COLOURS = (
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#004a73", "#8a3d00", "#006648",
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b77f00", "#2e92cc", "#8c6d1f", "#004a73", "#8a3d00", "#006648",
     "#854e6d", "#95670a", "#38749a", "#5b4714",
 )  # fmt: skip
-DARK = dict(zip(COLOURS, (  # what stands in for them on a dark page
-    "#4da3dd", "#f0803c", "#2fc99b", "#dd98bf", "#e69f00", "#56b4e9", "#c9a548", "#a3d2f2", "#f5b58d", "#8fdcc2",
-    "#ecc4dc", "#f2cf80", "#7a9fc0", "#ddd0a8",
-), strict=True)) | {"#6e7887": "#9aa7b5"}  # fmt: skip
+DARK = dict(
+    zip(
+        COLOURS,
+        (  # what stands in for them on a dark page
+            "#4da3dd",
+            "#f0803c",
+            "#2fc99b",
+            "#dd98bf",
+            "#e69f00",
+            "#56b4e9",
+            "#c9a548",
+            "#a3d2f2",
+            "#f5b58d",
+            "#8fdcc2",
+            "#ecc4dc",
+            "#f2cf80",
+            "#7a9fc0",
+            "#ddd0a8",
+        ),
+        strict=True,
+    )
+)
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "triangle-down", "pentagon", "hexagram")
-BAND, LINE = "rgba(110, 120, 135, 0.18)", "#6e7887"
-BLUE_TO_RED = [[0, "#2166ac"], [0.5, "#f7f7f7"], [1, "#b2182b"]]  # ColorBrewer RdBu, told apart by every colour vision
+BAND, LINE = "rgba(110, 120, 135, 0.18)", "#66727f"
+DARK[LINE] = "#9aa7b5"
+# The inner half of ColorBrewer's RdBu, told apart by every colour vision: numbers in INK can be read on all of it.
+BLUE, WHITE, RED, INK = "#67a9cf", "#f7f7f7", "#ef8a62", "#1f2933"
+BLUE_TO_RED = [[0, BLUE], [0.5, WHITE], [1, RED]]
+BLUE_TO_WHITE = [[0, BLUE], [1, WHITE]]
 ROW_PIXELS, COLUMN_PIXELS, HEAT_MAP_PIXELS = 44, 140, 300  # of a heat map: of a row, of a column, of all else in width
 BUTTONS_PIXELS = 40
 
 LOOK = go.layout.Template(
-    data={"heatmap": [go.Heatmap(colorbar_thickness=12, hoverongaps=False)]},
+    data={"heatmap": [go.Heatmap(colorbar_thickness=12, hoverongaps=False, textfont_color=INK)]},
     layout={
         "colorway": COLOURS,
         "margin": {"t": 30},

@@ -1,4 +1,4 @@
-"""What a sweep will compute, told before it starts: how many stages, and at scale how many GPU-hours."""
+"""What a sweep will compute, shown before it starts: how many stages, and at scale how many GPU-hours."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,7 +29,7 @@ COSTLY = {
 
 @settings
 class Nominal:
-    """Sizes that stand in for corpora which a forecast does not read.
+    """Sizes in place of corpora, which a forecast does not read.
 
     gpu_tflops: what one GPU sustains, 10^12 operations a second.
     """
@@ -117,7 +117,7 @@ def _known(runs_folder: Path) -> set[tuple[str, str]]:
     known: set[tuple[str, str]] = set()
     for path in runs_folder.glob("*/record.json"):
         record = read_json(path)
-        with suppress(KeyError, DataError):  # of another version of this code, which says nothing about this one
+        with suppress(KeyError, DataError):  # of another version of this code, whose stages this one cannot reuse
             science = {**record["config"], "precision": record["config"]["trainer"]["precision"]}
             for kind in KINDS:
                 if Path(own_stage(record, kind)["path"]).exists():

@@ -1,4 +1,4 @@
-"""Does what a model writes say what it learnt from? Estimated shares of known mixtures, and how far they are off."""
+"""Does a model's output reveal what it was trained on? Estimated shares of known mixtures, and how far they are off."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

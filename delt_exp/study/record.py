@@ -77,8 +77,8 @@ class StudyRecord:
         changed = differences(earlier.settings, self.settings)
         if changed:
             raise ConfigError(
-                f"{self.folder} holds this study with other settings ({'; '.join(changed[:3])}); give this one a name "
-                f"of its own with name=..., or remove {self.folder / FILE}"
+                f"{self.folder} holds this study with other settings ({'; '.join(changed[:3])}); give this one "
+                f"another name with name=..., or remove {self.folder / FILE}"
             )
         self.accounts = list(earlier.accounts)
         errors = {run.folder: run.error for run in earlier.runs}

@@ -1,4 +1,4 @@
-"""A study that is fixed before its first run: what it asks, of which runs, and by which threshold it answers.
+"""A study that is fixed before its first run: its question, its runs, and the threshold of its answer.
 
 `<store>/registered/NAME.json` holds the definition, its digest and when it was written. It is no stage: freeing the
 store leaves it.
@@ -58,9 +58,9 @@ def registration(root: Path, record: StudyRecord, fixed: dict[str, Any], *, want
         return None
     if finished := len(record.finished()):
         raise ConfigError(
-            f"study.registered=true, but {finished} of {len(record.runs)} runs of {record.name} are finished: what "
-            "they say is known. Register a study before its first run: one with other seeds (study.seeds=[...]) and a "
-            "name of its own (name=...), or leave study.registered=false"
+            f"study.registered=true, but {finished} of {len(record.runs)} runs of {record.name} are finished, and "
+            "their results are known. Register a study before its first run: one with other seeds (study.seeds=[...]) "
+            "and another name (name=...), or leave study.registered=false"
         )
     entry = _Entry(Registration(datetime.now(UTC).isoformat(timespec="seconds"), digest(fixed)), fixed)
     with disk_errors(path.parent):
@@ -77,6 +77,6 @@ def _unchanged(path: Path, name: str, fixed: dict[str, Any]) -> Registration:
     if changed := differences(found.definition, fixed):
         raise ConfigError(
             f"{name} was registered on {found.registration.date[:10]} with another definition "
-            f"({'; '.join(changed[:3])}); run what was registered, or give this study a name of its own with name=..."
+            f"({'; '.join(changed[:3])}); run what was registered, or give this study another name with name=..."
         )
     return found.registration

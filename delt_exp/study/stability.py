@@ -48,7 +48,7 @@ class StabilityReport:
         note = (
             "Mean over pairs of runs that differ in nothing else, with the t-interval over seeds where there is one. "
             f"By chance Spearman's correlation is 0 and the overlap {self.overlap_ratio:g}. Not measured: the runs "
-            "share one scoring, which does not depend on what differs or whose own seed stayed the same."
+            "share one scoring, because it does not depend on what differs, or because its own seed stayed the same."
         )
         table = Table("stability", "Agreement of a score with itself", note,
                       ["scorer", "what differs", "Spearman", best, "pairs"], rows)  # fmt: skip

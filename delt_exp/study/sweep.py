@@ -233,7 +233,7 @@ def _check_arguments(arguments: Sequence[str], study: Study, jobs: Sequence[Job]
         key = _key(argument)
         if key in varied:
             cure = "study.seeds=[...]" if key == "seed" else "study.slices or study.common"
-            raise ConfigError(f"{argument}: {key} is what this study sets; change it with {cure}")
+            raise ConfigError(f"{argument}: {key} is set by this study; change it in {cure}")
 
 
 def _key(override: str) -> str:

@@ -1,4 +1,4 @@
-"""What a study or sweep prints at its end: the answer, the table that it rests on, and where the page is."""
+"""What a study or sweep prints at its end: the answer, the underlying table, and the path of the page."""
 
 from pathlib import Path
 

@@ -83,7 +83,7 @@ def parts(findings: Findings) -> list[Part]:
         section(figure).figure = figure
     for table in findings.tables:
         section(table).table = table
-    return sorted(found.values(), key=lambda part: not part.title)  # what compares all parts comes last
+    return sorted(found.values(), key=lambda part: not part.title)  # the comparison of all parts comes last
 
 
 def cells(table: Table) -> list[list[CellView]]:

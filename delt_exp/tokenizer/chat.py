@@ -88,8 +88,9 @@ class ChatTemplate:
         found = re.fullmatch("(.*?)".join(map(re.escape, markup)), rendered, re.DOTALL)
         if found is None:
             raise DataError(
-                f"the chat template changes the conversation that begins {texts[0][:60]!r}: around its texts it writes "
-                "other things than around others. Use tokenizer.chat_template=plain, or leave it out."
+                f"the chat template changes the conversation that begins {texts[0][:60]!r}: what it writes around "
+                "the turns is not the same as for other conversations. Use tokenizer.chat_template=plain, or leave "
+                "it out."
             )
         return list(found.groups())
 
@@ -127,7 +128,7 @@ class ChatTemplate:
             )  # fmt: skip
         except TemplateError as error:
             raise DataError(
-                f"the chat template refuses a conversation of {', '.join(turn.role for turn in turns)}: {error}. "
+                f"the chat template rejects a conversation of {', '.join(turn.role for turn in turns)}: {error}. "
                 "Use tokenizer.chat_template=plain, or leave such conversations out."
             ) from error
         return rendered

@@ -40,7 +40,7 @@ class HfTokenizer:
         if self.eos_token is not None:
             if self.eos_token not in tokenizer.get_vocab():
                 raise ConfigError(
-                    f"eos_token is {self.eos_token!r}, no token of {self.name!r}; {special_tokens(tokenizer)}"
+                    f"eos_token is {self.eos_token!r}, not a token of {self.name!r}; {special_tokens(tokenizer)}"
                 )
             tokenizer.eos_token = self.eos_token
         if self.chat_template == "plain":

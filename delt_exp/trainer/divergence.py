@@ -9,7 +9,7 @@ def diverged(job: TrainJob, step: int, what: str) -> DivergedError:
     recipe = job.recipe
     if step == 1:
         cure = (
-            "that is before any update, so the initial weights are at fault: look at model.network (damaged or "
+            "this is before any update, so the initial weights are at fault: check model.network (damaged or "
             "half-precision weights) and at trainer.precision"
         )
     else:

@@ -66,7 +66,7 @@ def trajectory_stage(store: Store, job: TrainJob, keep: Sequence[int]) -> list[C
     wrong = [step for step in steps if not 0 <= step <= num_steps]
     if wrong or not steps:
         raise ConfigError(
-            f"the states of steps {list(keep)} are asked for; this training run has the steps 0 (before the first "
+            f"the states of steps {list(keep)} were requested; this training run has the steps 0 (before the first "
             f"update) to {num_steps}"
         )
     inputs = training_inputs(job) | {"keep": steps}

@@ -48,7 +48,7 @@ def read_audit(folder: Path) -> Read:
     """Return what all ranks recorded; raises DataError where one is missing or nothing was recorded."""
     attempts = read_attempts(folder)
     if not attempts:
-        raise DataError(f"{folder} is no audit: it has no {ATTEMPTS}, which OrderAudit writes when training begins")
+        raise DataError(f"{folder} is not an audit: it has no {ATTEMPTS}, which OrderAudit writes when training begins")
     largest = max(attempt["world_size"] for attempt in attempts)
     paths = [folder / f"rank-{rank:05d}.rows" for rank in range(largest)]
     missing = [path.name for path in paths if not path.exists()]
@@ -73,7 +73,7 @@ def compare(read: Read, plan: Planned, epochs: int) -> Finding:
     if plan.rest is not None and plan.rest in read.rows["digest"]:
         digests = np.append(digests, np.uint64(plan.rest))
     elif plan.rest is not None:
-        note = f"; the last tokens, fewer than a {plan.unit}, were not trained"
+        note = f"; the last tokens, fewer than a {plan.unit}, were not trained on"
     total, count = len(digests) * epochs, len(read.rows)
     wrong = _first_wrong(read, digests, total)
     if wrong is None and count == total:
@@ -105,10 +105,12 @@ def _ended(read: Read, plan: Planned, count: int, total: int) -> Finding:
     if left < _largest_step(read):
         cure = "the last batch was not full and was left out (drop_last)"
         return Finding(
-            "dropped tail", last + 1, f"the last {left:,} of {total:,} {plan.unit}s were not trained: {cure}"
+            "dropped tail", last + 1, f"the last {left:,} of {total:,} {plan.unit}s were not trained on: {cure}"
         )
     return Finding(
-        "ended early", last + 1, f"training ended after step {last} with {left:,} of {total:,} {plan.unit}s not trained"
+        "ended early",
+        last + 1,
+        f"training ended after step {last} with {left:,} of {total:,} {plan.unit}s not trained on",
     )
 
 
@@ -243,7 +245,8 @@ class _Departure:
             )
         share = int((self.places < 0).sum())
         raise DataError(
-            f"{share:,} of {len(self.places):,} sequences from step {self.step} on are not in the export: it is "
-            "another one than was trained, or tokens were made differently; give the export that was trained, and "
+            f"{share:,} of {len(self.places):,} sequences from step {self.step} on are not in the export: it is not "
+            "the export that was trained on, or the tokens were made differently; give the export that was trained, "
+            "and "
             "--tokenizer, --max-tokens and --context as training used them"
         )

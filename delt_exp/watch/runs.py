@@ -77,7 +77,7 @@ def _finished(name: str, title: str, path: Path, record: Mapping[str, Any]) -> R
     value = next(iter(record.get("results", ())), None)
     text = f"{value['metric']} {value['value']:.4g} on {value['dataset']}" if value else ""
     if "stopped_after" in record:
-        text = f"ended after {record['stopped_after']}, as it was asked to"
+        text = f"ended after {record['stopped_after']}as requested"
     group, ended = record["group"] or "", path.stat().st_mtime
     return Run(name, title, group, "finished", record["seconds"], 0.0, 0, (), "", text, ended)
 

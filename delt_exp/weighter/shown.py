@@ -43,8 +43,8 @@ def show_weights(evidence: Evidence, plan: Plan, stage_S: Ints, weights_I: Float
     y = ("effective_share", "smoothed")
     figure = Figure("Weights of sequences", "weights", "line", "step", y, "step", "effective share of the batch")
     caption = (
-        "From how much of its batch a step learnt in effect: 1 where all sequences weigh alike, one over their number "
-        "where a single one has all the weight."
+        "The share of its batch that a step effectively learnt from: 1 if all sequences have equal weight, one over "
+        "their number if a single one has all the weight."
     )
     evidence.figure("weights", figure, caption)
     start, stop = plan.bounds(np.arange(plan.num_items))
@@ -71,7 +71,7 @@ def _show_stages(
     )
     if np.ptp(values[0]) > 0:
         figure = Figure(
-            "What weights went with", "weights_by_stage", "bars", "stage", names[3:], "stage", "correlation"
+            "What the weights correlate with", "weights_by_stage", "bars", "stage", names[3:], "stage", "correlation"
         )
         caption = (
             "Above 0, sequences with a higher loss (or longer ones) weighed more than others of their batch; below 0, "

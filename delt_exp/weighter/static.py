@@ -50,7 +50,7 @@ class StaticWeighter:
             return None
         if not Path(self.table).is_file():
             raise DataError(
-                f"weighter.table is {self.table}, where no file is; give a Parquet file, or null for scores"
+                f"weighter.table is {self.table}, which is not a file; give a Parquet file, or null for scores"
             )
         return file_sha256(Path(self.table))
 
@@ -94,7 +94,7 @@ def batch_shares(weights_I: NDArray[np.float64], plan: Plan) -> NDArray[np.float
     if not means.all():
         raise DataError(
             f"weighter.table: all {sizes[means.argmin()]} sequences of batch {means.argmin()} have the weight 0, so "
-            "that nothing could be learnt from it; select other documents, raise model.batch_items or use small weights"
+            "nothing could be learnt from it; select other documents, raise model.batch_items or use small weights"
         )
     return weights_I / np.repeat(means, sizes)
 

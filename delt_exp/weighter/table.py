@@ -64,9 +64,7 @@ def _check_once(path: Path, key: str, keys: NDArray[Any]) -> None:
     known, counts = np.unique(keys, return_counts=True)
     if (counts > 1).any():
         twice = _shown(key, known[counts.argmax()])
-        raise DataError(
-            f"weighter.table: {path} has {key} {twice} {counts.max()} times; keep one line of each document"
-        )
+        raise DataError(f"weighter.table: {path} has {key} {twice} {counts.max()} times; keep one row per document")
 
 
 def _shown(key: str, value: Any) -> str:

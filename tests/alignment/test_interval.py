@@ -82,5 +82,5 @@ def test_the_cosine_of_means_does_not_depend_on_the_size_of_the_samples():
 
 def test_samples_without_a_mean_direction_are_refused():
     opposite = np.array([[1.0, 0], [-1, 0]])
-    with pytest.raises(DataError, match="point nowhere"):
+    with pytest.raises(DataError, match="no common direction"):
         mean_cosine(opposite, opposite, seed=0)

@@ -37,10 +37,10 @@ def test_a_verdict_that_is_open_names_the_difference_that_would_have_been_found(
     for times in (1, 10):
         write_folder(tmp_path / f"a{times}", {"quiz": accuracies([0, 1, 0, 1, 0, 1] * times)})
         write_folder(tmp_path / f"b{times}", {"quiz": accuracies([0, 1, 1, 1, 0, 0] * times)})
-    assert "; on so few items no difference can be found." in said(capsys, "a1", "b1")
+    assert "; with so few items no difference can be detected." in said(capsys, "a1", "b1")
     text = said(capsys, "a=a10", "b=b10")
     assert "b and a are not distinguishable: 0 accuracy [" in text
-    assert re.search(r"a true difference of 0\.\d+ would have been found with a chance of 80 %", text)
+    assert re.search(r"a true difference of 0\.\d+ would have been detected with 80 % power", text)
 
 
 def test_the_page_shows_everything_and_escapes_names(folders, tmp_path, capsys):
@@ -72,7 +72,7 @@ def test_the_tables_hold_every_comparison_with_full_precision(folders, tmp_path,
         (["base"], "error: give at least two results"),
         (["base", "nowhere"], "error: nowhere does not exist"),
         (["base", "new", "--alpha", "2"], "error: --alpha is 2; it must lie between 0 and 1"),
-        (["base", "new", "--tasks", "other"], "error: base has no task 'other'; there are quiz, <b>"),
+        (["base", "new", "--tasks", "other"], "error: base has no task 'other'; it has quiz, <b>"),
     ],
 )
 def test_mistakes_are_told_in_one_line(folders, capsys, arguments, message):

@@ -43,7 +43,7 @@ def test_noise_decides_nothing(tmp_path, capsys):
 def test_page_and_tables_hold_the_numbers_and_escape_names(tmp_path, capsys):
     main([write_table(tmp_path / "t.csv", noise=0.1), "--large", "10M", "--out", str(tmp_path / "out")])
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "How often is a verdict at a smaller size that at 10M?" in page
+    assert "How often does a smaller size give the verdict of 10M?" in page
     assert 'id="figure-decisions"' in page
     rows = list(csv.DictReader((tmp_path / "out" / "tables" / "decisions.csv").open()))
     assert [(row["size"], float(row["decision accuracy"]), row["pairs"]) for row in rows] == [("1M", 1.0, "45")]

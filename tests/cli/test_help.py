@@ -13,7 +13,6 @@ from delt_exp.config.compose import composed
 from delt_exp.config.identity import flat
 from delt_exp.errors import ConfigError
 
-GROUPS = [group for group in group_names(CONF) if group != "hydra/launcher"]
 WIDE = 500  # no line is broken
 
 
@@ -88,6 +87,40 @@ def test_keys_of_parts_and_of_what_an_option_continues_are_those_of_the_composed
         assert {key.name for key in keys_of(CONF, group, option, group)} == {
             k for k in keys if "data_scorer._" not in k
         }
+
+
+def test_a_suite_of_many_parts_has_their_keys_once_and_names_every_part():
+    text = help_text(CONF, ["train_dataset=seven_domains"], WIDE)
+    lines = text.splitlines()
+    assert sum("train_dataset.parts.*.messages=null " in line for line in lines) == 1
+    assert any("parts.*.name=... " in line and "label of the documents" in line for line in lines)
+    assert not any(line.startswith(("  train_dataset.parts.patents", "  train_dataset.parts=")) for line in lines)
+    assert next(line for line in lines if line.startswith("*: one of ")).count(",") == 6
+    assert "train_dataset@train_dataset.parts.literature=literature  " in text
+
+
+def test_parts_of_parts_have_the_options_and_values_that_the_outer_option_gives_them():
+    keys = {key.name: key for key in keys_of(CONF, "eval_dataset", "domain_halves", "eval_dataset")}
+    assert keys["eval_dataset.fit_code.dataset.dataset.name"].value == "code_python"
+    assert keys["eval_dataset.confirm_code.dataset.shards"].value == "[1]"
+    assert keys["eval_dataset.fit_code.dataset.dataset.split"].value == "validation"
+    assert keys["eval_dataset.fit_code.dataset.dataset.split"].comment
+    assert "eval_dataset.fit_code.dataset" not in keys
+    node = plain(composed(CONF, ["eval_dataset=domain_halves"]).eval_dataset)
+    assert set(keys) == {name for name in flat({"eval_dataset": node}) if not name.endswith("_target_")}
+
+
+def test_every_option_has_a_help_page_and_several_can_be_asked_for_at_once():
+    for group in group_names(CONF):
+        assert all(help_text(CONF, [f"{group}={option}"], WIDE) for option in options(CONF, group))
+    both = help_text(CONF, ["scorer=[length,random]"], WIDE)
+    assert both == "\n\n".join(help_text(CONF, [f"scorer={name}"], WIDE) for name in ("length", "random"))
+
+
+def test_indented_lines_of_a_description_stay_as_they_are():
+    lines = help_text(CONF, ["train_dataset=mixture"], WIDE).splitlines()
+    assert "    weights: {news: 3, books: 1}" in lines
+    assert "  The same on the command line:" in lines
 
 
 def plain(node):

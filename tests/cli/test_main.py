@@ -43,7 +43,10 @@ def test_the_promised_groups_are_there():
         ("ratio=0.5", "did you mean 'selector.ratio'?"),
         ("model.lr=0.1", "did you mean 'model.optimizer.lr'?"),
         ("scorer=LQS", "did you mean 'lqs'?"),
-        ("scorer=random,length", "scorer=random,length is several values, and one run takes one; to run each, add -m"),
+        (
+            "scorer=random,length",
+            "scorer=random,length gives several values, but a single run takes one; to run each, add -m",
+        ),
         ("scorer=lqs,", "ends with a comma; leave it out"),
         ("random", "'random' has no '='; write scorer=random or selector=random"),
         ("scorer", "write scorer=OPTION, without spaces"),

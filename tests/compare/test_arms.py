@@ -38,9 +38,9 @@ ROWS = accuracies([1, 0, 1])
             {},
             r"1 of 3 items are missing in the second, 0 of 2 in the first \(2\); evaluate both on the",
         ),
-        (changed(ROWS, doc_hash="f"), {}, r"another document in 1 of 3 items \(0\); evaluate both on one version"),
-        (changed(ROWS, target_hash="f"), {}, r"another target in 1 of 3 items"),
-        (changed(ROWS, prompt_hash="f"), {}, r"another prompt in 1 of 3 items .*--any-prompt"),
+        (changed(ROWS, doc_hash="f"), {}, r"document differs in 1 of 3 items \(0\); evaluate both on one version"),
+        (changed(ROWS, target_hash="f"), {}, r"target differs in 1 of 3 items"),
+        (changed(ROWS, prompt_hash="f"), {}, r"prompt differs in 1 of 3 items .*--any-prompt"),
         (ROWS, {"shots": 5}, r"number of few-shot examples 0 against 5; evaluate both with the same"),
         (ROWS, {"version": 2.0}, r"version 1.0 against 2.0"),
         (accuracies([1, 0, 1], "exact_match"), {}, r"one has acc \[accuracy\], the other exact_match"),
@@ -92,7 +92,7 @@ def test_tasks_and_weights_of_a_table_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
-        ([(0, "a", 1), (1, "a", 2)], {}, r"has the seeds \[0\] and b has \[0, 1\]; how much one seed"),
+        ([(0, "a", 1), (1, "a", 2)], {}, r"has the seeds \[0\] and b has \[0, 1\]; the variation between seeds"),
         ([(0, "a", 1), (0, "b", None)], {}, "column value has 1 empty entries"),
         ([(0, "a", "x"), (0, "b", "y")], {}, "column value holds string; it must hold numbers"),
         ([(0, "a", 1), (0, "b", 1), (0, "b", 1)], {}, "items differ in their weight, tokens or number of rows"),
@@ -121,7 +121,7 @@ def test_other_seeds_are_not_paired_and_need_the_same_items(tmp_path):
         return table(tmp_path / f"{name}.jsonl", rows)
 
     read = read_arms([seeds("first", 0, 1), seeds("second", 1, 2, 3)], HIGHER)
-    assert read.notes == ["second has the seeds [1, 2, 3] and first [0, 1]: they are not paired, only items are."]
+    assert read.notes == ["second has the seeds [1, 2, 3] and first [0, 1]: only items are paired, not seeds."]
     with pytest.raises(DataError, match="each with items of its own, so nothing can be paired"):
         read_arms([seeds("first", 0, 1, own=True), seeds("second", 1, 2, 3, own=True)], HIGHER)
 
@@ -130,13 +130,11 @@ def test_items_of_one_name_are_the_same_in_every_seed(tmp_path):
     for name, rows in (("s0", ROWS), ("s1", changed(ROWS, doc_hash="f"))):
         write_folder(tmp_path / name, {"quiz": rows})
     one = f"{tmp_path}/s0,{tmp_path}/s1"
-    with pytest.raises(DataError, match=r"seeds 0 and 1 of x do not fit together on quiz: another document in 1 of 3"):
+    with pytest.raises(DataError, match=r"seeds 0 and 1 of x cannot be combined on quiz: document differs in 1 of 3"):
         read_arms([f"x={one}", f"y={one}"], Choice())
     heavy = [{"seed": s, "item": i, "value": 1.0, "weight": 1 + s} for s in (0, 1) for i in "ab"]
     write_jsonl(tmp_path / "heavy.jsonl", heavy)
-    with pytest.raises(
-        DataError, match="seeds 0 and 1 of x do not fit together on items: items differ in their weight"
-    ):
+    with pytest.raises(DataError, match="seeds 0 and 1 of x cannot be combined on items: items differ in their weight"):
         read_arms([f"x={tmp_path}/heavy.jsonl", f"y={tmp_path}/heavy.jsonl"], HIGHER)
 
 

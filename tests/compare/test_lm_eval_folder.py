@@ -57,7 +57,7 @@ def test_each_filter_is_another_reading_of_the_same_answers(tmp_path):
     folder = write_folder(tmp_path, {"gen": strict + flexible})
     assert read(folder)["gen"].mean == pytest.approx(1 / 3)
     assert read(folder, filter="flex")["gen"].mean == pytest.approx(2 / 3)
-    with pytest.raises(DataError, match="no filter 'loose'; there are strict, flex"):
+    with pytest.raises(DataError, match="no filter 'loose'; it has strict, flex"):
         read(folder, filter="loose")
 
 
@@ -66,7 +66,7 @@ def test_a_metric_of_all_rows_together_is_left_out_and_said(tmp_path):
     folder = write_folder(tmp_path, {"quiz": accuracies([1, 0]), "other": rows}, values={"other": {"mcc,none": 0.2}})
     reading = read_lm_eval(folder, Choice())
     assert list(reading.by_seed[None]) == ["quiz"]
-    assert reading.notes == ["other is left out: mcc is no mean over documents, so items cannot be paired."]
+    assert reading.notes == ["other is left out: mcc is not a mean over documents, so items cannot be paired."]
     with pytest.raises(DataError, match="other has no mcc that is a mean over documents; it has none"):
         read(folder, metrics=["mcc"], tasks=["other"])
 
@@ -126,8 +126,8 @@ def damage(folder, how):
     ("how", "message"),
     [
         ("missing", r"samples_quiz_.*jsonl is missing.*--log_samples"),
-        ("cut", r"line 3 is no JSON"),
-        ("results", r"results_.*json is no results file of lm-eval .*damaged"),
+        ("cut", r"line 3 is not valid JSON"),
+        ("results", r"results_.*json is not a results file of lm-eval, or is damaged"),
         ("fewer", r"has 2 documents of 3: it is incomplete"),
         ("other", r"its rows give acc,none = 1, the results file says 0.666667"),
     ],
@@ -148,7 +148,7 @@ def test_results_of_two_models_are_not_one(tmp_path):
 def test_a_task_of_a_name_that_is_not_there_is_refused_with_those_that_are(tmp_path):
     folder = write_folder(tmp_path, {"a": accuracies([1, 0]), "b": accuracies([1, 0])}, groups={"both": ["a", "b"]})
     assert list(read(folder, tasks=["both"])) == ["a", "b"]
-    with pytest.raises(DataError, match="no task 'c'; there are a, b, both"):
+    with pytest.raises(DataError, match="no task 'c'; it has a, b, both"):
         read(folder, tasks=["c"])
 
 

@@ -97,6 +97,14 @@ def test_a_change_of_one_configuration_does_not_reach_the_next():
     assert from_memory(["seed=1"]).corpus.max_document_chars == 2000
 
 
+def test_a_configuration_made_in_one_folder_serves_in_another_as_hydra_composes_it_there(tmp_path, monkeypatch):
+    from_memory(["seed=1"])
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert from_memory(["seed=1"]).hydra.runtime.cwd == str(tmp_path / "other")
+    assert_same(["seed=1"])
+
+
 def test_an_option_that_refers_to_another_choice_is_that_of_hydra(tmp_path):
     """Hydra looks it up in a map of all choices, which is made for files with such a reference alone."""
     conf = tmp_path / "conf"

@@ -51,7 +51,7 @@ def test_a_history_comes_before_the_last_question_and_answer():
         (said(("user", " "), ("assistant", "So.")), "an empty turn"),
         ([{"role": "assistant", "content": None, "tool_calls": [{}]}], "tool calls"),
         ([{"from": "function_call", "value": "{}"}], "tool calls"),
-        (said(("user", [{"type": "image"}]), ("assistant", "So.")), "other things than text"),
+        (said(("user", [{"type": "image"}]), ("assistant", "So.")), "content other than text"),
     ],
 )
 def test_a_conversation_that_cannot_be_used_says_why(value, reason):

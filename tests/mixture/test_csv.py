@@ -86,7 +86,7 @@ def test_the_command_proposes_from_two_tables(tmp_path, capsys):
         ({"losses": lambda text: text + "20,1\n"}, "line 14 has 2 columns"),
         ({"losses": lambda text: text + "20,1,high\n"}, "line 14: could not convert"),
         ({"losses": lambda text: text + "20,1,1\n"}, "run '20' is not in .*mixtures.csv"),
-        ({"losses": lambda text: ""}, "no CSV table with a header"),
+        ({"losses": lambda text: ""}, "not a CSV table with a header"),
         ({"losses": lambda text: "run\n1\n"}, "needs a column for the run"),
     ],
 )
@@ -98,7 +98,7 @@ def test_tables_that_cannot_be_read_are_refused_with_their_line(tmp_path, change
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--objective", "law=1"], "names 'law', which is no evaluation set"),
+        (["--objective", "law=1"], "names 'law', which is not an evaluation set"),
         (["--objective", "code"], "is not SET=WEIGHT"),
         (["--objective", "code=-1"], "is not SET=WEIGHT"),
         (["--bootstraps", "0"], "--bootstraps=0"),

@@ -76,7 +76,7 @@ def test_an_end_of_text_token_can_be_named(tmp_path):
     save_words(folder)
     with pytest.raises(ConfigError, match=r"no end-of-text token(.|\n)*eos_token(.|\n)*special tokens are <unk>"):
         made(folder)
-    with pytest.raises(ConfigError, match="eos_token is '<end>', no token of"):
+    with pytest.raises(ConfigError, match="eos_token is '<end>', not a token of"):
         made(folder, "<end>")
     tokenizer = made(folder, "</s>")
     assert (tokenizer.eos_id, tokenizer.vocab_size) == (1, len(WORDS))
@@ -93,7 +93,7 @@ def test_documents_without_a_token_are_left_out_and_counted(tmp_path):
     assert text.corpus.ids.tolist() == corpus.ids[[0, 2]].tolist() == text.tokens.ids.tolist()
     assert text.corpus.meta["counts"] == corpus.meta["counts"] | {"without_tokens": 1}
     assert text.corpus.meta["text_bytes"] == len("fold sort") + len("loss")
-    with pytest.raises(DataError, match="no token of any of 1 documents"):
+    with pytest.raises(DataError, match="none of the 1 documents into tokens"):
         text_stage(store, make_corpus(tmp_path, [ZERO_WIDTH]), tokenizer)
 
 

@@ -129,7 +129,7 @@ def test_the_verdict_is_that_of_the_comparison_on_the_command_line(folded, shuff
 
 
 def test_a_verdict_needs_a_name_for_all_or_none(folded):
-    with pytest.raises(ConfigError, match=r"names=\['a'\] names 1 results of 2"):
+    with pytest.raises(ConfigError, match=r"names=\['a'\] names 1 of 2 results"):
         delt_exp.verdict(folded, folded, names=["a"])
     with pytest.raises(ConfigError, match=r"alpha=2 is not allowed"):
         delt_exp.verdict(folded, folded, alpha=2)
@@ -138,7 +138,7 @@ def test_a_verdict_needs_a_name_for_all_or_none(folded):
 def test_an_experiment_says_what_is_computed_and_what_came_out(folded):
     fresh = make("seed=5")
     assert repr(fresh).count("not computed yet") == 4
-    assert "nothing is computed yet" in repr(fresh)
+    assert "nothing has been computed yet" in repr(fresh)
     shown = repr(folded)
     assert "80 documents, " in shown
     assert "not computed" not in shown
@@ -205,11 +205,11 @@ def test_it_works_while_an_event_loop_runs_as_in_a_notebook():
         (["scorer=lenght"], r"scorer has no option 'lenght', did you mean 'length'\?"),
         (["selector.ratio=2"], r"selector\.ratio=2 is not allowed; set it to a number in \(0, 1\]"),
         (["length"], r"'length' has no '='"),
-        (["seed=0,1"], r"'seed=0,1' has several values, .*make one for each"),
+        (["seed=0,1"], r"'seed=0,1' has several values, .*make one experiment per value"),
         (["scorer=length,lqs"], r"'scorer=length,lqs' has several values"),
-        (["study=order_only"], r"'study=order_only' has no place .*python run\.py study=NAME"),
-        (["stop_after=order"], r"'stop_after=order' has no place .*ask for scores, selection or order"),
-        (["-m"], r"'-m' has no place"),
+        (["study=order_only"], r"'study=order_only' cannot be set in .*python run\.py study=NAME"),
+        (["stop_after=order"], r"'stop_after=order' cannot be set in .*ask for scores, selection or order"),
+        (["-m"], r"'-m' cannot be set in"),
         (["train_dataset=stdlib"], r"'train_dataset=stdlib' and train_dataset=\.\.\. choose the same"),
     ],
 )

@@ -197,8 +197,11 @@ BROKEN = {
     "pointer": (lambda file: file.write_text(POINTER), "is a git-lfs pointer"),
     "truncated": (truncate, "is incomplete"),
     "empty": (lambda file: file.write_bytes(b""), "is empty"),
-    "a page of a server": (lambda file: file.write_text("<!doctype html><p>Not found"), "is no whole safetensors file"),
-    "header cut": (lambda file: file.write_bytes(file.read_bytes()[:50]), "is no whole safetensors file"),
+    "a page of a server": (
+        lambda file: file.write_text("<!doctype html><p>Not found"),
+        "is not a complete safetensors file",
+    ),
+    "header cut": (lambda file: file.write_bytes(file.read_bytes()[:50]), "is not a complete safetensors file"),
 }
 
 
@@ -242,7 +245,7 @@ def test_a_folder_without_weights_and_one_that_wants_its_own_code_are_refused(tm
         load_causal_lm(tmp_path)
     set_config(tmp_path, model_type="own", auto_map={"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"})
     (tmp_path / "code.py").write_text("raise SystemExit('was run')")
-    with pytest.raises(DependencyError, match="code of its own, which is never run"):
+    with pytest.raises(DependencyError, match="its own code, which is never run"):
         load_causal_lm(tmp_path)
 
 
@@ -334,10 +337,10 @@ def test_adapter_weights_beside_the_model_are_refused(sound, tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "reason"),
     [
-        ("config.json", '{"model_type": "lla', "config.json is no JSON"),
-        ("generation_config.json", "", "generation_config.json is no JSON"),
-        ("tokenizer.json", "{}", "tokenizer.json is no whole tokenizer"),
-        ("tokenizer.json", '{"model": {"ty', "tokenizer.json is no JSON"),
+        ("config.json", '{"model_type": "lla', "config.json is not valid JSON"),
+        ("generation_config.json", "", "generation_config.json is not valid JSON"),
+        ("tokenizer.json", "{}", "tokenizer.json is not a complete tokenizer"),
+        ("tokenizer.json", '{"model": {"ty', "tokenizer.json is not valid JSON"),
     ],
 )
 def test_damaged_settings_are_named(sound, file, content, reason):

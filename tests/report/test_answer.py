@@ -79,6 +79,6 @@ def test_one_seed_is_said_to_be_one_draw_and_without_an_answer_nothing_is_said()
     assert "one seed is one draw" in limits(record(answer()))
     alone = record()
     assert (first_sentence(alone), limits(alone), why_none(alone)) == ("", "", "")
-    alone["baseline"]["skipped"] = "there is nothing to compare on"
-    assert why_none(alone) == "Not compared with a baseline: there is nothing to compare on."
+    alone["baseline"]["skipped"] = "there is no eval_dataset to compare on"
+    assert why_none(alone) == "Not compared with a baseline: there is no eval_dataset to compare on."
     assert why_none({**alone, "baseline": None}) == ""

@@ -170,7 +170,8 @@ def test_a_sound_run_has_no_cautions(run_folder):
     [
         (
             lambda r: r["results"].append(measure("duel", "oracle_accuracy", 0.53, 0.02, "share of prompts", "higher")),
-            "The oracle of duel agrees with people on 0.530 ± 0.020 of the preferences, as chance does: its win rates",
+            "The oracle of duel agrees with people on 0.530 ± 0.020 of the preferences, no more often than chance: "
+            "its win rates",
         ),
         (
             lambda r: r.update(order_verified=False) or r["training"].update(order_mismatch="step 3 differs"),
@@ -224,7 +225,7 @@ def test_documents_beyond_the_token_budget_are_counted(run_folder):
     steps = order["step"].to_pylist()
     pq.write_table(order.set_column(4, "step", [[*steps[:23], *[-1] * 7]]), folder / "order.parquet")
     text = page(folder).text
-    assert "7 of 30 kept documents were not trained because the token budget" in text
+    assert "7 of 30 kept documents were not trained on because the token budget" in text
     assert "selected, but beyond the token budget −7 documents trained 23" in text
 
 
@@ -236,8 +237,8 @@ def test_preferences_that_do_not_fit_are_told_from_those_beyond_the_budget(run_f
     steps = order["step"].to_pylist()
     pq.write_table(order.set_column(4, "step", [[*steps[:23], *[-1] * 7]]), folder / "order.parquet")
     text = page(folder).text
-    assert "3 of 30 kept documents were not trained: an answer does not fit the context of the model." in text
-    assert "4 of 30 kept documents were not trained because the token budget" in text
+    assert "3 of 30 kept documents were not trained on: an answer does not fit the context of the model." in text
+    assert "4 of 30 kept documents were not trained on because the token budget" in text
     assert "an answer does not fit the context −3 selected, but beyond the token budget −4 documents trained 23" in text
     assert "nats/pair, mean of the last tenth" in text
 

@@ -136,7 +136,7 @@ def test_results_of_one_unit_share_a_panel_and_perplexity_has_none(run_folder):
     assert titles == ["loss [nats/token], lower is better", "acc [fraction], higher is better"]
     shown = {line.get_label(): line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 1}
     assert shown["baseline"] == 4.5
-    assert shown["every token alike"] == 8.3
+    assert shown["all tokens equally likely"] == 8.3
     assert shown["token frequencies of the candidates"] == 6.5
     assert results[0]["value"] in shown.values()
     whiskers = figure.axes[0].collections[0].get_segments()[0]

@@ -65,7 +65,7 @@ def test_many_rules_fit_into_one_number(tmp_path):
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"num_letters": [1, 2]}, r"scorer.rules.num_letters is no measure; there are num_words, "),
+        ({"num_letters": [1, 2]}, r"scorer.rules.num_letters is not a measure; the measures are num_words, "),
         ({"num_words": [3, 2]}, r"scorer.rules.num_words=\[3, 2\]: give the least and the largest"),
         ({"num_words": [3]}, r"scorer.rules.num_words=\[3\]"),
         ({"num_words": [None, None]}, r"scorer.rules.num_words=\[None, None\]"),

@@ -15,5 +15,5 @@ def test_every_row_stays_in_its_place():
 
 
 def test_an_empty_corpus_is_refused():
-    with pytest.raises(ConfigError, match="keeps none of 0 documents"):
+    with pytest.raises(ConfigError, match="has no documents to keep"):
         keep_all(Candidates.ungrouped(np.zeros(0, np.uint64), np.zeros(0, np.float32)))

@@ -77,7 +77,7 @@ def test_alignment_that_does_nothing_is_not_said_to_lower_the_loss():
 def test_what_cannot_be_told_apart_is_refused():
     alignment = np.random.default_rng(4).uniform(0.4, 0.7, (3, 3))
     train, evaluation, tokens, x, loss = grid(alignment, [1, 2], lambda train, e, t, x: t - x)
-    with pytest.raises(DataError, match="do not tell tokens from alignment"):
+    with pytest.raises(DataError, match="do not separate the effect of tokens from that of alignment"):
         exchange_rate(train, evaluation, tokens, np.log2(tokens) * 0.1, loss, **OPTIONS)
     with pytest.raises(DataError, match=r"tokens is 8\.0 in all 18 rows"):
         exchange_rate(train, evaluation, np.full(18, 8), x, loss, **OPTIONS)

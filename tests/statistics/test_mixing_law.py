@@ -99,7 +99,7 @@ def test_losses_paired_at_random_with_mixtures_are_not_predicted():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x[:5], y[:5]), "5 runs cannot tell the 5 numbers"),
+        (lambda x, y: (x[:5], y[:5]), "5 runs cannot determine the 5 parameters"),
         (lambda x, y: (x, y[:-1]), "12 mixtures and 11 rows"),
         (lambda x, y: (2 * x, y), "sum to 2"),
         (lambda x, y: (x, y - 10), "the law is one of losses above 0"),

@@ -63,7 +63,7 @@ def test_a_curve_with_a_bend_is_identified_and_one_without_is_not_shown():
     assert (curve["a"], curve["b"], curve["c"]) == (None, None, None)
     assert curve["curve identified"].startswith("no: at a border in ")
     assert "0 of 1 curves bend enough to be identified" in straight.answer
-    assert "a, the value with endless data, means nothing" in straight.tables[0].note
+    assert "a, the value with unlimited data, means nothing" in straight.tables[0].note
 
 
 def test_noise_that_hides_the_bend_leaves_a_curve_unidentified():
@@ -81,7 +81,10 @@ def test_win_rates_have_curves_of_their_own_and_an_oracle_that_is_told():
 
 def test_an_oracle_like_chance_takes_the_meaning_from_win_rates():
     answer = REPORT.findings(study(lambda s: 0.5, stderr=0.02, win_rate=0.4, oracle_accuracy=0.53)).answer
-    assert "0.530\u00a0±\u00a00.020 of the preferences, as chance does: its win rates say nothing of quality" in answer
+    assert (
+        "0.530\u00a0±\u00a00.020 of the preferences, no more often than chance: its win rates carry no information"
+        in answer
+    )
 
 
 def test_sources_are_compared_on_the_same_measure_only():

@@ -193,7 +193,7 @@ def test_a_launcher_whose_package_is_missing_names_the_extra(launcher, monkeypat
 
 
 def test_a_launcher_is_refused_where_there_is_only_one_run():
-    with pytest.raises(ConfigError, match="for one run, add -m"):
+    with pytest.raises(ConfigError, match="for a single run, or add -m"):
         check_command(CONF, ["hydra/launcher=parallel"])
     check_command(CONF, ["-m", "hydra/launcher=parallel", "hydra.launcher.n_jobs=3"])
     check_command(CONF, ["study=detection", "hydra/launcher=slurm"])

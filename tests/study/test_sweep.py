@@ -103,7 +103,7 @@ def test_an_account_is_of_distinct_stages_and_of_whole_jobs(finished):
     assert account.stage_seconds == pytest.approx(own)
     assert account.stage_seconds < account.job_seconds < account.wall_seconds
     assert account.overhead == pytest.approx(account.job_seconds / own)
-    assert "the distinct stages took" in (finished / "report.html").read_text()
+    assert "start-up, cache checks and pages added" in (finished / "report.html").read_text()
 
 
 def test_the_page_of_an_unfinished_study_can_be_written_at_any_time(finished):
@@ -125,7 +125,7 @@ def test_a_dry_run_leaves_the_study_on_disk_as_it_is(finished):
 def test_other_settings_do_not_replace_a_study_unless_it_has_a_name_of_its_own(finished, capsys):
     with pytest.raises(SystemExit):
         run_study("[length]", "train_dataset.ratio=0.4", "study.seeds=[2,3]")
-    assert "other settings (train_dataset.ratio: 0.2 -> 0.4); give this one a name" in capsys.readouterr().err
+    assert "other settings (train_dataset.ratio: 0.2 -> 0.4); give this one another name" in capsys.readouterr().err
     assert {run.seed for run in read_study(finished)[0].runs} == {0, 1}
     run_study("[length]", "train_dataset.ratio=0.4", "name=worse")
     assert len(read_study(Path("outputs/worse"))[0].finished()) == 2
@@ -135,7 +135,7 @@ def test_setting_what_a_study_varies_is_refused(finished, capsys):
     with pytest.raises(SystemExit):
         run_study("[random, length]", "seed=3")
     shown = capsys.readouterr().err
-    assert "error: seed=3: seed is what this study sets; change it with study.seeds" in shown
+    assert "error: seed=3: seed is set by this study; change it in study.seeds" in shown
     assert "Traceback" not in shown
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Difference, Figure, Findings, Table
-from delt_exp.study.comparison.pareto import Point, front, placed
+from delt_exp.study.comparison.pareto import NARROW, WIDTH, Point, front, placed
 from delt_exp.study.view import cells, parts
 
 
@@ -39,11 +39,12 @@ def test_the_front_has_the_arms_that_no_cheaper_one_equals(turn, names):
     assert "".join(point.name for point in front(points[::-1], turn)) == names
 
 
-def test_names_that_would_hide_each_other_are_left_out_but_for_those_that_must_be_there():
+def test_no_name_lies_on_another_one_and_those_without_room_are_left_out():
     gain = Ranged(0.0, 0.0, 0.0)
     points = [Point(f"an arm of a rather long name {n}", "score", 1.0 + n / 1e6, gain, True) for n in range(40)]
-    assert (
-        {points[0].name, points[1].name}
-        <= set(placed(points, 1, must=2, best=front(points, 1)))
-        < {point.name for point in points}
-    )
+    far = Point("far", "score", 1e6, gain, True)
+    for width in (WIDTH, NARROW):  # all but one are in one place, so that no two names may have the same one beside it
+        found = placed([*points, far], 1, points, [], width)
+        assert points[0].name in found
+        assert len(set(found.values())) == len(found) < len(points)
+    assert set(placed([*points, far], 1, points[5:7], [], WIDTH)) == {point.name for point in points[5:7]}

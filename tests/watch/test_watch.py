@@ -71,7 +71,7 @@ def test_a_run_that_was_to_end_before_training_is_finished_and_says_nothing_of_t
     write_texts(tmp_path)
     command(monkeypatch, "scorer=length", "stop_after=order", 'output_dir="."')
     (run,) = read_runs(tmp_path)
-    assert (run.state, run.result) == ("finished", "ended after order, as it was asked to")
+    assert (run.state, run.result) == ("finished", "ended after order, as requested")
     with journal(tmp_path, info(), ALONE) as enter:
         enter("read")
         assert told(tmp_path)["one"].left is None

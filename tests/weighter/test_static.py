@@ -235,7 +235,7 @@ BAD_TABLES = {
     "no weight": ({"row": ROWS}, r"has the columns row; it needs `weight`"),
     "a negative weight": ({"row": ROWS, "weight": 1.0 - ROWS}, r"gives row 2 the weight -1.0; a weight is a finite"),
     "not a number": ({"row": ROWS, "weight": np.where(ROWS == 3, np.nan, 1)}, r"gives row 3 the weight nan"),
-    "a document twice": ({"row": np.where(ROWS == 5, 4, ROWS), "weight": ROWS}, r"has row 4 2 times; keep one line"),
+    "a document twice": ({"row": np.where(ROWS == 5, 4, ROWS), "weight": ROWS}, r"has row 4 2 times; keep one row"),
     "no documents": ({"row": ROWS[:0], "weight": ROWS[:0]}, r"no weight for 21 of 21 documents, the first with row 0"),
     "missing documents": ({"row": ROWS[:19], "weight": ROWS[:19]}, r"no weight for 2 of 21 documents, .* with row 19"),
 }
@@ -250,7 +250,11 @@ def test_bad_tables_are_refused_before_anything_is_computed(pool, tmp_path, kind
 
 
 def test_a_table_that_is_not_there_or_is_no_table_is_refused(pool, tmp_path):
-    with pytest.raises(DataError, match=r"weighter.table is .*nowhere.parquet, where no file is; give a Parquet file"):
+    with pytest.raises(
+        DataError,
+        match=r"weighter.table is .*nowhere.parquet, which is not a file; give a Parquet "
+        r"file",
+    ):
         StaticWeighter(1.0, str(tmp_path / "nowhere.parquet")).check(
             Setup(None, PADDED, None), pool.candidates.tokens, 100
         )

@@ -77,7 +77,10 @@ def filter_squares(
     unknown = {id(p) for p in left_out}
     slow = [f for f in filters if id(f.weight) in unknown]
     if slow:
-        say(f"{', '.join(f.name for f in slow)}: used in an unknown way; squared one sample at a time, which is slow")
+        say(
+            f"{', '.join(f.name for f in slow)}: no fast rule for how these weights are used; computed one sample at "
+            "a time, which is slow"
+        )
     extra = dict(zip(map(id, slow), filter_squares_reference(body, slow, inputs_BT, delta_BTD), strict=True))
     return [extra[id(f)] if id(f) in extra else squares.sums[id(f.weight)] for f in filters]
 

@@ -68,7 +68,7 @@ def show_check(evidence: Evidence, scores_2N: NDArray[np.floating], name: str) -
     counts = {kind: int((kind_N == kind).sum()) for kind in found}
     shown: dict[str, float | str | None] = {f"AUC, all {len(copies_N)} copies": whole}
     shown |= {f"AUC, {WORDS[kind]}, {counts[kind]} copies": value for kind, value in found.items()}
-    caption = "P(a document scores higher than a spoiled copy of one): 0.5 for answers that mean nothing."
+    caption = "P(a document scores higher than a spoiled copy of one); 0.5 is chance."
     evidence.numbers("self_check", shown, f"{len(good_N)} documents against spoiled copies of them. {caption}")
     texts = {"score": scores_2N, "text": [ORIGINAL] * len(good_N) + list(kind_N)}
     evidence.table("checked_texts", texts, "The scores of the self-check, one a text.")
@@ -77,12 +77,12 @@ def show_check(evidence: Evidence, scores_2N: NDArray[np.floating], name: str) -
         "Documents and spoiled copies of them", "checked_texts", "histogram", "score", ("score",), name, "texts",
         "text", series,
     )  # fmt: skip
-    evidence.figure("self_check", figure, "Where both lie on top of each other, the score does not see the damage.")
+    evidence.figure("self_check", figure, "Where the two overlap, the score does not see the damage.")
     if whole < LEAST_AUC:
         worst = min(found, key=lambda kind: found[kind])
         evidence.warn(
-            f"the judge tells documents from spoiled copies with an AUC of {whole:.2f} (0.5 is a coin; the least is "
-            f"{found[worst]:.2f}, for {WORDS[worst]}): its scores say little; use a larger judge, "
+            f"the judge tells documents from spoiled copies with an AUC of {whole:.2f} (0.5 is chance; the lowest is "
+            f"{found[worst]:.2f}, for {WORDS[worst]}): its scores carry little information; use a larger judge, "
             "scorer.shots=4, other examples or another question"
         )
     return whole
@@ -103,7 +103,7 @@ def show_answers(evidence: Evidence, numbers_N3: NDArray[np.floating], prompt: P
         "tokens of question and examples": float(len(prompt)),
     }
     evidence.numbers(
-        "answers", numbers, "A judge that gives yes and no little probability does not answer the question."
+        "answers", numbers, "A judge that gives little probability to yes and no does not answer the question."
     )
     if mass < LEAST_MASS:
         listed = ", ".join(f"{word!r} ({share:.0%})" for word, share in said.items())

@@ -44,7 +44,7 @@ def made_examples(texts: Sequence[str], tokenizer: Tokenizer, most_tokens: int, 
 def read_examples(file: Path, count: int, tokenizer: Tokenizer, most_tokens: int) -> list[Example]:
     """Return the examples of a JSON Lines file with `text` and `answer`; raises DataError for anything else."""
     if not file.is_file():
-        raise ConfigError(f"scorer.examples={file} is no file; give one with an object a line: text and answer")
+        raise ConfigError(f"scorer.examples={file} is not a file; give one with one object per line: text and answer")
     examples = []
     for record, place in json_records(file):
         text, answer = record.get("text"), record.get("answer")

@@ -76,7 +76,9 @@ class ClipStyleScorer:
                 "scorer.classes=labels, and none otherwise"
             )
         if self.template is not None and "{name}" not in self.template:
-            raise ConfigError(f"scorer.template={self.template!r} has no {{name}} in it, and would be one text for all")
+            raise ConfigError(
+                f"scorer.template={self.template!r} has no {{name}} in it, so all classes would get the same text"
+            )
 
     @property
     def meaning(self) -> Meaning:

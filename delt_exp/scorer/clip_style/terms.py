@@ -73,7 +73,7 @@ def mixture(
     for (name, term_N), factor in zip(terms.items(), (1.0, weight), strict=True):
         low, high = float(term_N.min()), float(term_N.max())
         if high - low <= 1e-12 * max(abs(low), abs(high)):
-            warn(f"the {name} of all documents is {low:.6g}: it tells nothing apart and is left out")
+            warn(f"the {name} of all documents is {low:.6g}: it does not distinguish documents and is left out")
         elif scaling == "standard":
             value_N += factor * (term_N - term_N.mean()) / term_N.std()
         else:

@@ -20,7 +20,7 @@ def show(evidence: Evidence, shares_GQD: NDArray[np.float64], metrics_GQ: NDArra
     figure = Figure(
         "Weight by position", "weight_by_position", "bars", "position", ("mean_weight",), "position", "mean weight"
     )
-    evidence.figure("weight_by_position", figure, "Bars of unequal height are what position alone decides.")
+    evidence.figure("weight_by_position", figure, "Unequal bars show how much position alone decides.")
     is_asked_GQ = groups.queries_GQ != NOBODY
     asked = metrics_GQ[is_asked_GQ]
     numbers: dict[str, float | str | None] = {

@@ -64,7 +64,7 @@ def show(pool: Pool, found: Found, meaning: Meaning) -> None:
         "Predicted and measured", HALVES, "scatter", "predicted", ("worth",), "predicted", meaning.name, "part",
         (Series(FITTED, "fitted", "faint"), Series(HELD_OUT, "held out")), has_diagonal=True,
     )  # fmt: skip
-    evidence.figure("datamodel", figure, "One point per half of the groups; only those held out test the values.")
+    evidence.figure("datamodel", figure, "One point per half of the groups; only the held-out ones test the values.")
 
 
 def _show_halves(evidence: Evidence, found: Found) -> None:
@@ -96,7 +96,7 @@ def _show_numbers(evidence: Evidence, found: Found) -> None:
                 "training runs on the same documents from two seeds do not agree on which halves are good: values are "
                 "noise; raise scorer.utility.train_tokens or scorer.group_documents"
             )
-    caption = "Rank correlations over the halves held out, with the mean of two training runs each."
+    caption = "Rank correlations over the held-out halves, each with the mean of two training runs."
     evidence.numbers("datamodel", numbers, caption)
 
 

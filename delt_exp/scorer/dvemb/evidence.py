@@ -37,8 +37,9 @@ def show_values(
     }
     caption = (
         "largest_lr_curvature is what the curvature of an update's loss adds to the derivative of the target's loss, "
-        "relative to it, at worst; of plain gradient descent a lower bound of |lr H|. The smaller, the better "
-        "first-order values agree with retraining. largest_growth is that of the derivative over an update, going back."
+        "relative to it, at worst; of plain gradient descent a lower bound of |lr H|. The smaller they are, the "
+        "better first-order values agree with retraining. largest_growth is that of the derivative over an update, "
+        "going back."
     )
     evidence.numbers("valuation", numbers, caption)
     if num_unused:

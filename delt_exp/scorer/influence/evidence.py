@@ -86,8 +86,8 @@ def _show_checkpoints(evidence: Evidence, passes: Passes, found: Findings, best_
         "weight x cosine",
     )  # fmt: skip
     caption = (
-        "Checkpoints add up to the score. Where the best 5 % are above the mean, a checkpoint tells documents "
-        "apart; where they are not, the warm-up run is too short or the target too broad."
+        "Checkpoints add up to the score. Where the best 5 % are above the mean, a checkpoint distinguishes "
+        "documents; where they are not, the warm-up run is too short or the target too broad."
     )
     evidence.figure("checkpoints", figure, caption)
     known = [floor for floor in floors if floor is not None]

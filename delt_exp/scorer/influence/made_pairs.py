@@ -122,7 +122,8 @@ def mismatched(ids: NDArray[np.uint64], groups: Groups, seed: int) -> NDArray[np
     for name, members in groups.items():
         if len(members) < 2:
             raise ConfigError(
-                f"group {name} of the target has one document, whose answer has no other to be compared with; give it "
+                f"group {name} of the target has one document, so there is no other answer to compare its answer "
+                "with; give it "
                 "more documents, or use scorer.groups=one or scorer.pairs=sampled"
             )
         order = members[shuffled_rows(ids[members], seed, "mismatched answers of ROSE")]

@@ -124,7 +124,7 @@ def show_pairs(pool: Pool, num_documents: int, num_pairs: int, num_identical: in
     """Leave what the pairs are; raises DataError where none has two answers."""
     if num_identical == num_pairs:
         raise DataError(
-            f"all {num_pairs} pairs of the target have identical answers, from which nothing follows; give a target "
+            f"all {num_pairs} pairs of the target have identical answers, which express no preference; give a target "
             "with answers that differ"
         )
     left_out = num_documents - num_pairs

@@ -28,10 +28,16 @@ if TYPE_CHECKING:
     from delt_exp.scorer.lqs.job import AnnotationJob
 
 NAMES = {
-    "lqs": ("learnability-quality", "How well the gradient of a document serves the target, more so if it is learnt."),
+    "lqs": (
+        "learnability-quality",
+        "How well the gradient of a document serves the target, weighted by how much it shrinks in training.",
+    ),
     "pds": ("PDS", "How well the gradient of a document serves the target for the rest of a training run."),
     "learnability": ("learnability", "How much the gradient of a document shrinks while a model trains."),
-    "quality": ("quality", "The cosine between the gradient of a document and what the target asks for."),
+    "quality": (
+        "quality",
+        "The cosine between the gradient of a document and the direction that the target calls for.",
+    ),
 }
 
 

@@ -86,7 +86,7 @@ def _figure(pairs: Sequence[Pair], metric: str) -> Figure:
     plot = figure(traces, 560, margin_t=20, xaxis_title="training tokens", yaxis_title="loss [nats/token]")
     plot.update_xaxes(type="log")
     note = (
-        "Solid: evaluated on the domain that was trained on; dotted: on another. Where lines do not meet, no number of "
-        "tokens tried here makes up for the wrong domain."
+        "Solid: evaluated on the domain that was trained on; dotted: on another. Where lines do not meet, no number "
+        "of tokens tried here makes up for training on another domain."
     )
     return Figure("exchange", "Loss over tokens, by training corpus", note, plot.to_plotly_json())

@@ -164,7 +164,7 @@ def _left_out(relations: Mapping[str, Relation]) -> Table:
         for metric, relation in relations.items()
         for left in relation.left_out
     ]
-    note = "The relation without one training corpus or one evaluation set; a finding should not depend on one of them."
+    note = "The relation without one training corpus or evaluation set; a finding should not depend on any one of them."
     return Table(
         "left_out", "Leaving one corpus out", note, ["metric", "without the", "named", "r", "slope"], rows, folded=True
     )

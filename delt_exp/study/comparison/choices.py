@@ -24,7 +24,7 @@ class ChoicesReport:
         """Return answer, figures and tables; raises DataError where fewer than two arms can be compared."""
         names = list(dict.fromkeys(run.arm[DIMENSION] for run in study.runs))
         if self.baseline is not None and self.baseline not in names:
-            raise ConfigError(f"study.report.baseline={self.baseline} is no arm; the arms are {', '.join(names)}")
+            raise ConfigError(f"study.report.baseline={self.baseline} is not an arm; the arms are {', '.join(names)}")
         return ComparisonReport(
             panel=None,
             metric=self.metric,

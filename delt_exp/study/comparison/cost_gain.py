@@ -36,9 +36,9 @@ def cost_table(panel: Panel) -> Table:
     note = (
         "Scoring and selecting are charged in full to every arm, with the models, gradients and annotations that they "
         "use, although arms share them. Selecting counts where a selector reads documents: gradients, and the training "
-        "runs between its rounds; else it costs next to nothing, as ordering does. Training has one speed for all arms "
-        "of a recipe, a score its median over all runs with it; what costs less than 1 % of the baseline's training is "
-        "shown as smaller and counts as 0. At equal cost: against the baseline trained for the same total seconds, "
+        "runs between its rounds; otherwise it costs next to nothing, like ordering. Training has one speed for all "
+        "arms of a recipe, a score its median over all runs with it; what costs less than 1 % of the baseline's training "
+        "is shown as smaller and counts as 0. At equal cost: against the baseline trained for the same total seconds, "
         f"linear in log seconds between its budgets{corrected}. Empty: not recorded, or the baseline was not trained "
         "that long."
     )
@@ -60,9 +60,9 @@ def cost_figure(panel: Panel, alpha: float) -> Figure | None:
     for plot in plots.values():  # the ticks of all units, since a button does not change them
         plot.update_xaxes(tickvals=[tick for one in plots.values() for tick in one.layout.xaxis.tickvals])
     note = (
-        "Up is better, left is cheaper. The dotted line joins the arms that no cheaper one equals. The grey line is "
+        "Up is better, left is cheaper. The dotted line joins the arms that no cheaper one matches. The grey line is "
         "the baseline trained for longer: an arm earns the cost of its choice where it lies above it. Intervals of the "
-        "differences, each on its own; hollow: not distinguishable from the baseline after Holm's correction."
+        "differences are uncorrected; hollow: not distinguishable from the baseline after Holm's correction."
     )
     return Figure("cost", "Cost and gain", note, chooser(plots).to_plotly_json())
 

@@ -98,7 +98,7 @@ def dimension_curve(panel: Panel, dimension: str, alpha: float) -> Figure | None
     note = (
         f"Mean and {100 * (1 - alpha):g} % interval{PAIRED if panel.baseline else ''}; "
         f"{panel.arms[0].outcome.better} is better. Every arm trains on {panel.arms[0].tokens:,.0f} tokens. Points "
-        "of one place lie side by side."
+        "with the same position are drawn side by side."
     )
     return Figure("curve", f"Outcome by {dimension}", note, plot.to_plotly_json())
 
@@ -151,8 +151,8 @@ def training_curves(panel: Panel) -> Figure:
     units = " or ".join(sorted({loss_unit(record) for arm in order for record in arm.records}))
     plot = figure(traces, 520, xaxis_title="trained tokens", yaxis_title=f"training loss [{units}]", showlegend=True)
     note = (
-        "Loss on the documents that an arm is training on, which arms do not share: it shows how training went, not "
-        "which arm is better. Click a name to show or hide it."
+        "Loss on the documents that an arm is training on, which differ between arms: it shows how training went, "
+        "not which arm is better. Click a name to show or hide it."
     )
     return Figure("training", "Training loss", note, plot.to_plotly_json())
 

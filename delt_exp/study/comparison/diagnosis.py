@@ -19,7 +19,7 @@ from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import length_correlation, rank_agreement, source_share, top_overlap
 from delt_exp.study.comparison.arms import Panel
 from delt_exp.study.comparison.cost import scaled
-from delt_exp.study.figures import BLUE_TO_RED, chooser, heat_map
+from delt_exp.study.figures import BLUE_TO_RED, BLUE_TO_WHITE, chooser, heat_map
 from delt_exp.study.record import PlannedRun
 
 Matrix = NDArray[np.float64]
@@ -71,7 +71,7 @@ def agreement_figure(scores: ByScorer, ratio: float) -> Figure | None:
         return None
     plots = {
         "Spearman": _matrix(names, spearman_KK, BLUE_TO_RED, -1.0),
-        f"overlap of the best {100 * ratio:g} %": _matrix(names, overlap_KK, "Blues", 0.0),
+        f"overlap of the best {100 * ratio:g} %": _matrix(names, overlap_KK, BLUE_TO_WHITE, 0.0),
     }
     note = (
         "Mean over common seeds; scores are turned so that higher is better. By chance the overlap is "

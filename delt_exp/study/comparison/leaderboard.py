@@ -24,7 +24,7 @@ def leaderboard_table(panel: Panel, alpha: float) -> Table:
     columns = ["arm", "verdict", "minus baseline", "p (Holm)", outcome.unit, "against the placebo", "seeds"]
     note = (
         f"Best first; {outcome.better} is better. With {100 * (1 - alpha):g} % intervals over "
-        f"{outcome.estimate.over}. Those of two arms may overlap where "
+        f"{outcome.estimate.over}. Those of two arms may overlap although "
         f"their paired difference is clear, so read the difference. {' '.join(panel.remarks)}"
     )
     return Table("leaderboard", "Verdicts", note, columns, rows, is_answer=True)
@@ -48,7 +48,7 @@ def pairs_table(
     ]  # fmt: skip
     note = (
         f"Paired over shared seeds and documents; Holm-corrected ({len(rows)} comparisons). Minimum detectable "
-        "effect: the true difference that this study finds with 80 % power."
+        "effect: the true difference that this study detects with 80 % power."
     )
     return Table(name, title, note, columns, rows, folded=folded)
 
@@ -67,7 +67,7 @@ def leaderboard_figure(panel: Panel) -> Figure | None:
     rows = [arm.name for arm in panel.ranked if arm in pairs or arm is panel.baseline]
     plot = forest(groups, rows, baseline, outcome.unit, colours=(0, 4))
     note = (
-        "Paired differences with their intervals, each on its own; filled points are better or worse after Holm's "
+        "Paired differences with uncorrected intervals; filled points are better or worse after Holm's "
         "correction, hollow ones are not distinguishable from the baseline."
     )
     return Figure("leaderboard", "Every arm against the baseline", note, plot.to_plotly_json())

@@ -1,7 +1,7 @@
 """Cost against gain as a picture: which arms give the most for their cost, with names where there is room for them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -10,10 +10,22 @@ import plotly.graph_objects as go
 from delt_exp.quantity import Ranged
 from delt_exp.study.figures import LINE, colour, error_bars, figure
 
-WIDTH, HEIGHT = 1100, 480  # pixels that names are placed in; on a narrow page only those of the front are shown
+WIDTH, NARROW, HEIGHT = 1100, 320, 480  # pixels that names are placed in, on a wide page and on a narrow one
 CHAR_PIXELS, LINE_PIXELS, MARKER_PIXELS = 6.2, 14, 9
-PLACES = ("middle right", "middle left", "top right", "bottom right", "top left", "bottom left")
 FRONT = colour(2)
+
+
+class Place(NamedTuple):
+    """Where a name stands beside its point, in Plotly's words, and how many lines farther up or down."""
+
+    position: str
+    lines: int = 0
+
+
+PLACES = [
+    *map(Place, ("middle right", "middle left", "top right", "bottom right", "top left", "bottom left")),
+    *(Place(f"{up} {side}", lines) for lines in (1, 2, 3) for side in ("right", "left") for up in ("top", "bottom")),
+]
 
 
 class Point(NamedTuple):
@@ -43,8 +55,8 @@ def pareto(points: Sequence[Point], turn: int, x_title: str, y_title: str, best:
     best = list(front(points, turn) if best is None else best)
     own = [point for point in points if point.kind == "baseline"]
     others = (point for point in points if point not in best)
-    places = placed([*best, *own, *others], turn, must=len({*best, *own}), best=best)
-    named = {True: [p for p in points if p in best or p in own], False: [p for p in points if p not in best + own]}
+    every, main = [*best, *own, *others], [*best, *own]
+    wide, narrow = placed(every, turn, every, best, WIDTH), placed(every, turn, main, best, NARROW)
     traces = [
         go.Scatter(
             name="the most for its cost", x=[p.cost for p in best], y=[p.gain.value for p in best], hoverinfo="skip",
@@ -52,7 +64,8 @@ def pareto(points: Sequence[Point], turn: int, x_title: str, y_title: str, best:
         ),
         *(_markers(kind, [p for p in points if p.kind == kind], n) for n, kind in enumerate(("score", "placebo"))),
         _markers("baseline", sorted(own, key=lambda p: p.cost), 2),
-        *(_names([p for p in some if p.name in places], places, wide_only=not must) for must, some in named.items()),
+        _names(points, wide, "wide_only"),
+        _names(points, narrow, "narrow_only"),
     ]  # fmt: skip
     legend = {"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"}
     yaxis = {"title": {"text": y_title}, "autorange": "reversed" if turn < 0 else True, "zerolinewidth": 2}
@@ -67,19 +80,21 @@ def ticks(costs: Sequence[float]) -> list[float]:
     return [digit * 10.0**decade for decade in decades for digit in digits]
 
 
-def placed(points: Sequence[Point], turn: int, must: int, best: Sequence[Point]) -> dict[str, str]:
-    """Return where the names of points stand beside them, by name, without one on top of another or of a point.
+def placed(
+    points: Sequence[Point], turn: int, named: Sequence[Point], best: Sequence[Point], width: float
+) -> dict[str, Place]:
+    """Return where the names of `named` stand beside their points, the first ones first, where there is room.
 
-    The first `must` points get a name in any case; others only where there is room. best: what the line joins.
+    No name lies on another one, a point or a line; one without room is left out. best: what the line joins.
     """
-    dots = {point: _pixels(point, points, turn) for point in points}
-    taken = [*_lines([dots[point] for point in best], _zero(points, turn)), *map(_dot, dots.values())]
-    found: dict[str, str] = {}
-    for number, (point, dot) in enumerate(dots.items()):
-        boxes = {place: _box(dot, place, len(point.name)) for place in PLACES}
-        free = (place for place, box in boxes.items() if box[0] >= 0 and box[2] <= WIDTH and not _meets(box, taken))
-        place = next(free, PLACES[2] if number < must else None)
-        if place:
+    dots = {point: _pixels(point, points, turn, width) for point in points}
+    zero = _pixels(points[0]._replace(gain=Ranged(0.0, 0.0, 0.0)), points, turn, width)[1]
+    taken = [*_lines([dots[point] for point in best], zero, width), *map(_dot, dots.values())]
+    found: dict[str, Place] = {}
+    for point in dict.fromkeys(named):
+        boxes = {place: _box(dots[point], place, len(point.name)) for place in PLACES}
+        free = (place for place, box in boxes.items() if box[0] >= 0 and box[2] <= width and not _meets(box, taken))
+        if place := next(free, None):
             found[point.name] = place
             taken.append(boxes[place])
     return found
@@ -89,35 +104,31 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels."""
 
 
-def _pixels(point: Point, points: Sequence[Point], turn: int) -> tuple[float, float]:
+def _pixels(point: Point, points: Sequence[Point], turn: int, width: float) -> tuple[float, float]:
     """Return about where a point is drawn, from the left and from the top."""
     logs, ends = [math.log(p.cost) for p in points], [-turn * end for p in points for end in (p.gain.low, p.gain.high)]
     across = (math.log(point.cost) - min(logs)) / ((max(logs) - min(logs)) or 1.0)
     down = (-turn * point.gain.value - min(ends)) / ((max(ends) - min(ends)) or 1.0)
-    return (0.05 + 0.9 * across) * WIDTH, (0.05 + 0.9 * down) * (HEIGHT - 120)
+    return (0.05 + 0.9 * across) * width, (0.05 + 0.9 * down) * (HEIGHT - 120)
 
 
 def _dot(at: tuple[float, float]) -> Box:
     return at[0] - MARKER_PIXELS, at[1] - MARKER_PIXELS, at[0] + MARKER_PIXELS, at[1] + MARKER_PIXELS
 
 
-def _zero(points: Sequence[Point], turn: int) -> float:
-    """Return where the line of no gain is, from the top."""
-    return _pixels(points[0]._replace(gain=Ranged(0.0, 0.0, 0.0)), points, turn)[1]
-
-
-def _lines(steps: Sequence[tuple[float, float]], zero: float) -> list[Box]:
+def _lines(steps: Sequence[tuple[float, float]], zero: float, width: float) -> list[Box]:
     """Return the boxes of the line of no gain and of the steps from each point of the front to the next."""
     level = [(x, y, right, y) for (x, y), (right, _) in pairwise(steps)]
     rises = [(x, min(y, below), x, max(y, below)) for (_, below), (x, y) in pairwise(steps)]
-    return [(0.0, zero, WIDTH, zero), *level, *rises]
+    return [(0.0, zero, width, zero), *level, *rises]
 
 
-def _box(dot: tuple[float, float], place: str, num_chars: int) -> Box:
+def _box(dot: tuple[float, float], place: Place, num_chars: int) -> Box:
     """Return the box of a name that does not touch its own point."""
-    (x, y), (vertical, side), width = dot, place.split(), CHAR_PIXELS * num_chars
+    (x, y), (vertical, side), width = dot, place.position.split(), CHAR_PIXELS * num_chars
     left = x + MARKER_PIXELS + 1 if side == "right" else x - MARKER_PIXELS - 1 - width
-    top = y + {"middle": -LINE_PIXELS / 2, "top": -1.2 * LINE_PIXELS, "bottom": 0.2 * LINE_PIXELS}[vertical]
+    down = {"middle": -0.5, "top": -1.2 - place.lines, "bottom": 0.2 + place.lines}[vertical]
+    top = y + down * LINE_PIXELS
     return left, top, left + width, top + LINE_PIXELS
 
 
@@ -137,11 +148,19 @@ def _markers(name: str, points: Sequence[Point], number: int) -> Any:
     )  # fmt: skip
 
 
-def _names(points: Sequence[Point], places: dict[str, str], *, wide_only: bool) -> Any:
-    """Return the names of points, at a distance from them."""
-    texts = [f"\u2003{p.name}\u2003" for p in points]
+def _names(points: Sequence[Point], places: Mapping[str, Place], only: str) -> Any:
+    """Return the names of points at their places; only: `wide_only` or `narrow_only`, the pages that show them."""
+    named = [point for point in points if point.name in places]
+    found = [places[point.name] for point in named]
     return go.Scatter(
-        x=[p.cost for p in points], y=[p.gain.value for p in points], text=texts, mode="text", showlegend=False,
-        textposition=[places[p.name] for p in points], textfont={"size": 11}, hoverinfo="skip", cliponaxis=False,
-        meta={"wide_only": wide_only},
+        x=[p.cost for p in named], y=[p.gain.value for p in named], mode="text", showlegend=False,
+        text=[_moved(f"\u2003{p.name}\u2003", place) for p, place in zip(named, found, strict=True)],
+        textposition=[place.position for place in found], textfont={"size": 11}, hoverinfo="skip", cliponaxis=False,
+        meta={only: True},
     )  # fmt: skip
+
+
+def _moved(text: str, place: Place) -> str:
+    """Return a text with empty lines between it and its point."""
+    empty = ["\u00a0"] * place.lines
+    return "<br>".join([text, *empty] if place.position.startswith("top") else [*empty, text])

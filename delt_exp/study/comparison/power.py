@@ -59,16 +59,17 @@ def _sentence(
     seen = noise.detectable(num_seeds, level) if num_seeds > 1 else math.inf
     text = (
         f"{start}: with {num_seeds} seeds a difference of {noise.detectable(max(num_seeds, 2), alpha):.2g} {unit} from "
-        f"{base_name} is seen with probability 0.8, {seen:.2g} after Holm's correction over {num_others} arms ({pilot})"
+        f"{base_name} is detected with probability 0.8, {seen:.2g} after Holm's correction over {num_others} arms "
+        f"({pilot})"
     )
     needed = noise.seeds_for(seen / 2, level)
     if needed is None:
-        return f"{text}; half of that takes more evaluation documents, not more seeds"
+        return f"{text}; detecting half of that takes more evaluation documents, not more seeds"
     seconds = float(np.median([(run.record() or {})["seconds"] for runs in arms.values() for run in runs]))
     num_runs = needed * len(planned)
     num_left = num_runs - sum(len(runs) for runs in arms.values())
-    hours = f"{max(num_left, 0) * seconds / 3600:.2g} h more one after the other"
-    return f"{text}; to see {seen / 2:.2g} takes {needed} seeds: {num_runs} runs, {hours}"
+    hours = f"{max(num_left, 0) * seconds / 3600:.2g} h more, one after another"
+    return f"{text}; detecting {seen / 2:.2g} takes {needed} seeds: {num_runs} runs, {hours}"
 
 
 def family_power(study: StudyRecord, family: Sequence[Comparison], what: str) -> str:

@@ -134,7 +134,9 @@ def _gain(
 ) -> str:  # fmt: skip
     """Say whether the best arm beats the baseline and its controls; `even`: those that it does not beat."""
     numbers = in_words(pair)
-    seeds = "" if pair.estimate.over != "documents" else " Only one seed is common, so this is about these models."
+    seeds = (
+        "" if pair.estimate.over != "documents" else " Only one seed is common, so this holds for these models only."
+    )
     if pair.verdict.startswith("worse"):
         return f"No: the best such arm, {best.name}, is worse than {pair.second} ({numbers}).{seeds}"
     if not pair.is_clear:
@@ -161,7 +163,7 @@ def _worth(panel: Panel, best: Arm, even: Sequence[str]) -> str:
     words = {
         "better": f"that pays, but so may the same arm {' or '.join(even)}" if even else "it earns its cost",
         "worse": "it is not worth its cost",
-        "not": "that it earns its cost is not shown",
+        "not": "it is not shown to earn its cost",
     }
     return (
         f"{times}; against the baseline trained for the same time the difference is {pair.estimate.value:+.3g} "

@@ -60,7 +60,8 @@ class DataEfficiencyReport:
             count = min(count, part.limit or count)
             sentences.append(
                 f"power: {name} has at most {count} preferences, so that a share near 0.5 has a standard error of "
-                f"{0.5 / count**0.5:.3f}; a gain from the least share to all that is seen with power 0.8 is at least "
+                f"{0.5 / count**0.5:.3f}; the smallest gain from the least share to all that is detected with power "
+                "0.8 is "
                 f"{detectable_gain(count):.3f}, noise of subsets and seeds not counted"
             )
         return sentences
@@ -74,8 +75,8 @@ class DataEfficiencyReport:
         names = dict.fromkeys(key.measured for key in curves)
         figures = {name: self._figure({k: c for k, c in curves.items() if k.measured == name}) for name in names}
         text = (
-            "Points are means over subsets with the interval of the bootstrap; the dashed line is a model that learnt "
-            "nothing. Nested and independent subsets learn from equally many tokens at every share."
+            "Points are means over subsets with the interval of the bootstrap; the dashed line is a model that "
+            "learnt nothing. Nested and independent subsets learn from equally many tokens at every share."
         )
         shown = Figure("efficiency", "Over the share of preferences", text, chooser(figures).to_plotly_json())
         tables = [self._fits(found), *self._contrasts(found), self._points(curves)]
@@ -94,13 +95,14 @@ class DataEfficiencyReport:
             rows.append([key.source, verdict, change, key.metric, key.dataset, key.subsets, least, most,
                          "yes" if is_identified else border, *fit])  # fmt: skip
         note = (
-            "Better: all preferences teach more than the least share, by an interval of its own that leaves out 0; "
-            "measures where less is better count as they are. "
+            "Better: all preferences teach more than the least share, by an uncorrected interval that excludes 0; "
+            "measures where less is better are not negated. "
             f"Intervals: {100 * (1 - self.alpha):g} %, bootstrap over subsets and the noise of the evaluation. The "
-            "curve at share s of the data is a - b s^-c. It is identified where the points bend enough to tell c; else "
-            f"c runs to a border of what is tried, {EXPONENTS[0]:g} (a line over log s) or {EXPONENTS[-1]:g} (a step "
-            f"after the least share), in the fit or in more than {100 * self.alpha:g} % of the bootstraps. Then a, "
-            "the value with endless data, means nothing: no curve is shown, and nothing follows beyond the data."
+            "curve at share s of the data is a - b s^-c. It is identified if the points bend enough to fix c; "
+            f"otherwise c runs to a border of the values tried, {EXPONENTS[0]:g} (a line over log s) or "
+            f"{EXPONENTS[-1]:g} (a step after the least share), in the fit or in more than "
+            f"{100 * self.alpha:g} % of the bootstraps. Then a, "
+            "the value with unlimited data, means nothing: no curve is shown, and nothing can be extrapolated."
         )
         columns = [
             "source", "verdict", "gain of all over the least", "measure", "evaluated on", "subsets",
@@ -118,9 +120,9 @@ class DataEfficiencyReport:
             _, with_all, gain = (percentiles(*cell, self.alpha) for cell in differences)
             rows.append([f"{one.source} - {other.source}", *one[1:], with_all, gain])
         note = (
-            "The first source less the second, with all preferences of either, and in what is gained from the least "
-            "share. Noise of the evaluation is taken to be independent although both are evaluated on the same set, so "
-            "that intervals are rather too wide."
+            "The first source minus the second: with all preferences of each, and in the gain from the least share. "
+            "Evaluation noise is treated as independent although both are evaluated on the same set, so "
+            "intervals are somewhat too wide."
         )
         columns = ["sources", "subsets", "measure", "evaluated on", "with all", "gain"]
         return [Table("contrasts", "Sources against each other", note, columns, rows)] if rows else []

@@ -77,8 +77,8 @@ def pareto_figure(tasks: Map, unit: str) -> Figure | None:
         return None
     note = (
         "One point per method and share. The dotted line joins the gains that no other method beats in both gain and "
-        "cost. Intervals are those of the gain, each on its own; hollow: not distinguishable from no gain. What costs "
-        "less than 1 % of a training run stands at the left edge."
+        "cost. Intervals of the gain are uncorrected; hollow: not distinguishable from no gain. What costs less than "
+        "1 % of a training run stands at the left edge."
     )
     return Figure("pareto", "Gain against cost", note, chooser(plots).to_plotly_json())
 
@@ -107,7 +107,7 @@ def answer_table(tasks: Map, sentences: Mapping[str, str], unit: str) -> Table:
             continue
         times = None if used.seconds is None else used.seconds / used.arm.cost.training_seconds
         net = Difference.of(used.at_equal_cost)
-        cells = [_gain(used), used.arm.name, used.seconds, times, net and _turned(net)]
+        cells: list[Cell] = [_gain(used), used.arm.name, used.seconds, times, net and _turned(net)]
         rows.append([task, used.pair.verdict, *cells, sentences[task]])
     columns = [
         "task", "verdict", f"gain [{unit}]", "use", f"cost [{_clock(tasks)}]", "of a training run",

@@ -89,7 +89,7 @@ def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
     used = recommended(entries)
     if used is None:
         detectable = max(entry.pair.detectable for entry in entries)
-        reach = f"an effect of {detectable:.2g} {unit} would be found with power 0.8"
+        reach = f"an effect of {detectable:.2g} {unit} would be detected with power 0.8"
         return f"For {task}, nothing is shown to beat training on all documents; {reach}."
     text = (
         f"For {task}, use {used.arm.name}: it gains {_gained(used, unit)}; it costs {used.arm.cost.seconds_in_words()}"
@@ -98,9 +98,9 @@ def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
     if net is None:
         text += "; the baseline was not trained for as long"
     elif not net.is_better:
-        text += "; that it beats a baseline trained for the same time is not shown"
+        text += "; it is not shown to beat a baseline trained for the same time"
     if used.pair.estimate.over == "documents":
-        text += "; only one seed is finished, so this is about these models"
+        text += "; only one seed is finished, so this holds for these models only"
     more = next_better(entries, used)
     if more is None:
         return f"{text}; no other method gains more."

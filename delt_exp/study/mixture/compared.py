@@ -80,11 +80,11 @@ def arms_table(arms: Sequence[Arm], subject: Arm | None, pairs: Mapping[str, Com
         rows.append([arm.name, verdict, Difference.of(pair), arm.cell(alpha), max(epochs), len(arm.runs)])
     name = "the proposed mixture" if subject is None else subject.name
     note = (
-        f"The weighted loss on held-out documents that no law has seen, lower is better, and {name} less each other "
-        "mixture over common seeds: t-intervals, each for its comparison alone; verdicts after Holm's correction. Most "
+        f"The weighted loss on held-out documents that no law has seen, lower is better, and {name} minus each other "
+        "mixture over common seeds: uncorrected t-intervals; verdicts after Holm's correction. Most "
         "epochs: how often any source was read."
     )
-    columns = ["mixture", f"{name} is", f"{name} less this one", f"objective [{UNIT}]", "most epochs", "seeds"]
+    columns = ["mixture", f"{name} is", f"{name} minus this one", f"objective [{UNIT}]", "most epochs", "seeds"]
     return Table("mixtures", "Verdicts", note, columns, rows, is_answer=True)
 
 

@@ -16,7 +16,7 @@ from delt_exp.mixture.runs import MixtureRuns
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Table
 from delt_exp.statistics.mixing_law import MixingLaw, bootstrap_laws, held_out_predictions, lowest
-from delt_exp.study.figures import BLUE_TO_RED, colour, error_bars, figure, heat_map, symbol
+from delt_exp.study.figures import BLUE_TO_RED, LINE, colour, error_bars, figure, heat_map, symbol
 
 Floats = NDArray[np.float64]
 OUTSIDE = 1e-6
@@ -126,7 +126,7 @@ def proposal_table(proposal: Proposal) -> Table:
     note = (
         f"Where the objective ({_objective(proposal)}) is lowest by the laws of all {len(shares_RG)} runs, with "
         f"{100 * (1 - proposal.alpha):g} % intervals from a bootstrap over runs. Beyond the shares that were tried, "
-        "nothing but the law speaks for it."
+        "only the law supports it."
     )
     columns = ["source", "proposed share", "mean of the tried", "least tried", "most tried", "the proposal lies"]
     return Table("proposal", "The proposed mixture", note, columns, rows)
@@ -141,7 +141,7 @@ def laws_table(proposal: Proposal) -> Table:
         rows.append([name, weight, own, by_law, by_share, floor])
     note = (
         "Spearman's correlation of the losses with what the law of other runs predicts (ten parts, each left out), and "
-        "with the share of the set's own domain, for which nothing is trained. The floor c of loss = c + k exp(t·r) is "
+        "with the share of the set's own domain, which needs no training. The floor c of loss = c + k exp(t·r) is "
         "known only where losses come near it."
     )
     columns = ["evaluation set", "weight", "own domain", "rank by the law", "rank by own-domain share", "floor [nats]"]
@@ -198,7 +198,7 @@ def predictions_figure(proposal: Proposal) -> Figure:
         x, y = proposal.runs.losses_RS[:, number], proposal.held_out[:, number]
         traces.append(go.Scatter(name=name, x=x.tolist(), y=y.tolist(), mode="markers", marker=look))
     ends = [float(proposal.runs.losses_RS.min()), float(proposal.runs.losses_RS.max())]
-    line = {"dash": "dot", "color": "#6e7887"}
+    line = {"dash": "dot", "color": LINE}
     traces.append(go.Scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip"))
     yaxis = {"title": {"text": "predicted without this run [nats/token]"}}
     plot = figure(traces, 440, xaxis={"title": {"text": "measured loss [nats/token]"}}, yaxis=yaxis)

@@ -121,9 +121,10 @@ class MixtureReport:
         note = (
             "What the laws of each seed's small models say of mixtures that they were not fitted to, on the sets that "
             "they were fitted to, and what was measured. Intervals are those of the law; the noise of a run comes on "
-            "top. A proposal is where the laws are lowest, so that they are more often too low there than too high."
+            "top. A proposal is where the laws are lowest, so their predictions there are more often too low than "
+            "too high."
         )
-        columns = ["mixture", "seed", f"predicted [{UNIT}]", f"measured [{UNIT}]", "measured less predicted"]
+        columns = ["mixture", "seed", f"predicted [{UNIT}]", f"measured [{UNIT}]", "measured minus predicted"]
         return Table("predicted", "What the laws say of the compared mixtures", note, columns, rows)
 
     def _answer(
@@ -138,7 +139,7 @@ class MixtureReport:
 def _verdicts(pairs: Mapping[str, Comparison]) -> str:
     """Return what the proposed mixture is better and worse than, in one sentence."""
     if not pairs:
-        return "With one seed, nothing is known about other training runs: run at least two."
+        return "With one seed, nothing is known about other training runs: use at least two seeds."
     texts = column_texts([Difference.of(pair) for pair in pairs.values()])
     parts = []
     for word, link in (("better", "than"), ("worse", "than"), ("not distinguishable", "from")):

@@ -34,10 +34,10 @@ def agreement_figure(agreed: Sequence[Agreed], ceilings: Mapping[str, float], go
         plot.add_vline(perfect(itself), line_dash="dot")
         plots[pool] = plot
     note = (
-        "Intervals over halves held out. The band holds 95 % of permuted scores; the dotted line is what an exact "
+        "Intervals over held-out halves. The band holds 95 % of permuted scores; the dotted line is what an exact "
         "prediction would reach."
     )
-    return Figure("agreement", "How well a score predicts what training brings", note, _choose(plots))
+    return Figure("agreement", "How well a score predicts the effect of training", note, _choose(plots))
 
 
 def price_figure(agreed: Sequence[Agreed]) -> Figure:
@@ -53,8 +53,8 @@ def price_figure(agreed: Sequence[Agreed]) -> Figure:
         )  # fmt: skip
         xaxis = {"title": {"text": f"scoring [s], {pool}"}, "type": "log", "tickformat": "~s"}
         plots[pool] = figure([trace], 440, xaxis=xaxis, yaxis={"title": {"text": "rank correlation"}})
-    note = "Seconds of scoring with all that it needs; to the upper left is better."
-    return Figure("price", "Agreement and its price", note, _choose(plots))
+    note = "Seconds of scoring, its models included; upper left is better."
+    return Figure("price", "Agreement and cost", note, _choose(plots))
 
 
 def sources_table(golds: Golds, pool_name: str, alpha: float) -> Table:

@@ -37,7 +37,7 @@ class RetrainingReport:
         """Return how small an agreement the halves held out can show."""
         counts = {int(cfg.scorer.num_held_out) for cfg in configs if "num_held_out" in cfg.scorer}
         return [
-            f"power: with {count} halves held out, an agreement near 0 has a standard error of "
+            f"power: with {count} held-out halves, an agreement near 0 has a standard error of "
             f"{(count - 1) ** -0.5:.2f} over halves; the smallest that differs from a permuted score with power 0.8 is "
             f"{detectable(count, 64):.2f} with 64 groups, {detectable(count, 128):.2f} with 128"
             for count in sorted(counts)
@@ -106,11 +106,11 @@ class RetrainingReport:
         others = [one for one in own if one is not gold]
         told = [one for one in others if self._is_told(one)]
         start = (
-            f"On {pool}, values fitted to retraining predict halves held out with rank correlation {_said(gold.sums)} "
+            f"On {pool}, values fitted to retraining predict held-out halves with rank correlation {_said(gold.sums)} "
             f"(an exact prediction: {perfect(itself):.2f})"
         )
         if not told:
-            return f"{start}; no scorer's agreement can be told from that of a permuted score."
+            return f"{start}; no scorer's agreement is distinguishable from that of a permuted score."
         best, cheap = told[0], min(told, key=lambda one: one.cost.seconds or 0.0)
         text = (
             f"{start}; {len(told)} of {len(others)} scorers agree, {best.scorer} most, {_said(best.sums)}, at "
@@ -131,14 +131,14 @@ class RetrainingReport:
             ])  # fmt: skip
         unit = "CPU s" if agreed[0].clock == CPU else "s"
         columns = [
-            "scorer", "verdict", "linear datamodeling score", self.pool, "p (Holm)", "price of retraining",
+            "scorer", "verdict", "linear datamodeling score", self.pool, "p (Holm)", "cost of retraining",
             "by mean per token", "with the values of groups", f"scoring [{unit}]", "scoring [TFLOPs]", "p",
         ]  # fmt: skip
         note = (
             "Spearman's correlation of the sum of a scorer's goodness over a half with the worth of the half (the mean "
             f"of two training runs), {100 * (1 - self.alpha):g} % interval over halves; p by permuting scores among "
             f"the groups, Holm-corrected over {len(rows)} rows. By mean per token: with the mean over the tokens of "
-            "the half in place of the sum. Scoring includes the models that the score was made with."
+            "the half in place of the sum. Scoring includes the models that the score uses."
         )
         return Table("scorers", "Agreement with retraining", note, columns, rows)
 
@@ -152,7 +152,7 @@ class RetrainingReport:
                 [pool, seed, len(gold.values_C), len(gold.first_M), itself, perfect(itself.value), spread, noise]
             )
         columns = [
-            self.pool, "seed", "groups", "halves held out", "retraining with itself", "an exact prediction",
+            self.pool, "seed", "groups", "held-out halves", "retraining with itself", "an exact prediction",
             "spread of the worth [nats/token]", "of which noise [nats/token]",
         ]  # fmt: skip
         note = (
@@ -179,4 +179,4 @@ def _share(one: Agreed, gold: Agreed) -> float | None:
 
 def _times(one: Agreed, gold: Agreed) -> str:
     share = _share(one, gold)
-    return "a price that is not recorded" if share is None else f"{share:.2g} of the price of retraining"
+    return "a cost that is not recorded" if share is None else f"{share:.2g} of the cost of retraining"

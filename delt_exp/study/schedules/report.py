@@ -53,7 +53,7 @@ class ScheduleReport:
             _table("gains", "Each order against shuffling", found.gains, found.controls),
             _table(
                 "interactions",
-                f"What an order gains, against its gain under {self.reference}",
+                f"The gain of an order, compared with its gain under {self.reference}",
                 found.interactions,
                 power=power,
             ),
@@ -123,10 +123,10 @@ def _main(interactions: Family, reference: str) -> str:
     about = f"the difference of {order.orderer} from shuffling changes under {schedule} by {_numbers(pair)}"
     if not pair.is_clear:
         reach = f"the minimum detectable effect is {pair.detectable:.2g}"
-        return f"Not shown: no order's gain differs between schedules (surest: {about}; {reach})."
+        return f"Not shown: no order's gain differs between schedules (clearest: {about}; {reach})."
     count = sum(one.is_clear for one in interactions.values())
     found = f"in {count} of {len(interactions)} comparisons the gain differs from that under {reference}"
-    return f"Yes: {found}; surest, {about}."
+    return f"Yes: {found}; clearest, {about}."
 
 
 def _is_sure(gain: Comparison, control: Comparison | None) -> bool:
@@ -158,8 +158,8 @@ def _table(name: str, title: str, family: Family, controls: Family | None = None
     columns = ["order", "verdict", f"difference [{UNIT}]", "p (Holm)", "minimum detectable effect"]
     columns += [] if controls is None else ["minus the placebo", "verdict against the placebo"]
     note = (
-        f"Paired over seeds and documents, {len(rows)} comparisons corrected together (Holm); intervals are each on "
-        f"its own. Below 0 is better. Minimum detectable effect: with 80 % power. {power}"
+        f"Paired over seeds and documents, {len(rows)} comparisons corrected together (Holm); intervals are "
+        f"uncorrected. Below 0 is better. Minimum detectable effect: with 80 % power. {power}"
     ).strip()
     return Table(name, title, note, columns, rows, is_answer=name == "gains")
 
@@ -173,5 +173,5 @@ def _figure(name: str, title: str, family: Family, shuffle: str) -> Figure | Non
         if (cell := Difference.of(pair)) is not None:
             groups.setdefault(schedule, {})[order.orderer] = cell
     rows = list(dict.fromkeys([*(order.orderer for _, order in family), shuffle]))
-    note = "Paired differences with their intervals, each on its own; filled points are clear after Holm's correction."
+    note = "Paired differences with uncorrected intervals; filled points are clear after Holm's correction."
     return Figure(name, title, note, forest(groups, rows, shuffle, UNIT).to_plotly_json())

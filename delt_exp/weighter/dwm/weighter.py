@@ -42,7 +42,7 @@ class DwmWeighter(DwmSettings):
         trainer, optimizer = setup.trainer, setup.recipe.optimizer
         if not isinstance(optimizer, Differentiable):
             raise ConfigError(
-                f"weighter=dwm differentiates through the step of the optimizer, and that of "
+                "weighter=dwm differentiates through the step of the optimizer, but the derivative of "
                 f"{type(optimizer).__name__} is not known; use optimizer@model.optimizer=adamw or sgd"
             )
         if trainer.strategy == "fsdp":

@@ -343,7 +343,7 @@ def test_settings_that_contradict_each_other_are_refused(tmp_path, folder):
         scorer_of(folder, question=" ")
     with pytest.raises(ConfigError, match=r"shots=3 is not allowed; set it to one of: 0, 4"):
         scorer_of(folder, shots=3)
-    with pytest.raises(ConfigError, match=r"no file; give one with an object a line"):
+    with pytest.raises(ConfigError, match=r"not a file; give one with one object per line"):
         scorer_of(folder, examples="nowhere.jsonl").score(make_pool(tmp_path, TEXTS))
     with pytest.raises(ConfigError, match=r"7 documents are too few to make 4 examples"):
         scorer_of(folder).score(make_pool(tmp_path, TEXTS[:7]))

@@ -45,7 +45,7 @@ def test_a_constant_term_is_left_out_and_said(scaling):
     value = mixture(given, 0.5, scaling, said.append)
     assert np.isfinite(value).all()
     assert value[1] > value[0]
-    assert said == ["the SDS of all documents is 2: it tells nothing apart and is left out"]
+    assert said == ["the SDS of all documents is 2: it does not distinguish documents and is left out"]
 
 
 def published_loop(value_N, num_kept, most_steps=100_000, beta=2.0):

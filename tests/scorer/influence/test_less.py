@@ -373,7 +373,7 @@ def test_a_target_gradient_that_is_not_finite_names_the_shot(pool, place, monkey
         ({"warm_up": replace(WARM_UP, batch_items=500)}, r"the warm-up run on 6 random candidates: 12 doc.*500; raise"),
         (
             {"warm_up": replace(WARM_UP, adapters=replace(WARM_UP.adapters, targets=["q"]))},
-            r"^scorer.warm_up.adapters.targets=\['q'\]: q is no linear layer",
+            r"^scorer.warm_up.adapters.targets=\['q'\]: q is not a linear layer",
         ),
         (
             {"warm_up": replace(WARM_UP, context_tokens=65)},

@@ -64,7 +64,7 @@ def test_the_trained_model_is_the_last_one_not_that_of_the_score(tmp_path):
     ("total_seconds", "loss", "verdict", "words"),
     [
         (20.0, -0.2, "better", "it earns its cost"),
-        (20.0, -0.1, "not distinguishable", "that it earns its cost is not shown"),
+        (20.0, -0.1, "not distinguishable", "it is not shown to earn its cost"),
         (20.0, 0.0, "worse", "it is not worth its cost"),
         (10.0, -0.1, "better", "it earns its cost"),
         (40.0, -0.1, "worse", "it is not worth its cost"),

@@ -28,7 +28,8 @@ def test_the_baseline_alone_stands_for_the_noise_of_all_arms(tmp_path):
     assert text.startswith("power: with 5 seeds a difference of 0.")
     assert "other arms as noisy as 5 seeds of the baseline" in text
     seen, half, seeds, runs, hours = re.search(
-        r"(\S+) after Holm's correction over 2 arms .*; to see (\S+) takes (\d+) seeds: (\d+) runs, (\S+) h more", text
+        r"(\S+) after Holm's correction over 2 arms .*; detecting (\S+) takes (\d+) seeds: (\d+) runs, (\S+) h more",
+        text,
     ).groups()
     assert abs(float(half) / float(seen) - 0.5) < 0.05
     assert int(runs) == 3 * int(seeds)

@@ -9,6 +9,7 @@ import pytest
 from delt_exp.config.build import build
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import read_json, write_json
+from delt_exp.study.figures import BLUE
 from delt_exp.study.page import write_page
 from delt_exp.study.record import read_study
 from tests.study.comparison.studies import BASE, Planted, arm, write_study
@@ -127,7 +128,7 @@ def test_the_heat_map_has_the_differences_where_there_are_arms(tmp_path):
     assert [row[1] for row in grid["z"][1:]] == [None, None]
     assert [text.endswith("*") for text in grid["text"][0]] == [True, True]
     assert not grid["text"][1][0].endswith("*")
-    assert grid["colorscale"][0][1] == "#2166ac"  # blue is the lower end, of the loss the better one
+    assert grid["colorscale"][0][1] == BLUE  # blue is the lower end, of the loss the better one
     assert not grid["reversescale"]
 
 

@@ -47,7 +47,7 @@ def rows(found, name):
 def test_a_gain_under_one_schedule_alone_is_an_interaction(tmp_path):
     found = findings(write_study(tmp_path, arms({("constant", "sorting"): -0.1})))
     for said in (
-        "Yes: in 1 of 2 comparisons the gain differs from that under cosine; surest, the difference of sorting from",
+        "Yes: in 1 of 2 comparisons the gain differs from that under cosine; clearest, the difference of sorting from",
         "Under constant an order beats shuffling and its placebo (1 of 2 orders do), best sorting -0.",
         "Under cosine no order is shown to beat shuffling",
         "Of 50 runs on 10,000 tokens, 50 are proven",

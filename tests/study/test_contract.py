@@ -168,6 +168,23 @@ def test_runs_of_a_panel_learn_from_equally_many_tokens(name):
     assert all(len(tokens) == 1 and min(tokens) > 0 for tokens in budgets.values())
 
 
+@pytest.mark.parametrize("name", STUDIES)
+def test_runs_whose_losses_are_paired_by_document_share_one_tokenizer(name):
+    """A tokenizer that is trained on candidates needs the same candidates in every run of a panel, at any seed."""
+    study = study_of(name)
+    if getattr(study.report, "metric", None) != "loss":
+        return
+    panel, found = getattr(study.report, "panel", None), {}
+    for job, config in first_jobs(name):
+        for seed in study.seeds[:2]:
+            config.seed = seed
+            reads = plain(config.tokenizer).get("dataset", "nothing") is None
+            candidates = [plain(config[node]) for node in ("train_dataset", "corpus", "drop_near_duplicates")]
+            made = digest([plain(config.tokenizer), candidates if reads else None])
+            found.setdefault(dict(job.arm).get(panel), set()).add(made)
+    assert {len(made) for made in found.values()} <= {1}
+
+
 @pytest.mark.parametrize("name", [name for name in STUDIES if name.startswith("alignment")])
 def test_a_study_of_alignment_evaluates_on_a_domain_that_it_trains_on_and_on_others(name):
     pairs = []

@@ -7,6 +7,7 @@ import pytest
 from delt_exp.errors import DataError
 from delt_exp.study.method_map.report import MapReport
 from delt_exp.study.record import read_study
+from delt_exp.study.told import without_sentences
 from tests.study.comparison.studies import Planted, write_study
 
 REPORT = MapReport(
@@ -108,7 +109,8 @@ def test_what_else_the_machine_did_while_an_arm_trained_is_not_charged_to_its_me
 
 
 def test_a_task_on_which_nothing_helps_says_so_and_what_would_have_been_seen(found):
-    assert "For homogeneous, nothing is shown to beat training on all documents; an effect of" in found.answer
+    assert "For homogeneous, nothing is shown to beat training on all documents; the largest gain, of " in found.answer
+    assert "would be detected with power 0.8." in found.answer
 
 
 def test_the_map_has_a_cell_for_each_scorer_and_task_and_marks_claims(found):
@@ -146,3 +148,9 @@ def test_candidates_among_the_evaluation_documents_are_refused(tmp_path):
 def test_a_study_without_a_baseline_has_no_map_yet(tmp_path):
     with pytest.raises(DataError, match="no task has its baseline and another arm yet"):
         findings(tmp_path, [arm("cheap", "0.2"), arm("random", "0.2")])
+
+
+def test_the_terminal_shows_the_first_table_without_the_sentences_that_it_has_told(found):
+    shown = without_sentences(found.tables[0])
+    assert list(shown.columns) == list(found.tables[0].columns[:-1])
+    assert [len(row) for row in shown.rows] == [len(shown.columns)] * 2

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from delt_exp.config.fields import PositiveShare, ProperShare, settings
-from delt_exp.decision.known import trust
 from delt_exp.errors import DataError
 from delt_exp.report.columns import in_words
 from delt_exp.report.findings import Figure, Findings, Table
@@ -20,6 +19,7 @@ from delt_exp.study.comparison.leaderboard import leaderboard_figure, leaderboar
 from delt_exp.study.comparison.pairs import compared, every_pair
 from delt_exp.study.comparison.power import family_power, power_sentences
 from delt_exp.study.record import StudyRecord
+from delt_exp.study.trust import trust
 
 Part = TypeVar("Part", Figure, Table)
 

@@ -107,7 +107,7 @@ def answer_table(tasks: Map, sentences: Mapping[str, str], unit: str) -> Table:
             continue
         times = None if used.seconds is None else used.seconds / used.arm.cost.training_seconds
         net = Difference.of(used.at_equal_cost)
-        cells: list[Cell] = [_gain(used), used.arm.name, used.seconds, times, net and _turned(net)]
+        cells: list[Cell] = [_gain(used), used.arm.name, used.seconds, times, None if net is None else _turned(net)]
         rows.append([task, used.pair.verdict, *cells, sentences[task]])
     columns = [
         "task", "verdict", f"gain [{unit}]", "use", f"cost [{_clock(tasks)}]", "of a training run",
@@ -147,7 +147,7 @@ def leaderboard(tasks: Map, share: str, unit: str, alpha: float) -> Table:
             name = f"{labels.get('scorer')}{' (placebo)' if entry.is_placebo else ''}"
             rows.append([
                 name, entry.pair.verdict, _gain(entry), task, str(labels.get(share, "")), rank, _placebos(entry),
-                entry.seconds, net and _turned(net), equal.verdict if equal else "", entry.pair.p_holm,
+                entry.seconds, None if net is None else _turned(net), equal.verdict if equal else "", entry.pair.p_holm,
                 entry.pair.detectable, len(entry.arm.runs),
             ])  # fmt: skip
     columns = [

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from delt_exp.config.fields import ProperShare, settings
-from delt_exp.decision.known import trust
 from delt_exp.errors import DataError
 from delt_exp.report.findings import Findings
 from delt_exp.study.comparison.arms import Panel, read_panels
@@ -22,6 +21,7 @@ from delt_exp.study.method_map.entries import (
 )
 from delt_exp.study.method_map.figures import answer_table, heat_map_figure, leaderboard, pareto_figure
 from delt_exp.study.record import StudyRecord
+from delt_exp.study.trust import trust
 
 
 @settings
@@ -88,9 +88,10 @@ def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
     """Return what to use for a task, what it costs, and what more cost would bring."""
     used = recommended(entries)
     if used is None:
-        detectable = max(entry.pair.detectable for entry in entries)
-        reach = f"an effect of {detectable:.2g} {unit} would be detected with power 0.8"
-        return f"For {task}, nothing is shown to beat training on all documents; {reach}."
+        best = entries[0]
+        told = f"the largest gain, of {best.arm.name}, is {_gained(best, unit)}"
+        reach = f"one of {best.pair.detectable:.2g} would be detected with power 0.8"
+        return f"For {task}, nothing is shown to beat training on all documents; {told}, and {reach}."
     text = (
         f"For {task}, use {used.arm.name}: it gains {_gained(used, unit)}; it costs {used.arm.cost.seconds_in_words()}"
     )

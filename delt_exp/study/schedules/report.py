@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from delt_exp.config.fields import ProperShare, settings
-from delt_exp.decision.known import trust
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.quantity import Ranged
 from delt_exp.report.columns import in_words
@@ -14,6 +13,7 @@ from delt_exp.study.comparison.power import family_power, power_sentences
 from delt_exp.study.forest import forest
 from delt_exp.study.record import StudyRecord
 from delt_exp.study.schedules.crossed import Cells, Crossed, Order, crossed, read_cells
+from delt_exp.study.trust import trust
 
 Family = Mapping[tuple[str, Order], Comparison]
 UNIT = "nats/token"

@@ -6,11 +6,11 @@ import pytest
 
 from delt_exp.cli.decision import main
 from delt_exp.config.build import build
-from delt_exp.decision.known import Known, nearest, read_known, trust, write_known
 from delt_exp.errors import DataError
 from delt_exp.report.findings import Findings
 from delt_exp.study.page import write_page
 from delt_exp.study.record import read_study
+from delt_exp.study.trust import Known, nearest, read_known, trust, write_known
 from tests.study.comparison.studies import Planted, arm, write_study
 
 AT = Known(400_000, 6_000_000, "bits_per_byte", "news", "fixed", 0.8, 0.7, 0.88, 16, "study decision")

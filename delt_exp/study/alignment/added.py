@@ -25,7 +25,7 @@ def added_table(groups: Groups, covariates: Sequence[str]) -> Table:
     names = " and ".join(covariates)
     note = (
         f"Partial correlation with the loss within evaluation sets, given {names}; of one of these, given those before "
-        "it. `adds`: the interval lies on the side of less loss. Detectable: the true partial |r| that this study "
+        "it. A metric adds where the interval lies below 0. Detectable: the true partial |r| that this study "
         "detects with 80 % power. Intervals are uncorrected."
     )
     columns = ["metric", f"given {names}", "evaluation sets", "partial r", "detectable", "r", "number of sets"]
@@ -44,7 +44,8 @@ def added_sentence(groups: Groups, metric: str, covariates: Sequence[str]) -> st
         if r is not None:
             reach = "" if found is None else f"; {found:.2f} would be detected with 80 % power"
             sets = "all evaluation sets" if kind == "all" else kind
-            parts.append(f"{_verdict(relations[metric])} on {sets} ({r.value:.2f} [{r.low:.2f}, {r.high:.2f}]{reach})")
+            verb = "adds" if r.shows(-1) else "is not shown to add"
+            parts.append(f"{verb} on {sets} ({r.value:.2f} [{r.low:.2f}, {r.high:.2f}]{reach})")
     return f"\nPartial r given {' and '.join(covariates)}: {metric} {', '.join(parts)}." if parts else ""
 
 

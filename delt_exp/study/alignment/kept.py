@@ -50,7 +50,7 @@ class KeptReport:
     def outlook(self, configs: Sequence[DictConfig]) -> list[str]:
         """Return which rank correlation the study can find, from the numbers of methods and tasks."""
         of_one_seed = [cfg for cfg in configs if cfg.seed == configs[0].seed]
-        count = len({digest(plain(cfg.scorer)) for cfg in of_one_seed})
+        count = max(len({digest(plain(cfg.scorer)) for cfg in of_one_seed}) - len(self.placebos), 1)
         texts = [[plain(cfg[key]) for key in ("train_dataset", "eval_dataset", "selector")] for cfg in of_one_seed]
         num_tasks = len(set(map(digest, texts)))
         low, high = (_detectable(count, number, self.alpha) for number in (num_tasks, 1))

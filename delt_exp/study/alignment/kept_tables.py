@@ -142,4 +142,4 @@ def _of_metric(kept: Kept, name: str) -> go.Figure:
             )
         )
     plot = plotted(traces, 480, yaxis_title=f"gain [{kept.unit}]")
-    return plot.update_xaxes(title=f"alignment of what was kept, {name} [sd of the task]")
+    return plot.update_xaxes(title=f"alignment, {name} [sd of its task]")

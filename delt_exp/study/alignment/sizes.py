@@ -109,17 +109,18 @@ def _answer(relations: Relations, ranking: Ranking) -> str:
     """Return whether the order of the metrics changes between cells, and which says most in each."""
     changing = [names for names, by_cell in ranking.items() if _verdict(names, by_cell) == "changes"]
     shown = [names for names, by_cell in ranking.items() if _clear(by_cell)]
-    cells = f"{len(relations)} sizes and budgets"
+    cells = f"{len(relations)} pairs of size and budget"
     firsts = {cell: min(by_metric, key=lambda m: by_metric[m].primary.r.value) for cell, by_metric in relations.items()}
     counts = {name: list(firsts.values()).count(name) for name in firsts.values()}
-    first = ", ".join(f"{name} in {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    first = ", ".join(f"{name} in {'all' if count == len(firsts) else count} of them" for name, count in ordered)
     if changing:
         names = ", ".join(" and ".join(pair) for pair in changing)
         text = f"The ranking of metrics changes between {cells}: {names} are shown in both orders."
     else:
         text = f"No change in the ranking of metrics is shown between {cells}"
         text += f": {len(shown)} of {len(ranking)} pairs of metrics are distinguishable, always in one order."
-    return f"{text} The strongest correlation with the loss: {first}."
+    return f"{text} The strongest correlation with the loss is that of {first}."
 
 
 def _changes(change: Mapping[str, Comparison]) -> list[str]:
@@ -156,9 +157,9 @@ def _ranking_table(ranking: Ranking, cells: Sequence[str]) -> Table:
     note = (
         "Fisher's z of the correlation of the first metric with the loss minus that of the second, within evaluation "
         f"sets; below 0 the first says more. Verdicts are corrected for {count} comparisons (Holm); intervals are "
-        "uncorrected, over training corpora and evaluation sets. `changes`: clear in both orders."
+        "uncorrected, over training corpora and evaluation sets. The order changes where both are clear."
     )
-    return Table("ranking", "Which metric says more", note, ["metrics", "verdict", *cells], rows, is_answer=True)
+    return Table("ranking", "Which metric says more", note, ["metrics", "verdict", *cells], rows)
 
 
 def _ranged(pair: Comparison | None) -> Ranged | None:

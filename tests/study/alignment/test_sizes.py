@@ -63,7 +63,9 @@ def test_one_metric_that_is_ahead_at_every_size_is_no_change(tmp_path, alignment
     losses = {cell: noise(7 + seed) - alignments["unigram"] for seed, cell in enumerate(CELLS)}
     found = findings(tmp_path, alignments, losses)
     assert table(found, "ranking")[0]["verdict"] == "unigram first, 2 of 2"
-    assert found.headline.startswith("No change in the ranking of metrics is shown between 2 sizes and budgets: 1 of 1")
+    assert found.headline.startswith(
+        "No change in the ranking of metrics is shown between 2 pairs of size and budget: 1 of 1"
+    )
     assert [row["rank"] for row in table(found, "cells")] == [2, 1, 2, 1]
     assert {row["verdict"] for row in table(found, "change")} == {"not distinguishable"}
     unigram = table(found, "cells")[1]

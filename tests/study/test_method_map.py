@@ -1,5 +1,7 @@
 """The map of methods: planted gains are found and placebos are not, and cost decides what to use."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -69,6 +71,19 @@ def test_planted_gains_are_found_with_their_sign_and_placebos_gain_nothing(found
     assert [row["rank"] for key, row in board.items() if key[1] == "dear"] == [1]
     assert board["noise", "cheap", "0.2"]["and than its placebos"] == "yes"
     assert board["noise", "useless", "0.2"]["and than its placebos"] == "no"
+
+
+def test_draws_of_the_baseline_are_averaged(tmp_path):
+    """Two orders of the baseline, 0.1 apart: every arm is compared with their mean, and none of them is an arm."""
+    first, second = arm("random", "1.0"), arm("random", "1.0", 0.1)
+    draws = [replace(one, labels={**one.labels, "draw": name}) for one, name in ((first, "first"), (second, "second"))]
+    once, twice = (
+        rows(findings(tmp_path / name, [*base, *NOISE[2:]])) for name, base in (("a", [first]), ("b", draws))
+    )
+    assert once.keys() == twice.keys()
+    for key in once:
+        gains = [board[key]["gain [nats/token]"].value for board in (once, twice)]
+        assert gains[1] - gains[0] == pytest.approx(0.05, abs=0.02)
 
 
 def test_cost_is_charged_and_decides_what_to_use(found):

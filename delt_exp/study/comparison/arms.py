@@ -10,18 +10,19 @@ import numpy as np
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.cost import Cost, cost_of
-from delt_exp.study.comparison.outcomes import LOSS, Measured, Outcome, common_sets, measured, outcome
+from delt_exp.study.comparison.outcomes import LOSS, Measured, Outcome, common_sets, mean_of, measured, outcome
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 NAMED = 5  # arms in a remark; of more, their number is said
+DRAW = "draw"  # the dimension whose choices are no arms of their own, but further draws of one, which are averaged
 Labels = tuple[tuple[str, str], ...]
-Group = Mapping[int, PlannedRun]
-"""The runs of one arm, by seed."""
+Group = Mapping[int, Sequence[PlannedRun]]
+"""The runs of one arm by seed, every draw."""
 
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """labels: what was chosen, by dimension, without the panel; runs: by seed, ascending.
+    """labels: what was chosen, by dimension, without the panel; runs: by seed, ascending, one of several draws.
 
     charge: what it is charged beside other arms, see `charge`; None for what was measured of it alone.
     """
@@ -137,18 +138,20 @@ def read_panels(
 ) -> list[Panel]:
     """Return the arms of the finished runs, panel by panel, nothing compared yet; one without a name for None.
 
-    A run that the study lists twice counts under its first name. Raises ConfigError for a dimension that a slice does
-    not vary, DataError for runs without the metric or without an evaluation set in common.
+    A run that the study lists twice counts under its first name. Runs that differ in the dimension `draw` alone are
+    averaged, seed by seed, so that what every arm is compared with can be less noisy than an arm. Raises ConfigError
+    for a dimension that a slice does not vary, DataError for runs without the metric or without an evaluation set in
+    common.
     """
-    groups: dict[str, dict[Labels, dict[int, PlannedRun]]] = {}
+    groups: dict[str, dict[Labels, dict[int, list[PlannedRun]]]] = {}
     seen: set[str] = set()
     for run in study.finished():
         if dimension is not None and dimension not in run.arm:
             raise ConfigError(f"study.report.panel={dimension!r} is not among {list(run.arm)}; vary it in every slice")
         if run.folder not in seen:
-            labels = tuple(item for item in run.arm.items() if item[0] != dimension)
+            labels = labels_of(run, dimension)
             panel = groups.setdefault(run.arm[dimension] if dimension else "", {})
-            panel.setdefault(labels, {})[run.seed] = run
+            panel.setdefault(labels, {}).setdefault(run.seed, []).append(run)
             seen.add(run.folder)
     num_seeds = len({run.seed for run in study.runs})
     panels = []
@@ -157,6 +160,11 @@ def read_panels(
         remarks += _few_seeds([arm for arm in arms if len(arm.runs) < num_seeds], num_seeds)
         panels.append(_panel(name, arms, remarks, baseline, placebos))
     return panels
+
+
+def labels_of(run: PlannedRun, panel: str | None) -> Labels:
+    """Return what was chosen for a run, by dimension, without its panel and its draw."""
+    return tuple(item for item in run.arm.items() if item[0] not in (panel, DRAW))
 
 
 def _panel(
@@ -186,7 +194,8 @@ def _few_seeds(arms: Sequence[Arm], wanted: int) -> list[str]:
 
 def _arms(groups: Mapping[Labels, Group], metric: str) -> tuple[list[Arm], list[str]]:
     """Return the arms over the evaluation sets that all runs share, and remarks on what is left out."""
-    runs = {run.folder: measured(run, metric) for by_seed in groups.values() for run in by_seed.values()}
+    every = [run for by_seed in groups.values() for draws in by_seed.values() for run in draws]
+    runs = {run.folder: measured(run, metric) for run in every}
     sets, remarks = _shared_sets(list(runs.values()))
     arms: list[Arm] = []
     for labels, unordered in groups.items():
@@ -195,8 +204,9 @@ def _arms(groups: Mapping[Labels, Group], metric: str) -> tuple[list[Arm], list[
             remarks.append(f"{name} is left out: it has one seed, and {metric} needs two for an error.")
             continue
         by_seed = dict(sorted(unordered.items()))
-        values = [runs[run.folder] for run in by_seed.values()]
-        arms.append(Arm(dict(labels), by_seed, outcome(name, tuple(by_seed), values, sets)))
+        values = [mean_of([runs[run.folder] for run in draws], sets) for draws in by_seed.values()]
+        first = {seed: draws[0] for seed, draws in by_seed.items()}
+        arms.append(Arm(dict(labels), first, outcome(name, tuple(by_seed), values, sets)))
     if not arms:
         raise DataError(f"no arm has two seeds yet, and {metric} needs two for an error; repeat the study's command")
     return arms, remarks

@@ -67,6 +67,17 @@ def common_sets(runs: Sequence[Measured]) -> list[str]:
     return [name for name, first in runs[0].items() if all(same(first, run.get(name)) for run in runs)]
 
 
+def mean_of(runs: Sequence[Measured], sets: Sequence[str]) -> Measured:
+    """Return the mean of runs with the same documents in these evaluation sets, document by document."""
+
+    def mean(values: Sequence[Any]) -> Any:
+        if isinstance(values[0], Documents):
+            return values[0]._replace(sum_nats_D=np.mean([documents.sum_nats_D for documents in values], axis=0))
+        return {**values[0], "value": float(np.mean([row["value"] for row in values]))}
+
+    return runs[0] if len(runs) == 1 else {name: mean([run[name] for run in runs]) for name in sets}
+
+
 def outcome(name: str, seeds_S: tuple[int, ...], runs_S: Sequence[Measured], sets: Sequence[str]) -> Outcome:
     """Return one arm over these evaluation sets: all their documents together, or the mean of the metric."""
     values = [[run[dataset] for dataset in sets] for run in runs_S]

@@ -7,6 +7,8 @@ from itertools import combinations
 from typing import TypeVar
 
 from delt_exp.statistics.families import Comparison, holm
+from delt_exp.statistics.moderated import moderated
+from delt_exp.statistics.paired import Estimate
 from delt_exp.study.comparison.arms import Arm, Panel
 from delt_exp.study.comparison.outcomes import blend, compare_paired
 
@@ -26,10 +28,11 @@ def compared(panels: Sequence[Panel], alpha: float) -> list[Panel]:
 
 
 def baseline_apart(panels: Sequence[Panel]) -> list[Panel]:
-    """Return the panels with their planned comparisons corrected as two families: those with the baseline, and others.
+    """Return the panels with their planned comparisons as two families, those with the baseline and the others.
 
-    For a claim that an arm beats the baseline and its placebos too: all of these tests have to be passed, so that the
-    claim needs no correction for their number (intersection-union test, Berger 1982), only for that of claims.
+    Each family is corrected on its own, as are those at equal cost, with moderated variances. For a claim that an arm
+    beats the baseline and its placebos too: all of these tests have to be passed, so that the claim needs no correction
+    for their number (intersection-union test, Berger 1982), only for that of claims.
     """
 
     def is_base(panel: Panel, names: tuple[str, str]) -> bool:
@@ -37,15 +40,17 @@ def baseline_apart(panels: Sequence[Panel]) -> list[Panel]:
 
     with_base, others = (
         _corrected(
-            [
+            _moderated([
                 {names: pair for names, pair in panel.planned.items() if is_base(panel, names) is wanted}
                 for panel in panels
-            ]
+            ])
         )
         for wanted in (True, False)
-    )
+    )  # fmt: skip
+    equal = _corrected(_moderated([panel.at_equal_cost for panel in panels]))
     return [
-        replace(panel, planned={**one, **other}) for panel, one, other in zip(panels, with_base, others, strict=True)
+        replace(panel, planned={**one, **other}, at_equal_cost=costs)
+        for panel, one, other, costs in zip(panels, with_base, others, equal, strict=True)
     ]
 
 
@@ -58,6 +63,16 @@ def _corrected(families: Sequence[Mapping[Key, Comparison]]) -> list[dict[Key, C
     """Return the comparisons with Holm's correction over all of them together."""
     corrected = iter(holm([pair for pairs in families for pair in pairs.values()]))
     return [{key: next(corrected) for key in pairs} for pairs in families]
+
+
+def _moderated(families: Sequence[Mapping[Key, Comparison]]) -> list[dict[Key, Comparison]]:
+    """Return the comparisons with variances moderated over all of them together."""
+    estimates = iter(moderated([pair.estimate for pairs in families for pair in pairs.values()]))
+    return [{key: _with(pair, next(estimates)) for key, pair in pairs.items()} for pairs in families]
+
+
+def _with(pair: Comparison, estimate: Estimate) -> Comparison:
+    return replace(pair, estimate=estimate, p=estimate.p)
 
 
 def _pairs(arms: Sequence[tuple[Arm, Arm]], alpha: float) -> dict[tuple[str, str], Comparison]:

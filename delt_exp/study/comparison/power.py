@@ -8,6 +8,7 @@ import numpy as np
 from delt_exp.errors import DataError
 from delt_exp.statistics.families import Comparison
 from delt_exp.statistics.power import Noise, paired_noise, pooled, separate_noise
+from delt_exp.study.comparison.arms import Labels, labels_of
 from delt_exp.study.comparison.outcomes import (
     Outcome,
     at_seeds,
@@ -17,8 +18,6 @@ from delt_exp.study.comparison.outcomes import (
     outcome,
 )
 from delt_exp.study.record import PlannedRun, StudyRecord
-
-Labels = tuple[tuple[str, str], ...]
 
 
 def power_sentences(
@@ -41,8 +40,7 @@ def _sentence(
     planned: dict[Labels, dict[int, PlannedRun]] = {}
     for run in study.runs:
         if panel is None or run.arm.get(panel) == name:
-            labels = tuple(item for item in run.arm.items() if item[0] != panel)
-            planned.setdefault(labels, {})[run.seed] = run
+            planned.setdefault(labels_of(run, panel), {}).setdefault(run.seed, run)
     start = f"power on {name}" if name else "power"
     base_name = " · ".join(baseline.values())
     finished = {run.folder for run in study.finished()}

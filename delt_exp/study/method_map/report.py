@@ -57,8 +57,9 @@ class MapReport:
         figures = [heat_map_figure(tasks, self.share, unit), *filter(None, [pareto_figure(tasks, unit)])]
         planned = replace(
             pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels]),
-            note="Paired over shared seeds and documents. Corrected by Holm's method over comparisons with the "
-            "baseline, and apart from these over those with placebos.",
+            note="Paired over shared seeds and documents; variances over seeds are moderated over all comparisons "
+            "(Smyth 2004). Corrected by Holm's method over comparisons with the baseline, and apart from these over "
+            "those with placebos.",
             folded=True,
         )
         return Findings(
@@ -71,7 +72,11 @@ class MapReport:
         """Return what gains over the baseline the study will show, task by task, as its finished runs let expect."""
         labels = {key: str(label) for key, label in self.baseline.items()}
         num_tasks = len({run.arm.get(self.panel) for run in study.runs})
-        return power_sentences(study, self.panel, self.metric, labels, self.alpha, num_tasks)
+        sentences = power_sentences(study, self.panel, self.metric, labels, self.alpha, num_tasks)
+        return [
+            *sentences,
+            "power: variances will be moderated over all arms, so that smaller differences are detected",
+        ]
 
 
 def _headline(tasks: Mapping[str, Sequence[Entry]]) -> str:

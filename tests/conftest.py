@@ -4,7 +4,6 @@ Nothing is written outside tmp_path but the packaged model, which is converted o
 """
 
 import gc
-import multiprocessing
 import os
 import sys
 from collections import Counter
@@ -13,8 +12,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-
-from tests import warm
 
 # Each takes more than half a minute on one worker, the longest first.
 LONGEST = ("test_docs.py", "study/test_contract.py", "cli/test_main.py", "test_three_files.py", "cli/test_sweep.py",
@@ -30,21 +27,11 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and threads that wait for each other spin
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 
-# What this process and its children start as ranks is forked from the one server of all workers.
-multiprocessing.set_executable(warm.python())
-
 # rouge_score logs by absl, which closes the stream that it was imported under, pytest's, when Hydra starts another log.
 with suppress(ImportError):
     from absl import logging
 
     logging.get_absl_handler().python_handler.stream = sys.__stderr__
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(specs):
-    """Start the workers of xdist in the same way: each would load for six seconds what all of them use."""
-    for spec in specs:
-        spec.python = warm.python()
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 Each has an id, signals and an exit status of its own like one that is started anew, but spares four seconds of imports.
 """
 
-import multiprocessing
 import os
 import runpy
 import sys
@@ -14,7 +13,6 @@ from typing import Any
 from delt_exp.distributed import job as job_module
 from delt_exp.distributed.job import run_job
 from delt_exp.distributed.processes import enter, first_environment, forked
-from tests import warm
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,7 +32,6 @@ def _run(
     server: dict[str, str], caller: dict[str, str], folder: str, log: Path, function: Callable[..., Any], arguments: Any
 ) -> None:
     enter(server, caller)
-    multiprocessing.set_executable(warm.python())
     os.setsid()
     os.chdir(folder)
     with log.open("ab") as file:

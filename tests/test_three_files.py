@@ -4,11 +4,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests import warm
 from tests.test_docs import ROOT, commands, written_files
 
 pytestmark = pytest.mark.slow
@@ -112,7 +112,7 @@ def passed(tmp_path_factory, names):
     (checkout / "conftest.py").write_text(CHOOSE.replace("{names}", repr(names)).replace("{looks}", LOOKS))
     files = [str(file) for file in checkout.glob("tests/**/test_*.py") if chosen(file, names)]
     quietly = ["-p", "no:cacheprovider", "-p", "no:xdist", "-rA", "--show-capture=no", "--durations=12"]
-    command = [warm.python(), "-m", "pytest", *files, *quietly]
+    command = [sys.executable, "-m", "pytest", *files, *quietly]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-20_000:]

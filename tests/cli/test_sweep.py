@@ -13,7 +13,6 @@ import yaml
 
 from delt_exp.cli import run_info
 from delt_exp.config.build import CONF
-from tests import warm
 from tests.runs import FAST, command, records, write_jsonl, write_texts
 
 pytestmark = pytest.mark.slow
@@ -90,7 +89,7 @@ def parallel_sweep(tmp_path):
     started = []
 
     def start(seeds, *overrides):
-        words = [warm.python(), str(CONF.parent / "run.py"), "-m", *small, "scorer=length", *endless, *overrides]
+        words = [sys.executable, str(CONF.parent / "run.py"), "-m", *small, "scorer=length", *endless, *overrides]
         sweep = subprocess.Popen(
             [*words, f"seed={seeds}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
@@ -98,7 +97,7 @@ def parallel_sweep(tmp_path):
         while len(list(tmp_path.glob("outputs/store/model/*.work/metrics.csv"))) < len(seeds.split(",")):
             assert sweep.poll() is None
             time.sleep(0.2)
-        processes = children(warm.process_of(sweep.pid))
+        processes = children(sweep.pid)
         started.extend(processes)
         return sweep, processes
 
@@ -149,7 +148,7 @@ def test_a_killed_worker_is_one_line_and_the_repeated_sweep_continues_both_runs(
     again, _ = parallel_sweep("0,1", "trainer.checkpoint_steps=5")
     continued = (line for line in again.stderr if "training continues from step" in line)
     assert [next(continued, None) is not None for _ in range(2)] == [True, True]
-    end_in_order(again, children(warm.process_of(again.pid)), signal.SIGTERM)
+    end_in_order(again, children(again.pid), signal.SIGTERM)
 
 
 KILLED = """

@@ -23,7 +23,6 @@ from delt_exp.distributed.processes import launch, run_in_processes
 from delt_exp.errors import ConfigError, DeltError, StoreError
 from delt_exp.files import read_json
 from delt_exp.trainer.train import train
-from tests import warm
 from tests.distributed.node_ranks import environment, fail_on_rank_1, sum_of_ranks
 from tests.helpers import TRAINER, make_pool, new_folder, wait_until, words
 from tests.scorer.lqs.test_scorer import RIDGE, distilled, fresh_pool
@@ -39,8 +38,7 @@ import os, pathlib, signal, subprocess, sys, time
 start = next(i for i, word in enumerate(sys.argv[1:], 1) if not word.startswith("--"))
 options = dict(word.removeprefix("--").partition("=")[::2] for word in sys.argv[1:start])
 assert options["ntasks"] == options["nodes"] and options["ntasks-per-node"] == "1" and "overlap" in options, options
-stands_for = {{sys.executable: "{warm}", "delt_exp.worker": "tests.distributed.worker"}}
-command = [stands_for.get(word, word) for word in sys.argv[start:]]
+command = [word.replace("delt_exp.worker", "tests.distributed.worker") for word in sys.argv[start:]]
 tasks = []
 for node in range(int(options["nodes"])):
     environment = os.environ | {{"SLURM_NODEID": str(node), "SLURM_PROCID": str(node), "SLURM_LOCALID": "0"}}
@@ -67,19 +65,12 @@ def functions_of_tests_may_be_named(monkeypatch):
     monkeypatch.setattr(job, "PACKAGES", ("delt_exp.", "tests."))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def torchrun_starts_warm_processes():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHON_EXEC", warm.python())
-        yield
-
-
 @pytest.fixture
 def allocation(tmp_path, monkeypatch):
     """An allocation of two nodes, as a batch script sees it; returns the file with the ids of the last step's tasks."""
     folder = new_folder(tmp_path)
     pids = folder / "pids"
-    (folder / "srun").write_text(SRUN.format(python=sys.executable, warm=warm.python(), pids=pids))
+    (folder / "srun").write_text(SRUN.format(python=sys.executable, pids=pids))
     (folder / "srun").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     for name, value in {"JOB_ID": 7, "JOB_NUM_NODES": 2, "NNODES": 2, "NTASKS": 2, "JOB_NAME": "study"}.items():
@@ -112,8 +103,7 @@ def start_workers(jobs_dir, num_nodes):
     with socket.socket() as free:
         free.bind(("", 0))
         endpoint = f"--rdzv-endpoint=localhost:{free.getsockname()[1]}"
-    torchrun = [warm.python(), *nodes.torchrun(1, num_nodes)[1:], endpoint]
-    command = [*torchrun, "-m", "tests.distributed.worker", str(jobs_dir)]
+    command = [*nodes.torchrun(1, num_nodes), endpoint, "-m", "tests.distributed.worker", str(jobs_dir)]
     return [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(num_nodes)]
 
 
@@ -174,16 +164,13 @@ def test_a_job_step_that_does_not_start_is_an_error(tmp_path, allocation):
 
 
 CALLER = """
-import multiprocessing
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from delt_exp.distributed import job
 from delt_exp.distributed.processes import run_in_processes
-from tests import warm
 from tests.distributed.node_ranks import wait_for_ever
 if __name__ == "__main__":
-    multiprocessing.set_executable(warm.python())
     job.PACKAGES = ("delt_exp.", "tests.")
     folder, devices, num_nodes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     spread = SimpleNamespace(devices=devices, num_nodes=num_nodes, jobs_dir=None)
@@ -196,7 +183,7 @@ if __name__ == "__main__":
 )
 def test_nothing_runs_on_when_the_caller_ends(tmp_path, allocation, devices, num_nodes, number):
     (tmp_path / "caller.py").write_text(CALLER)
-    command = [warm.python(), str(tmp_path / "caller.py"), str(tmp_path), str(devices), str(num_nodes)]
+    command = [sys.executable, str(tmp_path / "caller.py"), str(tmp_path), str(devices), str(num_nodes)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while len(pids := list(tmp_path.glob("rank-*"))) < 2 or not all(path.read_text() for path in pids):
         assert process.poll() is None

@@ -22,7 +22,6 @@ from delt_exp.config.build import CONF
 from delt_exp.config.run_name import register_resolvers
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.study.record import read_study
-from tests import warm
 from tests.runs import FAST, records, write_texts
 from tests.study.small_study import result, run_study, times_computed, write_study_texts
 
@@ -91,7 +90,6 @@ def slurm(tmp_path, monkeypatch):
         (folder / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_STAND_IN", str(folder))
-    monkeypatch.setattr(sys, "executable", warm.python())
     return folder
 
 

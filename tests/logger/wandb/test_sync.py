@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from click.testing import CliRunner
 from wandb.cli.cli import cli
 
 from delt_exp.trainer.metrics_file import MetricsFile
-from tests import warm
 from tests.logger.wandb.reader import read_offline_run
 from tests.logger.wandb.test_logger import isolate
 from tests.runs import FAST, command, records, write_texts
@@ -58,7 +58,7 @@ def test_a_run_that_is_killed_and_repeated_is_one_run_with_every_step_once(tmp_p
         "logger=wandb",
     ]
     small = [text for text in FAST if not text.startswith("scorer.")]
-    process = subprocess.Popen([warm.python(), str(ROOT / "run.py"), *small, *slow], stdout=-1, stderr=-1)
+    process = subprocess.Popen([sys.executable, str(ROOT / "run.py"), *small, *slow], stdout=-1, stderr=-1)
     while not list(Path("outputs/store/model").glob("*.work/checkpoints/step-*.ckpt")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)

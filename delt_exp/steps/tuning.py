@@ -54,9 +54,10 @@ def held_out(parts: Components, documents: TokenizedCorpus, rows: Rows) -> tuple
     """
     if not parts.protocol.is_tuned:
         return rows, rows[:0]
-    limit, purpose = parts.protocol.validation_share * DRAWS, "documents to compare learning rates on"
+    limit = parts.protocol.validation_share * DRAWS
     ids = np.asarray(documents.corpus.ids)[rows]
-    is_out = np.array([draw_of(int(one), parts.seed, purpose) < limit for one in ids], np.bool_)
+    draws = (draw_of(int(one), parts.seed, "documents to compare learning rates on") for one in ids)
+    is_out = np.array([draw < limit for draw in draws], np.bool_)
     if min(is_out.sum(), (~is_out).sum()) < MIN_VALIDATION:
         raise DataError(
             f"training.protocol=tuned leaves {int(is_out.sum())} of {len(rows)} kept documents out to compare learning "

@@ -71,7 +71,7 @@ def test_a_later_target_is_scored_without_a_pass_over_the_corpus(here, capsys, m
     ("arguments", "message"),
     [
         (["kept", "target_dataset.path=later.jsonl"], "none of them names it: give target_dataset=NAME"),
-        (["kept", "target_dataset=jsonl", "scorer=length"], "scorer=length is none"),
+        (["kept", "target_dataset=jsonl", "scorer=length"], "scorer=length is not one of them"),
         (["nothing", "target_dataset=jsonl"], "is not the folder of a run"),
         (["plain", "target_dataset=jsonl", "target_dataset.path=target.jsonl"], None),
     ],

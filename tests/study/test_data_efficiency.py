@@ -116,7 +116,7 @@ def test_what_the_evaluation_can_show_is_said_before_anything_runs(tmp_path):
     (sentence,) = REPORT.outlook([pairs, pairs])
     assert "preferences has at most 50 preferences" in sentence
     assert "standard error of 0.071" in sentence
-    assert "at least 0.280" in sentence
+    assert "with power 0.8 is 0.280" in sentence
 
 
 def test_two_shares_make_no_curve():

@@ -8,9 +8,9 @@ asks for, t is then 13. The comparisons of a study are alike: their variances ar
 so that the best estimate is (d s2 + f_m s2_m) / (d + f_m), with d + f_m degrees of freedom (Smyth 2004, equations 1 to
 5). d and s2 come from mean and variance of log s2_m (its section 6.2).
 
-Deviation: of d, half is used. The variances of real arms are no draws from that distribution: in 1,000 simulated studies
-of 264 comparisons (44 arms of six tasks, each against the mean of six baselines, five seeds) of which one arm in ten
-had four times the noise of the others, the whole of d made a false claim in 0.09 of studies (0.18 with three seeds),
+Deviation: of d, half is used. Variances of real arms are no draws from that distribution: in 1,000 simulated studies of
+264 comparisons (44 arms of six tasks, each against the mean of six baselines, five seeds) of which one arm in ten had
+four times the noise of the others, the whole of d made a false claim in 0.09 of studies (0.18 with three seeds),
 half of it in 0.03 (0.05). With noise between 0.02 and 0.1, equal noise, or noise of two sizes it was 0.01 to 0.03, and
 0.91 of effects of 0.1 to 0.8 were detected where the t-test detects 0.75, with three seeds 0.70 instead of 0.07. The
 size of a map, placebos and the effect of keeping less included: `python -m benchmarks.map_power`.

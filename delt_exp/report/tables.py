@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from delt_exp.quantity import Ranged
+from delt_exp.quantity import Below, Ranged
 from delt_exp.report.columns import Text, column_texts
 from delt_exp.report.findings import Table
 
@@ -41,6 +41,7 @@ def _values(cell: object, is_ranged: bool) -> list[str | float | int | None]:
     if isinstance(cell, Ranged):
         return [cell.value, cell.low, cell.high]
     assert cell is None or isinstance(cell, str | float | int)
+    cell = float(cell) if isinstance(cell, Below) else cell  # other programs take no kind of number of our own
     return [cell, None, None] if is_ranged else [cell]
 
 

@@ -19,7 +19,7 @@ from delt_exp.statistics.paired import MetricArm
 from delt_exp.statistics.power import Noise
 from delt_exp.study.comparison.arms import Arm, Panel
 from delt_exp.study.comparison.cost import Cost
-from delt_exp.study.comparison.pairs import baseline_apart, compared
+from delt_exp.study.comparison.pairs import baseline_apart
 from delt_exp.study.method_map.entries import Entry, entries_of, with_claims
 
 ALPHA = 0.05
@@ -95,7 +95,7 @@ def _sd(draws: np.random.Generator, noisy: float = 0.0) -> float:
 
 def entries(panels: Sequence[Panel]) -> list[Entry]:
     """Return what the report of the map makes of the panels."""
-    told = baseline_apart(compared(panels, ALPHA))
+    told = baseline_apart(panels, ALPHA)
     return with_claims([entry for panel in told for entry in entries_of(panel)])
 
 

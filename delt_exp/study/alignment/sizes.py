@@ -37,16 +37,15 @@ class SizesReport(AlignmentReport):
         """Return correlations by cell and whether their ranking changes; raises DataError for too few points."""
         by_cell, left_out = _complete(pairs_of(study, self.corpus, self.cells))
         relations = {cell: self.relations(pairs) for cell, pairs in by_cell.items()}
-        ranking = self._ranking(by_cell, list(next(iter(relations.values()))))
-        change = self._change(by_cell, list(next(iter(relations.values()))))
-        last = list(by_cell)[-1]
+        metrics, last = list(next(iter(relations.values()))), list(by_cell)[-1]
+        ranking, change = self._ranking(by_cell, metrics), self._change(by_cell, metrics)
         pairs = [pair for own in by_cell.values() for pair in own]
         scattered = self.picture(by_cell[last], relations[last])
         tables = [
             _ranking_table(ranking, list(by_cell)),
             _cells_table(relations),
             _change_table(relations, change),
-            points_table(pairs, list(relations[last])),
+            points_table(pairs, metrics),
         ]
         figures = [_figure(relations), replace(scattered, title=f"{scattered.title}: {last}")]
         return Findings(

@@ -21,36 +21,36 @@ def compared(panels: Sequence[Panel], alpha: float) -> list[Panel]:
     """Return the panels with their planned comparisons and those at equal cost."""
     planned = _corrected([_pairs(_planned(panel), alpha) for panel in panels])
     equal = _corrected([_at_equal_cost(panel, alpha) for panel in panels])
-    return [
-        replace(panel, planned=pairs, at_equal_cost=costs)
-        for panel, pairs, costs in zip(panels, planned, equal, strict=True)
-    ]
+    return _with_pairs(panels, planned, equal)
 
 
-def baseline_apart(panels: Sequence[Panel]) -> list[Panel]:
-    """Return the panels with their planned comparisons as two families, those with the baseline and the others.
+def baseline_apart(panels: Sequence[Panel], alpha: float) -> list[Panel]:
+    """Return what `compared` does, with the planned comparisons as two families: those with the baseline, and others.
 
     Each family is corrected on its own, as are those at equal cost, with moderated variances. For a claim that an arm
     beats the baseline and its placebos too: all of these tests have to be passed, so that the claim needs no correction
     for their number (intersection-union test, Berger 1982), only for that of claims.
     """
 
-    def is_base(panel: Panel, names: tuple[str, str]) -> bool:
-        return panel.baseline is not None and names[1] == panel.baseline.name
-
+    planned = [_pairs(_planned(panel), alpha) for panel in panels]
+    bases = [panel.baseline.name if panel.baseline else None for panel in panels]
     with_base, others = (
-        _corrected(
-            _moderated([
-                {names: pair for names, pair in panel.planned.items() if is_base(panel, names) is wanted}
-                for panel in panels
-            ])
-        )
+        _corrected(_moderated([
+            {names: pair for names, pair in pairs.items() if (names[1] == base) is wanted}
+            for pairs, base in zip(planned, bases, strict=True)
+        ]))
         for wanted in (True, False)
     )  # fmt: skip
-    equal = _corrected(_moderated([panel.at_equal_cost for panel in panels]))
+    equal = _corrected(_moderated([_at_equal_cost(panel, alpha) for panel in panels]))
+    return _with_pairs(panels, [one | other for one, other in zip(with_base, others, strict=True)], equal)
+
+
+def _with_pairs(
+    panels: Sequence[Panel], planned: Sequence[Pairs], equal: Sequence[Mapping[str, Comparison]]
+) -> list[Panel]:  # fmt: skip
     return [
-        replace(panel, planned={**one, **other}, at_equal_cost=costs)
-        for panel, one, other, costs in zip(panels, with_base, others, equal, strict=True)
+        replace(panel, planned=pairs, at_equal_cost=costs)
+        for panel, pairs, costs in zip(panels, planned, equal, strict=True)
     ]
 
 

@@ -9,7 +9,7 @@ from delt_exp.report.findings import Findings
 from delt_exp.study.comparison.arms import Panel, read_panels
 from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.leaderboard import pairs_table
-from delt_exp.study.comparison.pairs import baseline_apart, compared
+from delt_exp.study.comparison.pairs import baseline_apart
 from delt_exp.study.comparison.power import power_sentences
 from delt_exp.study.method_map.entries import (
     Entry,
@@ -30,6 +30,7 @@ class MapReport:
 
     panel: the dimension of tasks. share: the dimension of the share kept. metric, baseline and placebos as in
     `ComparisonReport`; runs like the baseline with larger budgets show what the cost of a score could buy instead.
+    Every arm is compared with the baseline, which is therefore the mean of its runs in the dimension `draw`, if any.
     """
 
     panel: str
@@ -45,7 +46,7 @@ class MapReport:
         panels = read_panels(study, self.panel, self.metric, labels, self.placebos)
         for panel in panels:
             refuse_shared_documents(panel)
-        panels = baseline_apart(compared(charged(panels), self.alpha))
+        panels = baseline_apart(charged(panels), self.alpha)
         every = with_claims([entry for panel in panels for entry in entries_of(panel)])
         tasks = {task: [entry for entry in every if entry.task == task] for task in (panel.name for panel in panels)}
         tasks = {task: entries for task, entries in tasks.items() if entries}

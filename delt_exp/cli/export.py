@@ -12,10 +12,13 @@ from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.errors import ConfigError
 from delt_exp.export.card import counted_shards
 from delt_exp.export.formats import FORMATS
+from delt_exp.export.mds import MAX_SHARD_BYTES
 from delt_exp.export.source import Ordered
 from delt_exp.export.trainers import SETTINGS
 from delt_exp.export.writing import export
 from delt_exp.progress import say
+
+MDS_SHARD_MB = MAX_SHARD_BYTES // 10**6
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -26,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ConfigError(f"--shard-mb {options.shard_mb}: give at least 1")
         if options.fields and options.to == "bin":
             raise ConfigError("--fields is for records, and --to bin is a stream of tokens: leave one of them out")
+        if options.to == "mds" and options.shard_mb > MDS_SHARD_MB:
+            raise ConfigError(f"--shard-mb {options.shard_mb}: shards of --to mds hold at most {MDS_SHARD_MB}")
         source = Ordered.of_run(options.run)
         card = export(
             source,
@@ -43,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = parser_of("export", __doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
-    parser.add_argument("--to", choices=[*FORMATS], required=True, help="format; bin is a stream of token ids")
+    parser.add_argument("--to", choices=[*FORMATS], required=True, help="format; bin is a stream of token ids, mds is MosaicML streaming")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--shard-mb", type=int, default=256, help="megabytes of a shard (%(default)s)")
     parser.add_argument("--tokens", action="store_true", help="add input_ids and labels, by the tokenizer of the run")

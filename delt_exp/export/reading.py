@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.errors import DataError
+from delt_exp.export.mds import read_mds
 from delt_exp.files import file_sha256, read_json
 
 
@@ -62,4 +63,4 @@ def _arrow(path: Path) -> Iterator[dict[str, Any]]:
             yield from batch.to_pylist()
 
 
-READERS = {"jsonl": _jsonl, "parquet": _parquet, "hf": _arrow}
+READERS = {"jsonl": _jsonl, "parquet": _parquet, "hf": _arrow, "mds": read_mds}

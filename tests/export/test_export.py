@@ -25,7 +25,7 @@ from delt_exp.export.writing import export, shard_bounds
 from delt_exp.tokenizer.base import Tokenizer, save_tokenizer
 from delt_exp.tokenizer.byte import ByteTokenizer
 
-RECORDS = ("jsonl", "parquet", "hf")
+RECORDS = ("jsonl", "parquet", "hf", "mds")
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(lambda text: text.strip())
 
 

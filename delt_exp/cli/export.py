@@ -48,7 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = parser_of("export", __doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
-    parser.add_argument("--to", choices=[*FORMATS], required=True, help="format; bin is a stream of token ids, mds is MosaicML streaming")
+    parser.add_argument(
+        "--to",
+        choices=[*FORMATS],
+        required=True,
+        help="format; bin is a stream of token ids, mds is MosaicML streaming",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--shard-mb", type=int, default=256, help="megabytes of a shard (%(default)s)")
     parser.add_argument("--tokens", action="store_true", help="add input_ids and labels, by the tokenizer of the run")

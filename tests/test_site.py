@@ -1,5 +1,6 @@
 """The site builds strictly, its links lead somewhere, it asks no other host for anything; every method has its page."""
 
+import base64
 import functools
 import http.server
 import json
@@ -141,11 +142,38 @@ def test_the_page_of_a_study_is_kept_without_plotly_and_whole_in_the_site(tmp_pa
     (study / "tables").mkdir(parents=True)
     (study / "tables" / "pairs.csv").write_text("first,second")
     (study / "report.html").write_text(f'<a href="../runs/a-b/report.html">a · b</a>{script}')
+    names["keep"].__globals__["pictures_of"] = lambda page: {}
     kept = names["keep"](study, tmp_path / "site" / "results")
     assert (kept / "pairs.csv").read_text() == "first,second"
     assert (kept / "report.html").stat().st_size < 100
     names["on_post_build"]({"site_dir": tmp_path / "site"})
     assert (kept / "report.html").read_text() == f"a · b{script}"
+
+
+KEPT = sorted((ROOT / "docs" / "results").glob("*/report.html"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.parent.name)
+def test_every_chart_of_a_kept_page_is_a_picture_for_screens_and_phones(path):
+    tags = [(tag, attributes) for tag, attributes in Page(path.read_text()).tags]
+    charts = [attributes for tag, attributes in tags if tag == "div" and attributes.get("class") == "plot"]
+    pictures = [tag for tag, attributes in tags if tag in ("img", "source") and "data:image/svg" in str(attributes)]
+    assert pictures.count("img") == pictures.count("source") == len(charts) > 0
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on the PATH")
+def test_a_kept_page_works_without_plotly_and_with_it_makes_the_same_pictures(tmp_path):
+    (page,) = (path for path in KEPT if path.parent.name == "detection_cheap")
+    _, console = browse(page.as_uri(), tmp_path)
+    assert console == []
+    names = runpy.run_path(str(ROOT / "docs" / "study_pages.py"))
+    bare = re.sub("<picture>.*?</picture>", "", page.read_text()).replace(names["PLACE"], get_plotlyjs())
+    made = names["pictures_of"](bare)
+    assert len(made) == page.read_text().count('class="plot"') * len(names["WIDTHS"])
+    for address in made.values():
+        svg = base64.b64decode(address.partition("base64,")[2]).decode()
+        assert svg.startswith("<svg")
+        assert ">ngram_match<" in svg
 
 
 @pytest.mark.parametrize(("group", "option"), methods())

@@ -55,3 +55,15 @@ def test_a_cost_axis_has_ticks_between_its_points(costs):
     inside = [tick for tick in ticks(costs) if costs[0] <= tick <= costs[1]]
     assert 1 <= len(inside) <= 20
     assert all(float(f"{tick:.6g}") == pytest.approx(tick) for tick in inside)
+
+
+@pytest.mark.parametrize(
+    ("costs", "marks"),
+    [
+        ([94.9, 152.4], [80, 100, 120, 140, 160]),
+        ([10.0, 10.9], [10, 10.2, 10.4, 10.6, 10.8, 11]),
+    ],
+)
+def test_costs_have_few_round_marks(costs, marks):
+    assert ticks(costs) == pytest.approx(marks)
+    assert ticks(costs)[0] <= min(costs) < max(costs) <= ticks(costs)[-1]

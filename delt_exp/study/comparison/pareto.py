@@ -74,10 +74,11 @@ def pareto(points: Sequence[Point], turn: int, x_title: str, y_title: str, best:
 
 
 def ticks(costs: Sequence[float]) -> list[float]:
-    """Return round numbers around the costs, more of them the closer these are; Plotly would write 20 as 2."""
+    """Return round numbers around the costs, few where these are close; Plotly would write 20 as 2."""
     low, high = min(costs), max(costs)
     if low < high < 2 * low:
-        step = 10.0 ** math.floor(math.log10(high - low)) / 2
+        decade = 10.0 ** math.floor(math.log10(high - low))
+        step = next(step for step in (decade / 5, decade / 2, decade, 2 * decade) if (high - low) / step <= 5)
         return [number * step for number in range(math.floor(low / step), math.ceil(high / step) + 1)]
     digits = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)

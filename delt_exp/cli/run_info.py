@@ -45,5 +45,4 @@ def _arm(study_folder: Path, folder: Path) -> dict[str, str]:
     if not (study_folder / FILE).exists():
         return {}
     study, _ = read_study(study_folder)
-    arms = [run.arm for run in study.runs if os.path.abspath(run.folder) == os.path.abspath(folder)]
-    return arms[0] if arms else {}
+    return next((run.arm for run in study.runs if run.folder == os.path.abspath(folder)), {})

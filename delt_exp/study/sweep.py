@@ -70,6 +70,7 @@ def sweep(
         if missing:
             say(f"warning: {summary(missing)}")
         return []
+    plan.configs.clear()  # half a megabyte each, through which Python would look for garbage during every run
     returns = _launch(cfg, launcher, plan)
     _finish(cfg, plan.record)
     return returns

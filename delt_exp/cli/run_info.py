@@ -45,4 +45,5 @@ def _arm(study_folder: Path, folder: Path) -> dict[str, str]:
     if not (study_folder / FILE).exists():
         return {}
     study, _ = read_study(study_folder)
-    return next((run.arm for run in study.runs if run.folder == os.path.abspath(folder)), {})
+    own = os.path.abspath(folder)
+    return next((run.arm for run in study.runs if os.path.abspath(run.folder) == own), {})

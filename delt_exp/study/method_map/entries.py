@@ -33,6 +33,11 @@ class Entry:
     seconds: float | None
     p_shown: float = 1.0
 
+    def named(self, share: str) -> str:
+        """Return the scorer and what it keeps, by the label of the dimension `share`: "dsir, keeping 20 %"."""
+        kept = str(self.arm.labels.get(share, "all"))
+        return f"{self.arm.labels.get('scorer')}, keeping {_percent(kept)}"
+
     @property
     def gain(self) -> Ranged:
         """Improvement over the baseline with its interval; higher is better whatever is measured."""
@@ -53,6 +58,13 @@ class Entry:
         """The p of the claim that it is better than the baseline and every placebo: the largest of theirs."""
         tests = [self.pair, *self.controls]
         return max(one.p if (one.estimate.value > 0) == (one.better == "higher") else 1.0 for one in tests)
+
+
+def _percent(label: str) -> str:
+    try:
+        return f"{100 * float(label):g} %"
+    except ValueError:
+        return label
 
 
 def improvement(pair: Comparison) -> Ranged:

@@ -97,21 +97,21 @@ def _seconds(entry: Entry) -> float:
     return entry.seconds.limit if isinstance(entry.seconds, Below) else max(entry.seconds or 0.0, 1e-3)
 
 
-def answer_table(tasks: Map, sentences: Mapping[str, str], unit: str) -> Table:
-    """Return what to use for each task and what it costs, a row and a sentence for each."""
+def answer_table(tasks: Map, share: str, unit: str) -> Table:
+    """Return what to use for each task and what it costs."""
     rows: list[list[Cell]] = []
     for task, entries in tasks.items():
         used = recommended(entries)
         if used is None:
-            rows.append([task, "not distinguishable", None, "all documents", None, None, None, sentences[task]])
+            rows.append([task, "not distinguishable", None, "all documents", None, None, None])
             continue
         times = None if used.seconds is None else used.seconds / used.arm.cost.training_seconds
         net = Difference.of(used.at_equal_cost)
-        cells: list[Cell] = [_gain(used), used.arm.name, used.seconds, times, None if net is None else _turned(net)]
-        rows.append([task, used.pair.verdict, *cells, sentences[task]])
+        cells: list[Cell] = [_gain(used), used.named(share), used.seconds, times, None if net is None else _turned(net)]
+        rows.append([task, used.pair.verdict, *cells])
     columns = [
         "task", "verdict", f"gain [{unit}]", "use", f"cost [{_clock(tasks)}]", "of a training run",
-        "gain at equal cost", "in words",
+        "gain at equal cost",
     ]  # fmt: skip
     note = (
         "Of the methods that beat training on all documents and every placebo, the one that gains most over a baseline "

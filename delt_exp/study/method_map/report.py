@@ -6,6 +6,7 @@ from dataclasses import replace
 from delt_exp.config.fields import ProperShare, settings
 from delt_exp.errors import DataError
 from delt_exp.report.findings import Findings
+from delt_exp.report.numbers import listed
 from delt_exp.study.comparison.arms import Panel, read_panels
 from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.leaderboard import pairs_table
@@ -53,7 +54,7 @@ class MapReport:
         if not tasks:
             raise DataError(f"{study.folder}: no task has its baseline and another arm yet; repeat the study's command")
         unit = panels[0].arms[0].outcome.unit
-        sentences = {task: _sentence(task, entries, unit) for task, entries in tasks.items()}
+        sentences = {task: _sentence(task, entries, self.share, unit) for task, entries in tasks.items()}
         answer = "\n".join([_headline(tasks), *sentences.values()])
         figures = [heat_map_figure(tasks, self.share, unit), *filter(None, [pareto_figure(tasks, unit)])]
         planned = replace(
@@ -66,7 +67,7 @@ class MapReport:
         return Findings(
             "\n".join(filter(None, [answer, _remarks(panels), trust(study, self.metric)])),
             figures,
-            [answer_table(tasks, sentences, unit), leaderboard(tasks, self.share, unit, self.alpha), planned],
+            [answer_table(tasks, self.share, unit), leaderboard(tasks, self.share, unit, self.alpha), planned],
         )
 
     def power(self, study: StudyRecord) -> list[str]:
@@ -82,25 +83,27 @@ class MapReport:
 
 def _headline(tasks: Mapping[str, Sequence[Entry]]) -> str:
     """Return one line over all tasks: what to use on each."""
-    used = {task: recommended(entries) for task, entries in tasks.items()}
-    named = [f"{one.arm.labels.get('scorer')} for {task}" for task, one in used.items() if one]
-    nothing = [task for task, one in used.items() if one is None]
-    parts = [f"Use {', '.join(named)}"] if named else []
-    parts += [f"{'nothing' if named else 'Nothing'} is shown to help on {', '.join(nothing)}"] if nothing else []
-    return f"{'; '.join(parts)}."
+    found: dict[str | None, list[str]] = {}
+    for task, entries in tasks.items():
+        used = recommended(entries)
+        found.setdefault(str(used.arm.labels.get("scorer")) if used else None, []).append(task)
+    nothing = found.pop(None, [])
+    parts = [f"{scorer} for {listed(where)}" for scorer, where in found.items()]
+    parts += [f"nothing is shown to help on {listed(nothing)}"] if nothing else []
+    told = "; ".join(parts)
+    return f"Use {told}." if found else f"N{told[1:]}."
 
 
-def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
+def _sentence(task: str, entries: Sequence[Entry], share: str, unit: str) -> str:
     """Return what to use for a task, what it costs, and what more cost would bring."""
     used = recommended(entries)
     if used is None:
         best = entries[0]
-        told = f"the largest gain, of {best.arm.name}, is {_gained(best, unit)}"
+        told = f"the largest gain, of {best.named(share)}, is {_gained(best, unit)}"
         reach = f"one of {best.pair.detectable:.2g} would be detected with power 0.8"
         return f"For {task}, nothing is shown to beat training on all documents; {told}, and {reach}."
-    text = (
-        f"For {task}, use {used.arm.name}: it gains {_gained(used, unit)}; it costs {used.arm.cost.seconds_in_words()}"
-    )
+    text = f"For {task}, use {used.named(share)}: it gains {_gained(used, unit)}"
+    text += f"; it costs {used.arm.cost.seconds_in_words()}"
     net = used.at_equal_cost
     if net is None:
         text += "; the baseline was not trained for as long"
@@ -114,7 +117,7 @@ def _sentence(task: str, entries: Sequence[Entry], unit: str) -> str:
     gain = more.gain.value - used.gain.value
     seconds = (more.seconds or 0.0) - (used.seconds or 0.0)
     extra = f"{seconds:.2g} {more.arm.cost.unit} more" if seconds > 0 else "no more"
-    return f"{text}; the next better one, {more.arm.name}, gains {gain:.2g} {unit} more for {extra}."
+    return f"{text}; the next better one, {more.named(share)}, gains {gain:.2g} {unit} more for {extra}."
 
 
 def _gained(entry: Entry, unit: str) -> str:

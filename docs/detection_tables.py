@@ -35,7 +35,8 @@ def detected(study: str, arms: list[str]) -> str:
     rows = [["spoiled by", *names], ["---"] * (1 + len(names))]
     rows += [[kind, *(_cell(cells[arm, corpus, kind]) for arm, corpus in columns)] for kind in kinds]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{_about(study, {int(cells[arm, corpus, 'all']['seeds']) for arm, corpus in columns})}\n\n{table}"
+    seeds = {int(cells[arm, corpus, "all"]["seeds"]) for arm, corpus in columns}
+    return f"{_about(study, _documents(study, arms), seeds)}\n\n{table}"
 
 
 def _cell(row: dict[str, str]) -> str:
@@ -44,11 +45,19 @@ def _cell(row: dict[str, str]) -> str:
     return f"{float(row['AUC']):.2f} [{float(row['AUC low']):.2f}, {float(row['AUC high']):.2f}]"
 
 
-def _about(study: str, seeds: set[int]) -> str:
-    count = yaml.safe_load((STUDIES / f"{study}.yaml").read_text())["train_dataset"]["max_documents"]
-    over = " to ".join(map(str, sorted(seeds)))
+def _documents(study: str, arms: list[str]) -> set[int]:
+    """Return how many documents the arms score; costly ones have a number of their own among their overrides."""
+    config = yaml.safe_load((STUDIES / f"{study}.yaml").read_text())
+    entries = [entry for entry in config["study"]["slices"]["detection"]["scorer"] if isinstance(entry, dict)]
+    own = {arm: dict(text.split("=", 1) for text in texts) for entry in entries for arm, texts in entry.items()}
+    common = config["train_dataset"]["max_documents"]
+    return {int(own.get(arm, {}).get("train_dataset.max_documents", common)) for arm in arms}
+
+
+def _about(study: str, documents: set[int], seeds: set[int]) -> str:
+    count, over = (" to ".join(f"{number:,}" for number in sorted(numbers)) for numbers in (documents, seeds))
     return (
         "AUC: how often a spoiled document gets a worse score than one that was not; 0.5 is chance. In brackets its "
-        f"95 % interval over {over} seeds. A fifth of {count:,} documents is spoiled; the target is other documents "
+        f"95 % interval over {over} seeds. A fifth of {count} documents is spoiled; the target is other documents "
         f"of the same corpus. All scorers side by side: [`study={study}`](../../results/{study}/report.html)."
     )

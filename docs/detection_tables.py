@@ -49,9 +49,10 @@ def _documents(study: str, arms: list[str]) -> set[int]:
     """Return how many documents the arms score; costly ones have a number of their own among their overrides."""
     config = yaml.safe_load((STUDIES / f"{study}.yaml").read_text())
     entries = [entry for entry in config["study"]["slices"]["detection"]["scorer"] if isinstance(entry, dict)]
-    own = {arm: dict(text.split("=", 1) for text in texts) for entry in entries for arm, texts in entry.items()}
-    common = config["train_dataset"]["max_documents"]
-    return {int(own.get(arm, {}).get("train_dataset.max_documents", common)) for arm in arms}
+    overrides = {arm: texts for entry in entries for arm, texts in entry.items()}
+    key, common = "train_dataset.max_documents", config["train_dataset"]["max_documents"]
+    own = {arm: text.split("=")[1] for arm, texts in overrides.items() for text in texts if text.startswith(key)}
+    return {int(own.get(arm, common)) for arm in arms}
 
 
 def _about(study: str, documents: set[int], seeds: set[int]) -> str:

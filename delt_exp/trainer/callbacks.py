@@ -132,7 +132,8 @@ class Checkpoints(pl.Callback):
         aside = self.folder / f".step-{step}.ckpt"
         trainer.save_checkpoint(aside)
         if trainer.is_global_zero:
-            older = list(self.folder.glob("step-*"))
+            # A checkpoint of this very step that was damaged leaves its checksum, which the new one takes over.
+            older = [path for path in self.folder.glob("step-*") if path.stem != f"step-{step}"]
             with aside.open("rb") as file:
                 os.fsync(file.fileno())
             (self.folder / f"step-{step}.sha256").write_text(file_sha256(aside))

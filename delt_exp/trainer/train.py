@@ -48,7 +48,8 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep
     DivergedError at the step whose numbers are not finite.
     """
     if (folder / "result.json").exists():  # killed between the last step and the renaming of the folder
-        _clean_up(folder)
+        with follow(folder / "metrics.csv", on_metrics):  # it hands over the lines that the killed process wrote
+            _clean_up(folder)
         return
     job.recipe.schedule.check(job.plan.num_steps)
     if job.averaging is not None:

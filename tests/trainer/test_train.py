@@ -274,7 +274,10 @@ def test_a_kill_after_the_last_step_loses_nothing(pool, tmp_path, monkeypatch):
         with pytest.raises(KilledError):
             train(job, folder)
     monkeypatch.setattr("delt_exp.trainer.train._train_rank", lambda *_: pytest.fail("trained again"))
-    train(job, folder)
+    rows = []
+    train(job, folder, rows.append)
+    assert rows == MetricsFile(folder / "metrics.csv").rows()
+    assert len(rows) == job.plan.num_steps
     assert not (folder / "checkpoints").exists()
     assert read_json(folder / "result.json")["order_verified"] is True
 

@@ -111,7 +111,8 @@ class Evidence:
         found, contents = other.contents(), self.contents()
         for name in found["tables"]:
             self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(other._file(name), self._file(name))
+            with written_aside(self._file(name)) as aside:
+                shutil.copyfile(other._file(name), aside)
         for kind in (*KINDS, "phases"):
             contents[kind] |= found[kind]
         for kind in ("remarks", "warnings"):

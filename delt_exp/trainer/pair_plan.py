@@ -38,8 +38,8 @@ class PairPlan(Plan):
         return Item(side.inputs, side.labels, index // 2, index // 2, np.arange(len(side.inputs)))
 
     @property
-    def trained_rows(self) -> Ints:
-        return np.unique(self.order[: self.num_items // 2])
+    def trained_order(self) -> Ints:
+        return self.order[: self.num_items // 2]
 
     def targets_per_step(self) -> Ints:
         sizes = answer_tokens(self.tokens, self.order[: self.num_items // 2]).ravel()

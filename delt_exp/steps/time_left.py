@@ -1,4 +1,4 @@
-"""When will this run be done? Told from the forecast of its phases, at the pace that it has shown so far."""
+"""When will this run be done? Estimated from the forecast of its phases and the pace so far."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from delt_exp.steps.comparing import has_baseline
 from delt_exp.steps.components import Components
 
 TRAINING = "training"  # the piece of work whose operations are known: they tell the pace
-WARM_START = "warm start"  # how a forecast calls it where it is a part of scoring
+WARM_START = "warm start"  # its name in the forecast of a score
 Costs = Mapping[str, float]
 
 

@@ -20,7 +20,7 @@ CURE = (
 
 
 def hold(path: Path) -> IO[bytes]:
-    """Make the file `path` and lock it until it is closed or this process ends; nobody ever sees it unlocked."""
+    """Make the file `path`, locked from the first moment on, until it is closed or this process ends."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     file = aside.open("wb")
     try:

@@ -64,7 +64,7 @@ class Store:
 
     @contextmanager
     def serves(self, purpose: str) -> Iterator[None]:
-        """Note what the stages of the block are for, where no stage asks for them: their cost is that of `purpose`."""
+        """Inside, charge to `purpose` what the run itself asks for; stages asked for by a stage are charged to that."""
         before, self._served = self._served, purpose
         try:
             yield

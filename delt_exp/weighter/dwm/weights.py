@@ -28,7 +28,7 @@ class BilevelWeights(BatchWeights):
 
     A weighting step is an ordinary step of training whose parameters before, theta, are kept. After it, the validation
     gradient is taken at theta', then theta is put back for the products with the sequences, and theta' again, to the
-    bit. So every planned sequence is trained once, and the training goes on from where the weights led it.
+    bit. So every planned sequence is trained once, and training goes on from theta'.
     """
 
     def __init__(self, network: Any, job: TrainJob, ranks: Ranks, settings: DwmSettings) -> None:

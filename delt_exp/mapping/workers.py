@@ -29,7 +29,8 @@ def run_workers(
     """Call `function(argument)` in `spread.devices` processes of each machine, until all have ended, well or not.
 
     The argument travels as a job in the folder `shared`. A worker that is killed is named, and the others go on. most:
-    on one machine, more workers are of no use. watch: called twice a second.
+    how many workers at most are started on one machine, because more would have nothing to do. watch: called twice a
+    second, on one machine.
     """
     check_locks(shared)
     if spread.num_nodes > 1 or spread.jobs_dir is not None:

@@ -12,7 +12,7 @@ from delt_exp.steps.comparing import has_baseline
 from delt_exp.steps.components import Components
 
 TRAINING = "training"  # the piece of work whose operations are known: they tell the pace
-WARM_START = "warm start"  # its name in the forecast of a score
+FORECAST_OF_TRAINING = {"score": "warm start", "train": "train", "baseline": "baseline"}  # its name, by phase
 Costs = Mapping[str, float]
 
 
@@ -78,7 +78,7 @@ class TimeLeft:
             self._num_begun += 1
             return
         done, elapsed = task.done - self._first[1], now - self._first[2]
-        flops = self._costs.get(WARM_START if self._phase == "score" else self._phase, 0.0)
+        flops = self._costs.get(FORECAST_OF_TRAINING.get(self._phase, ""), 0.0)
         if done and elapsed > 0 and flops:
             is_of_model = self._phase in ("train", "baseline")
             self._pace = flops / (self._num_rates if is_of_model else 1) * done / task.total / elapsed

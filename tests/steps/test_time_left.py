@@ -88,6 +88,16 @@ def test_other_work_tells_no_pace(left, clock):
     assert left.seconds() is None
 
 
+def test_models_that_a_selector_trains_tell_no_pace(left, clock):
+    """Their operations are not forecast apart from all that the selector does."""
+    left.costs = lambda: COSTS | {"select": 500.0}
+    left.enter("select")
+    task = Task("training", 10, "steps")
+    left.saw(task)
+    advance(left, clock, task, 5, 10)
+    assert left.seconds() is None
+
+
 def test_each_stage_is_announced_by_its_number(left, capsys):
     left.enter("score")
     assert capsys.readouterr().err == "stage 2 of 6: score\n"

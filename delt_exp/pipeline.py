@@ -75,7 +75,7 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
 def _followed(cfg: DictConfig, info: RunInfo, parts: Components, on_metrics: OnMetrics) -> Prepared:
     """Run the experiment where everybody can see how far it is."""
     phases = phases_of(parts, cfg.stop_after)
-    time_left = TimeLeft(phases, is_told=info.group is None)
+    time_left = TimeLeft(phases, is_told=info.group is None, num_rates=len(parts.protocol.ratios))
 
     def enter(phase: Phase) -> None:
         note(phase)

@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 30  # a network file system may show a new file late
 
 
 class Handover:
-    """The run's side: `folder`, which must not exist yet, is held and for `num_processes` workers."""
+    """The run's side: makes and holds `folder`, which must not exist yet, for `num_processes` workers."""
 
     def __init__(self, folder: Path, num_processes: int) -> None:
         self.folder, self.num_processes, self._num_jobs = folder, num_processes, 0
@@ -77,7 +77,7 @@ def raise_failure(job: Path) -> None:
 
 
 def report_failure(job: Path, message: str) -> None:
-    """Leave the message of this process, unless another failed first: what follows a failure explains nothing."""
+    """Leave the message of this process, unless another failed first: later failures only follow from the first."""
     aside = job.parent / f".{FAILED}.{socket.gethostname()}.{os.getpid()}"
     aside.write_text(message, encoding="utf-8")
     with suppress(FileExistsError):
@@ -86,7 +86,7 @@ def report_failure(job: Path, message: str) -> None:
 
 
 class Run:
-    """The workers' side: the run that holds `folder`."""
+    """The workers' side: a view of the run that holds `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -126,9 +126,10 @@ class Run:
 
 
 def run_of(place: Path) -> Run | None:
-    """Return the run that holds the folder of runs `place`, or that wrote the job file `place`, if one holds it.
+    """Return the run to work for: one that holds a folder in `place`, or that wrote `place`, if this is a job file.
 
-    Waits for a run to come; raises StoreError for a job file that this node does not see.
+    Waits until a run holds a folder. Of a job file without a held folder there is no run: None. Raises StoreError for a
+    job file that this node does not see.
     """
     if place.name != FILE:
         return _next_run(place)

@@ -28,7 +28,7 @@ GRACE_SECONDS = 60  # for job steps that are asked to end
 
 
 def check_nodes(devices: int, num_nodes: int, jobs_dir: str | None) -> None:
-    """Raise ConfigError where there is no way to start processes on `num_nodes` nodes; claim `jobs_dir` if given."""
+    """Raise ConfigError where processes cannot be started on `num_nodes` nodes; claim `jobs_dir` if it is given."""
     if jobs_dir is not None:
         _handover(Path(jobs_dir), devices * num_nodes)
         return

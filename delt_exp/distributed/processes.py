@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Spread(Protocol):
-    """Over what work is spread, as `TrainerSettings` say: `devices` processes on each of `num_nodes` nodes."""
+    """The processes that share work, as in `TrainerSettings`: `devices` on each of `num_nodes` nodes."""
 
     @property
     def devices(self) -> int: ...
@@ -123,12 +123,12 @@ def forked() -> "ForkServerContext":
 
 @cache
 def first_environment() -> dict[str, str]:
-    """Return the environment at the first call, which is that of the server if no process was started before."""
+    """Return the environment at the first call, with which the server then starts."""
     return dict(os.environ)
 
 
 def enter(server: dict[str, str], caller: dict[str, str]) -> None:
-    """Give this process, which the server forked, the environment of its caller, with which it also ends."""
+    """Give this process, which the server forked, the environment of its caller, and end it when its caller ends."""
     for name in server.keys() | caller.keys():
         if os.environ.get(name) == server.get(name):  # torch sets the others, those of this rank
             if name in caller:
@@ -164,7 +164,7 @@ def end_with_parent(parent: int) -> None:
 def join_group(device: str) -> bool:
     """Make this process, started by `run_in_processes`, a rank of the default group; return whether it is rank 0.
 
-    A worker that plays several jobs stays in the group.
+    A worker that does several jobs stays in the group.
     """
     import torch
     from torch import distributed

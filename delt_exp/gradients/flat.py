@@ -20,7 +20,7 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
         found = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds)) or "none"
         raise ConfigError(
             f"trainable parameters of {type(model).__name__}: {found}; allowed is one kind, float32 or float64, on one "
-            "device. Cast the model with model.float() and unfreeze what shall be differentiated."
+            "device. Cast the model with model.float() and unfreeze what is to be differentiated."
         )
     return parameters
 

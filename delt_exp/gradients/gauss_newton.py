@@ -27,7 +27,7 @@ def add_gauss_newton(
 
     The loss is the weighted sum of the samples' mean token losses. The Hessian without the curvature of the network
     itself: never negative (Schraudolph 2002, doi 10.1162/08997660260028683). One forward pass carries values and
-    tangents, one backward pass follows: about as dear as a gradient and a half.
+    tangents, one backward pass follows: together they take about one and a half times as long as a gradient.
     """
     parameters = trainable_parameters(model)
     with torch.enable_grad(), evaluating(model), sdpa_kernel(SDPBackend.MATH):

@@ -22,7 +22,7 @@ from delt_exp.model.next_token import evaluating
 from delt_exp.model.objective import Objective
 
 Weighting = int | Tensor
-"""What makes one loss of those of B samples: a divisor of their sum, or a factor for each, (B,)."""
+"""How the losses of B samples become one: a divisor of their sum, or a factor for each, (B,)."""
 
 _TWICE_DIFFERENTIABLE_ATTENTION = ("eager", "sdpa", None)
 # Options that make the output depend on the weight in another way, or hide rows of it from the gradient.

@@ -2,10 +2,10 @@
 
 Autograd sums a weight's gradient over the batch before anyone sees it. Here the backward pass stops at every noted
 output instead: its delta and the layer's input are all that the per-sample gradients need, both are in memory at that
-moment and neither is kept. No weight gradient is computed, which saves the third of a training step that pays for what
-is done with the two. The price is that every use of a parameter has to be known: one that is missed would be a wrong
-number and no error. So the graph's own edges to each parameter are counted, and a parameter with more edges than noted
-uses is left out of the pass and returned.
+moment and neither is kept. No weight gradient is computed: that saves a third of a training step, and pays for what is
+done with delta and input. The price is that every use of a parameter has to be known: one that is missed would give a
+wrong number and no error. So the graph's own edges to each parameter are counted, and a parameter with more edges than
+noted uses is left out of the pass and returned.
 
 Shapes: B samples, T and S positions of all rows of a sample, O outputs of a layer, P elements of a parameter.
 """

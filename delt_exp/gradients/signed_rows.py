@@ -17,8 +17,8 @@ ROW_WEIGHTS = "row_weights"
 class SignedRows:
     """sum_r w_r l_r over the `rows_per_sample` consecutive rows of a sample, l_r the summed loss of row r.
 
-    The weights w_r are `batch["row_weights"]`, (R,): 1 and -1 for the log-probability of a rejected answer over that
-    of a chosen one, the inverse number of a document's tokens for its windows, 0 for a row that only fills up.
+    The weights w_r are `batch["row_weights"]`, (R,): 1 and -1 for the loss of a chosen answer less that of the rejected
+    one, the inverse number of a document's tokens for its windows, 0 for a row that only fills up.
     """
 
     VERSION: ClassVar[int] = 1

@@ -21,9 +21,10 @@ from delt_exp.model.next_token import next_token_logits
 def logits_and_tangents(
     model: nn.Module, batch: Batch, direction: Tensor, autocast_dtype: torch.dtype | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Logits, still attached to the parameters, and J direction, (B, T, V) each; None where nothing of it gets there.
+    """Logits, still attached to the parameters, and J direction, (B, T, V) each.
 
-    To be called where dropout is off and attention unfused: fused kernels have no forward mode.
+    The second is None where no part of the direction reaches the logits. Call it with dropout off and attention
+    unfused: fused kernels have no forward mode.
     """
     parameters = trainable_parameters(model)
     tangents = unflatten(direction, list(parameters.values()))

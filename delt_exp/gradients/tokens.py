@@ -1,6 +1,6 @@
 """The gradient of every single token's loss: its product with a direction, and weighted sums.
 
-Documents that share a sequence are told apart by their tokens, and no sequence is read once for each of its documents.
+So documents that share a sequence are told apart, and a sequence is read once for all of them.
 Shapes: B samples, T positions, V vocabulary; flat vectors follow `trainable_parameters`.
 """
 
@@ -21,8 +21,9 @@ def token_products(
 ) -> Tensor:
     """<gradient of the loss at a position, direction>, (B, T) float64, 0 where nothing is predicted; dropout off.
 
-    It is how the loss moves along the direction, so that a forward pass with tangents tells it: two forward passes'
-    work for all tokens, where products of built or factored gradients need a backward pass and samples of their own.
+    The product is the derivative of the loss along the direction. One forward pass with tangents gives that of all
+    tokens for the price of two plain ones; built or factored gradients would need a backward pass in which every token
+    is a sample of its own.
     """
     labels_BT = batch["labels"]
     with torch.no_grad(), evaluating(model), sdpa_kernel(SDPBackend.MATH):

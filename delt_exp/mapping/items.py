@@ -37,7 +37,7 @@ class Items(Protocol):
         """A hash of all that decides the numbers."""
 
     def sizes(self) -> NDArray[np.int64]:
-        """Return [N] how many tokens of each item are read, or what takes as long."""
+        """Return [N] the tokens of each item that are read, or another measure of the time that it takes."""
 
     def ids(self, items: slice) -> NDArray[np.uint64]:
         """Return what names these items in their shard."""

@@ -1,6 +1,6 @@
 """One judgement per batch over a corpus of any size: the way in which models read documents.
 
-Who writes a judgement writes `open`, which loads a model and returns a function of one batch. Windows, batches of
+The author of a judgement writes `open`, which loads a model and returns a function of one batch. Windows, batches of
 similar length, shards, resume, progress and processes are done here, on `trainer.devices` processes of each of
 `trainer.num_nodes` machines, with a GPU for each where there are any. Shards depend only on documents and settings, and
 no batch crosses one, so that any number of workers, killed or joined on the way, give the same bytes. Each shard is a
@@ -29,7 +29,7 @@ from delt_exp.progress import Task, say, track
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 
-MOST_FAILURES = 3  # shards of one worker; where more fail, single documents are not the reason
+MOST_FAILURES = 3  # shards of one worker, which then gives up: with so many, single documents are not the reason
 
 
 def map_documents(

@@ -20,7 +20,7 @@ from delt_exp.files import read_json, write_json, written_aside
 from delt_exp.progress import say
 
 SHARD_SIZE = 1 << 20  # tokens: a second of a GPU, a minute of a CPU, which is what a kill costs
-MOST_SHARDS = 1 << 12  # of a corpus so large that more files than these would be a burden: its shards are larger
+MOST_SHARDS = 1 << 12  # about so many at most, because files are a burden: a corpus that needs more gets larger shards
 SHARD_ITEMS = 1 << 16  # at most so many, however small they are
 SOURCE = "source.json"
 RETRY_SECONDS = 0.2  # between two looks at a shard that another process holds

@@ -28,8 +28,9 @@ def run_workers(
 ) -> None:  # fmt: skip
     """Call `function(argument)` in `spread.devices` processes of each machine, until all have ended, well or not.
 
-    The argument travels as a job in the folder `shared`. A worker that is killed is named, and the others go on. most:
-    on one machine, more workers are of no use. watch: called twice a second.
+    The argument travels as a job in the folder `shared`. On one machine, a worker that is killed is named and the
+    others go on, at most `most` are started, because more would have nothing to do, and `watch` is called twice a
+    second. On several machines a worker that fails ends all; raises DeltError then.
     """
     check_locks(shared)
     if spread.num_nodes > 1 or spread.jobs_dir is not None:

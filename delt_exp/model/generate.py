@@ -52,7 +52,10 @@ def generate_ids(
     keys: what the random numbers of a prompt depend on, in place of its position. Everything else as in `generate`.
     """
     if max_new_tokens < 1 or not temperature >= 0:
-        raise ConfigError(f"max_new_tokens={max_new_tokens} and temperature={temperature}: at least 1 and at least 0")
+        raise ConfigError(
+            f"max_new_tokens={max_new_tokens} and temperature={temperature} are not allowed; give at least 1 token and "
+            "a temperature of at least 0"
+        )
     ids = _ids(network, tokenizer, prompts, max_new_tokens)
     written: list[list[int]] = [[]] * len(ids)
     with torch.inference_mode(), _own_settings(network):

@@ -91,9 +91,10 @@ class LoraNetwork:
         names = sorted({name.rsplit(".", 1)[-1] for name, module in linear if module is not head})
         unknown = sorted(set(self.targets) - set(names))
         if unknown or not self.targets:
+            wrong = f"{', '.join(unknown)} is not a linear layer" if unknown else "names no linear layer"
             raise ConfigError(
-                f"model.network.targets={self.targets}: {', '.join(unknown) or 'nothing'} is not a linear layer of a "
-                f"{type(network).__name__}; it has: {', '.join(names)}"
+                f"model.network.targets={self.targets}: {wrong} of a {type(network).__name__}; "
+                f"it has: {', '.join(names)}"
             )
 
 

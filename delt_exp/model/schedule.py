@@ -34,7 +34,7 @@ class WarmupConstant:
     def __post_init__(self) -> None:
         if (self.warmup_steps is None) == (self.warmup_ratio is None):
             raise ConfigError(
-                "give model.schedule.warmup_steps or model.schedule.warmup_ratio, not both: "
+                "give either model.schedule.warmup_steps or model.schedule.warmup_ratio, and null for the other: "
                 f"got {self.warmup_steps} and {self.warmup_ratio}"
             )
 

@@ -1,4 +1,4 @@
-"""What many prompts begin with, read once by a causal LM: its memory of it is copied to every prompt.
+"""The common beginning of many prompts, read once by a causal LM: its key-value cache is copied to every prompt.
 
 B prompts of a batch, T positions after the prefix, C of them, V vocabulary.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class SharedPrefix:
-    """The `ids` that prompts begin with, and the `cache` of having read them; no ids where there is no such memory."""
+    """The `ids` that prompts begin with, and the key-value `cache` of them; no ids where the cache cannot be copied."""
 
     ids: Sequence[int]
     cache: Any
@@ -54,7 +54,7 @@ class SharedPrefix:
 
 
 def read_prefix(network: Any, ids: Sequence[int]) -> SharedPrefix:
-    """Read what prompts begin with; nothing is shared where the network's memory cannot be copied to other prompts."""
+    """Read what prompts begin with; nothing is shared where the network's cache cannot be copied to other prompts."""
     if not len(ids):
         return SharedPrefix((), None)
     inputs_1T = torch.tensor([list(ids)], device=next(network.parameters()).device)

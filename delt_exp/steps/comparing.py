@@ -35,7 +35,7 @@ def has_baseline(parts: Components) -> bool:
 
 
 def needless(parts: Components) -> str:
-    """Return why a baseline would tell nothing; nothing where it would."""
+    """Return why a baseline would tell nothing; an empty string where it would tell something."""
     if not parts.eval_dataset:
         return "there is no eval_dataset to compare on"
     if _is_random(parts):
@@ -44,7 +44,7 @@ def needless(parts: Components) -> str:
 
 
 def compare(training: Training, outcome: Outcome) -> Compared | None:
-    """Train the baseline and return its differences from the run; what it could not tell, and why, where it failed.
+    """Train the baseline and return how the run differs from it, or why that is not known.
 
     None where no baseline is asked for.
     """
@@ -73,7 +73,7 @@ def compare(training: Training, outcome: Outcome) -> Compared | None:
 
 
 def _answers(store: Store, run: Mapping[str, Evaluation], baseline: Mapping[str, Evaluation]) -> list[Answer]:
-    """Return the differences of the two; a stage, since what computes them takes longer to load than a cached run."""
+    """Return the differences of the two. A stage, because loading what computes them takes longer than a cached run."""
 
     def build(folder: Path) -> None:
         write_json(folder / "answers.json", [asdict(one) for one in answers(run, baseline)])

@@ -1,4 +1,4 @@
-"""A run before its scores: what it would select, order and plan by stand-ins, so that a bad setting costs nothing."""
+"""Rehearses a run with stand-in scores: it selects, orders and plans, so that a bad setting costs nothing."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
 
 
 def stand_in_goodness(num_documents: int) -> NDArray[np.float32]:
-    """Return goodness that is all different, one as large as a number can be: no sound selection keeps nothing."""
+    """Return goodness that differs between all documents; one is as large as can be, so that a threshold keeps it."""
     goodness = np.arange(num_documents, dtype=np.float32)
     goodness[-1] = np.finfo(np.float32).max
     return goodness

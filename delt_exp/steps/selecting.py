@@ -27,7 +27,7 @@ class Choice:
 
 
 def select(training: Training, candidates: TokenizedCorpus) -> Choice:
-    """Choose the documents; what the selector computes of them is its cost, and that of its training runs too."""
+    """Choose the documents; its cost is what the selector computes, the models that it trains included."""
     trained_flops: list[float] = []
 
     def trained_on(documents: TokenizedCorpus, kept: NDArray[np.intp]) -> ProxyModel:
@@ -50,7 +50,7 @@ def _selected(training: Training, reading: Reading) -> Selection:
 
 
 def _reading_flops(training: Training, candidates: TokenizedCorpus) -> float:
-    """Return the estimated operations of a selector that reads documents, without those that the scorer has paid for.
+    """Return the estimated operations of a selector that reads documents, without those already counted as scoring.
 
     A stage, small as it is: sizes of networks need torch, which a run that reuses everything does not import.
     """

@@ -1,4 +1,4 @@
-"""When will this run be done? Told from the forecast of its phases, at the pace that it has shown so far."""
+"""When will this run be done? Estimated from the forecast of its phases and the pace so far."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from delt_exp.steps.comparing import has_baseline
 from delt_exp.steps.components import Components
 
 TRAINING = "training"  # the piece of work whose operations are known: they tell the pace
-WARM_START = "warm start"  # how a forecast calls it where it is a part of scoring
+FORECAST_OF_TRAINING = {"score": "warm start", "train": "train", "baseline": "baseline"}  # its name, by phase
 Costs = Mapping[str, float]
 
 
@@ -26,19 +26,21 @@ def phases_of(parts: Components, stop_after: str | None) -> Sequence[Phase]:
 class TimeLeft:
     """The time that a run will still take.
 
-    costs: gives the operations of every phase, and of the warm start of a score; asked for once, when the first work is
-    done, for a run that reuses everything must not load what a forecast needs. Evaluation is not in it. The pace is
-    that of training, first of a proxy, then of the model: other work is slower or faster, so this is only a guide.
+    num_rates: learning rates that are tried; the phases `train` and `baseline` have one training run for each. costs:
+    gives the operations of every phase, and of the warm start of a score; asked for once, when the first work is done,
+    because a run that reuses everything must not load what a forecast needs. Evaluation is not in it. The pace is that
+    of training, first of a proxy, then of the model: other work is slower or faster, so this is only a guide.
     """
 
-    def __init__(self, phases: Sequence[Phase], *, is_told: bool) -> None:
+    def __init__(self, phases: Sequence[Phase], *, is_told: bool, num_rates: int) -> None:
         self.costs: Callable[[], Costs] = dict
-        self._phases, self._is_told = phases, is_told
+        self._phases, self._is_told, self._num_rates = phases, is_told, num_rates
         self._phase: Phase = phases[0]
         self._entered = time.monotonic()
         self._first: tuple[Task, int, float] | None = None  # a training run, and where it was when it was first seen
         self._pace: float | None = None  # operations a second
-        self._rest: float | None = None  # seconds of the training run at hand
+        self._num_begun = 0  # training runs of this phase
+        self._rest: float | None = None  # seconds of the training run at hand and of the other rates
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -53,7 +55,7 @@ class TimeLeft:
 
     def enter(self, phase: Phase) -> None:
         """Begin a phase, and say which it is."""
-        self._phase, self._entered, self._rest = phase, time.monotonic(), None
+        self._phase, self._entered, self._rest, self._num_begun = phase, time.monotonic(), None, 0
         if self._is_told:
             words = self.in_words()
             say(f"stage {self._number} of {len(self._phases)}: {phase}" + (f"; {words}" if words else ""))
@@ -73,12 +75,16 @@ class TimeLeft:
         now = time.monotonic()
         if self._first is None or self._first[0] is not task:
             self._first = task, task.done, now  # what was done before a restart took no time here
+            self._num_begun += 1
             return
         done, elapsed = task.done - self._first[1], now - self._first[2]
-        flops = self._costs.get(WARM_START if self._phase == "score" else self._phase, 0.0)
+        flops = self._costs.get(FORECAST_OF_TRAINING.get(self._phase, ""), 0.0)
         if done and elapsed > 0 and flops:
-            self._pace = flops * done / task.total / elapsed
-            self._rest = elapsed * (task.total - task.done) / done if self._phase in ("train", "baseline") else None
+            is_of_model = self._phase in ("train", "baseline")
+            self._pace = flops / (self._num_rates if is_of_model else 1) * done / task.total / elapsed
+            num_later = max(self._num_rates - self._num_begun, 0)
+            num_steps = task.total - task.done + num_later * task.total
+            self._rest = elapsed * num_steps / done if is_of_model else None
 
     def seconds(self) -> float | None:
         """Return the seconds until the run ends; None before its pace is known."""

@@ -29,11 +29,11 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """The training run with the rate of its protocol, and what the record says of it.
+    """The training run with the learning rate of its protocol, and what the record says of it.
 
-    facts: `name` of the protocol and `lr`; where rates were tried also `tried`, each {lr, loss [nats/token], null where
-    training diverged}, the number of validation `documents`, and the `flops` of the training runs that are not the
-    run's own.
+    facts: `name` of the protocol and `lr`. Where rates were tried also `tried`, a list of {lr, loss [nats/token], null
+    where training diverged}; the number of validation `documents`; and the `flops` of the training runs with the other
+    rates, without those that diverged.
     """
 
     job: TrainJob
@@ -47,10 +47,10 @@ class _Tried(NamedTuple):
 
 
 def held_out(parts: Components, documents: TokenizedCorpus, rows: Rows) -> tuple[Rows, Rows]:
-    """Return the rows to train on, in their order, and those left out to compare learning rates on; none but where
-    rates are tried.
+    """Return the rows to train on, in their order, and those left out to compare learning rates on.
 
-    Equal documents are on one side. Raises DataError for fewer than MIN_VALIDATION documents on either.
+    None is left out unless rates are tried. Repetitions of a document are all on one side. Raises DataError for fewer
+    than MIN_VALIDATION documents on either side.
     """
     if not parts.protocol.is_tuned:
         return rows, rows[:0]
@@ -68,7 +68,7 @@ def held_out(parts: Components, documents: TokenizedCorpus, rows: Rows) -> tuple
 
 
 def tuned(training: Training, job: TrainJob, validation: Rows) -> Tuning:
-    """Return the training run with the rate of the run's protocol, the smaller one of equally good ones.
+    """Return the training run with the learning rate of the protocol; of equally good rates, with the smallest.
 
     Every rate that is tried is a stage, cached and resumed like any other. Raises DivergedError where training diverges
     at all of them.

@@ -12,8 +12,8 @@ FILE = "attempt.json"
 class Attempt:
     """One attempt at the stage in `folder`, which may hold what killed attempts left.
 
-    Of a killed attempt counts the time up to the last file that it wrote: what it did later is done again.
-    `elsewhere_seconds` is what this attempt left out.
+    A killed attempt counts up to the last file that it wrote, because what it did after that is done again.
+    elsewhere_seconds: time of this attempt that went to other stages and does not count.
     """
 
     _open: ClassVar[list["Attempt"]] = []

@@ -1,8 +1,8 @@
-"""What a stage wants to be seen of its work: named tables, numbers and figures, sentences, and what its phases cost.
+"""What a stage shows of its work: named tables, numbers and figures, sentences, and what its phases cost.
 
-A folder holds them: `evidence.json` says what there is, every table is a Parquet file. A run puts those of its scores
-and of its training into one; the record, the page, the loggers and studies read it, and none of them knows a method by
-name.
+All of it lies in one folder: `evidence.json` lists what there is, and every table is a Parquet file. A run copies the
+evidence of its scores and of its training into one folder, which the record, the page, the loggers and studies read;
+none of them knows a method by name.
 """
 
 import re
@@ -70,9 +70,10 @@ class Figure:
 
 
 class Evidence:
-    """Evidence in `folder`, which need not exist. Whatever is handed over again replaces what had its name.
+    """Evidence in `folder`, which need not exist. What is handed over replaces what had the same name.
 
-    Names are of lower-case letters, digits and underscores; every caption says in a sentence how to read the thing.
+    Names are of lower-case letters, digits and underscores; every caption says in a sentence how to read its table,
+    numbers or figure.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -107,11 +108,12 @@ class Evidence:
         self._put("figures", name, {"caption": caption, **asdict(figure)})
 
     def add(self, other: "Evidence") -> None:
-        """Take over all that another folder holds, but for the operations."""
+        """Copy all that another folder holds, except its total of operations."""
         found, contents = other.contents(), self.contents()
         for name in found["tables"]:
             self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(other._file(name), self._file(name))
+            with written_aside(self._file(name)) as aside:
+                shutil.copyfile(other._file(name), aside)
         for kind in (*KINDS, "phases"):
             contents[kind] |= found[kind]
         for kind in ("remarks", "warnings"):
@@ -143,12 +145,12 @@ class Evidence:
         self.charge(name, cost)
 
     def charge(self, name: str, cost: Mapping[str, Any]) -> None:
-        """Set what a phase took to the cost of a stage, whenever that was computed."""
+        """Set the cost of a phase to that of a stage, whether that was computed now or is cached."""
         phase = {"seconds": cost["build_seconds"], **{key: cost[key] for key in ("peak_bytes", "cuda_peak_bytes")}}
         self._put("phases", name, phase)
 
     def count_flops(self, flops: Mapping[str, float]) -> None:
-        """Leave the estimated operations of all phases together, and of each beside what it took."""
+        """Leave the estimated operations of all phases together, and of each phase beside its seconds and memory."""
         contents = self.contents()
         for name, phase in contents["phases"].items():
             phase["flops"] = flops.get(name, 0.0)

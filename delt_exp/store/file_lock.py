@@ -6,6 +6,7 @@ systems accept the call and lock nothing, and some refuse it, so it is tried bef
 
 import fcntl
 import os
+import socket
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -19,7 +20,7 @@ CURE = (
 
 
 def hold(path: Path) -> IO[bytes]:
-    """Make the file `path` and lock it until it is closed or this process ends; nobody ever sees it unlocked."""
+    """Make the file `path`, locked from the first moment on, until it is closed or this process ends."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     file = aside.open("wb")
     try:
@@ -54,7 +55,8 @@ def is_locked(file: IO[bytes]) -> bool:
 @cache
 def check_locks(folder: Path) -> None:
     """Raise StoreError when `flock` does not lock in `folder`; tried once by each process."""
-    path = folder / f".lock-test.{os.getpid()}"
+    # In containers of several machines, processes have the same ids.
+    path = folder / f".lock-test.{socket.gethostname()}.{os.getpid()}"
     try:
         with hold(path), path.open("rb") as second:
             if is_locked(second):

@@ -25,6 +25,10 @@ from delt_exp.store.memory import PeakMemory
 ENTRY = "entry.json"
 
 
+class _AbsentError(Exception):
+    """A stage that was only looked for would have to be computed."""
+
+
 @dataclass(frozen=True)
 class StageUse:
     """How one stage was obtained: computed here, or cached."""
@@ -60,7 +64,7 @@ class Store:
 
     @contextmanager
     def serves(self, purpose: str) -> Iterator[None]:
-        """Note what the stages of the block are for, where no stage asks for them: their cost is that of `purpose`."""
+        """Inside, charge to `purpose` what the run itself asks for; stages asked for by a stage are charged to that."""
         before, self._served = self._served, purpose
         try:
             yield
@@ -101,12 +105,17 @@ class Store:
         return use
 
     def find(self, stage: str, inputs: Mapping[str, Any]) -> StageUse | None:
-        """Return the stage for `inputs` where it is there; None where it would have to be computed."""
+        """Return the stage for `inputs`; None where it is missing or damaged and would have to be computed."""
 
-        def gone(folder: Path) -> None:
-            raise FileNotFoundError(f"{stage}/{folder.stem} is gone")
+        def absent(folder: Path) -> None:
+            raise _AbsentError
 
-        return self.get(stage, inputs, gone) if (self.root / stage / stage_key(stage, inputs)).exists() else None
+        if not (self.root / stage / stage_key(stage, inputs)).exists():
+            return None
+        try:
+            return self.get(stage, inputs, absent)
+        except _AbsentError:
+            return None
 
     def _build(
         self, stage: str, inputs: Mapping[str, Any], build: Callable[[Path], None], path: Path, resumable: bool

@@ -1,1 +1,1 @@
-"""From an order of documents to a trained model, with the proof of what was played."""
+"""From an order of documents to a trained model, with the proof of what was trained."""

@@ -17,7 +17,7 @@ KEY = "averages"  # of a checkpoint
 class Averages(pl.Callback):
     """Holds the mean of all trained parameters in float32, beside them on their device, each shard with its own.
 
-    The training run does not see it. Adapters are averaged as such, A and B of a product apart.
+    It changes nothing in the training run. Of adapters, A and B are averaged, not their product.
     whole: after training, the mean by the names of the module's state; on rank 0 alone.
     """
 

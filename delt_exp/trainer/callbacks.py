@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch.distributed.tensor import DTensor
 
 from delt_exp.files import file_sha256
 from delt_exp.progress import Task, track
@@ -75,9 +76,9 @@ class StepLog(pl.Callback):
         norms = numbers_S2[:, 1].tolist()
         for step, loss, norm in zip(steps, losses, norms, strict=True):
             if not math.isfinite(loss):
-                raise diverged(self.job, step, f"the loss is {loss}")
+                raise diverged(self.job, step, f"the loss is {loss}", step - 1)
             if not math.isfinite(norm) and not _scales_loss(trainer):
-                raise diverged(self.job, step, f"the norm of the gradient is {norm}")
+                raise diverged(self.job, step, f"the norm of the gradient is {norm}", step - 1)
         return losses[-1], norms[-1]
 
     def _write(self, step: int, loss: float, grad_norm: float, of_weights: Mapping[str, float]) -> None:
@@ -93,10 +94,12 @@ class StepLog(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._close()
-        parts = [local(parameter.detach()) for parameter in pl_module.network.parameters()]
-        bad = trainer.strategy.reduce(torch.stack([(~part.isfinite()).sum() for part in parts]).sum(), reduce_op="sum")
+        parameters, num_steps = list(pl_module.network.parameters()), len(self.targets)
+        own = torch.stack([(~local(parameter.detach()).isfinite()).sum() for parameter in parameters]).sum()
+        # Shards add up; ranks that hold all weights count the same ones.
+        bad = trainer.strategy.reduce(own, reduce_op="sum" if isinstance(parameters[0], DTensor) else "max")
         if bad:
-            raise diverged(self.job, len(self.targets), f"{int(bad)} weights are not finite after the update")
+            raise diverged(self.job, num_steps, f"{int(bad)} weights are not finite after the update", num_steps)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         self._close()
@@ -132,7 +135,8 @@ class Checkpoints(pl.Callback):
         aside = self.folder / f".step-{step}.ckpt"
         trainer.save_checkpoint(aside)
         if trainer.is_global_zero:
-            older = list(self.folder.glob("step-*"))
+            # A checkpoint of this very step that was damaged leaves its checksum, which the new one takes over.
+            older = [path for path in self.folder.glob("step-*") if path.stem != f"step-{step}"]
             with aside.open("rb") as file:
                 os.fsync(file.fileno())
             (self.folder / f"step-{step}.sha256").write_text(file_sha256(aside))

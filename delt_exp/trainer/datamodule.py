@@ -1,4 +1,4 @@
-"""Plays a plan: every global batch in order, each rank its share, from any step on.
+"""Reads the batches of a plan in order: every rank its share of each global batch, starting at any step.
 
 The micro-batch j of a step on rank r is the slice [(j*W + r)*b, +b) of the global batch, so that any number of ranks W
 and accumulation steps covers exactly the same items. Slots past the end of the batch are empty rows without targets.

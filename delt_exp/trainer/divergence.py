@@ -4,10 +4,13 @@ from delt_exp.errors import DivergedError
 from delt_exp.trainer.job import TrainJob
 
 
-def diverged(job: TrainJob, step: int, what: str) -> DivergedError:
-    """Return the error for `job`: `what` (such as "the loss is nan") is so since `step`, counted from 1."""
+def diverged(job: TrainJob, step: int, what: str, num_updates: int) -> DivergedError:
+    """Return the error for `job`: `what`, such as "the loss is nan", at `step`, counted from 1.
+
+    num_updates: how many updates were made before that; without any, the initial weights are to blame.
+    """
     recipe = job.recipe
-    if step == 1:
+    if num_updates == 0:
         cure = (
             "this is before any update, so the initial weights are at fault: check model.network (damaged or "
             "half-precision weights) and trainer.precision"

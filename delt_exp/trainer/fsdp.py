@@ -36,7 +36,7 @@ def shard(network: Any, mesh: DeviceMesh) -> None:
 
 
 def without_weights(network: Any) -> Any:
-    """Return a copy whose parameters take no memory; it knows what a sharded network forgets: its class."""
+    """Return a copy whose parameters take no memory; it keeps its class, which sharding changes."""
     on_meta = {id(p): Parameter(p.detach().to("meta"), requires_grad=p.requires_grad) for p in network.parameters()}
     return copy.deepcopy(network, on_meta)
 

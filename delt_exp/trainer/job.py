@@ -62,9 +62,9 @@ class Weights(Protocol):
         """
 
     def planned(self) -> NDArray[np.float64] | None:
-        """Return w [I] of all items as the plan decides them or as they were given, for the proof of order.
+        """Return w [I] of all items for the proof of order: as they were planned, or as they were given in training.
 
-        None where nobody kept them.
+        None where they were not kept.
         """
 
     def after_step(self, update: Update) -> None:
@@ -116,9 +116,9 @@ class Averaging(Protocol):
         """Raise ConfigError when it does not fit a training run of `num_steps` steps."""
 
     def share(self, update: int, num_steps: int) -> float:
-        """Return the share of the weights after `update` 1 .. num_steps in the mean of all that entered up to then.
+        """Return how much the weights after `update`, 1 .. num_steps, count in the mean of all up to then, 0 to 1.
 
-        mean <- mean + share (weights - mean): 0 leaves them out, the first that enter have 1.
+        mean <- mean + share (weights - mean): 0 leaves them out; the first weights that enter have 1.
         """
 
 

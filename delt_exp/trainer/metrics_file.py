@@ -12,9 +12,9 @@ POLL_SECONDS = 0.5
 
 
 class MetricsFile:
-    """Lines of numbers, one a logged step; complete lines only, even after a kill.
+    """A CSV file with one line per logged step; what is read are complete lines only, even after a kill.
 
-    Every line has `FIELDS`, and further ones where a weighter gives some.
+    Every line has the columns `FIELDS`, and further ones where the weighter reports numbers.
     """
 
     FIELDS = ("step", "tokens", "seconds", "train/loss", "train/lr", "train/grad_norm")

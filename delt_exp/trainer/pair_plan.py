@@ -19,7 +19,7 @@ from delt_exp.trainer.plan import Ints, Item, Plan, PlanSettings
 
 @dataclass(frozen=True, eq=False)
 class PairPlan(Plan):
-    """A plan of preferences; num_items and batch_items count sequences, two a document.
+    """A plan of preferences; num_items and batch_items count sequences, two per document.
 
     Left out are documents with an answer that does not fit the context; they are not in `order`.
     """
@@ -38,8 +38,8 @@ class PairPlan(Plan):
         return Item(side.inputs, side.labels, index // 2, index // 2, np.arange(len(side.inputs)))
 
     @property
-    def trained_rows(self) -> Ints:
-        return np.unique(self.order[: self.num_items // 2])
+    def trained_order(self) -> Ints:
+        return self.order[: self.num_items // 2]
 
     def targets_per_step(self) -> Ints:
         sizes = answer_tokens(self.tokens, self.order[: self.num_items // 2]).ravel()
@@ -53,7 +53,7 @@ class PairPlan(Plan):
 def make_pair_plan(
     tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings, *, context_tokens: int, batch_pairs: int
 ) -> PairPlan:
-    """Return the plan that trains the preferences `order`, those left out of which an answer exceeds the context.
+    """Return the plan that trains the preferences `order`, except those with an answer longer than the context.
 
     Raises DataError where not all documents are preferences, or there is less than one batch of them.
     """

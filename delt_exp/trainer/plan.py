@@ -2,7 +2,7 @@
 
 The ordered documents form one stream: each is the tokenizer's begin token, its tokens, and an end-of-text token. Where
 the begin token is the end-of-text token itself, the one that closes a document also begins the next. An item predicts
-the stream positions (start, stop], except begin tokens that close nothing: whoever asks a model gives it that token, so
+the stream positions (start, stop], except begin tokens that close no document: a model is always given that token, so
 there is nothing to learn. Layout `packed`: item i is (i*L, (i+1)*L], so every token is predicted once and only the tail
 is shorter; attention crosses the borders of documents, and positions run on. `packed_isolated`: the same items, but
 attention stays inside a document, whose positions count from 0. Layout `padded`: an item stays inside one document. In
@@ -263,7 +263,7 @@ def _refuse_empty_batches(plan: Plan) -> None:
         document = plan.item(int(empty[0]) * plan.batch_items).first
         raise EmptyBatchError(
             f"batch {empty[0]} has nothing to predict: the prompt of document "
-            f"{int(plan.order[document])} fills it, or turns that no assistant wrote; "
+            f"{int(plan.order[document])} fills it, or turns that no assistant wrote do; "
             "raise model.batch_items or model.context_tokens, shorten prompts, or use training.completion_only=false"
         )
 

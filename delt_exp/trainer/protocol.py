@@ -18,9 +18,9 @@ from delt_exp.model.recipe import Recipe
 class Protocol:
     """How the peak learning rate of the trained model is chosen; proxies keep their own.
 
-    protocol: `fixed`, model.optimizer.lr; `tiny_rate`, `tiny_ratio` of it; `tuned`, that of `tuned_ratios` of it with
-    the lowest loss on documents left out of training: each of the kept ones with probability `validation_share`, by its
-    content, so that arms of a seed leave out the same.
+    protocol: `fixed` is model.optimizer.lr; `tiny_rate` is `tiny_ratio` times that; `tuned` is the best of
+    `tuned_ratios` times that, by the loss on documents left out of training. Each kept document is left out with
+    probability `validation_share`, decided by its content and the seed, so that arms of one seed leave out the same.
     """
 
     protocol: Literal["fixed", "tiny_rate", "tuned"]
@@ -37,16 +37,16 @@ class Protocol:
 
     @property
     def is_tuned(self) -> bool:
-        """Whether several rates are tried."""
+        """Whether several learning rates are tried."""
         return self.protocol == "tuned"
 
     @property
     def ratios(self) -> list[float]:
-        """The rates that are trained with, as shares of model.optimizer.lr, ascending."""
+        """The learning rates to train with, as shares of model.optimizer.lr, ascending."""
         return {"fixed": [1.0], "tiny_rate": [self.tiny_ratio]}.get(self.protocol) or sorted(self.tuned_ratios)
 
     def check(self, recipe: Recipe) -> None:
-        """Raise ConfigError for an objective that has no loss on held-out documents."""
+        """Raise ConfigError where rates are to be tuned and the objective has no loss on held-out documents."""
         if self.is_tuned and recipe.objective.rows_per_sample == 2:
             raise ConfigError(
                 "training.protocol=tuned compares rates by the loss on held-out documents, which an objective on "
@@ -55,6 +55,6 @@ class Protocol:
 
 
 def at_ratio(recipe: Recipe, ratio: float) -> Recipe:
-    """Return a recipe with this share of its peak learning rate."""
+    """Return a recipe whose peak learning rate is this share of the given one."""
     optimizer = cast(Any, recipe.optimizer)
     return replace(recipe, optimizer=replace(optimizer, lr=optimizer.lr * ratio))

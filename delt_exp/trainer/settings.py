@@ -11,14 +11,15 @@ from delt_exp.errors import ConfigError
 class TrainerSettings:
     """Where and how fast a training run is computed; only `precision` can change its result beyond rounding.
 
-    (In a network with dropout the masks follow the micro-batches, so there `devices` and `micro_batch_items` do too.)
+    (With dropout, `devices` and `micro_batch_items` can too, because masks are drawn for each micro-batch.)
 
     accelerator: `auto`, `cpu` or `gpu`. strategy: `single`, or `ddp` or `fsdp` (parameters and optimizer state in
-    shards) over `devices` processes on each of `num_nodes` nodes. jobs_dir: a folder that the workers of all nodes
-    see, started by torchrun; null starts processes here, or on the nodes of this Slurm allocation.
+    shards) over `devices` processes on each of `num_nodes` nodes. jobs_dir: a folder on all nodes where workers started
+    by torchrun take their jobs; null starts processes here, or on the nodes of this Slurm allocation.
     precision: `auto` (bf16 autocast on a GPU that has it, else float32) or a Lightning precision such as `bf16-mixed`.
     micro_batch_items: sequences in one forward pass; gradients accumulate to model.batch_items.
-    num_workers: reader processes of each rank. log_steps, checkpoint_steps: optimizer steps between lines and restarts.
+    num_workers: reader processes of each rank. log_steps, checkpoint_steps: optimizer steps between two lines of
+    metrics, and between two checkpoints.
     """
 
     accelerator: Literal["auto", "cpu", "gpu"]

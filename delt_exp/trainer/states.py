@@ -1,4 +1,4 @@
-"""Keeps what a training run was at chosen steps: its model and, where the optimizer has them, Adam's moments."""
+"""Keeps the state of a training run at chosen steps: the model and, where the optimizer has them, Adam's moments."""
 
 import copy
 import shutil
@@ -16,10 +16,10 @@ MOMENTS = ("exp_avg", "exp_avg_sq")  # as torch.optim calls m and v
 
 
 class KeptStates(pl.Callback):
-    """Writes `step-S/` after each of `steps` updates S (0: before the first), aside and renamed.
+    """Writes the folder `step-S/` after every update S in `steps` (0: before the first), aside and renamed.
 
-    It comes before the callback that takes checkpoints, so that no restart begins after a state that is missing.
-    shell: a copy of the network without weights, which knows how to save them.
+    It stands before the callback that writes checkpoints: otherwise a restart could begin after a state that was never
+    written. shell: a copy of the network without weights, which can save them.
     """
 
     def __init__(self, folder: Path, steps: Collection[int], shell: Any, tokenizer: Tokenizer) -> None:
@@ -40,7 +40,7 @@ class KeptStates(pl.Callback):
         step = trainer.global_step
         if step not in self.steps:
             return
-        # Shards are gathered, so that all processes have to ask.
+        # All processes must call these: where there are shards, each process gives its own.
         state, moments = trainer.strategy.lightning_module_state_dict(), named_moments(trainer, pl_module)
         if trainer.is_global_zero:
             aside, place = self.folder / f".step-{step}", self.folder / f"step-{step}"
@@ -77,11 +77,11 @@ def write_model(shell: Any, state: Mapping[str, Any], tokenizer: Tokenizer, fold
         adapted.load_state_dict(
             {name: value.clone() for name, value in weights.items()}, assign=True
         )  # merged in place
-        adapted.tie_weights()  # which loading has torn apart
+        adapted.tie_weights()  # loading leaves two copies of a tied weight
         adapted.save_pretrained(folder / "adapter")
         adapted.merge_and_unload().save_pretrained(folder)
     else:
-        shell.save_pretrained(folder, state_dict=dict(weights))  # which takes tied ones out
+        shell.save_pretrained(folder, state_dict=dict(weights))  # it removes tied ones from the copy of the dict
     for file in tokenizer.folder.iterdir():
         if file.name not in ("entry.json", "meta.json"):
             shutil.copy(file, folder)

@@ -43,12 +43,13 @@ def train(job: TrainJob, folder: Path, on_metrics: OnMetrics | None = None, keep
     """Train `job` into `folder`, continuing from the last checkpoint there.
 
     on_metrics gets every line of metrics.csv as it is written, those before a restart included. keep: numbers of
-    updates after which the state stays, in `states/step-S`. Raises ConfigError
-    for a schedule or context that does not fit, or a network that cannot keep packed documents apart, before any step;
-    DivergedError at the step whose numbers are not finite.
+    updates after which the state is kept, in `states/step-S`. Raises ConfigError before any step, for a schedule or
+    context that does not fit or a network that cannot keep packed documents apart; DivergedError at the step whose
+    numbers are not finite.
     """
     if (folder / "result.json").exists():  # killed between the last step and the renaming of the folder
-        _clean_up(folder)
+        with follow(folder / "metrics.csv", on_metrics):  # it hands over the lines that the killed process wrote
+            _clean_up(folder)
         return
     job.recipe.schedule.check(job.plan.num_steps)
     if job.averaging is not None:
@@ -217,7 +218,6 @@ def _weight_mismatch(job: TrainJob, consumed: NDArray[np.void], planned_weights:
 
 
 def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) -> "PlannedSteps":
-
     from delt_exp.trainer.proof.steps import PlannedSteps
 
     recipe, num_steps = job.recipe, job.plan.num_steps

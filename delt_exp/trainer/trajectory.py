@@ -1,4 +1,4 @@
-"""A training run whose states stay: for methods that look at a model while it learns."""
+"""A training run that keeps states along the way, for methods that look at a model while it learns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Checkpoint:
     """The state after `step` updates; 0 is before the first, the number of steps of the plan the final one.
 
     lr: learning rate of the update that led here, 0.0 at step 0. folder: model and tokenizer in Hugging Face format.
-    recipe, tokenizer, seed: of the training run, which make the network again that adapters stand in; plain values and
-    paths, so that a checkpoint can travel to other processes.
+    recipe, tokenizer, seed: of the training run; they rebuild the network in which adapters stand. All fields are plain
+    values and paths, so that a checkpoint can be sent to other processes.
     """
 
     step: int

@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 class FixedWeights:
-    """Has nothing to learn, to remember or to show."""
+    """What weights have in common that stay as they are: nothing to learn, to store or to show."""
 
     def after_step(self, update: Update) -> None:
-        """Stay."""
+        """Learn nothing."""
 
     def metrics(self) -> Mapping[str, float]:
         return {}
 
     def show(self, evidence: Evidence) -> None:
-        """They are in the settings."""
+        """Show nothing: the settings say it all."""
 
     def state_dict(self) -> Mapping[str, Any]:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing is there."""
+        """Read nothing: nothing was stored."""
 
 
 class EqualWeights(FixedWeights):

@@ -25,11 +25,11 @@ NARROW, NARROW_STEPS = 1.5, 50  # an effective sample size below this, for so ma
 
 
 class BatchWeights:
-    """What such weights have in common: they see the whole batch first, remember what they gave, and are watched.
+    """The base of such weights: sees the whole batch first, remembers what it gave, and refuses unsound weights.
 
-    Where one micro-batch on one process is the whole batch, its own forward pass tells all. Otherwise every process
-    reads its part of the batch once more beforehand, without gradients and dropout: a third of a training step, so that
-    the weights do not depend on how a batch is cut. They are computed on the CPU in float64, alike on all processes.
+    Where one micro-batch on one process is the whole batch, its own forward pass is enough. Otherwise every process
+    first reads its part of the batch without gradients and dropout. That costs a third of a training step, and makes
+    the weights independent of how the batch is cut. They are computed on the CPU in float64, alike on all processes.
     """
 
     num_stages = 1
@@ -48,11 +48,11 @@ class BatchWeights:
         raise NotImplementedError
 
     def read(self, batch: Batch, mean_losses_B: Tensor) -> Tensor:
-        """Return [B, K] what weights depend on, of a micro-batch that has just gone through the network."""
+        """Return [B, K] what weights depend on, for a micro-batch that has just gone through the network."""
         raise NotImplementedError
 
     def look(self, batch: Batch) -> Tensor:
-        """Return the same of a micro-batch that has not."""
+        """Send a micro-batch through the network and return the same for it."""
         raise NotImplementedError
 
     def __call__(self, batch: Batch, losses_B: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class BatchWeights:
         return self.given_I.numpy()
 
     def after_step(self, update: Update) -> None:
-        """Exchange what other processes lost on their sequences."""
+        """Exchange the losses of the sequences between processes."""
         if self.ranks.world_size > 1:
             losses_B = self._own(self.losses_I, update.step)
             losses_B.copy_(self.ranks.sum(losses_B.to(update.grad_norm.device)).cpu())

@@ -8,7 +8,7 @@ from delt_exp.trainer.settings import accumulation
 
 
 def check_batch(option: str, setup: Setup) -> None:
-    """Raise ConfigError for a batch without a choice, or an objective whose samples are no sequences."""
+    """Raise ConfigError for batches of one sequence, or an objective whose samples are not sequences."""
     if setup.recipe.batch_items < 2:
         raise ConfigError(
             f"model.batch_items is {setup.recipe.batch_items}: a sequence alone always has the weight 1; use "
@@ -22,7 +22,7 @@ def check_batch(option: str, setup: Setup) -> None:
 
 
 def reading_cost(setup: Setup, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
-    """Return the cost of reading every batch before it is trained; nothing where its own forward pass tells all."""
+    """Return the cost of reading every batch before it is trained; nothing where its own forward pass is enough."""
     recipe, trainer = setup.recipe, setup.trainer
     if accumulation(recipe.batch_items, trainer.world_size, trainer.micro_batch_items) == 1 == trainer.world_size:
         return []

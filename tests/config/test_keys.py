@@ -46,5 +46,7 @@ def test_the_longest_key_counts():
 )
 def test_a_schedule_that_contradicts_itself_is_named_where_it_was_configured(group, override, place):
     config = composed(CONF, ["scorer=less", override])
-    with pytest.raises(ConfigError, match=f"give {place}.warmup_steps or {place}.warmup_ratio, not both: got 5"):
+    with pytest.raises(
+        ConfigError, match=f"give either {place}.warmup_steps or {place}.warmup_ratio, and null for the other: got 5"
+    ):
         build(config[group], group)

@@ -27,7 +27,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def left(clock):
-    made = TimeLeft(PHASES, is_told=True)
+    made = TimeLeft(PHASES, is_told=True, num_rates=1)
     made.costs = lambda: COSTS
     return made
 
@@ -66,9 +66,33 @@ def test_training_corrects_it_and_tells_its_own_rest(left, clock):
     assert left.seconds() == pytest.approx(400 / 2)
 
 
+def test_learning_rates_still_to_be_tried_are_counted(clock):
+    """Of 200 operations for two rates, one takes 100: 50 in 10 s are 5 a second."""
+    left = TimeLeft(PHASES, is_told=True, num_rates=2)
+    left.costs = lambda: COSTS
+    left.enter("train")
+    first, second = (Task("training", 100, "steps") for _ in range(2))
+    left.saw(first)
+    advance(left, clock, first, 50, 10)
+    assert left.seconds() == pytest.approx(10 + 20 + 400 / 5)  # the rest of this rate, the other one, the baseline
+    left.saw(second)
+    advance(left, clock, second, 50, 10)
+    assert left.seconds() == pytest.approx(10 + 400 / 5)
+
+
 def test_other_work_tells_no_pace(left, clock):
     left.enter("score")
     task = Task("scoring", 10, "documents")
+    left.saw(task)
+    advance(left, clock, task, 5, 10)
+    assert left.seconds() is None
+
+
+def test_models_that_a_selector_trains_tell_no_pace(left, clock):
+    """Their operations are not forecast apart from all that the selector does."""
+    left.costs = lambda: COSTS | {"select": 500.0}
+    left.enter("select")
+    task = Task("training", 10, "steps")
     left.saw(task)
     advance(left, clock, task, 5, 10)
     assert left.seconds() is None

@@ -70,6 +70,16 @@ def test_size_check_trusts_content_and_hash_check_does_not(tmp_path):
     assert "data.txt" in Store(tmp_path, "hash").damage(path)
 
 
+def test_a_stage_that_is_only_looked_for_is_none_where_it_is_missing_or_damaged(tmp_path):
+    store, calls = Store(tmp_path, "hash"), []
+    assert store.find("s", {}) is None
+    path = store.get("s", {}, writer("precious", calls)).path
+    assert store.find("s", {}).path == path
+    (path / "data.txt").write_text("Precious")
+    assert store.find("s", {}) is None
+    assert store.get("s", {}, writer("precious", calls)).cached is False
+
+
 def test_a_failed_build_leaves_nothing_behind(tmp_path):
     def fail(folder):
         (folder / "half").write_text("x")

@@ -13,6 +13,7 @@ from delt_exp.eval_dataset.base import Measure
 from delt_exp.eval_dataset.evaluation import write_measures
 from delt_exp.files import write_json
 from delt_exp.proxy.trained import TrainedProxy
+from delt_exp.trainer.divergence import diverged
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.metrics_file import MetricsFile
 from delt_exp.trainer.module import LMModule
@@ -112,6 +113,11 @@ def test_weights_that_the_last_update_spoils_are_noticed(pool, tmp_path, monkeyp
     monkeypatch.setattr(LMModule, "on_train_epoch_end", spoil, raising=False)
     with pytest.raises(DivergedError, match="3 weights are not finite after the update"):
         train(job_of(pool, lr=1e-3), new_folder(tmp_path))
+
+
+def test_weights_that_the_only_update_spoils_are_blamed_on_the_learning_rate(pool):
+    error = diverged(job_of(pool), 1, "3 weights are not finite after the update", num_updates=1)
+    assert "after the update; lower model.optimizer.lr (1e+30)" in str(error)
 
 
 @pytest.mark.slow

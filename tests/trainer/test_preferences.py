@@ -110,6 +110,13 @@ def test_training_equals_a_bare_loop_with_a_frozen_copy(pool, tmp_path):
     assert result["tokens"] == job.plan.targets_per_step().sum()
 
 
+def test_the_trained_order_of_a_budget_ends_with_its_last_pair(pool):
+    plan = pair_job(pool, settings=replace(PADDED, epochs=None, max_tokens=200)).plan
+    assert 0 < plan.num_items // 2 < len(plan.order)
+    np.testing.assert_array_equal(plan.trained_order, plan.order[: plan.num_items // 2])
+    np.testing.assert_array_equal(plan.trained_rows, np.unique(plan.trained_order))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("micro_batch_items", [1, 2, 6, 50])
 def test_loss_does_not_depend_on_accumulation(pool, tmp_path, micro_batch_items):

@@ -256,6 +256,17 @@ def test_a_damaged_checkpoint_is_reported_and_not_used(pool, tmp_path, monkeypat
     assert losses(folder) == losses(trained(tmp_path, job))
 
 
+@pytest.mark.slow
+def test_a_checkpoint_in_place_of_a_damaged_one_is_sound(pool, tmp_path, monkeypatch):
+    """Both are of step 6, the first that is kept; the checksum of the damaged one is still there."""
+    folder, job = new_folder(tmp_path), job_of(pool, checkpoint_steps=6)
+    interrupted(job, folder, monkeypatch, 7)
+    (checkpoint,) = (folder / "checkpoints").glob("*.ckpt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    interrupted(job, folder, monkeypatch, 7)
+    assert _latest_checkpoint(folder) == checkpoint
+
+
 def test_a_kill_after_the_last_step_loses_nothing(pool, tmp_path, monkeypatch):
     folder, job = new_folder(tmp_path), job_of(pool, checkpoint_steps=3)
     with monkeypatch.context() as patch:
@@ -263,7 +274,10 @@ def test_a_kill_after_the_last_step_loses_nothing(pool, tmp_path, monkeypatch):
         with pytest.raises(KilledError):
             train(job, folder)
     monkeypatch.setattr("delt_exp.trainer.train._train_rank", lambda *_: pytest.fail("trained again"))
-    train(job, folder)
+    rows = []
+    train(job, folder, rows.append)
+    assert rows == MetricsFile(folder / "metrics.csv").rows()
+    assert len(rows) == job.plan.num_steps
     assert not (folder / "checkpoints").exists()
     assert read_json(folder / "result.json")["order_verified"] is True
 

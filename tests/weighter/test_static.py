@@ -164,7 +164,7 @@ class LearntWeighter(NoWeighter):
 
 @pytest.fixture(scope="module")
 def whole_batches(tmp_path_factory):
-    """21 documents of one piece each are two batches of 8 and a rest, which is left out."""
+    """40 documents of one piece each: five batches of 8."""
     pool = make_pool(tmp_path_factory.mktemp("whole"), [f"{i:02} words" for i in range(40)])
     return replace(job_of(pool, layout="padded"), weighter=LearntWeighter())
 

@@ -1,8 +1,8 @@
 """What can be shown of a training run afterwards: that each step learnt from exactly what the plan says.
 
 Training records what entered the network and the loss, how each loss entered the gradient, and what every update did to
-the parameters (`evidence`). Here the same digests are computed a second time, from the stored tokens alone, by walking
-the planned documents one after the other; `verify_steps` compares the rest with plan and recipe.
+the parameters (`recorder`). Here the same digests are computed a second time, from the stored tokens alone, by walking
+the planned documents one after the other; `steps` compares the rest with plan and recipe.
 
 Taken for granted: the arithmetic of the network, its derivatives and the optimizer, the averages over processes, and
 that a compiled network reads all it is called with. Tests compare these with plain loops.
@@ -118,8 +118,8 @@ def weight_mismatch(plan: Plan, consumed: NDArray[np.void], planned_I: NDArray[n
     """Return an empty string when every predicted token entered the gradient with the weight of its sequence.
 
     Else the first that did not. consumed: of all items of the plan. planned_I: weights of the items as they were
-    planned or given, with mean 1 over each batch; None where nobody kept them: they only have to be one number a
-    sequence.
+    planned or given, with mean 1 over each batch; None where they were not kept: then all tokens of a sequence only
+    have to have the same weight.
     """
     consumed = np.sort(consumed, order=["step", "slot"])
     starts = np.arange(0, plan.num_items, plan.batch_items)

@@ -2,8 +2,8 @@
 
 A sequence is digested from the very tensors that enter the embedding and the loss. For every micro-batch it is noted
 how many labels it predicts and with what weight its loss entered the gradient; for every step, the learning rate and
-the gradient that the optimizer used, and the bits of the parameters before and after. `verify` and
-`verify_steps` compare all this with the plan.
+the gradient that the optimizer used, and the bits of the parameters before and after. `order`, `pairs` and `steps`
+compare all this with the plan.
 """
 
 import math
@@ -146,7 +146,7 @@ class Evidence(pl.Callback):
             losses_BT.register_hook(enter_gradient)
 
     def _digests(self, labels_BT: Tensor, batch: dict[str, Tensor]) -> Tensor | None:
-        """Return [B] digests as `verify.item_digest` defines them, None where the network read something unplanned."""
+        """Return [B] digests as `order.item_digest` defines them, None where the network read something unplanned."""
         known = {"input_ids", "position_ids", "use_cache"}
         inputs_BT = self.entered.get("input_ids") if self.embedded is None else self.embedded
         if inputs_BT is None or inputs_BT.shape != labels_BT.shape or set(self.entered) - known:

@@ -17,10 +17,9 @@ STEPS = np.dtype([
     ("backward_norm", "<f8"), ("applied_norm", "<f8"), ("grad_norm", "<f8"), ("before", "<i8"), ("after", "<i8"),
 ])  # fmt: skip
 """What one rank did in one step, counted from 0. num_labels, loss: predicted tokens and the sum of their losses [nats].
-is_intact: gradients stayed as they
-were between micro-batches. grad_norm: of the whole gradient, before it was clipped. backward_norm, applied_norm: of a
-sample of it, after the last backward pass and as the optimizer used it. before, after: bits of the parameters when the
-first micro-batch entered the network, and after the update."""
+is_intact: gradients stayed as they were between micro-batches. grad_norm: of the whole gradient, before it was clipped.
+backward_norm, applied_norm: of a sample of it, after the last backward pass and as the optimizer used it. before,
+after: bits of the parameters when the first micro-batch entered the network, and after the update."""
 
 Records = NDArray[np.void]
 Flags = NDArray[np.bool_]
@@ -30,9 +29,9 @@ Flags = NDArray[np.bool_]
 class PlannedSteps:
     """What the steps of a training run have to be.
 
-    targets: [S] predicted tokens. lr: [S] learning rates. clip_norm: None for no clipping. scales_loss: as 16-mixed,
-    which leaves out updates. weights: bits of the parameters that were saved. losses: (step from 1, mean loss
-    [nats/token]) as they were reported.
+    targets: [S] predicted tokens. lr: [S] learning rates. clip_norm: None for no clipping. scales_loss: whether the
+    loss is scaled (16-mixed), so that an update may be skipped. weights: bits of the parameters that were saved.
+    losses: (step from 1, mean loss [nats/token]) as they were reported.
     """
 
     targets: Ints

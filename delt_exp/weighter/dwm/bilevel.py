@@ -37,8 +37,8 @@ def direction_of_weights(
 ) -> Tensor:
     """Return v [P] for a loss whose gradient after the step is `gradient_P`.
 
-    optimizer: as it is after the step, the parameters with the clipped gradients of the step. grad_norm: before they
-    were clipped.
+    optimizer: as it is after the step; the parameters still hold the clipped gradients of the step. grad_norm: their
+    norm before they were clipped.
     """
     parameters = list(parameters)
     lr_of = {p: group["lr"] for group in optimizer.param_groups for p in group["params"]}

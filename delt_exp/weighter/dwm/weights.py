@@ -15,6 +15,7 @@ from delt_exp.model.batch import Batch
 from delt_exp.model.next_token import NETWORK_INPUTS
 from delt_exp.model.optimizer import Differentiable
 from delt_exp.rows.draws import generator
+from delt_exp.store.evidence import Evidence
 from delt_exp.trainer.job import TrainJob, Update
 from delt_exp.weighter.batch_weights import BatchWeights, softmax_weights
 from delt_exp.weighter.dwm.attention import Attention
@@ -27,7 +28,7 @@ class BilevelWeights(BatchWeights):
 
     A weighting step is an ordinary step of training whose parameters before, theta, are kept. After it, the validation
     gradient is taken at theta', then theta is put back for the products with the sequences, and theta' again, to the
-    bit. So every planned sequence is trained once, and the training goes on from where the weights led it.
+    bit. So every planned sequence is trained once, and training goes on from theta'.
     """
 
     def __init__(self, network: Any, job: TrainJob, ranks: Ranks, settings: DwmSettings) -> None:
@@ -130,6 +131,15 @@ class BilevelWeights(BatchWeights):
         with torch.no_grad():
             for parameter, piece in zip(self.parameters, unflatten(values_P, self.parameters), strict=True):
                 parameter.copy_(piece)
+
+    def show(self, evidence: Evidence) -> None:
+        super().show(evidence)
+        wanted = self.settings.validation_documents
+        if self.job.target is not None and len(self.job.target.ids) < wanted:
+            evidence.warn(
+                f"the target set has {len(self.job.target.ids)} documents, fewer than the {wanted} of "
+                "weighter.validation_documents: every weighting step used all of them"
+            )
 
     def state_dict(self) -> Mapping[str, Any]:
         return {**super().state_dict(), "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}

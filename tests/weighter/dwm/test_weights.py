@@ -219,6 +219,16 @@ def test_metrics_and_evidence_show_how_unequal_the_weights_were(pool, tmp_path):
     assert set(Evidence(folder / SHOWN).contents()["figures"]) == {"weights", "weights_by_stage"}
 
 
+@pytest.mark.slow
+def test_a_target_set_smaller_than_the_validation_documents_is_warned_of(pool, tmp_path):
+    warnings = [
+        Evidence(trained(tmp_path, learning_job(pool, changes={"validation_documents": count})) / SHOWN).contents()
+        for count in (12, 13)
+    ]
+    assert [len(found["warnings"]) for found in warnings] == [0, 1]
+    assert "the target set has 12 documents, fewer than the 13 of" in warnings[1]["warnings"][0]
+
+
 def test_the_validation_documents_decide_the_model(pool):
     job = learning_job(pool)
     other = replace(job, target=pool.candidates.tokens)

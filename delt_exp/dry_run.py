@@ -74,6 +74,6 @@ def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[Ph
     training = training_cost("training", size, num_tokens, context, batch_tokens)
     if parts.averaging is not None:  # the mean is held beside the weights
         training = replace(training, peak_bytes=training.peak_bytes + size.parameter_bytes)
-    training = replace(training, flops=training.flops * len(parts.protocol.ratios))
     setup = Setup(parts.model, parts.training, parts.trainer)
-    return [training, *parts.weighter.forecast(setup, sizes, size, num_tokens)]
+    costs = [training, *parts.weighter.forecast(setup, sizes, size, num_tokens)]
+    return [replace(cost, flops=cost.flops * len(parts.protocol.ratios)) for cost in costs]  # each rate pays all

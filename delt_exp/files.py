@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,8 @@ def obey_umask(path: Path) -> None:
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Give a temporary path; when the block ends well, it becomes `path` in one step."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    # Processes of several machines or containers may have the same id.
+    aside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
     try:
         yield aside
         aside.replace(path)

@@ -21,7 +21,7 @@ CURE = (
 
 def hold(path: Path) -> IO[bytes]:
     """Make the file `path`, locked from the first moment on, until it is closed or this process ends."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
     file = aside.open("wb")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -81,7 +81,7 @@ def _plan(
 ) -> Plan:
     """Compose all jobs; launches the runs that they start from, if the study has any."""
     study: Study = build(cfg.study, "study")
-    jobs = study.jobs()
+    jobs = side_by_side(study.jobs(), _width(cfg.hydra.launcher))
     _check_arguments(arguments, study, jobs)
     commands = [with_common(common, [*at_seed(study.common, job.seed), *arguments, *job.overrides]) for job in jobs]
     if study.base is not None:
@@ -95,6 +95,24 @@ def _plan(
     if (folder / FILE).exists():
         record.continue_from(read_study(folder)[0])
     return Plan(study, record, commands, configs)
+
+
+def side_by_side(jobs: Sequence[Job], width: int) -> list[Job]:
+    """Return the jobs so that `width` neighbours are one arm at different seeds, as far as there are seeds.
+
+    Neighbours run at the same time. Those of one seed often need the same score, and all but one would wait for it.
+    """
+    seeds = list(dict.fromkeys(job.seed for job in jobs))
+    group = {seed: number // width for number, seed in enumerate(seeds)}
+    arms = list(dict.fromkeys(tuple(job.arm.items()) for job in jobs))
+    place = {arm: number for number, arm in enumerate(arms)}
+    return sorted(jobs, key=lambda job: (group[job.seed], place[tuple(job.arm.items())]))
+
+
+def _width(launcher: DictConfig) -> int:
+    """Return how many jobs a launcher runs at once; joblib means all cores by -1."""
+    width = int(launcher.get("n_jobs") or launcher.get("array_parallelism") or 1)
+    return width if width > 0 else os.cpu_count() or 1
 
 
 def _launch(cfg: DictConfig, launcher: Launcher, plan: Plan) -> list[JobReturn]:

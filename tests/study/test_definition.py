@@ -4,6 +4,7 @@ import pytest
 
 from delt_exp.errors import ConfigError
 from delt_exp.study.definition import Study, at_seed
+from delt_exp.study.sweep import side_by_side
 
 
 class NoReport:
@@ -69,3 +70,11 @@ def test_a_run_that_two_slices_ask_for_is_one_run():
 def test_a_study_without_runs_is_refused(slices, seeds, message):
     with pytest.raises(ConfigError, match=message):
         study(slices, seeds)
+
+
+def test_neighbours_that_run_at_the_same_time_are_one_arm_at_different_seeds():
+    jobs = study({"all": {"scorer": ["random", "length"]}}, seeds=(0, 1, 2)).jobs()
+    at = [[(job.arm["scorer"], job.seed) for job in side_by_side(jobs, width)] for width in (1, 2, 3)]
+    assert at[0] == [(scorer, seed) for seed in (0, 1, 2) for scorer in ("random", "length")]
+    assert at[1] == [("random", 0), ("random", 1), ("length", 0), ("length", 1), ("random", 2), ("length", 2)]
+    assert at[2] == [(scorer, seed) for scorer in ("random", "length") for seed in (0, 1, 2)]

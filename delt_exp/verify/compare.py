@@ -74,6 +74,11 @@ def compare(read: Read, plan: Planned, epochs: int) -> Finding:
         digests = np.append(digests, np.uint64(plan.rest))
     elif plan.rest is not None:
         note = f"; the last tokens, fewer than a {plan.unit}, were not trained on"
+    if not len(digests):
+        raise DataError(
+            f"the export has fewer tokens than one {plan.unit}, and training did not read them as one; give --context "
+            "as training used it"
+        )
     total, count = len(digests) * epochs, len(read.rows)
     wrong = _first_wrong(read, digests, total)
     if wrong is None and count == total:
@@ -167,7 +172,7 @@ class _Departure:
     def _filled(self) -> Finding | None:
         """A last step with all that was left, and others."""
         due = np.arange(self.first, self.total) % len(self.digests)
-        if (self.steps == self.step).all() and len(due) < self.size and np.isin(due, self.places).all():
+        if (self.steps == self.step).all() and 0 < len(due) < self.size and np.isin(due, self.places).all():
             return self._named(
                 "repeated to fill the last batch",
                 f"the last step, {self.step}, read {self.size - len(due)} {self.plan.unit}s a second time to give "

@@ -114,7 +114,7 @@ class OrderAudit:
 
 
 def read_attempts(folder: Path) -> list[dict[str, int]]:
-    """Return when training began and went on in this folder: `started_at` (a step, ascending) and `world_size`."""
+    """Return where training began and where it was resumed: `started_at` (a step, ascending) and `world_size`."""
     path = folder / ATTEMPTS
     attempts: list[dict[str, int]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return attempts

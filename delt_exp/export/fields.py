@@ -1,7 +1,7 @@
-"""The records that documents were made of: read again, and found by the content of the documents.
+"""The original records of documents, found by the content of the documents.
 
-Only the template of a dataset says what of a record is a document, and a corpus keeps no more. So the files are read a
-second time, and every record is put into one file of the export's work folder, with 20 bytes per document in memory.
+A corpus keeps only what the template of its dataset takes from a record. So the files are read a second time, and all
+records are put into one file beside the export, with 24 bytes per document in memory.
 """
 
 from array import array

@@ -50,7 +50,7 @@ class TokenStream:
             yield eos
 
     def finish(self, folder: Path, names: list[str]) -> None:
-        """Write who is in the stream: one row per document, with its first token's place."""
+        """Write `documents.parquet`: one row per document, with the place of its first token in the stream."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 

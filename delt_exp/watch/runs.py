@@ -198,7 +198,7 @@ def _of_studies(studies: Iterable[StudyRecord], known: set[str]) -> list[Run]:
 
 
 def _of_sweeps(sweeps: Mapping[str, Mapping[str, Any]], found: Sequence[Run]) -> list[Run]:
-    """Return the runs that a sweep has beside those that left something; which they are, its command knows."""
+    """Return the runs of a sweep that left nothing yet; only how many they are is known."""
     begun = Counter(run.group for run in found)
     return [
         Run(f"{group} {number}", "to come", group, "waiting")

@@ -46,6 +46,8 @@ def keep(study: Path, charts: Sequence[str] = (), results: Path = RESULTS) -> Pa
     """Copy page, tables and charts of a study; links to the pages of its runs, which stay behind, become plain text."""
     folder = results / study.name
     page = (study / "report.html").read_text()
+    if get_plotlyjs() not in page:
+        raise SystemExit(f"{study} has another plotly.js: write it again by python -m delt_exp.study {study}")
     pictures = pictures_of(page)
 
     def shown(place: re.Match[str]) -> str:

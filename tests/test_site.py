@@ -147,6 +147,9 @@ def test_the_page_of_a_study_is_kept_without_plotly_and_whole_in_the_site(tmp_pa
     assert (kept / "report.html").stat().st_size < 100
     names["on_post_build"]({"site_dir": tmp_path / "site"})
     assert (kept / "report.html").read_text() == f"a · b{script}"
+    (study / "report.html").write_text("<script>of another version</script>")
+    with pytest.raises(SystemExit, match=r"write it again by python -m delt_exp\.study"):
+        names["keep"](study, tmp_path / "site" / "results")
 
 
 KEPT = sorted((ROOT / "docs" / "results").glob("*/report.html"))

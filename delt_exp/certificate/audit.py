@@ -5,6 +5,7 @@ step, the number of tokens and their digest. Nothing is read back from the devic
 """
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,10 @@ class OrderAudit:
         if self.rank == 0:
             earlier = [attempt for attempt in read_attempts(self.folder) if attempt["started_at"] < step]
             attempts = [*earlier, {"started_at": step, "world_size": world_size}]
-            (self.folder / ATTEMPTS).write_text(json.dumps(attempts) + "\n", encoding="utf-8")
+            _replace(self.folder / ATTEMPTS, (json.dumps(attempts) + "\n").encode())
         self._path = self.folder / f"rank-{self.rank:05d}.rows"
         kept = read_rows(self._path) if self._path.exists() else np.zeros(0, ROWS)
-        self._path.write_bytes(kept[kept["step"] < step].tobytes())
+        _replace(self._path, kept[kept["step"] < step].tobytes())
         self._step, self._micro, self._since_flush = step, 0, 0
         self._calls = []
         if self._handle is not None:
@@ -113,7 +114,7 @@ class OrderAudit:
 
 
 def read_attempts(folder: Path) -> list[dict[str, int]]:
-    """Return when training began and went on in this folder: `started_at` (a step, ascending) and `world_size`."""
+    """Return where training began and where it was resumed: `started_at` (a step, ascending) and `world_size`."""
     path = folder / ATTEMPTS
     attempts: list[dict[str, int]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     return attempts
@@ -123,6 +124,13 @@ def read_rows(path: Path) -> NDArray[np.void]:
     """Return what one rank recorded; a row that was being written when the process died is left out."""
     raw = path.read_bytes()
     return np.frombuffer(raw[: len(raw) // ROWS.itemsize * ROWS.itemsize], ROWS)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file in one step: a kill during a restart must not lose what earlier attempts recorded."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_bytes(content)
+    aside.replace(path)
 
 
 def _digests(ids_BT: Tensor, mask_BT: Tensor | None) -> Tensor:

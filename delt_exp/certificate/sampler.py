@@ -14,8 +14,8 @@ class OrderedSampler(Sampler[int]):
     Give it to a `DataLoader` of the same `batch_size` b. num_items: of the dataset. rank, world_size: those of
     `torch.distributed` where they are None. start: items that training has consumed already; a function is asked each
     time iteration begins, as a trainer knows its step only after it has loaded a checkpoint. It may be any number, so
-    that training may go on with other ranks. What is left at the end is shared as equally as it can be; raises
-    ConfigError where a rank would get nothing of it and wait forever.
+    that training may go on with other ranks. What is left at the end is shared as equally as it can be. Raises
+    ConfigError where a rank would get nothing of it and wait forever; with a function, when iteration begins.
 
     Iterated inside a worker of a `DataLoader`, as an `IterableDataset` does, it gives the batches of that worker alone:
     the loader asks its workers in turn, and the order is the same as without any. A loader over a map-style dataset
@@ -34,7 +34,8 @@ class OrderedSampler(Sampler[int]):
             raise ConfigError(
                 f"rank {self.rank} of {self.world_size} with batch_size {batch_size}: there is no such rank"
             )
-        self._check_end()
+        if not callable(start):
+            self._check_end(start)
 
     def __len__(self) -> int:
         """Number of indices of this rank over the whole dataset; trainers count the steps of an epoch by it."""
@@ -42,6 +43,7 @@ class OrderedSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         start = self.start() if callable(self.start) else self.start
+        self._check_end(start)
         worker = get_worker_info()
         for number, batch in enumerate(self._batches(start)):
             if worker is None or number % worker.num_workers == worker.id:
@@ -57,11 +59,11 @@ class OrderedSampler(Sampler[int]):
             )
             yield range(before, after)
 
-    def _check_end(self) -> None:
-        left = self.num_items % (self.batch_size * self.world_size)
+    def _check_end(self, start: int) -> None:
+        left = max(self.num_items - start, 0) % (self.batch_size * self.world_size)
         if 0 < left < self.world_size:
             raise ConfigError(
-                f"{self.num_items} items leave {left} for the last batch, too few for {self.world_size} ranks: leave "
-                "them out "
-                f"(num_items={self.num_items - left}), or use another batch_size"
+                f"{self.num_items} items from {start} on leave {left} for the last batch, too few for "
+                f"{self.world_size} ranks: leave them out (num_items={self.num_items - left}), or use another "
+                "batch_size"
             )

@@ -161,8 +161,7 @@ def _check_sweeps(overrides: Sequence[Override], *, is_multirun: bool, is_study:
         quoted = shlex.quote(f'{key}="{value}"')
         raise ConfigError(
             f"{sweep} gives several values, but a single run takes one; to run each, add -m. One value with a comma "
-            "in it "
-            f"needs quotes twice, for the shell and for Hydra: {quoted}"
+            f"in it needs quotes twice, for the shell and for Hydra: {quoted}"
         )
 
 

@@ -73,7 +73,10 @@ def _keep(options: argparse.Namespace, found: Sequence[Decision]) -> Path:
         raise ConfigError(
             f"--store: size {wrong[0]!r} is not a number of parameters; write it as 60M, or leave out --store"
         )
-    source = " and ".join(dict.fromkeys(Path(word.rpartition("=")[2]).name for word in options.tables))
+    paths = [*dict.fromkeys(Path(word.rpartition("=")[2]).absolute() for word in options.tables)]
+    source = " and ".join(dict.fromkeys(path.name for path in paths))
+    # What another command found, of tables of these names elsewhere or for another large size, stays.
+    command = digest(list(map(str, paths)), options.outcome, options.large, options.measure)
     rows = [
         Known(
             int(parameters[one.size]), int(parameters[options.large]), options.measure, one.metric, "fixed",
@@ -82,4 +85,4 @@ def _keep(options: argparse.Namespace, found: Sequence[Decision]) -> Path:
         for one in found
         if one.by_mean is not None
     ]  # fmt: skip
-    return write_known(options.store, f"tables-{digest(source)[:8]}", rows)
+    return write_known(options.store, f"tables-{command[:8]}", rows)

@@ -14,7 +14,7 @@ from delt_exp.export.card import counted_shards
 from delt_exp.export.formats import FORMATS
 from delt_exp.export.mds import MAX_SHARD_BYTES
 from delt_exp.export.source import Ordered
-from delt_exp.export.trainers import SETTINGS
+from delt_exp.export.trainers import SETTINGS, check_format
 from delt_exp.export.writing import export
 from delt_exp.progress import say
 
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ConfigError("--fields is for records, and --to bin is a stream of tokens: leave one of them out")
         if options.to == "mds" and options.shard_mb > MDS_SHARD_MB:
             raise ConfigError(f"--shard-mb {options.shard_mb}: shards of --to mds hold at most {MDS_SHARD_MB}")
+        if options.settings:
+            check_format(options.to)
         source = Ordered.of_run(options.run)
         card = export(
             source,

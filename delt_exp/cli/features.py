@@ -109,8 +109,7 @@ def _configuration(run: Path, overrides: Sequence[str]) -> DictConfig:
         found = f"{wrong[0]} is not one of them" if wrong else "none of them names it"
         raise ConfigError(
             f"settings must choose a target, and {found}: give target_dataset=NAME and target_dataset.KEY=VALUE; "
-            "everything "
-            "else is as in the run"
+            "everything else is as in the run"
         )
     if not (run / "record.json").exists():
         raise DataError(f"{run} is not the folder of a run: it has no record.json; `list` shows the runs with features")

@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.config.fields import Count, check_value
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.files import written_aside
 from delt_exp.mixture.runs import MixtureRuns, read_runs
 from delt_exp.report.findings import Cell, Table
 from delt_exp.report.tables import as_csv, as_markdown
@@ -55,7 +56,8 @@ def run(options: argparse.Namespace) -> str:
     if options.tables:
         options.tables.mkdir(parents=True, exist_ok=True)
         for table in (*tables, effects_table(proposal)):
-            (options.tables / f"{table.name}.csv").write_text(as_csv(table), encoding="utf-8")
+            with written_aside(options.tables / f"{table.name}.csv") as aside:
+                aside.write_text(as_csv(table), encoding="utf-8")
     return "\n".join(f"{table.title}\n\n{as_markdown(table)}\n{table.note}\n" for table in tables)
 
 

@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from delt_exp.cli.reporting import parser_of, reporting
+from delt_exp.errors import ConfigError
 from delt_exp.watch.runs import read_runs
 from delt_exp.watch.table import table
 
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     console = Console(highlight=False)
     with reporting():
+        if options.every <= 0:
+            raise ConfigError(f"--every {options.every:g}: give a number of seconds above 0")
         _show(console, options)
 
 

@@ -19,8 +19,7 @@ def json_records(file: Path) -> Iterator[tuple[Record, str]]:
     """Yield (object, its place) of a file that has an object a line, blank lines aside, or one array of objects.
 
     A number with more digits than Python turns into an integer comes as a Decimal, the value of a key that an object
-    has several times as Repeated. Raises DataError with the place of
-    the first thing that is neither.
+    has several times as Repeated. Raises DataError with the place of the first thing that is neither.
     """
     numbered = lines(file)
     first = next(((number, line) for number, line in numbered if not line.isspace()), None)

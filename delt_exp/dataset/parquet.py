@@ -35,7 +35,8 @@ class Parquet(FileDataset, Records):
 
     def recorded(self) -> Iterator[tuple[Mapping[str, object], Document]]:
         """Yield every row, all of its columns, with its document."""
-        return chain.from_iterable(self._recorded(file, whole=True) for file in self.files())
+        files = (file for file in self.files() if file.stat().st_size)  # one of 0 bytes is no error, as in `documents`
+        return chain.from_iterable(self._recorded(file, whole=True) for file in files)
 
     def _recorded(self, file: Path, *, whole: bool) -> Iterator[tuple[Mapping[str, object], Document]]:
         import pyarrow as pa  # 0.2 s that only Parquet users pay

@@ -14,7 +14,7 @@ from delt_exp.config.fields import settings
 from delt_exp.dataset.files import reading
 from delt_exp.dataset.json_records import json_records
 from delt_exp.dataset.template import Template, Values
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 
 Example = dict[str, Any]
 VALUES = Values(null_as_empty=False, numbers_as_text=True)  # an answer of 4 is a text to be predicted
@@ -66,6 +66,13 @@ class ChoiceTask(LocalTask):
     context: str
     choices: str | Sequence[str]
     gold: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.choices, str) and len(self.choices) < 2:
+            raise ConfigError(
+                f"choices={list(self.choices)} leaves nothing to choose from; give at least two templates, or the name "
+                "of a field with a list of texts"
+            )
 
     def example(self, record: Mapping[str, Any], place: str) -> Example:
         """Return context, choices and gold."""

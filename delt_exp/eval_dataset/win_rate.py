@@ -35,7 +35,7 @@ from delt_exp.trainer.job import TrainedModel
 
 @settings
 class WinRate:
-    """Lets a model answer the prompts of `dataset` and asks `oracle`, the first `limit` that fit (null: all).
+    """Lets a model answer the first `limit` prompts of `dataset` that fit (null: all), and `oracle` judge the answers.
 
     `win_rate` is the share of prompts at which its answer has a higher reward than the chosen answer of the dataset,
     `win_rate_over_start` than what the network wrote before training, drawn with the same numbers; equal answers count

@@ -1,9 +1,10 @@
-"""The records that documents were made of: read again, and found by the content of the documents.
+"""The original records of documents, found by the content of the documents.
 
-Only the template of a dataset says what of a record is a document, and a corpus keeps no more. So the files are read a
-second time, and every record is put into one file of the export's work folder, with 20 bytes per document in memory.
+A corpus keeps only what the template of its dataset takes from a record. So the files are read a second time, and all
+records are put into one file beside the export, with 24 bytes per document in memory.
 """
 
+import json
 from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,13 +49,21 @@ class Fields:
                 yield file.read(int(self.sizes[place]))
 
 
+def as_json(record: Mapping[str, object]) -> bytes:
+    """Return a record as JSON; what JSON has no form for, such as bytes, as Python shows it."""
+    import orjson
+
+    try:
+        return orjson.dumps(record, default=str)
+    except TypeError:  # an integer beyond 64 bits, or half a character
+        return json.dumps(record, default=str).encode()
+
+
 def read_fields(source: Ordered, path: Path) -> Fields:
     """Read the records of the run's training dataset into `path`.
 
     Raises ConfigError where the dataset has none, DataError if it has changed since the run.
     """
-    import orjson
-
     config = source.record["config"]
     dataset = build(config["train_dataset"], "train_dataset")
     if not isinstance(dataset, Recorded):
@@ -65,7 +74,7 @@ def read_fields(source: Ordered, path: Path) -> Fields:
     ids, offsets, sizes, offset = array("Q"), array("q"), array("q"), 0
     with path.open("wb", buffering=1 << 20) as file, track("reading records", None, "documents") as task:
         for record, whole in dataset.recorded():
-            raw = orjson.dumps(record, default=str)
+            raw = as_json(record)
             for document in split_document(whole, config["corpus"]["max_document_chars"]):
                 ids.append(document_id(document))
                 offsets.append(offset)

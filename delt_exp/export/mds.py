@@ -1,7 +1,7 @@
-"""MDS, the shards of MosaicML streaming, version 2. The library itself would bring another version of torch.
+"""MDS, the shards of MosaicML streaming, version 2; written without its library, which installs another torch.
 
-A shard is: the number of samples; where each begins, and the last ends; the columns as JSON; the samples. A sample is
-the sizes of its columns of no fixed size, and then all columns. Numbers are uint32, little-endian.
+A shard is: the number of samples; where each begins, and where the last ends; the columns as JSON; the samples. A
+sample is the sizes of its columns without a fixed size, then all columns. Numbers are uint32, little-endian.
 """
 
 import json

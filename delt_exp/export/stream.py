@@ -15,7 +15,7 @@ INDEX_DOCUMENTS = 100_000  # likewise, of the index
 
 
 class TokenStream:
-    """Token ids one after the other, as nanoGPT and llm.c read them: uint16 or uint32, little-endian, no header.
+    """Token ids one after the other, as nanoGPT reads them: uint16 or uint32, little-endian, no header.
 
     The shards one after the other are the stream that layout `packed` cuts into sequences: begin token, document and
     end-of-text token of each document in training order; where begin token and end-of-text token are the same, the one
@@ -50,7 +50,7 @@ class TokenStream:
             yield eos
 
     def finish(self, folder: Path, names: list[str]) -> None:
-        """Write who is in the stream: one row per document, with its first token's place."""
+        """Write `documents.parquet`: one row per document, with the place of its first token in the stream."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -18,7 +18,7 @@ def llama_factory(card: Mapping[str, Any], out: Path) -> str:
 
     Its `streaming` mode shuffles whatever else is set, and `val_size` above 0 splits at random.
     """
-    _check(card)
+    check_format(card["format"])
     names = [f"{out.name}_{number:05d}" for number in range(len(card["shards"]))]
     columns = {"prompt": "prompt", "response": "text"} if "prompt" in card["columns"] else {"prompt": "text"}
     if "messages" in card["columns"]:
@@ -31,14 +31,14 @@ def llama_factory(card: Mapping[str, Any], out: Path) -> str:
             entries[name] |= {"formatting": "sharegpt", "tags": tags}
     settings = {"dataset": ",".join(names), "disable_shuffling": True, "streaming": False, "val_size": 0.0}
     return (
-        f"# LLaMA-Factory: entries of data/dataset_info.json\n{json.dumps(entries, indent=2)}\n\n"
+        f"{_unread(card)}# LLaMA-Factory: entries of data/dataset_info.json\n{json.dumps(entries, indent=2)}\n\n"
         f"# LLaMA-Factory: lines of the training YAML\n{yaml.safe_dump(settings, sort_keys=False)}"
     )
 
 
 def axolotl(card: Mapping[str, Any], out: Path) -> str:
     """Return lines for the YAML of axolotl; its packing fills sequences in the order in which documents come."""
-    _check(card)
+    check_format(card["format"])
     kind: dict[str, Any] = {"type": "chat_template"} if "messages" in card["columns"] else {"type": "completion"}
     if "prompt" in card["columns"]:  # a template of its own, as `completion` would leave the prompt out
         formats = dict.fromkeys(("format", "no_input_format"), "{instruction}")
@@ -53,14 +53,20 @@ def axolotl(card: Mapping[str, Any], out: Path) -> str:
         "sample_packing_sequentially": True,
         "val_set_size": 0.0,
     }
-    return f"# axolotl: lines of the training YAML\n{yaml.safe_dump(settings, sort_keys=False)}"
+    return f"{_unread(card)}# axolotl: lines of the training YAML\n{yaml.safe_dump(settings, sort_keys=False)}"
 
 
-def _check(card: Mapping[str, Any]) -> None:
-    if card["format"] not in ("jsonl", "parquet"):
-        raise ConfigError(
-            f"--settings is for --to jsonl and --to parquet, which these trainers read; not {card['format']}"
-        )
+def check_format(name: str) -> None:
+    """Raise ConfigError for a format of exports that these trainers do not read."""
+    if name not in ("jsonl", "parquet"):
+        raise ConfigError(f"--settings is for --to jsonl and --to parquet, which these trainers read; not {name}")
+
+
+def _unread(card: Mapping[str, Any]) -> str:
+    """Return a comment on what these settings leave out; nothing for most exports."""
+    if "rejected" not in card["columns"]:
+        return ""
+    return "# The column `rejected` is not read: these settings train on the chosen answers alone.\n"
 
 
 SETTINGS: dict[str, Callable[[Mapping[str, Any], Path], str]] = {"llama_factory": llama_factory, "axolotl": axolotl}

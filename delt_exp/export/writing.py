@@ -15,7 +15,7 @@ from delt_exp.export.card import card, readme
 from delt_exp.export.fields import Fields, read_fields
 from delt_exp.export.formats import FORMATS, Format
 from delt_exp.export.source import Ordered
-from delt_exp.files import disk_errors, file_sha256, locked, read_json, write_json, written_aside
+from delt_exp.files import digest, disk_errors, file_sha256, locked, read_json, write_json, written_aside
 from delt_exp.progress import say, track
 
 CARD = "export.json"
@@ -56,6 +56,7 @@ def _request(source: Ordered, form: Format, shard_bytes: int) -> dict[str, Any]:
         "order_digest": source.order_digest,
         "corpus_digest": source.corpus.digest,
         "tokens_digest": source.tokens.digest,
+        "scores_digest": digest(source.scores),  # another scorer can lead to the same order
         "columns": list(form.columns),
         "shard_bytes": shard_bytes,
     }

@@ -15,10 +15,10 @@ def scalars(record: Mapping[str, Any]) -> dict[str, float]:
     """Return what is known at the end of a run, by name.
 
     `eval/<dataset>/<metric>` and, where there is one, its standard error `..._stderr`; `averaged/...`, the same of
-    averaged weights, where there are some; `alignment/<dataset>/<metric>`
-    of the documents trained on; `cost/training_seconds` and, where it is known, `cost/scoring_seconds`;
-    `evidence/<name>/<key>` of what the scorer left as numbers. With a baseline: `baseline/<dataset>/<metric>` and, of
-    the run minus the baseline, `difference/<dataset>/<metric>` with the ends of its interval, `..._low` and `..._high`.
+    averaged weights, where there are some; `alignment/<dataset>/<metric>` of the documents trained on;
+    `cost/training_seconds` and, where it is known, `cost/scoring_seconds`; `evidence/<name>/<key>` of what the scorer
+    left as numbers. With a baseline: `baseline/<dataset>/<metric>` and, of the run minus the baseline,
+    `difference/<dataset>/<metric>` with the ends of its interval, `..._low` and `..._high`.
     """
     return {**eval_scalars(record), **_differences(record), **_alignment(record), **_cost(record), **_evidence(record)}
 
@@ -54,10 +54,8 @@ def _alignment(record: Mapping[str, Any]) -> dict[str, float]:
 
 def _cost(record: Mapping[str, Any]) -> dict[str, float]:
     """Return the seconds of the computation, whenever and for whichever run it happened."""
-    scoring = scoring_seconds(record)
-    known = {} if scoring is None else {"cost/scoring_seconds": scoring}
-    training = training_seconds(record)
-    return {**({} if training is None else {"cost/training_seconds": training}), **known}
+    seconds = {"cost/training_seconds": training_seconds(record), "cost/scoring_seconds": scoring_seconds(record)}
+    return {name: value for name, value in seconds.items() if value is not None}
 
 
 def _evidence(record: Mapping[str, Any]) -> dict[str, float]:

@@ -28,8 +28,8 @@ def journal(output_dir: Path, info: RunInfo, phases: Sequence[Phase], left: Left
     """Keep the journal of a run while the block runs, and give what is to be called when one of its phases begins.
 
     left: gives the seconds until the run ends, None where it does not know.
-    The journal of a run that ends well is removed, and so is that of one that is interrupted, which left no folder
-    perhaps; one that fails keeps its error until it is repeated.
+    The journal of a run that ends well is removed, and so is that of one that is interrupted, which may have left no
+    folder; one that fails keeps its error until it is repeated.
     """
     folder = output_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,8 +40,9 @@ def journal(output_dir: Path, info: RunInfo, phases: Sequence[Phase], left: Left
     try:
         yield kept.enter
         file.unlink(missing_ok=True)
-    except DeltError as error:
-        kept.fail(str(error))
+    except Exception as error:
+        with suppress(OSError):  # a full disk, say, which is the error itself
+            kept.fail(str(error) if isinstance(error, DeltError) else f"{type(error).__name__}: {error}")
         raise
     except BaseException:
         file.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from delt_exp.files import digest, read_json, tree_digest, write_json
+from delt_exp.files import digest, file_sha256, read_json, write_json
 
 NOTE = "derived.json"
 ALWAYS_WRITTEN = (NOTE, "record.json", "report.html")
@@ -17,7 +17,9 @@ ALWAYS_WRITTEN = (NOTE, "record.json", "report.html")
 
 def sources(run_id: str, keys: Sequence[str]) -> str:
     """Return what decides the files of a run: configuration, stages, and the code and libraries that write them."""
-    code = tree_digest(Path(__file__).parent)
+    # What Python compiles of these files, in a folder beside them, changes from run to run.
+    files = sorted(path for path in Path(__file__).parent.iterdir() if path.is_file())
+    code = [[path.name, file_sha256(path)] for path in files]
     return digest(run_id, list(keys), code, version("matplotlib"), version("pyarrow"))
 
 

@@ -58,12 +58,10 @@ STAGES = {
 
 
 def write_report(folder: Path, *, redraw: bool = True) -> Path:
-    """Write the pictures and `report.html` of a run folder, from its record, scores, order, metrics and evidence
-    alone.
+    """Write the pictures and `report.html` of a run folder from what the folder holds, and return the page.
 
-    redraw: false takes the pictures that are there.
-
-    The page is one file without links to others; nothing in it can run or load anything.
+    Record, scores, order, metrics and evidence are enough. redraw: false takes the pictures that are there. The page is
+    one file without links to others; nothing in it can run or load anything.
     """
     record = read_json(folder / "record.json")
     evidence = Evidence(folder / "evidence")

@@ -6,12 +6,13 @@ The same command without `stop_after` reuses all of it and writes the files of a
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.run_name import RunInfo
+from delt_exp.config.stop import Stop
 from delt_exp.files import read_json, write_json, written_aside
 from delt_exp.report import numbers
 from delt_exp.report.numbers import count
@@ -31,14 +32,15 @@ def record_of(folder: Path) -> dict[str, Any] | None:
 
 
 def write_prepared(info: RunInfo, found: Prepared, stop_after: str) -> None:
-    """Write what there is to the folder of the run; nothing where the same run was finished before.
+    """Write what there is to the folder of the run; nothing where the same run came further before.
 
-    A run that was finished on what its files held earlier is not the same: its record makes way.
+    A run on what its files held earlier is not the same: its record, selection and order make way.
     """
-    folder, earlier = info.folder, earlier_record(info.folder, info.id)
-    if earlier is not None and earlier["score"]["digest"] == found.table.digest:
+    folder = info.folder
+    if _came_further(info, found.table.digest, stop_after):
         return
-    (folder / "record.json").unlink(missing_ok=True)
+    for name in ("record.json", "order.parquet", SELECTION):
+        (folder / name).unlink(missing_ok=True)
     write_scores(folder / "scores.parquet", found)
     if found.order is not None:
         write_rows(folder / "order.parquet", found, found.order, {})
@@ -48,6 +50,19 @@ def write_prepared(info: RunInfo, found: Prepared, stop_after: str) -> None:
     write_json(folder / STOPPED, record)
     with written_aside(folder / "report.html") as aside:
         aside.write_bytes(_page(record).encode("utf-8", "replace"))
+
+
+def _came_further(info: RunInfo, scores: str, stop_after: str) -> bool:
+    """Whether the folder holds the whole run, or a later step of it, with these scores."""
+    whole = earlier_record(info.folder, info.id)
+    earlier = whole or earlier_record(info.folder, info.id, STOPPED)
+    if earlier is None or earlier["score"]["digest"] != scores:
+        return False
+    if earlier is whole:
+        return True
+    steps, last = get_args(Stop), earlier["stopped_after"]
+    file = "order.parquet" if last == "order" else SELECTION
+    return steps.index(last) > steps.index(stop_after) and (info.folder / file).exists()
 
 
 def remove_prepared(folder: Path) -> None:

@@ -30,10 +30,10 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def earlier_record(folder: Path, run_id: str) -> dict[str, Any] | None:
+def earlier_record(folder: Path, run_id: str, name: str = "record.json") -> dict[str, Any] | None:
     """Return the record that a run of the same configuration left in `folder`; None where there is none."""
     try:
-        record: dict[str, Any] = read_json(folder / "record.json")
+        record: dict[str, Any] = read_json(folder / name)
     except (FileNotFoundError, ValueError):
         return None
     return record if record.get("id") == run_id else None

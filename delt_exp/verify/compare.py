@@ -74,6 +74,11 @@ def compare(read: Read, plan: Planned, epochs: int) -> Finding:
         digests = np.append(digests, np.uint64(plan.rest))
     elif plan.rest is not None:
         note = f"; the last tokens, fewer than a {plan.unit}, were not trained on"
+    if not len(digests):
+        raise DataError(
+            f"the export has fewer tokens than one {plan.unit}, and training did not read them as one; give --context "
+            "as training used it"
+        )
     total, count = len(digests) * epochs, len(read.rows)
     wrong = _first_wrong(read, digests, total)
     if wrong is None and count == total:
@@ -142,7 +147,7 @@ class _Departure:
         return np.arange(self.first, self.first + self.size) % len(self.digests)
 
     def _places(self) -> NDArray[np.int64]:
-        """Of equal sequences the place nearest to where one is due is taken."""
+        """Return `places`; of equal sequences of the plan, the one nearest to where it is due."""
         order = np.argsort(self.digests, kind="stable")
         known = self.digests[order]
         wanted = self.read.rows["digest"][self.first :]
@@ -165,9 +170,9 @@ class _Departure:
         return f"{self.plan.unit}s {shown}"
 
     def _filled(self) -> Finding | None:
-        """A last step with all that was left, and others."""
+        """A last step that read all that was left, and others to fill its batch."""
         due = np.arange(self.first, self.total) % len(self.digests)
-        if (self.steps == self.step).all() and len(due) < self.size and np.isin(due, self.places).all():
+        if (self.steps == self.step).all() and 0 < len(due) < self.size and np.isin(due, self.places).all():
             return self._named(
                 "repeated to fill the last batch",
                 f"the last step, {self.step}, read {self.size - len(due)} {self.plan.unit}s a second time to give "
@@ -198,7 +203,7 @@ class _Departure:
         )
 
     def _elsewhere(self) -> Finding | None:
-        """The plan goes on, but from another place."""
+        """Training follows the plan, but from another place on."""
         if not self._in_a_row(self.in_steps[: max(FEW, 2 * self.size)]):
             return None
         place, due = int(self.in_steps[0]), self.first % len(self.digests)
@@ -247,6 +252,5 @@ class _Departure:
         raise DataError(
             f"{share:,} of {len(self.places):,} sequences from step {self.step} on are not in the export: it is not "
             "the export that was trained on, or the tokens were made differently; give the export that was trained, "
-            "and "
-            "--tokenizer, --max-tokens and --context as training used them"
+            "and --tokenizer, --max-tokens and --context as training used them"
         )

@@ -1,4 +1,4 @@
-"""The sequences that an export, read from its first document to its last, puts before a network."""
+"""The sequences that a network is to see when an export is read from its first document to its last."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Planned:
 
 
 def planned(folder: Path, *, context: int | None, tokenizer: str | None, max_tokens: int | None) -> Planned:
-    """Return what an export puts before a network: its documents, or windows of `context` tokens of them joined.
+    """Return the sequences of an export: its documents, or windows of `context` tokens over all of them joined.
 
     tokenizer: a name or folder for `transformers`, for an export without tokens; max_tokens: where documents are cut.
     Raises ConfigError where the export cannot be read like this, DataError where it was changed.
@@ -66,9 +66,10 @@ def planned(folder: Path, *, context: int | None, tokenizer: str | None, max_tok
 def windows(
     pieces: Iterable[NDArray[np.integer]], context: int, stream: Callable[[], NDArray[np.integer]], *, needs_next: bool
 ) -> Planned:
-    """Return the sequences that `stream`, read in pieces because it may be larger than memory, is cut into.
+    """Return the sequences of `context` tokens that a stream is cut into.
 
-    needs_next: a sequence wants the token after it as a label.
+    pieces: the stream again, in parts, because it may be larger than memory. needs_next: the last token of a sequence
+    needs the one after it as its label.
     """
     factors, left = powers(context), np.zeros(0, np.int64)
     digests = [np.zeros(0, np.uint64)]

@@ -47,18 +47,17 @@ class Run:
 
 def read_runs(output_dir: Path) -> list[Run]:
     """Return all runs: those of studies and sweeps that are still to come too."""
-    files = [file for name in ("stopped.json", "record.json") for file in output_dir.glob(f"runs/*/{name}")]
-    records = {path.parent.name: (path, _record(path, path.stat().st_mtime_ns)) for path in files}
+    records = dict(_records(output_dir))
     journals = dict(_journals(output_dir / FOLDER))
     paces = _paces(record for _, record in records.values() if "stopped_after" not in record)
     studies = [read_study(file.parent)[0] for file in output_dir.glob(f"*/{FILE}")]
     sweeps = {file.parent.name: read_json(file) for file in output_dir.glob("sweeps/*/sweep.json")}
     titles = {Path(run.folder).name: _title(run.arm, run.seed) for study in studies for run in study.runs}
     found = []
-    for name, (path, record) in records.items():
+    for name, (ended, record) in records.items():
         if name not in journals:
             varied = _varied(record, sweeps.get(record["group"] or "", {}).get("varied", []))
-            found.append(_finished(name, titles.get(name) or varied or name, path, record))
+            found.append(_finished(name, titles.get(name) or varied or name, ended, record))
     for name, content in journals.items():
         lives = is_held(output_dir / FOLDER / f"{name}.lock")
         pace = next((paces[key] for key in _alike(content) if key in paces), {})
@@ -73,13 +72,21 @@ def _record(path: Path, modified_ns: int) -> dict[str, Any]:
     return record
 
 
-def _finished(name: str, title: str, path: Path, record: Mapping[str, Any]) -> Run:
+def _records(output_dir: Path) -> Iterator[tuple[str, tuple[float, dict[str, Any]]]]:
+    """Yield the name of each run that ended, when it did, and its record; those of whole runs last."""
+    for file in ("stopped.json", "record.json"):
+        for path in output_dir.glob(f"runs/*/{file}"):
+            with suppress(FileNotFoundError):  # the run replaces one by the other
+                ended_ns = path.stat().st_mtime_ns
+                yield path.parent.name, (ended_ns / 1e9, _record(path, ended_ns))
+
+
+def _finished(name: str, title: str, ended: float, record: Mapping[str, Any]) -> Run:
     value = next(iter(record.get("results", ())), None)
     text = f"{value['metric']} {value['value']:.4g} on {value['dataset']}" if value else ""
     if "stopped_after" in record:
         text = f"ended after {record['stopped_after']}, as requested"
-    group, ended = record["group"] or "", path.stat().st_mtime
-    return Run(name, title, group, "finished", record["seconds"], 0.0, 0, (), "", text, ended)
+    return Run(name, title, record["group"] or "", "finished", record["seconds"], 0.0, 0, (), "", text, ended)
 
 
 def _journals(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -191,7 +198,7 @@ def _of_studies(studies: Iterable[StudyRecord], known: set[str]) -> list[Run]:
 
 
 def _of_sweeps(sweeps: Mapping[str, Mapping[str, Any]], found: Sequence[Run]) -> list[Run]:
-    """Return the runs that a sweep has beside those that left something; which they are, its command knows."""
+    """Return the runs of a sweep that left nothing yet; only how many they are is known."""
     begun = Counter(run.group for run in found)
     return [
         Run(f"{group} {number}", "to come", group, "waiting")

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,6 +165,15 @@ def test_sampler_refuses_a_rest_that_leaves_a_rank_without_anything():
         OrderedSampler(10, 1, rank=0, world_size=4)
 
 
+def test_the_rest_is_what_follows_the_start_which_may_be_known_only_when_iteration_begins():
+    with pytest.raises(ConfigError, match=r"12 items from 6 on leave 2 .*num_items=10"):
+        OrderedSampler(12, 1, rank=0, world_size=4, start=6)
+    later = OrderedSampler(12, 1, rank=0, world_size=4, start=lambda: 6)
+    with pytest.raises(ConfigError, match="num_items=10"):
+        list(later)
+    assert list(OrderedSampler(10, 1, rank=0, world_size=4, start=6)) == [6]
+
+
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_no_false_alarm_over_processes_with_other_order_inside_a_step(world):
     size = 8 // world
@@ -234,6 +244,20 @@ def test_a_row_that_a_kill_cut_short_is_passed_over(tmp_path):
     play([range(4), range(4, 8)])
     with (tmp_path / "audit/rank-00000.rows").open("ab") as file:
         file.write(b"cut")
+    play([range(8, 12)], begins=2)
+    assert finding(12).kind == ""
+
+
+def test_a_restart_that_is_killed_while_it_writes_loses_nothing_that_was_recorded(tmp_path, monkeypatch):
+    play([range(4), range(4, 8)])
+
+    def killed(path, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            OrderAudit("audit").watch(Network(), 1)
     play([range(8, 12)], begins=2)
     assert finding(12).kind == ""
 

@@ -53,3 +53,10 @@ def test_a_file_that_is_not_parquet_and_one_without_rows_are_errors(tmp_path):
     path = write(tmp_path / "b.parquet", {"text": pa.array([], pa.string())})
     with pytest.raises(DataError, match=r"b\.parquet holds no record"):
         list(Parquet(**SETTINGS, path=path).documents())
+
+
+def test_records_come_from_all_files_but_empty_ones_as_documents_do(tmp_path):
+    write(tmp_path / "a.parquet", {"text": ["a"], "url": ["x"]})
+    (tmp_path / "b.parquet").touch()
+    data = Parquet(**SETTINGS, path=str(tmp_path))
+    assert [(record, document.text) for record, document in data.recorded()] == [({"text": "a", "url": "x"}, "a")]

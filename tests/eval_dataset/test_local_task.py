@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.eval_dataset.local_task import ChoiceTask
 
 
@@ -28,6 +28,11 @@ def test_a_label_that_is_no_index_names_line_and_range(tmp_path, gold):
 def test_choices_are_at_least_two_texts(tmp_path, values):
     with pytest.raises(DataError, match=r"a\.jsonl:1: the field 'choices' must be a list of at least two texts"):
         choices(tmp_path / "a.jsonl", {"q": "", "choices": values, "gold": 0}).examples(None)
+
+
+def test_a_single_template_is_no_choice():
+    with pytest.raises(ConfigError, match="at least two templates"):
+        ChoiceTask(path="a.jsonl", context="{q}", choices=["{a}"], gold="gold")
 
 
 def test_half_a_download_of_a_task_is_an_error(tmp_path):

@@ -188,6 +188,15 @@ def test_what_is_there_is_not_written_again_and_nothing_else_is_overwritten(stop
         export(other, "jsonl", tmp_path / "out", shard_bytes=1000, with_tokens=False)
 
 
+def test_the_same_order_by_other_scores_is_another_export(stopped, tmp_path):
+    source = Ordered.of_run(stopped)
+    export(source, "jsonl", tmp_path / "out", shard_bytes=1000, with_tokens=False)
+    with pytest.raises(DataError, match="holds something else"):
+        export(
+            replace(source, scores=source.scores + 1), "jsonl", tmp_path / "out", shard_bytes=1000, with_tokens=False
+        )
+
+
 def test_a_changed_shard_is_noticed(stopped, tmp_path):
     card = export(Ordered.of_run(stopped), "jsonl", tmp_path / "out", shard_bytes=1000, with_tokens=False)
     check_shards(tmp_path / "out", card)
@@ -217,6 +226,20 @@ def test_settings_of_other_trainers_keep_the_order_and_name_every_shard(trainer,
     text = capsys.readouterr().out
     assert all(word in text for word in says)
     assert all(shard["file"] in text for shard in read_card(Path("out"))["shards"])
+
+
+def test_settings_for_a_format_that_no_trainer_reads_are_refused_before_anything_is_written(stopped, capsys):
+    with pytest.raises(SystemExit):
+        main([str(stopped), "--to", "hf", "--out", "out", "--settings", "axolotl"])
+    assert "not hf" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("trainer", SETTINGS)
+def test_settings_say_that_rejected_answers_are_left_out(trainer):
+    card = {"format": "jsonl", "columns": ["prompt", "text", "rejected"], "shards": [{"file": "a.jsonl"}]}
+    assert "`rejected` is not read" in SETTINGS[trainer](card, Path("out"))
+    assert "rejected" not in SETTINGS[trainer]({**card, "columns": ["prompt", "text"]}, Path("out"))
 
 
 def test_prompts_reach_axolotl_as_instructions():

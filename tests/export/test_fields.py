@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from delt_exp.cli.export import main
+from delt_exp.export.fields import as_json
 from delt_exp.export.reading import read_records
 from tests.helpers import words
 from tests.runs import command, write_jsonl, write_texts
@@ -46,6 +47,12 @@ def test_every_document_has_its_own_record_and_pieces_have_that_of_the_whole(dat
         assert row["text"] in fields["text"]
     assert any(row["text"] != json.loads(row["fields"])["text"] for row in read)
     assert {path.name for path in Path().glob(".out*")} <= {".out.lock"}
+
+
+def test_numbers_of_any_size_and_half_characters_come_out_as_they_came_in():
+    record = {"big": 10**30, "half": "\ud83d", "text": "ä"}
+    assert json.loads(as_json(record)) == record
+    assert json.loads(as_json({"bytes": b"x"})) == {"bytes": "b'x'"}
 
 
 def test_files_that_have_changed_and_datasets_without_records_are_refused(monkeypatch, capsys):

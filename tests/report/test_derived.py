@@ -51,6 +51,17 @@ def test_sources_differ_with_the_configuration_and_with_each_stage():
     assert sources("a", ["x"]) == sources("a", ["x"])
 
 
+def test_sources_differ_with_the_code_and_not_with_what_python_compiles_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(derived, "__file__", str(tmp_path / "derived.py"))
+    (tmp_path / "plots.py").write_text("first")
+    before = sources("a", ["x"])
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "plots.pyc").write_text("compiled")
+    assert sources("a", ["x"]) == before
+    (tmp_path / "plots.py").write_text("second")
+    assert sources("a", ["x"]) != before
+
+
 def test_a_run_that_finds_everything_draws_nothing_and_repairs_what_is_gone(tmp_path, monkeypatch):
     write_texts(tmp_path)
     command(monkeypatch, "scorer=length")

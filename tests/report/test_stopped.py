@@ -8,7 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from delt_exp.cli.main import main
-from tests.runs import command, records, write_texts
+from delt_exp.errors import DataError
+from delt_exp.export.source import Ordered
+from tests.helpers import words
+from tests.runs import command, records, write_jsonl, write_texts
 
 QUICK = ("scorer=length", "orderer=identity", "selector=top_k", "selector.k=40")
 
@@ -51,6 +54,19 @@ def test_the_whole_run_reuses_what_the_stopped_one_left_and_takes_its_place(monk
     command(monkeypatch, *QUICK, "stop_after=order")  # the finished run stays what it is
     assert not (folder / "stopped.json").exists()
     assert "order verified" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_that_stops_earlier_than_before_keeps_its_order_as_long_as_the_documents_are_the_same(monkeypatch):
+    write_texts(Path.cwd())
+    command(monkeypatch, *QUICK, "stop_after=order")
+    command(monkeypatch, *QUICK, "stop_after=scores")
+    assert len(Ordered.of_run(only_run())) == 40
+    write_jsonl(Path("train.jsonl"), [{"text": text} for text in words(80, 5)])
+    command(monkeypatch, *QUICK, "stop_after=scores")
+    assert not (only_run() / "order.parquet").exists()
+    with pytest.raises(DataError, match="stop_after=order"):
+        Ordered.of_run(only_run())
 
 
 @pytest.mark.parametrize("wrong", ["stop_after=training", "stop_after=3"])

@@ -139,6 +139,14 @@ def test_the_command_keeps_what_tables_say_where_pages_look_for_it(tmp_path, cap
     (known,) = read_known(tmp_path / "store")
     assert (known.small, known.large, known.metric, known.source) == (10**6, 6 * 10**7, "loss", "1M.csv and 60M.csv")
     assert known.accuracy == pytest.approx(44 / 45)
+    main([*tables, *options])
+    assert len(read_known(tmp_path / "store")) == 1
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for size in ("1M", "60M"):
+        (elsewhere / f"{size}.csv").write_text((tmp_path / f"{size}.csv").read_text())
+    main([*(f"{size}={elsewhere / size}.csv" for size in ("1M", "60M")), *options])
+    assert len(read_known(tmp_path / "store")) == 2
     named = [f"small={tmp_path / '1M'}.csv", tables[1]]
     with pytest.raises(SystemExit):
         main([*named, *options])

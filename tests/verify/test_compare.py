@@ -82,6 +82,8 @@ def shuffled(seed=1):
         (alone(ORDER[:12] + ORDER[:12]), 1, "repeated after resume", 3),
         (alone(ORDER[:12] + ORDER[8:]), 1, "repeated after resume", 3),
         (alone(ORDER * 2), 1, "repeated", 6),
+        (alone(ORDER * 2, 24), 1, "repeated", 1),
+        (alone([*ORDER, 0]), 1, "repeated", 6),
         (alone(ORDER[:12] + ORDER[16:]), 1, "skipped", 3),
         (alone(ORDER[:22], 5)[:-1], 1, "dropped tail", 4),
         (alone(ORDER[:20], 5) + alone(ORDER[:20], 5), 2, "dropped tail", 4),
@@ -114,6 +116,11 @@ def test_tokens_after_the_last_whole_sequence_may_be_left_out_and_are_mentioned(
     whole = compare(read(alone([*cut, stream[40:]], 2)), joined(stream, 10), 1)
     assert whole.kind == ""
     assert "the last tokens" not in whole.sentence
+
+
+def test_an_export_without_a_whole_sequence_is_refused_with_the_cure():
+    with pytest.raises(DataError, match=r"fewer tokens than one sequence of 100 tokens.*--context"):
+        compare(read(alone([np.arange(10)])), joined(np.arange(47), 100), 1)
 
 
 def test_equal_documents_may_stand_for_each_other():

@@ -13,6 +13,7 @@ from delt_exp.logger import journal as journals
 from delt_exp.logger.journal import PHASES, journal
 from delt_exp.progress import observers, track
 from delt_exp.store.file_lock import hold
+from delt_exp.watch import runs as watched
 from delt_exp.watch.runs import Run, read_runs, sweep_left
 from tests.runs import command, write_texts
 
@@ -55,11 +56,18 @@ def test_a_running_run_is_told_from_a_killed_one(tmp_path):
     assert told(tmp_path)["one"].state == "stopped"
 
 
-def test_a_failed_run_keeps_its_reason_until_it_is_repeated(tmp_path):
-    with pytest.raises(DataError), journal(tmp_path, info(), ALONE):
-        raise DataError("the file is empty\nmore")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (DataError("the file is empty\nmore"), "the file is empty"),
+        (RuntimeError("out of memory"), "RuntimeError: out of memory"),
+    ],
+)
+def test_a_failed_run_keeps_its_reason_until_it_is_repeated(error, reason, tmp_path):
+    with pytest.raises(type(error)), journal(tmp_path, info(), ALONE):
+        raise error
     run = told(tmp_path)["one"]
-    assert (run.state, run.result) == ("failed", "the file is empty")
+    assert (run.state, run.result) == ("failed", reason)
     with journal(tmp_path, info(), ALONE):
         pass
     assert told(tmp_path) == {}
@@ -168,6 +176,22 @@ def test_the_command_shows_every_run_once_and_its_sweep(tmp_path, capsys):
     assert "orders: 1 running, 2 finished, 2 waiting of 5; about" in said
     main([str(tmp_path), "--once", "--rows", "1"])
     assert "4 not shown" in capsys.readouterr().out
+
+
+def test_a_run_that_replaces_its_record_at_this_moment_is_passed_over(tmp_path, monkeypatch):
+    finished(tmp_path, "one", None, corpus=1.0)
+
+    def gone(path, modified_ns):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(watched, "_record", gone)
+    assert read_runs(tmp_path) == []
+
+
+def test_looks_that_follow_each_other_without_a_pause_are_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--every", "0"])
+    assert "--every 0: give a number of seconds above 0" in capsys.readouterr().err
 
 
 def test_a_folder_without_runs_is_said(tmp_path, capsys):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from delt_exp.export.fields import Fields
 from delt_exp.export.rows import TOKEN_COLUMNS, Rows
 from delt_exp.export.source import Ordered
-from delt_exp.files import read_json, write_json
+from delt_exp.files import digest, read_json, write_json
 
 BATCH_CHARS = 1 << 24  # of text in memory at once, and in one group of Parquet or Arrow
 BATCH_DOCUMENTS = 1000
@@ -83,7 +83,8 @@ class HuggingFace(OfRecords):
         if not bars_hidden:
             datasets.enable_progress_bars()
         state = read_json(folder / "columns" / "state.json")
-        fingerprint = self.rows.source.order_digest
+        source = self.rows.source  # `datasets` caches what is made of a dataset by its fingerprint
+        fingerprint = digest(source.order_digest, source.tokens.digest, self.columns, source.scores)
         write_json(
             folder / "state.json",
             {**state, "_data_files": [{"filename": name} for name in names], "_fingerprint": fingerprint},

@@ -58,6 +58,11 @@ class Ordered:
                 f"{run} trains with mixture={mixture}, which repeats documents, but its order names each once: "
                 "export a run with mixture=none"
             )
+        if record["config"]["training"]["protocol"] == "tuned":
+            raise DataError(
+                f"{run} trains with training.protocol=tuned, which leaves documents of its order out to choose a "
+                "learning rate: export a run with training.protocol=fixed"
+            )
         if "documents" not in record:
             raise DataError(f"{run} does not say where its documents are; repeat its command, which reuses its results")
         documents = record["documents"]

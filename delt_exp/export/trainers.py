@@ -18,7 +18,7 @@ def llama_factory(card: Mapping[str, Any], out: Path) -> str:
 
     Its `streaming` mode shuffles whatever else is set, and `val_size` above 0 splits at random.
     """
-    check_format(card["format"])
+    _check(card)
     names = [f"{out.name}_{number:05d}" for number in range(len(card["shards"]))]
     columns = {"prompt": "prompt", "response": "text"} if "prompt" in card["columns"] else {"prompt": "text"}
     if "messages" in card["columns"]:
@@ -38,7 +38,7 @@ def llama_factory(card: Mapping[str, Any], out: Path) -> str:
 
 def axolotl(card: Mapping[str, Any], out: Path) -> str:
     """Return lines for the YAML of axolotl; its packing fills sequences in the order in which documents come."""
-    check_format(card["format"])
+    _check(card)
     kind: dict[str, Any] = {"type": "chat_template"} if "messages" in card["columns"] else {"type": "completion"}
     if "prompt" in card["columns"]:  # a template of its own, as `completion` would leave the prompt out
         formats = dict.fromkeys(("format", "no_input_format"), "{instruction}")
@@ -60,6 +60,15 @@ def check_format(name: str) -> None:
     """Raise ConfigError for a format of exports that these trainers do not read."""
     if name not in ("jsonl", "parquet"):
         raise ConfigError(f"--settings is for --to jsonl and --to parquet, which these trainers read; not {name}")
+
+
+def _check(card: Mapping[str, Any]) -> None:
+    check_format(card["format"])
+    if {"messages", "text"} <= set(card["columns"]):
+        raise ConfigError(
+            "--settings names one kind of document, but this export has conversations (column messages) and plain "
+            "texts (column text): export each kind from a run of its own"
+        )
 
 
 def _unread(card: Mapping[str, Any]) -> str:

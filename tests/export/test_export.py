@@ -253,6 +253,7 @@ def test_prompts_reach_axolotl_as_instructions():
     [
         ("axolotl", {"format": "bin", "columns": []}, "not bin"),
         ("llama_factory", {"format": "hf", "columns": ["text"]}, "not hf"),
+        ("axolotl", {"format": "jsonl", "columns": ["text", "messages"]}, "export each kind from a run of its own"),
     ],
 )
 def test_settings_for_a_format_that_no_trainer_reads_are_refused(trainer, card, message):
@@ -267,6 +268,7 @@ def test_settings_for_a_format_that_no_trainer_reads_are_refused(trainer, card, 
         (lambda run: (run / "order.parquet").unlink(), "stop_after=order"),
         (lambda run: _changed(run, documents={"corpus": "gone"}), "repeat the run's command"),
         (lambda run: _changed(run, choices={"mixture": "unimax"}), "export a run with mixture=none"),
+        (lambda run: _changed(run, config={"training": {"protocol": "tuned"}}), "training.protocol=fixed"),
     ],
 )
 def test_a_run_without_order_or_documents_is_refused_with_the_cure(spoil, message, stopped, tmp_path):

@@ -257,7 +257,9 @@ def _versions() -> dict[str, str | None]:
 
 
 def _commit() -> Mapping[str, Any] | None:
-    """Return the commit of this program and whether files differ from it; None outside a checkout."""
+    """Return the commit of this program and whether files differ from it; None outside a checkout of its own."""
+    if not (Path(__file__).parents[2] / ".git").exists():
+        return None  # installed, perhaps below another project's checkout
     git = ["git", "-C", str(Path(__file__).parent), "status", "--porcelain=v2", "--branch"]
     try:
         lines = subprocess.run(git, capture_output=True, text=True, check=True).stdout.splitlines()

@@ -11,6 +11,8 @@ from delt_exp.errors import ConfigError
 from delt_exp.model.cost import Sizes
 from delt_exp.scorer import embedding_match
 from delt_exp.scorer.embedding_match import EmbeddingMatchScorer
+from delt_exp.scorer.permuted import PermutedScorer
+from delt_exp.scorer.stage import scores_stage
 from tests.helpers import make_pool, new_folder, words
 
 
@@ -78,6 +80,32 @@ def test_embeddings_are_computed_once_for_both_aggregates(tmp_path):
     scores(pool, "max")
     scores(pool, "mean")
     assert [use.cached for use in pool.resources.store.uses] == [False, False, True, True]
+
+
+class Packaged(Angles):
+    """An encoder whose settings do not say which files it reads, as that of an installed package."""
+
+    files: ClassVar[str] = "old"
+
+    def inputs(self, resources):
+        return {"files": self.files}
+
+    def forecast(self, sizes, resources):
+        return []
+
+
+@pytest.mark.parametrize("wrapped", [lambda scorer: scorer, lambda scorer: PermutedScorer(scorer, 0)])
+def test_scores_are_computed_anew_where_an_encoder_reads_other_files(tmp_path, monkeypatch, wrapped):
+    pool = make_pool(tmp_path, ["0", "90"], ["0", "60"])
+    scorer = wrapped(EmbeddingMatchScorer(Packaged(), "max", None, 0))
+
+    def is_cached():
+        scores_stage(pool.resources, scorer, pool.candidates, pool.target)
+        return pool.resources.store.uses[-1].cached
+
+    assert [is_cached(), is_cached()] == [False, True]
+    monkeypatch.setattr(Packaged, "files", "new")
+    assert [is_cached(), is_cached()] == [False, True]
 
 
 def test_other_settings_are_refused():

@@ -48,9 +48,13 @@ class JudgedScorer(ABC):
         return numbers_RK[:, 0]
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
-        """Return scores [R]; a killed call continues shard by shard."""
+        """Return scores [R]; a killed call continues shard by shard.
+
+        Raises ConfigError for windows longer than the proxy has positions.
+        """
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        proxy.check_context(self.windowing(proxy.context_tokens).context_tokens, "scorer.context_tokens")
         tokens = proxy.tokens(pool.candidates, pool.resources)
         rows, shards = pool.rows, pool.work_dir / "shards"
         with pool.evidence.phase("scoring"):

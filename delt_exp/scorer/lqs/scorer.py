@@ -80,6 +80,7 @@ class LqsScorer:
         rows = self._target_rows(pool)
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        proxy.check_context(self.context_tokens, "scorer.context_tokens")
         job, resources = self._job(pool, proxy, rows), pool.resources
         annotation, cost = annotation_stage(resources.store, self._inputs(pool), job, resources.trainer)
         pool.evidence.charge("annotation", cost)

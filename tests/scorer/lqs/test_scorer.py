@@ -120,6 +120,12 @@ def test_a_wrong_number_of_target_documents_is_refused_before_the_proxy_is_train
         scorer(num_target=0)
 
 
+def test_a_context_longer_than_the_proxy_is_refused_before_anything_is_annotated(pool):
+    with pytest.raises(ConfigError, match=r"^scorer.base.context_tokens=65, but .* has 64 positions"):
+        distilled(None, None, scorer(context_tokens=65)).score(pool)
+    assert not [use for use in pool.resources.store.uses if use.stage == "annotation"]
+
+
 @pytest.mark.slow
 def test_relatives_share_one_annotation(tmp_path):
     pool = fresh_pool(tmp_path)

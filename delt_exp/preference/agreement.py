@@ -51,6 +51,7 @@ def agreement_stage(
         "candidates": candidates.corpus.digest,
         "tokens": candidates.tokens.digest,
         "rows": digest(np.ascontiguousarray(rows, np.int64)),
+        "precision": resources.trainer.resolved_precision(),  # an oracle may be trained in it
         "format": 1,
     }
 

@@ -46,6 +46,7 @@ def rewards_stage(
         "apart_from": apart_from.digest,
         "tokens": documents.tokens.digest,
         "rows": digest(np.ascontiguousarray(rows, np.int64)),
+        "precision": resources.trainer.resolved_precision(),  # an oracle may be trained in it
         "format": 1,
     }
 

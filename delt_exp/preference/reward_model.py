@@ -66,7 +66,7 @@ class RewardModel:
         network = _load(self.name, self.revision).to(device)
 
         def reward(side: Side) -> float:
-            # One by one, without padding: classifiers differ in what they take for padding, after which they look.
+            # One by one, without padding: a classifier reads the last token that it does not take for padding.
             ids_1T = torch.from_numpy(np.append(side.inputs, tokens.eos_id)[None]).to(device)
             return float(network(input_ids=ids_1T).logits[0, 0])
 

@@ -21,11 +21,11 @@ from delt_exp.selector.reading import Reading, ReadingSelector, Selection
 
 @settings
 class MatchedSelector:
-    """Keeps random documents, as many of each stretch of scores as `base` keeps there.
+    """Keeps random documents whose scores are distributed as those that `base` keeps.
 
-    num_bins: stretches of equally many documents. unit: whether each stretch gives as many documents or as many tokens;
-    what a document that does not fit leaves over of its tokens goes to the next stretch. With a score of length it
-    tells whether a selection is more than a choice of lengths.
+    Documents sorted by score are cut into `num_bins` stretches of equal size, and each gives as much as `base` keeps of
+    it. unit: whether that counts documents or tokens; tokens that the next random document does not fit into go to the
+    next stretch. With `scorer=length` it tells whether `base` does more than choose lengths.
     """
 
     VERSION: ClassVar[int] = 1

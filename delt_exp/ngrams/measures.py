@@ -70,7 +70,7 @@ class MeasuredText:
         # An occurrence that overlaps the one before adds the words after that one.
         new = np.where(is_first, starts, np.maximum(starts, np.roll(starts, 1) + n))
         before = np.concatenate([[0], np.cumsum(self.word_chars)])
-        return np.bincount(gram[starts], before[starts + n] - before[new])
+        return np.asarray(np.bincount(gram[starts], before[starts + n] - before[new]), np.float64)
 
     def share_of_chars(self, starts: NDArray[np.intp], n: int) -> float:
         """Return the share of the words' characters inside n-grams that begin at these words, each counted once."""

@@ -57,7 +57,7 @@ def test_every_relative_scores_every_document(pool, name):
     assert scores.shape == (24,)
     assert np.isfinite(scores).all()
     assert len(np.unique(scores)) == 24
-    assert name.lower() in scorer(score_name=name).meaning.name.lower() or name == "lqs"
+    assert {"lqs": "learnability-quality"}.get(name, name) in scorer(score_name=name).meaning.name.lower()
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def scores_stage(
         "target": target.tokens.digest if target is not None else None,
         "precision": resources.trainer.resolved_precision() if needs_tokens else None,
     }
-    if found := _inputs_of_encoders(scorer, resources):
+    if any(found := _inputs_of_encoders(scorer, resources)):
         inputs["encoders"] = found
 
     def build(folder: Path) -> None:

@@ -82,15 +82,15 @@ def split(
     parts = np.full(count, "train", dtype="<U10")
     ends = floor_share(validation_ratio, count), floor_share(validation_ratio, count) + floor_share(choice_ratio, count)
     for end, name in ((ends[1], "choice"), (ends[0], "validation")):
-        if 0 < end <= count:
-            parts[draws <= ordered[end - 1]] = name
-    for name in ("choice", "validation"):
-        _check_part(labels[parts == name], name, count)
+        if end:
+            parts[draws <= ordered[min(end, count) - 1]] = name
     if not (parts == "train").any():
         raise ConfigError(
             f"data_scorer.validation_ratio={validation_ratio} and data_scorer.choice_ratio={choice_ratio} leave none "
             f"of {count} annotated documents to learn from: lower them"
         )
+    for name in ("choice", "validation"):
+        _check_part(labels[parts == name], name, count)
     return parts
 
 

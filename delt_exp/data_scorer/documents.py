@@ -18,8 +18,8 @@ from delt_exp.rows.draws import generator
 class AnnotatedDocuments(pl.LightningDataModule):
     """Every batch is a list of parts: `batch_documents` documents in passes of at most `batch_tokens` padded tokens.
 
-    A document is never divided among passes, because its windows are pooled. The Trainer must reload the loaders every
-    epoch, each of which has a random order of its own. What Lightning calls validation are the documents of `choice`.
+    A document is never divided among passes, because its windows are pooled. Each epoch has a random order of its own,
+    for which the Trainer must reload the loaders. What Lightning calls validation are the documents of `choice`.
     """
 
     def __init__(

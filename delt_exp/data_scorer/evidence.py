@@ -26,8 +26,8 @@ def write_fit(
 ) -> None:  # fmt: skip
     """Write fit.parquet and, last, fit.json.
 
-    split: how the prediction of a document came about; those of `judged` (`validation` or `out of fold`) are compared
-    with the annotations. details: entries of fit.json beside the validation.
+    split_D: what each document was used for: `train`, `choice`, `validation` or `out of fold`. Those of `judged`, one
+    of the last two, are compared with the annotations. details: entries of fit.json beside the validation.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -52,7 +52,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def show_fit(folder: Path, evidence: Evidence, score_name: str) -> None:
-    """Hand over what the fit in `folder` is worth; warn when the scorer has not been shown to predict."""
+    """Leave how well the fit in `folder` predicts; warn where it has not been shown to predict at all."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     from scipy.stats import rankdata
@@ -64,7 +64,7 @@ def show_fit(folder: Path, evidence: Evidence, score_name: str) -> None:
     spread = f"predictions spread {validation['spread_ratio']:.2f} times as wide as annotations"
     evidence.remark(f"by a data scorer: {in_words(validation)}; {spread}")
     plain = {key: value for key, value in fit.items() if isinstance(value, int | float)}
-    evidence.numbers("fit", {**validation, **plain}, "What the data scorer is worth on documents that it is judged by.")
+    evidence.numbers("fit", {**validation, **plain}, "How well the data scorer predicts the documents that judge it.")
     caption = (
         "Every annotated document: its exact score, its prediction, how that came about, and ranks from the lowest."
     )

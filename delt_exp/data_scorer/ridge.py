@@ -33,8 +33,8 @@ class Ridge:
     The features of a document are the states of the embedding and of every layer, each averaged over all its positions
     and standardised over the annotated documents. Targets are standardised and clipped to `clip_sigma` standard
     deviations. penalties: those to choose from by the error of leaving out one document, in units of the mean
-    eigenvalue of the features' Gram matrix. folds: parts of the validation, in which the penalty is chosen anew without
-    each of them. seed: of the folds.
+    eigenvalue of the features' Gram matrix. folds: of the validation; each is predicted from the others, with a penalty
+    that is chosen without it. seed: of the folds.
     """
 
     VERSION: ClassVar[int] = 1

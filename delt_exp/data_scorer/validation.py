@@ -33,9 +33,9 @@ class Validation:
 def validate(annotated_D: NDArray[np.float64], predicted_D: NDArray[Any], how: str) -> Validation:
     """Compare predictions with annotations.
 
-    Two documents out of fold are in each other's training set, so that each pair counts twice and the correlation
-    varies as much as that of half as many held out: under no relation exactly, else less. Simulated coverage is in the
-    tests.
+    Two documents out of fold are in each other's training set. So each pair counts twice, and the correlation varies
+    like that of half as many held-out documents: exactly so where there is no relation, less where there is one.
+    Simulated coverage is in the tests.
     """
     found, num_documents = spearman(annotated_D, predicted_D), len(annotated_D)
     independent = num_documents if how == "held out" else num_documents / 2

@@ -1,12 +1,13 @@
 """What every encoder promises: one vector per document."""
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from delt_exp.mapping.judge import TextJudge
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Gives every document a vector; fields of an implementation are the keys of its YAML file."""
 

@@ -44,13 +44,19 @@ def embeddings_stage(
     return np.load(use.path / FILE, mmap_mode="r")
 
 
-def check_vectors(vectors_ND: NDArray[np.float32], ids: NDArray[np.uint64]) -> None:
-    """Raise DataError for a vector that is zero or not finite."""
+def check_vectors(
+    vectors_ND: NDArray[np.float32], ids: NDArray[np.uint64], rows: NDArray[np.intp] | None = None
+) -> None:
+    """Raise DataError for a vector that is zero or not finite.
+
+    ids: of all documents of the corpus. rows: [N] which of them the vectors are of; None: of all.
+    """
     for start in range(0, len(vectors_ND), BLOCK_DOCUMENTS):
         lengths = np.linalg.norm(vectors_ND[start : start + BLOCK_DOCUMENTS], axis=1)
         bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
         if len(bad):
-            name, what = document_name(start + int(bad[0]), ids), lengths[bad[0]]
+            place, what = start + int(bad[0]), lengths[bad[0]]
+            name = document_name(place if rows is None else int(rows[place]), ids)
             raise DataError(
                 f"the embedding of {name} has length {what}, which has no direction; leave the document out or use "
                 "another encoder"

@@ -65,7 +65,7 @@ def linear_numbers(
 
 
 def fold_of(ids: NDArray[np.uint64], num_folds: int, seed: int) -> NDArray[np.intp]:
-    """Return [D] which of the folds each document is in, a function of its id: equal texts are in one."""
+    """Return [D] which of the folds each document is in, a function of its id: equal texts share a fold."""
     salt = generator(seed, "folds").integers(2**64, dtype=np.uint64)
     return (splitmix64(ids ^ salt) % np.uint64(num_folds)).astype(np.intp)
 

@@ -60,6 +60,18 @@ class MeasuredText:
         _, gram, counts = np.unique(grams, return_inverse=True, return_counts=True)
         return gram, counts
 
+    def chars_of_grams(self, gram: NDArray[np.intp], n: int) -> NDArray[np.float64]:
+        """Return for each n-gram the characters of the words inside its occurrences, each word counted once.
+
+        gram: which n-gram begins at each word, as `repeated` gives it.
+        """
+        starts = np.argsort(gram, kind="stable")  # n-gram by n-gram, each from the beginning of the text
+        is_first = np.diff(gram[starts], prepend=-1) > 0
+        # An occurrence that overlaps the one before adds the words after that one.
+        new = np.where(is_first, starts, np.maximum(starts, np.roll(starts, 1) + n))
+        before = np.concatenate([[0], np.cumsum(self.word_chars)])
+        return np.asarray(np.bincount(gram[starts], before[starts + n] - before[new]), np.float64)
+
     def share_of_chars(self, starts: NDArray[np.intp], n: int) -> float:
         """Return the share of the words' characters inside n-grams that begin at these words, each counted once."""
         depth = np.bincount(starts, minlength=len(self.words) + 1) - np.bincount(
@@ -83,12 +95,12 @@ def _duplicate_chars(parts: Sequence[str]) -> float:
 
 
 def _top_gram(n: int, text: MeasuredText) -> float:
-    """The most frequent n-gram, of equally frequent ones that with most characters; 0 where none occurs twice."""
+    """Return the share of the most frequent n-gram, of tied ones the largest; 0 where none occurs twice."""
     gram, counts = text.repeated(n)
     if not len(counts) or counts.max() < 2:
         return 0.0
-    tops = np.flatnonzero(counts == counts.max())
-    return max(text.share_of_chars(np.flatnonzero(gram == top), n) for top in tops[:16])
+    most = text.chars_of_grams(gram, n)[counts == counts.max()].max()
+    return _per(float(most), int(text.word_chars.sum()))
 
 
 def _duplicate_grams(n: int, text: MeasuredText) -> float:

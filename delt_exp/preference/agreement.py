@@ -27,7 +27,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(rewards_N2: NDArray[np.float64]) -> Agreement:
-    """Return how often the chosen answer has the higher reward; equal rewards count half, those not finite not at all.
+    """Return how often the chosen answer has the higher reward; a tie counts half, a reward that is not finite nothing.
 
     rewards_N2: of the answer that people chose and of the one that they rejected.
     """
@@ -43,7 +43,7 @@ def agreement_stage(
 ) -> Agreement:  # fmt: skip
     """Return the agreement with the labels of the candidates, which a trained oracle has not learnt from.
 
-    Of those alone whose answers fit the context; a killed call continues.
+    Only candidates whose answers fit the context count. A killed call continues.
     """
     rows = np.flatnonzero(fitting(candidates.tokens, context_tokens))
     inputs = {
@@ -51,6 +51,7 @@ def agreement_stage(
         "candidates": candidates.corpus.digest,
         "tokens": candidates.tokens.digest,
         "rows": digest(np.ascontiguousarray(rows, np.int64)),
+        "precision": resources.trainer.resolved_precision(),  # an oracle may be trained in it
         "format": 1,
     }
 

@@ -15,6 +15,7 @@ from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.model.hf import PretrainedNetwork
 from delt_exp.preference.judges import PreferenceJudge, ReferenceJudge
 from delt_exp.preference.log_ratios import PRECISION, log_ratios
+from delt_exp.preference.oracle import check_oracle_context
 from delt_exp.pretrained.loading import check_model, pretrained_fingerprint
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.hf import HfTokenizer
@@ -38,9 +39,14 @@ class DpoModel:
         return [pretrained_fingerprint(name, None) for name in (self.name, self.reference)]
 
     def check_weights(self, *, fetch: bool) -> Sequence[str]:
-        """Return notes on the weights of both; raises DeltError for unsound ones."""
-        found = [check_model(name, None, fetch=fetch) for name in (self.name, self.reference)]
-        return [note for one in found if one is not None for note in one.notes]
+        """Return notes on the weights of both; raises DeltError for unsound ones, and for too few positions."""
+        notes: list[str] = []
+        for name in (self.name, self.reference):
+            found = check_model(name, None, fetch=fetch)
+            if found is not None:
+                check_oracle_context(name, found.position_limit, self.context_tokens)
+                notes += found.notes
+        return notes
 
     def rewards(
         self, resources: Resources, apart_from: Corpus, documents: TokenizedCorpus, rows: NDArray[np.intp],

@@ -51,10 +51,10 @@ class ReferenceJudge:
 
 @dataclass(frozen=True)
 class PreferenceJudge:
-    """[D, 6]: for the chosen and then the rejected answer of a pair, under the model in the folder `name`,
+    """[D, 6]: what the model in the folder `name` says of the chosen answer of each pair, then of the rejected one.
 
-    the log probability, that under the reference, and the divergence sum_t KL(model || reference) of the next token
-    over the positions of the answer.
+    Three numbers of each, in nats: its log probability, that under the reference, and the sum over its positions of
+    KL(model || reference) of the next token.
     """
 
     width: ClassVar[int] = 6

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from delt_exp.config.identity import identity
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.errors import ConfigError
 from delt_exp.files import digest
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
@@ -45,6 +46,7 @@ def rewards_stage(
         "apart_from": apart_from.digest,
         "tokens": documents.tokens.digest,
         "rows": digest(np.ascontiguousarray(rows, np.int64)),
+        "precision": resources.trainer.resolved_precision(),  # an oracle may be trained in it
         "format": 1,
     }
 
@@ -54,6 +56,15 @@ def rewards_stage(
 
     use = resources.store.get("rewards", inputs, build, resumable=True)
     return np.asarray(np.load(use.path / FILE))
+
+
+def check_oracle_context(name: str, position_limit: int | None, context_tokens: int) -> None:
+    """Raise ConfigError where an oracle from elsewhere would read more tokens than it has positions."""
+    if position_limit is not None and context_tokens > position_limit:
+        raise ConfigError(
+            f"the oracle's context_tokens is {context_tokens}, but {name!r} has {position_limit} positions; set it to "
+            f"{position_limit}, beside the oracle's name"
+        )
 
 
 def wins_by_reward(rewards_N2: NDArray[np.float64]) -> NDArray[np.float64]:

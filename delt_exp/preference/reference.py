@@ -34,7 +34,9 @@ def check_preferences(recipe: Recipe, training: PlanSettings, weighter: Weighter
     if not isinstance(weighter, NoWeighter):
         raise ConfigError("preferences are trained with equal weights; use weighter=none")
     if cast(DPO, recipe.objective).reference == "adapters_off" and not isinstance(recipe.network, LoraNetwork):
-        raise ConfigError("model.objective.reference=adapters_off needs adapters: use model=lora, or start")
+        raise ConfigError(
+            "model.objective.reference=adapters_off needs adapters; use model=lora, or model.objective.reference=start"
+        )
 
 
 def with_reference(job: TrainJob, resources: Resources) -> TrainJob:

@@ -14,6 +14,8 @@ from delt_exp.corpus.stages import tokenizer_stage, tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes
+from delt_exp.preference.oracle import check_oracle_context
+from delt_exp.pretrained.limits import position_limit
 from delt_exp.pretrained.loading import load_config, load_pretrained, pretrained_fingerprint
 from delt_exp.progress import track
 from delt_exp.resources import Resources
@@ -38,10 +40,12 @@ class RewardModel:
         return pretrained_fingerprint(self.name, self.revision)
 
     def check_weights(self, *, fetch: bool) -> Sequence[str]:
-        """Raise ConfigError for a model with more or fewer outputs than a reward."""
+        """Raise ConfigError for a model with more or fewer outputs than a reward, or with too few positions."""
         if not fetch and not Path(self.name).is_dir():
             return []
-        num_labels = load_config(self.name, self.revision).num_labels
+        config = load_config(self.name, self.revision)
+        check_oracle_context(self.name, position_limit(config), self.context_tokens)
+        num_labels = config.num_labels
         if num_labels != 1:
             raise ConfigError(
                 f"oracle {self.name!r} has {num_labels} outputs, but a reward is one number; give a model for sequence "
@@ -62,7 +66,7 @@ class RewardModel:
         network = _load(self.name, self.revision).to(device)
 
         def reward(side: Side) -> float:
-            # One by one, without padding: a classifier looks at the last token that is none by its own idea of one.
+            # One by one, without padding: a classifier reads the last token that it does not take for padding.
             ids_1T = torch.from_numpy(np.append(side.inputs, tokens.eos_id)[None]).to(device)
             return float(network(input_ids=ids_1T).logits[0, 0])
 

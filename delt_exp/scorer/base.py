@@ -22,10 +22,9 @@ class Pool:
     """What a scorer may look at.
 
     candidates: the documents of the run; `rows` of them are to be scored. target: text the data should serve, None
-    unless the scorer needs it. chosen: what `rows` are, None for all.
-    work_dir: survives a kill, for scorers that continue.
-    evidence: takes what a scorer shows of its work: tables, numbers, figures and sentences for record, page, loggers
-    and studies.
+    unless the scorer needs it. chosen: the rows to score, None for all. work_dir: survives a kill, for scorers that
+    continue. evidence: takes what a scorer shows of its work: tables, numbers, figures and sentences for record, page,
+    loggers and studies.
     """
 
     candidates: TokenizedCorpus
@@ -85,7 +84,7 @@ class Forecasting(Protocol):
 
 @runtime_checkable
 class Rescoring(Protocol):
-    """A scorer that can keep in the store what a later target needs, so that it takes no pass over the corpus."""
+    """A scorer that can keep in the store what a later target needs, so that scoring takes no pass over the corpus."""
 
     @property
     def meaning(self) -> Meaning: ...

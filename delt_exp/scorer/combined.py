@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import settings
+from delt_exp.config.keys import moved, naming
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
@@ -50,7 +51,8 @@ class CombinedScorer:
 
     @property
     def meaning(self) -> Meaning:
-        unit = "mean rank in [0, 1]" if self.by == "rank" else "standard deviations"
+        least = -1 if any(weight < 0 for weight in (self.weights or {}).values()) else 0
+        unit = f"mean rank in [{least}, 1]" if self.by == "rank" else "standard deviations"
         explanation = f"What {', '.join(part.meaning.name for part in self.parts.values())} say of it together."
         return Meaning("combined score", unit, "higher", explanation)
 
@@ -58,7 +60,8 @@ class CombinedScorer:
         weights = dict.fromkeys(self.parts, 1.0) if self.weights is None else self.weights
         total_N, sum_of_weights = np.zeros(len(pool.candidates)), 0.0
         for name, part in self.parts.items():
-            goodness_N = part_table(pool, part).goodness.astype(np.float64)
+            with naming(moved(part, "scorer", f"scorer.parts.{name}")):
+                goodness_N = part_table(pool, part).goodness.astype(np.float64)
             if np.ptp(goodness_N) == 0:
                 pool.evidence.warn(f"{name} gives every document the same number and is left out of the combination")
                 continue

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import settings
+from delt_exp.config.keys import moved, naming
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes
-from delt_exp.proxy.base import Proxy
+from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
@@ -42,7 +43,7 @@ class ExcessLossScorer:
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         with pool.evidence.phase("warm start"):
-            models = [one.prepare(pool.resources, pool.candidates, pool.target) for one in (self.tuned, self.reference)]
+            models = [_prepared(pool, name, one) for name, one in self._proxies]
         tokenizers = [model.tokenizer.digest for model in models]
         if tokenizers[0] != tokenizers[1]:
             raise ConfigError(
@@ -50,15 +51,20 @@ class ExcessLossScorer:
                 "losses per token cannot be compared; use two models of one family, or two that are trained here"
             )
         tuned, reference = (
-            part_scores(pool, name, PerplexityScorer(proxy)).astype(np.float64)
-            for name, proxy in (("tuned", self.tuned), ("reference", self.reference))
+            part_scores(pool, name, PerplexityScorer(proxy)).astype(np.float64) for name, proxy in self._proxies
         )
         return (tuned - reference).astype(np.float32)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of both models and of reading the documents with each."""
-        return [
-            cost
-            for proxy in (self.tuned, self.reference)
-            for cost in PerplexityScorer(proxy).forecast(sizes, resources)
-        ]
+        return [cost for _, proxy in self._proxies for cost in PerplexityScorer(proxy).forecast(sizes, resources)]
+
+    @property
+    def _proxies(self) -> tuple[tuple[str, Proxy], tuple[str, Proxy]]:
+        return ("tuned", self.tuned), ("reference", self.reference)
+
+
+def _prepared(pool: Pool, name: str, proxy: Proxy) -> ProxyModel:
+    """Return the model of a proxy; its messages name the keys under `scorer.tuned` or `scorer.reference`."""
+    with naming(moved(proxy, "proxy", f"scorer.{name}")):
+        return proxy.prepare(pool.resources, pool.candidates, pool.target)

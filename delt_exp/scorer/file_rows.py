@@ -16,7 +16,7 @@ def rows_in_file(
 ) -> NDArray[np.intp]:
     """Return [R] which of a file's values is that of each document to score.
 
-    keys: ids or rows of the values, None for the order of the candidates. what: a value is, `score` or `label`.
+    keys: ids or rows of the values, None for the order of the candidates. what: the word for a value in messages.
     Raises DataError for a document without one, and by row for anything but one value for each candidate.
     """
     if by == "row":

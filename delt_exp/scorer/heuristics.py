@@ -31,7 +31,7 @@ class HeuristicsScorer:
     documents break it. Raises ConfigError for a measure that there is not, and for bounds that nothing fits.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset()
     rules: Mapping[str, Bounds | None]
 

@@ -23,7 +23,7 @@ from delt_exp.scorer.base import Pool
 
 @settings
 class JudgedScorer(ABC):
-    """Scores documents by what a judge says of it under `proxy`.
+    """Scores documents by what a judge says of them under `proxy`.
 
     FLOPS: per parameter and token, of a forward pass unless the judgement needs more (see `delt_exp.model.cost`).
     """
@@ -41,16 +41,20 @@ class JudgedScorer(ABC):
 
     @abstractmethod
     def judge(self, proxy: ProxyModel) -> Judge:
-        """Return what says the numbers of a document; it reads by `windowing(proxy.context_tokens)`."""
+        """Return the judge whose numbers become scores; it reads by `windowing(proxy.context_tokens)`."""
 
     def scores(self, numbers_RK: NDArray[Any], tokens: Tokens, rows: NDArray[np.intp]) -> NDArray[Any]:
-        """Return the scores [R] of the documents `rows` that the judge's numbers mean: the first of them."""
+        """Return the scores [R] of the documents `rows` from the judge's numbers: here the first number of each."""
         return numbers_RK[:, 0]
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
-        """Return scores [R]; a killed call continues shard by shard."""
+        """Return scores [R]; a killed call continues shard by shard.
+
+        Raises ConfigError for windows longer than the proxy has positions.
+        """
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        proxy.check_context(self.windowing(proxy.context_tokens).context_tokens, "scorer.context_tokens")
         tokens = proxy.tokens(pool.candidates, pool.resources)
         rows, shards = pool.rows, pool.work_dir / "shards"
         with pool.evidence.phase("scoring"):

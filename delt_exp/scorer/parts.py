@@ -10,7 +10,7 @@ from delt_exp.scorer.table import ScoreTable
 def part_table(pool: Pool, part: Scorer) -> ScoreTable:
     """Return the scores of all candidates as a stage of their own, reused where a run has used the part itself.
 
-    What the part wants to be seen goes into the evidence of the whole.
+    The evidence of the part is added to that of the whole.
     """
     table = scores_stage(pool.resources, part, pool.candidates, pool.target)
     pool.evidence.add(table.evidence)
@@ -20,7 +20,7 @@ def part_table(pool: Pool, part: Scorer) -> ScoreTable:
 def part_scores(pool: Pool, name: str, part: Scorer) -> Floats:
     """Return the scores [R] of `pool.rows`, as the part gives them: of all candidates as `part_table`, of some alone.
 
-    name: of a folder for what a killed call continues.
+    name: of the folder in `work_dir` from which a killed call continues.
     """
     if pool.chosen is None:
         return part_table(pool, part).scores

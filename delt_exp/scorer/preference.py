@@ -16,7 +16,6 @@ from delt_exp.corpus.tokens import IGNORED
 from delt_exp.errors import DataError
 from delt_exp.mapping.pairs import map_pairs
 from delt_exp.model.cost import FORWARD, PhaseCost, Sizes
-from delt_exp.progress import say
 from delt_exp.proxy.base import Proxy
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
@@ -72,7 +71,10 @@ class PreferenceScorer:
                 f"no preference has answers that fit {self.context_tokens} tokens; raise scorer.context_tokens"
             )
         if not fits_R.all():
-            say(f"{np.count_nonzero(~fits_R)} preferences with an answer that does not fit get the worst score")
+            pool.evidence.warn(
+                f"{np.count_nonzero(~fits_R)} of {len(rows)} preferences have an answer longer than "
+                f"scorer.context_tokens={self.context_tokens} and get the worst score"
+            )
         judge = AnswerJudge(proxy.name, proxy.revision, self.context_tokens)
         with pool.evidence.phase("scoring"):
             numbers_R2 = map_pairs(pool.resources, tokens, rows[fits_R], judge, pool.work_dir / "shards", "scoring")

@@ -20,10 +20,11 @@ from delt_exp.scorer.file_rows import rows_in_file
 class StoredScorer:
     """Scores of the documents in a file: Parquet, CSV (`.csv`, `.tsv`), or else JSON Lines, which may be compressed.
 
-    by: `id`, the column `id` has the 64-bit content hash of each document, as a number or as 16 hexadecimal digits;
-    documents that are not candidates may be in it. `row`, the column `row` has its row among the candidates from 0, and
-    without that column the scores stand in this order; there must be one for each. column: where the scores are.
-    better: which are better; null for a file of `ScoreTable.save`, such as a run's `scores.parquet`, which says it.
+    by: `id`: the column `id` holds the 64-bit content hash of each document, as a number or as 16 hexadecimal digits;
+    other documents may be in the file, and of several numbers for one id the first counts. `row`: the column `row`
+    holds the row among the candidates, from 0; without that column the scores are in their order. There must be one for
+    each candidate. column: where the scores are. better: which are better; null for a file that says so itself, as
+    those of `ScoreTable.save` do, such as a run's `scores.parquet`.
 
     Raises DataError for a file or a column that is not there, a candidate without a number, and a number that is not
     finite; ConfigError where nothing says which direction is better.

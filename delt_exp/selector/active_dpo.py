@@ -1,6 +1,6 @@
 """Keep the preferences that would teach most, picked in rounds by the gradients of the model that learns from them.
 
-N candidates that fit, K features; open_n, their places that are not picked.
+N candidates that fit the context, K features; open_n: places among the N that are not picked yet.
 """
 
 from functools import partial

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Count, Seed, settings
 from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
@@ -20,11 +21,11 @@ from delt_exp.selector.reading import Reading, ReadingSelector, Selection
 
 @settings
 class MatchedSelector:
-    """Keeps random documents, as many of each stretch of scores as `base` keeps there.
+    """Keeps random documents whose scores are distributed as those that `base` keeps.
 
-    num_bins: stretches of equally many documents. unit: whether each stretch gives as many documents or as many tokens;
-    what a document that does not fit leaves over of its tokens goes to the next stretch. With a score of length it
-    tells whether a selection is more than a choice of lengths.
+    Documents sorted by score are cut into `num_bins` stretches of equal size, and each gives as much as `base` keeps of
+    it. unit: whether that counts documents or tokens; tokens that the next random document does not fit into go to the
+    next stretch. With `scorer=length` it tells whether `base` does more than choose lengths.
     """
 
     VERSION: ClassVar[int] = 1
@@ -61,7 +62,10 @@ class MatchedSelector:
 def matched_rows(
     seen: Candidates, kept: NDArray[np.intp], num_bins: int, unit: Unit, seed: int
 ) -> NDArray[np.intp]:  # fmt: skip
-    """Return rows of the same size as `kept`, ascending: of each stretch of goodness as much, drawn per id."""
+    """Return rows of the same size as `kept`, ascending: of each stretch of goodness as much, drawn per id.
+
+    Raises ConfigError where no document fits.
+    """
     sizes_N, is_kept = sizes_of(seen, unit), np.zeros(len(seen), np.bool_)
     is_kept[kept] = True
     numbers = uniform_per_id(seen.ids, seed, "random documents of matched scores")
@@ -74,4 +78,10 @@ def matched_rows(
         count = int(np.searchsorted(sums, budget, side="right"))
         left = budget - int(sums[count - 1] if count else 0)
         drawn.append(chance_first[:count])
-    return np.sort(np.concatenate(drawn))
+    found = np.sort(np.concatenate(drawn))
+    if not len(found):
+        raise ConfigError(
+            "selector.unit=tokens keeps nothing: the first random document of every stretch of scores has more tokens "
+            "than selector.base keeps there; use selector.unit=documents"
+        )
+    return found

@@ -19,9 +19,9 @@ def qwcs(
     """Return rows drawn by the quality-weighted cluster sampling of SHED (arXiv:2405.00705), in row order.
 
     They are floor(ratio * N) of N documents, or drawn until they have floor(ratio * T) of all T tokens. Documents of
-    equal score are a cluster. As often as documents are kept, a cluster that still has some is drawn with
-    probability proportional to exp(scaling_factor * S), and of it a random document. S is the score of the cluster,
-    standardised over clusters, each counted once; 0 draws clusters with equal chances, whatever their sizes.
+    equal score are a cluster. Each kept document takes two draws: a cluster among those that still have documents, with
+    probability proportional to exp(scaling_factor * S), and a random document of it. S is the score of the cluster,
+    standardised over clusters, each counted once. A factor of 0 gives all clusters equal chances, whatever their sizes.
     """
     budget = share_of(candidates, ratio, unit)
     values_C, cluster_N = np.unique(candidates.goodness, return_inverse=True)
@@ -32,12 +32,12 @@ def qwcs(
 
 
 def _times(ids: NDArray[np.uint64], cluster_N: NDArray[np.intp], seed: int) -> NDArray[np.float64]:
-    """Return [N] the logarithm of the time at which a document is drawn where every cluster draws at rate 1.
+    """Return [N] the logarithm of the time at which each document is drawn if every cluster draws at rate 1.
 
-    Clusters that draw their documents at the events of independent Poisson processes are, at each event, drawn in
-    proportion to their rates; one that is empty has no more events that count. So the first documents in time are an
-    exact draw without replacement, found by one sort in place of a loop over draws. A rate of exp(a) divides all times
-    of a cluster by exp(a), which is a subtraction here and cannot overflow.
+    Let each cluster draw a document at every event of a Poisson process of its own. Then each next event is that of a
+    cluster with probability proportional to its rate, and events of an empty cluster do not count. So the documents
+    with the earliest times are an exact draw without replacement, found by one sort in place of a loop. A rate of
+    exp(a) divides the times of a cluster by exp(a): in logarithms a subtraction, which cannot overflow.
     """
     order_N = np.lexsort((ids, uniform_per_id(ids, seed, "documents within a cluster"), cluster_N))
     gaps_N = -np.log(uniform_per_id(ids, seed, "draws of clusters"))[order_N]

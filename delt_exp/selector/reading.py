@@ -23,9 +23,9 @@ Show = Callable[[Evidence], None]
 class Reading:
     """What a selector may look at.
 
-    seen: `candidates` with their goodness. target: None unless the selector needs it. trained: from documents, the
-    candidates or others in their rows, and rows of them to the model of this run, had it kept these alone; it is
-    trained once, as a stage that other runs reuse.
+    seen: `candidates` with their goodness. target: None unless the selector needs it. trained: a function of documents
+    (the candidates, or others in the same rows) and of some rows, which returns the model that this run would train on
+    these rows alone; it is trained once, as a stage that other runs reuse.
     """
 
     candidates: TokenizedCorpus
@@ -39,9 +39,8 @@ class Reading:
 class Selection:
     """What a selector that reads documents has kept.
 
-    rows: ascending; the order of the rows decides nothing. documents: what is trained on in these rows, the candidates
-    themselves unless the selector has others written in their place. show: leaves what a reader should see of the
-    choice.
+    rows: ascending. documents: what is trained on in these rows: the candidates, unless the selector has had others
+    written in their place. show: leaves evidence of the choice.
     """
 
     rows: NDArray[np.intp]
@@ -53,7 +52,7 @@ class Selection:
 class ReadingSelector(Protocol):
     """A selector that reads documents; fields of an implementation are the keys of its YAML file.
 
-    What it computes of the documents, features say, is a stage, so that a killed run continues and another one reuses.
+    What it computes from documents, such as features, is a stage: a killed run continues, and other runs reuse it.
     """
 
     @property
@@ -74,7 +73,7 @@ class ReadingSelector(Protocol):
 
 
 def would_keep(selector: Selector | ReadingSelector, seen: Candidates) -> NDArray[np.intp]:
-    """Return as many rows as a selector keeps; without reading documents, so that they may be others."""
+    """Return as many rows as a selector keeps. Documents are not read: where a selector reads them, it keeps others."""
     if isinstance(selector, ReadingSelector):
         return np.arange(selector.count(len(seen)))
     return selector(seen)

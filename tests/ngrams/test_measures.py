@@ -64,6 +64,26 @@ def test_duplicate_n_grams_cover_what_marking_them_one_by_one_covers(text, n):
     assert MEASURES[f"duplicate_{n}_gram_chars"](MeasuredText(text)) == pytest.approx(expected)
 
 
+@given(TEXTS, st.integers(2, 4))
+def test_the_top_n_gram_covers_what_marking_each_of_the_most_frequent_ones_covers(text, n):
+    words = text.split()
+    starts = [(start, tuple(words[start : start + n])) for start in range(len(words) - n + 1)]
+    counts = Counter(gram for _, gram in starts)
+    most = max(counts.values(), default=0)
+    marked = [{s + k for s, one in starts if one == gram for k in range(n)} for gram in counts if counts[gram] == most]
+    covered = max((sum(len(words[k]) for k in places) for places in marked), default=0) if most > 1 else 0
+    expected = covered / max(sum(map(len, words)), 1)
+    assert MEASURES[f"top_{n}_gram_chars"](MeasuredText(text)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("long", range(40))
+def test_of_many_equally_frequent_n_grams_the_one_with_most_characters_counts(long):
+    pairs = [("x" * 30 if place == long else f"{place}a", f"{place}b") for place in range(40)]
+    words = [word for number, pair in enumerate(pairs * 2) for word in (*pair, f"s{number}")]
+    expected = 2 * (30 + len(f"{long}b")) / sum(map(len, words))
+    assert MEASURES["top_2_gram_chars"](MeasuredText(" ".join(words))) == pytest.approx(expected)
+
+
 @given(TEXTS)
 def test_shares_are_shares(text):
     for name, measure in MEASURES.items():

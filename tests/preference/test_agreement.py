@@ -1,5 +1,7 @@
 """An oracle that is known agrees with people as often as it was made to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,17 @@ def test_it_is_measured_on_the_labels_of_the_candidates_that_fit(tmp_path):
     pool = make_pool(tmp_path, items)
     found = agreement_stage(pool.resources, Longer(), pool.candidates, 40)
     assert (found.accuracy, found.num_preferences) == (6 / 8, 8)
+
+
+def test_it_is_measured_anew_in_another_precision_in_which_an_oracle_would_be_trained(tmp_path):
+    pool = make_pool(tmp_path, [Document("yes ", "why? ", rejected="no"), Document("no", "how? ", rejected="yes ")])
+    resources = pool.resources
+    for precision in ("32-true", "32-true", "bf16-mixed"):
+        trained_in = replace(resources, trainer=replace(resources.trainer, precision=precision))
+        agreement_stage(trained_in, Longer(), pool.candidates, 40)
+    uses = resources.store.uses
+    assert [use.cached for use in uses if use.stage == "agreement"] == [False, True, False]
+    assert [use.cached for use in uses if use.stage == "rewards"] == [False, False]
 
 
 @pytest.mark.slow

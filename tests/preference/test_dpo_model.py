@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from delt_exp.dataset.base import Document
-from delt_exp.errors import DeltError
+from delt_exp.errors import ConfigError, DeltError
 from delt_exp.preference.dpo_model import DpoModel
 from delt_exp.pretrained.loading import load_causal_lm
 from tests.eval_dataset.models import make_model
@@ -24,7 +24,7 @@ def two_models(tmp_path):
 
 def contract_overrides(folder):
     name, reference = two_models(folder)
-    return [f"oracle.name={name}", f"oracle.reference={reference}"]
+    return [f"oracle.name={name}", f"oracle.reference={reference}", "oracle.context_tokens=64"]
 
 
 def test_a_reward_is_the_log_ratio_of_the_whole_answer_and_its_end(tmp_path):
@@ -48,6 +48,14 @@ def test_an_answer_that_does_not_fit_has_no_reward(tmp_path):
     names, pool = two_models(tmp_path), make_pool(tmp_path, PAIRS)
     found = DpoModel(*names, 5).rewards(pool.resources, pool.candidates.corpus, pool.candidates, np.arange(4), tmp_path)
     assert np.isnan(found).tolist() == [[False] * 2, [True] * 2, [True] * 2, [True] * 2]
+
+
+def test_a_context_longer_than_a_model_is_refused_before_anything_runs(tmp_path):
+    names = two_models(tmp_path)
+    limit = load_causal_lm(names[0]).config.max_position_embeddings
+    DpoModel(*names, limit).check_weights(fetch=True)
+    with pytest.raises(ConfigError, match=f"context_tokens is {limit + 1}, but .* has {limit} positions"):
+        DpoModel(*names, limit + 1).check_weights(fetch=True)
 
 
 def test_weights_are_checked_before_anything_runs(tmp_path):

@@ -29,7 +29,7 @@ def saved(tmp_path, num_labels=1):
 
 
 def contract_overrides(folder):
-    return [f"oracle.name={saved(folder)[1]}"]
+    return [f"oracle.name={saved(folder)[1]}", "oracle.context_tokens=64"]
 
 
 def test_rewards_are_those_of_the_whole_text_and_its_end(tmp_path):
@@ -64,3 +64,10 @@ def test_models_that_give_no_reward_are_refused(tmp_path):
     pool.resources.run_tokenizer.pretrained().save_pretrained(trained.pretrained)
     with pytest.raises(ConfigError, match="has 2 outputs"):
         RewardModel(str(trained.pretrained), None, 60).check_weights(fetch=True)
+
+
+def test_a_context_longer_than_the_model_is_refused_before_anything_runs(tmp_path):
+    folder = str(saved(tmp_path)[1])
+    RewardModel(folder, None, 128).check_weights(fetch=True)
+    with pytest.raises(ConfigError, match=r"context_tokens is 129, but .* has 128 positions; set it to 128"):
+        RewardModel(folder, None, 129).check_weights(fetch=True)

@@ -9,6 +9,7 @@ from delt_exp.errors import ConfigError
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.combined import CombinedScorer
 from delt_exp.scorer.compression import CompressionScorer
+from delt_exp.scorer.gradnorm import GradnormScorer
 from delt_exp.scorer.length import LengthScorer
 from delt_exp.scorer.permuted import PermutedScorer
 from delt_exp.scorer.perplexity import PerplexityScorer
@@ -46,6 +47,19 @@ def test_directions_are_turned_and_weights_may_be_negative(tmp_path, by):
     np.testing.assert_allclose(cancelled, cancelled[0], atol=1e-7)
     turned = score({"long": 3.0, "short": -3.0}, long=LONG, short=SHORT)
     assert turned[0] == turned.min()
+
+
+def test_the_unit_says_the_range_of_the_score():
+    assert combined(long=LONG, dense=DENSE).meaning.unit == "mean rank in [0, 1]"
+    assert combined({"long": 3.0, "dense": -1.0}, long=LONG, dense=DENSE).meaning.unit == "mean rank in [-1, 1]"
+    assert combined(by="z", long=LONG, dense=DENSE).meaning.unit == "standard deviations"
+
+
+def test_messages_of_a_part_name_its_keys(tmp_path):
+    pool = make_pool(tmp_path, words(9))
+    norms = GradnormScorer(TrainedProxy(tiny_recipe(), "sample", 1_000, 0), context_tokens=65)
+    with pytest.raises(ConfigError, match=r"^scorer.parts.norms.context_tokens=65, but .* has 64 positions"):
+        combined(long=LONG, norms=norms).score(pool)
 
 
 def test_a_weight_counts_against_the_others(tmp_path):

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from delt_exp.encoder.hashing import HashingEncoder
-from delt_exp.errors import ConfigError
+from delt_exp.errors import ConfigError, DataError
+from delt_exp.mapping.judge import TextBatch
 from delt_exp.model.cost import Sizes
 from delt_exp.scorer import embedding_match
 from delt_exp.scorer.embedding_match import EmbeddingMatchScorer
+from delt_exp.scorer.permuted import PermutedScorer
+from delt_exp.scorer.stage import scores_stage
 from tests.helpers import make_pool, new_folder, words
 
 
@@ -54,11 +57,33 @@ def test_a_document_of_the_target_has_similarity_1(tmp_path):
 
 
 @pytest.mark.parametrize("aggregate", ["mean", "max"])
-def test_blocks_change_nothing(tmp_path, monkeypatch, aggregate):
+@pytest.mark.parametrize(
+    ("name", "size"), [("BLOCK_DOCUMENTS", 3), ("BLOCK_SIMILARITIES", 3 * 7), ("BLOCK_SIMILARITIES", 1)]
+)
+def test_blocks_change_nothing(tmp_path, monkeypatch, aggregate, name, size):
     pool = make_pool(tmp_path, words(20), words(7, seed=2))
     whole = scores(pool, aggregate, encoder=HashingEncoder(64, 0))
-    monkeypatch.setattr(embedding_match, "BLOCK_DOCUMENTS", 3)
+    monkeypatch.setattr(embedding_match, name, size)
     np.testing.assert_allclose(scores(pool, aggregate, encoder=HashingEncoder(64, 0)), whole, rtol=1e-6)
+
+
+@dataclass(frozen=True)
+class Mute(Angles):
+    """Has no direction for a text that begins with "no"."""
+
+    def open(self, device):
+        known = Angles().open(device)
+        return lambda batch: np.concatenate([
+            np.zeros((1, 2)) if text.startswith("no") else known(TextBatch([text], batch.ids, batch.items))
+            for text in batch.texts
+        ])  # fmt: skip
+
+
+@pytest.mark.parametrize(("texts", "target"), [(["0", "no", "90"], ["0"]), (["0"], ["60", "no", "90"])])
+def test_an_embedding_without_a_direction_is_refused_with_its_document(tmp_path, texts, target):
+    pool = make_pool(tmp_path, texts, target)
+    with pytest.raises(DataError, match=r"the embedding of document 1 \(id [0-9a-f]{16}\) has length 0\.0"):
+        scores(pool, "mean", encoder=Mute())
 
 
 def test_so_many_target_documents_are_read_and_the_others_are_not(tmp_path):
@@ -78,6 +103,32 @@ def test_embeddings_are_computed_once_for_both_aggregates(tmp_path):
     scores(pool, "max")
     scores(pool, "mean")
     assert [use.cached for use in pool.resources.store.uses] == [False, False, True, True]
+
+
+class Packaged(Angles):
+    """An encoder whose settings do not say which files it reads, as that of an installed package."""
+
+    files: ClassVar[str] = "old"
+
+    def inputs(self, resources):
+        return {"files": self.files}
+
+    def forecast(self, sizes, resources):
+        return []
+
+
+@pytest.mark.parametrize("wrapped", [lambda scorer: scorer, lambda scorer: PermutedScorer(scorer, 0)])
+def test_scores_are_computed_anew_where_an_encoder_reads_other_files(tmp_path, monkeypatch, wrapped):
+    pool = make_pool(tmp_path, ["0", "90"], ["0", "60"])
+    scorer = wrapped(EmbeddingMatchScorer(Packaged(), "max", None, 0))
+
+    def is_cached():
+        scores_stage(pool.resources, scorer, pool.candidates, pool.target)
+        return pool.resources.store.uses[-1].cached
+
+    assert [is_cached(), is_cached()] == [False, True]
+    monkeypatch.setattr(Packaged, "files", "new")
+    assert [is_cached(), is_cached()] == [False, True]
 
 
 def test_other_settings_are_refused():

@@ -68,3 +68,10 @@ def test_models_with_other_tokens_are_refused_before_a_document_is_read(pool):
     with pytest.raises(ConfigError, match="have different tokenizers: losses per token cannot be compared"):
         ExcessLossScorer(TUNED, other).score(pool)
     assert "scores" not in {use.stage for use in pool.resources.store.uses}
+
+
+def test_messages_of_a_model_name_its_keys(pool):
+    with pytest.raises(ConfigError, match=r"^scorer.tuned.train_on is target, but there is no such text"):
+        ExcessLossScorer(TUNED, REFERENCE).score(replace(pool, target=None))
+    with pytest.raises(ConfigError, match=r"^scorer.reference.train_on is target, but there is no such text"):
+        ExcessLossScorer(REFERENCE, TUNED).score(replace(pool, target=None))

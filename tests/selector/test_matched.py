@@ -68,6 +68,14 @@ def test_the_same_documents_stay_whatever_the_order_of_the_rows():
     np.testing.assert_array_equal(np.sort(IDS[order][found]), np.sort(IDS[kept(ROWS)]))
 
 
+def test_a_budget_of_tokens_that_no_document_fits_is_an_error():
+    num_tokens = np.where(np.arange(1000) == 7, 1, 50)
+    seen = Candidates(IDS, SEEN.goodness, np.zeros(1000, np.uint8), [""], num_tokens)
+    with pytest.raises(ConfigError, match=r"selector.unit=tokens keeps nothing.*; use selector.unit=documents"):
+        matched_rows(seen, np.array([7]), 1, "tokens", 0)
+    assert len(matched_rows(seen, np.array([7]), 1, "documents", 0)) == 1
+
+
 def test_what_it_needs_keeps_and_costs_is_that_of_its_base():
     selector = MatchedSelector(Fixed(), 10, "documents", 0)
     assert (selector.needs, len(would_keep(selector, SEEN))) == (Fixed.needs | {"scores"}, 6)

@@ -89,9 +89,9 @@ def show_check(evidence: Evidence, scores_2N: NDArray[np.floating], name: str) -
 
 
 def show_answers(evidence: Evidence, numbers_N3: NDArray[np.floating], prompt: Prompt, tokenizer: Tokenizer) -> None:
-    """Leave how much probability yes and no have together, and which first tokens are the most probable; warn of less.
+    """Leave how probable yes and no are together, and how often one of them is the most probable answer.
 
-    numbers_N3: of an `AnswerJudge`.
+    Warns where they have less than LEAST_MASS. numbers_N3: of an `AnswerJudge`.
     """
     mass = float(np.exp(numbers_N3[:, :2]).sum(1).mean())
     top = Counter(numbers_N3[:, 2].astype(int).tolist())

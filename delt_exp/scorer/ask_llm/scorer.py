@@ -116,7 +116,8 @@ class AskLlmScorer:
         corpus = pool.candidates.corpus
         shuffled = shuffled_rows(corpus.ids, self.seed, "documents of a self-check")
         rows = shuffled[~np.isin(shuffled, example_rows)][: self.num_checked]
-        texts = [cleaned(text) for text in corpus.texts(rows)]
+        # A document without text has no spoiled copy; left in, it would shift the kinds of those after it.
+        texts = [text for text in map(cleaned, corpus.texts(rows)) if text]
         checked = check_corpus(texts, self.seed, pool.work_dir / "checked")
         everything, shards = np.arange(len(checked)), pool.work_dir / "checked_shards"
         numbers_N3 = map_texts(pool.resources, checked, everything, judge, shards, "self-check")

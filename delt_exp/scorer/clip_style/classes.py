@@ -69,7 +69,7 @@ class Classes:
         for number in np.flatnonzero(self.sizes > LARGE):
             rows = np.flatnonzero(self.of_N == number)
             with suppress(ConfigError):  # too few different vectors to be split
-                draws = generator(seed, "parts of a class")
+                draws = generator(seed, "parts of a class", int(number))
                 found = clustered(vectors_ND[rows], ids[rows], -(-len(rows) // PART), draws, "parts")
                 part_N[rows] = first + found.of_N
                 first += len(found)

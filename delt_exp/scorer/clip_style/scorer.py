@@ -43,7 +43,7 @@ class ClipStyleScorer:
     scaling: `standard`, mean 0 and deviation 1, or `minmax`, the published one.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     PLACES: ClassVar[frozenset[str]] = frozenset({"labels"})
     needs: ClassVar[frozenset[str]] = frozenset()
     encoder: Encoder

@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.rows.ranking import floor_share
+
 Doubles = NDArray[np.float64]
 BLOCK_DOCUMENTS = 4096
 BLOCK_NUMBERS = 16_000_000  # distances in memory at once
@@ -36,12 +38,12 @@ def diversity(
 ) -> Doubles:
     """Return [N] SDS: the mean distance of each document to its nearest others of its class; NaN for one alone there.
 
-    As many others as `share` of the class, at least 1 and at most `num_neighbours`.
+    As many others as floor(`share` of the class), at least 1 and at most `num_neighbours`.
     """
     result_N = np.full(len(vectors_ND), np.nan)
     for number in np.unique(class_N):
         rows = np.flatnonzero(class_N == number)
-        count = min(num_neighbours, max(1, int(share * len(rows))), len(rows) - 1)
+        count = min(num_neighbours, max(1, floor_share(share, len(rows))), len(rows) - 1)
         if count:
             result_N[rows] = _nearest_mean(np.asarray(vectors_ND[rows], np.float64), count)
     return result_N

@@ -4,14 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.scorer.data_whisperer.groups import NOBODY, Groups
-from delt_exp.scorer.data_whisperer.weighting import position_means
+from delt_exp.scorer.data_whisperer.weighting import mean_over_queries, position_means
 from delt_exp.store.evidence import Evidence, Figure
 
 
 def show(evidence: Evidence, shares_GQD: NDArray[np.float64], metrics_GQ: NDArray[np.float64], groups: Groups) -> None:
     """Leave the mean weight at each position of the largest groups, and how metrics and weights vary."""
     largest_G = groups.num_members == groups.num_members.max()
-    members_GD, shares_GD = groups.members_GD[largest_G], shares_GQD[largest_G].mean(1)
+    members_GD, shares_GD = groups.members_GD[largest_G], mean_over_queries(shares_GQD[largest_G])
     shares_GD = shares_GD[:, : groups.num_members.max()]
     mean_D = position_means(shares_GD, members_GD[:, : shares_GD.shape[1]])[0]
     spread_D = shares_GD.std(0)

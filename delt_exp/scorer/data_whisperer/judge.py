@@ -41,7 +41,7 @@ class GroupBatch:
 
 @dataclass(frozen=True)
 class WhisperJudge:
-    """[1, K]: attention [Q, D] of each query to each demonstration, and the metric [Q]; 0 for who is absent.
+    """[1, K]: attention [Q, D] of each query to each demonstration, and the metric [Q]; 0 where there is none.
 
     name, revision: of the model; tokenizer_folder: of its tokenizer. layer: whose attention, None for none.
     """

@@ -78,7 +78,7 @@ def check_prompts(
         cure = f"use scorer.num_demonstrations={fits}" if fits else "use a smaller scorer.context_tokens"
         raise ConfigError(
             f"a prompt has up to {longest} tokens, but {model.name!r} has {model.position_limit} positions; {cure}, or "
-            f"{'scorer.context_tokens' if fits else 'scorer.num_queries'} below what it is"
+            f"a smaller {'scorer.context_tokens' if fits else 'scorer.num_queries'}"
         )
 
 

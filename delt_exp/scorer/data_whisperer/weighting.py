@@ -15,18 +15,25 @@ Floats = NDArray[np.float64]
 
 
 def shares(attention_GQD: Floats, members_GD: Rows, weighting: Weighting) -> Floats:
-    """Return the weights [G, Q, D] of the members, which add up to 1 in each group and 0 where there is none.
+    """Return the weights [G, Q, D] of the members for each query, which add up to 1; 0 for absent members.
 
+    A query that was not asked has no attention, and 0 for all members.
     attention: in proportion to the mean attention from the query block to the demonstration. position: to that divided
     by its mean over all groups of the same size at the same position, which leaves what the content adds.
     """
     is_member_G1D = (members_GD != NOBODY)[:, None]
     raw_GQD = np.where(is_member_G1D, attention_GQD if weighting != "uniform" else 1.0, 0.0)
-    shares_GQD: Floats = raw_GQD / raw_GQD.sum(-1, keepdims=True)
+    totals_GQ1 = raw_GQD.sum(-1, keepdims=True)
+    shares_GQD: Floats = np.divide(raw_GQD, totals_GQ1, where=totals_GQ1 > 0, out=np.zeros_like(raw_GQD))
     if weighting != "position":
         return shares_GQD
-    means_GD = position_means(shares_GQD.mean(1), members_GD)
+    means_GD = position_means(mean_over_queries(shares_GQD), members_GD)
     return shares(np.divide(shares_GQD, means_GD[:, None], where=is_member_G1D, out=raw_GQD), members_GD, "attention")
+
+
+def mean_over_queries(shares_GQD: Floats) -> Floats:
+    """Return [G, D] the mean weights over the queries that have any."""
+    return np.asarray(shares_GQD.sum(1) / shares_GQD.any(-1).sum(1)[:, None])
 
 
 def position_means(shares_GD: Floats, members_GD: Rows) -> Floats:

@@ -27,9 +27,9 @@ class DensityScorer:
 
     Coleman and Shrivastava's sketch in the use of Sachdeva et al. 2024, arXiv:2402.09668. Lower is better, and to be
     drawn from, not cut: `selector=gumbel_top_k` with temperature 1, not standardised, draws in proportion to 1 / D.
-    encoder: what makes a vector of a document. num_codes: over so many D is an average. hashes_per_code: joined to one
-    code; 1 is the published form, under which distant documents count nearly as much as near ones. width: of a bin of a
-    hash, a distance between vectors; `auto` makes a document half of its own D, on average.
+    encoder: what makes a vector of a document. num_codes: how many codes D is averaged over. hashes_per_code: joined to
+    one code; 1 is the published form, under which distant documents count nearly as much as near ones. width: of a bin
+    of a hash, a distance between vectors; with `auto` a document makes up half of its own D, on average.
     """
 
     VERSION: ClassVar[int] = 1

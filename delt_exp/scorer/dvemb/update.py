@@ -23,8 +23,8 @@ NOBODY = -1  # the occurrence at a position where nothing is predicted
 class Update:
     """One update, whose loss is the sum of weight times mean token loss over its sequences.
 
-    occurrence_BT: for each sequence a vector (T,), which occurrence predicts each label, of those whose corpus rows are
-    `rows_N`; NOBODY where there is no label.
+    occurrence_BT: for each sequence a vector (T,) of the occurrence that each label belongs to, a place in `rows_N`;
+    NOBODY where there is no label. rows_N: the corpus row of each occurrence.
     """
 
     samples: Sequence[Sample]

@@ -27,7 +27,7 @@ READS: Reads = "beginning"
 class InfluenceJudge:
     """Gives a document the cosine of its Gamma with each of S directions, the norm of Gamma, and K features.
 
-    A document without gradient has cosine 0 with all. The features are the sketch of the unit Gamma. directions: a file
+    A document whose Gamma is 0 has cosine 0 with all. The features are the sketch of the unit Gamma. directions: a file
     that `save_directions` wrote; digest: of its content. num_features: 0 for none. seed: of the sketch.
     """
 

@@ -123,8 +123,7 @@ def mismatched(ids: NDArray[np.uint64], groups: Groups, seed: int) -> NDArray[np
         if len(members) < 2:
             raise ConfigError(
                 f"group {name} of the target has one document, so there is no other answer to compare its answer "
-                "with; give it "
-                "more documents, or use scorer.groups=one or scorer.pairs=sampled"
+                "with; give it more documents, or use scorer.groups=one or scorer.pairs=sampled"
             )
         order = members[shuffled_rows(ids[members], seed, "mismatched answers of ROSE")]
         partners[order] = np.roll(order, -1)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest, written_aside
+from delt_exp.mapping.items import settings_of
 from delt_exp.mapping.map_documents import map_documents
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.gamma import Gamma, check_state, share_below_floor
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from delt_exp.scorer.influence.directions import Shots
+
+EVERYTHING = "everything.npy"  # what a pass says of the documents, until it is taken apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,19 +116,22 @@ class Passes:
     def _build(self, folder: Path, judges: list[InfluenceJudge]) -> None:
         """Fill the folder of the features, and leave the exact numbers of the same passes for `_cosines`."""
         for judge in judges:
-            exact, step = judge.num_directions + 1, judge.checkpoint.step
-            if self._numbers_file(judge).exists() and (folder / f"features-{step}.npy").exists():
-                continue
-            joint, shards = replace(judge, num_features=self.num_features), folder / f"shards-{step}"
-            shape, everything = (len(self.read_rows), joint.width), folder / "everything.npy"
-            out = np.lib.format.open_memmap(everything, "w+", np.float32, shape)
-            documents = self.candidates, self.read_rows
-            numbers = map_documents(self.pool.resources, *documents, joint, shards, _name(judge), out)
-            write_features(folder, step, numbers, exact)
-            _save(self._numbers_file(judge), numbers[:, :exact])
-            everything.unlink()
-            shutil.rmtree(shards)
+            features = folder / f"features-{judge.checkpoint.step}.npy"
+            if not (self._numbers_file(judge).exists() and features.exists()):
+                self._read_once(folder, judge)
+            _clear(folder)
         write_about(folder, self.candidates.ids[self.read_rows], self._about())
+
+    def _read_once(self, folder: Path, judge: InfluenceJudge) -> None:
+        """Leave the features of a checkpoint and the exact numbers, from one pass."""
+        joint, step, exact = replace(judge, num_features=self.num_features), judge.checkpoint.step, judge.width
+        # All targets share this folder: what a killed run for another one left has cosines with other directions.
+        shards = folder / f"shards-{step}-{digest(settings_of(joint))}"
+        out = np.lib.format.open_memmap(folder / EVERYTHING, "w+", np.float32, (len(self.read_rows), joint.width))
+        documents = self.candidates, self.read_rows
+        numbers = map_documents(self.pool.resources, *documents, joint, shards, _name(judge), out)
+        write_features(folder, step, numbers, exact)
+        _save(self._numbers_file(judge), numbers[:, :exact])
 
     def _numbers_file(self, judge: InfluenceJudge) -> Path:
         return self.pool.work_dir / f"numbers-{judge.checkpoint.step}.npy"
@@ -156,6 +162,13 @@ class Passes:
             "rows": digest(self.read_rows),
             "context_tokens": self.context_tokens,
         }
+
+
+def _clear(folder: Path) -> None:
+    """Remove what served a pass alone, that of a killed one included."""
+    (folder / EVERYTHING).unlink(missing_ok=True)
+    for shards in folder.glob("shards-*"):
+        shutil.rmtree(shards)
 
 
 def _name(judge: InfluenceJudge) -> str:

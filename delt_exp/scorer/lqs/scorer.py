@@ -46,9 +46,9 @@ class LqsScorer:
     """Annotates documents along a short training run.
 
     score_name: `lqs`, `pds`, `learnability` or `quality`. proxy: the model the short run starts from. num_steps
-    (T): updates of plain gradient descent on `batch_documents` random candidates each, all once before any twice (the
-    paper takes them in corpus order). lr, interval, init_norm, precision: see `AnnotationSettings`. num_target: random
-    target documents, null for all. context_tokens: how much of a document its gradient sees.
+    (T): updates of plain gradient descent on `batch_documents` random candidates each, none again before all were used
+    (the paper takes them in corpus order). lr, interval, init_norm, precision: see `AnnotationSettings`. num_target:
+    random target documents, null for all. context_tokens: how much of a document its gradient sees.
     """
 
     VERSION: ClassVar[int] = 2
@@ -80,6 +80,7 @@ class LqsScorer:
         rows = self._target_rows(pool)
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        proxy.check_context(self.context_tokens, "scorer.context_tokens")
         job, resources = self._job(pool, proxy, rows), pool.resources
         annotation, cost = annotation_stage(resources.store, self._inputs(pool), job, resources.trainer)
         pool.evidence.charge("annotation", cost)

@@ -1,4 +1,4 @@
-"""Token sequences with targets, and padded micro-batches of them.
+"""Token sequences with labels, and padded micro-batches of them.
 
 Shapes: T positions of one sample.
 """

@@ -42,7 +42,7 @@ FORMAT = 1  # bump when the same training run gives another number
 
 @dataclass(frozen=True, eq=False)
 class Trainings:
-    """Training runs that differ in their documents alone, the seed is that of all, so that much of the noise cancels.
+    """Training runs that differ in their documents alone: one seed serves all, so that much of the noise cancels.
 
     rows_C: of the proxies in `tokens`. target_rows: of the documents in `target` that the loss [nats/token] is measured
     on. Plain values and folders, so that it travels to other processes.

@@ -290,6 +290,18 @@ def test_evidence_shows_examples_the_check_and_the_answers(tmp_path, folder):
     assert 0 < found["numbers"]["answers"]["values"]["mean P(yes) + P(no)"] <= 1
 
 
+def test_a_document_without_text_is_not_checked_where_it_is_not_scored(tmp_path, folder, monkeypatch):
+    pool, checked = make_pool(tmp_path, [*TEXTS[:6], "###"]), []
+
+    def noted(texts, seed, place):
+        checked.extend(texts)
+        return check_corpus(texts, seed, place)
+
+    monkeypatch.setattr("delt_exp.scorer.ask_llm.scorer.check_corpus", noted)
+    scorer_of(folder, shots=0, num_checked=7).score(replace(pool, chosen=np.arange(6)))
+    assert sorted(checked) == sorted(TEXTS[:6])
+
+
 def test_neither_examples_nor_check_are_needed(tmp_path, folder):
     pool = make_pool(tmp_path, TEXTS[:2])
     assert np.isfinite(scorer_of(folder, shots=0, num_checked=0).score(pool)).all()

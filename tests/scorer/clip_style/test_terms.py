@@ -28,6 +28,12 @@ def test_cosine_and_distances_are_those_worked_by_hand():
     assert np.isnan(diversity(line, np.array([0, 0, 1]), 2, 1.0)).tolist() == [False, False, True]
 
 
+def test_a_share_of_the_class_is_that_of_the_decimal():
+    """0.29 of 100 documents are 29 others, not 28: on a line from 0 the first has a mean distance of 15."""
+    line = np.arange(100.0)[:, None]
+    assert diversity(line, np.zeros(100, np.intp), 99, 0.29)[0] == pytest.approx(15)
+
+
 def test_the_published_mixture_is_the_one_worked_by_hand():
     given = {"SAS": np.array([0.2, 0.6, 1.0]), "SDS": np.array([1.0, 1, 2])}
     assert mixture(given, 0.1, "minmax", fail) == pytest.approx([0, 1, 2.3])

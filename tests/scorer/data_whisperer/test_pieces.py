@@ -89,10 +89,18 @@ def test_a_swap_of_demonstrations_with_their_attention_swaps_their_scores():
     np.testing.assert_allclose(one, other)
 
 
-def test_a_query_that_is_repeated_changes_nothing_and_an_absent_one_neither():
-    _, one = scores_of([[[0.3, 0.2]]], [[0.9]], [[0, 1]], [[0]])
-    _, more = scores_of([[[0.3, 0.2]] * 3], [[0.9] * 3], [[0, 1]], [[0] * 3])
-    _, absent = scores_of([[[0.3, 0.2], [1, 1]]], [[0.9, 0.0]], [[0, 1]], [[0, NOBODY]])
+@pytest.mark.parametrize("weighting", ["attention", "position", "uniform"])
+def test_a_query_that_is_repeated_changes_nothing_and_an_absent_one_neither(weighting):
+    other = [[0.6, 0.2]], [0.5], [2, 3], [1]  # a second group, so that positions have a mean
+
+    def scores(attention, metrics, queries):
+        width = len(queries)
+        parts = [other[0] * width, other[1] * width, other[2], other[3] * width]
+        return scores_of(*zip([attention, metrics, [0, 1], queries], parts, strict=True), weighting)[1]
+
+    one = scores([[0.3, 0.2]], [0.9], [0])
+    more = scores([[0.3, 0.2]] * 3, [0.9] * 3, [0] * 3)
+    absent = scores([[0.3, 0.2], [0, 0]], [0.9, 0.0], [0, NOBODY])  # the judge gives an absent query no attention
     np.testing.assert_allclose(one, more)
     np.testing.assert_allclose(one, absent)
 

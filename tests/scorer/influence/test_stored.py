@@ -154,3 +154,22 @@ def test_a_killed_pass_continues_with_the_same_features(pool, place, stored, mon
         assert (continued.folder / name).read_bytes() == (stored.folder / name).read_bytes()
     assert sorted(path.name for path in continued.folder.glob("*")) == sorted(p.name for p in stored.folder.glob("*"))
     assert read_json(continued.folder / "about.json") == stored.about
+
+
+def test_what_a_killed_pass_for_another_target_left_is_not_in_the_way(place, stored, scored, monkeypatch):
+    fresh = make_pool(place, words(12), words(5, seed=5))
+    other = replace(again(fresh, place), target=make_pool(place, words(2), words(6, seed=9)).target)
+    real = passes_module.map_documents
+
+    def killed_after_reading(*arguments):
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(passes_module, "map_documents", killed_after_reading)
+        with pytest.raises(KeyboardInterrupt):
+            KEEPING.score(other)
+    assert list(fresh.resources.store.root.glob(f"{STAGE}/*.work/shards-*"))
+    assert KEEPING.score(fresh).tobytes() == scored.tobytes()
+    (features,) = all_features(fresh.resources.store)
+    assert sorted(path.name for path in features.folder.glob("*")) == sorted(p.name for p in stored.folder.glob("*"))

@@ -57,7 +57,7 @@ def test_every_relative_scores_every_document(pool, name):
     assert scores.shape == (24,)
     assert np.isfinite(scores).all()
     assert len(np.unique(scores)) == 24
-    assert name.lower() in scorer(score_name=name).meaning.name.lower() or name == "lqs"
+    assert {"lqs": "learnability-quality"}.get(name, name) in scorer(score_name=name).meaning.name.lower()
 
 
 @pytest.mark.slow
@@ -118,6 +118,12 @@ def test_a_wrong_number_of_target_documents_is_refused_before_the_proxy_is_train
     assert not [use for use in pool.resources.store.uses if use.stage == "model"]
     with pytest.raises(ConfigError, match=r"num_target=0 is not allowed; set it to a whole number of at least 1"):
         scorer(num_target=0)
+
+
+def test_a_context_longer_than_the_proxy_is_refused_before_anything_is_annotated(pool):
+    with pytest.raises(ConfigError, match=r"^scorer.base.context_tokens=65, but .* has 64 positions"):
+        distilled(None, None, scorer(context_tokens=65)).score(pool)
+    assert not [use for use in pool.resources.store.uses if use.stage == "annotation"]
 
 
 @pytest.mark.slow

@@ -83,6 +83,7 @@ class WinRate:
             "oracle": identity(self.oracle),
             "prompts": [data.tokens.digest, digest(rows)],
             "answers": digest(own, start),
+            "precision": resources.trainer.resolved_precision(),  # that the oracle is trained in
         }
 
         def build(folder: Path) -> None:

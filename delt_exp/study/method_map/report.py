@@ -72,8 +72,7 @@ class MapReport:
     def power(self, study: StudyRecord) -> list[str]:
         """Return what gains over the baseline the study will show, task by task, as its finished runs let expect."""
         labels = {key: str(label) for key, label in self.baseline.items()}
-        num_tasks = len({run.arm.get(self.panel) for run in study.runs})
-        sentences = power_sentences(study, self.panel, self.metric, labels, self.alpha, num_tasks)
+        sentences = power_sentences(study, self.panel, self.metric, labels, self.alpha)
         return [
             *sentences,
             "power: variances will be moderated over all arms, so that smaller differences are detected",

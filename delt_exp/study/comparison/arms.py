@@ -1,6 +1,6 @@
 """The finished runs of a study as arms: runs that differ in their seed alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -112,6 +112,14 @@ class Panel:
         """Return the planned comparison with the baseline; None for the baseline, or without one."""
         return self.between(arm, self.baseline)
 
+    def unfinished_placebos(self, arm: Arm, planned: Collection[frozenset[tuple[str, str]]]) -> list[str]:
+        """Return the placebos that an arm is not compared with yet; planned: `planned_arms` of this panel."""
+        if self.is_placebo(arm):
+            return []
+        there = self.against_placebos(arm)
+        same = {name: {**arm.labels, "scorer": name} for name in self.placebos if name not in there}
+        return [name for name, labels in same.items() if frozenset(labels.items()) in planned]
+
     def against_placebos(self, arm: Arm) -> dict[str, Comparison]:
         """Return the planned comparisons with the same arm under each placebo, by placebo."""
         if self.is_placebo(arm):
@@ -165,6 +173,12 @@ def read_panels(
 def labels_of(run: PlannedRun, panel: str | None) -> Labels:
     """Return what was chosen for a run, by dimension, without its panel and its draw."""
     return tuple(item for item in run.arm.items() if item[0] not in (panel, DRAW))
+
+
+def planned_arms(study: StudyRecord, dimension: str | None, panel: str) -> set[frozenset[tuple[str, str]]]:
+    """Return the labels of the arms that a study has in a panel, finished or not."""
+    runs = (run for run in study.runs if dimension is None or run.arm.get(dimension) == panel)
+    return {frozenset(labels_of(run, dimension)) for run in runs}
 
 
 def _panel(

@@ -47,6 +47,11 @@ class Agreed:
     p_holm: float = 1.0
 
     @property
+    def unit(self) -> str:
+        """The unit of the seconds of `cost`, by their clock."""
+        return "CPU s" if self.clock == CPU else "s"
+
+    @property
     def verdict(self) -> str:
         if self.p_holm >= self.alpha:
             return "not distinguishable from permuted"

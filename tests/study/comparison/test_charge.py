@@ -10,7 +10,7 @@ from delt_exp.study.comparison.arms import read_panels
 from delt_exp.study.comparison.charge import FLOOR, charged
 from delt_exp.study.record import read_study
 from tests.study.comparison.studies import BASE, Planted, arm, write_study
-from tests.study.comparison.test_report import findings, rows
+from tests.study.comparison.test_report import figure, findings, rows
 
 BUSY = (1.0, 3.0, 1.5, 9.0, 2.0)  # how much slower the machine was for the run of each seed
 
@@ -115,6 +115,8 @@ def test_what_costs_less_than_a_hundredth_of_training_counts_as_nothing_and_is_s
     assert column_texts([cheap["scoring [CPU s]"], 3.0])[0].value == "< 0.1"
     assert cheap["total [CPU s]"] == 10
     assert cheap["minus baseline at equal cost"] == board["cheap"]["minus baseline"]
+    assert "scoring [CPU s]" in rows(found, "scorers")[0]
+    assert figure(found, "cost")["layout"]["xaxis"]["title"]["text"] == "scoring, selecting and training [CPU s]"
     assert dear["scoring [CPU s]"] == pytest.approx(0.101)
     assert dear["minus baseline at equal cost"].value > board["dear"]["minus baseline"].value
     assert "less than 0.1 CPU s, under 1 % of a training run" in found.answer or "0.101 CPU s" in found.answer

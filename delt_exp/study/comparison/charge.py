@@ -3,8 +3,8 @@
 Measured seconds say what else ran on the machine. Four things keep that out of the comparison at equal cost:
 
 - CPU time is charged in place of wall time, where it is known for every part of every arm.
-- Training has one speed: the median seconds per predicted token over all runs of one recipe, so that arms that are
-  trained alike cost alike.
+- Training has one speed: the median seconds per predicted token over all runs of one recipe. Arms of one budget are
+  charged the same number of tokens, although one may end with a fuller batch, so that arms trained alike cost alike.
 - A score costs what it cost in the median over all runs of its task with that scorer, whatever was kept or ordered by
   it; runs that share one computation count once.
 - Below FLOOR of the training run that everybody has, a cost counts as none. As much more training would hardly be seen:
@@ -51,22 +51,21 @@ def clock_of(panels: Sequence[Panel]) -> Clock:
 
 
 def _charged(panel: Panel, clock: Clock, speeds: Mapping[Hashable, float]) -> Panel:
-    arms = _arms(panel)
+    arms, base = _arms(panel), panel.baseline or min(panel.arms, key=lambda arm: arm.tokens)
     scoring = _medians(_distinct(arms, clock))
     new: dict[Arm, Arm] = {}
     for arm in arms:
-        training = float(np.median([speeds[_recipe(record)] for record in arm.records])) * arm.tokens
+        speed = float(np.median([speeds[_recipe(record)] for record in arm.records]))
         selecting = [selecting_cost(record, clock).seconds for record in arm.records]
         known = [seconds for seconds in selecting if seconds is not None]
         cost = replace(
             cost_of(arm.records),
             clock=clock,
-            training_seconds=training,
+            training_seconds=speed * (arm.tokens if arm in panel.longer else base.tokens),
             scoring_seconds=scoring.get(_scorer(arm)),
             selecting_seconds=float(np.median(known)) if known else 0.0,
         )
         new[arm] = replace(arm, charge=cost)
-    base = panel.baseline or min(panel.arms, key=lambda arm: arm.tokens)
     floor = FLOOR * new[base].cost.training_seconds
     new = {arm: replace(one, charge=replace(one.cost, floor_seconds=floor)) for arm, one in new.items()}
     baseline = None if panel.baseline is None else new[panel.baseline]

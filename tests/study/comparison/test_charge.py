@@ -81,6 +81,17 @@ def test_arms_that_are_trained_alike_cost_alike_and_others_have_a_speed_of_their
     assert {name: one.training_seconds for name, one in found.items()} == {"random": 10, "a": 10, "b": 10, "c": 35}
 
 
+def test_an_arm_that_ends_with_a_fuller_batch_costs_as_much_as_the_baseline(tmp_path):
+    """Without a longer baseline, 60 tokens more would leave nothing to compare it with at equal cost."""
+    fuller = arm("lqs", "1.0", "folding", -0.1, tokens=10_060, change=timed(10.06, 0.0))
+    found = findings(write_study(tmp_path, [Planted(BASE, change=timed(10.0, 0.0)), fuller]))
+    cost, board = (
+        next(row for row in rows(found, name) if row["arm"].startswith("lqs")) for name in ("cost", "leaderboard")
+    )
+    assert cost["training [CPU s]"] == pytest.approx(10)
+    assert cost["minus baseline at equal cost"] == board["minus baseline"]
+
+
 def test_a_score_costs_the_same_whatever_is_kept_by_it_and_shared_scores_count_once(tmp_path):
     """Slow and obvious: the median over distinct scorings of the scorer."""
     seconds = {"0.2": (3.0, 3.0, 3.0, 3.0, 3.0), "0.5": (3.0, 7.0, 8.0, 9.0, 3.0)}

@@ -158,8 +158,11 @@ def lowest(laws: Sequence[MixingLaw], weights_S: Floats, caps_G: Floats | None =
     """
     num_sources = len(laws[0].rates_G)
     caps_G = np.ones(num_sources) if caps_G is None else np.minimum(caps_G, 1.0)
-    if caps_G.sum() < 1:
-        raise ConfigError(f"the largest shares of all sources sum to {caps_G.sum():g}, less than 1; allow more epochs")
+    total = float(caps_G.sum())
+    if total < 1 - ROUNDING:
+        raise ConfigError(f"the largest shares of all sources sum to {total:g}, less than 1; allow more epochs")
+    if total <= 1 + ROUNDING:  # one mixture is left; its caps may sum to a little less than 1, which no solver allows
+        return np.asarray(caps_G / total)
     rates_SG = np.array([law.rates_G for law in laws])
     scale = float(weights_S @ np.exp(rates_SG.mean(1)))
 

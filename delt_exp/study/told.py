@@ -14,7 +14,7 @@ LONGEST_WORDS = 80  # characters of a cell; a longer one is a sentence
 
 
 def without_sentences(table: Table) -> Table:
-    """Return a table without the columns of whole sentences, which the answer has told already."""
+    """Return a table without its columns of whole sentences, which the answer already contains."""
 
     def is_short(column: int) -> bool:
         return all(not isinstance(row[column], str) or len(str(row[column])) <= LONGEST_WORDS for row in table.rows)

@@ -22,7 +22,7 @@ def test_the_score_by_hand():
 
 def test_three_sets_have_no_interval():
     found = agreement(np.array([1.0, 2, 3]), np.eye(3, dtype=bool), np.array([0.1, 0.3, 0.2]), 9, 0)
-    with pytest.raises(DataError, match="3 held-out halves; an interval needs at least 4: raise scorer.num_held_out"):
+    with pytest.raises(DataError, match=r"3 held-out halves; an interval needs at least 4: raise scorer\.num_held_out"):
         joined([found], 0.05)
 
 

@@ -13,8 +13,8 @@ from delt_exp.study.comparison.cost import Cost, cost_of
 from delt_exp.study.comparison.outcomes import LOSS, Measured, Outcome, common_sets, mean_of, measured, outcome
 from delt_exp.study.record import PlannedRun, StudyRecord
 
-NAMED = 5  # arms in a remark; of more, their number is said
-DRAW = "draw"  # the dimension whose choices are no arms of their own, but further draws of one, which are averaged
+NAMED = 5  # arms in a remark; of more, only their number is given
+DRAW = "draw"  # the dimension whose choices are repeated draws of one arm, which are averaged, not arms
 Labels = tuple[tuple[str, str], ...]
 Group = Mapping[int, Sequence[PlannedRun]]
 """The runs of one arm by seed, every draw."""
@@ -22,9 +22,9 @@ Group = Mapping[int, Sequence[PlannedRun]]
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """labels: what was chosen, by dimension, without the panel; runs: by seed, ascending, one of several draws.
+    """labels: what was chosen, by dimension, without the panel; runs: by seed, ascending, the first of several draws.
 
-    charge: what it is charged beside other arms, see `charge`; None for what was measured of it alone.
+    charge: what it is charged in a comparison, see `charge`; None for its own measured cost.
     """
 
     labels: Mapping[str, str]
@@ -144,12 +144,12 @@ class Panel:
 def read_panels(
     study: StudyRecord, dimension: str | None, metric: str, baseline: Mapping[str, str], placebos: Sequence[str]
 ) -> list[Panel]:
-    """Return the arms of the finished runs, panel by panel, nothing compared yet; one without a name for None.
+    """Return the arms of the finished runs, panel by panel, nothing compared yet.
 
-    A run that the study lists twice counts under its first name. Runs that differ in the dimension `draw` alone are
-    averaged, seed by seed, so that what every arm is compared with can be less noisy than an arm. Raises ConfigError
-    for a dimension that a slice does not vary, DataError for runs without the metric or without an evaluation set in
-    common.
+    dimension: of the panels; None for a single one without a name. A run that the study lists twice counts under its
+    first name. Runs that differ in the dimension `draw` alone are averaged, seed by seed, so that the baseline can be
+    less noisy than an arm. Raises ConfigError for a dimension that a slice does not vary, DataError for runs without
+    the metric or without an evaluation set in common.
     """
     groups: dict[str, dict[Labels, dict[int, list[PlannedRun]]]] = {}
     seen: set[str] = set()

@@ -1,14 +1,14 @@
-"""What an arm is charged, so that a busy machine does not decide what a score has to compete with.
+"""What an arm is charged for its score and its training, whatever else the machine was doing.
 
-Measured seconds say what else ran on the machine. Four things keep that out of the comparison at equal cost:
+Measured seconds also depend on what else ran. Four rules keep that out of the comparison at equal cost:
 
 - CPU time is charged in place of wall time, where it is known for every part of every arm.
 - Training has one speed: the median seconds per predicted token over all runs of one recipe. Arms of one budget are
   charged the same number of tokens, although one may end with a fuller batch, so that arms trained alike cost alike.
-- A score costs what it cost in the median over all runs of its task with that scorer, whatever was kept or ordered by
-  it; runs that share one computation count once.
-- Below FLOOR of the training run that everybody has, a cost counts as none. As much more training would hardly be seen:
-  where a loss falls linearly in the logarithm of training, 1 % more brings 1/70 of what twice as much brings.
+- A score is charged at its median over all runs of its task with that scorer, whatever was kept or ordered by it; runs
+  that share one computation count once.
+- A cost below FLOOR of the baseline's training counts as 0, for as much more training would hardly show: where a loss
+  falls linearly in the logarithm of training, 1 % more brings 1/70 of what twice as much brings.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence

@@ -110,11 +110,6 @@ class Relation:
         return self.primary.r.value**2
 
     @property
-    def within_mean(self) -> float | None:
-        """Mean of `within_r` over evaluation sets; None where there are none."""
-        return float(np.mean(list(self.within_r.values()))) if self.within_r else None
-
-    @property
     def caveats(self) -> list[str]:
         """What keeps the relation from being a finding; empty where nothing does."""
         line, sign, found = self.primary, np.sign(self.primary.r.value), []

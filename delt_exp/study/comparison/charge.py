@@ -5,12 +5,13 @@ Measured seconds also depend on what else ran. Four rules keep that out of the c
 - CPU time is charged in place of wall time, where it is known for every part of every arm.
 - Training has one speed: the median seconds per predicted token over all runs of one recipe. Arms of one budget are
   charged the same number of tokens, although one may end with a fuller batch, so that arms trained alike cost alike.
-- A score is charged at its median over all runs of its task with that scorer, whatever was kept or ordered by it; runs
-  that share one computation count once.
+- A score is charged at its median over all runs of its task with that scorer (and proxy, where that varies too),
+  whatever was kept or ordered by it; runs that share one computation count once.
 - A cost below FLOOR of the baseline's training counts as 0, for as much more training would hardly show: where a loss
   falls linearly in the logarithm of training, 1 % more brings 1/70 of what twice as much brings.
 """
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,8 @@ from delt_exp.study.comparison.arms import Arm, Panel
 from delt_exp.study.comparison.cost import cost_of
 
 FLOOR = 0.01
+# Config groups that decide what a score costs; a study that varies another one shares the cost between its choices.
+SCORED_BY = {"scorer", "proxy", "encoder", "judge", "target_dataset", "train_dataset", "corpus", "tokenizer"}
 Record = Mapping[str, Any]
 
 
@@ -79,7 +82,9 @@ def _arms(panel: Panel) -> list[Arm]:
 
 
 def _scorer(arm: Arm) -> str:
-    return arm.labels.get("scorer", arm.name)
+    """Return the labels of an arm that decide what its score costs, or its name where the study varies none."""
+    found = (label for dimension, label in arm.labels.items() if re.split(r"[.@]", dimension)[0] in SCORED_BY)
+    return " · ".join(found) or arm.name
 
 
 def _distinct(arms: Iterable[Arm], clock: Clock) -> list[tuple[Hashable, float]]:

@@ -111,6 +111,16 @@ def test_a_score_costs_the_same_whatever_is_kept_by_it_and_shared_scores_count_o
     assert [one.cost.scoring_seconds for one in panel.arms if one.labels["scorer"] == "lqs"] == [expected, expected]
 
 
+def test_a_score_costs_what_it_costs_with_its_own_proxy(tmp_path):
+    proxies = {"small": 1.0, "large": 9.0}
+    arms = [
+        Planted({**BASE, "scorer": "lqs", "proxy": proxy}, change=timed(10.0, seconds))
+        for proxy, seconds in proxies.items()
+    ]
+    panel = panel_of(tmp_path, [Planted(BASE, change=timed(10.0, 0.0)), *arms])
+    assert {one.labels["proxy"]: one.cost.scoring_seconds for one in panel.arms if "proxy" in one.labels} == proxies
+
+
 def test_what_costs_less_than_a_hundredth_of_training_counts_as_nothing_and_is_shown_as_less(tmp_path):
     arms = [
         Planted(BASE, 0.0, change=timed(10.0, 0.0)),

@@ -67,8 +67,11 @@ def improvement(pair: Comparison) -> Ranged:
     return Ranged(-pair.estimate.value, -high, -low)
 
 
-def entries_of(panel: Panel, planned: Collection[frozenset[tuple[str, str]]]) -> list[Entry]:
-    """Return every arm but the baseline that is compared with it, best first; planned: `planned_arms` of the task."""
+def entries_of(panel: Panel, planned: Collection[frozenset[tuple[str, str]]] = ()) -> list[Entry]:
+    """Return every arm but the baseline that is compared with it, best first.
+
+    planned: `planned_arms` of the task; empty where all of them are finished.
+    """
     found = []
     for arm in panel.ranked:
         pair = panel.against_baseline(arm)

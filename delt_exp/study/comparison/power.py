@@ -82,22 +82,23 @@ def _all(group: Group) -> list[PlannedRun]:
     return [run for runs in group.values() for run in runs]
 
 
-def family_power(study: StudyRecord, family: Sequence[Comparison], what: str) -> str:
+def family_power(study: StudyRecord, family: Sequence[Comparison], what: str, num_planned: int = 0) -> str:
     """Return what a family of comparisons shows with the seeds that it has, and what half of that would take.
 
     From the mean noise of its comparisons, at Holm's strictest level; empty where none has two seeds. what: what is
-    compared, such as `a difference`.
+    compared, such as `a difference`; num_planned: comparisons that the family will have, where some are not finished.
     """
     known = [pair for pair in family if pair.estimate.over in ("seeds and documents", "seeds")]
     if not known:
         return ""
     counts = [round(pair.estimate.dfs[0]) + 1 for pair in known]
     noise = pooled([_noise_of(pair, count) for pair, count in zip(known, counts, strict=True)])
-    num_seeds, level = min(counts), known[0].alpha / len(family)
+    num_seeds, num_comparisons = min(counts), max(len(family), num_planned)
+    level = known[0].alpha / num_comparisons
     seen = noise.detectable(num_seeds, level)
     text = (
         f"With {num_seeds} seeds {what} of {seen:.2g} {known[0].unit} is detected with 80 % power after Holm's "
-        f"correction over {len(family)} comparisons"
+        f"correction over {num_comparisons} comparisons"
     )
     needed = noise.seeds_for(seen / 2, level)
     if needed is None:

@@ -110,7 +110,8 @@ class RetrainingReport:
         )
         if not told:
             return f"{start}; no scorer's agreement is distinguishable from that of a permuted score."
-        best, cheap = told[0], min(told, key=lambda one: one.cost.seconds or 0.0)
+        best, timed = told[0], [one for one in told if one.cost.seconds is not None]
+        cheap = min(timed, key=lambda one: one.cost.seconds or 0.0, default=best)
         text = (
             f"{start}; {len(told)} of {len(others)} scorers agree, {best.scorer} most, {_said(best.sums)}, at "
             f"{_times(best, gold)}"

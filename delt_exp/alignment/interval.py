@@ -13,6 +13,7 @@ from delt_exp.rows.draws import generator
 from delt_exp.statistics.points import times_drawn
 
 RESAMPLES = 2000
+MOST_UNDEFINED = 0.025  # share of the resamples: where more give no number, they could fill a tail of the interval
 Floats = NDArray[np.float64]
 
 
@@ -47,7 +48,9 @@ def mean_cosine(left_MD: Floats, right_ND: Floats, seed: int) -> Coefficient:
     """Return the cosine of the means that two samples of unit vectors come from, at least 2 of each.
 
     s_lr / sqrt(s_ll s_rr), where s is the mean product of two different members: the spread of a small sample does not
-    lower it, and it can exceed 1 by chance. Raises DataError where the members of a side have no direction in common.
+    lower it, and it can exceed 1 by chance. No interval where more than MOST_UNDEFINED of the resamples draw one member
+    alone, or members without a direction in common, as those of 2 to 4 members often do. Raises DataError where all
+    members of a side have no direction in common.
     """
     rng = generator(seed, "bootstrap of embeddings")
     rows_RM, columns_RN = (times_drawn(rng, len(members), RESAMPLES) for members in (left_MD, right_ND))
@@ -56,8 +59,10 @@ def mean_cosine(left_MD: Floats, right_ND: Floats, seed: int) -> Coefficient:
     right, right_R = _pair_means(right_ND @ right_ND.T, columns_RN, columns_RN, is_same=True)
     if left <= 0 or right <= 0:
         raise DataError("the embeddings of a text have no common direction; use more documents or another encoder")
-    is_sound_R = (left_R > 0) & (right_R > 0)
-    return _interval(cross / np.sqrt(left * right), cross_R[is_sound_R] / np.sqrt((left_R * right_R)[is_sound_R]))
+    value, is_sound_R = cross / np.sqrt(left * right), (left_R > 0) & (right_R > 0)
+    if is_sound_R.mean() < 1 - MOST_UNDEFINED:
+        return Coefficient(float(value), None, None, "too many resamples of so few or so unlike documents have no mean")
+    return _interval(value, cross_R[is_sound_R] / np.sqrt((left_R * right_R)[is_sound_R]))
 
 
 def ratio(numerators_N: Floats, denominators_N: Floats, seed: int) -> Coefficient:

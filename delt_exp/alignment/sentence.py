@@ -24,7 +24,7 @@ class SentenceAlignment:
     encoder: what makes a vector of a document. 1 for a text against itself.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ()
     encoder: Encoder

@@ -46,9 +46,8 @@ def _answers(path: Path, table: dict[str, Any], here_R: Any, choice: Choice, bet
     part = {name: column[here_R] for name, column in table.items()}
     sizes = np.asarray(part.get("weight", np.ones(int(here_R.sum()))), np.float64)
     if (sizes < 0).any():
-        raise DataError(
-            f"{path}: weight of item {part['item'][sizes < 0][0]!r} is {sizes.min():g}; weights are 0 or more"
-        )
+        item, weight = part["item"][sizes < 0][0], sizes[sizes < 0][0]
+        raise DataError(f"{path}: weight of item {item!r} is {weight:g}; weights are 0 or more")
     labels = {"cluster": part[choice.cluster]} if choice.cluster else {}
     columns = by_item(path, part["item"], np.asarray(part["value"], np.float64) * sizes, sizes, labels)
     return Answers("value", "value", better, **columns)

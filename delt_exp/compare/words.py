@@ -69,7 +69,9 @@ def _sentence(one: Verdict) -> str:
 
 
 def _limits(verdicts: Sequence[Verdict], alpha: float) -> list[str]:
-    corrected = ", verdicts corrected for all comparisons (Holm)" if len(verdicts) > 1 else ""
+    corrected = ", verdicts corrected for the number of comparisons (Holm)" if len(verdicts) > 1 else ""
+    if {True, False} == {one.level == OVERALL for one in verdicts}:
+        corrected += ", means over all tasks apart from the rest"
     said = [f"Intervals are {100 * (1 - alpha):g} %{corrected}."]
     if len(verdicts[0].seeds) == 1:
         said.append(

@@ -45,8 +45,8 @@ def read_ladder(words: Sequence[str], columns: Columns) -> Ladder:
     """
     ladder: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for word in words:
-        size, _, path = word.rpartition("=")
-        for metric, at, arm, seed, value in _rows(Path(path), size, columns):
+        size, path = _split(word)
+        for metric, at, arm, seed, value in _rows(path, size, columns):
             runs = ladder.setdefault(metric, {}).setdefault(at, {}).setdefault(arm, {})
             if seed in runs:
                 raise DataError(
@@ -55,6 +55,12 @@ def read_ladder(words: Sequence[str], columns: Columns) -> Ladder:
                 )
             runs[seed] = value
     return ladder
+
+
+def _split(word: str) -> tuple[str, Path]:
+    """Return size, empty for none, and path; a path may hold `=` where it exists as it is, or after a size."""
+    size, has_size, path = word.partition("=")
+    return (size, Path(path)) if has_size and not Path(word).exists() else ("", Path(word))
 
 
 def check_ladder(ladder: Ladder, large: str) -> None:

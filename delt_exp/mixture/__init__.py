@@ -1,7 +1,7 @@
 """How much of each source is trained on: functions of `Sources` that return shares of the predicted tokens.
 
 Shares are of at least 0 and sum to 1; a source of share 0 is not trained on. A mixture raises ConfigError for shares
-that cannot be had. None, from `none` alone, leaves the order as it is.
+that cannot be reached. None, from `none` alone, leaves the order as it is.
 """
 
 from collections.abc import Callable

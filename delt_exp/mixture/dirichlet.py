@@ -30,6 +30,7 @@ def dirichlet(
         )
     rng: Any = generator(seed, "mixture of sources", draw)
     concentration = math.exp(rng.uniform(math.log(least_concentration), math.log(most_concentration)))
-    by_name, shares_G = np.argsort(sources.names), np.empty(len(sources.names))  # as selectors, not by place
+    # By name, so that the order of the sources decides nothing.
+    by_name, shares_G = np.argsort(sources.names), np.empty(len(sources.names))
     shares_G[by_name] = rng.dirichlet(concentration * sources.natural_shares[by_name])
     return shares_G

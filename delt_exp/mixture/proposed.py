@@ -66,7 +66,7 @@ class _DrawnRun:
 
 
 def _drawn_runs(study: Path, seed: int) -> list[_DrawnRun]:
-    """Return the runs of one seed on drawn mixtures; a study reads its mixtures here, so that none is imported."""
+    """Return the runs of one seed on drawn mixtures, from study.json itself: `delt_exp.study` imports this package."""
     if not (study / "study.json").exists():
         raise DataError(f"{study} has no study.json; give the folder of a study of mixtures, such as outputs/mixture")
     runs = read_json(study / "study.json")["runs"]

@@ -26,7 +26,7 @@ class Classifier:
     biases_K: Floats
 
     def logits(self, texts: list[str]) -> Floats:
-        """Return [N, K] log P(domain | text) but for a number per text, not calibrated yet."""
+        """Return [N, K] log P(domain | text) up to a constant per text, before calibration."""
         return np.asarray(shares_of_buckets(self.ngrams, texts) @ self.weights_BK + self.biases_K)
 
 
@@ -65,7 +65,7 @@ class ClassifierSettings:
 
 
 class Calibration(NamedTuple):
-    """Turns logits into log P(domain | text) that are as often right as they say: logits * scale + bias_K."""
+    """Turns logits into log P(domain | text) that is right as often as it says: logits * scale + bias_K."""
 
     scale: float
     bias_K: Floats
@@ -92,7 +92,7 @@ def calibrate(logits_NK: Floats, domain_N: NDArray[np.intp], weights_N: Floats) 
         value = -(weights_N @ (log_p_NK * is_of_NK).sum(axis=1))
         return float(value), np.append((slope_NK * logits_NK).sum(), slope_NK.sum(axis=0))
 
-    # A scale below 0 would turn the classifier round, and labels that are always right have no largest one.
+    # A scale below 0 would invert the classifier; where labels are always right, no scale is large enough.
     bounds = [(np.exp(-MOST_LOG_SCALE), np.exp(MOST_LOG_SCALE)), *[(None, None)] * num_domains]
     start = np.append(1.0, np.zeros(num_domains))
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)

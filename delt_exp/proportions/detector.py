@@ -37,7 +37,8 @@ class Detected:
     unit: what the shares are shares of, documents or tokens. soft: from calibrated posteriors, by EM. hard: from labels
     and their confusion matrix, by EM. raw: of the labels as they are. first_token: from P(first token) alone.
     confusion[j][k]: P(predicted j | domain k) on held-out texts; accuracy its mean diagonal, condition its condition
-    number (None: infinite). empty, looping, unsure: shares of the model's texts. warnings: in sentences.
+    number (None: infinite). empty, looping: shares of the model's texts; unsure: of those that are not empty. warnings:
+    in sentences.
     """
 
     labels: list[str]

@@ -5,11 +5,11 @@ With V = ridge I + sum phi phi^T over what is labelled and picked, every pick is
 
 V is K x K and is never formed. P are the M rows of V's sum, A the Cholesky factor of P P^T + ridge I, which is M x M
 and gains a row with each pick. With l = A^-1 P phi, the squared norm is (||phi||^2 - ||l||^2) / ridge (Woodbury): a
-pivoted Cholesky factorisation, O(N K) for a pick. What that leaves is memory traffic: a pick would read all features
-once. So candidates are evaluated late. A residual ||phi||^2 - ||l||^2 only ever falls; one that is too small as it
-stood some picks ago need not be brought up to date (Minoux 1978). Those that may win are, in blocks, by matrix
-products over all the picks that they have missed: no product is taken twice, most are taken many at a time, and
-features may stay in float32 or in a file, because only a block of them is ever in float64.
+pivoted Cholesky factorisation, O(N K) for a pick. What remains is memory traffic: each pick would read all features
+once. So candidates are evaluated lazily: a residual ||phi||^2 - ||l||^2 only ever falls, and one that was too small
+some picks ago need not be brought up to date (Minoux 1978). Candidates that may win are brought up to date in blocks,
+by one matrix product over all the picks that they have missed. No product is computed twice, and features may stay in
+float32 or in a file, because only one block of them at a time is in float64.
 
 Shapes: N candidates, K features, M rows of V's sum, m of them new to a candidate, b candidates of a block.
 """

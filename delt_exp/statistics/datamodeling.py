@@ -9,16 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
 from delt_exp.rows.draws import generator
 from delt_exp.statistics.inputs import check_lengths, check_varies, finite
 
 Floats = NDArray[np.float64]
+MIN_SETS = 4  # Fisher's z of fewer has no variance
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """value: Spearman's correlation over the sets. permuted_P: what the same numbers reach, dealt to random groups."""
+    """value: Spearman's correlation over the sets. permuted_P: that of scores permuted at random among groups."""
 
     value: float
     permuted_P: Floats
@@ -26,7 +28,7 @@ class Agreement:
 
     @property
     def error(self) -> float:
-        """Standard error of atanh(value) over sets (Bonett and Wright 2000); the groups are taken as they are."""
+        """Standard error of atanh(value) over sets, given these groups (Bonett and Wright 2000); needs MIN_SETS."""
         return float(np.sqrt((1 + self.value**2 / 2) / (self.num_sets - 3)))
 
 
@@ -60,11 +62,14 @@ def rank_correlations(rows_KM: Floats, worth_M: Floats) -> Floats:
 def joined(parts: list[Agreement], alpha: float) -> tuple[Ranged, float]:
     """Return the mean agreement of independent studies with its interval, and p of no relation to the groups.
 
-    The interval is that over sets, of Fisher's z; p is two-sided, by permutation of the groups, which also counts that
-    a score without information agrees by chance with some groups and not with others.
+    The interval is over sets, on Fisher's z. p is two-sided and by permutation of the groups, so that it also allows
+    for groups with which a score without information happens to agree. Raises DataError for fewer than MIN_SETS sets.
     """
     from scipy.special import ndtri
 
+    fewest = min(one.num_sets for one in parts)
+    if fewest < MIN_SETS:
+        raise DataError(f"{fewest} held-out halves; an interval needs at least {MIN_SETS}: raise scorer.num_held_out")
     z = float(np.mean([np.arctanh(np.clip(one.value, -1 + 1e-12, 1 - 1e-12)) for one in parts]))
     error = float(np.sqrt(sum(one.error**2 for one in parts))) / len(parts)
     reach = float(ndtri(1 - alpha / 2)) * error

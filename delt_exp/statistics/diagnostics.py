@@ -76,9 +76,10 @@ def auc_interval(auc_S: NDArray[np.float64], num_fewer: int, alpha: float) -> tu
     """Return the (1 - alpha) interval of the mean AUC over seeds, inside [0, 1].
 
     t over seeds on the logit scale (delta method). num_fewer: documents of a seed on the smaller side, planted or not.
-    Seeds can agree by chance, at 1 above all: the variance is at least c (1 - c) / (3 n), n = S num_fewer + 1, the one
-    of no information at c = 1/2, with c = (S num_fewer mean + 1/2) / n; the end towards 1/2 starts from c. Simulated
-    coverage of the nominal 95 % (5 and 10 seeds, 13 and 60 planted, AUC 0.5 to 0.9999): 0.955 to 1; of 2 seeds: 1.
+    Few seeds can agree by chance, above all at an AUC of 1. So the variance is at least c (1 - c) / (3 n), where
+    n = S num_fewer + 1 and c = (S num_fewer mean + 1/2) / n; at c = 1/2 this is that of a score without information.
+    The end towards 1/2 is computed from c in place of the mean. Simulated coverage of the nominal 95 % (5 and 10 seeds,
+    13 and 60 planted, AUC 0.5 to 0.9999): 0.955 to 1; of 2 seeds: 1.
     """
     mean, count = float(np.mean(auc_S)), len(auc_S) * num_fewer
     if mean < 0.5:

@@ -4,13 +4,13 @@ Shape suffixes: P tasks, A choices, S seeds, B weightings, R permutations.
 
 The correlation is Spearman's between both numbers over choices, means over seeds, averaged over tasks. Choices recur
 in every task, and what a choice does in one resembles what it does in another: a permutation therefore moves whole
-choices, the same in all tasks, which is exact if choices are exchangeable. In 1000 simulated studies of 6 tasks, 18
-choices and 5 seeds without a relation, half of the variance that of the choice in all tasks, it made a false claim at
-level 0.05 in 0.06, permuting each task on its own in 0.18; a mean correlation of 0.55 was found in 0.98 of them. With
-3 tasks, 6 choices and 3 seeds: 0.06 and 0.09, and 0.39 found.
+choices, the same in all tasks, which is exact if choices are exchangeable. Simulated were 1000 studies of 6 tasks, 18
+choices and 5 seeds, half of the variance being that of a choice in all tasks. Without a relation, 0.06 of them made a
+false claim at level 0.05, and 0.18 where each task was permuted on its own; a mean correlation of 0.55 was detected in
+0.98. With 3 tasks, 6 choices and 3 seeds: 0.06 and 0.09, and 0.39 detected.
 
-The interval is over choices and seeds; it covered in 0.95 to 0.98 (nominal 0.95). A regret compares picks on a seed
-that the picks of training did not see: the best of noisy means looks better than it is.
+The interval is over choices and seeds; it covered the truth in 0.95 to 0.98 (nominal 0.95). Picks by training are made
+on the other seeds and judged on one that they did not see, because the best of noisy means looks better than it is.
 """
 
 from dataclasses import dataclass

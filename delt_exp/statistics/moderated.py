@@ -1,21 +1,22 @@
-"""Variances over few seeds, each steadied by those of the other comparisons of its family. M comparisons.
+"""Moderated variances over few seeds: each is shrunk towards those of its family of comparisons. M comparisons.
 
 The variance of five differences has four degrees of freedom; at the level that Holm's correction over 264 comparisons
-asks for, t is then 13. The comparisons of a study are alike: their variances are taken as draws from one distribution,
+demands, the quantile of t is then 13. But the comparisons of a study are alike, so their variances can be taken as
+draws from one distribution,
 
     1 / sigma2 ~ chi2(d) / (d s2),   s2_m given sigma2_m ~ sigma2_m chi2(f_m) / f_m,
 
-so that the best estimate is (d s2 + f_m s2_m) / (d + f_m), with d + f_m degrees of freedom (Smyth 2004, equations 1 to
-5). d and s2 come from mean and variance of log s2_m (its section 6.2).
+and the best estimate is (d s2 + f_m s2_m) / (d + f_m), with d + f_m degrees of freedom (Smyth 2004, equations 1 to 5).
+d and s2 come from mean and variance of log s2_m (its section 6.2).
 
-Deviation: of d, half is used. Variances of real arms are no draws from that distribution: in 1,000 simulated studies of
-264 comparisons (44 arms of six tasks, each against the mean of six baselines, five seeds) of which one arm in ten had
-four times the noise of the others, the whole of d made a false claim in 0.09 of studies (0.18 with three seeds),
-half of it in 0.03 (0.05). With noise between 0.02 and 0.1, equal noise, or noise of two sizes it was 0.01 to 0.03, and
-0.91 of effects of 0.1 to 0.8 were detected where the t-test detects 0.75, with three seeds 0.70 instead of 0.07. The
-size of a map, placebos and the effect of keeping less included: `python -m benchmarks.map_power`.
-Comparisons of many arms with one are not independent; where that one is a single run per seed, as noisy as an arm, the
-rates were 0.01 to 0.04.
+Deviation: only half of d is used, because variances of real arms do not follow that distribution. Simulated were 1,000
+studies of 264 comparisons: 44 arms of six tasks, each against the mean of six baselines, five seeds. Where one arm in
+ten had four times the noise of the others, 0.09 of studies made a false claim with the whole of d (0.18 with three
+seeds), 0.03 with half of it (0.05). Where noise was equal, of two sizes, or between 0.02 and 0.1, half of d gave 0.01
+to 0.03, and detected 0.91 of effects of 0.1 to 0.8 where the t-test detects 0.75; with three seeds 0.70 instead of
+0.07. Comparisons of many arms with one are not independent: where that one was a single run per seed, as noisy as an
+arm, 0.01 to 0.04 of studies made a false claim. `python -m benchmarks.map_power` simulates a whole map, its placebos
+and the effect of keeping less included.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ MOST_DF = 1000.0  # of the distribution, where all variances are equal: t is nor
 def moderated(estimates: Sequence[Estimate]) -> list[Estimate]:
     """Return the estimates with moderated variances over seeds; those over documents stay.
 
-    Estimates over one seed, those that did not vary, and families of fewer than FEWEST others stay as they are.
+    Estimates over one seed and those that did not vary stay as they are; so do all where fewer than FEWEST are left.
     """
     chosen = [one for one in estimates if "seeds" in one.over and one.variances[0] > 0]
     if len(chosen) < FEWEST:

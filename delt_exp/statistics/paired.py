@@ -16,23 +16,24 @@ from the mean squares of seeds, documents and rest (z_sd - z_.d - z_s. u_d: the 
 grows with the document). V_S holds the rest already, hence the subtraction; V is never below the variance over seeds.
 What departs from the textbook, and why (simulated below):
 
-- MS_D is that of the jackknife, l_d = z_.d / (1 - u_d / D), and has the smaller of two effective numbers of documents
-  (Kish 1965), less 1, as degrees of freedom: (sum w)^2 / sum w^2, for few long documents are few documents, and
-  (sum l^2)^2 / sum l^4, for a variance that a few documents make up is known no better than from these few. Where the
-  difference depends on length, long documents are such: with the first number alone, a difference per token that is
-  linear in log length made false claims at level 0.05 in 0.09 (log-normal lengths of sigma 0.7) and 0.15 (sigma 1.0)
-  of studies of 30 documents, with both in 0.04 and 0.06. Normal l leave D / 3: the interval is 10 % wider than that
-  of the t-test on D - 1 at 30 documents, 3 % at 100. A difference linear in length itself still makes 0.10 (sigma 0.7)
-  and 0.17 (1.0) at 30 documents, 0.08 and 0.14 at 100, for the longest ones were not drawn: hence `few_documents`.
+- MS_D is that of the jackknife, l_d = z_.d / (1 - u_d / D). Its degrees of freedom are the smaller of two effective
+  numbers of documents (Kish 1965), less 1. The first is (sum w)^2 / sum w^2: a few long documents count as few. The
+  second is (sum l^2)^2 / sum l^4: where a few documents make up the variance, it is known no better than from these
+  few. That matters where the difference depends on length. With a difference per token that is linear in log length,
+  studies of 30 documents made a false claim at level 0.05 in 0.09 (log-normal lengths of sigma 0.7) and 0.15 (sigma
+  1.0) of cases with the first number alone, in 0.04 and 0.06 with both. The price: normal l leave D / 3 degrees of
+  freedom, so that the interval is 10 % wider than that of the t-test on D - 1 at 30 documents, 3 % at 100. With a
+  difference linear in length itself, false claims remain at 0.10 (sigma 0.7) and 0.17 (1.0) for 30 documents, 0.08 and
+  0.14 for 100, because the longest documents were not drawn: hence `few_documents`.
 
 - The half width is sqrt(V_S t^2(S - 1) + V_D t^2(df_D)) (Banerjee 1961), not Satterthwaite's t(df) sqrt(V), whose df
-  is overestimated just when V is underestimated: with 4 arms and 5 seeds Holm then made a false claim in 8 of 100
-  studies. With seeds alone, both are the t-test.
+  is overestimated just when V is underestimated: with 4 arms and 5 seeds, 8 of 100 studies then made a false claim
+  after Holm's correction. With seeds alone, both are the t-test.
 
-Families of 3 to 190 comparisons of 4 and 20 arms over 5 seeds and 30 to 300 documents (log-normal lengths of sigma 0.7,
-the difference dependent on log length or not) made any false claim after Holm's correction, nominal 0.05, in 0.00 to
-0.04 of studies with effects of the document, in up to 0.06 without any. The percentile interval of the pigeonhole
-bootstrap (Owen 2007), nominal 95 %, covered 0.50 to 0.54 (S = 2) and 0.83 to 0.86 (S = 5) where seeds dominate, and an
+Simulated share of studies with any false claim after Holm's correction, nominal 0.05 (families of 3 to 190 comparisons
+of 4 and 20 arms, 5 seeds, 30 to 300 documents of log-normal lengths of sigma 0.7, differences dependent on log length
+or not): 0.00 to 0.04 with effects of the document, up to 0.06 without. Where seeds dominate, the percentile interval of
+the pigeonhole bootstrap (Owen 2007), nominal 95 %, covered 0.50 to 0.54 (S = 2) and 0.83 to 0.86 (S = 5), and an
 interval over documents only 0.02 to 0.95: neither is offered.
 """
 
@@ -50,7 +51,7 @@ from delt_exp.statistics.inputs import check_lengths, finite
 Over = Literal["seeds and documents", "seeds", "documents", "corpora"]
 FEW_DOCUMENTS = 100  # below, a difference that depends on length can pass for one of all documents
 POWER = 0.8  # the usual chance that a study should have to see the effect it is made for
-SMALLEST_P = 1e-300  # below it nothing is told: near the smallest float, levels lose their digits
+SMALLEST_P = 1e-300  # smaller p are reported as this: near the smallest float, levels lose their digits
 
 
 @dataclass(frozen=True)

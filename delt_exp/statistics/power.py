@@ -1,7 +1,7 @@
 """What a comparison will be able to see, from the noise of runs that are finished.
 
-Two arms may differ in their noise: the seeds of both are paired, the test is that of one mean of differences, and its
-error is right whatever each arm adds to them (with equal numbers of seeds Welch's test needs no more).
+Two arms may differ in their noise. Their seeds are paired and the test is about the mean of the differences, whose
+error is right whatever each arm contributes: nothing like Welch's correction is needed.
 """
 
 import math
@@ -28,7 +28,7 @@ class Noise:
     document_df: float = math.inf
 
     def estimate(self, num_seeds: int) -> Estimate:
-        """Return the estimate of 0 with this noise."""
+        """Return what `num_seeds` would tell of a true difference of 0: an estimate of 0 with this noise."""
         parts = [(self.seeds / num_seeds, float(num_seeds - 1))]
         parts += [(self.documents, self.document_df)] if self.documents else []
         variances, dfs = zip(*parts, strict=True)

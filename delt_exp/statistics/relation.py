@@ -3,8 +3,8 @@
 Shape suffixes: N points (pairs of training corpus and evaluation set), B weightings, G grid.
 
 The primary relation is that within evaluation sets, around the means of each: which corpus is best for this set? Sets
-differ in how hard they are, and with a few sets the correlation over all pairs is mostly that of these few means, of
-which a bootstrap over sets knows next to nothing: r over all pairs is told without an interval.
+differ in how hard they are, and with a few sets the correlation over all pairs is mostly that of these few means, about
+which a bootstrap over sets says next to nothing: r over all pairs is reported without an interval.
 
 Intervals of r are those of t on Fisher's z, of slopes those of t, with the variance V_T of the jackknife over training
 corpora (levels - 1 degrees of freedom) and, for at least 5 evaluation sets, V_E - V_TE over sets, at least 0 (V_E holds
@@ -108,11 +108,6 @@ class Relation:
     def r2(self) -> float:
         """Share of the variance of y, within evaluation sets, that x explains."""
         return self.primary.r.value**2
-
-    @property
-    def within_mean(self) -> float | None:
-        """Mean of `within_r` over evaluation sets; None where there are none."""
-        return float(np.mean(list(self.within_r.values()))) if self.within_r else None
 
     @property
     def caveats(self) -> list[str]:

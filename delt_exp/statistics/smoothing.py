@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 
 def smooth(values: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Return the mean of each value and those before it, up to a 15th of all.
+    """Return the running mean of each value and those before it, as many as a 15th of all.
 
-    It looks back only: where the values jump, as the loss does at each fold of an order, it follows and never turns
-    before them.
+    It looks back only, so that a curve that jumps, as the loss does at each fold of an order, never moves before the
+    jump.
     """
     at, reach = np.arange(len(values)), len(values) // 15
     sums = np.concatenate([[0.0], np.cumsum(values)])

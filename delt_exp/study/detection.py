@@ -26,7 +26,7 @@ from delt_exp.study.forest import dots
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 ALL_KINDS = "all"
-NAMED = 4  # scorers in the first sentence; of more, their number is said
+NAMED = 4  # scorers in the first sentence; of more, only their number is given
 Values = Mapping[tuple[str, str, str], Mapping[int, tuple[float, int]]]
 """AUC and the documents of its smaller side, by (panel, scorer, kind of spoiling) and seed."""
 Intervals = Mapping[tuple[str, str, str], tuple[float, float]]

@@ -43,7 +43,7 @@ class Detection:
         return total_variation(values[0], values[1])
 
     def is_ranked(self, estimate: str) -> bool:
-        """Return whether an estimate has the domains in their true order; equal shares have any order."""
+        """Return whether an estimate has the domains in their true order; equal true shares may have any."""
         truth, found = self._pairs(estimate)
         gaps = np.subtract.outer(truth, truth) * np.subtract.outer(found, found)
         return bool((gaps[np.subtract.outer(truth, truth) != 0] > 0).all())

@@ -82,8 +82,8 @@ def store_of(study: StudyRecord) -> Path | None:
 def trust(study: StudyRecord, metric: str) -> str:
     """Return a sentence that says how often verdicts at the size of the study's models are those of larger ones.
 
-    Known is what was measured at the nearest size that is not larger, by the same metric and protocol; where nothing
-    was, the sentence says so and names the command. Nothing for records that do not tell the size.
+    It cites what was measured at the nearest size that is not larger, by the same metric and protocol; where nothing
+    was, it says so and names the command. Empty for records that do not tell the size.
     """
     store, sizes = store_of(study), _sizes(study)
     if store is None or not sizes:
@@ -96,12 +96,12 @@ def trust(study: StudyRecord, metric: str) -> str:
             f"{COMMAND} measures it."
         )
     first, shown = found[0], found[:TOLD]
-    more = f" and {len(found) - TOLD} more sets" if len(found) > TOLD else ""
+    more = f"; {len(found) - TOLD} more evaluation sets were measured" if len(found) > TOLD else ""
     cells = [f"{one.dataset} {_percent(one)}" for one in shown]
     return (
         f"How far to trust this size: models of {compact(first.small)} parameters order two choices of data as those "
-        f"of {compact(first.large)} do in {listed(cells)} of pairs{more} ({first.source}, {first.num_arms} arms; "
-        "50 % is chance)."
+        f"of {compact(first.large)} do in {listed(cells)} of pairs ({first.source}, {first.num_arms} arms; "
+        f"50 % is chance{more})."
     )
 
 

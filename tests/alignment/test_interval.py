@@ -80,6 +80,16 @@ def test_the_cosine_of_means_does_not_depend_on_the_size_of_the_samples():
     assert np.mean(many) == pytest.approx(0.5, abs=0.03)
 
 
+def test_two_documents_leave_no_interval_of_a_cosine():
+    """Half of the resamples of two draw one of them twice, and all others are the two themselves."""
+    left, right = np.array([[1.0, 0], [0.6, 0.8]]), np.array([[0.8, 0.6], [1.0, 0]])
+    found = mean_cosine(left, right, seed=0)
+    assert (found.low, found.high) == (None, None)
+    assert found.without_interval.startswith("too many resamples")
+    many = mean_cosine(np.repeat(left, 4, axis=0), np.repeat(right, 4, axis=0), seed=0)
+    assert many.low < many.value < many.high
+
+
 def test_samples_without_a_mean_direction_are_refused():
     opposite = np.array([[1.0, 0], [-1, 0]])
     with pytest.raises(DataError, match="no common direction"):

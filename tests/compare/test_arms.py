@@ -83,6 +83,13 @@ def test_the_format_of_a_table_does_not_matter(tmp_path):
         assert [one.sums_N.tolist() for one in arm.answers("items")] == [[1, 2], [3, 5]]
 
 
+def test_a_weight_below_0_is_named_with_its_item(tmp_path):
+    (tmp_path / "t.csv").write_text("item,value,weight\na,1,1\nb,1,-2\nc,1,-3\n")
+    path = str(tmp_path / "t.csv")
+    with pytest.raises(DataError, match="weight of item 'b' is -2; weights are 0 or more"):
+        read_arms([f"x={path}", f"y={path}"], HIGHER)
+
+
 def test_tasks_and_weights_of_a_table_are_read(tmp_path):
     path = table(tmp_path / "t.jsonl", [(0, "a", 1.0), (0, "b", 2.0)], task="law", weight=3)
     (answers,) = read_arms([f"x={path}", f"y={path}"], HIGHER).arms[0].answers("law")

@@ -38,6 +38,13 @@ def test_columns_may_have_other_names_and_sizes_a_file_each(tmp_path):
     }
 
 
+def test_the_path_of_a_table_may_hold_an_equals_sign(tmp_path):
+    (tmp_path / "lr=0.1").mkdir()
+    path = table(tmp_path / "lr=0.1", "arm,outcome\na,2\n")
+    sized = table(tmp_path / "lr=0.1", "arm,size,outcome\na,1m,2\n", "sized.csv")
+    assert read_ladder([f"1m={path}"], Columns()) == read_ladder([sized], Columns())
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

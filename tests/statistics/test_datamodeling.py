@@ -20,6 +20,12 @@ def test_the_score_by_hand():
     assert agreement(scores, sets, np.array([0.1, 0.2, 0.3]), 9, 0).value == pytest.approx(0.5)
 
 
+def test_three_sets_have_no_interval():
+    found = agreement(np.array([1.0, 2, 3]), np.eye(3, dtype=bool), np.array([0.1, 0.3, 0.2]), 9, 0)
+    with pytest.raises(DataError, match=r"3 held-out halves; an interval needs at least 4: raise scorer\.num_held_out"):
+        joined([found], 0.05)
+
+
 def test_it_is_spearmans_correlation_with_ties_and_0_for_equal_sums():
     draws = np.random.default_rng(0)
     rows, worth = draws.integers(0, 4, (3, 20)).astype(float), draws.random(20)

@@ -79,6 +79,11 @@ def test_one_set_is_served_by_its_best_source_up_to_its_cap():
     np.testing.assert_allclose(lowest(law, np.ones(1), np.array([1, 0.3, 0.4])), [0.3, 0.3, 0.4], atol=1e-6)
 
 
+def test_caps_that_leave_one_mixture_are_it_although_they_sum_to_a_little_less_than_1():
+    caps = np.array([0.1, 0.2, 0.3, 0.4]) * (1 - 1e-15)
+    np.testing.assert_allclose(lowest(PLANTED, EVEN, caps), [0.1, 0.2, 0.3, 0.4], atol=1e-6)
+
+
 def test_caps_that_leave_no_mixture_are_refused():
     with pytest.raises(ConfigError, match=r"sum to 0.7, less than 1"):
         lowest(PLANTED, EVEN, np.array([0.1, 0.2, 0.2, 0.2]))

@@ -83,7 +83,7 @@ def test_within_evaluation_sets_only_the_differences_inside_a_set_count():
     y = [[20, 10, 0], [21, 11, 1], [22, 12, 2]]
     relation = relate(grid_points(x, y), **OPTIONS)
     assert relation.line.r.value < -0.9
-    assert (relation.within.r.value, relation.within.slope.value, relation.within_mean) == pytest.approx((1, 1, 1))
+    assert (relation.within.r.value, relation.within.slope.value) == pytest.approx((1, 1))
     assert relation.within_r == pytest.approx({"e0": 1, "e1": 1, "e2": 1})
     assert relation.primary == relation.within
     assert relation.sentence.startswith(
@@ -94,7 +94,6 @@ def test_within_evaluation_sets_only_the_differences_inside_a_set_count():
 def test_two_training_corpora_give_no_correlation_within_a_set():
     relation = relate(grid_points([[0, 1, 2], [1, 3, 4]], [[0, 2, 1], [3, 3, 5]]), **OPTIONS)
     assert relation.within_r == {}
-    assert relation.within_mean is None
 
 
 def test_leaving_out_a_corpus_is_the_relation_without_its_rows():

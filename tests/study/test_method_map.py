@@ -90,7 +90,7 @@ def test_cost_is_charged_and_decides_what_to_use(found):
     assert found.answer.split("\n")[0] == "Use cheap for noise; nothing is shown to help on homogeneous."
     assert "For noise, use cheap, keeping 20 %: it gains 0.0" in found.answer
     assert "it costs 1 s, as much as 0.1 training runs" in found.answer
-    assert "the next better one, dear, keeping 20 %, gains 0.0" in found.answer
+    assert "the next larger gain that is shown, of dear, keeping 20 %, is 0.0" in found.answer
     assert "for 24 s more" in found.answer
     net = rows(found)["noise", "dear", "0.2"]["gain at equal cost"]
     assert net.value < rows(found)["noise", "dear", "0.2"]["gain [nats/token]"].value
@@ -152,6 +152,22 @@ def test_a_gain_that_a_placebo_has_too_is_not_used(tmp_path):
     found = findings(tmp_path, arms)
     assert rows(found)["noise", "cheap", "0.2"]["verdict"] == "better"
     assert "nothing is shown" in found.answer
+
+
+def test_before_its_placebos_are_finished_no_gain_is_claimed(tmp_path):
+    unfinished = [*NOISE[:3], arm("permuted", "0.2", seeds=()), arm("cheap", "0.2", -0.1, 1.0)]
+    found = findings(tmp_path, unfinished)
+    row = rows(found)["noise", "cheap", "0.2"]
+    assert (row["verdict"], row["and than its placebos"]) == ("better", "not finished")
+    assert "For noise, nothing is shown to beat training on all documents" in found.answer
+    assert "Not finished: placebos for noise; methods that keep as much are not shown to help before." in found.answer
+
+
+def test_a_method_that_longer_training_beats_at_equal_cost_is_said_to_be_worse(tmp_path):
+    arms = [arm("random", "1.0"), longer(-0.4, 4), *NOISE[2:4], arm("dear", "0.2", -0.1, 25.0)]
+    answer = findings(tmp_path, arms).answer
+    assert "For noise, use dear, keeping 20 %" in answer
+    assert "it is worse than a baseline trained for the same time; no larger gain is shown." in answer
 
 
 def test_candidates_among_the_evaluation_documents_are_refused(tmp_path):

@@ -140,6 +140,18 @@ def test_a_page_before_the_proposal_is_finished_shows_the_others(tmp_path):
     assert len(rows_of(found, "mixtures")) == 3
 
 
+def test_a_seed_whose_drawn_mixtures_are_not_finished_has_no_laws_yet(tmp_path):
+    study = study_in(tmp_path, seeds=(0, 1, 2))
+    is_drawn = [run.arm["mixture"] == "dirichlet" for run in study.runs]
+    study.runs = [run for run, drawn in zip(study.runs, is_drawn, strict=True) if not (drawn and run.seed == 1)]
+    few = [run for run in study.runs if run.arm["mixture"] == "dirichlet" and run.seed == 2][3:]
+    study.runs = [run for run in study.runs if run not in few]
+    found = report().findings(study)
+    assert {row[1] for row in rows_of(found, "predicted")} == {0}
+    assert len(rows_of(found, "mixtures")) == 4
+    assert "A proposal cost 7.5 runs on drawn mixtures" in found.answer  # 12 of seed 0 and 3 of seed 2
+
+
 def test_bad_studies_are_refused_with_the_cure(tmp_path):
     with pytest.raises(DataError, match="no mixture is finished beside the drawn ones"):
         report().findings(study_in(tmp_path / "a", labels=()))

@@ -131,8 +131,10 @@ def test_scorers_are_sorted_and_the_page_has_both_figures(found):
 
 def test_seeds_are_pooled(tmp_path):
     runs = [write_gold(tmp_path / f"gold{seed}", 2.0, seed) for seed in (0, 1)]
-    runs += [write_run(tmp_path / f"s{seed}", "seeing", TRUE[OF], 1.0, seed=seed) for seed in (0, 1)]
-    pooled = rows_of(REPORT.findings(study_of(tmp_path, *runs)))["seeing"]["linear datamodeling score"]
+    runs += [write_run(tmp_path / f"s{seed}", "seeing", TRUE[OF], 1.0 + 2 * seed, seed=seed) for seed in (0, 1)]
+    row = rows_of(REPORT.findings(study_of(tmp_path, *runs)))["seeing"]
+    assert row["scoring [s]"] == 2.0  # the median of 1 and 3
+    pooled = row["linear datamodeling score"]
     alone = rows_of(REPORT.findings(study_of(tmp_path, *runs[::2])))["seeing"]["linear datamodeling score"]
     assert pooled.high - pooled.low < alone.high - alone.low
 

@@ -1,6 +1,7 @@
 """Filter-wise squared gradients of each sample of a batch, from layer inputs and output gradients.
 
-A filter is what one output unit of a layer, one row of a table or one element of a norm's vector has of a weight.
+A filter is the part of a weight that belongs to one output unit of a layer, one row of a table or one element of a
+norm's vector.
 Shapes: B samples, T positions, F filters, C weights of a filter, I inputs and O outputs of a layer, P elements of a
 vector, D width of a table.
 """

@@ -1,4 +1,4 @@
-"""Does alignment say before training which selection wins? That of the documents each method kept, and its gain."""
+"""Does alignment say before training which selection wins? Gain against alignment of what each method kept."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any

@@ -3,7 +3,7 @@
 Source: arXiv 2501.08496. Alignment is that of the documents a run trained on with the evaluation set.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -43,26 +43,29 @@ class AlignmentReport:
 
     def outlook(self, configs: Sequence[DictConfig]) -> list[str]:
         """Return which partial correlation the study can find, from the numbers of corpora and evaluation sets."""
-        return [power_sentence(configs, self.primary, self.given(self.primary), self.kinds, self.alpha)]
+        measured = set.intersection(*({str(name) for name in cfg.alignment} for cfg in configs))
+        return [power_sentence(configs, self.primary, self.given(self.primary, measured), self.kinds, self.alpha)]
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return scatter, metrics side by side, sensitivity and the points; raises DataError for too few points."""
         pairs = pairs_of(study, self.corpus)
-        relations = self.relations(pairs)
+        relations, measured = self.relations(pairs), _measured_everywhere(pairs)
         groups = {"all": relations, **self._by_kind(pairs)}
         tables = [
             self._side_by_side(pairs, relations),
-            added_table(groups, self.covariates),
+            added_table(groups, [name for name in self.covariates if name in measured]),
             _within(relations),
             points_table(pairs, list(relations)),
             _left_out(relations),
         ]
-        return Findings(self._answer(groups), [self.picture(pairs, relations)], [one for one in tables if one.rows])
+        answer = self._answer(groups, self.given(self.primary, measured))
+        return Findings(answer, [self.picture(pairs, relations)], [one for one in tables if one.rows])
 
-    def given(self, metric: str) -> list[str]:
-        """Return the covariates of a metric: all, or those before it where it is one of them."""
+    def given(self, metric: str, measured: Collection[str]) -> list[str]:
+        """Return the measured covariates of a metric: all, or those before it where it is one of them."""
         names = list(self.covariates)
-        return names[: names.index(metric)] if metric in names else names
+        names = names[: names.index(metric)] if metric in names else names
+        return [name for name in names if name in measured]
 
     def relations(self, pairs: Sequence[Pair]) -> dict[str, Relation]:
         """Return the relation of each metric with the loss; raises ConfigError where `primary` was not measured."""
@@ -76,7 +79,7 @@ class AlignmentReport:
 
     def points(self, pairs: Sequence[Pair], metric: str) -> Points:
         """Return the pairs as points of alignment and loss, with the covariates that all of them have."""
-        rest = [name for name in self.given(metric) if all(name in pair.alignment for pair in pairs)]
+        rest = self.given(metric, _measured_everywhere(pairs))
         return Points(
             train_N=np.array([pair.train for pair in pairs]),
             evaluation_N=np.array([pair.evaluation for pair in pairs]),
@@ -104,14 +107,13 @@ class AlignmentReport:
         found = {kind: [pair for pair in pairs if pair.evaluation in names] for kind, names in self.kinds.items()}
         return {kind: self.relations(own) for kind, own in found.items() if own}
 
-    def _answer(self, groups: Mapping[str, Mapping[str, Relation]]) -> str:
+    def _answer(self, groups: Mapping[str, Mapping[str, Relation]], covariates: Sequence[str]) -> str:
         relations, baseline = groups["all"], next(iter(self.covariates), None)
         best = max(relations, key=lambda metric: relations[metric].r2)
-        given = " and ".join(self.given(self.primary))
-        says = "say" if len(self.given(self.primary)) > 1 else "says"
+        given, says = " and ".join(covariates), "say" if len(covariates) > 1 else "says"
         sentence = relations[self.primary].sentence.replace("the covariates", f"what {given} already {says}")
         text = f"{self.primary}: {sentence}"
-        text += added_sentence(groups, self.primary, self.given(self.primary))
+        text += added_sentence(groups, self.primary, covariates)
         if best != self.primary:
             r, r2 = relations[best].primary.r.value, relations[best].r2
             text += f"\n{best} predicts the loss better here (r = {r:.2f}, r² = {r2:.2f})."
@@ -134,6 +136,11 @@ class AlignmentReport:
             "as independent, which they are not; it is shown for comparison with papers."
         )
         return Table("metrics", "Metrics side by side", note, columns, rows)
+
+
+def _measured_everywhere(pairs: Sequence[Pair]) -> set[str]:
+    """Return the metrics that all pairs have."""
+    return set.intersection(*(set(pair.alignment) for pair in pairs))
 
 
 def _numbers(relation: Relation, seconds: tuple[float, float]) -> list[Cell]:

@@ -1,6 +1,6 @@
 """The finished runs of a study as arms: runs that differ in their seed alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,8 +13,8 @@ from delt_exp.study.comparison.cost import Cost, cost_of
 from delt_exp.study.comparison.outcomes import LOSS, Measured, Outcome, common_sets, mean_of, measured, outcome
 from delt_exp.study.record import PlannedRun, StudyRecord
 
-NAMED = 5  # arms in a remark; of more, their number is said
-DRAW = "draw"  # the dimension whose choices are no arms of their own, but further draws of one, which are averaged
+NAMED = 5  # arms in a remark; of more, only their number is given
+DRAW = "draw"  # the dimension whose choices are repeated draws of one arm, which are averaged, not arms
 Labels = tuple[tuple[str, str], ...]
 Group = Mapping[int, Sequence[PlannedRun]]
 """The runs of one arm by seed, every draw."""
@@ -22,9 +22,9 @@ Group = Mapping[int, Sequence[PlannedRun]]
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """labels: what was chosen, by dimension, without the panel; runs: by seed, ascending, one of several draws.
+    """labels: what was chosen, by dimension, without the panel; runs: by seed, ascending, the first of several draws.
 
-    charge: what it is charged beside other arms, see `charge`; None for what was measured of it alone.
+    charge: what it is charged in a comparison, see `charge`; None for its own measured cost.
     """
 
     labels: Mapping[str, str]
@@ -112,6 +112,14 @@ class Panel:
         """Return the planned comparison with the baseline; None for the baseline, or without one."""
         return self.between(arm, self.baseline)
 
+    def unfinished_placebos(self, arm: Arm, planned: Collection[frozenset[tuple[str, str]]]) -> list[str]:
+        """Return the placebos that an arm is not compared with yet; planned: `planned_arms` of this panel."""
+        if self.is_placebo(arm):
+            return []
+        there = self.against_placebos(arm)
+        same = {name: {**arm.labels, "scorer": name} for name in self.placebos if name not in there}
+        return [name for name, labels in same.items() if frozenset(labels.items()) in planned]
+
     def against_placebos(self, arm: Arm) -> dict[str, Comparison]:
         """Return the planned comparisons with the same arm under each placebo, by placebo."""
         if self.is_placebo(arm):
@@ -136,12 +144,12 @@ class Panel:
 def read_panels(
     study: StudyRecord, dimension: str | None, metric: str, baseline: Mapping[str, str], placebos: Sequence[str]
 ) -> list[Panel]:
-    """Return the arms of the finished runs, panel by panel, nothing compared yet; one without a name for None.
+    """Return the arms of the finished runs, panel by panel, nothing compared yet.
 
-    A run that the study lists twice counts under its first name. Runs that differ in the dimension `draw` alone are
-    averaged, seed by seed, so that what every arm is compared with can be less noisy than an arm. Raises ConfigError
-    for a dimension that a slice does not vary, DataError for runs without the metric or without an evaluation set in
-    common.
+    dimension: of the panels; None for a single one without a name. A run that the study lists twice counts under its
+    first name. Runs that differ in the dimension `draw` alone are averaged, seed by seed, so that the baseline can be
+    less noisy than an arm. Raises ConfigError for a dimension that a slice does not vary, DataError for runs without
+    the metric or without an evaluation set in common.
     """
     groups: dict[str, dict[Labels, dict[int, list[PlannedRun]]]] = {}
     seen: set[str] = set()
@@ -165,6 +173,12 @@ def read_panels(
 def labels_of(run: PlannedRun, panel: str | None) -> Labels:
     """Return what was chosen for a run, by dimension, without its panel and its draw."""
     return tuple(item for item in run.arm.items() if item[0] not in (panel, DRAW))
+
+
+def planned_arms(study: StudyRecord, dimension: str | None, panel: str) -> set[frozenset[tuple[str, str]]]:
+    """Return the labels of the arms that a study has in a panel, finished or not."""
+    runs = (run for run in study.runs if dimension is None or run.arm.get(dimension) == panel)
+    return {frozenset(labels_of(run, dimension)) for run in runs}
 
 
 def _panel(

@@ -1,16 +1,17 @@
-"""What an arm is charged, so that a busy machine does not decide what a score has to compete with.
+"""What an arm is charged for its score and its training, whatever else the machine was doing.
 
-Measured seconds say what else ran on the machine. Four things keep that out of the comparison at equal cost:
+Measured seconds also depend on what else ran. Four rules keep that out of the comparison at equal cost:
 
 - CPU time is charged in place of wall time, where it is known for every part of every arm.
-- Training has one speed: the median seconds per predicted token over all runs of one recipe, so that arms that are
-  trained alike cost alike.
-- A score costs what it cost in the median over all runs of its task with that scorer, whatever was kept or ordered by
-  it; runs that share one computation count once.
-- Below FLOOR of the training run that everybody has, a cost counts as none. As much more training would hardly be seen:
-  where a loss falls linearly in the logarithm of training, 1 % more brings 1/70 of what twice as much brings.
+- Training has one speed: the median seconds per predicted token over all runs of one recipe. Arms of one budget are
+  charged the same number of tokens, although one may end with a fuller batch, so that arms trained alike cost alike.
+- A score is charged at its median over all runs of its task with that scorer (and proxy, where that varies too),
+  whatever was kept or ordered by it; runs that share one computation count once.
+- A cost below FLOOR of the baseline's training counts as 0, for as much more training would hardly show: where a loss
+  falls linearly in the logarithm of training, 1 % more brings 1/70 of what twice as much brings.
 """
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,8 @@ from delt_exp.study.comparison.arms import Arm, Panel
 from delt_exp.study.comparison.cost import cost_of
 
 FLOOR = 0.01
+# Config groups that decide what a score costs; a study that varies another one shares the cost between its choices.
+SCORED_BY = {"scorer", "proxy", "encoder", "judge", "target_dataset", "train_dataset", "corpus", "tokenizer"}
 Record = Mapping[str, Any]
 
 
@@ -51,22 +54,21 @@ def clock_of(panels: Sequence[Panel]) -> Clock:
 
 
 def _charged(panel: Panel, clock: Clock, speeds: Mapping[Hashable, float]) -> Panel:
-    arms = _arms(panel)
+    arms, base = _arms(panel), panel.baseline or min(panel.arms, key=lambda arm: arm.tokens)
     scoring = _medians(_distinct(arms, clock))
     new: dict[Arm, Arm] = {}
     for arm in arms:
-        training = float(np.median([speeds[_recipe(record)] for record in arm.records])) * arm.tokens
+        speed = float(np.median([speeds[_recipe(record)] for record in arm.records]))
         selecting = [selecting_cost(record, clock).seconds for record in arm.records]
         known = [seconds for seconds in selecting if seconds is not None]
         cost = replace(
             cost_of(arm.records),
             clock=clock,
-            training_seconds=training,
+            training_seconds=speed * (arm.tokens if arm in panel.longer else base.tokens),
             scoring_seconds=scoring.get(_scorer(arm)),
             selecting_seconds=float(np.median(known)) if known else 0.0,
         )
         new[arm] = replace(arm, charge=cost)
-    base = panel.baseline or min(panel.arms, key=lambda arm: arm.tokens)
     floor = FLOOR * new[base].cost.training_seconds
     new = {arm: replace(one, charge=replace(one.cost, floor_seconds=floor)) for arm, one in new.items()}
     baseline = None if panel.baseline is None else new[panel.baseline]
@@ -80,7 +82,9 @@ def _arms(panel: Panel) -> list[Arm]:
 
 
 def _scorer(arm: Arm) -> str:
-    return arm.labels.get("scorer", arm.name)
+    """Return the labels of an arm that decide what its score costs, or its name where the study varies none."""
+    found = (label for dimension, label in arm.labels.items() if re.split(r"[.@]", dimension)[0] in SCORED_BY)
+    return " · ".join(found) or arm.name
 
 
 def _distinct(arms: Iterable[Arm], clock: Clock) -> list[tuple[Hashable, float]]:

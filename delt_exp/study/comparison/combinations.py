@@ -70,15 +70,18 @@ def _answer(panel: Panel, pairs: Pairs) -> str:
         " With one seed each this holds for these models only: add seed=0,1,2 to learn about other training runs."
     )  # fmt: skip
     longer = f" {len(panel.longer)} trained on more tokens are not compared." if panel.longer else ""
-    return f"{start} {_next(pair, second.name)}{chance}{seeds}{longer}"
+    return f"{start} {against_next(pair, best.name, second.name)}{chance}{seeds}{longer}"
 
 
-def _next(pair: Comparison | None, name: str) -> str:
+def against_next(pair: Comparison | None, best: str, second: str) -> str:
+    """Say how the combination of lowest mean compares with the second, empty for None.
+
+    It can be worse than the second: means are over all seeds of each, the comparison over those that both have.
+    """
     if pair is None:
         return ""
-    low, high = sorted(abs(bound) for bound in pair.interval) if pair.interval[0] * pair.interval[1] > 0 else (0, 0)
     if not pair.is_clear:
-        return f"It is not distinguishable from the next, {name}. "
-    return (
-        f"It is better than the next, {name}, by {abs(pair.estimate.value):.3g} {pair.unit} [{low:.3g}, {high:.3g}]. "
-    )
+        return f"It is not distinguishable from the next, {second}. "
+    is_better, (low, high) = pair.is_better == (pair.first == best), sorted(map(abs, pair.interval))
+    verdict = f"better than the next, {second}," if is_better else f"worse than {second} on the seeds that both have,"
+    return f"It is {verdict} by {abs(pair.estimate.value):.3g} {pair.unit} [{low:.3g}, {high:.3g}]. "

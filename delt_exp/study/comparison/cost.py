@@ -71,13 +71,13 @@ def cost_of(records: Sequence[Mapping[str, Any]]) -> Cost:
     costs, selections = [scoring_cost(record) for record in records], [selecting_cost(record) for record in records]
     peaks = [_largest(*pair) for pair in zip(costs, selections, strict=True)]
     return Cost(
-        training_seconds=_median([training_seconds(record) for record in records]) or 0.0,
+        training_seconds=median_known([training_seconds(record) for record in records]) or 0.0,
         training_flops=float(np.median([training_flops(record) for record in records])),
-        scoring_seconds=_median([scoring.seconds for scoring in costs]),
-        scoring_flops=_median([scoring.flops for scoring in costs]),
-        selecting_seconds=_median([selection.seconds for selection in selections]) or 0.0,
+        scoring_seconds=median_known([scoring.seconds for scoring in costs]),
+        scoring_flops=median_known([scoring.flops for scoring in costs]),
+        selecting_seconds=median_known([selection.seconds for selection in selections]) or 0.0,
         selecting_flops=float(np.median([selection.flops for selection in selections])),
-        peak_bytes=_median(peaks),
+        peak_bytes=median_known(peaks),
     )
 
 
@@ -90,7 +90,7 @@ def _largest(*costs: WorkCost) -> float | None:
     return max((cost.peak_bytes for cost in costs if cost.peak_bytes is not None), default=None)
 
 
-def _median(values: Sequence[float | None]) -> float | None:
+def median_known(values: Sequence[float | None]) -> float | None:
     """Return the median; None where a value is not known."""
     known = [value for value in values if value is not None]
     return float(np.median(known)) if len(known) == len(values) else None

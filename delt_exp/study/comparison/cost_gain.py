@@ -3,12 +3,12 @@
 from delt_exp.quantity import Below
 from delt_exp.report.findings import Cell, Difference, Figure, Table
 from delt_exp.study.comparison.arms import Arm, Panel
-from delt_exp.study.comparison.cost import scaled
+from delt_exp.study.comparison.cost import Cost, scaled
 from delt_exp.study.comparison.gain import gain
 from delt_exp.study.comparison.pareto import Point, pareto
 from delt_exp.study.figures import chooser
 
-AXES = {"seconds": "scoring, selecting and training [s]", "flops": "scoring, selecting and training [FLOPs]"}
+UNITS = ("seconds", "flops")
 
 
 def cost_table(panel: Panel) -> Table:
@@ -53,9 +53,10 @@ def cost_figure(panel: Panel, alpha: float) -> Figure | None:
     outcome = arms[0].outcome
     what = f"difference from {panel.baseline.name}" if panel.baseline else "outcome"
     y_title, turn = f"{what} [{outcome.unit}]<br>worse ← → better", 1 if outcome.better == "higher" else -1
-    units = [unit for unit in AXES if unit == "seconds" or all(arm.cost.total(unit) for arm in arms)]
+    units = [unit for unit in UNITS if unit == "seconds" or all(arm.cost.total(unit) for arm in arms)]
     plots = {
-        unit: pareto([_point(panel, arm, unit, alpha) for arm in arms], turn, AXES[unit], y_title) for unit in units
+        unit: pareto([_point(panel, arm, unit, alpha) for arm in arms], turn, _axis(unit, arms[0].cost), y_title)
+        for unit in units
     }
     for plot in plots.values():  # the ticks of all units, since a button does not change them
         plot.update_xaxes(tickvals=[tick for one in plots.values() for tick in one.layout.xaxis.tickvals])
@@ -65,6 +66,10 @@ def cost_figure(panel: Panel, alpha: float) -> Figure | None:
         "differences are uncorrected; hollow: not distinguishable from the baseline after Holm's correction."
     )
     return Figure("cost", "Cost and gain", note, chooser(plots).to_plotly_json())
+
+
+def _axis(unit: str, cost: Cost) -> str:
+    return f"scoring, selecting and training [{cost.unit if unit == 'seconds' else 'FLOPs'}]"
 
 
 def _point(panel: Panel, arm: Arm, unit: str, alpha: float) -> Point:

@@ -152,7 +152,8 @@ def scorers_table(panel: Panel, scores: ByScorer, ratio: float) -> Table:
         ])  # fmt: skip
     columns = [
         "scorer", "seeds", "Spearman between seeds", f"overlap between seeds, best {100 * ratio:g} %",
-        "Spearman with length", "share between sources", "scoring [s]", "scoring [TFLOPs]", "peak of scoring [GB]",
+        "Spearman with length", "share between sources", f"scoring [{panel.arms[0].cost.unit}]", "scoring [TFLOPs]",
+        "peak of scoring [GB]",
     ]  # fmt: skip
     note = (
         "Higher scores count as better. A score that differs between seeds as much as a random one cannot help; where "

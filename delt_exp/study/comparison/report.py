@@ -10,7 +10,7 @@ from delt_exp.report.columns import in_words
 from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.report.numbers import listed
 from delt_exp.statistics.families import Comparison
-from delt_exp.study.comparison.arms import Arm, Panel, read_panels
+from delt_exp.study.comparison.arms import Arm, Panel, planned_arms, read_panels
 from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.cost_gain import cost_figure, cost_table
 from delt_exp.study.comparison.curves import dimension_curve, scorer_and_orderer, training_curves
@@ -101,16 +101,10 @@ class ComparisonReport:
             return f"{start}No answer yet: {best.name} has no seed in common with the baseline."
         controls = self._controls(panel, best)
         even = [name for name, one in controls.items() if not one.is_better]
-        unfinished = self._unfinished(study, panel, best, controls)
+        missing = panel.unfinished_placebos(best, planned_arms(study, self.panel, panel.name))
+        unfinished = [f"with {name} scores" for name in missing]
         gain = _gain(best, pair, list(controls), even, unfinished)
         return f"{start}{gain}\n{_worth(panel, best, even + unfinished)}"
-
-    def _unfinished(self, study: StudyRecord, panel: Panel, arm: Arm, controls: Mapping[str, Comparison]) -> list[str]:
-        """Return the placebos of an arm that the study plans but has not finished."""
-        runs = [run for run in study.runs if self.panel is None or run.arm.get(self.panel) == panel.name]
-        planned = [{key: label for key, label in run.arm.items() if key != self.panel} for run in runs]
-        names = {f"with {name} scores": {**arm.labels, "scorer": name} for name in self.placebos}
-        return [name for name, labels in names.items() if name not in controls and labels in planned]
 
     def _controls(self, panel: Panel, arm: Arm) -> dict[str, Comparison]:
         """Return what else the arm must beat: placebos; for a question about orders, its selection in the usual one."""

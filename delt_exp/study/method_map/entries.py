@@ -1,6 +1,6 @@
 """What each method brought on each task, and which to use."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +19,10 @@ class Entry:
     """An arm of a task beside the baseline.
 
     pair: against the baseline of equally many tokens; controls: against every placebo that keeps as much;
-    at_equal_cost: against the baseline trained for the same total time, None where it was not that long. p_shown: of
-    its not being better than all of these, baseline and placebos, corrected for all arms of all tasks; 1 for a placebo.
-    seconds: of scoring and selecting, None where not recorded.
+    at_equal_cost: against the baseline trained for the same total time, None where it was not that long. unfinished:
+    placebos that keep as much and that the study plans, but has not finished. p_shown: of its not being better than
+    the baseline and every placebo, corrected for all arms of all tasks; 1 for a placebo, and before its own placebos
+    are finished. seconds: of scoring and selecting, None where not recorded.
     """
 
     task: str
@@ -31,6 +32,7 @@ class Entry:
     at_equal_cost: Comparison | None
     is_placebo: bool
     seconds: float | None
+    unfinished: Sequence[str] = ()
     p_shown: float = 1.0
 
     def named(self, share: str) -> str:
@@ -56,6 +58,8 @@ class Entry:
     @property
     def p(self) -> float:
         """The p of the claim that it is better than the baseline and every placebo: the largest of theirs."""
+        if self.unfinished:
+            return 1.0
         tests = [self.pair, *self.controls]
         return max(one.p if (one.estimate.value > 0) == (one.better == "higher") else 1.0 for one in tests)
 
@@ -75,8 +79,11 @@ def improvement(pair: Comparison) -> Ranged:
     return Ranged(-pair.estimate.value, -high, -low)
 
 
-def entries_of(panel: Panel) -> list[Entry]:
-    """Return every arm but the baseline that is compared with it, best first."""
+def entries_of(panel: Panel, planned: Collection[frozenset[tuple[str, str]]] = ()) -> list[Entry]:
+    """Return every arm but the baseline that is compared with it, best first.
+
+    planned: `planned_arms` of the task; empty where all of them are finished.
+    """
     found = []
     for arm in panel.ranked:
         pair = panel.against_baseline(arm)
@@ -84,7 +91,8 @@ def entries_of(panel: Panel) -> list[Entry]:
             continue
         controls = [*panel.against_placebos(arm).values()]
         equal, seconds = panel.at_equal_cost.get(arm.name), arm.cost.choosing("seconds")
-        found.append(Entry(panel.name, arm, pair, controls, equal, panel.is_placebo(arm), seconds))
+        unfinished = panel.unfinished_placebos(arm, planned)
+        found.append(Entry(panel.name, arm, pair, controls, equal, panel.is_placebo(arm), seconds, unfinished))
     return found
 
 
@@ -98,7 +106,7 @@ def with_claims(entries: Sequence[Entry]) -> list[Entry]:
 def recommended(entries: Sequence[Entry]) -> Entry | None:
     """Return what to use: of the arms whose gain is shown, the one that gains most at equal cost.
 
-    Where no baseline was trained for as long as any of them cost, the cheapest. None where no gain is shown.
+    Where no baseline was trained for as long as any of these took, the cheapest. None where no gain is shown.
     """
     shown = [entry for entry in entries if entry.is_shown and entry.seconds is not None]
     paid = [entry for entry in shown if entry.net_gain is not None]
@@ -108,7 +116,10 @@ def recommended(entries: Sequence[Entry]) -> Entry | None:
 
 
 def next_better(entries: Sequence[Entry], used: Entry) -> Entry | None:
-    """Return the cheapest arm with a shown gain above that of `used`; None where there is none."""
+    """Return the cheapest arm whose gain is shown and larger than that of `used`; None where there is none.
+
+    Larger as estimated: the two gains are not tested against each other.
+    """
     above = [one for one in entries if one.is_shown and one.gain.value > used.gain.value and one.seconds is not None]
     return min(above, key=lambda entry: entry.seconds or 0.0, default=None)
 

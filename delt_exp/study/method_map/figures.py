@@ -19,7 +19,7 @@ def heat_map_figure(tasks: Map, share: str, unit: str) -> Figure:
     """Return the gain of every scorer on every task; buttons choose the share kept."""
     every = [entry for entries in tasks.values() for entry in entries]
     bound = max((abs(entry.gain.value) for entry in every), default=0.0) or 1.0
-    shares = list(dict.fromkeys(str(entry.arm.labels.get(share, "")) for entry in every))
+    shares = {str(entry.arm.labels.get(share, "")) for entry in every}
     plots = {f"keep {kept}": _grid(tasks, share, kept, bound) for kept in sorted(shares)}
     note = (
         f"Gain over training on all documents, in {unit}, equal tokens: blue is better. * better or worse than that "
@@ -76,8 +76,8 @@ def pareto_figure(tasks: Map, unit: str) -> Figure | None:
     if not plots:
         return None
     note = (
-        "One point per method and share. The dotted line joins the gains that no other method beats in both gain and "
-        "cost. Intervals of the gain are uncorrected; hollow: not distinguishable from no gain. What costs less than "
+        "One point per method and share. The dotted line joins the methods that no cheaper one equals in gain. "
+        "Intervals of the gain are uncorrected; hollow: not distinguishable from no gain. What costs less than "
         "1 % of a training run stands at the left edge."
     )
     return Figure("pareto", "Gain against cost", note, chooser(plots).to_plotly_json())
@@ -114,8 +114,9 @@ def answer_table(tasks: Map, share: str, unit: str) -> Table:
         "gain at equal cost",
     ]  # fmt: skip
     note = (
-        "Of the methods that beat training on all documents and every placebo, the one that gains most over a baseline "
-        "trained for the same total time. It was chosen after seeing all, so expect a little less."
+        "Of the methods shown to beat training on all documents and every placebo, the one that gains most over a "
+        "baseline trained for the same total time; the cheapest, where no baseline was trained for that long. It was "
+        "chosen after seeing all results, so expect a little less."
     )
     return Table("map", "Which method for which task, and what it costs", note, columns, rows, is_answer=True)
 
@@ -166,4 +167,4 @@ def leaderboard(tasks: Map, share: str, unit: str, alpha: float) -> Table:
 
 
 def _placebos(entry: Entry) -> str:
-    return "" if entry.is_placebo else "yes" if entry.is_shown else "no"
+    return "" if entry.is_placebo else "not finished" if entry.unfinished else "yes" if entry.is_shown else "no"

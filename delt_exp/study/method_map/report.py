@@ -7,7 +7,7 @@ from delt_exp.config.fields import ProperShare, settings
 from delt_exp.errors import DataError
 from delt_exp.report.findings import Findings
 from delt_exp.report.numbers import listed
-from delt_exp.study.comparison.arms import Panel, read_panels
+from delt_exp.study.comparison.arms import Panel, planned_arms, read_panels
 from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.leaderboard import pairs_table
 from delt_exp.study.comparison.pairs import baseline_apart
@@ -48,7 +48,9 @@ class MapReport:
         for panel in panels:
             refuse_shared_documents(panel)
         panels = baseline_apart(charged(panels), self.alpha)
-        every = with_claims([entry for panel in panels for entry in entries_of(panel)])
+        every = with_claims([
+            entry for panel in panels for entry in entries_of(panel, planned_arms(study, self.panel, panel.name))
+        ])  # fmt: skip
         tasks = {task: [entry for entry in every if entry.task == task] for task in (panel.name for panel in panels)}
         tasks = {task: entries for task, entries in tasks.items() if entries}
         if not tasks:
@@ -65,7 +67,7 @@ class MapReport:
             folded=True,
         )
         return Findings(
-            "\n".join(filter(None, [answer, _remarks(panels), trust(study, self.metric)])),
+            "\n".join(filter(None, [answer, _remarks(panels, every), trust(study, self.metric)])),
             figures,
             [answer_table(tasks, self.share, unit), leaderboard(tasks, self.share, unit, self.alpha), planned],
         )
@@ -73,8 +75,7 @@ class MapReport:
     def power(self, study: StudyRecord) -> list[str]:
         """Return what gains over the baseline the study will show, task by task, as its finished runs let expect."""
         labels = {key: str(label) for key, label in self.baseline.items()}
-        num_tasks = len({run.arm.get(self.panel) for run in study.runs})
-        sentences = power_sentences(study, self.panel, self.metric, labels, self.alpha, num_tasks)
+        sentences = power_sentences(study, self.panel, self.metric, labels, self.alpha)
         return [
             *sentences,
             "power: variances will be moderated over all arms, so that smaller differences are detected",
@@ -108,16 +109,17 @@ def _sentence(task: str, entries: Sequence[Entry], share: str, unit: str) -> str
     if net is None:
         text += "; the baseline was not trained for as long"
     elif not net.is_better:
-        text += "; it is not shown to beat a baseline trained for the same time"
+        worse = "it is worse than" if net.is_clear else "it is not shown to beat"
+        text += f"; {worse} a baseline trained for the same time"
     if used.pair.estimate.over == "documents":
         text += "; only one seed is finished, so this holds for these models only"
     more = next_better(entries, used)
     if more is None:
-        return f"{text}; no other method gains more."
+        return f"{text}; no larger gain is shown."
     gain = more.gain.value - used.gain.value
     seconds = (more.seconds or 0.0) - (used.seconds or 0.0)
     extra = f"{seconds:.2g} {more.arm.cost.unit} more" if seconds > 0 else "no more"
-    return f"{text}; the next better one, {more.named(share)}, gains {gain:.2g} {unit} more for {extra}."
+    return f"{text}; the next larger gain that is shown, of {more.named(share)}, is {gain:.2g} {unit} more for {extra}."
 
 
 def _gained(entry: Entry, unit: str) -> str:
@@ -125,6 +127,14 @@ def _gained(entry: Entry, unit: str) -> str:
     return f"{gain.value:.2g} {unit} [{gain.low:.2g}, {gain.high:.2g}]"
 
 
-def _remarks(panels: Sequence[Panel]) -> str:
+def _remarks(panels: Sequence[Panel], entries: Sequence[Entry]) -> str:
+    """Say which baselines and placebos are missing, and what therefore is not claimed."""
     unfinished = [panel.name for panel in panels if panel.baseline is None]
-    return f"Not finished: the baseline of {', '.join(unfinished)}." if unfinished else ""
+    bases = f"Not finished: the baseline of {', '.join(unfinished)}." if unfinished else ""
+    open_tasks = list(dict.fromkeys(entry.task for entry in entries if entry.unfinished))
+    placebos = (
+        f"Not finished: placebos for {', '.join(open_tasks)}; methods that keep as much are not shown to help before."
+        if open_tasks
+        else ""
+    )
+    return " ".join(filter(None, [bases, placebos]))

@@ -94,7 +94,8 @@ class MixtureReport:
             arms_figure(arms, self.alpha), shares_figure(proposal), effects_figure(proposal),
             predictions_figure(proposal),
         ]  # fmt: skip
-        return Findings(self._answer(arms, subject, pairs, proposal), figures, tables)
+        answer = self._answer(arms, subject, pairs, proposal, len({run.seed for run in drawn}))
+        return Findings(answer, figures, [table for table in tables if table.rows])
 
     def _proposal(self, drawn: Sequence[PlannedRun]) -> Proposal:
         results = (drawn[0].record() or {})["results"]
@@ -106,13 +107,21 @@ class MixtureReport:
         weights_S = runs.weights(self.fit_objective, "study.report.objective")
         return Proposal(runs, weights_S, own, self.num_bootstraps, self.alpha)
 
+    def _of_seed(self, drawn: Sequence[PlannedRun], seed: int) -> Proposal | None:
+        """Return what the laws of one seed propose; None while too few of its runs are finished for laws."""
+        own = [run for run in drawn if run.seed == seed]
+        try:
+            return self._proposal(own) if own else None
+        except DataError:  # those of all seeds have a law, so it is the number of runs that is wrong
+            return None
+
     def _checks(self, arms: Sequence[Arm], drawn: Sequence[PlannedRun]) -> Table:
         """Return what the laws of each seed say of the compared mixtures, and what was measured."""
         rows: list[list[Cell]] = []
         for seed in sorted({seed for arm in arms for seed in arm.runs}):
-            laws = self._proposal([run for run in drawn if run.seed == seed])
+            laws = self._of_seed(drawn, seed)
             for arm in arms:
-                if (run := arm.runs.get(seed)) is None:
+                if laws is None or (run := arm.runs.get(seed)) is None:
                     continue
                 trained = shares_trained(run)
                 predicted = laws.predicted(laws.runs.in_order(trained))
@@ -122,18 +131,20 @@ class MixtureReport:
             "What the laws of each seed's small models say of mixtures that they were not fitted to, on the sets that "
             "they were fitted to, and what was measured. Intervals are those of the law; the noise of a run comes on "
             "top. A proposal is where the laws are lowest, so their predictions there are more often too low than "
-            "too high."
+            "too high. A seed is left out while too few of its drawn mixtures are finished for laws."
         )
         columns = ["mixture", "seed", f"predicted [{UNIT}]", f"measured [{UNIT}]", "measured minus predicted"]
         return Table("predicted", "What the laws say of the compared mixtures", note, columns, rows)
 
     def _answer(
-        self, arms: Sequence[Arm], subject: Arm | None, pairs: Mapping[str, Comparison], proposal: Proposal
-    ) -> str:
+        self, arms: Sequence[Arm], subject: Arm | None, pairs: Mapping[str, Comparison], proposal: Proposal,
+        num_seeds: int,
+    ) -> str:  # fmt: skip
+        """Return the verdict and what it cost; num_seeds: of the drawn runs, each of which made a proposal."""
         if subject is None:
             return "No answer yet: the proposed mixture is not finished."
         own = f"Its objective is {subject.mean:.3f} {UNIT}; {_lowest(arms, subject)}."
-        return "\n".join([_verdicts(pairs), own, f"{_cost(subject, proposal)}."])
+        return "\n".join([_verdicts(pairs), own, f"{_cost(proposal, num_seeds)}."])
 
 
 def _verdicts(pairs: Mapping[str, Comparison]) -> str:
@@ -155,11 +166,11 @@ def _lowest(arms: Sequence[Arm], subject: Arm) -> str:
     return "no other is lower" if first is subject else f"the lowest is that of {first.name}, {first.mean:.3f}"
 
 
-def _cost(subject: Arm, proposal: Proposal) -> str:
+def _cost(proposal: Proposal, num_seeds: int) -> str:
     shares = zip(proposal.runs.sources, proposal.shares, proposal.drawn_shares.T, strict=True)
     cells = [(name, proposal.ranged(share, drawn_B)) for name, share, drawn_B in shares]
     text = ", ".join(f"{name} {100 * one.value:.0f} % {_percent(one)}" for name, one in cells)
-    each = len(proposal.runs.shares_RG) / len({run.seed for run in subject.runs.values()})
+    each = len(proposal.runs.shares_RG) / num_seeds
     return f"All drawn runs together propose {text}. A proposal cost {each:.3g} runs on drawn mixtures"
 
 

@@ -16,6 +16,7 @@ from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.datamodeling import agreement, joined, rank_correlations
 from delt_exp.statistics.families import holm_p
 from delt_exp.store.evidence import Evidence
+from delt_exp.study.comparison.cost import median_known
 from delt_exp.study.record import PlannedRun
 
 Floats = NDArray[np.float64]
@@ -31,7 +32,7 @@ class Agreed:
     sums: its linear datamodeling score, agreement of the sum of its scores over a half with the worth of the half; p of
     it by permutation of the groups, p_holm over all scorers of all pools, band: what 95 % of permutations stay within.
     means: the same of the mean score per token. values: rank correlation of a group's mean score with its value.
-    cost: of scoring, median over seeds, by `clock`, the same for all.
+    cost: of scoring, median over seeds (None where one is not recorded), by `clock`, the same for all.
     """
 
     pool: str
@@ -45,6 +46,11 @@ class Agreed:
     clock: Clock
     alpha: float
     p_holm: float = 1.0
+
+    @property
+    def unit(self) -> str:
+        """The unit of the seconds of `cost`, by their clock."""
+        return "CPU s" if self.clock == CPU else "s"
 
     @property
     def verdict(self) -> str:
@@ -94,7 +100,7 @@ def _agreed(
     sums, p = joined(parts, alpha)
     band = float(np.quantile(np.abs(np.mean([part.permuted_P for part in parts], axis=0)), 1 - alpha))
     costs = [scoring_cost(run.record() or {}, clock) for run, _ in pairs]
-    cost = sorted(costs, key=lambda one: one.seconds or 0.0)[len(costs) // 2]
+    cost = WorkCost(*map(median_known, zip(*costs, strict=True)))
     return Agreed(pool, scorer, sums, p, band, float(np.mean(means)), float(np.mean(values)), cost, clock, alpha)
 
 

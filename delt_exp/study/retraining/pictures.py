@@ -42,7 +42,7 @@ def agreement_figure(agreed: Sequence[Agreed], ceilings: Mapping[str, float], go
 
 def price_figure(agreed: Sequence[Agreed]) -> Figure:
     """Return the agreement over the seconds of scoring, a button for each pool."""
-    plots = {}
+    plots, unit = {}, agreed[0].unit
     for pool in dict.fromkeys(one.pool for one in agreed):
         own = [one for one in agreed if one.pool == pool and one.cost.seconds]
         trace = go.Scatter(
@@ -51,7 +51,7 @@ def price_figure(agreed: Sequence[Agreed]) -> Figure:
             error_y=error_bars([one.sums for one in own]), mode="markers+text", textposition="top center",
             showlegend=False, marker={"size": 9, "color": colour(0)},
         )  # fmt: skip
-        xaxis = {"title": {"text": f"scoring [s], {pool}"}, "type": "log", "tickformat": "~s"}
+        xaxis = {"title": {"text": f"scoring [{unit}], {pool}"}, "type": "log", "tickformat": "~s"}
         plots[pool] = figure([trace], 440, xaxis=xaxis, yaxis={"title": {"text": "rank correlation"}})
     note = "Seconds of scoring, its models included; upper left is better."
     return Figure("price", "Agreement and cost", note, _choose(plots))

@@ -8,7 +8,6 @@ from omegaconf import DictConfig
 from delt_exp.config.fields import Count, ProperShare, Seed, settings
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
-from delt_exp.report.cost import CPU
 from delt_exp.report.findings import Cell, Findings, Table
 from delt_exp.statistics.datamodeling import Agreement, detectable, joined, perfect, rank_correlations
 from delt_exp.study.comparison.cost import scaled
@@ -111,7 +110,8 @@ class RetrainingReport:
         )
         if not told:
             return f"{start}; no scorer's agreement is distinguishable from that of a permuted score."
-        best, cheap = told[0], min(told, key=lambda one: one.cost.seconds or 0.0)
+        best, timed = told[0], [one for one in told if one.cost.seconds is not None]
+        cheap = min(timed, key=lambda one: one.cost.seconds or 0.0, default=best)
         text = (
             f"{start}; {len(told)} of {len(others)} scorers agree, {best.scorer} most, {_said(best.sums)}, at "
             f"{_times(best, gold)}"
@@ -129,10 +129,9 @@ class RetrainingReport:
                 name, one.verdict, one.sums, one.pool, one.p_holm, _share(one, gold), one.means, one.values,
                 one.cost.seconds, scaled(one.cost.flops, 1e12), one.p,
             ])  # fmt: skip
-        unit = "CPU s" if agreed[0].clock == CPU else "s"
         columns = [
             "scorer", "verdict", "linear datamodeling score", self.pool, "p (Holm)", "cost of retraining",
-            "by mean per token", "with the values of groups", f"scoring [{unit}]", "scoring [TFLOPs]", "p",
+            "by mean per token", "with the values of groups", f"scoring [{agreed[0].unit}]", "scoring [TFLOPs]", "p",
         ]  # fmt: skip
         note = (
             "Spearman's correlation of the sum of a scorer's goodness over a half with the worth of the half (the mean "

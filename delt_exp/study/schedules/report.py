@@ -84,9 +84,9 @@ class ScheduleReport:
         if study.finished():
             cells = read_cells(study)
             found = crossed(cells, Order(**self.shuffle), self.reference, self.placebo, self.alpha).interactions
-        told = family_power(study, [*found.values()], CHANGE)
+        count = sum(scorer != self.placebo for _, _, scorer in planned)
+        told = family_power(study, [*found.values()], CHANGE, count)
         if not told:
-            count = sum(scorer != self.placebo for _, _, scorer in planned)
             when = f"before an order has two seeds under two schedules ({count} are planned)"
             return f"power between schedules: not known {when}"
         return f"power between schedules: {told[0].lower()}{told[1:].rstrip('.')}"

@@ -68,6 +68,14 @@ def test_a_loss_that_falls_with_alignment_is_found_with_its_slope(tmp_path):
     assert findings.answer.startswith("task2vec: r = -1.00")
 
 
+def test_a_covariate_that_was_not_measured_is_not_said_to_be_given(tmp_path):
+    some = study(tmp_path, lambda value, tokens: 6 - 2 * value + 0.3 * np.sin(99 * value))
+    findings = AlignmentReport(**{**REPORT, "covariates": ["unigram", "ngram"]}).findings(some)
+    assert "Partial r given unigram: task2vec" in findings.answer
+    added = next(table for table in findings.tables if table.name == "added")
+    assert (added.title, added.columns[1]) == ("What a metric adds to unigram", "given unigram")
+
+
 def test_a_pair_is_on_the_diagonal_where_the_domain_was_trained_on_also_in_a_mixture(tmp_path):
     at_home = study(tmp_path, lambda value, tokens: 3.0 if value == 1 else 6.0 + value)
     (row, _) = table(AlignmentReport(**REPORT).findings(at_home), "metrics")

@@ -10,7 +10,7 @@ from delt_exp.study.comparison.arms import read_panels
 from delt_exp.study.comparison.charge import FLOOR, charged
 from delt_exp.study.record import read_study
 from tests.study.comparison.studies import BASE, Planted, arm, write_study
-from tests.study.comparison.test_report import findings, rows
+from tests.study.comparison.test_report import figure, findings, rows
 
 BUSY = (1.0, 3.0, 1.5, 9.0, 2.0)  # how much slower the machine was for the run of each seed
 
@@ -81,6 +81,17 @@ def test_arms_that_are_trained_alike_cost_alike_and_others_have_a_speed_of_their
     assert {name: one.training_seconds for name, one in found.items()} == {"random": 10, "a": 10, "b": 10, "c": 35}
 
 
+def test_an_arm_that_ends_with_a_fuller_batch_costs_as_much_as_the_baseline(tmp_path):
+    """Without a longer baseline, 60 tokens more would leave nothing to compare it with at equal cost."""
+    fuller = arm("lqs", "1.0", "folding", -0.1, tokens=10_060, change=timed(10.06, 0.0))
+    found = findings(write_study(tmp_path, [Planted(BASE, change=timed(10.0, 0.0)), fuller]))
+    cost, board = (
+        next(row for row in rows(found, name) if row["arm"].startswith("lqs")) for name in ("cost", "leaderboard")
+    )
+    assert cost["training [CPU s]"] == pytest.approx(10)
+    assert cost["minus baseline at equal cost"] == board["minus baseline"]
+
+
 def test_a_score_costs_the_same_whatever_is_kept_by_it_and_shared_scores_count_once(tmp_path):
     """Slow and obvious: the median over distinct scorings of the scorer."""
     seconds = {"0.2": (3.0, 3.0, 3.0, 3.0, 3.0), "0.5": (3.0, 7.0, 8.0, 9.0, 3.0)}
@@ -100,6 +111,16 @@ def test_a_score_costs_the_same_whatever_is_kept_by_it_and_shared_scores_count_o
     assert [one.cost.scoring_seconds for one in panel.arms if one.labels["scorer"] == "lqs"] == [expected, expected]
 
 
+def test_a_score_costs_what_it_costs_with_its_own_proxy(tmp_path):
+    proxies = {"small": 1.0, "large": 9.0}
+    arms = [
+        Planted({**BASE, "scorer": "lqs", "proxy": proxy}, change=timed(10.0, seconds))
+        for proxy, seconds in proxies.items()
+    ]
+    panel = panel_of(tmp_path, [Planted(BASE, change=timed(10.0, 0.0)), *arms])
+    assert {one.labels["proxy"]: one.cost.scoring_seconds for one in panel.arms if "proxy" in one.labels} == proxies
+
+
 def test_what_costs_less_than_a_hundredth_of_training_counts_as_nothing_and_is_shown_as_less(tmp_path):
     arms = [
         Planted(BASE, 0.0, change=timed(10.0, 0.0)),
@@ -115,6 +136,8 @@ def test_what_costs_less_than_a_hundredth_of_training_counts_as_nothing_and_is_s
     assert column_texts([cheap["scoring [CPU s]"], 3.0])[0].value == "< 0.1"
     assert cheap["total [CPU s]"] == 10
     assert cheap["minus baseline at equal cost"] == board["cheap"]["minus baseline"]
+    assert "scoring [CPU s]" in rows(found, "scorers")[0]
+    assert figure(found, "cost")["layout"]["xaxis"]["title"]["text"] == "scoring, selecting and training [CPU s]"
     assert dear["scoring [CPU s]"] == pytest.approx(0.101)
     assert dear["minus baseline at equal cost"].value > board["dear"]["minus baseline"].value
     assert "less than 0.1 CPU s, under 1 % of a training run" in found.answer or "0.101 CPU s" in found.answer

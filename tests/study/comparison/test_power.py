@@ -2,9 +2,13 @@
 
 import re
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from delt_exp.study.comparison.power import power_sentences
 from delt_exp.study.record import read_study
 from tests.study.comparison.studies import BASE, Planted, arm, write_study
+from tests.study.comparison.test_report import findings
 
 
 def sentence(folder, panel=None):
@@ -65,3 +69,27 @@ def test_every_panel_has_its_own_sentence(tmp_path):
     study = read_study(write_study(tmp_path, planted))[0]
     texts = power_sentences(study, "model", "loss", BASE, 0.05)
     assert [text.split(":")[0] for text in texts] == ["power on small", "power on large"]
+    assert all("after Holm's correction over 2 arms" in text for text in texts)  # panels are one family
+
+
+def test_draws_of_the_baseline_are_averaged_before_noise_is_told(tmp_path):
+    """The losses of one draw are twice those of an arm, of the other 0: their mean differs from the arm by nothing."""
+    draws = [Planted({**BASE, "draw": name}, change=with_seconds) for name in ("first", "second")]
+    folder = write_study(tmp_path, [*draws, arm("lqs", "1.0", "folding", change=with_seconds)])
+    for seed in range(5):
+        twice, none, own = (tmp_path / "runs" / f"arm{number}-s{seed}" / "losses.parquet" for number in range(3))
+        table = pq.read_table(own)
+        place, nats = table.column_names.index("sum_nats"), table["sum_nats"].to_numpy()
+        for path, factor in ((twice, 2.0), (none, 0.0)):
+            pq.write_table(table.set_column(place, "sum_nats", pa.array(factor * nats)), path)
+    text = sentence(folder)
+    assert "a difference of 0 nats/token from" in text
+    seeds, runs = map(int, re.search(r"takes (\d+) seeds: (\d+) runs", text).groups())
+    assert runs == 3 * seeds
+
+
+def test_a_study_of_a_metric_says_what_its_comparisons_detect(tmp_path):
+    found = findings(write_study(tmp_path, [Planted(BASE), arm("lqs", "1.0", "folding", -0.1)], metric="acc"))
+    planned = next(table for table in found.tables if table.name == "planned")
+    assert "With 5 seeds a difference of " in planned.note
+    assert "share is detected with 80 % power after Holm's correction over 1 comparisons" in planned.note

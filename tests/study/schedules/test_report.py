@@ -1,5 +1,6 @@
 """A planted interaction of order and schedule is found, and where none is planted none is claimed."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -42,6 +43,20 @@ def rows(found, name):
     table = next(table for table in found.tables if table.name == name)
     keys = [tuple(reversed(row[0].split(", ", 1))) for row in table.rows]
     return {key: dict(zip(table.columns, row, strict=True)) for key, row in zip(keys, table.rows, strict=True)}
+
+
+def test_the_power_between_schedules_is_corrected_for_orders_that_are_not_finished(tmp_path):
+    def with_seconds(record):
+        record["seconds"] = 36.0
+
+    planted = [
+        replace(one, change=with_seconds, seeds=() if one.labels["orderer"] == "folding" else one.seeds)
+        for one in arms({})
+    ]
+    report = build(REPORT, "study.report")
+    *_, between = report.power(read_study(write_study(tmp_path, planted))[0])
+    assert between.startswith("power between schedules: with 5 seeds a change of a gain of ")
+    assert "after Holm's correction over 2 comparisons" in between
 
 
 def test_a_gain_under_one_schedule_alone_is_an_interaction(tmp_path):

@@ -27,11 +27,13 @@ def pair_mean(similarity_MN: Floats, *, is_same: bool) -> Coefficient:
     """
     members = min(similarity_MN.shape)
     if is_same:
-        sums_M = similarity_MN.sum(1) - np.diag(similarity_MN)
-        value = float(sums_M.sum() / (members * (members - 1)))
+        own_M = np.diag(similarity_MN)
+        total = float(similarity_MN.sum() - own_M.sum())
+        value = total / (members * (members - 1))
         if members == 2:
             return Coefficient(value, None, None, "two batches or documents of one text are a single pair")
-        left_out_M = (sums_M.sum() - 2 * sums_M) / ((members - 1) * (members - 2))
+        of_member_M = similarity_MN.sum(0) + similarity_MN.sum(1) - 2 * own_M  # compression is not symmetric
+        left_out_M = (total - of_member_M) / ((members - 1) * (members - 2))
         variance = (members - 1) * float(left_out_M.var())
     else:
         value = float(similarity_MN.mean())

@@ -37,7 +37,7 @@ class NcdAlignment:
     number depends on lengths: compare texts whose documents are about equally long.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     needs: ClassVar[frozenset[str]] = frozenset()
     COMPARED: ClassVar[tuple[str, ...]] = ()
     codec: Literal["zlib", "gzip", "lz4", "zstd"]

@@ -71,8 +71,8 @@ def _lines(found: Detected, level: float) -> list[str]:
     condition = "infinite" if found.condition is None else f"{found.condition:.2f}"
     worth = (
         f"the classifier is right on {100 * found.accuracy:.1f} % of held-out texts (condition number {condition}); of "
-        f"the model's texts {100 * found.empty:.1f} % are empty, {100 * found.looping:.1f} % repeat themselves, "
-        f"{100 * found.unsure:.1f} % are of low confidence"
+        f"the model's texts {100 * found.empty:.1f} % are empty, {100 * found.looping:.1f} % repeat themselves; "
+        f"of those that are not empty {100 * found.unsure:.1f} % are of low confidence"
     )
     return [title, *rows, worth]
 

@@ -19,6 +19,7 @@ from delt_exp.progress import say
 from delt_exp.proportions.classifier import ClassifierSettings
 from delt_exp.proportions.estimate import Estimate, Evidence, first_token_shares, is_looping
 from delt_exp.proportions.references import References, Starts, read_references
+from delt_exp.proportions.samples import FORMAT as WRITTEN
 from delt_exp.proportions.samples import Samples, SampleWriter, samples_stage
 from delt_exp.proportions.shares import condition_number, most_confused
 from delt_exp.resources import Resources
@@ -96,7 +97,8 @@ class Detector:
         writer = SampleWriter(str(name), tokenizer, self.max_new_tokens, self.temperature, self.seed)
         samples = samples_stage(resources, writer, key, self.num_texts)
         inputs = {
-            "model": key, "detector": identity(self), "tokenizer": tokenizer.digest, "format": FORMAT,
+            "model": key, "detector": identity(self), "tokenizer": tokenizer.digest,
+            "format": [FORMAT, WRITTEN],
             "domains": [[label, domain.tokens.digest] for label, domain in domains.items()],
         }  # fmt: skip
 

@@ -7,8 +7,9 @@ from delt_exp.alignment.interval import mean_cosine, pair_mean, ratio
 from delt_exp.errors import DataError
 
 
-def test_pairs_of_a_member_with_itself_do_not_count_on_one_side():
-    table = np.array([[9.0, 1, 2], [1, 9, 3], [2, 3, 9]])
+@pytest.mark.parametrize("more", [0.0, 0.5])  # of the first to the second member than of the second to the first
+def test_pairs_of_a_member_with_itself_do_not_count_on_one_side(more):
+    table = np.array([[9.0, 1 + more, 2 + more], [1 - more, 9, 3 + more], [2 - more, 3 - more, 9]])
     found = pair_mean(table, is_same=True)
     assert found.value == pytest.approx(2)  # (1 + 2 + 3) / 3
     # Without one member 3, 2 or 1 is left: jackknife variance 2/3 * (1 + 0 + 1); t(0.975; 2) = 4.3027.

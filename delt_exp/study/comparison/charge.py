@@ -103,7 +103,8 @@ def _distinct(arms: Iterable[Arm], clock: Clock) -> list[tuple[Hashable, float]]
 def _recipe(record: Record) -> Hashable:
     """Return what decides how fast a token is trained."""
     config, protocol = record["config"], record["training"].get("protocol", {})
-    rest = [config.get("training", {}).get("layout"), config.get("weighter"), config.get("averaging")]
+    weighter = {key: value for key, value in (config.get("weighter") or {}).items() if key != "seed"}
+    rest = [config.get("training", {}).get("layout"), weighter, config.get("averaging")]
     return digest(plain([config["model"], *rest, len(protocol.get("tried", [0]))]))
 
 

@@ -39,6 +39,11 @@ class MatchedSelector:
         return self.base.needs | {"scores"}
 
     def check(self, candidates: TokenizedCorpus) -> None:
+        if getattr(self.base, "answers", None) is not None:
+            raise ConfigError(
+                "selector.base.answers would let the base train on other answers than its control, which has those of "
+                "the dataset, so that a difference would say nothing about the choice: selector.base.answers=null"
+            )
         with self._naming():
             self.base.check(candidates)
 

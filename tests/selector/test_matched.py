@@ -93,3 +93,14 @@ def test_messages_of_its_base_name_the_keys_of_its_base():
         ConfigError, match=r"^selector.base.k=9 is more than the 8 .*; lower selector.base.k to at most 8"
     ):
         MatchedSelector(base, 10, "documents", 0).count(8)
+
+
+def test_a_base_that_writes_answers_of_its_own_is_refused():
+    @dataclass(frozen=True)
+    class Writes(Fixed):
+        answers: str | None = "sampled"
+
+    with pytest.raises(ConfigError, match=r"selector\.base\.answers=null"):
+        MatchedSelector(Writes(), num_bins=10, unit="documents", seed=0).check(None)
+    with pytest.raises(ConfigError, match="lower selector.base.k"):
+        MatchedSelector(Writes(answers=None), num_bins=10, unit="documents", seed=0).check(None)

@@ -102,5 +102,5 @@ def test_a_base_that_writes_answers_of_its_own_is_refused():
 
     with pytest.raises(ConfigError, match=r"selector\.base\.answers=null"):
         MatchedSelector(Writes(), num_bins=10, unit="documents", seed=0).check(None)
-    with pytest.raises(ConfigError, match="lower selector.base.k"):
+    with pytest.raises(ConfigError, match=r"lower selector\.base\.k"):
         MatchedSelector(Writes(answers=None), num_bins=10, unit="documents", seed=0).check(None)

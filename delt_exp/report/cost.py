@@ -23,8 +23,9 @@ class WorkCost(NamedTuple):
 
 def training_seconds(record: Mapping[str, Any], clock: Clock = WALL) -> float | None:
     """Return the seconds of training the model of the run, other learning rates that were tried included."""
+    model = own_stage(record, "model")
     tried = [stage for stage in record["stages"] if stage["role"] == TUNING]
-    return _sum((stage["cost"] for stage in (own_stage(record, "model"), *tried)), clock)
+    return _sum((stage["cost"] for stage in (model, *tried)), clock)
 
 
 def training_flops(record: Mapping[str, Any]) -> float:

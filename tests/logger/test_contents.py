@@ -31,7 +31,7 @@ def test_a_record_without_roles_is_refused_in_one_sentence_with_its_cure():
     record = deepcopy(RECORD)
     for stage in record["stages"]:
         del stage["role"], stage["own"]
-    with pytest.raises(DataError, match=r"does not say which 'scores' is its own: another version .* Repeat"):
+    with pytest.raises(DataError, match=r"does not say which 'model' is its own: another version .* Repeat"):
         scalars(record)
 
 

@@ -5,6 +5,7 @@ Nothing is written outside tmp_path but the packaged model, which is converted o
 
 import gc
 import os
+import signal
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -26,6 +27,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and threads that wait for each other spin
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+
+# A shell ignores Ctrl-C in what it starts in the background, and so would every program that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # rouge_score logs by absl, which closes the stream that it was imported under, pytest's, when Hydra starts another log.
 with suppress(ImportError):

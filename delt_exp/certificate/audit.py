@@ -5,7 +5,6 @@ step, the number of tokens and their digest. Nothing is read back from the devic
 """
 
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from delt_exp.certificate.digests import FACTOR, powers
 from delt_exp.errors import DataError
+from delt_exp.files import written_aside
 
 ROWS = np.dtype([("step", "<i8"), ("micro", "<i4"), ("row", "<i4"), ("length", "<i8"), ("digest", "<u8")])
 """One sequence. micro: forward pass of its step; row: place in it; length: its tokens, without padding."""
@@ -128,9 +128,8 @@ def read_rows(path: Path) -> NDArray[np.void]:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write a file in one step: a kill during a restart must not lose what earlier attempts recorded."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(content)
-    aside.replace(path)
+    with written_aside(path) as aside:
+        aside.write_bytes(content)
 
 
 def _digests(ids_BT: Tensor, mask_BT: Tensor | None) -> Tensor:

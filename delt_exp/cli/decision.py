@@ -17,7 +17,7 @@ from pathlib import Path
 
 from delt_exp.cli.reporting import check_alpha, parser_of, reporting, with_output
 from delt_exp.decision.decisions import Decision, decisions, lines, signals, sizes
-from delt_exp.decision.ladder import Columns, check_ladder, number, read_ladder
+from delt_exp.decision.ladder import Columns, check_ladder, number, read_ladder, sized_path
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest, disk_errors
 from delt_exp.study.trust import Known, write_known
@@ -73,7 +73,7 @@ def _keep(options: argparse.Namespace, found: Sequence[Decision]) -> Path:
         raise ConfigError(
             f"--store: size {wrong[0]!r} is not a number of parameters; write it as 60M, or leave out --store"
         )
-    paths = [*dict.fromkeys(Path(word.rpartition("=")[2]).absolute() for word in options.tables)]
+    paths = [*dict.fromkeys(sized_path(word)[1].absolute() for word in options.tables)]
     source = " and ".join(dict.fromkeys(path.name for path in paths))
     # What another command found, of tables of these names elsewhere or for another large size, stays.
     command = digest(list(map(str, paths)), options.outcome, options.large, options.measure)

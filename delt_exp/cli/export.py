@@ -12,13 +12,10 @@ from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.errors import ConfigError
 from delt_exp.export.card import counted_shards
 from delt_exp.export.formats import FORMATS
-from delt_exp.export.mds import MAX_SHARD_BYTES
 from delt_exp.export.source import Ordered
 from delt_exp.export.trainers import SETTINGS, check_format
 from delt_exp.export.writing import export
 from delt_exp.progress import say
-
-MDS_SHARD_MB = MAX_SHARD_BYTES // 10**6
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,8 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ConfigError(f"--shard-mb {options.shard_mb}: give at least 1")
         if options.fields and options.to == "bin":
             raise ConfigError("--fields is for records, and --to bin is a stream of tokens: leave one of them out")
-        if options.to == "mds" and options.shard_mb > MDS_SHARD_MB:
-            raise ConfigError(f"--shard-mb {options.shard_mb}: shards of --to mds hold at most {MDS_SHARD_MB}")
+        most = FORMATS[options.to].max_shard_bytes
+        if most is not None and options.shard_mb * 10**6 > most:
+            raise ConfigError(
+                f"--shard-mb {options.shard_mb}: shards of --to {options.to} hold at most {most // 10**6}"
+            )
         if options.settings:
             check_format(options.to)
         source = Ordered.of_run(options.run)

@@ -45,7 +45,7 @@ def read_ladder(words: Sequence[str], columns: Columns) -> Ladder:
     """
     ladder: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for word in words:
-        size, path = _split(word)
+        size, path = sized_path(word)
         for metric, at, arm, seed, value in _rows(path, size, columns):
             runs = ladder.setdefault(metric, {}).setdefault(at, {}).setdefault(arm, {})
             if seed in runs:
@@ -57,8 +57,8 @@ def read_ladder(words: Sequence[str], columns: Columns) -> Ladder:
     return ladder
 
 
-def _split(word: str) -> tuple[str, Path]:
-    """Return size, empty for none, and path; a path may hold `=` where it exists as it is, or after a size."""
+def sized_path(word: str) -> tuple[str, Path]:
+    """Return size, empty for none, and path of [SIZE=]PATH; a path that exists, or follows a size, may hold `=`."""
     size, has_size, path = word.partition("=")
     return (size, Path(path)) if has_size and not Path(word).exists() else ("", Path(word))
 

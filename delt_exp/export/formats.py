@@ -15,6 +15,7 @@ class Format(Protocol):
     """Writes the positions [start, stop) of an export to one file."""
 
     name: ClassVar[str]
+    max_shard_bytes: ClassVar[int | None]  # that a shard can have, None for any number
     columns: tuple[str, ...]
 
     @property

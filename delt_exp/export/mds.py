@@ -26,6 +26,7 @@ class Mds(OfRecords):
     """A folder for `streaming.StreamingDataset`. Shards hold at most 4 GiB."""
 
     name: ClassVar[str] = "mds"
+    max_shard_bytes: ClassVar[int | None] = MAX_SHARD_BYTES
 
     def file_name(self, number: int, count: int) -> str:
         return f"shard.{number:05d}.mds"

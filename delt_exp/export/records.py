@@ -16,6 +16,8 @@ BATCH_DOCUMENTS = 1000
 class OfRecords:
     """What the formats of records share; a subclass names and writes the shards."""
 
+    max_shard_bytes: ClassVar[int | None] = None
+
     def __init__(self, source: Ordered, *, with_tokens: bool, fields: Fields | None = None) -> None:
         self.rows = Rows(source, with_tokens, fields)
         self.columns = self.rows.columns

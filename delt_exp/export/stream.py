@@ -23,6 +23,7 @@ class TokenStream:
     """
 
     name: ClassVar[str] = "bin"
+    max_shard_bytes: ClassVar[int | None] = None
     columns: tuple[str, ...] = ()
 
     def __init__(self, source: Ordered, *, with_tokens: bool, fields: Fields | None = None) -> None:

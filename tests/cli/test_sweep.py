@@ -118,18 +118,18 @@ def living(processes, seconds):
 @needs_proc
 @pytest.mark.parametrize(("number", "seeds"), [(signal.SIGTERM, "0"), (signal.SIGINT, "0,1")])
 def test_after_a_parallel_sweep_is_ended_no_process_stays_not_even_an_idle_worker(number, seeds, parallel_sweep):
-    end_in_order(*parallel_sweep(seeds), number)
+    assert not end_in_order(*parallel_sweep(seeds), number)
 
 
 def end_in_order(sweep, processes, number):
-    """End a sweep by a signal: it says so in one line, and leaves no process."""
+    """End a sweep by a signal, of which it says so in one line; return the processes that it leaves."""
     assert len(processes) >= 2
     sweep.send_signal(number)
     said = sweep.communicate(timeout=30)[1]
     assert sweep.returncode == 130
     assert said.splitlines()[-1] == "interrupted; the same command continues where this one stopped"
     assert "Traceback" not in said
-    assert not living(processes, 20)
+    return living(processes, 20)
 
 
 @needs_proc
@@ -148,7 +148,7 @@ def test_a_killed_worker_is_one_line_and_the_repeated_sweep_continues_both_runs(
     again, _ = parallel_sweep("0,1", "trainer.checkpoint_steps=5")
     continued = (line for line in again.stderr if "training continues from step" in line)
     assert [next(continued, None) is not None for _ in range(2)] == [True, True]
-    end_in_order(again, children(again.pid), signal.SIGTERM)
+    assert not end_in_order(again, children(again.pid), signal.SIGTERM)
 
 
 KILLED = """

@@ -90,9 +90,10 @@ def _headline(tasks: Mapping[str, Sequence[Entry]]) -> str:
         found.setdefault(str(used.arm.labels.get("scorer")) if used else None, []).append(task)
     nothing = found.pop(None, [])
     parts = [f"{scorer} for {listed(where)}" for scorer, where in found.items()]
+    if not found:
+        return f"Nothing is shown to help on {listed(nothing)}."
     parts += [f"nothing is shown to help on {listed(nothing)}"] if nothing else []
-    told = "; ".join(parts)
-    return f"Use {told}." if found else f"N{told[1:]}."
+    return f"Use {'; '.join(parts)}."
 
 
 def _sentence(task: str, entries: Sequence[Entry], share: str, unit: str) -> str:

@@ -7,6 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from delt_exp.errors import DataError
+from delt_exp.study.comparison.arms import read_panels
+from delt_exp.study.comparison.charge import charged
+from delt_exp.study.comparison.pairs import baseline_apart
+from delt_exp.study.method_map.entries import entries_of
+from delt_exp.study.method_map.figures import answer_table
 from delt_exp.study.method_map.report import MapReport
 from delt_exp.study.record import read_study
 from tests.study.comparison.studies import Planted, write_study
@@ -106,6 +111,18 @@ def test_the_first_table_says_for_each_task_what_to_use_and_what_it_costs(found)
         "better", "cheap, keeping 20 %", 1.0, 0.1,
     )  # fmt: skip
     assert (homogeneous["verdict"], homogeneous["use"]) == ("not distinguishable", "all documents")
+
+
+def test_what_a_claim_shows_is_called_better_where_all_pairs_together_do_not_show_it(tmp_path):
+    """Claims are fewer than pairs, so that Holm's correction over them can let one through that it hides among all."""
+    study = read_study(write_study(tmp_path, NOISE))[0]
+    labels = {key: str(label) for key, label in REPORT.baseline.items()}
+    panels = read_panels(study, REPORT.panel, REPORT.metric, labels, REPORT.placebos)
+    (panel,) = baseline_apart(charged(panels), REPORT.alpha)
+    (unclear,) = (entry for entry in entries_of(panel) if entry.arm.labels["scorer"] == "useless")
+    assert unclear.pair.verdict == "not distinguishable"
+    (row,) = answer_table({"noise": [replace(unclear, p_shown=0.01)]}, "kept", "nats").rows
+    assert (row[1], row[2].verdict) == ("better", "better")
 
 
 def test_verdicts_stand_second_and_placebos_are_marked(found):

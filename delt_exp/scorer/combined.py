@@ -12,8 +12,8 @@ from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
-from delt_exp.scorer.base import Forecasting, Pool, Scorer
-from delt_exp.scorer.parts import part_table
+from delt_exp.scorer.base import Pool, Scorer
+from delt_exp.scorer.parts import part_costs, part_table
 
 
 @settings
@@ -61,7 +61,7 @@ class CombinedScorer:
         total_N, sum_of_weights = np.zeros(len(pool.candidates)), 0.0
         for name, part in self.parts.items():
             with naming(moved(part, "scorer", f"scorer.parts.{name}")):
-                goodness_N = part_table(pool, part).goodness.astype(np.float64)
+                goodness_N = part_table(pool, name, part).goodness.astype(np.float64)
             if np.ptp(goodness_N) == 0:
                 pool.evidence.warn(f"{name} gives every document the same number and is left out of the combination")
                 continue
@@ -71,8 +71,7 @@ class CombinedScorer:
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the costs of all parts; a proxy that several use is counted for each, though it is trained once."""
-        parts = [part for part in self.parts.values() if isinstance(part, Forecasting)]
-        return [cost for part in parts for cost in part.forecast(sizes, resources)]
+        return [cost for name, part in self.parts.items() for cost in part_costs(name, part, sizes, resources)]
 
 
 def _ranks(goodness_N: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from delt_exp.proxy.base import Proxy, ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.parts import part_scores
+from delt_exp.scorer.parts import part_costs, part_scores
 from delt_exp.scorer.perplexity import PerplexityScorer
 
 
@@ -57,7 +57,8 @@ class ExcessLossScorer:
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of both models and of reading the documents with each."""
-        return [cost for _, proxy in self._proxies for cost in PerplexityScorer(proxy).forecast(sizes, resources)]
+        parts = ((name, PerplexityScorer(proxy)) for name, proxy in self._proxies)
+        return [cost for name, part in parts for cost in part_costs(name, part, sizes, resources)]
 
     @property
     def _proxies(self) -> tuple[tuple[str, Proxy], tuple[str, Proxy]]:

@@ -2,28 +2,37 @@
 
 from dataclasses import replace
 
-from delt_exp.scorer.base import Floats, Pool, Scorer
+from delt_exp.model.cost import PhaseCost, Sizes
+from delt_exp.resources import Resources
+from delt_exp.scorer.base import Floats, Forecasting, Pool, Scorer
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.scorer.table import ScoreTable
+from delt_exp.store.evidence import phase_of
 
 
-def part_table(pool: Pool, part: Scorer) -> ScoreTable:
+def part_table(pool: Pool, name: str, part: Scorer) -> ScoreTable:
     """Return the scores of all candidates as a stage of their own, reused where a run has used the part itself.
 
-    The evidence of the part is added to that of the whole.
+    The evidence of the part is added to that of the whole, under `name`.
     """
     table = scores_stage(pool.resources, part, pool.candidates, pool.target)
-    pool.evidence.add(table.evidence)
+    pool.evidence.add(table.evidence, name)
     return table
+
+
+def part_costs(name: str, part: Scorer, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+    """Return the forecast of a part, its phases under `name`; nothing for a part that forecasts none."""
+    costs = part.forecast(sizes, resources) if isinstance(part, Forecasting) else []
+    return [replace(cost, phase=phase_of(name, cost.phase)) for cost in costs]
 
 
 def part_scores(pool: Pool, name: str, part: Scorer) -> Floats:
     """Return the scores [R] of `pool.rows`, as the part gives them: of all candidates as `part_table`, of some alone.
 
-    name: of the folder in `work_dir` from which a killed call continues.
+    name: of the part's evidence, and of the folder in `work_dir` from which a killed call continues.
     """
     if pool.chosen is None:
-        return part_table(pool, part).scores
+        return part_table(pool, name, part).scores
     inner = replace(pool, work_dir=pool.work_dir / name)
     inner.work_dir.mkdir(parents=True, exist_ok=True)
     return part.score(inner)

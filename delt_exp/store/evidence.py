@@ -107,17 +107,24 @@ class Evidence:
             )
         self._put("figures", name, {"caption": caption, **asdict(figure)})
 
-    def add(self, other: "Evidence") -> None:
-        """Copy all that another folder holds, except its total of operations."""
+    def add(self, other: "Evidence", part: str = "") -> None:
+        """Copy all that another folder holds, except its total of operations.
+
+        part: a name for what the other belongs to; it goes before all names, so that two parts keep apart.
+        """
         found, contents = other.contents(), self.contents()
         for name in found["tables"]:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with written_aside(self._file(name)) as aside:
+            with written_aside(self._file(_of_part(part, name))) as aside:
                 shutil.copyfile(other._file(name), aside)
-        for kind in (*KINDS, "phases"):
-            contents[kind] |= found[kind]
+        for figure in found["figures"].values():
+            figure |= {"table": _of_part(part, figure["table"]), "title": phase_of(part, figure["title"])}
+        for kind in KINDS:
+            contents[kind] |= {_of_part(part, name): thing for name, thing in found[kind].items()}
+        contents["phases"] |= {phase_of(part, name): cost for name, cost in found["phases"].items()}
         for kind in ("remarks", "warnings"):
-            contents[kind] += [sentence for sentence in found[kind] if sentence not in contents[kind]]
+            told = [phase_of(part, sentence) for sentence in found[kind]]
+            contents[kind] += [sentence for sentence in told if sentence not in contents[kind]]
         if other.folder.exists():
             self._write(contents)
 
@@ -188,6 +195,15 @@ class Evidence:
     def _write(self, contents: Mapping[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / FILE, contents)
+
+
+def phase_of(part: str, name: str) -> str:
+    """Return the name of a phase of a part, as forecasts and evidence have it: "dsir: counting"."""
+    return f"{part}: {name}" if part else name
+
+
+def _of_part(part: str, name: str) -> str:
+    return f"{part}_{name}" if part else name
 
 
 def _known(values: Any) -> Any:

@@ -14,6 +14,7 @@ from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool, Scorer
 from delt_exp.scorer.parts import part_costs, part_table
+from delt_exp.store.evidence import NAME
 
 
 @settings
@@ -23,7 +24,8 @@ class CombinedScorer:
     parts: label -> scorer; each is a stage of its own, reused where a run has used that scorer itself. weights: label
     -> weight, null for equal ones; a negative weight prefers what the part does not. by: `rank`, the share of documents
     that are worse, ties at their mean; or `z`, standard deviations from the mean. A part that gives every document the
-    same number is left out with a warning. Raises ConfigError for weights that do not fit the parts.
+    same number is left out with a warning. Raises ConfigError for weights that do not fit the parts, and for a label
+    that evidence cannot be called after.
     """
 
     VERSION: ClassVar[int] = 1
@@ -36,6 +38,11 @@ class CombinedScorer:
             raise ConfigError(
                 f"scorer.parts has {len(self.parts)} scorers; give at least 2, such as "
                 "+scorer@scorer.parts.length=length +scorer@scorer.parts.compression=compression"
+            )
+        if unfit := [name for name in self.parts if not NAME.fullmatch(name)]:
+            raise ConfigError(
+                f"scorer.parts has a part called {unfit[0]!r}; use lower-case letters, digits and underscores, such as "
+                "+scorer@scorer.parts.length=length: tables of its evidence are called after it"
             )
         if self.weights is not None and set(self.weights) != set(self.parts):
             raise ConfigError(

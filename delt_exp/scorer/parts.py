@@ -7,7 +7,7 @@ from delt_exp.resources import Resources
 from delt_exp.scorer.base import Floats, Forecasting, Pool, Scorer
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.scorer.table import ScoreTable
-from delt_exp.store.evidence import phase_of
+from delt_exp.store.evidence import Evidence, phase_of
 
 
 def part_table(pool: Pool, name: str, part: Scorer) -> ScoreTable:
@@ -33,6 +33,9 @@ def part_scores(pool: Pool, name: str, part: Scorer) -> Floats:
     """
     if pool.chosen is None:
         return part_table(pool, name, part).scores
-    inner = replace(pool, work_dir=pool.work_dir / name)
-    inner.work_dir.mkdir(parents=True, exist_ok=True)
-    return part.score(inner)
+    work = pool.work_dir / name
+    inner = replace(pool, work_dir=work, evidence=Evidence(work / "evidence"))
+    work.mkdir(parents=True, exist_ok=True)
+    scores = part.score(inner)
+    pool.evidence.add(inner.evidence, name)
+    return scores

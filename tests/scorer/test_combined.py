@@ -13,6 +13,7 @@ from delt_exp.scorer.gradnorm import GradnormScorer
 from delt_exp.scorer.length import LengthScorer
 from delt_exp.scorer.permuted import PermutedScorer
 from delt_exp.scorer.perplexity import PerplexityScorer
+from delt_exp.store.evidence import Figure
 from tests.helpers import make_pool, tiny_recipe, words
 
 LONG, SHORT = LengthScorer("bytes", True), LengthScorer("bytes", False)
@@ -109,13 +110,45 @@ def test_needs_and_costs_are_those_of_the_parts(tmp_path):
     scorer = combined(long=LONG, loss=perplexity, placebo=PermutedScorer(perplexity, 0))
     assert scorer.needs == {"target", "tokens"}
     alone = perplexity.forecast(pool.sizes, pool.resources)
-    assert scorer.forecast(pool.sizes, pool.resources) == [*alone, *alone]
+    assert scorer.forecast(pool.sizes, pool.resources) == [
+        replace(cost, phase=f"{part}: {cost.phase}") for part in ("loss", "placebo") for cost in alone
+    ]
+
+
+def test_what_parts_show_is_kept_apart_by_their_names(tmp_path):
+    """Both leave a table `terms` and a figure of it; the one overwrote that of the other."""
+    pool = make_pool(tmp_path, TEXTS)
+    combined(one=Showing(1.0), two=Showing(2.0)).score(pool)
+    found = pool.evidence.contents()
+    assert [*found["tables"]] == ["one_terms", "two_terms"]
+    assert [pool.evidence.read_table(f"{part}_terms")["x"].to_pylist() for part in ("one", "two")] == [[1.0], [2.0]]
+    assert {name: (figure["table"], figure["title"]) for name, figure in found["figures"].items()} == {
+        "one_terms": ("one_terms", "one: Terms"), "two_terms": ("two_terms", "two: Terms"),
+    }  # fmt: skip
+    assert [*found["phases"]] == ["one: counting", "two: counting"]
+    assert found["remarks"] == ["one: seen", "two: seen"]
+
+
+class Showing(LengthScorer):
+    """Lengths, and evidence with a number of its own."""
+
+    def __init__(self, number):
+        super().__init__("bytes", number > 1)
+        self.number = number
+
+    def score(self, pool):
+        with pool.evidence.phase("counting"):
+            pool.evidence.table("terms", {"x": [self.number], "y": [0.0]}, "Terms.")
+        pool.evidence.figure("terms", Figure("Terms", "terms", "scatter", "x", ("y",), "x", "y"), "Terms.")
+        pool.evidence.remark("seen")
+        return super().score(pool)
 
 
 @pytest.mark.parametrize(
     ("parts", "weights", "message"),
     [
         ({"one": LONG}, None, r"scorer.parts has 1 scorers; give at least 2"),
+        ({"one": LONG, "Two": DENSE}, None, r"a part called 'Two'; use lower-case letters, digits and underscores"),
         ({"one": LONG, "two": DENSE}, {"one": 1.0}, r"weights are given for one, but the parts are one, two"),
         ({"one": LONG, "two": DENSE}, {"one": 0.0, "two": 0.0}, r"scorer.weights are all 0"),
         ({"one": LONG, "two": DENSE}, {"one": "much", "two": 1.0}, r"CombinedScorer.weights.one="),

@@ -49,6 +49,8 @@ def test_some_documents_are_read_alone(pool):
     scorer, rows = ExcessLossScorer(TUNED, REFERENCE), np.array([21, 3])
     some = scorer.score(replace(pool, chosen=rows, work_dir=new_folder(pool.work_dir)))
     assert [use.stage for use in pool.resources.store.uses].count("scores") == 0
+    parts = {"tuned: warm start", "tuned: scoring", "reference: warm start", "reference: scoring"}
+    assert parts <= set(pool.evidence.contents()["phases"])
     np.testing.assert_allclose(some, scorer.score(pool)[rows], rtol=1e-5, atol=1e-6)
 
 
@@ -56,7 +58,7 @@ def test_needs_and_costs_are_those_of_both_models(pool):
     scorer = ExcessLossScorer(TUNED, REFERENCE)
     assert scorer.needs == {"target", "tokens"}
     phases = [cost.phase for cost in scorer.forecast(pool.sizes, pool.resources)]
-    assert phases == ["warm start", "scoring"] * 2
+    assert phases == [f"{part}: {phase}" for part in ("tuned", "reference") for phase in ("warm start", "scoring")]
 
 
 def test_models_with_other_tokens_are_refused_before_a_document_is_read(pool):

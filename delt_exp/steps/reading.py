@@ -26,21 +26,22 @@ def read(parts: Components) -> tuple[Resources, TokenizedCorpus, TokenizedCorpus
 
 
 def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
-    """Return the documents of candidates and target; decontaminated and without near-duplicates where asked for."""
-    store = parts.store
+    """Return the documents of candidates and target; decontaminated and without near-duplicates where asked for.
+
+    Decontaminated candidates are the same whether or not the target is read for more, so that arms of a study differ by
+    their scores alone.
+    """
+    store, target = parts.store, None
     candidates = corpus_stage(store, parts.train_dataset, parts.corpus)
-    target = None
-    if parts.target_readers:
+    if parts.target_readers or parts.decontaminate:
         target = corpus_stage(store, parts.target_dataset, replace(parts.corpus, drop_duplicates=False))
-    if parts.decontaminate:
+    if parts.decontaminate and target is not None:
         others = list(evaluation_texts(parts).values())
-        if target is not None:
-            target = decontaminated_stage(store, target, others)
-            others.append(target)
-        candidates = decontaminated_stage(store, candidates, others)
+        target = decontaminated_stage(store, target, others)
+        candidates = decontaminated_stage(store, candidates, [*others, target])
     if parts.drop_near_duplicates:
         candidates = deduplicated_stage(Resources(store, None, parts.trainer, parts.runtime), candidates, parts.minhash)
-    return candidates, target
+    return candidates, target if parts.target_readers else None
 
 
 def evaluation_texts(parts: Components) -> dict[str, Corpus]:

@@ -107,6 +107,22 @@ def test_a_target_among_the_candidates_is_said_in_record_page_and_log_or_taken_o
     assert ("in or nearly in another set, left out" in page) == decontaminate
 
 
+def test_decontaminated_candidates_are_the_same_for_a_scorer_that_does_not_read_the_target(tmp_path, monkeypatch):
+    """Otherwise a random arm would keep documents near the target, and learn from them with another tokenizer."""
+    write_texts(tmp_path)
+    train = [f"{i} a sentence of its own with word {i} and number {i * i} in it" for i in range(60)]
+    write_jsonl(tmp_path / "train.jsonl", [{"text": text} for text in train])
+    write_jsonl(tmp_path / "target.jsonl", [{"text": text} for text in [*train[:5], "something else entirely"]])
+    for scorer in ("ngram_match", "random"):
+        command(monkeypatch, f"scorer={scorer}", "decontaminate=true")
+    with_target, without = (
+        record["data"] for record in sorted(records(), key=lambda record: record["data"]["target"] is None)
+    )
+    assert (with_target["target"]["documents"], without["target"]) == (6, None)
+    assert with_target["train"] == without["train"]
+    assert without["train"]["documents"] == 55
+
+
 @pytest.mark.parametrize("drop", [False, True])
 def test_near_duplicates_among_the_candidates_are_counted_on_the_page_or_stay(tmp_path, monkeypatch, drop):
     write_texts(tmp_path)

@@ -158,15 +158,26 @@ BUDGETS_VARY = ("alignment_vs_size", "alignment_sizes")
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if not name.startswith(BUDGETS_VARY)])
 def test_runs_of_a_panel_learn_from_equally_many_tokens(name):
-    """But for those whose longer training is the point."""
+    """But for those whose longer training is the point. One pass over all candidates is a budget, too."""
     panel = getattr(study_of(name).report, "panel", None)
     budgets = {}
     for job, config in first_jobs(name):
-        is_longer = bool({"longer", "one epoch"}.intersection(job.slices))
-        assert config.training.epochs is None or is_longer
-        if not is_longer:
-            budgets.setdefault(dict(job.arm).get(panel), set()).add(config.training.max_tokens)
-    assert all(len(tokens) == 1 and min(tokens) > 0 for tokens in budgets.values())
+        if {"longer", "one epoch"}.intersection(job.slices):
+            continue
+        epochs, tokens = config.training.epochs, config.training.max_tokens
+        is_one_pass = (epochs, tokens, config.selector._target_) == (1, None, "delt_exp.selector.all.keep_all")
+        assert epochs is None or is_one_pass
+        budget = candidates_of(config) if is_one_pass else tokens
+        assert budget
+        budgets.setdefault(dict(job.arm).get(panel), set()).add(budget)
+    assert all(len(budget) == 1 for budget in budgets.values())
+
+
+def candidates_of(config):
+    """Return a digest of what decides which documents are the candidates."""
+    nodes = ["train_dataset", "corpus", "drop_near_duplicates", "decontaminate"]
+    nodes += ["target_dataset", "eval_dataset"] if config.decontaminate else []
+    return digest([plain(config[node]) for node in nodes])
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -181,8 +192,7 @@ def test_runs_whose_losses_are_paired_by_document_share_one_tokenizer(name):
             one = config.copy()
             one.seed, one.data_dir = seed, "data"
             reads = plain(one.tokenizer).get("dataset", "nothing") is None
-            candidates = [plain(one[node]) for node in ("train_dataset", "corpus", "drop_near_duplicates")]
-            made = digest([plain(one.tokenizer), candidates if reads else None])
+            made = digest([plain(one.tokenizer), candidates_of(one) if reads else None])
             found.setdefault(dict(job.arm).get(panel), set()).add(made)
     assert {len(made) for made in found.values()} <= {1}
 

@@ -66,13 +66,6 @@ def maximised(likelihood_NK: Floats, weights_N: Floats, start_K: Floats, toleran
     return shares_K
 
 
-def inverse(confusion_JK: Floats, counts_J: NDArray[np.generic]) -> Floats:
-    """Return [K] confusion^-1 raw shares, which may lie outside the simplex; NaN where there is no inverse."""
-    if np.isinf(condition_number(confusion_JK)):
-        return np.full(confusion_JK.shape[1], np.nan)
-    return np.asarray(np.linalg.solve(confusion_JK, counts_J / np.sum(counts_J)))
-
-
 def condition_number(confusion_JK: Floats) -> float:
     """Return the largest singular value over the smallest; infinite where two mixtures of domains look alike."""
     if np.linalg.matrix_rank(confusion_JK) < confusion_JK.shape[1]:

@@ -262,7 +262,7 @@ def _refuse_empty_batches(plan: Plan) -> None:
     if len(empty):
         document = plan.item(int(empty[0]) * plan.batch_items).first
         raise EmptyBatchError(
-            f"batch {empty[0]} has nothing to predict: the prompt of document "
+            f"step {int(empty[0]) + 1} of {plan.num_steps} has nothing to predict: the prompt of document "
             f"{int(plan.order[document])} fills it, or turns that no assistant wrote do; "
             "raise model.batch_items or model.context_tokens, shorten prompts, or use training.completion_only=false"
         )

@@ -93,7 +93,7 @@ def batch_shares(weights_I: NDArray[np.float64], plan: Plan) -> NDArray[np.float
     means = np.add.reduceat(weights_I, starts) / sizes
     if not means.all():
         raise DataError(
-            f"weighter.table: all {sizes[means.argmin()]} sequences of batch {means.argmin()} have the weight 0, so "
+            f"weighter.table: all {sizes[means.argmin()]} sequences of step {means.argmin() + 1} have the weight 0, so "
             "nothing could be learnt from it; select other documents, raise model.batch_items or use small weights"
         )
     return weights_I / np.repeat(means, sizes)

@@ -10,7 +10,6 @@ import pytest
 from delt_exp.errors import DataError
 from delt_exp.proportions.shares import (
     condition_number,
-    inverse,
     most_confused,
     shares_of_labels,
     shares_of_posteriors,
@@ -42,7 +41,8 @@ def test_golden_shares_of_labels(case):
     confusion = np.array(golden["hard_inside"]["confusion"])
     counts = np.array(golden[case]["counts"])
     assert shares_of_labels(confusion, counts) == pytest.approx(golden[case]["em"], abs=1e-6)
-    assert inverse(confusion, counts) == pytest.approx(golden[case]["inverse"], abs=1e-9)
+    if case == "hard_inside":  # inside the simplex the likeliest shares are those that the inverse matrix gives
+        assert shares_of_labels(confusion, counts) == pytest.approx(golden[case]["inverse"], abs=1e-6)
     assert condition_number(confusion) == pytest.approx(golden["hard_inside"]["condition_number"], rel=1e-9)
 
 
@@ -57,7 +57,6 @@ def test_golden_shares_of_posteriors():
 def test_two_domains_by_hand():
     assert shares_of_labels(BY_HAND, np.array([60, 40])) == pytest.approx([0.4 / 0.7, 0.3 / 0.7], abs=1e-6)
     assert shares_of_labels(BY_HAND, np.array([95, 5])) == pytest.approx([1, 0], abs=1e-6)
-    assert inverse(BY_HAND, np.array([95, 5])) == pytest.approx([0.75 / 0.7, -0.05 / 0.7])
 
 
 def test_a_classifier_without_errors_is_not_corrected():
@@ -67,7 +66,6 @@ def test_a_classifier_without_errors_is_not_corrected():
 def test_domains_that_get_the_same_labels_cannot_be_told_apart():
     confusion = np.array([[0.5, 0.5], [0.5, 0.5]])
     assert condition_number(confusion) == np.inf
-    assert np.isnan(inverse(confusion, np.array([1, 1]))).all()
 
 
 def test_one_text_is_of_its_likeliest_domain_whatever_its_posterior():

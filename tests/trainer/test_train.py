@@ -292,7 +292,7 @@ def test_a_failing_process_ends_all_with_its_message(pool, tmp_path):
 def test_a_batch_with_nothing_to_predict_is_refused(tmp_path):
     pool = make_pool(tmp_path, [Document("answer", prompt="q" * 400), *words(20)])
     recipe, settings = tiny_recipe(), PlanSettings("packed", epochs=1, max_tokens=None, completion_only=True)
-    with pytest.raises(DataError, match="batch 0 has nothing to predict: the prompt of document 0 fills it"):
+    with pytest.raises(DataError, match=r"step 1 of \d+ has nothing to predict: the prompt of document 0 fills it"):
         plan_for(recipe, pool.candidates.tokens, np.arange(21), settings)
 
 

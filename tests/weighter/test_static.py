@@ -265,7 +265,7 @@ def test_a_table_that_is_not_there_or_is_no_table_is_refused(pool, tmp_path):
 def test_a_batch_in_which_nothing_counts_is_refused(pool, tmp_path):
     table = written(tmp_path, {"row": ROWS, "weight": np.zeros(21)})
     job = replace(weighted_job(pool), weighter=StaticWeighter(1.0, str(table)), goodness=None)
-    with pytest.raises(DataError, match=r"all 8 sequences of batch 0 have the weight 0"):
+    with pytest.raises(DataError, match=r"all 8 sequences of step 1 have the weight 0"):
         job.weighter.open(None, job, SingleProcess())
 
 

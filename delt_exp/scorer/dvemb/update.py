@@ -48,13 +48,6 @@ class Update:
         return shares_N
 
 
-def document_update(samples: Sequence[Sample], rows_N: NDArray[np.intp]) -> Update:
-    """An update on whole documents, each of which counts the same."""
-    weights_B = torch.full((len(samples),), 1 / len(samples), dtype=torch.float64)
-    occurrence_BT = [torch.where(s.labels_T != IGNORED, n, NOBODY) for n, s in enumerate(samples)]
-    return Update(samples, weights_B, occurrence_BT, rows_N)
-
-
 def plan_updates(plan: Plan) -> list[Update]:
     """The updates of a training run, in which each predicted token of a global batch counts the same.
 

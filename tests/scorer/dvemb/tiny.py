@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from delt_exp.corpus.tokens import IGNORED
 from delt_exp.scorer.dvemb.settings import ValueSettings
-from delt_exp.scorer.dvemb.update import Update, document_update
+from delt_exp.scorer.dvemb.update import NOBODY, Update
 from delt_exp.scorer.reverse.samples import Sample
 from tests.scorer.lqs.tiny import draw_samples
 
@@ -19,7 +20,10 @@ def settings(curvature: str = "hessian", **changes: Any) -> ValueSettings:
 
 
 def update(samples: Sequence[Sample], rows: Sequence[int]) -> Update:
-    return document_update(samples, np.array(rows))
+    """An update on whole documents, each of which counts the same."""
+    weights_B = torch.full((len(samples),), 1 / len(samples), dtype=torch.float64)
+    occurrence_BT = [torch.where(s.labels_T != IGNORED, n, NOBODY) for n, s in enumerate(samples)]
+    return Update(samples, weights_B, occurrence_BT, np.array(rows))
 
 
 def tiny_updates(num_steps: int = 7) -> list[Update]:

@@ -103,7 +103,11 @@ class ScheduleReport:
                 others = f" ({len(sure)} of {len(pairs)} orders do)" if len(pairs) > 1 else ""
                 sentences.append(f"Under {schedule} an order beats shuffling and its placebo{others}, best {told}.")
             else:
-                sentences.append(f"Under {schedule} no order is shown to beat shuffling and its placebo, best {told}.")
+                worse = sum(pair.is_clear and not pair.is_better for pair in pairs.values())
+                verb = "is" if worse == 1 else "are"
+                harm = f"; {worse} of {len(pairs)} {verb} worse than shuffling" if worse else ""
+                none = f"Under {schedule} no order is shown to beat shuffling and its placebo"
+                sentences.append(f"{none}{harm}; best {told}.")
         return "\n".join(sentences)
 
     def _losses(self, cells: Cells) -> Table:

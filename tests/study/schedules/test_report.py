@@ -75,6 +75,13 @@ def test_a_gain_under_one_schedule_alone_is_an_interaction(tmp_path):
     ]  # fmt: skip
 
 
+def test_an_order_that_does_harm_is_said_to(tmp_path):
+    found = findings(write_study(tmp_path, arms({("constant", "sorting"): 0.1, ("constant", "folding"): 0.2})))
+    said = "Under constant no order is shown to beat shuffling and its placebo; 2 of 2 are worse than shuffling; best"
+    assert f"{said} sorting +0." in found.answer
+    assert "Under cosine no order is shown to beat shuffling and its placebo; best" in found.answer
+
+
 def test_a_gain_under_every_schedule_is_none(tmp_path):
     found = findings(write_study(tmp_path, arms({(one, "sorting"): -0.1 for one in ("cosine", "constant")})))
     assert found.answer.startswith("Not shown: no order's gain differs between schedules")

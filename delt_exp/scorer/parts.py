@@ -7,7 +7,7 @@ from delt_exp.resources import Resources
 from delt_exp.scorer.base import Floats, Forecasting, Pool, Scorer
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.scorer.table import ScoreTable
-from delt_exp.store.evidence import Evidence, phase_of
+from delt_exp.store.evidence import Evidence, labelled
 
 
 def part_table(pool: Pool, name: str, part: Scorer) -> ScoreTable:
@@ -23,7 +23,7 @@ def part_table(pool: Pool, name: str, part: Scorer) -> ScoreTable:
 def part_costs(name: str, part: Scorer, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
     """Return the forecast of a part, its phases under `name`; nothing for a part that forecasts none."""
     costs = part.forecast(sizes, resources) if isinstance(part, Forecasting) else []
-    return [replace(cost, phase=phase_of(name, cost.phase)) for cost in costs]
+    return [replace(cost, phase=labelled(name, cost.phase)) for cost in costs]
 
 
 def part_scores(pool: Pool, name: str, part: Scorer) -> Floats:

@@ -118,12 +118,12 @@ class Evidence:
             with written_aside(self._file(_of_part(part, name))) as aside:
                 shutil.copyfile(other._file(name), aside)
         for figure in found["figures"].values():
-            figure |= {"table": _of_part(part, figure["table"]), "title": phase_of(part, figure["title"])}
+            figure |= {"table": _of_part(part, figure["table"]), "title": labelled(part, figure["title"])}
         for kind in KINDS:
             contents[kind] |= {_of_part(part, name): thing for name, thing in found[kind].items()}
-        contents["phases"] |= {phase_of(part, name): cost for name, cost in found["phases"].items()}
+        contents["phases"] |= {labelled(part, name): cost for name, cost in found["phases"].items()}
         for kind in ("remarks", "warnings"):
-            told = [phase_of(part, sentence) for sentence in found[kind]]
+            told = [labelled(part, sentence) for sentence in found[kind]]
             contents[kind] += [sentence for sentence in told if sentence not in contents[kind]]
         if other.folder.exists():
             self._write(contents)
@@ -197,9 +197,9 @@ class Evidence:
         write_json(self.folder / FILE, contents)
 
 
-def phase_of(part: str, name: str) -> str:
-    """Return the name of a phase of a part, as forecasts and evidence have it: "dsir: counting"."""
-    return f"{part}: {name}" if part else name
+def labelled(part: str, text: str) -> str:
+    """Return a phase, title or sentence of a part as forecasts and evidence have it: "dsir: counting"."""
+    return f"{part}: {text}" if part else text
 
 
 def _of_part(part: str, name: str) -> str:

@@ -61,7 +61,7 @@ def test_every_choice_of_a_study_composes_and_no_two_runs_are_the_same(name):
 def datasets_of(name):
     """Return configurations of a study's runs, one for each distinct choice of candidates, target and evaluation."""
     nodes = ("train_dataset", "target_dataset", "eval_dataset", "corpus", "decontaminate")
-    configs = [config for _, config in first_jobs(name)] if name else [composed(CONF, [])]
+    configs = [config.copy() for _, config in first_jobs(name)] if name else [composed(CONF, [])]
     return list({digest([plain(config[node]) for node in nodes]): config for config in configs}.values())
 
 

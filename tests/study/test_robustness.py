@@ -80,7 +80,7 @@ def disk(tmp_path):
 
 def test_a_full_disk_fails_with_its_cure_and_the_repeated_study_is_complete(texts, disk, undisturbed, capsys):
     status = os.statvfs(disk)
-    (disk / "ballast").write_bytes(bytes(status.f_bavail * status.f_frsize - 300_000))
+    (disk / "ballast").write_bytes(bytes(status.f_bavail * status.f_frsize - 500_000))
     with pytest.raises(SystemExit) as leave:
         run_study(texts, disk / "out", *LONG)
     assert leave.value.code == 1

@@ -1,5 +1,6 @@
 """Messages for mistaken words of a command line, with what was probably meant."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,19 @@ def unknown_key(conf: Path, key: str, known: Sequence[str]) -> str:
         f"there is no key or group {key!r}{near or (f'; {advice}' if advice else '')}; python run.py --help lists the "
         "groups, python run.py --cfg job the keys"
     )
+
+
+def without_place(sentence: str, places: Sequence[str]) -> str:
+    """Return Hydra's sentence with a cure where it could not override a choice; another sentence as it is.
+
+    places: where an option is chosen, such as `model` and `model@proxy.recipe`.
+    """
+    found = re.search(r"Could not override '([^']+)'", sentence)
+    if found is None:
+        return sentence
+    group = found[1].split("@")[0]
+    near = " or ".join(place for place in sorted(places) if place.split("@")[0] == group and place != found[1])
+    return f"{sentence.rstrip('.')}; leave it out{f', or override {near}' if near else ''}"
 
 
 def _owners(conf: Path, group: str, key: str) -> list[str]:

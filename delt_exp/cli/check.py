@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from delt_exp.cli.advice import unknown_flag, unknown_key, without_value
+from delt_exp.cli.advice import unknown_flag, unknown_key, without_place, without_value
 from delt_exp.cli.help import group_names, options
 from delt_exp.cli.nearest import unknown_option
 from delt_exp.config.build import refers_to_nothing
@@ -208,10 +208,12 @@ def _explain(conf: Path, hydra: Hydra, overrides: Sequence[str]) -> None:
         try:
             hydra.compose_config("config", [*composing, text], RunMode.RUN)
         except HydraException as error:
-            config = OmegaConf.to_container(hydra.compose_config("config", composing, RunMode.RUN))
-            known = [name for name in flat(config) if "_target_" not in name and not name.startswith("hydra.")]
+            config = hydra.compose_config("config", composing, RunMode.RUN)
+            names = flat(OmegaConf.to_container(config))
+            known = [name for name in names if "_target_" not in name and not name.startswith("hydra.")]
             if _group(override) in groups or any(f"{name}.".startswith(f"{key}.") for name in known):
-                raise ConfigError(f"{text}: {_first_line(error)}") from error
+                cured = without_place(_first_line(error), list(config.hydra.runtime.choices))
+                raise ConfigError(f"{text}: {cured}") from error
             raise ConfigError(unknown_key(conf, key, [*groups, *known])) from error
         composing.append(text)
 

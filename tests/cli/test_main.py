@@ -263,14 +263,9 @@ PAIRS = [
 ]
 
 
-OTHER_PROXIES = ("pretrained", "smollm2")  # they were trained elsewhere and have no recipe
-
-
 @pytest.mark.parametrize(("preset", "group", "option"), PAIRS)
 def test_every_option_fits_every_preset_or_the_keys_that_do_not_are_named_with_a_cure(preset, group, option):
     """Composed and checked without being built: neither files nor networks are asked for."""
-    if preset == "study=delt_ablation/paper" and option in OTHER_PROXIES:
-        pytest.skip("does not compose: see the next test")
     complaint = complaint_about(group, preset, f"{group}={option}")
     if complaint:
         named, cure = complaint.partition(": ")[0], complaint.partition("take it out: ")[2]
@@ -291,10 +286,23 @@ def complaint_about(group, *overrides):
     return ""
 
 
-@pytest.mark.parametrize("proxy", OTHER_PROXIES)
-def test_a_part_that_the_chosen_component_does_not_have_is_one_message(proxy):
-    with pytest.raises(ConfigError, match=rf"^proxy={proxy}: .*delt_ablation/paper.*model@proxy\.recipe"):
-        check_command(CONF, ["study=delt_ablation/paper", f"proxy={proxy}", "proxy.name=x"])
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    {
+        "of another component": (
+            ["proxy=pretrained", "proxy.name=x", "model@proxy.recipe=tiny"],
+            "model@proxy.recipe=tiny: Could not override 'model@proxy.recipe'; "
+            "leave it out, or override model or model@probe.recipe",
+        ),
+        "of a preset": (
+            ["experiment=smoke", "scorer=length", "data_scorer@scorer.data_scorer=regression"],
+            "Could not override 'data_scorer@scorer.data_scorer'. No match in the defaults list; leave it out",
+        ),
+    }.values(),
+)
+def test_a_part_that_the_chosen_component_does_not_have_is_one_message_with_a_cure(overrides, message):
+    with pytest.raises(ConfigError, match=re.escape(message) + "$"):
+        check_command(CONF, overrides)
 
 
 @pytest.mark.parametrize("sweep", [[], ["-m"], ["-m", "seed=0,1"]])

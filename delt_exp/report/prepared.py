@@ -3,6 +3,7 @@
 The same command without `stop_after` reuses all of it and writes the files of a whole run in its place.
 """
 
+import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,10 @@ from delt_exp.report.template import compiled
 
 STOPPED = "stopped.json"
 SELECTION = "selection.parquet"
+OF_WHOLE_RUN = (
+    "record.json", "order.parquet", SELECTION, "metrics.csv", "losses.parquet", "losses_averaged.parquet",
+    "derived.json", "evidence", "plots", "model", "averaged",
+)  # fmt: skip
 
 
 def record_of(folder: Path) -> dict[str, Any] | None:
@@ -34,13 +39,13 @@ def record_of(folder: Path) -> dict[str, Any] | None:
 def write_prepared(info: RunInfo, found: Prepared, stop_after: str) -> None:
     """Write what there is to the folder of the run; nothing where the same run came further before.
 
-    A run on what its files held earlier is not the same: its record, selection and order make way.
+    A run on what its files held earlier is not the same: all that it left makes way. Its model stays in the store.
     """
     folder = info.folder
     if _came_further(info, found.table.digest, stop_after):
         return
-    for name in ("record.json", "order.parquet", SELECTION):
-        (folder / name).unlink(missing_ok=True)
+    for path in (folder / name for name in OF_WHOLE_RUN):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     write_scores(folder / "scores.parquet", found)
     if found.order is not None:
         write_rows(folder / "order.parquet", found, found.order, {})

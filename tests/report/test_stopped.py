@@ -57,6 +57,18 @@ def test_the_whole_run_reuses_what_the_stopped_one_left_and_takes_its_place(monk
 
 
 @pytest.mark.slow
+def test_a_run_on_other_documents_that_stops_leaves_nothing_of_the_whole_one_before_it(monkeypatch):
+    write_texts(Path.cwd())
+    command(monkeypatch, *QUICK)
+    assert (only_run() / "model").exists()
+    (only_run() / "notes.txt").write_text("of the user")
+    write_jsonl(Path("train.jsonl"), [{"text": text} for text in words(80, 5)])
+    command(monkeypatch, *QUICK, "stop_after=scores")
+    left = {path.name for path in only_run().iterdir() if not path.name.endswith(".lock")}
+    assert left == {"scores.parquet", "stopped.json", "report.html", "notes.txt"}
+
+
+@pytest.mark.slow
 def test_a_run_that_stops_earlier_than_before_keeps_its_order_as_long_as_the_documents_are_the_same(monkeypatch):
     write_texts(Path.cwd())
     command(monkeypatch, *QUICK, "stop_after=order")

@@ -209,3 +209,14 @@ def test_the_preset_takes_any_oracle(option, tmp_path):
     config = composed(CONF, ["eval_dataset=hh_win_rate", f"data_dir={tmp_path}", *chosen])
     oracle = build(plain(config.eval_dataset)["hh_win_rate"], "eval_dataset.hh_win_rate").oracle
     assert type(oracle).__name__ == target("oracle", option).rpartition(".")[2]
+
+
+@pytest.mark.slow
+def test_an_oracle_that_reads_in_another_precision_is_asked_again(models, tmp_path, monkeypatch):
+    """About the same answers: whoever writes them may write others in another precision."""
+    resources, model = models
+    monkeypatch.setattr(WinRate, "_answers", lambda *_: (["yes"] * len(PAIRS), ["no"] * len(PAIRS)))
+    part = part_of(given_oracle(tmp_path))
+    half = replace(resources, trainer=replace(resources.trainer, precision="bf16-mixed"))
+    folders = [measures_of(part, model, one)[1].folder for one in (resources, resources, half)]
+    assert folders[0] == folders[1] != folders[2]

@@ -1,15 +1,22 @@
 """The learning rate of a run: that of its model, a small part of it, or the best on documents left out of training."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from delt_exp.config.build import CONF
+from delt_exp.config.compose import composed
+from delt_exp.dry_run import training_costs
 from delt_exp.errors import ConfigError, DivergedError
+from delt_exp.model.cost import Sizes
 from delt_exp.report.cost import training_flops, training_seconds
 from delt_exp.report.facts import cautions, rates
+from delt_exp.rows.candidates import Candidates
+from delt_exp.steps.components import build_components
 from delt_exp.trainer.protocol import Protocol
 from tests.runs import arrays, command, records, write_texts
 
@@ -175,3 +182,18 @@ def test_where_every_rate_diverges_the_run_ends(monkeypatch):
     training = SimpleNamespace(parts=SimpleNamespace(protocol=Protocol("tuned", 0.03, [0.5, 1.0], 0.1)))
     with pytest.raises(DivergedError, match=r"training diverged at every learning rate \(3, 3\)"):
         tuning.tuned(training, job, np.arange(3))
+
+
+def forecast(*overrides):
+    """Return phase -> operations of training, as a dry run forecasts them for 10 documents of 64 tokens."""
+    parts = build_components(composed(CONF, ["weighter=dwm", "training.max_tokens=4096", *overrides]))
+    sizes = Sizes(np.full(10, 64), 4, 1, SimpleNamespace(vocab_size=257, begin_id=256, eos_id=256))
+    seen = Candidates(np.arange(10, dtype=np.uint64), np.arange(10, dtype=np.float32), np.zeros(10, np.intp), ["one"])
+    return {cost.phase: cost.flops for cost in training_costs(parts, sizes, seen)}
+
+
+def test_every_rate_that_is_tried_pays_for_training_and_for_its_weights():
+    fixed = forecast()
+    assert any(phase.startswith("weights: ") for phase in fixed)
+    tuned = forecast("training.protocol=tuned", "training.tuned_ratios=[0.5, 1, 2]")
+    assert tuned == pytest.approx({phase: 3 * flops for phase, flops in fixed.items()})

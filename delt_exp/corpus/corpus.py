@@ -206,6 +206,11 @@ class Corpus(DescribedFolder):
     def __len__(self) -> int:
         return int(self.meta["documents"])
 
+    @property
+    def facts(self) -> list[Any]:
+        """What decides a part of the corpus: its documents, and what it tells of those that were read and left out."""
+        return [self.digest, self.meta["counts"], self.meta["left_out"]]
+
     @cached_property
     def ids(self) -> Ids:
         """[N] 64-bit content hashes."""

@@ -64,7 +64,7 @@ def text_stage(store: Store, corpus: Corpus, tokenizer: Tokenizer) -> TokenizedC
     if not len(kept):
         raise DataError(f"the tokenizer turns none of the {len(whole)} documents into tokens; choose another tokenizer")
     say(f"{num_empty} of {len(whole)} documents have text but no token under this tokenizer: they are left out")
-    inputs = {"corpus": corpus.digest, "tokens": whole.tokens.digest, "format": corpus_module.FORMAT}
+    inputs = {"corpus": corpus.facts, "tokens": whole.tokens.digest, "format": corpus_module.FORMAT}
     part = Corpus(store.get("corpus", inputs, lambda folder: write_part(corpus, kept, folder, "without_tokens")).path)
     return tokens_stage(store, part, tokenizer)
 
@@ -102,7 +102,7 @@ def decontaminated_stage(store: Store, corpus: Corpus, sets: Sequence[Corpus]) -
         return corpus
     corpora = {one.digest: one for one in sets}
     formats = [corpus_module.FORMAT, overlap_module.FORMAT]
-    inputs = {"corpus": corpus.digest, "without": sorted(corpora), "format": formats}
+    inputs = {"corpus": corpus.facts, "without": sorted(corpora), "format": formats}
 
     def build(folder: Path) -> None:
         texts = [one.texts() for one in corpora.values()]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from delt_exp.distributed.job import FILE, write_job
-from delt_exp.errors import ConfigError, DeltError, StoreError
+from delt_exp.errors import ConfigError, DeltError, DivergedError, StoreError
 from delt_exp.progress import say
 from delt_exp.store.file_lock import CURE, hold, is_held, is_locked
 
@@ -70,10 +70,16 @@ class Handover:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def error_of(message: str) -> DeltError:
+    """Return the error of "process R of N failed: KIND: WORDS": DivergedError, which callers wait for, or DeltError."""
+    is_divergence = message.partition(" failed: ")[2].startswith(f"{DivergedError.__name__}: ")
+    return DivergedError(message) if is_divergence else DeltError(message)
+
+
 def raise_failure(job: Path) -> None:
-    """Raise DeltError with the message of the process that failed first, if one did."""
+    """Raise the error of the process that failed first, if one did; see `error_of`."""
     with suppress(FileNotFoundError):
-        raise DeltError((job.parent / FAILED).read_text(encoding="utf-8"))
+        raise error_of((job.parent / FAILED).read_text(encoding="utf-8"))
 
 
 def report_failure(job: Path, message: str) -> None:

@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from delt_exp.distributed.handover import error_of
 from delt_exp.distributed.nodes import run_by_srun, run_by_workers
 from delt_exp.distributed.ranks import ProcessGroup, Ranks
-from delt_exp.errors import DeltError
 from delt_exp.runtime import quiet
 from delt_exp.store.attempt import Attempt
 
@@ -40,7 +40,7 @@ def run_in_processes(function: Callable[..., Any], arguments: tuple[Any, ...], s
 
     What the function makes it leaves in files. On this machine function and arguments travel through a pipe; on several
     nodes as a job (see `write_job`) in `shared`, an existing folder that all of them see. When one rank fails the
-    others are ended. Raises DeltError with the message of the rank that failed.
+    others are ended. Raises DeltError with the message of the rank that failed, DivergedError where it raised that.
     """
     quiet()
     Attempt.note_other_processes()
@@ -103,7 +103,7 @@ def launch(function: Callable[..., Any], arguments: tuple[Any, ...], devices: in
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         message = failure.message["message"] if isinstance(failure.message, dict) else failure.message
-        raise DeltError(f"process {rank} of {devices} failed: {message}") from error
+        raise error_of(f"process {rank} of {devices} failed: {message}") from error
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():  # the launcher leaves its own behind

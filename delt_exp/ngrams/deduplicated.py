@@ -25,7 +25,7 @@ def near_duplicate_clusters(resources: Resources, corpus: Corpus, minhash: MinHa
 def deduplicated_stage(resources: Resources, corpus: Corpus, minhash: MinHash) -> Corpus:
     """Return a corpus with the first document of each cluster of near-duplicates; the others are counted."""
     formats = [corpus_module.FORMAT, FORMAT]
-    inputs = {"corpus": corpus.digest, "near_duplicates": identity(minhash), "format": formats}
+    inputs = {"corpus": corpus.facts, "near_duplicates": identity(minhash), "format": formats}
 
     def build(folder: Path) -> None:
         first_N = near_duplicate_clusters(resources, corpus, minhash, folder / "shards")

@@ -59,9 +59,9 @@ class Attempt:
         """Count no more CPU time; call once, whether the work succeeded or not."""
         self._open.remove(self)
 
-    def finish(self) -> float:
-        """Return the seconds of all attempts; nothing of them stays in the folder."""
-        (self._folder / FILE).unlink()
+    @property
+    def seconds(self) -> float:
+        """Seconds of all attempts so far."""
         return self._earlier_seconds + self._counted()
 
     def _note(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from delt_exp.config.fields import check_settings
 from delt_exp.files import digest, disk_errors, file_sha256, locked, obey_umask, read_json, write_json
 from delt_exp.progress import say
+from delt_exp.store.attempt import FILE as ATTEMPT
 from delt_exp.store.attempt import Attempt
 from delt_exp.store.file_lock import check_locks
 from delt_exp.store.memory import PeakMemory
@@ -135,7 +136,7 @@ class Store:
             raise
         finally:
             self._attempts.pop().end()
-        cpu_seconds, own_seconds = attempt.cpu_seconds, attempt.finish()
+        cpu_seconds, own_seconds = attempt.cpu_seconds, attempt.seconds
         cost: dict[str, Any] = {
             "build_seconds": own_seconds + attempt.elsewhere_seconds,
             "cpu_seconds": cpu_seconds,
@@ -148,6 +149,7 @@ class Store:
         for name in files:  # some libraries write files that only their owner may read
             obey_umask(work / name)
         work.rename(path)
+        (path / ATTEMPT).unlink(missing_ok=True)  # last: a call that was killed while it hashed keeps its cost
 
     def _is_sound(self, path: Path) -> bool:
         """Whether a stage is there and undamaged; what is damaged is reported and removed. Call with its lock held."""
@@ -191,4 +193,5 @@ def _used(name: str, cost: Mapping[str, Any], own_seconds: float, inner: Sequenc
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.rglob("*") if f.is_file() and f != folder / ENTRY)
+    own = (folder / ENTRY, folder / ATTEMPT)
+    return sorted(f for f in folder.rglob("*") if f.is_file() and f not in own)

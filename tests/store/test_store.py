@@ -284,6 +284,29 @@ def test_a_continued_stage_counts_every_attempt_up_to_its_last_file(tmp_path, mo
     assert sorted(path.name for path in use.path.iterdir()) == ["checkpoint", ENTRY]
 
 
+def test_a_build_that_was_killed_when_only_its_files_were_to_be_hashed_keeps_its_cost(tmp_path, monkeypatch):
+    now = [1000.0]
+    for clock in ("time", "monotonic"):
+        monkeypatch.setattr(f"delt_exp.store.attempt.time.{clock}", lambda: now[0])
+
+    def build(folder):
+        if not (folder / "result").exists():
+            now[0] += 20
+            (folder / "result").touch()
+            os.utime(folder / "result", (now[0], now[0]))
+
+    def killed(file):
+        raise KeyboardInterrupt
+
+    store = Store(tmp_path, "hash")
+    with monkeypatch.context() as patch:
+        patch.setattr("delt_exp.store.store.file_sha256", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.get("scores", {}, build, resumable=True)
+    use = store.get("scores", {}, build, resumable=True)
+    assert (use.cost["build_seconds"], use.cost["cpu_seconds"]) == (20, None)
+
+
 def test_what_a_library_wrote_for_its_owner_alone_obeys_the_umask(tmp_path):
     """As safetensors does; others who share the store could not read the weights."""
     before = os.umask(0o027)

@@ -124,7 +124,7 @@ def test_weights_that_the_only_update_spoils_are_blamed_on_the_learning_rate(poo
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_processes_stop_together_where_one_of_them_has_a_bad_loss(pool, tmp_path, strategy):
     job, folder = job_of(pool, lr=1e-3, strategy=strategy, **TWO), new_folder(tmp_path)
-    with pytest.raises(DeltError, match=r"process \d of 2 failed: DivergedError: training diverged: at step 5 of"):
+    with pytest.raises(DivergedError, match=r"process \d of 2 failed: DivergedError: training diverged: at step 5 of"):
         launch(poisoned_rank, (job, folder, 5), 2)
 
 

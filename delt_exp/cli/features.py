@@ -15,6 +15,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from delt_exp.cli.check import check_command
+from delt_exp.cli.named_datasets import quoted
 from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.config.build import CONF
 from delt_exp.config.compose import composed
@@ -94,7 +95,8 @@ def _score(run: Path, overrides: Sequence[str]) -> str:
         )
     resources, candidates, target = read(parts)
     assert target is not None
-    folder = Path(cfg.output_dir).expanduser() / "features" / digest(cfg.scorer_digest, target.corpus.digest)
+    named = digest(cfg.scorer_digest, candidates.tokens.digest, target.corpus.digest)
+    folder = Path(cfg.output_dir).expanduser() / "features" / named
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         table, evidence = _rescored(parts.scorer, resources, candidates, target, folder)
@@ -122,7 +124,7 @@ def _configuration(run: Path, overrides: Sequence[str]) -> DictConfig:
             "stored, and give the new folder"
         )
     cfg = OmegaConf.create({**record["config"], "scorer_digest": digest(record["config"]["scorer"])})
-    cfg[TARGET] = composed(CONF, [f"data_dir={cfg.data_dir}", *overrides])[TARGET]
+    cfg[TARGET] = composed(CONF, [f"data_dir={quoted(str(cfg.data_dir))}", *overrides])[TARGET]
     return cfg
 
 

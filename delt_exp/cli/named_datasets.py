@@ -21,7 +21,7 @@ def labelled(names: Sequence[str]) -> dict[str, str]:
 
 def label_of(file: str) -> str:
     """Return the name of a file without endings, as a key may be called."""
-    return re.sub(r"\W", "_", Path(file).name.split(".")[0])
+    return re.sub(r"[^A-Za-z0-9_]", "_", Path(file).name.split(".")[0])
 
 
 def dataset_overrides(labels: Mapping[str, str]) -> list[str]:

@@ -46,7 +46,8 @@ def run_with_overrides(usage: str | None, run: Callable[[Sequence[str]], str]) -
 
 def names_in(arguments: Sequence[str], least: int, wanted: str, name: str) -> tuple[list[str], list[str]]:
     """Return the names and the overrides among arguments; raises ConfigError for an option, and for too few names."""
-    names, overrides = ([text for text in arguments if ("=" in text) is is_override] for is_override in (False, True))
+    names = [text for text in arguments if "=" not in text or Path(text).exists()]
+    overrides = [text for text in arguments if text not in names]
     flags = [text for text in names if text.startswith("-")]
     if flags or len(names) < least:
         wrong = f"there is no option {flags[0]!r}" if flags else f"give {wanted}"

@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from filelock import FileLock, Timeout
 from delt_exp.cli.reporting import reporting
 from delt_exp.config.identity import differences
 from delt_exp.errors import ConfigError
-from delt_exp.files import read_json
+from delt_exp.files import disk_errors, read_json
 from delt_exp.report.numbers import size
 from delt_exp.store.store import ENTRY
 
@@ -40,7 +41,11 @@ class Entry:
 
 def entries(root: Path) -> list[Entry]:
     """Return all stages under a store's root, least recently used first."""
-    return sorted((_entry(folder) for folder in root.glob("*/*/")), key=lambda entry: entry.used)
+    found = []
+    for folder in list(root.glob("*/*/")):
+        with suppress(FileNotFoundError):  # finished, and with it renamed, or freed by another process since
+            found.append(_entry(folder))
+    return sorted(found, key=lambda entry: entry.used)
 
 
 def _entry(path: Path) -> Entry:
@@ -96,7 +101,7 @@ def _remove(path: Path) -> bool:
             trash = path.with_name(f"{path.name}.trash")
             path.rename(trash)  # gone in one step for everyone who looks
             shutil.rmtree(trash)
-    except Timeout:
+    except (Timeout, FileNotFoundError):
         return False
     return True
 
@@ -128,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     freeing.add_argument("--unused-days", type=float, help="remove stages not used for this many days")
     freeing.add_argument("--max-size", type=parse_bytes, help="then remove the least recently used down to this: 20G")
     options = parser.parse_args(arguments)
-    with reporting():
+    with reporting(), disk_errors(options.root):
         print(_run(options))
 
 

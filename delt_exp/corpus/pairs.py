@@ -112,11 +112,6 @@ def pair_arrays(tokens: Tokens, rows: NDArray[np.intp], context_tokens: int) -> 
     return _padded([side for row in rows for side in pair(tokens, int(row), context_tokens)], tokens.eos_id)
 
 
-def pair_batch(tokens: Tokens, rows: NDArray[np.intp], context_tokens: int) -> dict[str, "Tensor"]:
-    """Return what `pair_arrays` does, as the tensors `input_ids` and `labels`."""
-    return stacked([side for row in rows for side in pair(tokens, int(row), context_tokens)], tokens.eos_id)
-
-
 def stacked(found: Sequence[Side], pad_id: int) -> dict[str, "Tensor"]:
     """Return `input_ids` and `labels` of sides as the rows of a batch, padded on the right without labels."""
     import torch

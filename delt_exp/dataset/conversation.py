@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from delt_exp.dataset.base import Document, Part
-from delt_exp.dataset.template import ONLY_TEXT, DocumentTemplate, Values
+from delt_exp.dataset.template import ONLY_TEXT, DocumentTemplate, Values, check_characters
 from delt_exp.errors import DataError
 
 SYNONYMS = {
@@ -58,6 +58,8 @@ class Conversation:
             turns = [_turn(message) for message in said]
         except _LeftOutError as reason:
             return Document(source=source, left_out=(str(reason),))
+        for turn in turns:
+            check_characters(turn.text, f"{place}: {self._setting}")
         left_out: list[str] = []
         kept = [turn for turn in turns if turn.text.strip()]
         if len(kept) < len(turns):

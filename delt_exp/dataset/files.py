@@ -5,11 +5,11 @@ import lzma
 import os
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from delt_exp.config.fields import NonNegativeInt, settings
 from delt_exp.dataset.base import Document, EmptyFile
@@ -17,6 +17,8 @@ from delt_exp.dataset.compression import opened
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest, file_sha256
 from delt_exp.progress import say
+
+T = TypeVar("T")
 
 
 @settings
@@ -85,6 +87,16 @@ class FileDataset(ABC):
 
     def _paths(self) -> Sequence[str]:
         return [self.path] if isinstance(self.path, str) else self.path
+
+    def first(self, read: Callable[[Path], Iterator[T]]) -> Iterator[T]:
+        """Yield what `read` makes of the files, as much as `documents` would; errors of reading are those of it."""
+
+        def checked(file: Path) -> Iterator[T]:
+            with reading(file):
+                if file.stat().st_size:
+                    yield from read(file)
+
+        return islice(chain.from_iterable(map(checked, self.files())), self.max_documents)
 
     def _read_checked(self, file: Path) -> Iterator[Document]:
         document = None

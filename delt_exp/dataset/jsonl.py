@@ -1,7 +1,6 @@
 """JSON files, plain or compressed: one object per line, or one array of objects."""
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,8 +31,8 @@ class Jsonl(FileDataset, Records):
         return (document for _, document in self._recorded(file))
 
     def recorded(self) -> Iterator[tuple[Mapping[str, object], Document]]:
-        """Yield every record with its document."""
-        return chain.from_iterable(map(self._recorded, self.files()))
+        """Yield the records that the run reads, each with its document."""
+        return self.first(self._recorded)
 
     def _recorded(self, file: Path) -> Iterator[tuple[Mapping[str, object], Document]]:
         for original, place in json_records(file):

@@ -1,7 +1,7 @@
 """Parquet files."""
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -34,9 +34,8 @@ class Parquet(FileDataset, Records):
         return (document for _, document in self._recorded(file, whole=False))
 
     def recorded(self) -> Iterator[tuple[Mapping[str, object], Document]]:
-        """Yield every row, all of its columns, with its document."""
-        files = (file for file in self.files() if file.stat().st_size)  # one of 0 bytes is no error, as in `documents`
-        return chain.from_iterable(self._recorded(file, whole=True) for file in files)
+        """Yield the rows that the run reads, all of their columns, each with its document."""
+        return self.first(partial(self._recorded, whole=True))
 
     def _recorded(self, file: Path, *, whole: bool) -> Iterator[tuple[Mapping[str, object], Document]]:
         import pyarrow as pa  # 0.2 s that only Parquet users pay

@@ -16,6 +16,18 @@ _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
 _FIELD = re.compile(r"([^\[\]]+)((?:\[[^\[\]]+\])*)")
 
 
+def check_characters(text: str, place: str) -> None:
+    """Raise DataError for half a character, which an escape in JSON can stand for."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{place} gives half a character ({text[error.start]!r}), which is not valid text. "
+                "Write the record again with its characters whole."
+            ) from error
+
+
 @settings
 class Values:
     """Which values besides texts a template takes: null as empty text, numbers as Python writes them."""
@@ -92,14 +104,7 @@ class Template:
         text = "".join(
             [literal + (self._value(record, steps, place) if steps else "") for literal, steps in self._pieces]
         )
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:  # only an escaped half of a surrogate pair gets this far
-                raise DataError(
-                    f"{place}: {self.setting} gives half a character ({text[error.start]!r}), which is not valid text. "
-                    "Write the record again with its characters whole."
-                ) from error
+        check_characters(text, f"{place}: {self.setting}")
         return text
 
     def _plain(self, literal: str) -> str:

@@ -58,7 +58,7 @@ class Ordered:
                 f"{run} trains with mixture={mixture}, which repeats documents, but its order names each once: "
                 "export a run with mixture=none"
             )
-        if record["config"]["training"]["protocol"] == "tuned":
+        if record["config"]["training"].get("protocol") == "tuned":
             raise DataError(
                 f"{run} trains with training.protocol=tuned, which leaves documents of its order out to choose a "
                 "learning rate: export a run with training.protocol=fixed"

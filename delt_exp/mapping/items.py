@@ -5,6 +5,7 @@ K numbers of an item, N items, D documents of a shard.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import PurePath
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from delt_exp.corpus.windows import WindowBatch, buckets, sum_over_windows, wind
 from delt_exp.files import digest
 from delt_exp.mapping.judge import Judge, Numbers, TextBatch, TextJudge
 
+PATH_PARTS = 3  # at the end of a path: a stage, its key and a folder in it
 Advance = Callable[[int, int], None]
 """Told for every batch how many items it begins, and how many tokens (of texts: at most) it reads."""
 
@@ -130,8 +132,17 @@ class TextItems:
 
 
 def settings_of(judge: Any) -> Any:
-    """Return class and settings of a judge as text."""
-    return [type(judge).__qualname__, repr(asdict(judge))]
+    """Return class and settings of a judge as text; of a path its end alone, so that a store can be moved."""
+    return [type(judge).__qualname__, repr(_without_places(asdict(judge)))]
+
+
+def _without_places(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_places(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_places(one) for one in value]
+    is_path = isinstance(value, PurePath) or (isinstance(value, str) and PurePath(value).is_absolute())
+    return PurePath(value).parts[-PATH_PARTS:] if is_path else value
 
 
 def document_name(row: int, ids: NDArray[np.uint64]) -> str:

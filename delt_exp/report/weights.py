@@ -15,9 +15,13 @@ NUM_PARTS, NUM_SOURCES = 10, 6
 def show_weights_by_source(evidence: Evidence, outcome: Outcome) -> None:
     """Leave the mean weight of each source over the course of training; nothing where all weights or sources are one.
 
-    A sequence that holds several documents counts for the source of the first.
+    A sequence that holds several documents counts for the source of the first. Preferences have no such weights: what
+    enters the loss of a pair is the difference of its sides.
     """
-    consumed, plan = np.load(outcome.model.folder / "consumed.npy", allow_pickle=False), outcome.plan
+    plan = outcome.plan
+    if plan.rows_per_sample == 2:
+        return
+    consumed = np.load(outcome.model.folder / "consumed.npy", allow_pickle=False)
     has_label = np.isfinite(consumed["least_weight"])
     consumed = consumed[has_label]
     weights_I = consumed["least_weight"] * plan.targets_per_step()[consumed["step"]]

@@ -12,7 +12,7 @@ batch t is items [t*B, (t+1)*B), however many processes share it.
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from delt_exp.files import digest
 
 ISOLATED = "packed_isolated"
 Layout = Literal["packed", "packed_isolated", "padded"]
-LAYOUTS = get_args(Layout)
 Ints = NDArray[np.int64]
 
 

@@ -42,9 +42,10 @@ def planned(folder: Path, *, context: int | None, tokenizer: str | None, max_tok
     card = read_card(folder)
     check_shards(folder, card)
     if card["format"] == "bin":
-        if context is None or tokenizer is not None:
+        if context is None or tokenizer is not None or max_tokens is not None:
             raise ConfigError(
-                f"{folder} is a stream of tokens: give --context, the tokens of a sequence; no --tokenizer"
+                f"{folder} is a stream of tokens: give --context, the tokens of a sequence; no --tokenizer and no "
+                "--max-tokens"
             )
         ids = read_stream(folder)
         pieces = (np.asarray(ids[first : first + AT_ONCE]) for first in range(0, len(ids), AT_ONCE))

@@ -2,10 +2,12 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
-from delt_exp.cli.store import entries, explain, free, main, parse_bytes
+from delt_exp.cli import store as store_module
+from delt_exp.cli.store import _entry, entries, explain, free, main, parse_bytes
 from delt_exp.errors import ConfigError
 from delt_exp.store.store import ENTRY, Store
 
@@ -68,3 +70,16 @@ def test_a_freed_stage_is_computed_again(store):
 @pytest.mark.parametrize(("text", "value"), [("500M", 5e8), ("2.5G", 2.5e9), ("12", 12), ("1kB", 1e3)])
 def test_sizes_are_read(text, value):
     assert parse_bytes(text) == value
+
+
+def test_stages_that_are_finished_or_freed_meanwhile_are_no_error(store, monkeypatch):
+    first = min(store.root.glob("*/*/"))
+    found = entries(store.root)
+
+    def gone(self, *_):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(store_module, "_entry", lambda path: gone(path) if path == first else _entry(path))
+    assert [entry.path for entry in entries(store.root)] == [entry.path for entry in found if entry.path != first]
+    monkeypatch.setattr(Path, "rename", gone)
+    assert free(store.root, unused_days=None, max_bytes=0) == []

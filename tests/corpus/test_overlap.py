@@ -87,6 +87,15 @@ def test_decontamination_leaves_the_others_in_order_and_counts_what_went(tmp_pat
     assert overlap_stage(store, left, sets) == [{"documents": 1, "exact": 0, "near": 0}] * 2
 
 
+def test_parts_of_a_corpus_tell_of_the_files_that_were_read_though_others_hold_the_same_documents(tmp_path):
+    store, texts = Store(tmp_path / "store", verify="hash"), sentences(6, seed=9)
+    sets = [make_corpus(tmp_path, [texts[1]])]
+    corpora = [make_corpus(tmp_path, given) for given in ([*texts, ""], texts)]
+    assert corpora[0].digest == corpora[1].digest
+    left = [decontaminated_stage(store, corpus, sets) for corpus in corpora]
+    assert [one.meta["counts"]["empty"] for one in left] == [1, 0]
+
+
 def test_decontamination_that_leaves_nothing_says_what_to_do(tmp_path):
     corpus = make_corpus(tmp_path, sentences(3))
     with pytest.raises(DataError, match=r"all 3 documents .* decontaminate=false"):

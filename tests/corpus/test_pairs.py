@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delt_exp.corpus.corpus import Corpus, split_document, write_part
-from delt_exp.corpus.pairs import answer_tokens, check_answers, pair, pair_batch
+from delt_exp.corpus.pairs import answer_tokens, check_answers, pair, pair_arrays
 from delt_exp.corpus.stages import decontaminated_stage, text_stage
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.dataset.base import Document, Part, document_id
@@ -99,7 +99,7 @@ class TestTokens:
         _, tokens = tokens_of(tmp_path, items)
         assert tokens.rejected is None
         with pytest.raises(DataError, match=r"not every document has a rejected answer.*train_dataset.rejected"):
-            pair_batch(tokens, np.arange(1), 16)
+            pair_arrays(tokens, np.arange(1), 16)
 
     def test_an_answer_without_a_token_is_no_preference(self, tmp_path):
         corpus = make_corpus(tmp_path, [ITEMS[0], Document("kept", "p", rejected="\u200b")])
@@ -124,15 +124,15 @@ class TestTokens:
 class TestBatch:
     def test_only_the_last_answers_and_the_end_are_predicted(self, tmp_path):
         tokenizer, tokens = tokens_of(tmp_path, ITEMS[:1])
-        batch = pair_batch(tokens, np.array([0]), 16)
+        inputs, labels = pair_arrays(tokens, np.array([0]), 16)
         prompt, yes, never = tokenizer.encode(["p? ", "yes", "never"])
-        assert batch["input_ids"].tolist() == [[EOS, *prompt, *yes, EOS, EOS], [EOS, *prompt, *never]]
+        assert inputs.tolist() == [[EOS, *prompt, *yes, EOS, EOS], [EOS, *prompt, *never]]
         none = [IGNORED] * 3
-        assert batch["labels"].tolist() == [[*none, *yes, EOS, IGNORED, IGNORED], [*none, *never, EOS]]
+        assert labels.tolist() == [[*none, *yes, EOS, IGNORED, IGNORED], [*none, *never, EOS]]
 
     def test_rows_alternate_between_chosen_and_rejected(self, tmp_path):
         tokenizer, tokens = tokens_of(tmp_path, ITEMS)
-        labels = pair_batch(tokens, np.array([2, 0]), 64)["labels"].tolist()
+        labels = pair_arrays(tokens, np.array([2, 0]), 64)[1].tolist()
         found = [tokenizer.decode([label for label in row if label not in (IGNORED, EOS)]) for row in labels]
         assert found == ["é", "e", "yes", "never"]
 

@@ -99,3 +99,8 @@ def test_turns_that_are_not_to_be_learnt_are_not_learnt_in_silence(mark):
     document = record_template("{text}", None, "messages").render({"messages": said}, "f:1", "mine")
     assert document.turns == ()
     assert document.left_out == ("conversations with turns that are not to be learnt (weight 0, train false)",)
+
+
+def test_half_a_character_is_an_error_with_its_place():
+    with pytest.raises(DataError, match=r"f:1: .*half a character"):
+        read(said(("user", "Why?"), ("assistant", "ok \ud83d")))

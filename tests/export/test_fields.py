@@ -1,5 +1,6 @@
 """The fields of the original files come out with the documents that were made of them."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from delt_exp.cli.export import main
+from delt_exp.config.build import CONF, build
+from delt_exp.config.compose import composed
+from delt_exp.errors import DataError
 from delt_exp.export.fields import as_json
 from delt_exp.export.reading import read_records
 from tests.helpers import words
@@ -23,6 +27,10 @@ RUN = ("scorer=length", "orderer=folding", "selector=top_k", "selector.k=20", "s
 def only_run():
     (run,) = Path("outputs/runs").iterdir()
     return str(run)
+
+
+def dataset_of(*overrides):
+    return build(composed(CONF, overrides)["train_dataset"])
 
 
 @pytest.fixture(params=["jsonl", "parquet"])
@@ -65,3 +73,21 @@ def test_files_that_have_changed_and_datasets_without_records_are_refused(monkey
     with pytest.raises(SystemExit):
         main([only_run(), "--to", "bin", "--out", "out", "--fields"])
     assert "stream of tokens" in capsys.readouterr().err
+
+
+def test_only_the_records_that_the_run_reads_are_read(dataset):
+    """A later one may be malformed, and the files may be far larger."""
+    option, path = (text.split("=")[1] for text in dataset)
+    limit = "train_dataset.max_documents=3"
+    found = dataset_of(f"train_dataset={option}", f"train_dataset.path={path}", limit)
+    assert [record["url"] for record, _ in found.recorded()] == [record["url"] for record in RECORDS[:3]]
+
+
+def test_a_file_that_ends_too_early_is_named(tmp_path):
+    with gzip.open(tmp_path / "whole.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(record) + "\n" for record in RECORDS)
+    content = (tmp_path / "whole.jsonl.gz").read_bytes()
+    (tmp_path / "cut.jsonl.gz").write_bytes(content[: len(content) // 2])
+    found = dataset_of("train_dataset=jsonl", f"train_dataset.path={tmp_path}/cut.jsonl.gz")
+    with pytest.raises(DataError, match=r"cut\.jsonl\.gz cannot be read"):
+        list(found.recorded())

@@ -22,9 +22,10 @@ from delt_exp.distributed.job import write_job
 from delt_exp.errors import DeltError, StoreError
 from delt_exp.mapping import map_documents as map_module
 from delt_exp.mapping import shards as shards_module
-from delt_exp.mapping.items import WindowItems
+from delt_exp.mapping.items import WindowItems, settings_of
 from delt_exp.mapping.map_documents import map_documents, map_texts
 from delt_exp.mapping.shards import Shards, cut
+from delt_exp.model.token_loss import TokenLossJudge
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
@@ -317,3 +318,10 @@ def test_memory_does_not_grow_with_the_documents(place, tmp_path, monkeypatch):
         tracemalloc.stop()
     # The result (4 float64), the sizes and the rows of the additional documents, and nothing else.
     assert peaks[1] - peaks[0] < 25_000 * 8 * 12
+
+
+def test_shards_are_those_of_the_same_judge_after_the_store_was_moved():
+    places = (("/a", "k"), ("/b/c", "k"), ("/a", "j"))
+    judges = [TokenLossJudge(f"{root}/store/model/{key}/model", None, 16) for root, key in places]
+    first, moved, other = map(settings_of, judges)
+    assert first == moved != other

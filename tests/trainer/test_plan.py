@@ -1,5 +1,7 @@
 """A plan is checked against its slow definition, `walk`, and against batches written out by hand."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.dataset.base import Document, Part
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.trainer.plan import LAYOUTS, Plan, PlanSettings, make_plan
+from delt_exp.trainer.plan import Layout, Plan, PlanSettings, make_plan
 from delt_exp.trainer.proof.order import walk
 from tests.helpers import make_pool
 
@@ -76,7 +78,7 @@ def test_prompts_are_read_but_not_predicted(tokens):
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.lists(st.integers(0, 4), min_size=1, max_size=12),
-    layout=st.sampled_from(LAYOUTS),
+    layout=st.sampled_from(get_args(Layout)),
     context=st.integers(1, 9),
     batch=st.integers(1, 3),
     completion_only=st.booleans(),

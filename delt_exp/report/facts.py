@@ -121,6 +121,11 @@ def unfit(record: Record) -> int:
     return int(record["training"].get("documents_left_out", 0))
 
 
+def held_out(record: Record) -> int:
+    """Return how many kept documents were left out of training to compare learning rates on."""
+    return int(record["training"].get("protocol", {}).get("documents", 0))
+
+
 def pipeline(record: Record) -> list[Step]:
     """Return the steps from documents to results, with the choices and the counts at each."""
     choices, config, training, meaning = record["choices"], record["config"], record["training"], record["score"]
@@ -244,8 +249,7 @@ def cautions(record: Record, not_reached: int) -> list[Caution]:
     if too_long := unfit(record):
         text = f"{count(too_long)} {every} were not trained on: an answer does not fit the context of the model."
         found.append(Caution(False, text))
-    held_out = int(record["training"].get("protocol", {}).get("documents", 0))  # said where rates are shown
-    if beyond := not_reached - too_long - held_out:
+    if beyond := not_reached - too_long - held_out(record):  # what is held out is said where rates are shown
         text = f"{count(beyond)} {every} were not trained on because the token budget was used up."
         found.append(Caution(False, text))
     return found

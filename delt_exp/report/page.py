@@ -120,6 +120,7 @@ def _render(record: Mapping[str, Any], left: Evidence, plots: Mapping[str, Path]
         sources=facts.largest_sources(record["score"]["by_source"]),
         not_reached=not_reached,
         unfit=facts.unfit(record),
+        held_out=facts.held_out(record),
         started=datetime.fromisoformat(record["started"]),
         config=yaml.safe_dump(record["config"], sort_keys=False, allow_unicode=True),
     )

@@ -145,7 +145,7 @@ def along_order(figure: Figure, meaning: Mapping[str, Any], order: Mapping[str, 
     axes.plot(x, middle, color=LINE, label="running median")
     unreached = tokens[order["step"] < 0]
     if len(unreached):
-        axes.axvspan(unreached[0], tokens[-1], color=DROPPED, alpha=0.2, linewidth=0, label="never reached")
+        axes.axvspan(unreached[0], tokens[-1], color=DROPPED, alpha=0.2, linewidth=0, label="not trained")
     view.apply(axes, "y")
     axes.set(xlabel="tokens trained before the document, first pass", xlim=(0, max(tokens[-1], 1)))
     count_ticks(axes, "x")

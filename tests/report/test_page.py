@@ -243,6 +243,19 @@ def test_preferences_that_do_not_fit_are_told_from_those_beyond_the_budget(run_f
     assert "nats/pair, mean of the last tenth" in text
 
 
+def test_documents_left_out_to_compare_rates_are_told_from_those_beyond_the_budget(run_folder):
+    import pyarrow.parquet as pq
+
+    tuned = {"name": "tuned", "lr": 0.01, "tried": [{"lr": 0.01, "loss": 5.0}], "documents": 4, "flops": 1e9}
+    folder = run_folder(lambda r: r["training"].update(protocol=tuned))
+    order = pq.read_table(folder / "order.parquet")
+    steps = order["step"].to_pylist()
+    pq.write_table(order.set_column(4, "step", [[*steps[:23], *[-1] * 7]]), folder / "order.parquet")
+    text = page(folder).text
+    assert "3 of 30 kept documents were not trained on because the token budget" in text
+    assert "compare learning rates on −4 selected, but beyond the token budget −3 documents trained 23" in text
+
+
 def test_the_ledger_of_documents_adds_up():
     counts = {"empty_files": 0, "read": 50, "empty": 3, "split": 4, "duplicates": 6, "duplicates_dropped": 6}
     lines = ledger({"documents": 52, "counts": counts})

@@ -88,7 +88,7 @@ def test_the_order_is_drawn_against_the_tokens_before_each_document():
     score_plots.along_order(figure, MEANING, order)
     assert figure.axes[0].collections[0].get_offsets().tolist() == [[0, 3], [11, 1], [32, 2]]
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["one document", "middle half of neighbours", "running median", "never reached"]
+    assert labels == ["one document", "middle half of neighbours", "running median", "not trained"]
 
 
 def test_a_far_document_does_not_squeeze_the_others_and_is_counted():

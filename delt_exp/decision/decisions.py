@@ -53,9 +53,9 @@ class Signal:
     protocol: str = ""
 
 
-def sizes(ladder: Ladder) -> list[str]:
+def sizes(*ladders: Ladder) -> list[str]:
     """Return all sizes, ascending where all are numbers, else as they come."""
-    names = list(dict.fromkeys(size for by_size in ladder.values() for size in by_size))
+    names = list(dict.fromkeys(size for ladder in ladders for by_size in ladder.values() for size in by_size))
     numbers = {name: found for name in names if (found := number(name)) is not None}
     return sorted(names, key=numbers.__getitem__) if len(numbers) == len(names) else names
 

@@ -9,6 +9,7 @@ from delt_exp.decision.ladder import Ladder, check_ladder
 from delt_exp.decision.report import findings
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.report.findings import Findings
+from delt_exp.report.numbers import listed
 from delt_exp.study.record import PlannedRun, StudyRecord
 from delt_exp.study.trust import Known, store_of, write_known
 
@@ -34,19 +35,44 @@ class DecisionReport:
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return answer, picture and tables; raises DataError where too few arms are finished at every size."""
-        verdicts, noise, names, left_out = list[Decision](), list[Signal](), list[str](), 0
-        for protocol, runs in self._by_protocol(study).items():
-            ladder, num_left = self._ladder(study, runs)
-            check_ladder(ladder, self.large)
+        by_protocol = self._by_protocol(study)
+        ladders, num_left = self._ladders(study, by_protocol)
+        verdicts, noise = list[Decision](), list[Signal]()
+        for protocol, ladder in ladders.items():
             verdicts += [replace(one, protocol=protocol) for one in decisions(ladder, self.large, self.alpha)]
             known = {(one.metric, one.size) for one in noise if one.size == self.large}
             found = [one for one in signals(ladder, self.alpha) if (one.metric, one.size) not in known]
             noise += [one if one.size == self.large else replace(one, protocol=protocol) for one in found]
-            names, left_out = sizes(ladder), max(left_out, num_left)
         self._keep(study, verdicts)
-        told = findings(names, verdicts, noise, self.large, self.alpha)
-        rest = f"\n{left_out} arms are left out until they are finished at every size." if left_out else ""
+        told = findings(sizes(*ladders.values()), verdicts, noise, self.large, self.alpha)
+        rest = f"\n{num_left} arms are left out until they are finished at every size." if num_left else ""
+        if waiting := [protocol for protocol in by_protocol if protocol not in ladders]:
+            rest += f"\n{listed(waiting)}: left out until {MIN_ARMS} arms are finished at two sizes."
         return Findings(told.answer + rest, told.figures, told.tables)
+
+    def _ladders(
+        self, study: StudyRecord, by_protocol: Mapping[str, Sequence[PlannedRun]]
+    ) -> tuple[dict[str, Ladder], int]:
+        """Return the ladder of each protocol that has enough arms, and the most arms that one of all leaves out."""
+        ladders, num_left, num_common = dict[str, Ladder](), 0, 0
+        for protocol, runs in by_protocol.items():
+            measured, every, common = self._measured(runs)
+            num_left, num_common = max(num_left, len(every - common)), max(num_common, len(common))
+            if len(common) >= MIN_ARMS and all(len(by_size) > 1 for by_size in measured.values()):
+                ladders[protocol] = {
+                    metric: {
+                        size: {arm: by_seed for arm, by_seed in by_arm.items() if arm in common}
+                        for size, by_arm in by_size.items()
+                    }
+                    for metric, by_size in measured.items()
+                }
+                check_ladder(ladders[protocol], self.large)
+        if not ladders:
+            raise DataError(
+                f"{study.folder}: only {num_common} arms are finished with {self.metric} at every size; decision "
+                f"accuracy needs {MIN_ARMS} arms and two sizes: repeat the study's command"
+            )
+        return ladders, num_left
 
     def _by_protocol(self, study: StudyRecord) -> Mapping[str, Sequence[PlannedRun]]:
         """Return the runs of each protocol at the smaller sizes, and with them all of the large size."""
@@ -68,8 +94,8 @@ class DecisionReport:
         of_large = [run for runs in large.values() for run in runs]
         return {protocol: [*runs, *of_large] for protocol, runs in (found or large).items()}
 
-    def _ladder(self, study: StudyRecord, runs: Sequence[PlannedRun]) -> tuple[Ladder, int]:
-        """Return the outcomes of the arms that every size has, and how many arms are left out."""
+    def _measured(self, runs: Sequence[PlannedRun]) -> tuple[Runs, set[str], set[str]]:
+        """Return the outcomes by metric, size, arm and seed, all arms, and those that every size has."""
         measured: Runs = {}
         for run in runs:
             apart = (self.size, self.protocol)
@@ -79,21 +105,7 @@ class DecisionReport:
                     by_size = measured.setdefault(str(row["dataset"]), {})
                     by_size.setdefault(run.arm[self.size], {}).setdefault(name, {})[str(run.seed)] = float(row["value"])
         arms = [set(by_arm) for by_size in measured.values() for by_arm in by_size.values()]
-        common = set.intersection(*arms) if arms else set()
-        if len(common) < MIN_ARMS or any(len(by_size) < 2 for by_size in measured.values()):
-            raise DataError(
-                f"{study.folder}: only {len(common)} arms are finished with {self.metric} at every size; decision "
-                "accuracy "
-                f"needs {MIN_ARMS} arms and two sizes: repeat the study's command"
-            )
-        kept = {
-            metric: {
-                size: {arm: by_seed for arm, by_seed in by_arm.items() if arm in common}
-                for size, by_arm in by_size.items()
-            }
-            for metric, by_size in measured.items()
-        }
-        return kept, len(set.union(*arms) - common)
+        return measured, set[str]().union(*arms), set.intersection(*arms) if arms else set()
 
     def _keep(self, study: StudyRecord, verdicts: Sequence[Decision]) -> None:
         """Write what is found where the pages of other studies look for it; sizes are counted parameters."""

@@ -1,5 +1,7 @@
 """A study of the same arms at several sizes: planted agreement is found, and planted disagreement."""
 
+from dataclasses import replace
+
 import pytest
 
 from delt_exp.config.build import build
@@ -63,6 +65,18 @@ def test_arms_that_a_size_lacks_are_left_out_and_counted(tmp_path):
     found = findings(write_study(tmp_path, planted))
     assert cells(found, "decisions")[0]["pairs"] == 6
     assert "1 arms are left out until they are finished at every size." in found.answer
+
+
+def test_protocols_may_have_sizes_of_their_own_and_one_without_enough_arms_waits(tmp_path):
+    planted = [replace(one, labels={**one.labels, "protocol": "fixed"}) for one in arms(LOSSES)]
+    middle = [one for one in planted if one.labels["model"] == "0.4 M"]
+    for size, protocol, count in (("1.5 M", "fixed", 5), ("0.4 M", "tiny", 5), ("0.4 M", "tuned", 2)):
+        planted += [replace(one, labels={**one.labels, "model": size, "protocol": protocol}) for one in middle[:count]]
+    found = findings(write_study(tmp_path, planted), protocol="protocol")
+    rows = [(row["size"], row["protocol"], row["arms"]) for row in cells(found, "decisions")]
+    assert sorted(rows) == [("0.4 M", "fixed", 5), ("0.4 M", "tiny", 5), ("1.5 M", "fixed", 5)]
+    assert list(found.figures[0].spec["layout"]["xaxis"]["ticktext"]) == ["0.4 M", "1.5 M", "6 M"]
+    assert "tuned: left out until 3 arms are finished at two sizes." in found.answer
 
 
 def test_a_study_with_too_few_arms_or_another_dimension_says_so(tmp_path):

@@ -94,7 +94,14 @@ def test_a_scorer_that_sees_the_spoiling_agrees_whichever_direction_its_numbers_
     assert rows["seeing"]["linear datamodeling score"].value > 0.6
     assert rows["constant"]["linear datamodeling score"].value == 0
     assert rows["constant"]["p"] == 1
-    assert "1 of 4 scorers agree, seeing most" in found.answer
+    assert "1 of 3 scorers agree, seeing most" in found.answer
+    assert found.answer.endswith("; the wrong way round: turned.")
+
+
+def test_a_scorer_that_is_the_wrong_way_round_is_not_called_indistinguishable(tmp_path):
+    runs = [write_gold(tmp_path / "gold", 2.0), write_run(tmp_path / "turned", "turned", -TRUE[OF], 1.0)]
+    answer = REPORT.findings(study_of(tmp_path, *runs)).answer
+    assert answer.endswith("no scorer is shown to agree; the wrong way round: turned.")
 
 
 def test_the_price_is_that_of_scoring_over_that_of_retraining(found):

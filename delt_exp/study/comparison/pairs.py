@@ -91,9 +91,21 @@ def _planned(panel: Panel) -> list[tuple[Arm, Arm]]:
 
 
 def _opponents(panel: Panel, arm: Arm) -> list[Arm]:
-    placebos = [] if panel.is_placebo(arm) else panel.placebos
-    candidates = [panel.baseline, *(panel.like(arm, scorer=placebo) for placebo in placebos), panel.in_usual_order(arm)]
-    return [other for other in dict.fromkeys(candidates) if other is not None and other is not arm]
+    base = panel.baseline.labels if panel.baseline else None
+    wanted = opponents(arm.labels, base, panel.placebos)
+    return [other for labels in wanted for other in panel.arms if other.labels == labels]
+
+
+def opponents(
+    labels: Mapping[str, str], baseline: Mapping[str, str] | None, placebos: Sequence[str]
+) -> list[Mapping[str, str]]:
+    """Return the labels of the arms that an arm is compared with, each once, where the study has them."""
+    wanted = [] if baseline is None else [baseline]
+    if labels.get("scorer") not in placebos:
+        wanted += [{**labels, "scorer": placebo} for placebo in placebos]
+    if baseline is not None and "orderer" in baseline:
+        wanted.append({**labels, "orderer": baseline["orderer"]})
+    return [one for n, one in enumerate(wanted) if one != labels and one not in wanted[:n]]
 
 
 def _at_equal_cost(panel: Panel, alpha: float) -> dict[str, Comparison]:

@@ -1,7 +1,7 @@
 """What a study will be able to see, before it runs: from runs of it that are finished, its pilot."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -18,26 +18,41 @@ from delt_exp.study.comparison.outcomes import (
     measured,
     outcome,
 )
+from delt_exp.study.comparison.pairs import opponents
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 
 def power_sentences(
-    study: StudyRecord, panel: str | None, metric: str, baseline: Mapping[str, str], alpha: float
-) -> list[str]:
+    study: StudyRecord, panel: str | None, metric: str, baseline: Mapping[str, str], alpha: float,
+    placebos: Sequence[str] = (),
+) -> list[str]:  # fmt: skip
     """Return what difference from the baseline the study's seeds will show, and what half of it would take.
 
     The pilot is the finished runs of the baseline, from whichever study, and of other arms, if any. One sentence for
-    each choice of the dimension `panel`, where the study has one: their comparisons are corrected as one family.
+    each choice of the dimension `panel`, where the study has one: their comparisons, with the baseline and with the
+    same arm under each of `placebos`, are corrected as one family.
     """
     names = list(dict.fromkeys(run.arm.get(panel, "") if panel else "" for run in study.runs))
-    return [_sentence(study, panel, name, metric, baseline, alpha, len(names)) for name in names]
+    planned = [{labels_of(run, panel) for run in _of(study, panel, name)} for name in names]
+    together = sum(_num_comparisons(labels, baseline, placebos) for labels in planned)
+    return [_sentence(study, panel, name, metric, baseline, alpha, max(together, 1)) for name in names]
+
+
+def _of(study: StudyRecord, panel: str | None, name: str) -> list[PlannedRun]:
+    return [run for run in study.runs if panel is None or run.arm.get(panel) == name]
+
+
+def _num_comparisons(planned: Collection[Labels], baseline: Mapping[str, str], placebos: Sequence[str]) -> int:
+    """Return how many comparisons a panel is planned to have; baselines of a larger budget are not compared."""
+    arms = [labels for labels in map(dict, planned) if not dict(baseline).items() < labels.items()]
+    return sum(one in arms for labels in arms for one in opponents(labels, baseline, placebos))
 
 
 def _sentence(
     study: StudyRecord, panel: str | None, name: str, metric: str, baseline: Mapping[str, str], alpha: float,
     together: int,
 ) -> str:  # fmt: skip
-    planned = _by_arm((run for run in study.runs if panel is None or run.arm.get(panel) == name), panel)
+    planned = _by_arm(_of(study, panel, name), panel)
     start = f"power on {name}" if name else "power"
     base_name = " · ".join(baseline.values())
     folders = {run.folder for run in study.finished()}
@@ -49,12 +64,11 @@ def _sentence(
     if base not in outcomes:
         return f"{start}: not known, the finished runs of the baseline ({base_name}) share no evaluation documents"
     unit, noise, pilot = _noise(outcomes, base)
-    num_seeds, num_others = len({run.seed for run in study.runs}), max(len(planned) - 1, 1) * together
-    level = alpha / num_others
+    num_seeds, level = len({run.seed for run in study.runs}), alpha / together
     seen = noise.detectable(num_seeds, level)
     text = (
         f"{start}: with {num_seeds} seeds a difference of {noise.detectable(num_seeds, alpha):.2g} {unit} from "
-        f"{base_name} is detected with probability 0.8, {seen:.2g} after Holm's correction over {num_others} arms "
+        f"{base_name} is detected with probability 0.8, {seen:.2g} after Holm's correction over {together} comparisons "
         f"({pilot})"
     )
     needed = noise.seeds_for(seen / 2, level)

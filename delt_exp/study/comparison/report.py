@@ -68,7 +68,7 @@ class ComparisonReport:
 
     def power(self, study: StudyRecord) -> list[str]:
         """Return what differences from the baseline the study will show, as its finished runs let expect."""
-        return power_sentences(study, self.panel, self.metric, _labels(self.baseline), self.alpha)
+        return power_sentences(study, self.panel, self.metric, _labels(self.baseline), self.alpha, self.placebos)
 
     def _figures(self, panel: Panel, scores: ByScorer) -> list[Figure | None]:
         return [

@@ -20,7 +20,7 @@ from delt_exp.study.comparison.cost import median_known
 from delt_exp.study.record import PlannedRun
 
 Floats = NDArray[np.float64]
-AGREES = "agrees"
+AGREES, REVERSE = "agrees", "the wrong way round"
 Golds = Mapping[tuple[str, int], Gold]
 """What retraining found, by pool and seed."""
 
@@ -56,7 +56,7 @@ class Agreed:
     def verdict(self) -> str:
         if self.p_holm >= self.alpha:
             return "not distinguishable from permuted"
-        return AGREES if self.sums.value > 0 else "the wrong way round"
+        return AGREES if self.sums.value > 0 else REVERSE
 
 
 def read_golds(runs: Sequence[PlannedRun], pool: str, gold: str) -> dict[tuple[str, int], Gold]:

@@ -9,10 +9,11 @@ from delt_exp.config.fields import Count, ProperShare, Seed, settings
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Findings, Table
+from delt_exp.report.numbers import listed
 from delt_exp.statistics.datamodeling import Agreement, detectable, joined, perfect, rank_correlations
 from delt_exp.study.comparison.cost import scaled
 from delt_exp.study.record import StudyRecord
-from delt_exp.study.retraining.agreed import AGREES, Agreed, Golds, read_agreed, read_golds
+from delt_exp.study.retraining.agreed import AGREES, REVERSE, Agreed, Golds, read_agreed, read_golds
 from delt_exp.study.retraining.pictures import agreement_figure, price_figure, sources_table
 
 
@@ -102,14 +103,16 @@ class RetrainingReport:
 
     def _sentence(self, pool: str, itself: float, own: Sequence[Agreed]) -> str:
         gold = next(one for one in own if one.scorer == self.gold)
-        others = [one for one in own if one is not gold]
+        others = [one for one in own if one is not gold and one.scorer not in self.placebos]
         told = [one for one in others if self._is_told(one)]
         start = (
             f"On {pool}, values fitted to retraining predict held-out halves with rank correlation {_said(gold.sums)} "
             f"(an exact prediction: {perfect(itself):.2f})"
         )
+        reverse = [one.scorer for one in others if one.verdict == REVERSE]
+        wrong = f"; the wrong way round: {listed(reverse)}" if reverse else ""
         if not told:
-            return f"{start}; no scorer's agreement is distinguishable from that of a permuted score."
+            return f"{start}; no scorer is shown to agree{wrong}."
         best, timed = told[0], [one for one in told if one.cost.seconds is not None]
         cheap = min(timed, key=lambda one: one.cost.seconds or 0.0, default=best)
         text = (
@@ -118,7 +121,7 @@ class RetrainingReport:
         )
         if cheap is not best:
             text += f"; the cheapest that agrees is {cheap.scorer}, {_said(cheap.sums)}, at {_times(cheap, gold)}"
-        return f"{text}."
+        return f"{text}{wrong}."
 
     def _board(self, agreed: Sequence[Agreed]) -> Table:
         rows: list[list[Cell]] = []

@@ -5,6 +5,8 @@ import re
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from delt_exp.study.comparison.arms import read_panels
+from delt_exp.study.comparison.pairs import compared
 from delt_exp.study.comparison.power import power_sentences
 from delt_exp.study.record import read_study
 from tests.study.comparison.studies import BASE, Planted, arm, write_study
@@ -20,6 +22,11 @@ def with_seconds(record):
     record["seconds"] = 36.0
 
 
+def for_longer(record):
+    with_seconds(record)
+    record["training"].update(tokens=9e9)
+
+
 ARMS = [
     Planted(BASE, change=with_seconds),
     arm("lqs", "1.0", "folding", seeds=(), change=with_seconds),
@@ -32,7 +39,8 @@ def test_the_baseline_alone_stands_for_the_noise_of_all_arms(tmp_path):
     assert text.startswith("power: with 5 seeds a difference of 0.")
     assert "other arms as noisy as 5 seeds of the baseline" in text
     seen, half, seeds, runs, hours = re.search(
-        r"(\S+) after Holm's correction over 2 arms .*; detecting (\S+) takes (\d+) seeds: (\d+) runs, (\S+) h more",
+        r"(\S+) after Holm's correction over 2 comparisons .*; "
+        r"detecting (\S+) takes (\d+) seeds: (\d+) runs, (\S+) h more",
         text,
     ).groups()
     assert abs(float(half) / float(seen) - 0.5) < 0.05
@@ -52,6 +60,25 @@ def test_finished_arms_show_their_own_noise_which_pairing_makes_smaller(tmp_path
     assert seen(text) < seen(alone) / 3  # a seed shifts all arms alike here
 
 
+def test_power_is_told_for_the_family_that_the_report_corrects(tmp_path):
+    """Arms, placebos and the usual order, without the longer baselines."""
+    planted = [
+        Planted(BASE, change=with_seconds),
+        Planted({**BASE, "training": "3 epochs"}, change=for_longer),
+        *(
+            arm(scorer, "0.5", orderer, change=with_seconds)
+            for scorer in ("lqs", "random", "length")
+            for orderer in ("shuffle", "folding")
+        ),
+    ]
+    study = read_study(write_study(tmp_path, planted))[0]
+    placebos = ["random", "length"]
+    (panel,) = compared(read_panels(study, None, "loss", BASE, placebos), 0.05)
+    (text,) = power_sentences(study, None, "loss", BASE, 0.05, placebos)
+    assert len(panel.planned) == 13
+    assert "after Holm's correction over 13 comparisons" in text
+
+
 def test_without_two_seeds_of_the_baseline_it_says_how_to_run_it_first(tmp_path):
     folder = write_study(tmp_path, [Planted(BASE, seeds=(0,)), *ARMS[1:]])
     study = read_study(folder)[0]
@@ -65,11 +92,12 @@ def test_without_two_seeds_of_the_baseline_it_says_how_to_run_it_first(tmp_path)
 
 
 def test_every_panel_has_its_own_sentence(tmp_path):
-    planted = [Planted({**BASE, "model": name}, change=with_seconds) for name in ("small", "large")]
+    labels = [{**BASE, "scorer": scorer, "model": name} for name in ("small", "large") for scorer in ("random", "lqs")]
+    planned = [Planted(one, change=with_seconds) for one in labels]
     study = read_study(write_study(tmp_path, planted))[0]
     texts = power_sentences(study, "model", "loss", BASE, 0.05)
     assert [text.split(":")[0] for text in texts] == ["power on small", "power on large"]
-    assert all("after Holm's correction over 2 arms" in text for text in texts)  # panels are one family
+    assert all("after Holm's correction over 2 comparisons" in text for text in texts)  # panels are one family
 
 
 def test_draws_of_the_baseline_are_averaged_before_noise_is_told(tmp_path):

@@ -171,8 +171,8 @@ def warnings(labels: Sequence[str], found: Estimate, condition: float, degenerat
         )
     if degenerate > MANY_DEGENERATE:
         sentences.append(
-            f"{100 * degenerate:.0f} % of the model's texts are empty or repeat themselves: shares are those of the "
-            "rest; a model that is trained for longer, or temperature=1, writes fewer of them"
+            f"{100 * degenerate:.0f} % of the model's texts are empty, which shares leave out, or repeat themselves, "
+            "which shares include; a model that is trained for longer, or temperature=1, writes fewer of them"
         )
     if np.allclose(found.posteriors_NK, 1 / len(labels)):
         sentences.append("the classifier finds all domains equally likely for every text: the shares are its prior")

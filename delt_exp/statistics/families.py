@@ -1,8 +1,8 @@
 """Two arms compared, and many comparisons with the chance of any false claim held down."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from delt_exp.statistics.paired import Estimate, LossArm, MetricArm
 
 Arm = LossArm | MetricArm
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,11 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
         replace(one, p_holm=float(p), num_comparisons=len(comparisons))
         for one, p in zip(comparisons, adjusted, strict=True)
     ]
+
+
+def holm_by_key(comparisons: Mapping[Key, Comparison]) -> dict[Key, Comparison]:
+    """Return the comparisons, by their keys, corrected as one family."""
+    return dict(zip(comparisons, holm(list(comparisons.values())), strict=True)) if comparisons else {}
 
 
 def holm_p(p_M: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -123,9 +123,12 @@ class Relation:
         apart = self.different_domains
         if apart is None or not apart.r.shows(sign):
             found.append(f"it is not shown between different domains ({apart or 'too few pairs'})")
-        turned = [left.corpus for left in self.left_out if not left.r * sign > 0]
+        turned = [left.corpus for left in self.left_out if left.r * sign <= 0]
         if turned:
             found.append(f"it does not hold without {' or without '.join(turned)}")
+        unknown = [left.corpus for left in self.left_out if np.isnan(left.r)]
+        if unknown:
+            found.append(f"too little is left without {' or without '.join(unknown)} to say whether it holds")
         if self.partial_r is not None and not self.partial_r.shows(sign):
             found.append("it adds nothing measurable to the covariates")
         return found

@@ -17,7 +17,7 @@ from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.scorer.lqs.settings import ANNOTATED
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import auc, auc_interval
-from delt_exp.statistics.families import Comparison, holm
+from delt_exp.statistics.families import Comparison, holm_by_key
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.store.evidence import Evidence
 from delt_exp.study.comparison.outcomes import compare_paired
@@ -75,7 +75,7 @@ class DetectionReport:
             if key[2] == ALL_KINDS and key[1] != self.baseline and base is not None:
                 pair = compare_paired(arm, base, self.alpha)
                 found |= {key: pair} if pair else {}
-        return dict(zip(found, holm(list(found.values())), strict=True)) if found else {}
+        return holm_by_key(found)
 
     def _verdicts(self, arms: Arms, intervals: Intervals, compared: Compared) -> Table:
         """Return one row per panel and scorer, the best first, all kinds of spoiling together."""

@@ -29,13 +29,17 @@ NORMAL_95 = 1.96
 
 @dataclass(frozen=True)
 class Detection:
-    """One run: shares by domain, of what it was trained on and by each estimate (value, standard error or None)."""
+    """One run: shares by domain, of what it was trained on and by each estimate (value, standard error or None).
+
+    unit: what shares are of, documents or tokens.
+    """
 
     mixture: str
     temperature: str
     seed: int
     truth: Mapping[str, float]
     shares: Mapping[str, Mapping[str, tuple[float, float | None]]]
+    unit: str
 
     def off(self, estimate: str) -> float:
         """Return the total variation between an estimate and the truth."""
@@ -95,8 +99,10 @@ class ProportionReport:
                 unit = row["unit"]
         if not unit:
             raise DataError(f"{run.folder} has no shares by {self.dataset}; choose eval_dataset=proportions")
-        truth = _truth(Path(run.folder), list(shares["soft"]), in_tokens=unit.endswith("tokens"))
-        return Detection(run.arm[self.mixture], run.arm[self.temperature], run.seed, truth, shares)
+        in_tokens = unit.endswith("tokens")
+        truth = _truth(Path(run.folder), list(shares["soft"]), in_tokens=in_tokens)
+        arm, counted = run.arm, "tokens" if in_tokens else "documents"
+        return Detection(arm[self.mixture], arm[self.temperature], run.seed, truth, shares, counted)
 
     def _cell(self, detections: Sequence[Detection], estimate: str) -> Ranged | float:
         """Return the mean total variation over mixtures, with its interval over seeds where there are two."""
@@ -116,9 +122,9 @@ class ProportionReport:
                 ranked = f"{sum(one.is_ranked(estimate) for one in group)} of {len(group)}"
                 rows.append([temperature, mixture, WORDS[estimate], self._cell(group, estimate), ranked, len(group)])
         note = (
-            "Total variation to the truth: the share of documents that would have to change their domain. Rank order: "
-            f"in how many runs the domains come out in their true order. Only {self.temperature} {self.honest} draws "
-            "from the model itself; first token does not depend on it."
+            f"Total variation to the truth: the share of {detections[0].unit} that would have to change their domain. "
+            "Rank order: in how many runs the domains come out in their true order. Only "
+            f"{self.temperature} {self.honest} draws from the model itself; first token does not depend on it."
         )
         columns = [self.temperature, self.mixture, "estimate", "total variation", "rank order", "runs"]
         return Table("errors", "How far each estimate is off", note, columns, rows)
@@ -132,11 +138,17 @@ class ProportionReport:
         ]
         for temperature in dict.fromkeys(one.temperature for one in detections):
             group = [one for one in detections if one.temperature == temperature]
-            parts = [f"{_value(self._cell(group, estimate)):.3f} {WORDS[estimate]}" for estimate in ESTIMATES]
+            is_said = temperature == self.honest  # of the corrected estimate, above
+            parts = [
+                f"{_value(self._cell(group, estimate)):.3f} {WORDS[estimate]}"
+                for estimate in ESTIMATES
+                if estimate != "soft" or not is_said
+            ]
             ranked = sum(one.is_ranked("soft") for one in group)
+            order = f"; the corrected estimate ranks the domains rightly in {ranked} of {len(group)} runs"
             sentences.append(
-                f"At {self.temperature} {temperature}, total variation to the true shares is {', '.join(parts)}; "
-                f"the corrected estimate ranks the domains rightly in {ranked} of {len(group)} runs"
+                f"At {self.temperature} {temperature}, total variation to the true shares is {', '.join(parts)}"
+                + ("" if is_said else order)
             )
         inside = [is_in for one in detections if one.temperature == self.honest for is_in in _inside(one)]
         sentences.append(

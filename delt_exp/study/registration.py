@@ -16,6 +16,7 @@ from delt_exp.config.build import plain
 from delt_exp.config.identity import differences
 from delt_exp.errors import ConfigError, StoreError
 from delt_exp.files import digest, disk_errors, read_json, write_json
+from delt_exp.progress import say
 from delt_exp.study.record import Registration, StudyRecord
 
 NOT_ASKED = ("_target_", "registered", "forecast")  # of a study: nothing that its answer depends on
@@ -45,11 +46,13 @@ def definition(record: StudyRecord, configs: Sequence[DictConfig], study: Any) -
     }
 
 
-def registration(root: Path, record: StudyRecord, fixed: dict[str, Any], *, wanted: bool) -> Registration | None:
+def registration(
+    root: Path, record: StudyRecord, fixed: dict[str, Any], *, wanted: bool, dry: bool = False
+) -> Registration | None:
     """Return the registration of a study, made now where it is `wanted`; None for an exploratory study.
 
-    Raises ConfigError where the study was registered with another definition, or is to be registered although some of
-    its runs are finished.
+    dry: only say what would happen. Raises ConfigError where the study was registered with another definition, or is to
+    be registered although some of its runs are finished.
     """
     path = root / "registered" / f"{record.name}.json"
     if path.exists():
@@ -62,6 +65,9 @@ def registration(root: Path, record: StudyRecord, fixed: dict[str, Any], *, want
             "their results are known. Register a study before its first run: one with other seeds (study.seeds=[...]) "
             "and another name (name=...), or leave study.registered=false"
         )
+    if dry:
+        say("The study would be registered now, before its first run.")
+        return None
     entry = _Entry(Registration(datetime.now(UTC).isoformat(timespec="seconds"), digest(fixed)), fixed)
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

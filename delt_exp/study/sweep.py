@@ -63,9 +63,10 @@ def sweep(
         for sentence in plan.study.report.power(plan.record):
             say(sentence)
     fixed = definition(plan.record, plan.configs, cfg.study)
-    wanted = plan.study.registered and not cfg.dry_run
-    plan.record.registered = registration(Path(cfg.store.root).expanduser(), plan.record, fixed, wanted=wanted)
-    say(plan.record.standing)
+    root, wanted = Path(cfg.store.root).expanduser(), plan.study.registered
+    plan.record.registered = registration(root, plan.record, fixed, wanted=wanted, dry=cfg.dry_run)
+    if plan.record.registered or not (wanted and cfg.dry_run):
+        say(plan.record.standing)
     if cfg.dry_run:
         if missing:
             say(f"warning: {summary(missing)}")

@@ -96,6 +96,13 @@ def test_two_training_corpora_give_no_correlation_within_a_set():
     assert relation.within_r == {}
 
 
+def test_what_cannot_be_checked_without_a_corpus_is_not_called_refuted():
+    """Without one of two training corpora nothing is left within a set."""
+    relation = relate(grid_points([[0, 1, 2], [3, 2, 4]], [[0, -1, -2], [-3, -2, -4]]), **OPTIONS)
+    (text,) = [one for one in relation.caveats if "without" in one]
+    assert text == "too little is left without t0 or without t1 to say whether it holds"
+
+
 def test_leaving_out_a_corpus_is_the_relation_without_its_rows():
     points = simulated_points(np.random.default_rng(0), -10.0, num_train=3, num_evaluation=4)
     left = {one.corpus: one for one in relate(points, **OPTIONS).left_out}

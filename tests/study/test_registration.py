@@ -45,12 +45,20 @@ def test_nothing_is_written_unless_asked_and_the_study_is_exploratory(tmp_path):
     assert record.standing.startswith("Exploratory")
 
 
-def test_a_study_with_a_finished_run_is_not_registered(tmp_path):
+def test_a_dry_run_says_that_the_study_would_be_registered_and_writes_nothing(tmp_path, capsys):
+    record = record_of(tmp_path)
+    assert registration(tmp_path, record, fixed(record), wanted=True, dry=True) is None
+    assert "would be registered" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_study_with_a_finished_run_is_not_registered(dry, tmp_path):
     record = record_of(tmp_path)
     Path(record.runs[1].folder).mkdir()
     write_json(Path(record.runs[1].folder) / "record.json", {})
     with pytest.raises(ConfigError, match=r"1 of 2 runs of why are finished, .*Register .* before"):
-        registration(tmp_path, record, fixed(record), wanted=True)
+        registration(tmp_path, record, fixed(record), wanted=True, dry=dry)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.progress import say
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.cost import Cost, cost_of
 from delt_exp.study.comparison.outcomes import LOSS, Measured, Outcome, common_sets, mean_of, measured, outcome
@@ -165,8 +166,13 @@ def read_panels(
     panels = []
     for name, by_labels in groups.items():
         arms, remarks = _arms(by_labels, metric)
+        if not arms:
+            say(f"{name or study.name}: not on the page, because {metric} needs two seeds and no arm has them yet")
+            continue
         remarks += _few_seeds([arm for arm in arms if len(arm.runs) < num_seeds], num_seeds)
         panels.append(_panel(name, arms, remarks, baseline, placebos))
+    if groups and not panels:
+        raise DataError(f"no arm has two seeds yet, and {metric} needs two for an error; repeat the study's command")
     return panels
 
 
@@ -221,8 +227,6 @@ def _arms(groups: Mapping[Labels, Group], metric: str) -> tuple[list[Arm], list[
         values = [mean_of([runs[run.folder] for run in draws], sets) for draws in by_seed.values()]
         first = {seed: draws[0] for seed, draws in by_seed.items()}
         arms.append(Arm(dict(labels), first, outcome(name, tuple(by_seed), values, sets)))
-    if not arms:
-        raise DataError(f"no arm has two seeds yet, and {metric} needs two for an error; repeat the study's command")
     return arms, remarks
 
 

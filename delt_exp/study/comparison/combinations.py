@@ -66,9 +66,13 @@ def _answer(panel: Panel, pairs: Pairs) -> str:
     total = len(list(combinations(panel.arms, 2)))
     chance = f"{clear} of {total} pairs differ by more than chance after Holm's correction."
     sizes = [len(arm.runs) for arm in panel.arms]
-    seeds = "" if min(sizes) > 1 else (
-        " With one seed each this holds for these models only: add seed=0,1,2 to learn about other training runs."
-    )  # fmt: skip
+    seeds = ""
+    if max(sizes) == 1:
+        seeds = (
+            " With one seed each this holds for these models only: add seed=0,1,2 to learn about other training runs."
+        )
+    elif min(sizes) == 1:
+        seeds = f" {sizes.count(1)} of them have one seed only: what is said of these holds for these models."
     longer = f" {len(panel.longer)} trained on more tokens are not compared." if panel.longer else ""
     return f"{start} {against_next(pair, best.name, second.name)}{chance}{seeds}{longer}"
 

@@ -131,6 +131,8 @@ def _gain(
     seeds = (
         "" if pair.estimate.over != "documents" else " Only one seed is common, so this holds for these models only."
     )
+    if pair.is_clear and pair.estimate.few_documents:
+        seeds += " There are few evaluation documents, and their lengths alone can make such a difference: use more."
     if pair.verdict.startswith("worse"):
         return f"No: the best such arm, {best.name}, is worse than {pair.second} ({numbers}).{seeds}"
     if not pair.is_clear:

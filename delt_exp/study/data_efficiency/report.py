@@ -143,9 +143,10 @@ class DataEfficiencyReport:
 
     def _points(self, curves: Mapping[Key, Curve]) -> Table:
         rows: list[list[Cell]] = [
-            [*key, share, *(float(f([point.value for point in runs.values()])) for f in (np.mean, np.std)), len(runs)]
+            [*key, share, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, len(runs)]
             for key, points in curves.items()
             for share, runs in sorted(points.items())
+            for values in [[point.value for point in runs.values()]]
         ]
         columns = ["source", "subsets", "measure", "evaluated on", "share", "mean", "standard deviation", "runs"]
         return Table(

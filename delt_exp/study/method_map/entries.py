@@ -106,13 +106,17 @@ def with_claims(entries: Sequence[Entry]) -> list[Entry]:
 def recommended(entries: Sequence[Entry]) -> Entry | None:
     """Return what to use: of the arms whose gain is shown, the one that gains most at equal cost.
 
-    Where no baseline was trained for as long as any of these took, the cheapest. None where no gain is shown.
+    Where no baseline was trained for as long as any of these took, the cheapest; where no cost is recorded, the one
+    that gains most. None where no gain is shown.
     """
-    shown = [entry for entry in entries if entry.is_shown and entry.seconds is not None]
+    shown = [entry for entry in entries if entry.is_shown]
     paid = [entry for entry in shown if entry.net_gain is not None]
     if paid:
         return max(paid, key=lambda entry: entry.net_gain.value if entry.net_gain else -np.inf)
-    return min(shown, key=lambda entry: entry.seconds or 0.0, default=None)
+    timed = [entry for entry in shown if entry.seconds is not None]
+    if timed:
+        return min(timed, key=lambda entry: entry.seconds or 0.0)
+    return max(shown, key=lambda entry: entry.gain.value, default=None)
 
 
 def next_better(entries: Sequence[Entry], used: Entry) -> Entry | None:

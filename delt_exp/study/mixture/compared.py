@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from delt_exp.mixture.runs import DIMENSION, DRAWN, losses_by_set, mixture_rows
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Difference, Figure, Table
-from delt_exp.statistics.families import Comparison, compare, holm
+from delt_exp.statistics.families import Comparison, compare, holm_by_key
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.figures import colour
 from delt_exp.study.forest import dots
@@ -68,7 +68,7 @@ def against(subject: Arm, others: Sequence[Arm], alpha: float) -> dict[str, Comp
         seeds = sorted(set(subject.values) & set(other.values))
         if other is not subject and len(seeds) > 1:
             found[other.name] = compare(subject.on(seeds), other.on(seeds), alpha)
-    return dict(zip(found, holm(list(found.values())), strict=True)) if found else {}
+    return holm_by_key(found)
 
 
 def arms_table(arms: Sequence[Arm], subject: Arm | None, pairs: Mapping[str, Comparison], alpha: float) -> Table:
@@ -76,7 +76,8 @@ def arms_table(arms: Sequence[Arm], subject: Arm | None, pairs: Mapping[str, Com
     rows: list[list[Cell]] = []
     for arm in arms:
         pair, epochs = pairs.get(arm.name), [row["epochs"] for run in arm.runs.values() for row in mixture_rows(run)]
-        verdict = "" if arm is subject else "one seed" if pair is None else pair.verdict
+        is_apart = subject is None or arm is subject
+        verdict = "" if is_apart else "fewer than two seeds in common" if pair is None else pair.verdict
         rows.append([arm.name, verdict, Difference.of(pair), arm.cell(alpha), max(epochs), len(arm.runs)])
     name = "the proposed mixture" if subject is None else subject.name
     note = (

@@ -150,7 +150,7 @@ class MixtureReport:
 def _verdicts(pairs: Mapping[str, Comparison]) -> str:
     """Return what the proposed mixture is better and worse than, in one sentence."""
     if not pairs:
-        return "With one seed, nothing is known about other training runs: use at least two seeds."
+        return "It shares two seeds with no other mixture, and one says nothing about other training runs."
     texts = column_texts([Difference.of(pair) for pair in pairs.values()])
     parts = []
     for word, link in (("better", "than"), ("worse", "than"), ("not distinguishable", "from")):

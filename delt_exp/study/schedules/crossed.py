@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from delt_exp.errors import DataError
-from delt_exp.statistics.families import Comparison, holm
+from delt_exp.statistics.families import Comparison, holm_by_key
 from delt_exp.study.comparison.outcomes import (
     AVERAGED,
     LOSS,
@@ -116,5 +116,4 @@ def _interaction(
 
 
 def _corrected(found: Mapping[tuple[str, Order], Comparison | None]) -> dict[tuple[str, Order], Comparison]:
-    there = {key: pair for key, pair in found.items() if pair is not None}
-    return dict(zip(there, holm(list(there.values())), strict=True)) if there else {}
+    return holm_by_key({key: pair for key, pair in found.items() if pair is not None})

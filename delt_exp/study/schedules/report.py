@@ -93,12 +93,12 @@ class ScheduleReport:
 
     def _gains(self, found: Crossed) -> str:
         """Return a sentence on each schedule: which orders beat shuffling and their placebo."""
-        sentences = []
+        sentences, named = [], _names(found.gains)
         for schedule in dict.fromkeys(schedule for schedule, _ in found.gains):
             pairs = {order: pair for (name, order), pair in found.gains.items() if name == schedule}
             sure = [order for order, pair in pairs.items() if _is_sure(pair, found.controls.get((schedule, order)))]
             best = min(sure or pairs, key=lambda order: pairs[order].estimate.value)
-            told = f"{best.orderer} {_numbers(pairs[best])}"
+            told = f"{named[best]} {_numbers(pairs[best])}"
             if sure:
                 others = f" ({len(sure)} of {len(pairs)} orders do)" if len(pairs) > 1 else ""
                 sentences.append(f"Under {schedule} an order beats shuffling and its placebo{others}, best {told}.")
@@ -124,7 +124,9 @@ def _main(interactions: Family, reference: str) -> str:
     if not interactions:
         return "No answer yet: no order is finished under two schedules."
     (schedule, order), pair = min(interactions.items(), key=lambda item: (item[1].p_holm, item[1].p))
-    about = f"the difference of {order.orderer} from shuffling changes under {schedule} by {_numbers(pair)}"
+    about = (
+        f"the difference of {_names(interactions)[order]} from shuffling changes under {schedule} by {_numbers(pair)}"
+    )
     if not pair.is_clear:
         reach = f"the minimum detectable effect is {pair.detectable:.2g}"
         return f"Not shown: no order's gain differs between schedules (clearest: {about}; {reach})."
@@ -150,15 +152,23 @@ def _certified(study: StudyRecord) -> str:
     return f"Of {len(records)} runs on {budget} tokens, {proven} are proven to have trained in the planned order."
 
 
+def _names(family: Family) -> dict[Order, str]:
+    """Return what each order of a family is called: by its scorer, too, where there are several."""
+    orders = list(dict.fromkeys(order for _, order in family))
+    is_one = len({order.scorer for order in orders}) == 1
+    return {order: order.orderer if is_one else f"{order.orderer} by {order.scorer}" for order in orders}
+
+
 def _table(name: str, title: str, family: Family, controls: Family | None = None, power: str = "") -> Table:
     """Return one row per comparison, by schedule; controls: the same arms against their placebo; power: for notes."""
     rows: list[Sequence[Cell]] = []
-    one_scorer = len({order.scorer for _, order in family}) == 1
+    named = _names(family)
     for (schedule, order), pair in family.items():
         control = None if controls is None else controls.get((schedule, order))
         extra = [] if controls is None else [Difference.of(control), control.verdict if control else ""]
-        label = order.orderer if one_scorer else f"{order.orderer} by {order.scorer}"
-        rows.append([f"{label}, {schedule}", pair.verdict, Difference.of(pair), pair.p_holm, pair.detectable, *extra])
+        rows.append(
+            [f"{named[order]}, {schedule}", pair.verdict, Difference.of(pair), pair.p_holm, pair.detectable, *extra]
+        )
     columns = ["order", "verdict", f"difference [{UNIT}]", "p (Holm)", "minimum detectable effect"]
     columns += [] if controls is None else ["minus the placebo", "verdict against the placebo"]
     note = (
@@ -173,9 +183,10 @@ def _figure(name: str, title: str, family: Family, shuffle: str) -> Figure | Non
     if not family:
         return None
     groups: dict[str, dict[str, Difference]] = {}
+    named = _names(family)
     for (schedule, order), pair in family.items():
         if (cell := Difference.of(pair)) is not None:
-            groups.setdefault(schedule, {})[order.orderer] = cell
-    rows = list(dict.fromkeys([*(order.orderer for _, order in family), shuffle]))
+            groups.setdefault(schedule, {})[named[order]] = cell
+    rows = [*named.values(), shuffle]
     note = "Paired differences with uncorrected intervals; filled points are clear after Holm's correction."
     return Figure(name, title, note, forest(groups, rows, shuffle, UNIT).to_plotly_json())

@@ -93,7 +93,7 @@ def test_without_two_seeds_of_the_baseline_it_says_how_to_run_it_first(tmp_path)
 
 def test_every_panel_has_its_own_sentence(tmp_path):
     labels = [{**BASE, "scorer": scorer, "model": name} for name in ("small", "large") for scorer in ("random", "lqs")]
-    planned = [Planted(one, change=with_seconds) for one in labels]
+    planted = [Planted(one, change=with_seconds) for one in labels]
     study = read_study(write_study(tmp_path, planted))[0]
     texts = power_sentences(study, "model", "loss", BASE, 0.05)
     assert [text.split(":")[0] for text in texts] == ["power on small", "power on large"]

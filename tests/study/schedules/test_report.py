@@ -1,5 +1,6 @@
 """A planted interaction of order and schedule is found, and where none is planted none is claimed."""
 
+import json
 from dataclasses import replace
 from itertools import product
 
@@ -125,3 +126,15 @@ def test_a_study_without_any_shuffled_run_says_so(tmp_path):
 def test_labels_of_shuffling_that_are_not_two_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="give a label of scorer and one of orderer"):
         build(REPORT | {"shuffle": {"orderer": "shuffle"}}, "study.report")
+
+
+def test_orders_by_two_scorers_are_told_apart_in_table_figure_and_answer(tmp_path):
+    planted = arms({("cosine", "sorting"): -0.5})
+    by_dsir = [one for one in planted if one.labels["scorer"] == "dsir"]
+    planted += [replace(one, labels={**one.labels, "scorer": "lqs"}, loss=0.3) for one in by_dsir]
+    found = findings(write_study(tmp_path, planted))
+    assert len(rows(found, "gains")) == len(by_dsir) * 2
+    drawn = json.dumps(next(one for one in found.figures if one.name == "gains").spec)
+    assert "sorting by dsir" in drawn
+    assert "sorting by lqs" in drawn
+    assert "best sorting by dsir" in found.answer

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,14 @@ class Evaluation:
     folder: Path
     documents: Path | None
     left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@runtime_checkable
+class NeedsContext(Protocol):
+    """An evaluation dataset that not every model can read to the end."""
+
+    def check_context(self, name: str, context_tokens: int, resources: Resources) -> None:
+        """Raise ConfigError or DataError, before anything is trained, where a model with this context reads nothing."""
 
 
 class EvalDataset(Protocol):

@@ -60,10 +60,15 @@ class Preferences:
         """Return the documents of the dataset; whoever compares texts sees the chosen sides."""
         return corpus_stage(store, self.dataset, WHOLE)
 
+    def check_context(self, name: str, context_tokens: int, resources: Resources) -> None:
+        which_fit(name, self._read(resources.store, resources.run_tokenizer).tokens, context_tokens)
+
     def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> Evaluation:
         """Return all measures; raises DataError where no pair fits the context of the model."""
         data = self._read(resources.store, model.tokenizer)
-        tokens, fits = data.tokens, self._fits(name, data.tokens, model.context_tokens)
+        tokens, fits = data.tokens, which_fit(name, data.tokens, model.context_tokens)
+        if not fits.all():
+            say(f"{name}: {int((~fits).sum())} of {len(tokens)} pairs do not fit the context and are left out")
         rows = np.flatnonzero(fits)[: self.limit]
         inputs = {
             "evaluation": f"preferences {self.VERSION}",
@@ -88,16 +93,16 @@ class Preferences:
     def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
         return text_stage(store, self.text(store), tokenizer)
 
-    def _fits(self, name: str, tokens: Tokens, context_tokens: int) -> NDArray[np.bool_]:
-        fits = fitting(tokens, context_tokens)
-        if not fits.any():
-            raise DataError(
-                f"eval_dataset {name}: none of {len(tokens)} pairs has answers that fit the context of the model, "
-                f"{context_tokens} tokens; use a model with a longer context"
-            )
-        if not fits.all():
-            say(f"{name}: {int((~fits).sum())} of {len(tokens)} pairs do not fit the context and are left out")
-        return fits
+
+def which_fit(name: str, tokens: Tokens, context_tokens: int) -> NDArray[np.bool_]:
+    """Return [N] whether the answers of each preference fit the context; raises DataError where none does."""
+    fits = fitting(tokens, context_tokens)
+    if not fits.any():
+        raise DataError(
+            f"eval_dataset {name}: none of {len(tokens)} pairs has answers that fit the context of the model, "
+            f"{context_tokens} tokens; use a model with a longer context"
+        )
+    return fits
 
 
 def left_out(corpus: Corpus, num_too_long: int) -> dict[str, int]:

@@ -62,7 +62,7 @@ class Proportions:
 
 
 def _measures(name: str, detected: Detected) -> Iterator[Measure]:
-    yield Measure(name, "held_out_accuracy", detected.accuracy, None, len(detected.labels), "share of texts", "higher")
+    yield Measure(name, "held_out_accuracy", detected.accuracy, None, detected.num_held_out, "share of texts", "higher")
     unit = f"share of {detected.unit}"
     for estimate in ESTIMATES:
         errors = {"soft": detected.soft_error, "hard": detected.hard_error}.get(estimate)

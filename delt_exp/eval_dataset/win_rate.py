@@ -12,14 +12,14 @@ from delt_exp.config.fields import Count, NonNegativeFloat, Seed, settings
 from delt_exp.config.identity import identity
 from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.corpus import Corpus
-from delt_exp.corpus.pairs import fitting, sides
+from delt_exp.corpus.pairs import sides
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import write_columns, write_measures
-from delt_exp.eval_dataset.preferences import left_out
+from delt_exp.eval_dataset.preferences import left_out, which_fit
 from delt_exp.eval_dataset.text_loss import WHOLE, ratio_stderr
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.model.hf import PretrainedNetwork
@@ -62,6 +62,10 @@ class WinRate:
         sides(data.tokens)
         return data.corpus.ids
 
+    def check_context(self, name: str, context_tokens: int, resources: Resources) -> None:
+        self._check_room(name, context_tokens)
+        which_fit(name, self._read(resources.store, resources.run_tokenizer).tokens, context_tokens)
+
     def text(self, store: Store) -> Corpus:
         """Return the documents of the dataset; whoever compares texts sees the chosen sides."""
         return corpus_stage(store, self.dataset, WHOLE)
@@ -70,13 +74,8 @@ class WinRate:
         """Return all measures; raises DataError where no prompt fits, ConfigError where an answer leaves no room."""
         self._check_room(name, model.context_tokens)
         data = self._read(resources.store, model.tokenizer)
-        fits = fitting(data.tokens, model.context_tokens)
+        fits = which_fit(name, data.tokens, model.context_tokens)
         rows = np.flatnonzero(fits)[: self.limit]
-        if not len(rows):
-            raise DataError(
-                f"eval_dataset {name}: none of {len(fits)} preferences has answers that fit the context of the model, "
-                f"{model.context_tokens} tokens; use a model with a longer context"
-            )
         own, start = self._answers(model, resources, data.tokens, rows)
         inputs = {
             "evaluation": f"win rate {self.VERSION}",

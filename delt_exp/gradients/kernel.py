@@ -8,6 +8,7 @@ Signs and weights of rows are in the loss, so they reach every product through t
 Shapes: B samples, R rows, T positions, P parameters.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -29,6 +30,7 @@ from delt_exp.gradients.terms import Terms
 from delt_exp.model.batch import Batch
 from delt_exp.model.next_token import evaluating
 from delt_exp.model.objective import Objective
+from delt_exp.pretrained.limits import position_limit
 
 C = TypeVar("C", bound=BuiltCollector)
 Parameters = dict[str, nn.Parameter]
@@ -73,7 +75,7 @@ def collect_gradients(
     The collector is opened with the trainable parameters and the losses (B,).
     """
     parameters, loss_of = trainable_parameters(model), partial(_losses, model, objective, autocast_dtype)
-    batch = _without_square_shape(batch)
+    batch = _without_square_shape(batch, _places(model))
     shape_RT = batch["labels"].shape
     tape = Tape(list(parameters.values()), shape_RT)
     with torch.enable_grad(), evaluating(model):
@@ -115,18 +117,29 @@ def _warn_of(model: nn.Module, parameters: Parameters, left_out: Sequence[nn.Par
     )
 
 
-def _without_square_shape(batch: Batch) -> Batch:
+def _places(model: nn.Module) -> int | None:
+    """Return how many positions a network has to which it can be told to put tokens; None without such a limit."""
+    takes_places = "position_ids" in inspect.signature(model.forward).parameters
+    return position_limit(model.config) if takes_places and hasattr(model, "config") else None
+
+
+def _without_square_shape(batch: Batch, limit: int | None) -> Batch:
     """One more ignored position where there are as many positions as rows.
 
-    The kernel tells the two apart by their number, so that a layer that puts positions first cannot mislead it.
+    The kernel tells the two apart by their number, so that a layer that puts positions first cannot mislead it. Where
+    the network has `limit` positions and no more, the added one, to which nothing attends, takes the place of the last.
     """
     num_rows, num_positions = shape_RT = batch["labels"].shape
     if num_rows != num_positions or num_rows == 1:
         return batch
     added = {"labels": IGNORED, "attention_mask": 0}
-    return {
+    wider = {
         key: torch.cat([value, value.new_full((num_rows, 1), added.get(key, 0))], dim=1)
         if value.shape == shape_RT
         else value
         for key, value in batch.items()
     }
+    if num_positions == limit and "position_ids" not in batch:
+        places_T = torch.arange(num_positions + 1, device=batch["labels"].device).clamp(max=num_positions - 1)
+        wider["position_ids"] = places_T.expand(num_rows, -1).contiguous()
+    return wider

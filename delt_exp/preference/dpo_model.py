@@ -52,9 +52,13 @@ class DpoModel:
         self, resources: Resources, apart_from: Corpus, documents: TokenizedCorpus, rows: NDArray[np.intp],
         folder: Path,
     ) -> NDArray[np.float64]:  # fmt: skip
-        """Return [N, 2] in nats; what the model has learnt from is not known here."""
+        """Return [N, 2] in nats; what the model has learnt from is not known here.
+
+        Raises ConfigError for a reference with another tokenizer, to which the ids of the model mean other words.
+        """
         maker = HfTokenizer(self.name, None, eos_token=None, begin="auto", chat_template="own")
         tokenizer = tokenizer_stage(resources.store, maker, None)
+        PretrainedNetwork(self.reference, None).check(tokenizer)
         tokens = tokens_stage(resources.store, documents.corpus, tokenizer).tokens
         start = ReferenceJudge(PretrainedNetwork(self.reference, None), tokenizer, 0, PRECISION, self.context_tokens)
         return log_ratios(resources, tokens, rows, PreferenceJudge(self.name, start), folder)

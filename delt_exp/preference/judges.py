@@ -90,7 +90,9 @@ def compared(model: Any, reference: Any, batch: Batch) -> "Tensor":
     from delt_exp.corpus.tokens import IGNORED
     from delt_exp.model.next_token import next_token_logits
 
-    log_p_RTV, log_q_RTV = (next_token_logits(n, batch).float().log_softmax(-1) for n in (model, reference))
+    logits = [next_token_logits(network, batch).float() for network in (model, reference)]
+    shared = min(of_network.shape[-1] for of_network in logits)  # one may have rows for padding, which nobody predicts
+    log_p_RTV, log_q_RTV = (of_network[..., :shared].log_softmax(-1) for of_network in logits)
     labels_RT = batch["labels"]
     is_label_RT = labels_RT != IGNORED
     place_RT1 = labels_RT.where(is_label_RT, 0)[..., None]

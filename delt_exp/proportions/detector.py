@@ -37,9 +37,9 @@ class Detected:
 
     unit: what the shares are shares of, documents or tokens. soft: from calibrated posteriors, by EM. hard: from labels
     and their confusion matrix, by EM. raw: of the labels as they are. first_token: from P(first token) alone.
-    confusion[j][k]: P(predicted j | domain k) on held-out texts; accuracy its mean diagonal, condition its condition
-    number (None: infinite). empty, looping: shares of the model's texts; unsure: of those that are not empty. warnings:
-    in sentences.
+    confusion[j][k]: P(predicted j | domain k) on held-out texts; accuracy its mean diagonal, over num_held_out texts;
+    condition its condition number (None: infinite). empty, looping: shares of the model's texts; unsure: of those that
+    are not empty. warnings: in sentences.
     """
 
     labels: list[str]
@@ -56,6 +56,7 @@ class Detected:
     confusion: list[list[float]]
     condition: float | None
     accuracy: float
+    num_held_out: int
     empty: float
     looping: float
     unsure: float
@@ -148,6 +149,7 @@ class Detector:
             confusion=found.confusion_KK.tolist(),
             condition=condition if np.isfinite(condition) else None,
             accuracy=float(np.diag(found.confusion_KK).mean()),
+            num_held_out=len(evidence.domain_H),
             empty=empty,
             looping=looping,
             unsure=float((found.posteriors_NK.max(axis=1) < UNSURE).mean()),

@@ -7,6 +7,7 @@ id, then the score) rank 1e8 documents in half the time of `np.lexsort` or less,
 
 import math
 import sys
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,14 @@ def best_rows(ids: NDArray[np.uint64], keys: NDArray[np.floating], num_rows: int
     num_open = num_rows - np.count_nonzero(keep)
     keep[tied[rank_ids(ids[tied])[-num_open:]]] = True
     return np.flatnonzero(keep)
+
+
+def spread(values: NDArray[Any]) -> float:
+    """Return the population standard deviation; 0 where float32 rounds by as much, as of equal values set apart."""
+    exact = values.astype(np.float64)
+    found, limits = float(exact.std()), np.finfo(np.float32)
+    rounding = len(exact) * max(float(np.abs(exact).max(initial=0.0)) * limits.eps, limits.tiny)
+    return found if found > rounding else 0.0
 
 
 def floor_share(ratio: float, num_rows: int) -> int:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import PositiveFloat, PositiveShare, Seed, checked
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import uniform_per_id
+from delt_exp.rows.ranking import spread
 from delt_exp.selector.budget import Unit, best_within, share_of
 
 
@@ -30,7 +31,7 @@ def gumbel_top_k(
     """
     budget = share_of(candidates, ratio, unit)
     if standardise:
-        # Scores that are all equal have no deviation; any temperature draws them with equal chances.
-        temperature *= float(np.std(candidates.goodness, dtype=np.float64)) or 1.0
+        # Equal scores, which rounding may set apart, have no deviation: any temperature draws them with equal chances.
+        temperature *= spread(candidates.goodness) or 1.0
     noise = -np.log(-np.log(uniform_per_id(candidates.ids, seed, "Gumbel noise")))
     return best_within(candidates, candidates.goodness + temperature * noise, budget, unit)

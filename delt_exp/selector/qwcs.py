@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import NonNegativeFloat, PositiveShare, Seed, checked
 from delt_exp.rows.candidates import Candidates
 from delt_exp.rows.draws import uniform_per_id
+from delt_exp.rows.ranking import spread
 from delt_exp.selector.budget import Unit, best_within, share_of
 
 
@@ -21,12 +22,13 @@ def qwcs(
     They are floor(ratio * N) of N documents, or drawn until they have floor(ratio * T) of all T tokens. Documents of
     equal score are a cluster. Each kept document takes two draws: a cluster among those that still have documents, with
     probability proportional to exp(scaling_factor * S), and a random document of it. S is the score of the cluster,
-    standardised over clusters, each counted once. A factor of 0 gives all clusters equal chances, whatever their sizes.
+    standardised over clusters, each counted once; where they differ by rounding alone, it is 0. A factor of 0 gives all
+    clusters equal chances, whatever their sizes.
     """
     budget = share_of(candidates, ratio, unit)
     values_C, cluster_N = np.unique(candidates.goodness, return_inverse=True)
-    exact_C = values_C.astype(np.float64)
-    standard_C = (exact_C - exact_C.mean()) / (exact_C.std() or 1.0)
+    exact_C, spread_of_C = values_C.astype(np.float64), spread(values_C)
+    standard_C = (exact_C - exact_C.mean()) / spread_of_C if spread_of_C else np.zeros(len(values_C))
     times_N = _times(candidates.ids, cluster_N, seed) - scaling_factor * standard_C[cluster_N]
     return best_within(candidates, -times_N, budget, unit)
 

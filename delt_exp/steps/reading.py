@@ -8,6 +8,7 @@ from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, overlap_stage, text_stage, tokenizer_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import DataError
+from delt_exp.eval_dataset.base import NeedsContext
 from delt_exp.ngrams.deduplicated import deduplicated_stage
 from delt_exp.progress import say
 from delt_exp.report.outcome import Overlap
@@ -57,8 +58,10 @@ def read_evaluation(
 
     Raises DataError where weights would be learnt on what is trained on or measured with.
     """
-    for dataset in parts.eval_dataset.values():
+    for name, dataset in parts.eval_dataset.items():
         dataset.prepare(resources)
+        if isinstance(dataset, NeedsContext):
+            dataset.check_context(name, parts.model.context_tokens, resources)
     texts = evaluation_texts(parts)
     sets = list(texts.values()) if target is None else [*texts.values(), target.corpus]
     in_train = _counted(parts.store, candidates.corpus, sets, "train")

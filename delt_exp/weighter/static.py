@@ -16,6 +16,7 @@ from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
 from delt_exp.trainer.job import Setup, TrainJob
 from delt_exp.trainer.plan import Plan
 from delt_exp.trainer.weights import FixedWeights
+from delt_exp.weighter.setup import check_batch
 from delt_exp.weighter.table import read_weights
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class StaticWeighter:
                 f"training.layout is {setup.training.layout}: a sequence holds several documents, but has one weight; "
                 "use training.layout=padded with weighter=static"
             )
+        check_batch("static", setup)
         if self.fingerprint() is not None:
             read_weights(Path(str(self.table)), candidates.ids)
 

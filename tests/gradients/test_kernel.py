@@ -9,12 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from delt_exp.errors import ConfigError
 from delt_exp.gradients.kernel import per_sample_norms, per_sample_terms
 from delt_exp.gradients.reference import per_sample_terms_reference
 from delt_exp.model.objective import CrossEntropy
-from tests.gradients.tiny import FAMILIES, draw_batch, draw_direction, tiny_model
+from tests.gradients.tiny import FAMILIES, VOCAB, draw_batch, draw_direction, tiny_model
 
 lengths = st.lists(st.integers(0, 9), min_size=1, max_size=5)
 
@@ -64,6 +65,13 @@ def test_an_attention_mask_is_passed_on() -> None:
 
 def test_as_many_samples_as_positions_are_told_apart() -> None:
     assert_equal_terms(tiny_model("gpt2"), draw_batch([4, 4, 3, 2]), 1e-10)
+
+
+def test_as_many_samples_as_the_network_has_positions_are_told_apart() -> None:
+    """One more position would be beyond the table of a network that learns them."""
+    config = GPT2Config(vocab_size=VOCAB, n_positions=6, n_embd=8, n_layer=1, n_head=2)
+    network = GPT2LMHeadModel(config).double()
+    assert_equal_terms(network, draw_batch([6, 6, 5, 4, 3, 6]), 1e-10)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

@@ -1,5 +1,8 @@
 """A model that DPO trained elsewhere rewards answers by what it makes more probable than the model it began with."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -63,3 +66,14 @@ def test_weights_are_checked_before_anything_runs(tmp_path):
     assert list(DpoModel(name, reference, 64).check_weights(fetch=True)) == []
     with pytest.raises(DeltError, match="nowhere"):
         DpoModel(name, str(tmp_path / "nowhere"), 64).check_weights(fetch=True)
+
+
+def test_a_reference_with_another_tokenizer_is_refused_before_it_reads(tmp_path):
+    names, pool = two_models(tmp_path), make_pool(tmp_path, PAIRS)
+    file = Path(names[1]) / "tokenizer.json"
+    content = json.loads(file.read_text())
+    vocabulary = content["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match="the tokenizer gives other ids than"):
+        DpoModel(*names, 64).rewards(pool.resources, pool.candidates.corpus, pool.candidates, np.arange(4), tmp_path)

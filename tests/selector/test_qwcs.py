@@ -8,6 +8,7 @@ import pytest
 
 from delt_exp.errors import ConfigError
 from delt_exp.rows.candidates import Candidates
+from delt_exp.scorer.shed.scorer import apart
 from delt_exp.selector.qwcs import qwcs
 from tests.scorer.shed.golden import GOLDEN, needs_golden
 
@@ -96,3 +97,15 @@ def test_a_negative_factor_is_refused():
     table = Candidates.ungrouped(np.arange(9, dtype=np.uint64), np.zeros(9, np.float32))
     with pytest.raises(ConfigError, match=r"qwcs.scaling_factor=-1.0 is not allowed"):
         qwcs(table, unit="documents", ratio=0.5, scaling_factor=-1.0, seed=0)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.7, -3e5])
+def test_clusters_that_only_rounding_sets_apart_have_equal_chances(value):
+    """As values of clusters are set apart, so that each stays a cluster of its own."""
+    values = apart(np.full(20, value))
+    assert len(np.unique(values)) == 20
+    clusters, ids = np.repeat(np.arange(20), 30), np.random.default_rng(3).integers(2**64, size=600, dtype=np.uint64)
+    table = Candidates.ungrouped(ids, values[clusters])
+    kept = [qwcs(table, unit="documents", ratio=0.1, scaling_factor=1.0, seed=seed) for seed in range(50)]
+    means = np.mean([np.bincount(clusters[rows], minlength=20) for rows in kept], axis=0)
+    assert means == pytest.approx(np.full(20, 3.0), abs=1.2)

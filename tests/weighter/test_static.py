@@ -190,6 +190,12 @@ def test_a_packed_sequence_has_no_single_weight():
         StaticWeighter(1.0, table=None).check(Setup(None, settings, None), None, 100)
 
 
+def test_a_batch_of_one_sequence_has_no_weights():
+    settings = PlanSettings("padded", epochs=1, max_tokens=None, completion_only=False)
+    with pytest.raises(ConfigError, match=r"model\.batch_items is 1: a sequence alone always has the weight 1"):
+        StaticWeighter(1.0, table=None).check(Setup(tiny_recipe(batch_items=1), settings, None), None, 100)
+
+
 def test_the_weighter_and_the_scores_it_reads_decide_the_model(pool):
     plain = job_of(pool, layout="padded")
     other = np.linspace(1, 0, len(pool.candidates), dtype=np.float32)

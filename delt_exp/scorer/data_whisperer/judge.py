@@ -111,13 +111,18 @@ class WhisperJudge:
             return [-loss if self.metric == "neg_ce" else float(np.exp(-loss)) for loss in losses]
         from delt_exp.model.generate import generate
 
-        most = len(asked[0]) * (max(self.context_tokens // 2, 1) + 8)  # with the mark in front of each answer
+        most = len(asked[0]) * written_tokens(self.context_tokens)
         texts = generate(network, tokenizer, [p.ids[: p.block.stop] for p in prompts], max_new_tokens=most)
         return [
             agreement(self.metric, answer, query.response)
             for text, queries in zip(texts, asked, strict=True)
             for answer, query in zip(written_answers(text, len(queries)), queries, strict=True)
         ]
+
+
+def written_tokens(context_tokens: int) -> int:
+    """Return the most tokens of an answer that a judge writes, with the mark in front of it."""
+    return max(context_tokens // 2, 1) + 8
 
 
 def read_prompts(network: Any, prompts: Sequence[Prompt]) -> tuple[int, list[float]]:

@@ -18,7 +18,7 @@ from delt_exp.scorer.base import Pool
 from delt_exp.scorer.data_whisperer.evidence import show
 from delt_exp.scorer.data_whisperer.groups import NOBODY, Groups, folds, joined_groups, make_groups
 from delt_exp.scorer.data_whisperer.items import GroupItems
-from delt_exp.scorer.data_whisperer.judge import WhisperJudge
+from delt_exp.scorer.data_whisperer.judge import WhisperJudge, written_tokens
 from delt_exp.scorer.data_whisperer.metrics import WRITTEN, Metric, check_package
 from delt_exp.scorer.data_whisperer.survey import check_prompts, frame_tokens, group_tokens, pair_tokens
 from delt_exp.scorer.data_whisperer.weighting import Weighting, candidate_scores, shares
@@ -150,7 +150,10 @@ class DataWhispererScorer:
             for corpus, rows in ((pool.candidates.corpus, groups.members_GD), (asked.corpus, groups.queries_GQ))
         )
         frame = frame_tokens(model.tokenizer, judge.instruction)
-        check_prompts(model, groups, lengths_N, query_lengths_M, frame, joint=self.joint_queries)
+        written = written_tokens(self.context_tokens) if self.metric in WRITTEN else 0
+        check_prompts(
+            model, groups, lengths_N, query_lengths_M, frame, joint=self.joint_queries, written_tokens=written
+        )
         sizes_G = group_tokens(groups, lengths_N, query_lengths_M, frame)
         return GroupItems(pool.candidates.corpus, asked.corpus, groups, sizes_G, judge)
 

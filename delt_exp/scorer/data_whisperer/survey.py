@@ -63,12 +63,15 @@ def group_tokens(
 
 def check_prompts(
     model: ProxyModel, groups: Groups, lengths_N: NDArray[np.int64], query_lengths_M: NDArray[np.int64], frame: int,
-    *, joint: bool,
+    *, joint: bool, written_tokens: int = 0,
 ) -> None:  # fmt: skip
-    """Raise ConfigError where a prompt may not fit the positions of the model, with what does."""
+    """Raise ConfigError where a prompt may not fit the positions of the model, with what does.
+
+    written_tokens: for each answer that the model is to write, 0 where it reads the responses.
+    """
     if model.position_limit is None:
         return
-    asked = np.where(groups.queries_GQ == NOBODY, 0, query_lengths_M[groups.queries_GQ] + MARGIN)
+    asked = np.where(groups.queries_GQ == NOBODY, 0, query_lengths_M[groups.queries_GQ] + MARGIN + written_tokens)
     question_G = asked.sum(1) if joint else asked.max(1)
     members = np.where(groups.members_GD == NOBODY, 0, lengths_N[groups.members_GD]).sum(1)
     longest = int((frame + question_G + members).max())

@@ -76,10 +76,14 @@ class ValueJob:
         return replace(self, training=self.training.unloaded(), target=Tokens(self.target.folder))
 
 
+OF_OTHER_HEADS = ("summary_", "classifier_")  # settings of networks that classify, which a language model ignores
+
+
 def dropout_of(network: nn.Module) -> str | None:
     """Return `name=probability` of the first dropout of a network that is not 0."""
     config = getattr(network, "config", None)
     rates = {} if config is None else {n: v for n, v in config.to_dict().items() if n.endswith(("dropout", "pdrop"))}
+    rates = {name: rate for name, rate in rates.items() if not name.startswith(OF_OTHER_HEADS)}
     rates |= {name: m.p for name, m in network.named_modules() if isinstance(m, nn.Dropout)}
     return next((f"{name}={rate:g}" for name, rate in rates.items() if isinstance(rate, float) and rate > 0), None)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from delt_exp.errors import ConfigError, DivergedError
 from delt_exp.model.dpo import DPO
@@ -12,6 +13,7 @@ from delt_exp.model.fresh import FreshNetwork
 from delt_exp.model.optimizer import SGD
 from delt_exp.orderer.shuffle import shuffle
 from delt_exp.scorer.dvemb import capture as capture_module
+from delt_exp.scorer.dvemb.job import dropout_of
 from delt_exp.scorer.dvemb.scorer import DvembScorer
 from delt_exp.scorer.reverse.shown import Shown
 from delt_exp.trainer.plan import PlanSettings
@@ -205,6 +207,11 @@ def test_a_network_with_dropout_is_refused(tmp_path: Any) -> None:
     config = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64, "resid_pdrop": 0.1}
     with pytest.raises(ConfigError, match=r"has dropout \(\w+=0\.1\).*set its dropout to 0"):
         scorer(recipe=tiny_recipe(network=FreshNetwork("gpt2", config))).score(fresh_pool(tmp_path))
+
+
+def test_dropout_of_a_head_that_a_language_model_does_not_have_counts_for_nothing() -> None:
+    off = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    assert dropout_of(GPT2LMHeadModel(GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=2, **off))) is None
 
 
 def test_a_target_that_is_missing_or_too_small_is_refused(tmp_path: Any) -> None:

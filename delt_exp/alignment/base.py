@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,14 @@ class Coefficient:
     low: float | None
     high: float | None
     without_interval: str = ""
+
+
+@runtime_checkable
+class NeedsDocuments(Protocol):
+    """A metric that cannot describe a text of few documents."""
+
+    def check_documents(self, count: int, place: str) -> None:
+        """Raise ConfigError or DataError where `count` documents are too few; place: whose documents they are."""
 
 
 class Alignment(Protocol):

@@ -41,14 +41,43 @@ def prepare(tokens: Tokens, rows: NDArray[Any], labels: NDArray[Any], clip_sigma
             f"rows {rows.dtype}{list(rows.shape)} and labels {list(labels.shape)} do not fit a corpus of {len(tokens)} "
             f"documents; give whole numbers in 0 .. {len(tokens) - 1} and one label for each"
         )
-    if len(rows) < MIN_ANNOTATED:
-        raise ConfigError(
-            f"{len(rows)} documents are annotated, a data scorer needs at least {MIN_ANNOTATED}; annotate more, or "
-            "the whole corpus by scorer.num_annotated=null scorer.data_scorer=null"
-        )
+    check_count(len(rows))
     labels = labels.astype(np.float64)
     targets, mean, std = standardise(labels, clip_sigma)
     return Annotated(tokens, rows, labels, targets, mean, std, int((np.abs(labels - mean) > clip_sigma * std).sum()))
+
+
+def check_count(count: int) -> None:
+    """Raise ConfigError for too few annotated documents."""
+    if count < MIN_ANNOTATED:
+        raise ConfigError(
+            f"{count} documents are annotated, a data scorer needs at least {MIN_ANNOTATED}; annotate more, or "
+            "the whole corpus by scorer.num_annotated=null scorer.data_scorer=null"
+        )
+
+
+def check_parts(count: int, choice_ratio: float, validation_ratio: float) -> None:
+    """Raise ConfigError where `split` would leave too few documents to judge by, or none to learn from."""
+    held_out = {"choice": floor_share(choice_ratio, count), "validation": floor_share(validation_ratio, count)}
+    if sum(held_out.values()) >= count:
+        raise ConfigError(
+            f"data_scorer.validation_ratio={validation_ratio} and data_scorer.choice_ratio={choice_ratio} leave none "
+            f"of {count} annotated documents to learn from: lower them"
+        )
+    for name, size in held_out.items():
+        if size < MIN_HELD_OUT:
+            raise ConfigError(
+                f"data_scorer.{name}_ratio holds out {size} of {count} annotated documents; at least {MIN_HELD_OUT} "
+                "are needed: raise the ratio or annotate more"
+            )
+
+
+def check_folds(folds: int, count: int) -> None:
+    """Raise ConfigError for more folds than different documents."""
+    if folds > count:
+        raise ConfigError(
+            f"data_scorer.folds={folds} is more than the {count} different annotated documents; use fewer folds"
+        )
 
 
 def standardise(labels: NDArray[np.float64], clip_sigma: float) -> tuple[NDArray[np.float32], float, float]:
@@ -76,6 +105,7 @@ def split(
     floor(ratio * D) random documents each, equal texts always in one part. Raises ConfigError for a part that is too
     small, DataError where all labels of a part that judges are equal.
     """
+    check_parts(len(ids), choice_ratio, validation_ratio)
     unique, inverse = np.unique(ids, return_inverse=True)
     draws = uniform_per_id(unique, seed, "validation of the data scorer")[inverse]
     count, ordered = len(ids), np.sort(draws)
@@ -84,22 +114,14 @@ def split(
     for end, name in ((ends[1], "choice"), (ends[0], "validation")):
         if end:
             parts[draws <= ordered[min(end, count) - 1]] = name
-    if not (parts == "train").any():
-        raise ConfigError(
-            f"data_scorer.validation_ratio={validation_ratio} and data_scorer.choice_ratio={choice_ratio} leave none "
-            f"of {count} annotated documents to learn from: lower them"
-        )
+    if not (parts == "train").any():  # where equal texts are many
+        raise ConfigError(f"of {count} annotated documents, too many are equal to leave one to learn from")
     for name in ("choice", "validation"):
-        _check_part(labels[parts == name], name, count)
+        _check_part(labels[parts == name], name)
     return parts
 
 
-def _check_part(labels: NDArray[np.float64], name: str, count: int) -> None:
-    if len(labels) < MIN_HELD_OUT:
-        raise ConfigError(
-            f"data_scorer.{name}_ratio holds out {len(labels)} of {count} annotated documents; at least {MIN_HELD_OUT} "
-            "are needed: raise the ratio or annotate more"
-        )
+def _check_part(labels: NDArray[np.float64], name: str) -> None:
     if len(np.unique(labels)) == 1:
         raise DataError(
             f"all {len(labels)} {name} documents have the same label, so a good data scorer cannot be told from a bad "
@@ -113,10 +135,7 @@ def folds_of(ids: NDArray[np.uint64], count: int, seed: int) -> NDArray[np.intp]
     Equal texts share a fold. Raises ConfigError for more folds than different texts.
     """
     unique, inverse = np.unique(ids, return_inverse=True)
-    if count > len(unique):
-        raise ConfigError(
-            f"data_scorer.folds={count} is more than the {len(unique)} different annotated documents; use fewer folds"
-        )
+    check_folds(count, len(unique))
     drawn = np.argsort(uniform_per_id(unique, seed, "folds of the data scorer"), kind="stable")
     fold = np.empty(len(unique), np.intp)
     fold[drawn] = np.arange(len(unique)) % count

@@ -32,8 +32,8 @@ class DataScorer(Protocol):
 
     VERSION: ClassVar[int]
 
-    def check(self, proxy: ProxyModel) -> None:
-        """Raise ConfigError, before anything is annotated, when it cannot read what the proxy's tokenizer gives."""
+    def check(self, proxy: ProxyModel, num_annotated: int) -> None:
+        """Raise ConfigError, before anything is annotated, when it cannot read documents or learn from so many."""
 
     def fit(
         self,

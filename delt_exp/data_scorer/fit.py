@@ -18,8 +18,7 @@ from delt_exp.data_scorer.evidence import write_fit
 from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
 from delt_exp.data_scorer.model import RegressionModule
 from delt_exp.data_scorer.regressor import Regressor
-from delt_exp.data_scorer.settings import Precision, RegressionSettings
-from delt_exp.errors import ConfigError
+from delt_exp.data_scorer.settings import Precision, RegressionSettings, check_body
 from delt_exp.pretrained.limits import position_limit
 from delt_exp.progress import Task, track
 from delt_exp.proxy.base import ProxyModel
@@ -72,12 +71,7 @@ def _regressor(settings: RegressionSettings, proxy: ProxyModel) -> Regressor:
         if settings.body is None
         else settings.body.make(proxy.tokenizer, seed_for(settings.seed, "weights of the data scorer"))
     )
-    limit = position_limit(network.config)
-    if limit is not None and proxy.context_tokens > limit:
-        raise ConfigError(
-            f"data_scorer.body has {limit} positions, but documents are read in windows of {proxy.context_tokens} "
-            "tokens; choose a body with more positions or a proxy with a shorter context"
-        )
+    check_body(position_limit(network.config), proxy.context_tokens)
     return Regressor.of_causal_lm(network)
 
 

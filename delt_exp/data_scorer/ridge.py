@@ -47,8 +47,12 @@ class Ridge:
         if not self.penalties:
             raise ConfigError("data_scorer.penalties is empty; give at least one number above 0")
 
-    def check(self, proxy: ProxyModel) -> None:
-        """Accept any proxy: its own states are the features."""
+    def check(self, proxy: ProxyModel, num_annotated: int) -> None:
+        """Raise ConfigError for too few documents, or more folds than documents; any proxy will do."""
+        from delt_exp.data_scorer.annotated import check_count, check_folds
+
+        check_count(num_annotated)
+        check_folds(self.folds, num_annotated)
 
     def fit(
         self,

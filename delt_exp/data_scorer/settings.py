@@ -3,6 +3,7 @@
 from typing import Literal
 
 from delt_exp.config.fields import Count, PositiveFloat, ProperShare, Seed, settings
+from delt_exp.errors import ConfigError
 from delt_exp.model.optimizer import Optimizer
 from delt_exp.model.recipe import Network
 from delt_exp.model.schedule import Schedule
@@ -32,3 +33,12 @@ class RegressionSettings:
     seed: Seed
     optimizer: Optimizer
     schedule: Schedule
+
+
+def check_body(position_limit: int | None, context_tokens: int) -> None:
+    """Raise ConfigError for a body that takes fewer positions than the windows of documents have tokens."""
+    if position_limit is not None and context_tokens > position_limit:
+        raise ConfigError(
+            f"data_scorer.body has {position_limit} positions, but documents are read in windows of {context_tokens} "
+            "tokens; choose a body with more positions or a proxy with a shorter context"
+        )

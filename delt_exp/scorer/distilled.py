@@ -58,7 +58,7 @@ class DistilledScorer:
         rows = self._annotated_rows(pool, self.num_annotated)
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
-        self.data_scorer.check(proxy)
+        self.data_scorer.check(proxy, len(rows))
         labels = self._base_scores(replace(inner, chosen=rows))
         folder, tokens = pool.work_dir / "data_scorer", proxy.tokens(pool.candidates, pool.resources)
         if not is_complete(folder):

@@ -3,11 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.alignment.base import NeedsDocuments
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.errors import DeltError
 from delt_exp.mixture.mixed import mixed, refuse_preferences
 from delt_exp.preference.reference import check_preferences
+from delt_exp.selector import Selector
 from delt_exp.selector.reading import ReadingSelector, would_keep
 from delt_exp.steps.components import Components
+from delt_exp.steps.reading import evaluation_texts
 from delt_exp.steps.tuning import held_out
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import Setup, plan_for
@@ -22,7 +26,8 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
         parts.selector.check(candidates)
     kept = would_keep(parts.selector, seen)
     order = kept[parts.orderer(seen.take(kept))]
-    if mixed(parts.mixture, seen, candidates.tokens, order, parts.training).shares_G is not None:
+    is_mixed = mixed(parts.mixture, seen, candidates.tokens, order, parts.training).shares_G is not None
+    if is_mixed:
         refuse_preferences(parts.model)
     parts.model.check(tokenizer)
     parts.protocol.check(parts.model)
@@ -32,12 +37,45 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
         from delt_exp.model.isolation import check_isolation
 
         check_isolation(parts.model.network.make(tokenizer, parts.seed))
-    everything = plan_for(parts.model, candidates.tokens, np.arange(len(seen)), parts.training)
-    parts.model.schedule.check(everything.num_steps)
+    count = known_count(parts.selector, candidates)
+    _check_alignment(parts, len(candidates), count)
+    _check_steps(parts, candidates, None if is_mixed else count)
+
+
+def known_count(selector: Selector | ReadingSelector, candidates: TokenizedCorpus) -> int | None:
+    """Return how many documents a selector keeps, whatever their scores; None where scores decide it."""
+    rising = np.arange(len(candidates), dtype=np.float32)
+    goodness = (rising, rising[::-1].copy(), np.full_like(rising, np.finfo(np.float32).max))  # of these, all are high
+    try:
+        counts = {len(would_keep(selector, candidates.candidates(one))) for one in goodness}
+    except DeltError:  # of equal scores, no quantile is above another
+        return None
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _check_alignment(parts: Components, num_candidates: int, num_kept: int | None) -> None:
+    counts = {"the candidates": num_candidates} | ({} if num_kept is None else {"the selection": num_kept})
+    counts |= {f"evaluation set {name}": len(text) for name, text in evaluation_texts(parts).items()}
+    for metric in parts.alignment.values():
+        if isinstance(metric, NeedsDocuments):
+            for place, count in counts.items():
+                metric.check_documents(count, place)
+
+
+def _check_steps(parts: Components, candidates: TokenizedCorpus, count: int | None) -> None:
+    """Check what depends on the number of steps, of which there are at most as many as the longest documents make.
+
+    count: of the kept documents, None where it is not known, or a mixture repeats some. Then, and for preferences, of
+    which the longest do not fit, all candidates stand for them.
+    """
+    rows = np.arange(len(candidates))
+    if count is not None and parts.model.objective.rows_per_sample == 1:
+        rows = np.argsort(-candidates.tokens.lengths, kind="stable")[:count]
+    num_steps = plan_for(parts.model, candidates.tokens, rows, parts.training).num_steps
+    parts.model.schedule.check(num_steps)
     if parts.averaging is not None:
-        parts.averaging.check(everything.num_steps)
-    setup = Setup(parts.model, parts.training, parts.trainer)
-    parts.weighter.check(setup, candidates.tokens, everything.num_steps)
+        parts.averaging.check(num_steps)
+    parts.weighter.check(Setup(parts.model, parts.training, parts.trainer), candidates.tokens, num_steps)
 
 
 def stand_in_goodness(num_documents: int) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Any scorer can be distilled: it scores some documents, and a data scorer learns from them to score them all."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from delt_exp.quantity import Meaning
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.distilled import DistilledScorer
 from delt_exp.scorer.perplexity import PerplexityScorer
+from tests.data_scorer.tiny import SCORER
 from tests.helpers import make_pool, tiny_recipe, words
 
 RIDGE = Ridge(penalties=(0.1, 10.0), folds=4, clip_sigma=3.0, seed=0)
@@ -113,3 +115,21 @@ def test_more_annotated_documents_than_there_are_is_refused_before_anything_is_t
     with pytest.raises(ConfigError, match=r"scorer\.num_annotated=99 is more than the 24 documents"):
         distilled(Asked(), 99).score(pool)
     assert pool.resources.store.uses == []
+
+
+@pytest.mark.parametrize(
+    ("num_annotated", "data_scorer", "message"),
+    [
+        (8, RIDGE, "8 documents are annotated, a data scorer needs at least 10"),
+        (12, replace(RIDGE, folds=13), "data_scorer.folds=13 is more than the 12"),
+        (12, SCORER, "data_scorer.choice_ratio holds out 1 of 12 annotated documents"),
+    ],
+)
+def test_a_data_scorer_that_cannot_learn_from_so_few_is_refused_before_they_are_annotated(
+    num_annotated, data_scorer, message, tmp_path
+):
+    pool = make_pool(tmp_path, words(24), target_texts=words(4, seed=8))
+    Asked.rows.clear()
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        distilled(Asked(), num_annotated, data_scorer).score(pool)
+    assert not Asked.rows

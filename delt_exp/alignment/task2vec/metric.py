@@ -105,14 +105,17 @@ class Task2VecAlignment:
             self.tuning_documents, self.lr, self.weight_decay, self.embeddings,
         )  # fmt: skip
 
+    def check_documents(self, count: int, place: str) -> None:
+        if self.batch_documents is not None and self.batch_documents > count:
+            raise ConfigError(
+                f"alignment.task2vec.batch_documents={self.batch_documents} is more than the {count} documents of "
+                f"{place}; use alignment.task2vec.batch_documents={count} or fewer, the same for all texts"
+            )
+
     def _batches(self, ids: NDArray[np.uint64]) -> NDArray[np.intp]:
         """Return [M, S] which documents belong to each batch."""
+        self.check_documents(len(ids), "a text")
         size = len(ids) if self.batch_documents is None else self.batch_documents
-        if size > len(ids):
-            raise ConfigError(
-                f"alignment.task2vec.batch_documents={size} is more than the {len(ids)} documents there are; use "
-                f"alignment.task2vec.batch_documents={len(ids)} or fewer, the same for all texts"
-            )
         in_a_pass = len(ids) // size
         shuffles = [
             shuffled_rows(ids, self.seed, "batches of an alignment", number)[: in_a_pass * size].reshape(-1, size)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -37,11 +37,7 @@ class ProxyModel:
 
     def check_context(self, context_tokens: int, setting: str) -> None:
         """Raise ConfigError where the model takes fewer positions than are to be read; setting: where they are set."""
-        if self.position_limit is not None and context_tokens > self.position_limit:
-            raise ConfigError(
-                f"{setting}={context_tokens}, but {self.name!r} has {self.position_limit} positions; use "
-                f"{setting}={self.position_limit}"
-            )
+        _check_positions(self.position_limit, context_tokens, repr(self.name), setting)
 
     def tokens(self, text: TokenizedCorpus, resources: Resources) -> Tokens:
         """Return the tokens of a corpus under this model's tokenizer; raises DataError for a document without any."""
@@ -56,6 +52,29 @@ class ProxyModel:
                 f"tokenizer.name={self.name}): documents without a token are then left out"
             )
         return tokens
+
+
+def _check_positions(limit: int | None, context_tokens: int, name: str, setting: str) -> None:
+    if limit is not None and context_tokens > limit:
+        raise ConfigError(f"{setting}={context_tokens}, but {name} has {limit} positions; use {setting}={limit}")
+
+
+@runtime_checkable
+class KnowsPositions(Protocol):
+    """A proxy that says how many positions its model will take before it is trained."""
+
+    def position_limit(self, resources: Resources) -> int | None:
+        """Return it, None for no limit."""
+
+
+def known_limit(proxy: "Proxy", resources: Resources) -> int | None:
+    """Return how many positions the model of a proxy will take; None for no limit, and where it is not known yet."""
+    return proxy.position_limit(resources) if isinstance(proxy, KnowsPositions) else None
+
+
+def check_before(proxy: "Proxy", resources: Resources, context_tokens: int, setting: str) -> None:
+    """Raise what `ProxyModel.check_context` would, before the model is trained, where its positions are known."""
+    _check_positions(known_limit(proxy, resources), context_tokens, "the network of the proxy", setting)
 
 
 class Proxy(Protocol):

@@ -57,6 +57,10 @@ class TrainedProxy:
         seed = seed_for(self.seed, "training of the proxy")
         return _trained(self, "proxy", text.tokens, rows, resources.run_tokenizer, seed, resources)
 
+    def position_limit(self, resources: Resources) -> int | None:
+        """Return how many positions the network will take, None for no limit."""
+        return self.recipe.network.position_limit(resources.run_tokenizer)
+
     def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of the run's tokenizer."""
         return model_size(self.recipe.network.transformers_config(sizes.vocabulary), sample_tokens)

@@ -16,7 +16,7 @@ from delt_exp.corpus.tokens import IGNORED
 from delt_exp.errors import DataError
 from delt_exp.mapping.pairs import map_pairs
 from delt_exp.model.cost import FORWARD, PhaseCost, Sizes
-from delt_exp.proxy.base import Proxy
+from delt_exp.proxy.base import Proxy, check_before
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
@@ -60,6 +60,7 @@ class PreferenceScorer:
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; raises DataError where not every document is a preference."""
         check_answers(pool.candidates.tokens)
+        check_before(self.proxy, pool.resources, self.context_tokens, "scorer.context_tokens")
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
         proxy.check_context(self.context_tokens, "scorer.context_tokens")

@@ -5,6 +5,7 @@ import torch
 
 from delt_exp.config.identity import identity
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.proxy.base import check_before
 from delt_exp.proxy.trained import TrainedProxy
 from tests.alignment.tiny import make_resources, tiny_probe
 from tests.helpers import make_pool, tiny_recipe, words
@@ -39,3 +40,15 @@ def test_messages_of_its_training_run_name_its_own_keys(tmp_path):
     pool = make_pool(tmp_path, words(6))
     with pytest.raises(DataError, match=r"fewer than one batch of 500; lower proxy.recipe.batch_items"):
         TrainedProxy(tiny_recipe(batch_items=500), "sample", 2_000, 0).prepare(pool.resources, pool.candidates)
+
+
+def test_positions_are_known_before_the_model_is_trained(tmp_path):
+    pool = make_pool(tmp_path, words(6))
+    proxy = TrainedProxy(tiny_recipe(), "sample", 2_000, 0)
+    limit = proxy.position_limit(pool.resources)
+    assert limit == proxy.prepare(pool.resources, pool.candidates).position_limit
+    check_before(proxy, pool.resources, limit, "scorer.context_tokens")
+    with pytest.raises(
+        ConfigError, match=f"^scorer.context_tokens={limit + 1}, but the network of the proxy has {limit} pos"
+    ):
+        check_before(proxy, pool.resources, limit + 1, "scorer.context_tokens")

@@ -15,7 +15,7 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
-from delt_exp.proxy.base import Proxy, ProxyModel
+from delt_exp.proxy.base import Proxy, ProxyModel, known_limit
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import target_rows
@@ -113,17 +113,21 @@ class InfluenceScorer(ABC):
     def _gamma(self) -> Gamma:
         return Gamma.of(self.gamma, self.momentum, self.warm_up.optimizer)
 
+    def _check_longest(self, limit: int | None) -> None:
+        if limit is not None and self.longest_tokens > limit:
+            raise ConfigError(
+                f"scorer reads up to {self.longest_tokens} tokens at once, but the proxy has {limit} positions; lower "
+                "scorer.context_tokens, or use a proxy with more"
+            )
+
     def _begin(self, pool: Pool) -> tuple[Passes, "Shots"]:
         if pool.target is None:
             raise ConfigError(f"{type(self).__name__} needs a target set; choose target_dataset=...")
         self._target_rows(pool.target.tokens)  # refuses a wrong number before the proxy is trained
+        self._check_longest(known_limit(self.proxy, pool.resources))
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
-        if proxy.position_limit is not None and self.longest_tokens > proxy.position_limit:
-            raise ConfigError(
-                f"scorer reads up to {self.longest_tokens} tokens at once, but the proxy has {proxy.position_limit} "
-                "positions; lower scorer.context_tokens, or use a proxy with more"
-            )
+        self._check_longest(proxy.position_limit)
         candidates, target = (proxy.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
         is_readable_R = self._readable(candidates, pool.rows)
         shots = self.shots(pool, target, proxy)

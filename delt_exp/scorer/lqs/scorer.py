@@ -15,7 +15,7 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
 from delt_exp.model.cost import PhaseCost, Sizes
-from delt_exp.proxy.base import Proxy, ProxyModel
+from delt_exp.proxy.base import Proxy, ProxyModel, check_before
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import shuffled_rows, target_rows
@@ -78,6 +78,7 @@ class LqsScorer:
         from delt_exp.scorer.lqs.stage import annotation_stage
 
         rows = self._target_rows(pool)
+        check_before(self.proxy, pool.resources, self.context_tokens, "scorer.context_tokens")
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
         proxy.check_context(self.context_tokens, "scorer.context_tokens")

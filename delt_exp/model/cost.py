@@ -18,14 +18,21 @@ ADAMW_STATES = 4  # parameters, gradient and two moments
 class Sizes:
     """What a forecast knows of the texts of a run.
 
-    lengths_N: tokens of each document to score. num_target, num_target_sources: documents of the target set, and the
-    sources that they come from; 0 without one. vocabulary: of the run's tokenizer.
+    lengths_N: tokens of each candidate. num_scored: how many of them are to be scored, None for all. num_target,
+    num_target_sources: documents of the target set, and the sources that they come from; 0 without one. vocabulary: of
+    the run's tokenizer.
     """
 
     lengths_N: NDArray[np.int64]
     num_target: int
     num_target_sources: int
     vocabulary: Vocabulary
+    num_scored: int | None = None
+
+    @property
+    def scored_lengths(self) -> NDArray[np.int64]:
+        """[S] tokens of each document to score: of the first ones, which stand for any as many."""
+        return self.lengths_N[: self.num_scored]
 
     def with_documents(self, count: int) -> "Sizes":
         """Return the sizes with this many more documents to read, of the mean length."""

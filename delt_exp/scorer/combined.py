@@ -1,6 +1,7 @@
 """Several scores as one: weighted ranks, or weighted standard scores."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -78,7 +79,8 @@ class CombinedScorer:
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the costs of all parts; a proxy that several use is counted for each, though it is trained once."""
-        return [cost for name, part in self.parts.items() for cost in part_costs(name, part, sizes, resources)]
+        everything = replace(sizes, num_scored=None)  # parts score all candidates, whichever are asked for
+        return [cost for name, part in self.parts.items() for cost in part_costs(name, part, everything, resources)]
 
 
 def _ranks(goodness_N: NDArray[np.float64]) -> NDArray[np.float64]:

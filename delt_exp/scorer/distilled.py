@@ -72,7 +72,7 @@ class DistilledScorer:
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of `base` on `num_annotated` documents, of the proxy, of fitting and of inference."""
-        annotated = replace(sizes, lengths_N=sizes.lengths_N[: self.num_annotated])
+        annotated = replace(sizes, num_scored=self.num_annotated)
         costs = self.base.forecast(annotated, resources) if isinstance(self.base, Forecasting) else []
         if self.data_scorer is None or self.num_annotated is None:
             return costs

@@ -66,9 +66,9 @@ class JudgedScorer(ABC):
         per_pass = resources.runtime.tokens_per_pass()
         windowing = self.windowing(per_pass)  # no window is larger than a pass
         size = self.proxy.size(sizes, resources, windowing.context_tokens)
-        num_tokens = int(windowing.sizes(sizes.lengths_N).sum())
+        num_tokens = int(windowing.sizes(sizes.scored_lengths).sum())
         is_forward = self.FLOPS == FORWARD
         per_token = size.reading_bytes_per_token if is_forward else size.activation_bytes_per_token
         held = size.parameter_bytes + per_pass * per_token
         flops = float(self.FLOPS) * size.parameters * num_tokens
-        return [*self.proxy.forecast(sizes, resources), PhaseCost("scoring", len(sizes.lengths_N), flops, held)]
+        return [*self.proxy.forecast(sizes, resources), PhaseCost("scoring", len(sizes.scored_lengths), flops, held)]

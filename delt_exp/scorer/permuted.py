@@ -1,5 +1,6 @@
 """Another scorer's scores, permuted at random: the placebo of that scorer."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -47,4 +48,5 @@ class PermutedScorer:
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of `base`; permuting its scores costs next to nothing."""
-        return self.base.forecast(sizes, resources) if isinstance(self.base, Forecasting) else []
+        everything = replace(sizes, num_scored=None)  # whichever documents are asked for
+        return self.base.forecast(everything, resources) if isinstance(self.base, Forecasting) else []

@@ -87,10 +87,10 @@ class PreferenceScorer:
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of proxy and scoring; a rejected answer is taken to be as long as the chosen."""
         size = self.proxy.size(sizes, resources, self.context_tokens)
-        num_tokens = 2 * int(np.minimum(sizes.lengths_N + 1, self.context_tokens).sum())
+        num_tokens = 2 * int(np.minimum(sizes.scored_lengths + 1, self.context_tokens).sum())
         held = size.parameter_bytes + resources.runtime.tokens_per_pass() * size.reading_bytes_per_token
         flops = float(FORWARD) * size.parameters * num_tokens
-        return [*self.proxy.forecast(sizes, resources), PhaseCost("scoring", len(sizes.lengths_N), flops, held)]
+        return [*self.proxy.forecast(sizes, resources), PhaseCost("scoring", len(sizes.scored_lengths), flops, held)]
 
 
 @dataclass(frozen=True)

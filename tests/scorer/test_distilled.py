@@ -13,6 +13,7 @@ from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.quantity import Meaning
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.distilled import DistilledScorer
+from delt_exp.scorer.permuted import PermutedScorer
 from delt_exp.scorer.perplexity import PerplexityScorer
 from tests.data_scorer.tiny import SCORER
 from tests.helpers import make_pool, tiny_recipe, words
@@ -95,6 +96,13 @@ def test_a_proxy_that_the_base_uses_too_is_forecast_once(tmp_path):
     (all_of_them,) = (cost for cost in base.forecast(pool.sizes, pool.resources) if cost.phase == "scoring")
     assert (few.passes, all_of_them.passes) == (16, 24)
     assert few.flops < all_of_them.flops
+
+
+def test_what_a_base_does_on_all_candidates_is_forecast_whole(tmp_path):
+    """Placebos permute the scores of all documents, whichever are annotated."""
+    pool, base = make_pool(tmp_path, words(24)), PermutedScorer(PerplexityScorer(PROXY), seed=0)
+    (cost,) = (cost for cost in distilled(base).forecast(pool.sizes, pool.resources) if cost.phase == "scoring")
+    assert cost.passes == 24
 
 
 def test_a_fit_that_is_complete_is_not_repeated(tmp_path, monkeypatch):

@@ -127,8 +127,8 @@ class AskLlmScorer:
         """Return the cost of the judge, of the self-check, and of reading every document and the question after it."""
         size = self.judge.size(sizes, resources, self.context_tokens)
         tail = len(asked("", self.question)) // CHARS_PER_TOKEN
-        lengths_N = np.minimum(sizes.lengths_N, self.context_tokens) + tail
-        num_checked = 2 * min(self.num_checked, len(lengths_N))
+        lengths_N = np.minimum(sizes.scored_lengths, self.context_tokens) + tail
+        num_checked = 2 * min(self.num_checked, len(sizes.lengths_N))
         per_pass = resources.runtime.tokens_per_pass()
         return [
             *self.judge.forecast(sizes, resources),

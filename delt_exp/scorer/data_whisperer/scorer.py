@@ -160,7 +160,7 @@ class DataWhispererScorer:
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of the judge and of all passes; queries are taken to be as long as the documents."""
         size = self.judge.size(sizes, resources, self.num_demonstrations * self.context_tokens)
-        lengths_N = np.minimum(sizes.lengths_N, self.context_tokens)
+        lengths_N = np.minimum(sizes.scored_lengths, self.context_tokens)
         num_groups = self.passes * -(-len(lengths_N) // self.num_demonstrations)
         asked = int(num_groups * self.num_queries * lengths_N.mean())
         tokens = self.passes * int(lengths_N.sum()) + num_groups * len(self.instruction) // CHARS_PER_TOKEN + asked

@@ -91,8 +91,8 @@ class InfluenceScorer(ABC):
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of proxy, warm-up, target and scoring; a shot counts with all the tokens it may have."""
         size, per_pass = self.proxy.size(sizes, resources, self.longest_tokens), resources.runtime.tokens_per_pass()
-        num_shots, num_documents = self.num_target or sizes.num_target, len(sizes.lengths_N)
-        scored_tokens = int(Windowing(READS, self.context_tokens).sizes(sizes.lengths_N).sum())
+        num_shots, num_documents = self.num_target or sizes.num_target, len(sizes.scored_lengths)
+        scored_tokens = int(Windowing(READS, self.context_tokens).sizes(sizes.scored_lengths).sum())
         # With adapters no gradient of a weight is needed, and elsewhere products of samples take its place.
         per_token = float(FROZEN if self.warm_up.adapters else FORWARD_BACKWARD) * size.parameters
         vectors = 1 if self.warm_up.adapters else 4  # parameters, moments and a direction

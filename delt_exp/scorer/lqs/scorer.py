@@ -93,7 +93,7 @@ class LqsScorer:
         from delt_exp.scorer.reverse.trajectory import fits_whole
 
         size, settings = self.proxy.size(sizes, resources, self.context_tokens), self._settings(resources.runtime)
-        num_documents, num_target = len(sizes.lengths_N), self.num_target or sizes.num_target
+        num_documents, num_target = len(sizes.scored_lengths), self.num_target or sizes.num_target
         is_whole = fits_whole(self.num_steps, size.parameter_bytes, resources.trainer.devices)
         work = Workload(
             self.num_steps, self.interval, num_documents, num_target, self.batch_documents, settings.gradient_samples,

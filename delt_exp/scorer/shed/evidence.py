@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from delt_exp.encoder.clusters import Clusters
 from delt_exp.quantity import Meaning
+from delt_exp.rows.ranking import spread
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.shed.estimators import Estimate
 from delt_exp.store.evidence import Evidence, Figure
@@ -78,6 +79,8 @@ def _warn(evidence: Evidence, found: Found) -> None:
             "learning from everything does not help the target, and values say which clusters harm least; look at the "
             "target, or train longer"
         )
+    if len(found.clusters) > 1 and not spread(found.estimate.values):
+        evidence.warn("all clusters have the same value, so that the order of their documents means nothing")
     if found.reliability < LEAST_RELIABILITY:
         evidence.warn(
             f"only {found.reliability:.0%} of the variance of the values is more than their standard error: most of "

@@ -123,6 +123,13 @@ class Coin(Harmful):
         return self.draws.normal(size=len(sets)) + sets.all(1) * 10
 
 
+def test_values_that_are_all_equal_are_warned_of(pool):
+    """Every proxy harms as much as any other."""
+    scorer(estimator="exact", utility=Harmful()).score(pool)
+    (warning,) = (text for text in pool.evidence.contents()["warnings"] if "same value" in text)
+    assert warning.endswith("the order of their documents means nothing")
+
+
 def test_training_on_everything_that_does_not_help_is_warned_of(pool):
     scorer(utility=Harmful()).score(pool)
     warnings = pool.evidence.contents()["warnings"]

@@ -216,8 +216,8 @@ def test_every_python_block_is_run_or_written_to_a_file():
 def test_the_study_that_the_page_writes_composes(tmp_path):
     from delt_exp.config.build import build
 
-    ((_, block),) = ((page, block) for page, block in blocks("yaml") if "# @package _global_" in block)
+    ((path, content),) = ((path, content) for path, content in written_files() if path.parent == Path("conf/study"))
     (tmp_path / "study").mkdir()
-    (tmp_path / "study" / "mine.yaml").write_text(block)
-    config = composed(CONF, ["study=mine", f"hydra.searchpath=[file://{tmp_path}]"])
+    (tmp_path / "study" / path.name).write_text(content)
+    config = composed(CONF, [f"study={path.stem}", f"hydra.searchpath=[file://{tmp_path}]"])
     assert len(build(config.study, "study").jobs()) == 2 * 2 * 5

@@ -61,9 +61,9 @@ class StaticWeighter:
                 f"training.layout is {setup.training.layout}: a sequence holds several documents, but has one weight; "
                 "use training.layout=padded with weighter=static"
             )
-        check_batch("static", setup)
         if self.fingerprint() is not None:
             read_weights(Path(str(self.table)), candidates.ids)
+        check_batch("static", setup)
 
     def open(self, network: Any, job: TrainJob, ranks: Ranks) -> "ItemWeights":
         plan = job.plan

@@ -12,13 +12,14 @@ from delt_exp.corpus.stages import text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dry_run import costs_of
 from delt_exp.errors import DataError
+from delt_exp.eval_dataset.base import CostsMore
 from delt_exp.model.cost import PhaseCost, forward_cost, model_size, total, training_cost
 from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector.reading import ReadingSelector
 from delt_exp.steps.components import Components, build_components
-from delt_exp.steps.reading import evaluation_texts, read
+from delt_exp.steps.reading import evaluation_texts, prepare_evaluation, read
 from delt_exp.steps.rehearsal import rehearse
 from delt_exp.steps.training import Training
 from delt_exp.steps.tuning import held_out, tuned
@@ -70,13 +71,12 @@ def preview(cfg: DictConfig) -> Preview:
     resources, candidates, target = read(parts)
     check_models(parts, fetch=False)
     rehearse(parts, candidates, resources.run_tokenizer)
-    for dataset in parts.eval_dataset.values():
-        dataset.prepare(resources)
+    prepare_evaluation(parts, resources)
     tokenizer = resources.run_tokenizer
     evaluated = {n: text_stage(parts.store, text, tokenizer) for n, text in evaluation_texts(parts).items()}
     sets = {"candidates": candidates, **({"target": target} if target is not None else {})}
     sets |= {f"evaluation: {name}": text for name, text in evaluated.items()}
-    costs = [*costs_of(parts, resources, candidates, target), _evaluating(parts, resources, list(evaluated.values()))]
+    costs = [*costs_of(parts, resources, candidates, target), *_evaluating(parts, resources, list(evaluated.values()))]
     cached = _cached(parts, resources, candidates, target)
     return Preview(
         [_set(name, one) for name, one in sets.items()], _sample(candidates, resources), costs, cached,
@@ -94,10 +94,12 @@ def _sample(candidates: TokenizedCorpus, resources: Resources) -> str:
     return tokenizer.decode([tokenizer.begin_id, *(int(one) for one in ids), tokenizer.eos_id])
 
 
-def _evaluating(parts: Components, resources: Resources, texts: list[TokenizedCorpus]) -> PhaseCost:
+def _evaluating(parts: Components, resources: Resources, texts: list[TokenizedCorpus]) -> list[PhaseCost]:
     size = model_size(parts.model.network.transformers_config(resources.run_tokenizer), parts.model.context_tokens)
     num_tokens = sum(int(text.tokens.lengths.sum()) for text in texts)
-    return forward_cost("evaluation", size, sum(map(len, texts)), num_tokens, parts.runtime.tokens_per_pass())
+    reading = forward_cost("evaluation", size, sum(map(len, texts)), num_tokens, parts.runtime.tokens_per_pass())
+    costly = [dataset for dataset in parts.eval_dataset.values() if isinstance(dataset, CostsMore)]
+    return [reading, *(cost for dataset in costly for cost in dataset.forecast(size, resources))]
 
 
 class NotCachedError(Exception):

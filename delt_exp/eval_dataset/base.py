@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.corpus import Corpus
+from delt_exp.model.cost import ModelSize, PhaseCost
 from delt_exp.resources import Resources
 from delt_exp.store.store import Store
 from delt_exp.trainer.job import TrainedModel
@@ -49,6 +50,14 @@ class NeedsContext(Protocol):
 
     def check_context(self, name: str, context_tokens: int, resources: Resources) -> None:
         """Raise ConfigError or DataError, before anything is trained, where a model with this context reads nothing."""
+
+
+@runtime_checkable
+class CostsMore(Protocol):
+    """An evaluation dataset that costs more than reading its text once."""
+
+    def forecast(self, size: ModelSize, resources: Resources) -> list[PhaseCost]:
+        """Return what else it costs; size: of the model that it measures."""
 
 
 class EvalDataset(Protocol):

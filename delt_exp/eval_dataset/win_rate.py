@@ -22,6 +22,7 @@ from delt_exp.eval_dataset.evaluation import write_columns, write_measures
 from delt_exp.eval_dataset.preferences import left_out, which_fit
 from delt_exp.eval_dataset.text_loss import WHOLE, ratio_stderr
 from delt_exp.files import digest, read_json, write_json
+from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost
 from delt_exp.model.hf import PretrainedNetwork
 from delt_exp.preference.comparison import Comparison, wins_of_first
 from delt_exp.preference.oracle import Oracle
@@ -69,6 +70,14 @@ class WinRate:
     def text(self, store: Store) -> Corpus:
         """Return the documents of the dataset; whoever compares texts sees the chosen sides."""
         return corpus_stage(store, self.dataset, WHOLE)
+
+    def forecast(self, size: ModelSize, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of writing the answers of model and start, and of training the oracle, not of its reading."""
+        tokens = self._read(resources.store, resources.run_tokenizer).tokens
+        starts_P = tokens.answer_starts[: self.limit]
+        written = 2 * int((starts_P + self.max_new_tokens).sum())
+        answers = forward_cost("answers", size, 2 * len(starts_P), written, resources.runtime.tokens_per_pass())
+        return [answers, *self.oracle.forecast(Sizes(tokens.lengths, 0, 0, resources.run_tokenizer), resources)]
 
     def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> Evaluation:
         """Return all measures; raises DataError where no prompt fits, ConfigError where an answer leaves no room."""

@@ -45,6 +45,14 @@ def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
     return candidates, target if parts.target_readers else None
 
 
+def prepare_evaluation(parts: Components, resources: Resources) -> None:
+    """Read the evaluation sets; raises DataError or ConfigError for one that the model cannot be measured with."""
+    for name, dataset in parts.eval_dataset.items():
+        dataset.prepare(resources)
+        if isinstance(dataset, NeedsContext):
+            dataset.check_context(name, parts.model.context_tokens, resources)
+
+
 def evaluation_texts(parts: Components) -> dict[str, Corpus]:
     """Return the evaluation datasets whose text is at hand."""
     texts = {name: dataset.text(parts.store) for name, dataset in parts.eval_dataset.items()}
@@ -58,10 +66,7 @@ def read_evaluation(
 
     Raises DataError where weights would be learnt on what is trained on or measured with.
     """
-    for name, dataset in parts.eval_dataset.items():
-        dataset.prepare(resources)
-        if isinstance(dataset, NeedsContext):
-            dataset.check_context(name, parts.model.context_tokens, resources)
+    prepare_evaluation(parts, resources)
     texts = evaluation_texts(parts)
     sets = list(texts.values()) if target is None else [*texts.values(), target.corpus]
     in_train = _counted(parts.store, candidates.corpus, sets, "train")

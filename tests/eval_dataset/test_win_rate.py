@@ -15,6 +15,7 @@ from delt_exp.dataset.base import Document, Part
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.eval_dataset.win_rate import WinRate, win_measures
+from delt_exp.model.cost import model_size
 from delt_exp.model.dpo import DPO
 from delt_exp.model.generate import generate_ids
 from delt_exp.preference.comparison import Comparison, wins_of_first
@@ -230,3 +231,13 @@ def test_a_context_without_room_is_refused_before_a_model_is_trained(models, tmp
         part.check_context("duel", 8, resources)
     with pytest.raises(DataError, match="eval_dataset duel: none of 5 pairs"):
         replace(part, max_new_tokens=1).check_context("duel", 3, resources)
+
+
+def test_answers_of_model_and_start_and_the_oracle_are_forecast(models):
+    resources, model = models
+    size = model_size(model.network.transformers_config(resources.run_tokenizer), 64)
+    answers, oracle = part_of(trained_oracle(), max_new_tokens=8).forecast(size, resources)
+    prompt_tokens = sum(len(f"why {i}? ") for i in range(5))  # a byte each
+    assert answers.passes == 10
+    assert answers.flops == 2 * size.parameters * 2 * (prompt_tokens + 5 * 8)
+    assert oracle.phase == "oracle"

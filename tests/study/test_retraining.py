@@ -108,7 +108,7 @@ def test_the_price_is_that_of_scoring_over_that_of_retraining(found):
     row = rows_of(found)["seeing"]
     assert (row["scoring [s]"], row["cost of retraining"]) == (2.0, pytest.approx(0.02))
     assert row["scoring [TFLOPs]"] == pytest.approx(0.002)
-    assert "at 0.02 of the cost of retraining" in found.answer
+    assert "at 2 % of the cost of retraining" in found.answer
 
 
 def test_the_ceiling_is_what_noise_leaves(tmp_path):

@@ -84,7 +84,7 @@ class RetrainingReport:
         return one.verdict == AGREES and one.scorer not in (self.gold, *self.placebos)
 
     def _answer_table(self, agreed: Sequence[Agreed], ceilings: dict[str, float]) -> Table:
-        """Return which scorer agrees most on each pool, and its cost, a row and a sentence for each."""
+        """Return which scorer agrees most on each pool, and its cost."""
         rows: list[list[Cell]] = []
         for pool, itself in ceilings.items():
             own = [one for one in agreed if one.pool == pool]
@@ -93,10 +93,9 @@ class RetrainingReport:
             cells: list[Cell] = ["none shown", None, "", None] if best is None else [
                 best.verdict, best.sums, best.scorer, _share(best, gold)
             ]  # fmt: skip
-            rows.append([pool, *cells, perfect(itself), self._sentence(pool, itself, own)])
+            rows.append([pool, *cells, perfect(itself)])
         columns = [
             self.pool, "verdict", "linear datamodeling score", "use", "cost of retraining", "an exact prediction",
-            "in words",
         ]  # fmt: skip
         note = "Of the scorers shown to agree, the one that agrees most. It was chosen after seeing all."
         return Table("agreement", "Which score to trust, and its cost", note, columns, rows, is_answer=True)
@@ -181,4 +180,6 @@ def _share(one: Agreed, gold: Agreed) -> float | None:
 
 def _times(one: Agreed, gold: Agreed) -> str:
     share = _share(one, gold)
-    return "a cost that is not recorded" if share is None else f"{share:.2g} of the cost of retraining"
+    if share is None:
+        return "a cost that is not recorded"
+    return f"{'less than 0.01' if share < 1e-4 else format(100 * share, '.2g')} % of the cost of retraining"

@@ -115,7 +115,10 @@ def split(
         if end:
             parts[draws <= ordered[min(end, count) - 1]] = name
     if not (parts == "train").any():  # where equal texts are many
-        raise ConfigError(f"of {count} annotated documents, too many are equal to leave one to learn from")
+        raise ConfigError(
+            f"of {count} annotated documents, too many are equal to leave one to learn from; annotate more, or lower "
+            f"data_scorer.validation_ratio={validation_ratio} and data_scorer.choice_ratio={choice_ratio}"
+        )
     for name in ("choice", "validation"):
         _check_part(labels[parts == name], name)
     return parts

@@ -1,5 +1,7 @@
 """Rehearses a run with stand-in scores: it selects, orders and plans, so that a bad setting costs nothing."""
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,12 +56,13 @@ def known_count(selector: Selector | ReadingSelector, candidates: TokenizedCorpu
 
 
 def _check_alignment(parts: Components, num_candidates: int, num_kept: int | None) -> None:
+    metrics = [metric for metric in parts.alignment.values() if isinstance(metric, NeedsDocuments)]
+    if not metrics:
+        return  # most runs: their evaluation sets are read once, later
     counts = {"the candidates": num_candidates} | ({} if num_kept is None else {"the selection": num_kept})
     counts |= {f"evaluation set {name}": len(text) for name, text in evaluation_texts(parts).items()}
-    for metric in parts.alignment.values():
-        if isinstance(metric, NeedsDocuments):
-            for place, count in counts.items():
-                metric.check_documents(count, place)
+    for metric, (place, count) in product(metrics, counts.items()):
+        metric.check_documents(count, place)
 
 
 def _check_steps(parts: Components, candidates: TokenizedCorpus, count: int | None) -> None:

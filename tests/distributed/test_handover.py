@@ -25,3 +25,4 @@ def test_divergence_in_another_process_is_what_the_caller_may_wait_for(message, 
 
 def test_nothing_is_raised_where_no_process_failed(tmp_path):
     raise_failure(tmp_path / "job")
+    assert not list(tmp_path.iterdir())  # and asking leaves nothing that others would take for a failure

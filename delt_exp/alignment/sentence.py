@@ -16,6 +16,8 @@ from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import drawn
 
+LEAST = 2  # documents whose mean has a standard error
+
 
 @settings
 class SentenceAlignment:
@@ -38,6 +40,13 @@ class SentenceAlignment:
     def inputs(self, resources: Resources) -> dict[str, Any]:
         return self.encoder.inputs(resources)
 
+    def check_documents(self, count: int, place: str) -> None:
+        if count < LEAST:
+            raise DataError(
+                f"{place} has {count} document, and the interval of alignment=sentence needs at least {LEAST}; use more "
+                "documents, or leave this metric out"
+            )
+
     def describer(self, resources: Resources) -> Callable[[Text, Path], Arrays]:
         def describe(text: Text, folder: Path) -> Arrays:
             rows = text.corpus_rows(drawn(text.ids, self.max_documents, self.seed))
@@ -49,6 +58,6 @@ class SentenceAlignment:
         left, right = (side.arrays["embeddings"].astype(np.float64) for side in (train, evaluation))
         if train.key == evaluation.key:
             return Coefficient(1.0, None, None)
-        if min(len(left), len(right)) < 2:
-            raise DataError("a mean embedding needs at least 2 documents of each text")
+        for side in (left, right):
+            self.check_documents(len(side), "a text")
         return mean_cosine(left, right, self.seed)

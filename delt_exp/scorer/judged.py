@@ -16,7 +16,7 @@ from delt_exp.corpus.windows import Windowing
 from delt_exp.mapping.judge import Judge
 from delt_exp.mapping.map_documents import map_documents
 from delt_exp.model.cost import FORWARD, PhaseCost, Sizes
-from delt_exp.proxy.base import Proxy, ProxyModel
+from delt_exp.proxy.base import Proxy, ProxyModel, check_before, known_limit
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
 
@@ -52,6 +52,8 @@ class JudgedScorer(ABC):
 
         Raises ConfigError for windows longer than the proxy has positions.
         """
+        if limit := known_limit(self.proxy, pool.resources):
+            check_before(self.proxy, pool.resources, self.windowing(limit).context_tokens, "scorer.context_tokens")
         with pool.evidence.phase("warm start"):
             proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
         proxy.check_context(self.windowing(proxy.context_tokens).context_tokens, "scorer.context_tokens")

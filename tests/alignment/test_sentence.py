@@ -1,7 +1,10 @@
 """Alignment by sentence embeddings."""
 
+import pytest
+
 from delt_exp.alignment.sentence import SentenceAlignment
 from delt_exp.alignment.table import coefficients
+from delt_exp.errors import DataError
 from tests.alignment.tiny import make_resources, make_text, sentences
 from tests.encoder.tiny import tiny_encoder
 
@@ -22,3 +25,12 @@ def test_a_text_against_itself_is_one(tmp_path):
     texts = {"a": make_text(tmp_path, sentences(5))}
     (row,) = coefficients(sentence(), texts, texts, make_resources(tmp_path))
     assert (row.value, row.low, row.high) == (1, None, None)
+
+
+def test_a_text_of_one_document_has_no_interval_and_is_refused(tmp_path):
+    sentence().check_documents(2, "the selection")
+    with pytest.raises(DataError, match=r"^the selection has 1 document, and the interval of alignment=sentence needs"):
+        sentence().check_documents(1, "the selection")
+    texts = {name: make_text(tmp_path, sentences(count, seed=count)) for name, count in {"one": 1, "five": 5}.items()}
+    with pytest.raises(DataError, match="a text has 1 document"):
+        coefficients(sentence(), {"train": texts["one"]}, {"five": texts["five"]}, make_resources(tmp_path))

@@ -12,7 +12,7 @@ from delt_exp.encoder.base import Encoder
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost, model_size, training_cost
 from delt_exp.model.hf import PretrainedNetwork
 from delt_exp.model.recipe import Recipe
-from delt_exp.proxy.base import Proxy
+from delt_exp.proxy.base import Proxy, check_before
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for, target_rows
 from delt_exp.scorer.base import Pool
@@ -70,9 +70,11 @@ class FinetuneUtility:
 
     def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder | None = None) -> TrainingWorth:
         assert pool.target is not None
+        place = "scorer.utility.recipe.context_tokens"
+        check_before(self.proxy, pool.resources, self.recipe.context_tokens, place)
         with pool.evidence.phase("warm start"):
             model = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
-        model.check_context(self.recipe.context_tokens, "scorer.utility.recipe.context_tokens")
+        model.check_context(self.recipe.context_tokens, place)
         recipe = replace(self.recipe, network=PretrainedNetwork(model.name, model.revision))
         tokens, target = (model.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
         return _worth(self, recipe, pool, proxies_C, tokens, target, model.tokenizer)

@@ -32,7 +32,8 @@ class Found:
 class Gold:
     """What retraining says: ids and group of each candidate in order, values [C], and worths of the halves held out.
 
-    worth: mean of two training runs from different seeds, first_M and again_M.
+    worth: mean of two training runs, first_M and again_M, from seeds that differ from each other and from those of the
+    fitted halves. fitted_share: of all training runs, those that values are fitted to.
     """
 
     ids_N: NDArray[np.uint64]
@@ -42,6 +43,7 @@ class Gold:
     held_out_MC: NDArray[np.bool_]
     first_M: Floats
     again_M: Floats
+    fitted_share: float
 
     @property
     def worth(self) -> Floats:
@@ -112,4 +114,7 @@ def read(evidence: Evidence) -> Gold | None:
     held_out_MC = np.array([[letter == "1" for letter in halves["groups"][row]] for row in rows])
     first_M, again_M = (np.array([halves[name][row] for row in rows]) for name in ("worth", "worth_again"))
     ids_N, of_N = np.array(documents["id"], np.uint64), np.array(documents["group"], np.intp)
-    return Gold(ids_N, of_N, np.array(groups["source"]), np.array(groups["value"]), held_out_MC, first_M, again_M)
+    num_fitted = len(halves["part"]) - len(rows)
+    share = num_fitted / (num_fitted + 2 * len(rows))
+    source_C, values_C = np.array(groups["source"]), np.array(groups["value"])
+    return Gold(ids_N, of_N, source_C, values_C, held_out_MC, first_M, again_M, share)

@@ -28,20 +28,27 @@ class DatamodelScorer:
 
     Random groups of about `group_documents` of one source each; `num_fitted` random halves of the groups, a training
     run each; the value of a group is its coefficient in the ridge regression of the utility on membership, centred so
-    that the mean of all groups is 0. `num_held_out` further halves say how well values predict, and each is trained a
-    second time from another seed, to say how well any prediction could do; 0 for neither.
+    that the mean of all groups is 0. The halves are trained from `num_seeds` seeds in turn: values from one seed are
+    also those of one order of the documents. `num_held_out` further halves say how well values predict; each is trained
+    from two other seeds, which says how well any prediction could do. 0 for neither.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     utility: RetrainUtility | FinetuneUtility
     group_documents: Count
     num_fitted: Count
+    num_seeds: Count
     num_held_out: NonNegativeInt
     seed: Seed
 
     def __post_init__(self) -> None:
         if self.num_fitted < LEAST_HALVES:
             raise ConfigError(f"scorer.num_fitted={self.num_fitted} is too few to fit; use at least {LEAST_HALVES}")
+        if self.num_fitted < LEAST_HALVES * self.num_seeds:
+            raise ConfigError(
+                f"scorer.num_seeds={self.num_seeds} leaves fewer than {LEAST_HALVES} of {self.num_fitted} halves to a "
+                f"seed; use at most {self.num_fitted // LEAST_HALVES}, or a larger scorer.num_fitted"
+            )
 
     @property
     def needs(self) -> frozenset[str]:
@@ -60,21 +67,25 @@ class DatamodelScorer:
         worth = self.utility.open(pool, np.arange(len(corpus.ids)))
         fitted_MC = random_halves(len(groups), self.num_fitted, self.seed, FITTED)
         held_out_MC = random_halves(len(groups), self.num_held_out, self.seed, HELD_OUT)
+        seed_M, fitted_M = np.arange(self.num_fitted) % self.num_seeds, np.empty(self.num_fitted)
         with pool.evidence.phase("valuation"):
-            fitted_M, held_out_M = (_worth(worth, groups, sets) for sets in (fitted_MC, held_out_MC))
-            again_M = _worth(self._again(worth), groups, held_out_MC)
-        fit = fitted(fitted_MC, fitted_M)
+            for number in range(self.num_seeds):
+                seed = seed_for(self.seed, "training on fitted halves", number)
+                fitted_M[seed_M == number] = _worth(_from(worth, seed), groups, fitted_MC[seed_M == number])
+            first, second = (seed_for(self.seed, "training on held-out halves", number) for number in range(2))
+            held_out_M, again_M = (_worth(_from(worth, seed), groups, held_out_MC) for seed in (first, second))
+        fit = fitted(fitted_MC, fitted_M, seed_M)
         show(pool, Found(groups, fit, fitted_MC, fitted_M, held_out_MC, held_out_M, again_M), self.meaning)
         return (fit.values_C / groups.sizes)[groups.of_N][pool.rows].astype(np.float32)
-
-    def _again(self, worth: TrainingWorth) -> TrainingWorth:
-        """Return the same worth, on the same target documents, from another seed of the training runs."""
-        seed = seed_for(self.seed, "training on halves once more")
-        return replace(worth, trainings=replace(worth.trainings, seed=seed))
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of all training runs."""
         return self.utility.forecast(sizes, resources, self.num_fitted + 2 * self.num_held_out)
+
+
+def _from(worth: TrainingWorth, seed: int) -> TrainingWorth:
+    """Return the same worth, on the same target documents, from another seed of the training runs."""
+    return replace(worth, trainings=replace(worth.trainings, seed=seed))
 
 
 def _worth(worth: TrainingWorth, groups: Groups, halves_MC: NDArray[np.bool_]) -> NDArray[np.float64]:

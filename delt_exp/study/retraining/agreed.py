@@ -32,7 +32,8 @@ class Agreed:
     sums: its linear datamodeling score, agreement of the sum of its scores over a half with the worth of the half; p of
     it by permutation of the groups, p_holm over all scorers of all pools, band: what 95 % of permutations stay within.
     means: the same of the mean score per token. values: rank correlation of a group's mean score with its value.
-    cost: of scoring, median over seeds (None where one is not recorded), by `clock`, the same for all.
+    cost: of scoring, median over seeds (None where one is not recorded), by `clock`, the same for all; of `gold`,
+    without the halves that only test.
     """
 
     pool: str
@@ -70,7 +71,7 @@ def read_golds(runs: Sequence[PlannedRun], pool: str, gold: str) -> dict[tuple[s
 
 
 def read_agreed(
-    runs: Sequence[PlannedRun], pool: str, golds: Golds, permutations: int, alpha: float, seed: int
+    runs: Sequence[PlannedRun], pool: str, gold: str, golds: Golds, permutations: int, alpha: float, seed: int
 ) -> list[Agreed]:
     """Return every scorer on every pool that was retrained, corrected by Holm's method as one family."""
     clock: Clock = CPU if all(scoring_seconds(run.record() or {}, CPU) is not None for run in runs) else WALL
@@ -81,7 +82,8 @@ def read_agreed(
     found = []
     for (name, scorer), own in by_scorer.items():
         pairs = [(run, golds[name, run.seed]) for run in own]
-        found.append(_agreed(name, scorer, pairs, permutations, alpha, seed, clock))
+        one = _agreed(name, scorer, pairs, permutations, alpha, seed, clock)
+        found.append(replace(one, cost=_of_share(one.cost, pairs[0][1].fitted_share)) if scorer == gold else one)
     p_holm = holm_p(np.array([one.p for one in found]))
     return [replace(one, p_holm=float(p)) for one, p in zip(found, p_holm, strict=True)]
 
@@ -102,6 +104,11 @@ def _agreed(
     costs = [scoring_cost(run.record() or {}, clock) for run, _ in pairs]
     cost = WorkCost(*map(median_known, zip(*costs, strict=True)))
     return Agreed(pool, scorer, sums, p, band, float(np.mean(means)), float(np.mean(values)), cost, clock, alpha)
+
+
+def _of_share(cost: WorkCost, share: float) -> WorkCost:
+    seconds, flops = (None if part is None else share * part for part in cost[:2])
+    return cost._replace(seconds=seconds, flops=flops)
 
 
 def _by_group(run: PlannedRun, gold: Gold) -> tuple[Floats, Floats, Floats, Floats]:

@@ -50,7 +50,7 @@ class RetrainingReport:
         golds = read_golds(runs, self.pool, self.gold)
         if not golds:
             raise DataError(f"{study.folder}: no run with scorer={self.gold} is finished; repeat the study's command")
-        agreed = read_agreed(runs, self.pool, golds, self.permutations, self.alpha, self.seed)
+        agreed = read_agreed(runs, self.pool, self.gold, golds, self.permutations, self.alpha, self.seed)
         agreed.sort(key=lambda one: (one.pool, -one.sums.value))
         ceilings = self._ceilings(golds)
         figures = [agreement_figure(agreed, ceilings, self.gold), price_figure(agreed)]

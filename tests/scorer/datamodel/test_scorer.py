@@ -16,24 +16,25 @@ from tests.helpers import make_pool, tiny_recipe, words
 
 
 def contract_overrides(folder):
-    sizes = ["scorer.group_documents=2", "scorer.num_fitted=3", "scorer.num_held_out=0", "model.batch_items=1"]
-    return [*sizes, "scorer.utility.train_tokens=32", "model.context_tokens=16", "scorer.utility.num_target=2"]
+    sizes = ["scorer.group_documents=2", "scorer.num_fitted=3", "scorer.num_seeds=1", "scorer.num_held_out=0"]
+    return [*sizes, "model.batch_items=1", "scorer.utility.train_tokens=32", "model.context_tokens=16", "scorer.utility.num_target=2"]
 
 
 def scorer(**changes):
-    return replace(DatamodelScorer(RetrainUtility(tiny_recipe(), 300, 2, 0), 2, 40, 12, 0), **changes)
+    return replace(DatamodelScorer(RetrainUtility(tiny_recipe(), 300, 2, 0), 2, 40, 4, 12, 0), **changes)
 
 
 @pytest.fixture
 def plant(monkeypatch):
-    """Let the worth of a set of documents be a sum over its texts, plus noise."""
+    """Let the worth of a set of documents be a sum over its texts, plus noise and what the seed's order adds to each."""
 
-    def planted(pool, value_of, noise=0.0):
+    def planted(pool, value_of, noise=0.0, of_order=0.0):
         own_N = np.array([value_of(text) for text in pool.candidates.corpus.texts()])
 
         def of(worth, sets_MN):
             draws = np.random.default_rng(worth.trainings.seed)
-            return sets_MN @ own_N + noise * draws.standard_normal(len(sets_MN))
+            in_order_N = own_N + of_order * draws.standard_normal(len(own_N))
+            return sets_MN @ in_order_N + noise * draws.standard_normal(len(sets_MN))
 
         monkeypatch.setattr(module.TrainingWorth, "of", of)
 
@@ -43,7 +44,7 @@ def plant(monkeypatch):
 def test_the_fit_of_exact_linear_worths_is_the_centred_values():
     halves = random_halves(8, 60, 0, "fitted")
     values = np.array([3.0, 1, -1, -3, 2, 0, -2, 0])
-    fit = fitted(halves, 5 + halves @ values)
+    fit = fitted(halves, 5 + halves @ values, np.zeros(60, int))
     np.testing.assert_allclose(fit.values_C, values, atol=1e-2)
     np.testing.assert_allclose(fit.predicted(halves), 5 + halves @ values, atol=2e-2)
     assert fit.penalty == pytest.approx(1e-4)
@@ -60,7 +61,24 @@ def test_the_penalty_of_the_fit_is_the_one_with_least_generalised_cross_validati
         hat = centred @ np.linalg.solve(centred.T @ centred + penalty * scale * np.eye(12), centred.T) + 1 / 20
         return np.sum((worth - hat @ worth) ** 2) / np.trace(np.eye(20) - hat) ** 2
 
-    assert fitted(halves, worth).penalty == min(PENALTIES, key=gcv)
+    assert fitted(halves, worth, np.zeros(20, int)).penalty == min(PENALTIES, key=gcv)
+
+
+def test_every_seed_has_a_constant_of_its_own_that_is_not_penalised():
+    """By the normal equations with a column for each seed."""
+    halves, draws = random_halves(12, 30, 1, "fitted"), np.random.default_rng(0)
+    seeds, constants = np.arange(30) % 3, np.array([100.0, -50.0, 7.0])
+    worth = halves @ draws.standard_normal(12) + draws.standard_normal(30)
+    fit = fitted(halves, worth + constants[seeds], seeds)
+    of_seed = (seeds[:, None] == np.arange(3)).astype(float)
+    design = np.hstack([halves, of_seed])
+    centred = halves - of_seed @ (of_seed.T @ halves / 10)
+    scale = np.trace(centred.T @ centred) / 12
+    weights = np.diag([fit.penalty * scale] * 12 + [0.0] * 3)
+    expected = np.linalg.solve(design.T @ design + weights, design.T @ (worth + constants[seeds]))
+    np.testing.assert_allclose(fit.values_C, expected[:12] - expected[:12].mean(), atol=1e-9)
+    np.testing.assert_allclose(fit.values_C, fitted(halves, worth, seeds).values_C, atol=1e-9)
+    assert fit.predicted(halves).mean() == pytest.approx((worth + constants[seeds]).mean())
 
 
 def test_groups_have_one_source_and_nearly_equal_sizes_whatever_the_order_of_the_rows():
@@ -115,13 +133,28 @@ def test_what_is_left_for_a_study_is_what_was_measured(tmp_path, plant):
     assert halves["worth_again"][:40] == [None] * 40
 
 
-def test_training_runs_of_the_second_seed_read_the_same_target_documents(tmp_path, plant):
-    pool = make_pool(tmp_path, words(10), words(6, 2))
-    one = scorer()
-    worth = one.utility.open(pool, np.arange(10))
-    again = one._again(worth)
-    assert again.trainings.seed != worth.trainings.seed
-    np.testing.assert_array_equal(again.trainings.target_rows, worth.trainings.target_rows)
+def test_held_out_halves_are_trained_from_two_seeds_that_no_fitted_half_was(tmp_path, monkeypatch):
+    """All on the same target documents."""
+    opened = []
+    monkeypatch.setattr(
+        module.TrainingWorth, "of", lambda worth, sets: (opened.append((worth.trainings, len(sets))), np.ones(len(sets)))[1]
+    )  # fmt: skip
+    monkeypatch.setattr(module, "show", lambda *_: None)
+    scorer().score(make_pool(tmp_path, words(10), words(6, 2)))
+    assert [count for _, count in opened] == [10, 10, 10, 10, 12, 12]
+    assert len({trainings.seed for trainings, _ in opened}) == 6
+    assert len({tuple(trainings.target_rows) for trainings, _ in opened}) == 1
+
+
+def test_values_from_several_seeds_predict_other_seeds_where_those_from_one_are_values_of_its_order(tmp_path, plant):
+    pool = make_pool(tmp_path, words(40), words(4, 2))
+    plant(pool, lambda text: len(text) / 10, of_order=3.0)
+    found = {}
+    for num_seeds in (1, 60):
+        one = scorer(group_documents=1, num_fitted=180, num_seeds=num_seeds, num_held_out=100)
+        one.score(pool)
+        found[num_seeds] = pool.evidence.contents()["numbers"]["datamodel"]["values"]["linear datamodeling score"]
+    assert found[60] > found[1] + 0.1
 
 
 def test_noise_alone_warns_that_values_are_noise(tmp_path, plant):
@@ -137,8 +170,10 @@ def test_too_few_groups_or_halves_and_training_without_a_loss_are_refused(tmp_pa
         scorer(group_documents=5).score(pool)
     with pytest.raises(ConfigError, match=r"num_fitted=2 is too few"):
         scorer(num_fitted=2)
+    with pytest.raises(ConfigError, match=r"num_seeds=14 leaves fewer than 3 of 40 halves to a seed; use at most 13"):
+        scorer(num_seeds=14)
     plant(pool, lambda text: float("nan"))
-    with pytest.raises(DivergedError, match=r"40 of 40 training runs on halves gave no loss"):
+    with pytest.raises(DivergedError, match=r"10 of 10 training runs on halves gave no loss"):
         scorer().score(pool)
 
 

@@ -43,8 +43,8 @@ class SentenceAlignment:
     def check_documents(self, count: int, place: str) -> None:
         if count < LEAST:
             raise DataError(
-                f"{place} has {count} document, and the interval of alignment=sentence needs at least {LEAST}; use more "
-                "documents, or leave this metric out"
+                f"{place} has {count} document, and the interval of alignment=sentence needs at least {LEAST}; use "
+                "more documents, or leave this metric out"
             )
 
     def describer(self, resources: Resources) -> Callable[[Text, Path], Arrays]:

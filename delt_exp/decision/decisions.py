@@ -1,6 +1,6 @@
 """Decision accuracy and signal-to-noise of every size and metric of a ladder, and what they say in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,9 @@ class Decision:
     """What one size says about the large one, by one metric.
 
     by_mean: of the means over seeds, None where all arms tie at the large size. one_seed: of arms trained once each,
-    averaged over the seeds that all have; None for fewer than two. clear: of means, over the pairs that seeds tell
-    apart at the large size; None where there are none. protocol: of the size's learning rate, empty where there is one.
+    against the large size's other seeds, averaged over the seeds that all have; None for fewer than two. clear: of
+    means, over the pairs that seeds tell apart at the large size; None where there are none. protocol: of the size's
+    learning rate, empty where there is one.
     """
 
     metric: str
@@ -76,10 +77,17 @@ def signals(ladder: Ladder, alpha: float) -> list[Signal]:
     for metric, by_size in ladder.items():
         for size in sizes(ladder):
             if size in by_size:
-                runs = [list(by_seed.values()) for by_seed in by_size[size].values()]
-                varies = any(len(set(values)) > 1 for values in runs)
-                found.append(Signal(metric, size, len(runs), signal_to_noise(runs, alpha) if varies else None))
+                runs, are_paired = _by_seed(by_size[size])
+                ratio = signal_to_noise(runs, alpha, are_paired=are_paired)
+                found.append(Signal(metric, size, len(runs), ratio))
     return found
+
+
+def _by_seed(runs: Runs) -> tuple[list[list[float]], bool]:
+    """Return the outcomes of each arm in the order of its seeds, and whether all arms have the same."""
+    seeds = [sorted(own) for own in runs.values()]
+    ordered = [[own[seed] for seed in names] for own, names in zip(runs.values(), seeds, strict=True)]
+    return ordered, all(names == seeds[0] for names in seeds)
 
 
 def _decision(metric: str, size: str, small: Runs, large: Runs, alpha: float) -> Decision:
@@ -89,11 +97,19 @@ def _decision(metric: str, size: str, small: Runs, large: Runs, alpha: float) ->
     one_seed = None
     if len(seeds) > 1:
         small_SA = np.array([[small[arm][seed] for arm in arms] for seed in seeds])
-        one_seed = decision_accuracy(small_SA, large_A, alpha=alpha)
-    clear_AA = clear_pairs([list(large[arm].values()) for arm in arms], alpha)
-    clear = None if clear_AA is None else decision_accuracy(small_A[None], large_A, clear_AA, alpha)
-    by_mean = decision_accuracy(small_A[None], large_A, alpha=alpha)
-    return Decision(metric, size, len(arms), min(len(small[arm]) for arm in arms), by_mean, one_seed, clear)
+        others_SA = np.array([[_mean_without(large[arm], seed) for arm in arms] for seed in seeds])
+        one_seed = decision_accuracy(small_SA, others_SA, alpha=alpha)
+    of_large, are_paired = _by_seed(large)
+    clear_AA = clear_pairs(of_large, alpha, are_paired=are_paired)
+    clear = None if clear_AA is None else decision_accuracy(small_A[None], large_A[None], clear_AA, alpha)
+    by_mean = decision_accuracy(small_A[None], large_A[None], alpha=alpha)
+    num_seeds = min(len(runs[arm]) for arm in arms for runs in (small, large))
+    return Decision(metric, size, len(arms), num_seeds, by_mean, one_seed, clear)
+
+
+def _mean_without(by_seed: Mapping[str, float], left_out: str) -> float:
+    """Return the mean over the other seeds: a seed shares candidates and draws with itself at another size."""
+    return float(np.mean([value for seed, value in by_seed.items() if seed != left_out or len(by_seed) == 1]))
 
 
 def sentences(found: Sequence[Decision], large: str, alpha: float) -> list[str]:

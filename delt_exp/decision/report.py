@@ -35,8 +35,9 @@ def _accuracies(found: Sequence[Decision], large: str) -> Table:
     ]  # fmt: skip
     note = (
         f"Share of pairs of arms whose order is that at {large}; 0.5 is chance. A tie of the small size is half right; "
-        f"pairs that tie at {large} do not count. With one seed: each arm trained once at the small size. Clear pairs "
-        f"differ at {large} by a t test with the noise of seeds, pair by pair."
+        f"pairs that tie at {large} do not count. Means over seeds have the same candidates and draws at both sizes "
+        f"where they have the same seeds. With one seed: each arm trained once at the small size, against the other seeds at "
+        f"{large}. Clear pairs differ at {large} by a t test with the noise of seeds, pair by pair."
     )
     return Table("decisions", "Decision accuracy", note, columns, rows, is_answer=True)
 
@@ -49,8 +50,8 @@ def _signals(noise: Sequence[Signal]) -> Table:
     ]
     columns = ["size", "metric", "signal-to-noise", "sd of arms", "sd of seeds", "arms"]
     note = (
-        "Standard deviation of arms over that of one arm's seeds. The spread that seeds alone give the means is taken "
-        "off; 0 where nothing remains."
+        "Standard deviation of arms over that of one arm's seeds, without what a seed does to all arms alike where all "
+        "have the same. The spread that seeds alone give the means is taken off; 0 where nothing remains."
     )
     return Table("signal_to_noise", "Signal-to-noise", note, columns, rows)
 

@@ -59,13 +59,7 @@ class DecisionReport:
             measured, every, common = self._measured(runs)
             num_left, num_common = max(num_left, len(every - common)), max(num_common, len(common))
             if len(common) >= MIN_ARMS and all(len(by_size) > 1 for by_size in measured.values()):
-                ladders[protocol] = {
-                    metric: {
-                        size: {arm: by_seed for arm, by_seed in by_arm.items() if arm in common}
-                        for size, by_arm in by_size.items()
-                    }
-                    for metric, by_size in measured.items()
-                }
+                ladders[protocol] = _of_common_seeds(measured, common)
                 check_ladder(ladders[protocol], self.large)
         if not ladders:
             raise DataError(
@@ -108,7 +102,9 @@ class DecisionReport:
         return measured, set[str]().union(*arms), set.intersection(*arms) if arms else set()
 
     def _keep(self, study: StudyRecord, verdicts: Sequence[Decision]) -> None:
-        """Write what is found where the pages of other studies look for it; sizes are counted parameters."""
+        """Write what a whole study found where the pages of others look for it; sizes are counted parameters."""
+        if len(study.finished()) < len(study.runs):
+            return
         records = {run.arm[self.size]: run.record() or {} for run in study.finished()}
         parameters = {
             size: int(training["parameters"])
@@ -127,3 +123,23 @@ class DecisionReport:
             if one.by_mean is not None
         ]  # fmt: skip
         write_known(store, study.name, rows)
+
+
+def _of_common_seeds(measured: Runs, arms: set[str]) -> Ladder:
+    """Return the outcomes of these arms at the seeds that all of them have at every size.
+
+    Each seed has candidates of its own, so that means over other seeds do not compare.
+    """
+    kept = [by_seed for by_size in measured.values() for by_arm in by_size.values() for by_seed in by_arm.items()]
+    seeds = set.intersection(*(set(by_seed) for arm, by_seed in kept if arm in arms))
+    return {
+        metric: {
+            size: {
+                arm: {seed: value for seed, value in by_seed.items() if seed in seeds}
+                for arm, by_seed in by_arm.items()
+                if arm in arms
+            }
+            for size, by_arm in by_size.items()
+        }
+        for metric, by_size in measured.items()
+    }

@@ -16,6 +16,7 @@ from delt_exp.errors import DataError
 
 _POSITION_BITS = np.uint64(32)
 _POSITION = np.uint64(2**32 - 1)
+ROUNDING_ULPS = 4  # what adding a few numbers in another order changes
 
 
 def rank(ids: NDArray[np.uint64], scores: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -48,11 +49,22 @@ def best_rows(ids: NDArray[np.uint64], keys: NDArray[np.floating], num_rows: int
 
 
 def spread(values: NDArray[Any]) -> float:
-    """Return the population standard deviation; 0 where float32 rounds by as much, as of equal values set apart."""
+    """Return the population standard deviation; 0 where only rounding sets the values apart.
+
+    So it does where, in float32, each is within `ROUNDING_ULPS` units in the last place of the next. Many values can
+    only be so close if their range is small, which is looked at first, because it needs no sorting.
+    """
+    if not len(values):
+        return 0.0
     exact = values.astype(np.float64)
-    found, limits = float(exact.std()), np.finfo(np.float32)
-    rounding = len(exact) * max(float(np.abs(exact).max(initial=0.0)) * limits.eps, limits.tiny)
-    return found if found > rounding else 0.0
+    step = ROUNDING_ULPS * float(np.spacing(np.float32(np.abs(exact).max())))
+    return 0.0 if np.ptp(exact) <= len(exact) * step and _are_neighbours(values) else float(exact.std())
+
+
+def _are_neighbours(values: NDArray[Any]) -> bool:
+    distinct = np.unique(values.astype(np.float32))
+    farther = np.maximum(np.abs(distinct[1:]), np.abs(distinct[:-1]))
+    return bool((np.diff(distinct.astype(np.float64)) <= ROUNDING_ULPS * np.spacing(farther)).all())
 
 
 def floor_share(ratio: float, num_rows: int) -> int:

@@ -35,6 +35,8 @@ class DecisionAccuracy:
 class SignalToNoise:
     """value: sd of the true means of arms over the sd between seeds of one arm, 0 or more, with its interval.
 
+    Where all arms have the same seeds, what a seed does to all of them alike is no noise: it cancels between arms.
+
     signal, noise: the two, in the unit of the outcome.
     """
 
@@ -46,28 +48,30 @@ class SignalToNoise:
 
 
 def decision_accuracy(
-    small_SA: ArrayLike, large_A: ArrayLike, counted_AA: NDArray[np.bool_] | None = None, alpha: float = 0.05
+    small_SA: ArrayLike, large_SA: ArrayLike, counted_AA: NDArray[np.bool_] | None = None, alpha: float = 0.05
 ) -> DecisionAccuracy | None:
     """Return the share of pairs of arms that the small scale orders as the large one; None where no pair counts.
 
     A tie at the small scale is half right, as a coin would be; a tie at the large scale has no right answer and does
-    not count, nor does a pair outside `counted_AA` (None: all). Shares of the rows of `small_SA` are averaged. The
-    interval at 1 - alpha is over arms as a sample of such arms, with the noise of their runs. Raises DataError for
-    fewer than three arms.
+    not count, nor does a pair outside `counted_AA` (None: all). Each row of `small_SA` is held against its row of
+    `large_SA`, and their shares are averaged. The interval at 1 - alpha is over arms as a sample of such arms, with the
+    noise of their runs. Raises DataError for fewer than three arms.
     """
-    small, large = finite("outcomes at the small scale", small_SA, 2), finite("outcomes at the large scale", large_A)
-    check_lengths(small=small[0], large=large)
-    if len(large) < MIN_ARMS:
-        raise DataError(f"{len(large)} arms; decision accuracy needs at least {MIN_ARMS}: add arms")
-    order_AA = np.sign(large[:, None] - large)
-    counts_AA = (order_AA != 0) if counted_AA is None else (order_AA != 0) & counted_AA
+    small, large = (
+        finite(f"outcomes at the {scale} scale", rows, 2) for scale, rows in (("small", small_SA), ("large", large_SA))
+    )
+    check_lengths(small=small[0], large=large[0])
+    check_lengths(small=small, large=large)
+    if (num_arms := small.shape[1]) < MIN_ARMS:
+        raise DataError(f"{num_arms} arms; decision accuracy needs at least {MIN_ARMS}: add arms")
+    order_SAA, found_SAA = (np.sign(rows[:, :, None] - rows[:, None, :]) for rows in (large, small))
+    counts_AA = (order_SAA != 0).all(axis=0) & (True if counted_AA is None else counted_AA)
     if not counts_AA.any():
         return None
-    found_AA = np.mean([np.sign(row_A[:, None] - row_A) for row_A in small], axis=0)
-    right_AA = np.where(counts_AA, (1 + found_AA * order_AA) / 2, 0.0)
+    right_AA = np.where(counts_AA, (1 + (found_SAA * order_SAA).mean(axis=0)) / 2, 0.0)
     value, num_pairs = float(right_AA.sum() / counts_AA.sum()), int(counts_AA.sum()) // 2
     effective = _effective_pairs(right_AA, counts_AA, value, num_pairs)
-    return DecisionAccuracy(value, *_wilson(value, effective, len(large) - 1, alpha), num_pairs)
+    return DecisionAccuracy(value, *_wilson(value, effective, num_arms - 1, alpha), num_pairs)
 
 
 def _effective_pairs(
@@ -101,30 +105,33 @@ def _wilson(value: float, count: float, df: int, alpha: float) -> tuple[float, f
     return float((centre - half) / (1 + z2 / count)), float((centre + half) / (1 + z2 / count))
 
 
-def clear_pairs(runs: Sequence[ArrayLike], alpha: float = 0.05) -> NDArray[np.bool_] | None:
+def clear_pairs(
+    runs: Sequence[ArrayLike], alpha: float = 0.05, *, are_paired: bool = False
+) -> NDArray[np.bool_] | None:  # fmt: skip
     """Return which pairs of arms (A, A) differ at level alpha, pair by pair; runs: the outcomes of each arm, by seed.
 
-    Student's t test with the variance between seeds pooled over all arms. None where no arm has two runs.
+    Student's t test with the variance between seeds pooled over all arms. are_paired: the k-th outcomes of all arms are
+    of one seed, and what they share is left out. None where no arm has two runs.
     """
-    means_A, inverse_A, noise, df = _by_arm(runs)
+    means_A, inverse_A, noise, df = _by_arm(runs, are_paired=are_paired)
     if not df:
         return None
     error_AA = noise * np.sqrt(inverse_A[:, None] + inverse_A)
     return np.asarray(np.abs(means_A[:, None] - means_A) > stats.t.ppf(1 - alpha / 2, df) * error_AA)
 
 
-def signal_to_noise(runs: Sequence[ArrayLike], alpha: float = 0.05) -> SignalToNoise | None:
-    """Return sd of arms over sd of seeds; runs: the outcomes of each arm, by seed. None where no arm has two runs.
+def signal_to_noise(
+    runs: Sequence[ArrayLike], alpha: float = 0.05, *, are_paired: bool = False
+) -> SignalToNoise | None:  # fmt: skip
+    """Return sd of arms over sd of seeds; runs: the outcomes of each arm, by seed; are_paired: as for `clear_pairs`.
 
-    One-way analysis of variance: the variance of means holds that of the noise, divided by the number of seeds, which
-    is taken off; where less than nothing remains, the signal is 0. The interval inverts the F test (Searle 1971), exact
-    for normal noise and as many seeds in every arm. Without any noise the ratio has no value: raises DataError.
+    Analysis of variance: the variance of means holds that of the noise, divided by the number of seeds, which is taken
+    off; where less than nothing remains, the signal is 0. The interval inverts the F test (Searle 1971), exact for
+    normal noise and as many seeds in every arm. None where no arm has two runs, or nothing differs between seeds.
     """
-    means_A, inverse_A, noise, df = _by_arm(runs)
-    if not df:
+    means_A, inverse_A, noise, df = _by_arm(runs, are_paired=are_paired)
+    if not df or noise == 0:
         return None
-    if noise == 0:
-        raise DataError("all seeds of every arm have the same outcome; signal-to-noise needs seeds that differ")
     share, spread = float(inverse_A.mean()), float(means_A.var(ddof=1))
     ratio = spread / (noise**2 * share)
     tails = stats.f.ppf([1 - alpha / 2, alpha / 2], len(means_A) - 1, df)
@@ -133,12 +140,19 @@ def signal_to_noise(runs: Sequence[ArrayLike], alpha: float = 0.05) -> SignalToN
     return SignalToNoise(signal / noise, low, high, signal, noise)
 
 
-def _by_arm(runs: Sequence[ArrayLike]) -> tuple[NDArray[np.float64], NDArray[np.float64], float, int]:
+def _by_arm(
+    runs: Sequence[ArrayLike], *, are_paired: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, int]:  # fmt: skip
     """Return the mean and 1 / number of runs of each arm, the pooled sd between seeds and its degrees of freedom."""
     arms = [finite("outcomes of an arm", values) for values in runs]
     if len(arms) < 2:
         raise DataError(f"{len(arms)} arm; give at least two")
-    df = sum(len(arm_S) - 1 for arm_S in arms)
-    squares = sum(float(((arm_S - arm_S.mean()) ** 2).sum()) for arm_S in arms)
     means_A, inverse_A = np.array([arm_S.mean() for arm_S in arms]), np.array([1 / len(arm_S) for arm_S in arms])
-    return means_A, inverse_A, float(np.sqrt(squares / df)) if df else 0.0, df
+    residuals, df = [arm_S - mean for arm_S, mean in zip(arms, means_A, strict=True)], sum(map(len, arms)) - len(arms)
+    if are_paired:
+        check_lengths(**{f"arm {number}": arm_S for number, arm_S in enumerate(arms)})
+        shared_S = np.mean(residuals, axis=0)
+        residuals, df = [arm_S - shared_S for arm_S in residuals], df - (len(shared_S) - 1)
+    squares = sum(float((arm_S**2).sum()) for arm_S in residuals)
+    is_rounding = squares <= 1e-24 * sum(float((arm_S**2).sum()) for arm_S in arms)
+    return means_A, inverse_A, 0.0 if not df or is_rounding else float(np.sqrt(squares / df)), df

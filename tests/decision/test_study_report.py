@@ -57,7 +57,25 @@ def test_signal_to_noise_is_that_of_the_planted_seeds(tmp_path):
     small, large = cells(found, "signal_to_noise")
     assert (small["size"], large["size"]) == ("0.4 M", "6 M")
     assert small["sd of arms"] == pytest.approx(0.158, abs=0.005)  # sd of LOSSES
-    assert small["sd of seeds"] == pytest.approx(0.001, abs=0.0005)
+    # Seeds add 0.001 k (1 + loss), k = 0, 1, 2, 0, 1: what is left beside arms and seeds is 0.001 (k - 0.8) times
+    # (loss - 0.2), of which the squares sum to 1e-6 * 2.8 * 0.1, over 4 * 4 degrees of freedom.
+    assert small["sd of seeds"] == pytest.approx((2.8e-7 / 16) ** 0.5)
+
+
+def test_an_unfinished_study_compares_at_common_seeds_and_is_not_cited(tmp_path):
+    """Arm a is better at every seed; it alone has seed 1, at which everything is worse."""
+
+    def harder(record):
+        if record["seed"] == 1:
+            record["results"][0]["value"] -= 0.25
+
+    planted = [
+        replace(one, change=harder, seeds=(0, 1) if one.labels["scorer"] == "a" else (0,)) for one in arms(LOSSES)
+    ]
+    found = findings(write_study(tmp_path, planted))
+    row = cells(found, "decisions")[0]
+    assert (row["decision accuracy"].value, row["seeds"]) == (1, 1)
+    assert not list(tmp_path.rglob("decision_accuracy"))
 
 
 def test_arms_that_a_size_lacks_are_left_out_and_counted(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from delt_exp.errors import DataError
-from delt_exp.rows.ranking import best_rows, check_table, floor_share, rank, rank_ids
+from delt_exp.rows.ranking import best_rows, check_table, floor_share, rank, rank_ids, spread
 
 # Few distinct values, so that ties are the rule; the ids differ in the upper half, the lower half or both.
 IDS = st.sampled_from([0, 1, 2**32, 2**32 + 1, 2**63, 2**64 - 1]) | st.integers(0, 2**64 - 1)
@@ -122,3 +122,27 @@ def test_more_rows_than_a_position_can_count_are_refused_without_touching_them()
     ids = np.broadcast_to(np.uint64(0), 2**32 + 1)
     with pytest.raises(DataError, match="4294967297 documents are too many"):
         check_table(ids, np.broadcast_to(np.float32(0), 2**32 + 1))
+
+
+@pytest.mark.parametrize("count", [2, 300, 2_000_000])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e5])
+def test_the_spread_of_many_scores_is_their_standard_deviation(count, scale):
+    values = (scale * np.random.default_rng(0).standard_normal(count)).astype(np.float32)
+    assert spread(values) == pytest.approx(float(values.astype(np.float64).std()))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_neither_outliers_nor_a_large_mean_make_scores_equal(seed):
+    draws = np.random.default_rng(seed)
+    for values in (draws.standard_t(2, 300_000), 4 + 0.1 * draws.standard_normal(300_000)):
+        assert spread(values.astype(np.float32)) == pytest.approx(values.std(), rel=1e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.7, -3e5, 3.4e38])
+def test_values_that_only_rounding_sets_apart_have_no_spread(value):
+    steps = [np.float32(value)]
+    for _ in range(50):
+        steps.append(np.nextafter(steps[-1], np.float32(-np.inf)))
+    assert spread(np.array(steps, np.float32)) == 0
+    assert spread(np.array([*steps, value - max(1.0, abs(value)) / 2], np.float32)) > 0
+    assert spread(np.zeros(0, np.float32)) == 0

@@ -155,3 +155,20 @@ def test_standardise_is_true_or_false():
             standardise="no",
             seed=0,
         )
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy tails", "losses"])
+def test_standardised_scores_decide_in_a_large_corpus_too(kind):
+    """At a temperature of 0.1 standard deviations nearly all of the best documents are kept."""
+    draws, count = np.random.default_rng(0), 300_000
+    goodness = {
+        "normal": lambda: draws.standard_normal(count),
+        "heavy tails": lambda: draws.standard_t(3, count),
+        "losses": lambda: 4 + 0.1 * draws.standard_normal(count),
+    }[kind]().astype(np.float32)
+    ids = draws.integers(2**64, size=count, dtype=np.uint64)
+    rows = gumbel_top_k(
+        Candidates.ungrouped(ids, goodness), ratio=0.4, unit="documents", temperature=0.1, standardise=True, seed=0
+    )
+    best = np.argsort(goodness)[-len(rows) :]
+    assert len(np.intersect1d(rows, best)) > 0.85 * len(rows)

@@ -17,7 +17,13 @@ from tests.helpers import make_pool, tiny_recipe, words
 
 def contract_overrides(folder):
     sizes = ["scorer.group_documents=2", "scorer.num_fitted=3", "scorer.num_seeds=1", "scorer.num_held_out=0"]
-    return [*sizes, "model.batch_items=1", "scorer.utility.train_tokens=32", "model.context_tokens=16", "scorer.utility.num_target=2"]
+    return [
+        *sizes,
+        "model.batch_items=1",
+        "scorer.utility.train_tokens=32",
+        "model.context_tokens=16",
+        "scorer.utility.num_target=2",
+    ]
 
 
 def scorer(**changes):
@@ -26,7 +32,7 @@ def scorer(**changes):
 
 @pytest.fixture
 def plant(monkeypatch):
-    """Let the worth of a set of documents be a sum over its texts, plus noise and what the seed's order adds to each."""
+    """Let the worth of a set be a sum over its documents, with what the order of a seed adds to each, plus noise."""
 
     def planted(pool, value_of, noise=0.0, of_order=0.0):
         own_N = np.array([value_of(text) for text in pool.candidates.corpus.texts()])
@@ -136,9 +142,12 @@ def test_what_is_left_for_a_study_is_what_was_measured(tmp_path, plant):
 def test_held_out_halves_are_trained_from_two_seeds_that_no_fitted_half_was(tmp_path, monkeypatch):
     """All on the same target documents."""
     opened = []
-    monkeypatch.setattr(
-        module.TrainingWorth, "of", lambda worth, sets: (opened.append((worth.trainings, len(sets))), np.ones(len(sets)))[1]
-    )  # fmt: skip
+
+    def of(worth, sets):
+        opened.append((worth.trainings, len(sets)))
+        return np.ones(len(sets))
+
+    monkeypatch.setattr(module.TrainingWorth, "of", of)
     monkeypatch.setattr(module, "show", lambda *_: None)
     scorer().score(make_pool(tmp_path, words(10), words(6, 2)))
     assert [count for _, count in opened] == [10, 10, 10, 10, 12, 12]

@@ -36,8 +36,8 @@ def _accuracies(found: Sequence[Decision], large: str) -> Table:
     note = (
         f"Share of pairs of arms whose order is that at {large}; 0.5 is chance. A tie of the small size is half right; "
         f"pairs that tie at {large} do not count. Means over seeds have the same candidates and draws at both sizes "
-        f"where they have the same seeds. With one seed: each arm trained once at the small size, against the other seeds at "
-        f"{large}. Clear pairs differ at {large} by a t test with the noise of seeds, pair by pair."
+        f"where they have the same seeds. With one seed: each arm trained once at the small size, against the other "
+        f"seeds at {large}. Clear pairs differ at {large} by a t test with the noise of seeds, pair by pair."
     )
     return Table("decisions", "Decision accuracy", note, columns, rows, is_answer=True)
 

@@ -16,12 +16,13 @@ sources and 0.92 with 48; as it is, 0.91, 0.94 and 0.95 (100 simulations each, 8
 Shapes: R runs, G sources, S evaluation sets, B bootstraps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares, minimize
+from scipy.optimize import brentq, least_squares, minimize
+from scipy.special import logsumexp, softmax
 
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.rows.draws import generator
@@ -30,6 +31,8 @@ from delt_exp.statistics.inputs import finite
 Floats = NDArray[np.float64]
 STARTS = (0.2, 0.9)  # floors at which the fit starts, of the lowest loss
 ROUNDING = 1e-9  # a share below it is 0 to the solver
+GAP, WORST_GAP = 1e-6, 1e-3  # how far a mixture may be from the lowest, as a share of the loss above all floors
+SEARCHES, MOVES = 50, 20
 NUM_PARTS = 10  # of the runs, for predictions of those left out
 SUM_TOLERANCE = 0.01  # published shares are rounded to three digits and sum to 0.996 .. 1.003
 
@@ -155,6 +158,12 @@ def lowest(laws: Sequence[MixingLaw], weights_S: Floats, caps_G: Floats | None =
     """Return the shares [G] at which the weighted sum of the laws is lowest.
 
     caps_G: largest share of each source, None for none. Raises ConfigError for caps that leave no mixture.
+
+    What is minimised is the logarithm of the sum above all floors, which is convex, too, and does not overflow or turn
+    flat where rates are large. For a convex loss, slopes @ (shares - best corner) bounds how far it is from its minimum
+    (Frank and Wolfe 1956). A local search may stop early; then shares move from the source of the steepest slope to
+    that of the lowest, and it starts again, until the bound is below GAP. Where it is not after SEARCHES, the best is
+    returned if it is below WORST_GAP, else DataError raised.
     """
     num_sources = len(laws[0].rates_G)
     caps_G = np.ones(num_sources) if caps_G is None else np.minimum(caps_G, 1.0)
@@ -163,22 +172,70 @@ def lowest(laws: Sequence[MixingLaw], weights_S: Floats, caps_G: Floats | None =
         raise ConfigError(f"the largest shares of all sources sum to {total:g}, less than 1; allow more epochs")
     if total <= 1 + ROUNDING:  # one mixture is left; its caps may sum to a little less than 1, which no solver allows
         return np.asarray(caps_G / total)
-    rates_SG = np.array([law.rates_G for law in laws])
-    scale = float(weights_S @ np.exp(rates_SG.mean(1)))
+    rates_SG, logs_S = np.array([law.rates_G for law in laws]), np.log(weights_S)
 
     def loss(shares_G: Floats) -> tuple[float, Floats]:
-        above_S = weights_S * np.exp(rates_SG @ shares_G) / scale
-        return float(above_S.sum()), above_S @ rates_SG
+        above_S = logs_S + rates_SG @ shares_G
+        return float(logsumexp(above_S)), softmax(above_S) @ rates_SG
 
+    shares_G = best_G = caps_G / total
+    least = np.inf
+    for _ in range(SEARCHES):
+        shares_G = min(shares_G, _descended(loss, shares_G, caps_G), key=lambda one_G: loss(one_G)[0])
+        slopes_G = loss(shares_G)[1]
+        gap = float(slopes_G @ (shares_G - _best_corner(slopes_G, caps_G)))
+        if gap <= GAP:
+            return shares_G
+        best_G, least = (shares_G, gap) if gap < least else (best_G, least)
+        for _ in range(MOVES):
+            shares_G = _moved_between_two(loss, shares_G, caps_G)
+    if least > WORST_GAP:
+        raise DataError("the lowest mixture of the laws was not found: their rates differ too much; use more runs")
+    return best_G
+
+
+def _descended(loss: Callable[[Floats], tuple[float, Floats]], start_G: Floats, caps_G: Floats) -> Floats:
+    """Return where a local search ends, which may stop early; the shares are a mixture within the caps."""
     found = minimize(
-        loss, caps_G / caps_G.sum(), jac=True, method="SLSQP", bounds=[(0.0, cap) for cap in caps_G],
+        loss, start_G, jac=True, method="SLSQP", bounds=[(0.0, cap) for cap in caps_G],
         constraints={"type": "eq", "fun": lambda r: r.sum() - 1, "jac": lambda r: np.ones_like(r)},
         options={"ftol": 1e-12, "maxiter": 1000},
     )  # fmt: skip
-    if not found.success:
-        raise DataError(f"the lowest mixture of the laws was not found ({found.message}); use more runs")
+    if not np.isfinite(found.x).all():
+        return start_G
     shares_G = np.where(found.x < ROUNDING, 0.0, np.minimum(found.x, caps_G))  # bounds are kept to rounding only
+    if abs(shares_G.sum() - 1) > SUM_TOLERANCE:
+        return start_G
     return np.asarray(shares_G / shares_G.sum())
+
+
+def _moved_between_two(
+    loss: Callable[[Floats], tuple[float, Floats]], shares_G: Floats, caps_G: Floats
+) -> Floats:  # fmt: skip
+    """Return the lowest mixture on the way from the worst source in use to the best that its cap leaves room for."""
+    slopes_G = loss(shares_G)[1]
+    worst = int(np.argmax(np.where(shares_G > 0, slopes_G, -np.inf)))
+    best = int(np.argmin(np.where(shares_G < caps_G, slopes_G, np.inf)))
+    most = min(shares_G[worst], caps_G[best] - shares_G[best])
+    way_G = np.zeros(len(shares_G))
+    way_G[worst] -= most
+    way_G[best] += most
+
+    def slope(part: float) -> float:
+        return float(loss(shares_G + part * way_G)[1] @ way_G)
+
+    if slope(0.0) >= 0:
+        return shares_G
+    return shares_G + (1.0 if slope(1.0) <= 0 else brentq(slope, 0.0, 1.0, xtol=1e-15)) * way_G
+
+
+def _best_corner(slopes_G: Floats, caps_G: Floats) -> Floats:
+    """Return the mixture that a linear loss of these slopes is lowest at: the best sources up to their caps."""
+    order_G = np.argsort(slopes_G, kind="stable")
+    before_G = np.cumsum(caps_G[order_G]) - caps_G[order_G]
+    corner_G = np.empty_like(caps_G)
+    corner_G[order_G] = np.clip(1 - before_G, 0, caps_G[order_G])
+    return corner_G
 
 
 def held_out_predictions(shares_RG: Floats, losses_R: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.statistics.mixing_law import (
@@ -63,6 +64,29 @@ def test_intervals_narrow_with_more_runs():
         drawn = bootstrap_laws(shares_RG, losses_RS[:, :1], [fit_law(shares_RG, losses_RS[:, 0])], 30, 0)
         widths.append(np.std([law.effects(NATURAL) for (law,) in drawn], axis=0).mean())
     assert widths[1] < widths[0] / 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.3, 3, 30, 140])
+@pytest.mark.parametrize(("num_sources", "num_sets"), [(4, 4), (17, 13), (3, 8)])
+def test_no_mixture_is_lower_whatever_the_size_of_the_rates(spread, num_sources, num_sets):
+    """Published tables have rates from -484 to 149, where a sum of exponentials is flat nearly everywhere."""
+    draws = np.random.default_rng(0)
+    weights, caps = draws.random(num_sets) + 0.1, draws.uniform(1.2 / num_sources, 1, num_sources)
+    for _ in range(5):
+        rates = draws.normal(0, spread, (num_sets, num_sources))
+        laws = [MixingLaw(1.0, row) for row in rates]
+        for limits in (None, caps):
+            found = lowest(laws, weights, limits)
+            most = np.ones(num_sources) if limits is None else limits
+            assert found.sum() == pytest.approx(1)
+            assert ((found >= 0) & (found <= most + 1e-9)).all()
+            others = found + draws.choice([0.001, 0.03, 0.5], (2000, 1)) * (
+                draws.dirichlet(np.full(num_sources, 0.3), 2000) - found
+            )
+            others = others[(others <= most).all(1)]
+            lowest_log = logsumexp(np.log(weights) + rates @ found)
+            assert logsumexp(np.log(weights) + others @ rates.T, axis=1).min(initial=np.inf) >= lowest_log - 1e-3
 
 
 def test_the_lowest_mixture_is_that_of_a_fine_grid():

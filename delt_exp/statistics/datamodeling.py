@@ -88,12 +88,12 @@ def perfect(reliability: float) -> float:
     return float(np.sqrt(2 * reliability / (1 + reliability))) if reliability > 0 else 0.0
 
 
-def detectable(num_sets: int, num_groups: int) -> float:
-    """Return the agreement that a two-sided permutation test at 5 % finds with power 0.8, about.
+def detectable(num_sets: int, num_groups: int, alpha: float) -> float:
+    """Return the agreement that a two-sided permutation test at level alpha finds with power 0.8, about.
 
     A permuted score agrees by chance with the groups, 1 / (C - 1), and with the sets, 1 / (M - 1), of variance.
     """
     from scipy.special import ndtri
 
     spread = (1 / (num_sets - 1) + 1 / (num_groups - 1)) ** 0.5
-    return float((ndtri(0.975) + ndtri(0.8)) * spread)
+    return float((ndtri(1 - alpha / 2) + ndtri(0.8)) * spread)

@@ -70,7 +70,7 @@ def test_an_exact_prediction_correlates_with_two_noisy_runs_as_their_reliability
 
 def test_the_smallest_agreement_is_found_in_four_of_five_studies():
     """Scores that correlate as promised with the values of 60 groups, 80 halves, 200 simulated studies."""
-    draws, found, target = np.random.default_rng(4), 0, detectable(80, 60)
+    draws, found, target = np.random.default_rng(4), 0, detectable(80, 60, 0.05)
     for _ in range(200):
         true, sets = draws.standard_normal(60), halves(60, 80, draws)
         scores = target * true + (1 - target**2) ** 0.5 * draws.standard_normal(60)

@@ -121,7 +121,7 @@ def test_what_a_claim_shows_is_called_better_where_all_pairs_together_do_not_sho
     (panel,) = baseline_apart(charged(panels), REPORT.alpha)
     (unclear,) = (entry for entry in entries_of(panel) if entry.arm.labels["scorer"] == "useless")
     assert unclear.pair.verdict == "not distinguishable"
-    (row,) = answer_table({"noise": [replace(unclear, p_shown=0.01)]}, "kept", "nats").rows
+    (row,) = answer_table({"noise": [replace(unclear, p_shown=0.01, at_equal_cost=None)]}, "kept", "nats").rows
     assert (row[1], row[2].verdict) == ("better", "better")
 
 
@@ -180,11 +180,18 @@ def test_before_its_placebos_are_finished_no_gain_is_claimed(tmp_path):
     assert "Not finished: placebos for noise; methods that keep as much are not shown to help before." in found.answer
 
 
-def test_a_method_that_longer_training_beats_at_equal_cost_is_said_to_be_worse(tmp_path):
+def test_a_method_that_longer_training_beats_at_equal_cost_is_not_recommended(tmp_path):
     arms = [arm("random", "1.0"), longer(-0.4, 4), *NOISE[2:4], arm("dear", "0.2", -0.1, 25.0)]
-    answer = findings(tmp_path, arms).answer
-    assert "For noise, use dear, keeping 20 %" in answer
-    assert "it is worse than a baseline trained for the same time; no larger gain is shown." in answer
+    found = findings(tmp_path, arms)
+    assert found.headline == "Use longer training on all documents for noise."
+    assert "For noise, train on all documents for longer: dear, keeping 20 %, gains 0." in found.answer
+    assert (
+        "costs 25 s, as much as 2.5 training runs, and a baseline trained for the same time is better" in found.answer
+    )
+    table = next(table for table in found.tables if table.name == "map")
+    assert table.rows[0][3] == "all documents, for longer"
+    cheap = findings(tmp_path / "cheap", [*arms, arm("cheap", "0.2", -0.1, 0.1)])
+    assert "For noise, use cheap, keeping 20 %" in cheap.answer
 
 
 def test_candidates_among_the_evaluation_documents_are_refused(tmp_path):

@@ -53,10 +53,12 @@ class KeptReport:
         count = max(len({digest(plain(cfg.scorer)) for cfg in of_one_seed}) - len(self.placebos), 1)
         texts = [[plain(cfg[key]) for key in ("train_dataset", "eval_dataset", "selector")] for cfg in of_one_seed]
         num_tasks = len(set(map(digest, texts)))
-        low, high = (_detectable(count, number, self.alpha) for number in (num_tasks, 1))
+        num_metrics = max(len(configs[0].alignment), 1)
+        low, high = (_detectable(count, number, self.alpha / num_metrics) for number in (num_tasks, 1))
         return [
             f"power: with about {count} methods, a mean rank correlation of alignment and gain is detected with 80 % "
-            f"power from {low:.2f} if tasks are independent, from {high:.2f} if methods do the same in all."
+            f"power from {low:.2f} if tasks are independent, from {high:.2f} if methods do the same in all, after "
+            f"Holm's correction over {num_metrics} metrics."
         ]
 
     def findings(self, study: StudyRecord) -> Findings:

@@ -224,6 +224,11 @@ def _arms(groups: Mapping[Labels, Group], metric: str) -> tuple[list[Arm], list[
             remarks.append(f"{name} is left out: it has one seed, and {metric} needs two for an error.")
             continue
         by_seed = dict(sorted(unordered.items()))
+        counts = [len(draws) for draws in by_seed.values()]
+        if min(counts) < max(counts):
+            remarks.append(
+                f"{name} is the mean of {min(counts)} to {max(counts)} draws, not equally many at every seed."
+            )
         values = [mean_of([runs[run.folder] for run in draws], sets) for draws in by_seed.values()]
         first = {seed: draws[0] for seed, draws in by_seed.items()}
         arms.append(Arm(dict(labels), first, outcome(name, tuple(by_seed), values, sets)))

@@ -24,17 +24,18 @@ from delt_exp.study.record import PlannedRun, StudyRecord
 
 def power_sentences(
     study: StudyRecord, panel: str | None, metric: str, baseline: Mapping[str, str], alpha: float,
-    placebos: Sequence[str] = (),
+    placebos: Sequence[str] = (), together: int | None = None,
 ) -> list[str]:  # fmt: skip
     """Return what difference from the baseline the study's seeds will show, and what half of it would take.
 
     The pilot is the finished runs of the baseline, from whichever study, and of other arms, if any. One sentence for
     each choice of the dimension `panel`, where the study has one: their comparisons, with the baseline and with the
-    same arm under each of `placebos`, are corrected as one family.
+    same arm under each of `placebos`, are corrected as one family. together: how many, where they are not these.
     """
     names = list(dict.fromkeys(run.arm.get(panel, "") if panel else "" for run in study.runs))
     planned = [{labels_of(run, panel) for run in _of(study, panel, name)} for name in names]
-    together = sum(_num_comparisons(labels, baseline, placebos) for labels in planned)
+    if together is None:
+        together = sum(_num_comparisons(labels, baseline, placebos) for labels in planned)
     return [_sentence(study, panel, name, metric, baseline, alpha, max(together, 1)) for name in names]
 
 

@@ -56,6 +56,11 @@ class Entry:
         return self.p_shown < self.pair.alpha
 
     @property
+    def loses_at_equal_cost(self) -> bool:
+        """Whether the baseline is shown to be better when it is trained for the same total time."""
+        return self.at_equal_cost is not None and self.at_equal_cost.is_clear and not self.at_equal_cost.is_better
+
+    @property
     def p(self) -> float:
         """The p of the claim that it is better than the baseline and every placebo: the largest of theirs."""
         if self.unfinished:
@@ -107,15 +112,23 @@ def recommended(entries: Sequence[Entry]) -> Entry | None:
     """Return what to use: of the arms whose gain is shown, the one that gains most at equal cost.
 
     Where no baseline was trained for as long as any of these took, the cheapest; where no cost is recorded, the one
-    that gains most. None where no gain is shown.
+    that gains most. None where no gain is shown, or training on all documents for the same total time is better.
     """
-    shown = [entry for entry in entries if entry.is_shown]
+    shown = [entry for entry in entries if entry.is_shown and not entry.loses_at_equal_cost]
     paid = [entry for entry in shown if entry.net_gain is not None]
     if paid:
         return max(paid, key=lambda entry: entry.net_gain.value if entry.net_gain else -np.inf)
     timed = [entry for entry in shown if entry.seconds is not None]
     if timed:
         return min(timed, key=lambda entry: entry.seconds or 0.0)
+    return max(shown, key=lambda entry: entry.gain.value, default=None)
+
+
+def outdone(entries: Sequence[Entry]) -> Entry | None:
+    """Return the largest shown gain where every shown gain is less than longer training brings; else None."""
+    shown = [entry for entry in entries if entry.is_shown]
+    if not all(entry.loses_at_equal_cost for entry in shown):
+        return None
     return max(shown, key=lambda entry: entry.gain.value, default=None)
 
 

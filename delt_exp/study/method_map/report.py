@@ -16,6 +16,7 @@ from delt_exp.study.method_map.entries import (
     Entry,
     entries_of,
     next_better,
+    outdone,
     recommended,
     refuse_shared_documents,
     with_claims,
@@ -87,7 +88,8 @@ def _headline(tasks: Mapping[str, Sequence[Entry]]) -> str:
     found: dict[str | None, list[str]] = {}
     for task, entries in tasks.items():
         used = recommended(entries)
-        found.setdefault(str(used.arm.labels.get("scorer")) if used else None, []).append(task)
+        longer = "longer training on all documents" if outdone(entries) else None
+        found.setdefault(str(used.arm.labels.get("scorer")) if used else longer, []).append(task)
     nothing = found.pop(None, [])
     parts = [f"{scorer} for {listed(where)}" for scorer, where in found.items()]
     if not found:
@@ -99,6 +101,12 @@ def _headline(tasks: Mapping[str, Sequence[Entry]]) -> str:
 def _sentence(task: str, entries: Sequence[Entry], share: str, unit: str) -> str:
     """Return what to use for a task, what it costs, and what more cost would bring."""
     used = recommended(entries)
+    if (dear := outdone(entries)) is not None:
+        return (
+            f"For {task}, train on all documents for longer: {dear.named(share)}, gains {_gained(dear, unit)} over "
+            f"equally many tokens, but costs {dear.arm.cost.seconds_in_words()}, and a baseline trained for the same "
+            "time is better."
+        )
     if used is None:
         best = entries[0]
         told = f"the largest gain, of {best.named(share)}, is {_gained(best, unit)}"

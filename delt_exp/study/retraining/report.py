@@ -36,13 +36,19 @@ class RetrainingReport:
     def outlook(self, configs: Sequence[DictConfig]) -> list[str]:
         """Return how small an agreement the halves held out can show."""
         counts = {int(cfg.scorer.num_held_out) for cfg in configs if "num_held_out" in cfg.scorer}
-        return [
+        family = sum(cfg.seed == configs[0].seed for cfg in configs)
+        return [self._power(count, family) for count in sorted(counts) if count > 1]
+
+    def _power(self, count: int, family: int) -> str:
+        alone, strict = (
+            [detectable(count, groups, level) for groups in (64, 128)] for level in (self.alpha, self.alpha / family)
+        )
+        return (
             f"power: with {count} held-out halves, an agreement near 0 has a standard error of "
             f"{(count - 1) ** -0.5:.2f} over halves; the smallest that differs from a permuted score with power 0.8 is "
-            f"{detectable(count, 64):.2f} with 64 groups, {detectable(count, 128):.2f} with 128"
-            for count in sorted(counts)
-            if count > 1
-        ]
+            f"{alone[0]:.2f} with 64 groups, {alone[1]:.2f} with 128; after Holm's correction over {family} rows "
+            f"{strict[0]:.2f} and {strict[1]:.2f}"
+        )
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return figures and tables; raises DataError while no pool was retrained."""

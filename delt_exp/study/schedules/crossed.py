@@ -70,12 +70,16 @@ def read_cells(study: StudyRecord) -> Cells:
     return cells
 
 
+def schedules_of(run: PlannedRun) -> list[str]:
+    """Return the schedules that a run, finished or not, tells of."""
+    schedule, is_averaged = run.arm["schedule"], (Path(run.folder) / AVERAGED).exists()
+    plans = any(text.startswith("averaging=") and text != "averaging=none" for text in run.overrides)
+    return [schedule, f"{schedule}, averaged"] if is_averaged or plans else [schedule]
+
+
 def _measured(run: PlannedRun) -> list[tuple[str, Measured]]:
-    schedule = run.arm["schedule"]
-    found = [(schedule, measured(run, LOSS, LOSSES))]
-    if (Path(run.folder) / AVERAGED).exists():
-        found.append((f"{schedule}, averaged", measured(run, LOSS, AVERAGED)))
-    return found
+    files = (LOSSES, AVERAGED) if (Path(run.folder) / AVERAGED).exists() else (LOSSES,)
+    return [(schedule, measured(run, LOSS, file)) for schedule, file in zip(schedules_of(run), files, strict=False)]
 
 
 def crossed(cells: Cells, shuffle: Order, reference: str, placebo: str, alpha: float) -> Crossed:

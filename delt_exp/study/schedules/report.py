@@ -12,7 +12,7 @@ from delt_exp.study.comparison.outcomes import LOSS
 from delt_exp.study.comparison.power import family_power, power_sentences
 from delt_exp.study.forest import forest
 from delt_exp.study.record import StudyRecord
-from delt_exp.study.schedules.crossed import Cells, Crossed, Order, crossed, read_cells
+from delt_exp.study.schedules.crossed import Cells, Crossed, Order, crossed, read_cells, schedules_of
 from delt_exp.study.trust import trust
 
 Family = Mapping[tuple[str, Order], Comparison]
@@ -71,20 +71,30 @@ class ScheduleReport:
 
     def power(self, study: StudyRecord) -> list[str]:
         """Return what differences from shuffling the study will show, schedule by schedule, and between schedules."""
-        return [*power_sentences(study, "schedule", LOSS, self.shuffle, self.alpha), self._power_between(study)]
+        together = sum(self._planned(study).values())
+        of_gains = power_sentences(study, "schedule", LOSS, self.shuffle, self.alpha, together=together)
+        return [*of_gains, self._power_between(study)]
+
+    def _planned(self, study: StudyRecord) -> dict[str, int]:
+        """Return how many orders each schedule is to compare with shuffling, averaged weights as one of their own.
+
+        That a run averages is known from its overrides, or once it is finished.
+        """
+        orders: dict[str, set[Order]] = {}
+        for run in study.runs:
+            order = Order(run.arm["orderer"], run.arm["scorer"])
+            if order.orderer != self.shuffle["orderer"] and order.scorer != self.placebo:
+                for schedule in schedules_of(run):
+                    orders.setdefault(schedule, set()).add(order)
+        return {schedule: len(found) for schedule, found in orders.items()}
 
     def _power_between(self, study: StudyRecord) -> str:
         """Return what change of a gain between schedules will show, by the orders that are finished under two."""
-        planned = {
-            (run.arm["schedule"], run.arm["orderer"], run.arm["scorer"])
-            for run in study.runs
-            if run.arm["schedule"] != self.reference and run.arm["orderer"] != self.shuffle["orderer"]
-        }
         found: Family = {}
         if study.finished():
             cells = read_cells(study)
             found = crossed(cells, Order(**self.shuffle), self.reference, self.placebo, self.alpha).interactions
-        count = sum(scorer != self.placebo for _, _, scorer in planned)
+        count = sum(number for schedule, number in self._planned(study).items() if schedule != self.reference)
         told = family_power(study, [*found.values()], CHANGE, count)
         if not told:
             when = f"before an order has two seeds under two schedules ({count} are planned)"

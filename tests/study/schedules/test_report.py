@@ -9,7 +9,7 @@ import pytest
 from delt_exp.config.build import build
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.study.page import write_page
-from delt_exp.study.record import read_study
+from delt_exp.study.record import PlannedRun, read_study
 from tests.study.comparison.studies import Planted, write_run, write_study
 
 REPORT = {
@@ -55,9 +55,22 @@ def test_the_power_between_schedules_is_corrected_for_orders_that_are_not_finish
         for one in arms({})
     ]
     report = build(REPORT, "study.report")
-    *_, between = report.power(read_study(write_study(tmp_path, planted))[0])
+    first, *_, between = report.power(read_study(write_study(tmp_path, planted))[0])
+    assert "after Holm's correction over 4 comparisons" in first  # two orders under two schedules; placebos are apart
     assert between.startswith("power between schedules: with 5 seeds a change of a gain of ")
     assert "after Holm's correction over 2 comparisons" in between
+
+
+def test_averaged_weights_are_a_planned_schedule_before_any_run_is_finished(tmp_path):
+    overrides = {"wsd": ["averaging=none"], "constant": ["averaging=last_k"]}
+    runs = [
+        PlannedRun({"schedule": name, "orderer": order, "scorer": "dsir"}, 0, own, [], str(tmp_path / "none"), None)
+        for name, own in overrides.items()
+        for order in ("sorting", "folding")
+    ]
+    study = read_study(write_study(tmp_path, arms({})))[0]
+    planned = build(REPORT, "study.report")._planned(replace(study, runs=runs))
+    assert planned == {"wsd": 2, "constant": 2, "constant, averaged": 2}
 
 
 def test_a_gain_under_one_schedule_alone_is_an_interaction(tmp_path):

@@ -66,11 +66,11 @@ def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[Ph
     context = parts.model.context_tokens
     size = model_size(parts.model.network.transformers_config(sizes.vocabulary), context)
     batch_tokens = min(parts.model.batch_items, parts.trainer.micro_batch_items) * context
-    kept_tokens = int(sizes.lengths_N[would_keep(parts.selector, seen)].sum())
-    passes: float = parts.training.epochs or 0
+    tokens = sizes.lengths_N if parts.candidate_epochs else sizes.lengths_N[would_keep(parts.selector, seen)]
+    passes: float = parts.candidate_epochs or parts.training.epochs or 0
     if parts.model.objective.rows_per_sample == 2:
         passes = 2 * (passes + 1 / 3)  # of two sides, about as long; the reference reads them forward alone
-    num_tokens = parts.training.max_tokens or int(kept_tokens * passes)
+    num_tokens = parts.training.max_tokens or int(tokens.sum() * passes)
     training = training_cost("training", size, num_tokens, context, batch_tokens)
     if parts.averaging is not None:  # the mean is held beside the weights
         training = replace(training, peak_bytes=training.peak_bytes + size.parameter_bytes)

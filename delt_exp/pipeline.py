@@ -32,7 +32,7 @@ from delt_exp.resources import Resources
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector.reading import needs_of
 from delt_exp.steps.comparing import compare, has_baseline
-from delt_exp.steps.components import Components, build_components
+from delt_exp.steps.components import Components, build_components, with_budget
 from delt_exp.steps.reading import evaluation_texts, read, read_evaluation
 from delt_exp.steps.rehearsal import rehearse
 from delt_exp.steps.selecting import select
@@ -103,6 +103,7 @@ def experiment(
     started, clock = datetime.now(UTC), time.monotonic()
     enter("read")
     resources, candidates, target = read(parts)
+    parts = with_budget(parts, candidates)
     model_notes = check_models(parts, fetch=True)
     rehearse(parts, candidates, resources.run_tokenizer)
     time_left.costs = partial(phase_flops, parts, resources, candidates, target)

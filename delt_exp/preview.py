@@ -18,7 +18,7 @@ from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector.reading import ReadingSelector
-from delt_exp.steps.components import Components, build_components
+from delt_exp.steps.components import Components, build_components, with_budget
 from delt_exp.steps.reading import evaluation_texts, prepare_evaluation, read
 from delt_exp.steps.rehearsal import rehearse
 from delt_exp.steps.training import Training
@@ -69,6 +69,7 @@ def preview(cfg: DictConfig) -> Preview:
         raise DataError("\n".join(["data is missing:", *missing] if len(missing) > 1 else missing))
     parts = build_components(cfg)
     resources, candidates, target = read(parts)
+    parts = with_budget(parts, candidates)
     check_models(parts, fetch=False)
     rehearse(parts, candidates, resources.run_tokenizer)
     prepare_evaluation(parts, resources)

@@ -30,14 +30,19 @@ def register_resolvers() -> None:
 
     `${run_name:}`: the name of the run's folder. `${study_folder:}`: that of the study it belongs to, null outside one.
     `${home:PATH}`: with its tilde expanded. `${file_label:DATASET}`: what a dataset is called after its files.
-    `${unless:OTHER,VALUE}`: VALUE where OTHER is null, else null: the default of one of two settings that exclude each
-    other.
+    `${unless:OTHER,...,VALUE}`: VALUE where every OTHER is null, else null: the default of one of several settings that
+    exclude each other.
     """
     OmegaConf.register_new_resolver("file_label", file_label, replace=True)
-    OmegaConf.register_new_resolver("unless", lambda other, value: value if other is None else None, replace=True)
+    OmegaConf.register_new_resolver("unless", _unless, replace=True)
     OmegaConf.register_new_resolver("home", lambda path: str(Path(path).expanduser()), replace=True)
     OmegaConf.register_new_resolver("run_name", lambda _root_: run_name(_root_), replace=True)
     OmegaConf.register_new_resolver("study_folder", lambda _root_: _study_folder(_root_), replace=True)
+
+
+def _unless(*others_and_value: Any) -> Any:
+    *others, value = others_and_value
+    return value if all(other is None for other in others) else None
 
 
 def check_name(name: Any) -> None:

@@ -228,7 +228,7 @@ class PlanSettings:
             wrong = f"given ({self.epochs} and {self.max_tokens}), and each" if is_given else "null, and nothing"
             raise ConfigError(
                 f"training.epochs and training.max_tokens are both {wrong} says how long to train; give one of them, "
-                "and leave the other out or null"
+                "and leave the other out or null; training.candidate_epochs is a third way"
             )
 
 

@@ -64,21 +64,21 @@ def _show_occurrences(
     evidence: Evidence, values: Values, ids: NDArray[np.uint64], group_names: Sequence[str], weight_G: torch.Tensor
 ) -> None:
     value_N = values.value_NG @ weight_G
-    drop_T = values.rate_T * values.gradient_norm_T.square()
-    per_drop_N = value_N / drop_T[values.step_N].clamp(min=torch.finfo(torch.float64).tiny)
-    columns = {
-        "update": values.step_N.numpy() + 1,
-        "id": ids[values.row_N.numpy()],
-        "value": value_N.numpy(),
-        "value_per_drop": per_drop_N.numpy(),
-    }
-    if len(group_names) > 1:
-        columns |= {f"value_{i}_{name}": values.value_NG[:, i].numpy() for i, name in enumerate(group_names)}
+    columns = {"update": values.step_N.numpy() + 1, "id": ids[values.row_N.numpy()], "value": value_N.numpy()}
     caption = (
         "Each occurrence of a document in an update: by how many nats the loss of the target would be higher at the "
-        "end without it, and that divided by the loss which the update took off its own batch, lr |gradient|^2."
+        "end without it"
     )
-    evidence.table("occurrences", columns, caption)
+    if follows_gradient := bool(values.drop_T.isfinite().all()):
+        drop_N = values.drop_T[values.step_N].clamp(min=torch.finfo(torch.float64).tiny)
+        columns["value_per_drop"] = (value_N / drop_N).numpy()
+        caption += (
+            ", and that divided by the loss which the update took off its own batch to first order, lr times gradient "
+            "times clipped gradient"
+        )
+    if len(group_names) > 1:
+        columns |= {f"value_{i}_{name}": values.value_NG[:, i].numpy() for i, name in enumerate(group_names)}
+    evidence.table("occurrences", columns, f"{caption}.")
     over_training = Figure(
         "Values over training", "occurrences", "scatter", "update", ("value",), "update", "value [nats]"
     )
@@ -87,6 +87,8 @@ def _show_occurrences(
         over_training,
         "Each point is a document in the update that used it; above 0 it lowered the loss of the target at the end.",
     )
+    if not follows_gradient:
+        return
     per_drop = Figure(
         "Values per loss drop of the update", "occurrences", "scatter", "update", ("value_per_drop",), "update",
         "value / loss drop",

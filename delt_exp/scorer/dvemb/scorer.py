@@ -47,7 +47,7 @@ class DvembScorer:
     `num_features` numbers of each occurrence, for targets of later. seed: of initial weights and order, as of the run.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     needs: ClassVar[frozenset[str]] = frozenset({"target", "tokens"})
     recipe: Recipe
     training: PlanSettings

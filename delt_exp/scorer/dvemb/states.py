@@ -3,6 +3,7 @@
 Shapes: K buffers, G groups of the target, P parameters.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -37,6 +38,13 @@ class RunStates(Trajectory):
 
     def rate(self, step: int) -> float:
         return self.rates[step]
+
+    def drop(self, step: int, norm: float) -> float:
+        """What update `step` takes off the loss of its batch to first order: lr times gradient times clipped gradient.
+
+        NaN where buffers decide the step, too.
+        """
+        return math.nan if self.num_buffers else self.rates[step] * self.clip_factor(norm) * norm**2
 
     def clip_factor(self, norm: float) -> float:
         """By what clipping multiplies a gradient of this norm."""

@@ -51,6 +51,10 @@ class States(Segments, Protocol):
         """The learning rate of an update."""
         ...
 
+    def drop(self, step: int, norm: float) -> float:
+        """What update `step`, of a gradient of this norm, takes off the loss of its batch to first order, or NaN."""
+        ...
+
     def pull_back(self, step: int, norm: float, after: Costates) -> tuple[Tensor, Costates]:
         """Derivatives in the gradient of update `step`, whose norm is `norm`, and in theta and buffers before it."""
         ...
@@ -157,11 +161,13 @@ class ValueSweep:
 
     def _result(self, state: dict[str, Tensor]) -> Values:
         kept = {name: tensor for name, tensor in state.items() if name not in ("segment", *CARRIED)}
-        updates = self._run.updates
+        updates, norms = self._run.updates, state["gradient_norm_T"].tolist()
+        drops = [self._states.drop(step, norm) for step, norm in enumerate(norms)]
         return Values(
             step_N=torch.repeat_interleave(torch.arange(len(updates)), self._first_T.diff()),
             row_N=torch.cat([torch.from_numpy(update.rows_N) for update in updates]),
             rate_T=torch.tensor([self._states.rate(t) for t in range(len(updates))], dtype=torch.float64),
+            drop_T=torch.tensor(drops, dtype=torch.float64),
             trajectory=self._states.kind,
             **kept,
         )

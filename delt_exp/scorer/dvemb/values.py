@@ -25,7 +25,8 @@ class Values:
     rate_T, its learning rate; train_loss_T and gradient_norm_T, before it; costate_norm_TG, the norm of the derivative
     of the target's loss in theta after it; growth_TG, the factor by which stepping back over it multiplies that norm,
     and curvature_TG, what the curvature of its loss adds, relative to it: for plain gradient descent lower bounds of
-    the norms of I - eta H and eta H. trajectory: how states were kept.
+    the norms of I - eta H and eta H; drop_T, what it takes off the loss of its own batch to first order, NaN of an
+    optimizer whose steps do not follow the gradient. trajectory: how states were kept.
     """
 
     step_N: Tensor
@@ -35,6 +36,7 @@ class Values:
     rate_T: Tensor
     train_loss_T: Tensor
     gradient_norm_T: Tensor
+    drop_T: Tensor
     costate_norm_TG: Tensor
     growth_TG: Tensor
     curvature_TG: Tensor

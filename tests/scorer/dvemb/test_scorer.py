@@ -140,10 +140,25 @@ def test_pictures_and_numbers_are_left_as_evidence(tmp_path: Any) -> None:
     pool = fresh_pool(tmp_path)
     scorer().score(pool)
     contents = pool.evidence.contents()
-    assert {"values_over_training", "values_per_drop", "valued_updates"} <= set(contents["figures"])
+    assert {"values_over_training", "valued_updates"} <= set(contents["figures"])
+    assert "values_per_drop" not in contents["figures"]  # a step of AdamW does not follow the gradient
     numbers = contents["numbers"]["valuation"]["values"]
     assert (numbers["updates"], numbers["occurrences"]) == (6, 48)
     assert numbers["largest_lr_curvature"] > 0
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_values_per_drop_count_what_the_clipped_update_took_off_its_batch(tmp_path: Any, clip_norm: Any) -> None:
+    """Each update has a gradient norm above 0.5, so that a clipped one goes 0.5 along the gradient."""
+    pool = fresh_pool(tmp_path)
+    scorer(recipe=replace(PLAIN, clip_norm=clip_norm), adam="refuse").score(pool)
+    occurrences, updates = (pool.evidence.read_table(n).to_pydict() for n in ("occurrences", "valued_updates"))
+    norms, rates = (np.array(updates[name])[np.array(occurrences["update"]) - 1] for name in ("gradient_norm", "lr"))
+    assert norms.min() > 0.5
+    drops = rates * norms * (norms if clip_norm is None else clip_norm)
+    expected = np.array(occurrences["value"]) / drops
+    np.testing.assert_allclose(occurrences["value_per_drop"], expected, rtol=1e-4)
+    assert "values_per_drop" in pool.evidence.contents()["figures"]
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest, disk_errors, read_json, write_json
 from delt_exp.report.numbers import size
+from delt_exp.report.prepared import STOPPED, record_of
 from delt_exp.resources import Resources
 from delt_exp.runtime import quiet
 from delt_exp.scorer.base import Pool, Rescoring
@@ -79,7 +80,8 @@ def _taken_from(about: Mapping[str, Any]) -> str:
 def _runs_by_key(folder: Path) -> dict[str, Path]:
     """Return the newest run that used each set of features."""
     runs: dict[str, Path] = {}
-    for record in sorted(folder.glob("**/record.json"), key=lambda file: file.stat().st_mtime):
+    records = [*folder.glob("**/record.json"), *folder.glob(f"**/{STOPPED}")]
+    for record in sorted(records, key=lambda file: file.stat().st_mtime):
         stages = read_json(record).get("stages", [])
         runs |= {stage["key"]: record.parent for stage in stages if stage["stage"] in STAGES}
     return runs
@@ -94,6 +96,8 @@ def _score(run: Path, overrides: Sequence[str]) -> str:
             "scorer=less scorer.save_features=true, or scorer=dvemb scorer.save_embeddings=true"
         )
     resources, candidates, target = read(parts)
+    if parts.decontaminate:  # the candidates are those of the run, which were far from its own target
+        resources, candidates, _ = read(build_components(_recorded(run)))
     assert target is not None
     named = digest(cfg.scorer_digest, candidates.tokens.digest, target.corpus.digest)
     folder = Path(cfg.output_dir).expanduser() / "features" / named
@@ -113,19 +117,24 @@ def _configuration(run: Path, overrides: Sequence[str]) -> DictConfig:
             f"settings must choose a target, and {found}: give target_dataset=NAME and target_dataset.KEY=VALUE; "
             "everything else is as in the run"
         )
-    if not (run / "record.json").exists():
-        raise DataError(f"{run} is not the folder of a run: it has no record.json; `list` shows the runs with features")
+    cfg = _recorded(run)
     check_command(CONF, list(overrides))
-    record: dict[str, Any] = read_json(run / "record.json")
+    cfg[TARGET] = composed(CONF, [f"data_dir={quoted(str(cfg.data_dir))}", *overrides])[TARGET]
+    return cfg
+
+
+def _recorded(run: Path) -> DictConfig:
+    """Return the configuration of a run, stopped after scoring or not; raises DataError where there is none."""
+    record = record_of(run)
+    if record is None:
+        raise DataError(f"{run} is not the folder of a run: it has no record; `list` shows the runs with features")
     missing = [str(key) for key in composed(CONF, []) if key not in record["config"]]
     if missing:
         raise DataError(
             f"{run} was recorded by a version without {', '.join(missing)}; repeat the run, which reuses what it has "
             "stored, and give the new folder"
         )
-    cfg = OmegaConf.create({**record["config"], "scorer_digest": digest(record["config"]["scorer"])})
-    cfg[TARGET] = composed(CONF, [f"data_dir={quoted(str(cfg.data_dir))}", *overrides])[TARGET]
-    return cfg
+    return OmegaConf.create({**record["config"], "scorer_digest": digest(record["config"]["scorer"])})
 
 
 def _rescored(

@@ -79,6 +79,8 @@ def is_identical(pairs: PairBatch) -> NDArray[np.bool_]:
 def differences(features_RK: NDArray[Any], normalise: str) -> NDArray[np.float32]:
     """Return [D, K] float32 of the gradients of answers; see `PairGradientJudge`."""
     features_RK = features_RK.astype(np.float64)
+    if not np.isfinite(features_RK).all():
+        raise DataError("the gradient of an answer is not finite; check the model's weights and this pair")
     if normalise == "response":
         lengths_R1 = np.linalg.norm(features_RK, axis=1, keepdims=True)
         if not lengths_R1.all():

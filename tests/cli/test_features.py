@@ -67,6 +67,23 @@ def test_a_later_target_is_scored_without_a_pass_over_the_corpus(here, capsys, m
     assert "9 shots" in said
 
 
+def test_a_run_that_stopped_after_scoring_can_be_scored_too(here, capsys, monkeypatch):
+    kept = (*LESS[:-1], "scorer.num_features=384", "scorer.save_features=true")
+    command(monkeypatch, *kept, "stop_after=scores", "name=stopped")
+    assert folder_of("stopped") in told(capsys, "list")
+    said = told(capsys, "score", folder_of("stopped"), "target_dataset=jsonl", "target_dataset.path=later.jsonl")
+    assert "80 documents" in said
+
+
+def test_a_later_target_near_a_candidate_leaves_the_candidates_of_the_run_as_they_are(here, capsys, monkeypatch):
+    command(monkeypatch, *LESS, "decontaminate=true", "name=clean")
+    near = Path("later.jsonl").read_text() + Path("train.jsonl").read_text().splitlines()[0] + "\n"
+    Path("near.jsonl").write_text(near)
+    said = told(capsys, "score", folder_of("clean"), "target_dataset=jsonl", "target_dataset.path=near.jsonl")
+    assert "80 documents" in said
+    assert "10 shots" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -25,8 +25,8 @@ def example_rows(corpus: Corpus, count: int, seed: int) -> NDArray[np.intp]:
     """
     if len(corpus) < 2 * count:
         raise ConfigError(
-            f"{len(corpus)} documents are too few to make {count} examples of them and score the others; use "
-            "scorer.shots=0, or give examples: scorer.examples=FILE.jsonl"
+            f"{len(corpus)} documents are too few to make {count} examples of them; use scorer.shots=0, or give "
+            "examples: scorer.examples=FILE.jsonl"
         )
     distance_N = np.abs(corpus.whole_bytes - np.median(corpus.whole_bytes))
     near = np.lexsort((corpus.ids, distance_N))[:NEAREST]

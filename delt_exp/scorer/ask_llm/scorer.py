@@ -109,7 +109,11 @@ class AskLlmScorer:
             )
         if examples:
             columns = {"text": [one.text for one in examples], "answer": [one.answer for one in examples]}
-            pool.evidence.table("examples", columns, "What the judge saw solved before each question.")
+            caption = "What the judge saw solved before each question."
+            if self.examples is None:
+                columns["id"] = pool.candidates.corpus.ids[rows]
+                caption += " Made of candidates, whose own scores therefore say less: the prompt answers for them."
+            pool.evidence.table("examples", columns, caption)
         return prompt
 
     def _check(self, pool: Pool, judge: AnswerJudge, example_rows: NDArray[np.intp]) -> None:

@@ -80,7 +80,7 @@ class WhisperJudge:
             prompts = [make_prompt(tokenizer, frame, self.instruction, demonstrations, some) for some in asked]
             attention_PD, losses = self._read(network, prompts)
             metrics = np.array(self._metrics(network, tokenizer, prompts, asked, losses))
-            if not np.isfinite(metrics).all():
+            if not (np.isfinite(metrics).all() and np.isfinite(losses).all()):
                 raise DataError(f"the loss is {losses}; check the judge's weights and these documents")
             table_QK = np.zeros((self.num_queries, self.num_demonstrations + 1))
             table_QK[: len(queries), : len(demonstrations)] = attention_PD

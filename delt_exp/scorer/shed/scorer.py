@@ -58,7 +58,7 @@ class ShedScorer:
 
     @property
     def meaning(self) -> Meaning:
-        name = "Banzhaf value" if self.estimator == "halves" else "Shapley value"
+        name = {"halves": "Banzhaf value", "removal": "removal value"}.get(self.estimator, "Shapley value")
         explanation = f"How much the proxy document of its cluster adds to {self.utility.words}."
         return Meaning(f"{name} of the cluster", "utility", "higher", explanation)
 

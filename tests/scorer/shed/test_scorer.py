@@ -146,6 +146,8 @@ def test_the_meaning_names_value_and_utility():
     assert isinstance(meaning, Meaning)
     assert meaning.name == "Shapley value of the cluster"
     assert "linear head" in meaning.explanation
+    names = {one: scorer(estimator=one).meaning.name.split(" of")[0] for one in ("permutation", "removal", "halves")}
+    assert names == {"permutation": "Shapley value", "removal": "removal value", "halves": "Banzhaf value"}
 
 
 @pytest.mark.parametrize(("utility", "encoded"), [(RidgeUtility(2, 0.1, 0), [4, 8, 6, 6]), (Harmful(), [4, 8])])

@@ -61,6 +61,14 @@ def answer_tokens(tokens: Tokens, rows: NDArray[np.intp]) -> Ints:
     return np.stack([(side.lengths - side.answer_starts)[rows] + 1 for side in sides(tokens)], axis=1)
 
 
+def positions(tokens: Tokens, rows: NDArray[np.intp], context_tokens: int) -> Ints:
+    """Return [R, 2] how many positions both sides of these preferences have, their prompts as `pair` cuts them."""
+    starts_R2 = np.stack([side.answer_starts[rows] for side in sides(tokens)], axis=1)
+    whole_R2 = starts_R2 + answer_tokens(tokens, rows)
+    cut_R1 = np.maximum(whole_R2.max(axis=1, keepdims=True) - context_tokens, 0)
+    return np.asarray(whole_R2 - np.minimum(cut_R1, starts_R2))
+
+
 def check_answers(tokens: Tokens) -> None:
     """Raise DataError where not every document is a preference with tokens in both answers."""
     empty = np.flatnonzero(answer_tokens(tokens, np.arange(len(tokens))).min(1) < 2)  # end-of-text alone

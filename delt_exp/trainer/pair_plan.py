@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.pairs import answer_tokens, fitting, pair
+from delt_exp.corpus.pairs import answer_tokens, fitting, pair, positions
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import digest
@@ -44,6 +44,9 @@ class PairPlan(Plan):
     def targets_per_step(self) -> Ints:
         sizes = answer_tokens(self.tokens, self.order[: self.num_items // 2]).ravel()
         return np.add.reduceat(sizes, np.arange(0, self.num_items, self.batch_items))
+
+    def positions_read(self) -> int:
+        return int(positions(self.tokens, self.order[: self.num_items // 2], self.context_tokens).sum())
 
     def counts_per_step(self) -> Ints:
         starts = np.arange(0, self.num_items, self.batch_items)

@@ -174,6 +174,11 @@ class Plan:
         targets = self._predicted_up_to(stop) - self._predicted_up_to(start)
         return np.add.reduceat(targets, np.arange(0, self.num_items, self.batch_items))
 
+    def positions_read(self) -> int:
+        """Positions that the network reads in all steps, predicted or not, without padding: what training costs."""
+        start, stop = self.bounds(np.arange(self.num_items))
+        return int((stop - start).sum())
+
     def counts_per_step(self) -> Ints:
         """[num_steps] what the mean loss of each global batch divides by: its predicted tokens."""
         return self.targets_per_step()

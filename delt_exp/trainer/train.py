@@ -28,6 +28,7 @@ from delt_exp.store.evidence import Evidence
 from delt_exp.store.store import Store
 from delt_exp.trainer.job import SHOWN, TrainedModel, TrainJob, Weights
 from delt_exp.trainer.metrics_file import MetricsFile, follow
+from delt_exp.trainer.plan import Plan
 from delt_exp.trainer.settings import accumulation
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _finish(
         "order_mismatch": mismatch,
         "weights_digest": None if planned_weights is None else digest(planned_weights),
         "steps": job.plan.num_steps,
-        **_size(shell, int(job.plan.targets_per_step().sum())),
+        **_size(shell, job.plan),
         "final_train_loss": _final_loss(rows),
         "seconds_since_restart": seconds,
         "documents_left_out": job.plan.num_left_out,
@@ -200,11 +201,12 @@ def _keep_proof(
     )
 
 
-def _size(shell: Any, tokens: int) -> dict[str, int]:
+def _size(shell: Any, plan: Plan) -> dict[str, int]:
+    tokens = int(plan.targets_per_step().sum())
     parameters = num_parameters(shell.parameters())
     trained = num_parameters(p for p in shell.parameters() if p.requires_grad)
     # Kaplan et al. 2020, without attention: 2 forward, 2 for the deltas, 2 for the gradients of what is trained.
-    flops = (4 * parameters + 2 * trained) * tokens
+    flops = (4 * parameters + 2 * trained) * plan.positions_read()
     return {"tokens": tokens, "parameters": parameters, "trained_parameters": trained, "flops": flops}
 
 

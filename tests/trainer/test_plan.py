@@ -127,6 +127,14 @@ def test_a_token_budget_is_used_up_to_the_last_full_batch(tokens, layout, comple
     assert plan.num_items % plan.batch_items == 0
 
 
+@pytest.mark.parametrize("layout", ["packed", "packed_isolated", "padded"])
+@pytest.mark.parametrize("completion_only", [False, True])
+def test_what_a_plan_reads_is_all_that_its_items_hold_predicted_or_not(tokens, layout, completion_only):
+    plan = plan_of(tokens, layout=layout, completion_only=completion_only)
+    assert plan.positions_read() == sum(len(plan.item(i).inputs) for i in range(plan.num_items))
+    assert (plan.positions_read() > plan.targets_per_step().sum()) or not completion_only
+
+
 def test_packed_arms_of_one_budget_see_equally_many_tokens(tokens):
     arms = [plan_of(tokens, order=np.array(o), epochs=None, max_tokens=64) for o in ([0, 1], [3], [4, 2, 0])]
     assert {int(arm.targets_per_step().sum()) for arm in arms} == {64}

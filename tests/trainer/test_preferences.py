@@ -108,6 +108,9 @@ def test_training_equals_a_bare_loop_with_a_frozen_copy(pool, tmp_path):
     result = read_json(folder / "result.json")
     assert result["order_verified"] is True, result["order_mismatch"]
     assert result["tokens"] == job.plan.targets_per_step().sum()
+    # All that is read costs, prompts too: 2 forward, 4 backward for each parameter and position.
+    read = sum(len(job.plan.item(i).inputs) for i in range(job.plan.num_items))
+    assert result["flops"] == 6 * result["parameters"] * read > 6 * result["parameters"] * result["tokens"]
 
 
 def test_the_trained_order_of_a_budget_ends_with_its_last_pair(pool):

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from delt_exp.corpus.tokens import TokenizedCorpus
+import numpy as np
+
+from delt_exp.corpus.pairs import answer_tokens, positions
+from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.logger.journal import Phase
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, total, training_cost
 from delt_exp.resources import Resources
@@ -37,7 +40,8 @@ def _by_phase(
 ) -> dict[Phase, list[PhaseCost]]:
     sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
     seen = candidates.candidates(stand_in_goodness(len(candidates)))
-    scoring, training = scoring_costs(parts, sizes), training_costs(parts, sizes, seen)
+    read = read_per_predicted(parts, candidates.tokens)
+    scoring, training = scoring_costs(parts, sizes), training_costs(parts, sizes, seen, read)
     return {
         "score": scoring,
         "select": selecting_costs(parts, sizes, paid=scoring),
@@ -61,19 +65,43 @@ def selecting_costs(parts: Components, sizes: Sizes, paid: Sequence[PhaseCost]) 
     return [cost for cost in costs if cost not in paid]
 
 
-def training_costs(parts: Components, sizes: Sizes, seen: Candidates) -> list[PhaseCost]:
+def read_per_predicted(parts: Components, tokens: Tokens) -> float:
+    """Return how many tokens of the candidates training reads for each that it predicts, which `max_tokens` counts.
+
+    Prompts are only read where completions alone are predicted, and in preferences.
+    """
+    if parts.model.objective.rows_per_sample == 2:
+        rows = np.arange(len(tokens))
+        read = positions(tokens, rows, parts.model.context_tokens).sum()
+        return float(read / answer_tokens(tokens, rows).sum())
+    end = tokens.offsets[-1:]
+    predicted = tokens.predicted_before(end, completion_only=parts.training.completion_only)
+    return float((end + len(tokens))[0] / (predicted + len(tokens))[0])
+
+
+def training_costs(
+    parts: Components, sizes: Sizes, seen: Candidates, read_per_predicted: float = 1.0
+) -> list[PhaseCost]:  # fmt: skip
     """Return the cost of training and of its weights on what is kept of `seen`; its goodness may be a stand-in."""
     context = parts.model.context_tokens
     size = model_size(parts.model.network.transformers_config(sizes.vocabulary), context)
     batch_tokens = min(parts.model.batch_items, parts.trainer.micro_batch_items) * context
-    tokens = sizes.lengths_N if parts.candidate_epochs else sizes.lengths_N[would_keep(parts.selector, seen)]
-    passes: float = parts.candidate_epochs or parts.training.epochs or 0
-    if parts.model.objective.rows_per_sample == 2:
-        passes = 2 * (passes + 1 / 3)  # of two sides, about as long; the reference reads them forward alone
-    num_tokens = parts.training.max_tokens or int(tokens.sum() * passes)
+    num_tokens = _tokens_read(parts, sizes, seen, read_per_predicted)
     training = training_cost("training", size, num_tokens, context, batch_tokens)
     if parts.averaging is not None:  # the mean is held beside the weights
         training = replace(training, peak_bytes=training.peak_bytes + size.parameter_bytes)
     setup = Setup(parts.model, parts.training, parts.trainer)
     costs = [training, *parts.weighter.forecast(setup, sizes, size, num_tokens)]
     return [replace(cost, flops=cost.flops * len(parts.protocol.ratios)) for cost in costs]  # each rate pays all
+
+
+def _tokens_read(parts: Components, sizes: Sizes, seen: Candidates, read_per_predicted: float) -> int:
+    """Return the tokens that training reads, and a third of those that the reference of preferences reads forward."""
+    kept = sizes.lengths_N[would_keep(parts.selector, seen)]
+    is_paired, budget = parts.model.objective.rows_per_sample == 2, parts.training.max_tokens
+    if budget is None:
+        tokens = sizes.lengths_N if parts.candidate_epochs else kept
+        read = float(tokens.sum()) * (parts.candidate_epochs or parts.training.epochs or 0) * (1 + is_paired)
+    else:
+        read = budget * read_per_predicted
+    return int(read + (2 / 3 * kept.sum() if is_paired else 0))  # two sides, about as long

@@ -1,5 +1,6 @@
 """A plan is checked against its slow definition, `walk`, and against batches written out by hand."""
 
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.dataset.base import Document, Part
+from delt_exp.dry_run import read_per_predicted
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.trainer.plan import Layout, Plan, PlanSettings, make_plan
 from delt_exp.trainer.proof.order import walk
@@ -133,6 +135,14 @@ def test_what_a_plan_reads_is_all_that_its_items_hold_predicted_or_not(tokens, l
     plan = plan_of(tokens, layout=layout, completion_only=completion_only)
     assert plan.positions_read() == sum(len(plan.item(i).inputs) for i in range(plan.num_items))
     assert (plan.positions_read() > plan.targets_per_step().sum()) or not completion_only
+
+
+@pytest.mark.parametrize("completion_only", [False, True])
+def test_a_forecast_of_a_budget_counts_what_is_read_for_each_predicted_token(tokens, completion_only):
+    settings = PlanSettings(layout="padded", epochs=1, max_tokens=None, completion_only=completion_only)
+    parts = SimpleNamespace(model=SimpleNamespace(objective=SimpleNamespace(rows_per_sample=1)), training=settings)
+    plan = plan_of(tokens, layout="padded", completion_only=completion_only, context_tokens=64)
+    assert read_per_predicted(parts, tokens) == pytest.approx(plan.positions_read() / plan.targets_per_step().sum())
 
 
 def test_packed_arms_of_one_budget_see_equally_many_tokens(tokens):

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch.nn.functional import logsigmoid
 from delt_exp.corpus.pairs import pair
 from delt_exp.dataset.base import Document
 from delt_exp.distributed.processes import launch
+from delt_exp.dry_run import read_per_predicted
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import read_json
 from delt_exp.model.dpo import DPO
@@ -111,6 +113,15 @@ def test_training_equals_a_bare_loop_with_a_frozen_copy(pool, tmp_path):
     # All that is read costs, prompts too: 2 forward, 4 backward for each parameter and position.
     read = sum(len(job.plan.item(i).inputs) for i in range(job.plan.num_items))
     assert result["flops"] == 6 * result["parameters"] * read > 6 * result["parameters"] * result["tokens"]
+
+
+def test_a_forecast_of_a_budget_counts_the_prompts_that_are_read_with_the_answers(pool):
+    plan = pair_job(pool).plan
+    read = sum(len(plan.item(i).inputs) for i in range(plan.num_items))
+    parts = SimpleNamespace(model=pair_job(pool).recipe, training=PADDED)
+    found = read_per_predicted(parts, pool.candidates.tokens)
+    assert found == pytest.approx(read / plan.targets_per_step().sum())
+    assert found > 1
 
 
 def test_the_trained_order_of_a_budget_ends_with_its_last_pair(pool):

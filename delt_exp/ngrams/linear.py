@@ -17,7 +17,7 @@ from delt_exp.mapping.judge import BRIEF, TextBatch
 from delt_exp.mapping.map_documents import map_texts
 from delt_exp.ngrams.hashed import HashedNgrams, chunks
 from delt_exp.resources import Resources
-from delt_exp.rows.draws import generator, splitmix64
+from delt_exp.rows.draws import fold_of
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,6 @@ def linear_numbers(
         np.save(file, weights_FB)
     judge = LinearJudge(ngrams, str(path), digest(weights_FB), seed)
     return map_texts(resources, corpus, rows, judge, work_dir / "shards", "scoring")
-
-
-def fold_of(ids: NDArray[np.uint64], num_folds: int, seed: int) -> NDArray[np.intp]:
-    """Return [D] which of the folds each document is in, a function of its id: equal texts share a fold."""
-    salt = generator(seed, "folds").integers(2**64, dtype=np.uint64)
-    return (splitmix64(ids ^ salt) % np.uint64(num_folds)).astype(np.intp)
 
 
 def ngram_shares(ngrams: HashedNgrams, texts: list[str]) -> Any:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
-from delt_exp.ngrams.linear import fold_of
-from delt_exp.rows.draws import generator, random_rows
+from delt_exp.rows.draws import fold_of, generator, random_rows
 from delt_exp.tokenizer.base import Tokenizer
 
 Starts = Literal["documents", "windows"]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.config.fields import Count, Seed, settings
+from delt_exp.config.fields import Count, NonNegativeInt, Seed, Several, settings
 from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
@@ -16,7 +16,7 @@ from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, model_size, trainin
 from delt_exp.model.recipe import Recipe
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
-from delt_exp.rows.draws import seed_for, shuffled_rows
+from delt_exp.rows.draws import fold_of, seed_for, shuffled_rows
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 from delt_exp.trainer.job import TrainedModel, TrainJob, plan_for
 from delt_exp.trainer.plan import PlanSettings
@@ -53,7 +53,11 @@ class TrainedProxy:
         if text is None:
             cure = {"target": "choose target_dataset=...", "sample": "a probe has a dataset of its own: probe=trained"}
             raise ConfigError(f"proxy.train_on is {self.train_on}, but there is no such text; {cure[self.train_on]}")
-        rows = shuffled_rows(text.corpus.ids, self.seed, "documents of the proxy")
+        return self.trained(resources, text, np.arange(len(text)))
+
+    def trained(self, resources: Resources, text: TokenizedCorpus, rows: NDArray[np.intp]) -> ProxyModel:
+        """Return the model, trained on some documents of `text` alone."""
+        rows = rows[shuffled_rows(text.corpus.ids[rows], self.seed, "documents of the proxy")]
         seed = seed_for(self.seed, "training of the proxy")
         return _trained(self, "proxy", text.tokens, rows, resources.run_tokenizer, seed, resources)
 
@@ -69,6 +73,39 @@ class TrainedProxy:
         """Return the cost of the training run."""
         size = self.size(sizes, resources, self.recipe.context_tokens)
         return [_training_cost(self.recipe, self.train_tokens, size, resources)]
+
+
+@settings
+class FoldedProxy:
+    """`base`, trained on the candidates outside one of `folds` folds, so that it has read none of that `fold`."""
+
+    VERSION: ClassVar[int] = 1
+    base: TrainedProxy
+    folds: Several
+    fold: NonNegativeInt
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.base.needs
+
+    def inputs(self, resources: Resources) -> dict[str, Any]:
+        return self.base.inputs(resources)
+
+    def prepare(
+        self, resources: Resources, candidates: TokenizedCorpus | None = None, target: TokenizedCorpus | None = None
+    ) -> ProxyModel:
+        assert candidates is not None
+        fold_N = fold_of(candidates.corpus.ids, self.folds, self.base.seed)
+        return self.base.trained(resources, candidates, np.flatnonzero(fold_N != self.fold))
+
+    def position_limit(self, resources: Resources) -> int | None:
+        return self.base.position_limit(resources)
+
+    def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
+        return self.base.size(sizes, resources, sample_tokens)
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        return self.base.forecast(sizes, resources)
 
 
 @settings

@@ -92,6 +92,12 @@ def occurrence(ids: NDArray[np.uint64]) -> NDArray[np.intp]:
     return result
 
 
+def fold_of(ids: NDArray[np.uint64], num_folds: int, seed: int) -> NDArray[np.intp]:
+    """Return [D] which of the folds each document is in, a function of its id: equal texts share a fold."""
+    salt = generator(seed, "folds").integers(2**64, dtype=np.uint64)
+    return (splitmix64(ids ^ salt) % np.uint64(num_folds)).astype(np.intp)
+
+
 def splitmix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Scramble `values` in place by a bijection of 64 bits, the finaliser of splitmix64 (Steele et al. 2014)."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):

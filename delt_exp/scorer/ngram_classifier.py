@@ -12,9 +12,9 @@ from delt_exp.config.fields import Count, PositiveFloat, Seed, Several, settings
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.errors import DataError
 from delt_exp.ngrams.hashed import HashedNgrams, chunks
-from delt_exp.ngrams.linear import fold_of, linear_numbers, ngram_shares
+from delt_exp.ngrams.linear import linear_numbers, ngram_shares
 from delt_exp.quantity import Meaning
-from delt_exp.rows.draws import random_rows
+from delt_exp.rows.draws import fold_of, random_rows
 from delt_exp.scorer.base import Pool
 from delt_exp.statistics.diagnostics import auc
 from delt_exp.store.evidence import Evidence

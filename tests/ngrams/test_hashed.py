@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from delt_exp.ngrams import hashed
 from delt_exp.ngrams.hashed import BASE, HashedNgrams, chunks, hashed_words
-from delt_exp.ngrams.linear import fold_of
+from delt_exp.rows.draws import fold_of
 
 WORD = re.compile(r"\w+|[^\w\s]+")
 TEXTS = st.lists(st.text(st.one_of(st.characters(), st.sampled_from("ab .,_ \n\u00a0Éß日"))), max_size=6)

@@ -6,8 +6,7 @@ from scipy.optimize import minimize
 
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.ngrams.hashed import HashedNgrams
-from delt_exp.ngrams.linear import fold_of
-from delt_exp.rows.draws import random_rows
+from delt_exp.rows.draws import fold_of, random_rows
 from delt_exp.scorer.ngram_classifier import NgramClassifierScorer
 from delt_exp.statistics.diagnostics import auc
 from tests.helpers import make_pool, words

@@ -23,6 +23,7 @@ def test_a_comparison_ends_with_a_verdict_a_table_and_a_page(tmp_path, monkeypat
     monkeypatch.setattr(sys, "argv", words)
     main()
     said = capsys.readouterr().err
+    assert "power: not known before the baseline (random) has two seeds" in said
     assert re.search(r"length is .*(better|worse|distinguishable).* random", said)
     (folder,) = Path("outputs").glob("compare-length-vs-random-*")
     assert f"study: {folder / 'report.html'}" in said

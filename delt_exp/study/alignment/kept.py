@@ -27,6 +27,7 @@ from delt_exp.study.alignment.kept_tables import (
 )
 from delt_exp.study.comparison.arms import read_panels
 from delt_exp.study.record import StudyRecord
+from delt_exp.study.trust import trust
 
 
 @settings
@@ -72,7 +73,8 @@ class KeptReport:
             correlations_table(foreseen, self.alpha), picks_table(foreseen), tasks_table(kept, foreseen, self.alpha),
             kept_table(kept),
         ]  # fmt: skip
-        text = "\n".join([*answer(kept, foreseen, self.alpha), *kept.remarks])
+        told = [*answer(kept, foreseen, self.alpha), *kept.remarks, trust(study, self.metric)]
+        text = "\n".join(filter(None, told))
         return Findings(text, [figure(kept, best)], [table for table in tables if table.rows])
 
     def _foreseen(self, kept: Kept) -> dict[str, Foreseen]:

@@ -22,6 +22,13 @@ class ChoicesReport:
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return answer, figures and tables; raises DataError where fewer than two arms can be compared."""
+        return self._comparison(study).findings(study)
+
+    def power(self, study: StudyRecord) -> list[str]:
+        """Return what differences from the baseline the study will show, as its finished runs let expect."""
+        return self._comparison(study).power(study)
+
+    def _comparison(self, study: StudyRecord) -> ComparisonReport:
         names = list(dict.fromkeys(run.arm[DIMENSION] for run in study.runs))
         if self.baseline is not None and self.baseline not in names:
             raise ConfigError(f"study.report.baseline={self.baseline} is not an arm; the arms are {', '.join(names)}")
@@ -34,4 +41,4 @@ class ChoicesReport:
             curve=None,
             overlap_ratio=self.overlap_ratio,
             alpha=self.alpha,
-        ).findings(study)
+        )

@@ -32,6 +32,7 @@ from delt_exp.study.mixture.laws import (
     shares_figure,
 )
 from delt_exp.study.record import PlannedRun, StudyRecord
+from delt_exp.study.trust import LOSS, trust
 
 
 @settings
@@ -95,7 +96,8 @@ class MixtureReport:
             predictions_figure(proposal),
         ]  # fmt: skip
         answer = self._answer(arms, subject, pairs, proposal, len({run.seed for run in drawn}))
-        return Findings(answer, figures, [table for table in tables if table.rows])
+        told = "\n".join(filter(None, [answer, trust(study, LOSS)]))
+        return Findings(told, figures, [table for table in tables if table.rows])
 
     def _proposal(self, drawn: Sequence[PlannedRun]) -> Proposal:
         results = (drawn[0].record() or {})["results"]

@@ -15,6 +15,7 @@ from delt_exp.study.comparison.cost import scaled
 from delt_exp.study.record import StudyRecord
 from delt_exp.study.retraining.agreed import AGREES, REVERSE, Agreed, Golds, read_agreed, read_golds
 from delt_exp.study.retraining.pictures import agreement_figure, price_figure, sources_table
+from delt_exp.study.trust import LOSS, trust
 
 
 @settings
@@ -66,7 +67,8 @@ class RetrainingReport:
             self._ceiling_table(golds),
             sources_table(golds, self.pool, self.alpha),
         ]
-        return Findings(self._answer(agreed, ceilings), figures, tables)
+        told = [self._answer(agreed, ceilings), trust(study, LOSS)]
+        return Findings("\n".join(filter(None, told)), figures, tables)
 
     def _ceilings(self, golds: Golds) -> dict[str, float]:
         """Return the agreement of one training run of a half with the other, by pool."""

@@ -3,7 +3,7 @@
 import pytest
 
 from delt_exp.dataset.base import Document
-from delt_exp.errors import ConfigError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.scorer.length import LengthScorer
 from tests.helpers import make_pool
 
@@ -24,7 +24,16 @@ def test_tokens_are_those_of_the_tokenizer_and_bytes_do_not_depend_on_it(tmp_pat
     assert LengthScorer(unit="bytes", longer=True).score(pool).tolist() == BYTES
 
 
-@pytest.mark.parametrize(("unit", "needs"), [("bytes", set()), ("tokens", {"tokens"})])
+def test_both_answers_of_a_preference_count_and_its_prompt_does_not(tmp_path):
+    pairs = [Document("yes", "a long question? ", rejected="never"), Document("no", "why? ", rejected="é")]
+    scorer = LengthScorer(unit="answer_tokens", longer=True)
+    assert scorer.score(make_pool(tmp_path, pairs)).tolist() == [3 + 5 + 2, 2 + 2 + 2]  # an end-of-text each
+    assert scorer.meaning.unit == "tokens"
+    with pytest.raises(DataError, match="rejected"):
+        scorer.score(make_pool(tmp_path, ["no preference"]))
+
+
+@pytest.mark.parametrize(("unit", "needs"), [("bytes", set()), ("tokens", {"tokens"}), ("answer_tokens", {"tokens"})])
 def test_only_token_lengths_need_tokens(unit, needs):
     assert LengthScorer(unit=unit, longer=True).needs == needs
 

@@ -149,8 +149,10 @@ def test_seeds_of_a_study_of_picks_share_neither_candidates_nor_base_nor_sketch_
         texts = [text.replace("{base}", "base") for text in (*study.common, *job.overrides)]
         run = composed(CONF, [f"study={name}", *texts])
         assert (base.seed, run.selector.seed) == (seed, seed)
-        assert plain(base.train_dataset) == plain(run.train_dataset)
-        assert (run.train_dataset.seed, run.train_dataset.share < 1) == (seed, True)
+        # The base has read no answer of a candidate: it has the other part of the seed's split.
+        assert plain(base.train_dataset) | {"part": "target"} == plain(run.train_dataset)
+        assert (base.train_dataset.part, run.train_dataset.seed) == ("train", seed)
+        assert 0 < run.train_dataset.target_share < 1
 
 
 BUDGETS_VARY = ("alignment_vs_size", "alignment_sizes")
@@ -158,7 +160,7 @@ BUDGETS_VARY = ("alignment_vs_size", "alignment_sizes")
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if not name.startswith(BUDGETS_VARY)])
 def test_runs_of_a_panel_learn_from_equally_many_tokens(name):
-    """But for those whose longer training is the point. One pass over all candidates is a budget, too."""
+    """But for those whose longer training is the point. Passes over all candidates are a budget, too."""
     panel = getattr(study_of(name).report, "panel", None)
     budgets = {}
     for job, config in first_jobs(name):
@@ -167,8 +169,10 @@ def test_runs_of_a_panel_learn_from_equally_many_tokens(name):
         epochs, tokens = config.training.epochs, config.training.max_tokens
         is_one_pass = (epochs, tokens, config.selector._target_) == (1, None, "delt_exp.selector.all.keep_all")
         assert epochs is None or is_one_pass
-        budget = candidates_of(config) if is_one_pass else tokens
+        passes = config.training.candidate_epochs
+        budget = candidates_of(config) if is_one_pass or passes else tokens
         assert budget
+        assert not (passes and tokens)
         budgets.setdefault(dict(job.arm).get(panel), set()).add(budget)
     assert all(len(budget) == 1 for budget in budgets.values())
 

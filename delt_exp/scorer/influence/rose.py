@@ -81,6 +81,8 @@ class RoseScorer(InfluenceScorer):
             )  # fmt: skip
             pool.evidence.remark("Each answer of the target was compared with one that the proxy wrote.")
         else:
+            if self.pairs == "auto":
+                _warn_of_unused(pool)
             pairs = MismatchedPairs(target, rows, mismatched(target.ids[rows], groups, self.seed), self.pair_tokens)
             pool.evidence.remark("Each answer of the target was compared with that of another document.")
         show_pairs(pool, len(rows), *tallied(pairs, np.concatenate(list(groups.values()))))
@@ -118,6 +120,16 @@ class RoseScorer(InfluenceScorer):
                 f"{self.pair_tokens} and are left out of the target"
             )
         return kept
+
+
+def _warn_of_unused(pool: Pool) -> None:
+    """Say how many rejected answers of the target are not used because others lack one."""
+    corpus = None if pool.target is None else pool.target.corpus
+    if corpus is not None and 0 < corpus.num_preferences < len(corpus):
+        pool.evidence.warn(
+            f"{corpus.num_preferences} of {len(corpus)} documents of the target have a rejected answer, which is not "
+            "used because the others have none: leave these out to compare with the given answers"
+        )
 
 
 def show_pairs(pool: Pool, num_documents: int, num_pairs: int, num_identical: int, num_repeated: int) -> None:

@@ -1,5 +1,6 @@
 """Curves of a study of data efficiency: what is noise is not called a change, what has no bend not a curve."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from delt_exp.config.build import CONF
 from delt_exp.config.compose import composed
 from delt_exp.errors import DataError
+from delt_exp.study.data_efficiency.bootstrap import bootstrapped
+from delt_exp.study.data_efficiency.curves import Key, Point
 from delt_exp.study.data_efficiency.report import DataEfficiencyReport, detectable_gain
 
 pytestmark = pytest.mark.slow
@@ -18,14 +21,25 @@ REPORT = DataEfficiencyReport("source", ["reward_accuracy", "win_rate"], resampl
 def planned(source, share, subset, value, stderr, **others):
     arm = {"source": source, "subsets": "nested", "subset": subset, "selector.ratio": share}
     values = {"reward_accuracy": value} | others
-    rows = [{"dataset": "pairs", "metric": name, "value": number, "stderr": stderr} for name, number in values.items()]
+    rows = [
+        {"dataset": "pairs", "metric": name, "value": number, "stderr": stderr,
+         "better": "lower" if name == "kl" else "higher"}
+        for name, number in values.items()
+    ]  # fmt: skip
     return SimpleNamespace(arm=arm, seed=0, record=lambda: {"results": rows})
 
 
 def study(of_share, stderr, shares=(0.1, 0.3, 1.0), sources=("a",), **others):
     """Three subsets that are all of the data at share 1, where their runs are one run."""
     runs = [
-        planned(source, share, str(subset), of_share(share) + (0.001 * subset if share < 1 else 0), stderr, **others)
+        planned(
+            source,
+            share,
+            str(subset),
+            of_share(share) + (0.001 * subset if share < 1 else 0),
+            stderr,
+            **{name: value(share) if callable(value) else value for name, value in others.items()},
+        )
         for source in sources
         for share in shares
         for subset in range(3)
@@ -85,6 +99,38 @@ def test_an_oracle_like_chance_takes_the_meaning_from_win_rates():
         "0.530\u00a0±\u00a00.020 of the preferences, no more often than chance: its win rates carry no information"
         in answer
     )
+
+
+def test_a_divergence_that_grows_is_worse():
+    report = replace(REPORT, metrics=["kl"])
+    findings = report.findings(study(lambda s: 0.5, stderr=0.001, kl=lambda s: 0.1 * s))
+    (curve,) = curves_of(findings)
+    assert (curve["verdict"], curve["gain of all over the least"].better) == ("worse", "lower")
+    assert "kl on pairs grows" in findings.answer
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_intervals_of_a_gain_hold_the_noise_of_runs_on_all_of_the_data(seeds):
+    """Three subsets of each seed at each share, which are one run at share 1; nothing gains."""
+    covered = 0
+    for number in range(100):
+        draws = np.random.default_rng([7, number])
+        curve = {
+            share: {
+                f"{subset} {seed}": Point(0.5 + (own if share < 1 else whole), 0.01)
+                for seed, whole in enumerate(draws.normal(0, 0.03, seeds))
+                for subset, own in enumerate(draws.normal(0, 0.03, 3))
+            }
+            for share in (0.1, 0.3, 1.0)
+        }
+        gain = bootstrapped(Key("a", "nested", "reward_accuracy", "pairs", "higher"), curve, 200).gain(0.05)
+        covered += gain.low <= 0 <= gain.high
+    assert covered >= 88
+
+
+def test_runs_that_are_one_are_counted_once():
+    points = next(table for table in REPORT.findings(study(lambda s: s, stderr=0.1)).tables if table.name == "points")
+    assert {row[4]: row[-1] for row in points.rows} == {0.1: 3, 0.3: 3, 1.0: 1}
 
 
 def test_sources_are_compared_on_the_same_measure_only():

@@ -10,7 +10,7 @@ from delt_exp.files import digest
 from delt_exp.quantity import Ranged
 from delt_exp.rows.draws import generator
 from delt_exp.statistics.saturating import Saturating, fit_saturating
-from delt_exp.study.data_efficiency.curves import Curve, Key, Point
+from delt_exp.study.data_efficiency.curves import Curve, Key, Point, distinct
 
 
 class Bootstrap(NamedTuple):
@@ -56,6 +56,7 @@ def _samples(key: Key, curve: Curve, resamples: int) -> list[dict[float, list[fl
     """Return bootstrap samples of a curve: the same subsets at all shares where they are nested."""
     # Curves draw on their own: where two were drawn alike, their noise would cancel in a difference.
     rng = generator(0, "bootstrap of a curve", int(digest(list(key)), 16))
+    spread = spread_of_runs(curve)
     names = sorted(set.intersection(*(set(points) for points in curve.values())))
     samples = []
     for _ in range(resamples):
@@ -63,10 +64,34 @@ def _samples(key: Key, curve: Curve, resamples: int) -> list[dict[float, list[fl
         if key.subsets != "independent":
             drawn[:] = drawn[0]
         samples.append({
-            share: list(_noisy([curve[share][name] for name in row], rng))
+            share: list(_noisy(_drawn(curve[share], row, spread, rng), rng))
             for share, row in zip(curve, drawn, strict=True)
         })  # fmt: skip
     return samples
+
+
+def spread_of_runs(curve: Curve) -> float:
+    """Return the standard deviation between training runs of one share, over the shares whose subsets all differ.
+
+    0 where there is no such share with two runs.
+    """
+    several = [[point.value for point in runs.values()] for runs in curve.values() if len(distinct(runs)) == len(runs)]
+    variances = [float(np.var(values, ddof=1)) for values in several if len(values) > 1]
+    return float(np.sqrt(np.mean(variances))) if variances else 0.0
+
+
+def _drawn(
+    runs: Mapping[str, Point], names: Sequence[str], spread: float, rng: np.random.Generator
+) -> list[Point]:  # fmt: skip
+    """Return the points of the drawn subsets.
+
+    Where subsets are one and the same training run, to draw them again says nothing of how another run would come out:
+    their mean then varies as that of so many runs of the other shares would.
+    """
+    if len(different := distinct(runs)) == len(runs):
+        return [runs[name] for name in names]
+    error = spread / np.sqrt(len(different)) * rng.normal()
+    return [Point(point.value + error, point.stderr) for point in runs.values()]
 
 
 def mean_of(points: Sequence[Point], resamples: int, alpha: float) -> Ranged:

@@ -9,12 +9,16 @@ RATIO = "selector.ratio"
 
 
 class Key(NamedTuple):
-    """Which curve: the source trained on, how its subsets are drawn, the measure and its evaluation set."""
+    """Which curve: the source trained on, how its subsets are drawn, the measure and its evaluation set.
+
+    better: which direction of the measure is, `higher` or `lower`.
+    """
 
     source: str
     subsets: str
     metric: str
     dataset: str
+    better: str
 
     @property
     def measured(self) -> str:
@@ -37,18 +41,18 @@ def curves_of(study: StudyRecord, panel: str, metrics: Sequence[str]) -> dict[Ke
     """Return the points of every curve; `panel` is the dimension that names the source."""
     curves: dict[Key, dict[float, dict[str, Point]]] = {}
     for run in study.finished():
-        for (metric, dataset), point in points_of(run, metrics).items():
-            key = Key(run.arm[panel], run.arm["subsets"], metric, dataset)
+        for (metric, dataset, better), point in points_of(run, metrics).items():
+            key = Key(run.arm[panel], run.arm["subsets"], metric, dataset, better)
             name = f"{run.arm['subset']} {run.seed}"
             curves.setdefault(key, {}).setdefault(float(run.arm[RATIO]), {})[name] = point
     return curves
 
 
-def points_of(run: PlannedRun, metrics: Sequence[str]) -> dict[tuple[str, str], Point]:
-    """Return (metric, evaluation set) -> point."""
+def points_of(run: PlannedRun, metrics: Sequence[str]) -> dict[tuple[str, str, str], Point]:
+    """Return (metric, evaluation set, which direction is better) -> point."""
     record = run.record() or {}
     return {
-        (row["metric"], row["dataset"]): Point(float(row["value"]), float(row["stderr"] or 0.0))
+        (row["metric"], row["dataset"], row["better"]): Point(float(row["value"]), float(row["stderr"] or 0.0))
         for row in record["results"]
         if row["metric"] in metrics
     }
@@ -57,3 +61,8 @@ def points_of(run: PlannedRun, metrics: Sequence[str]) -> dict[tuple[str, str], 
 def num_shares(curve: Curve) -> int:
     """Return how many shares there are; 0 where no subset has all of them."""
     return len(curve) if set.intersection(*(set(points) for points in curve.values())) else 0
+
+
+def distinct(points: Mapping[str, Point]) -> list[Point]:
+    """Return the points without repetitions: subsets that are all of the data are one training run for each seed."""
+    return list({point.value: point for point in points.values()}.values())

@@ -20,7 +20,7 @@ from delt_exp.report.facts import ORACLE_ACCURACY, oracle_worth
 from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.statistics.saturating import EXPONENTS
 from delt_exp.study.data_efficiency.bootstrap import Bootstrap, bootstrapped, mean_of, percentiles
-from delt_exp.study.data_efficiency.curves import Curve, Key, Point, curves_of, num_shares, points_of
+from delt_exp.study.data_efficiency.curves import Curve, Key, Point, curves_of, distinct, num_shares, points_of
 from delt_exp.study.figures import LINE, chooser, colour, error_bars, figure
 from delt_exp.study.record import StudyRecord
 
@@ -37,8 +37,9 @@ class DataEfficiencyReport:
     Runs need the dimensions `panel` (the source of the data), `subsets` (how they are drawn), `subset` and
     selector.ratio. A bootstrap draws whole subsets (a subset with a seed), with all their shares where they are nested:
     their points are not independent of each other. It adds a normal draw with the standard error of the evaluation for
-    each share: subsets that are all of the data are the same run and vary by nothing else. The draws of two shares are
-    independent although their runs share the evaluation set, so that the interval of a gain is rather too wide. A
+    each share. Subsets that are all of the data are one run for each seed: their mean is drawn with the variance
+    between the runs of the other shares. The draws of two shares are independent although their runs share the
+    evaluation set, so that the interval of a gain is rather too wide. A
     curve whose exponent is at a border of its grid, in the fit or in more than `alpha` of the bootstraps, is not
     identified: its a, b and c are not shown.
     """
@@ -90,13 +91,13 @@ class DataEfficiencyReport:
                 fit = [percentiles(*cell, self.alpha) for cell in zip(one.fit, one.fits_R3.T, strict=True)]
             border = "" if is_identified else f"no: at a border in {100 * one.share_at_border():.0f} %"
             least, most, gain = (percentiles(*cell, self.alpha) for cell in zip(one.ends, one.ends_R3.T, strict=True))
-            verdict = WORDS[_sign(gain)]
-            change = Difference(gain.value, gain.low, gain.high, "higher", verdict)
+            verdict = WORDS[_sign(gain) * (1 if key.better == "higher" else -1)]
+            change = Difference(gain.value, gain.low, gain.high, key.better, verdict)
             rows.append([key.source, verdict, change, key.metric, key.dataset, key.subsets, least, most,
                          "yes" if is_identified else border, *fit])  # fmt: skip
         note = (
-            "Better: all preferences teach more than the least share, by an uncorrected interval that excludes 0; "
-            "measures where less is better are not negated. "
+            "Better: all preferences teach more than the least share, by an uncorrected interval that excludes 0. "
+            "Changes are as measured: of a loss or a divergence from the start, less is better. "
             f"Intervals: {100 * (1 - self.alpha):g} %, bootstrap over subsets and the noise of the evaluation. The "
             "curve at share s of the data is a - b s^-c. It is identified if the points bend enough to fix c; "
             f"otherwise c runs to a border of the values tried, {EXPONENTS[0]:g} (a line over log s) or "
@@ -118,7 +119,7 @@ class DataEfficiencyReport:
                 continue
             differences = zip(a.ends - b.ends, (a.ends_R3 - b.ends_R3).T, strict=True)
             _, with_all, gain = (percentiles(*cell, self.alpha) for cell in differences)
-            rows.append([f"{one.source} - {other.source}", *one[1:], with_all, gain])
+            rows.append([f"{one.source} - {other.source}", *one[1:4], with_all, gain])
         note = (
             "The first source minus the second: with all preferences of each, and in the gain from the least share. "
             "Evaluation noise is treated as independent although both are evaluated on the same set, so "
@@ -143,11 +144,12 @@ class DataEfficiencyReport:
 
     def _points(self, curves: Mapping[Key, Curve]) -> Table:
         rows: list[list[Cell]] = [
-            [*key, share, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, len(runs)]
+            [*key[:4], share, float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None,
+             len(values)]
             for key, points in curves.items()
             for share, runs in sorted(points.items())
-            for values in [[point.value for point in runs.values()]]
-        ]
+            for values in [[point.value for point in distinct(runs)]]
+        ]  # fmt: skip
         columns = ["source", "subsets", "measure", "evaluated on", "share", "mean", "standard deviation", "runs"]
         return Table(
             "points", "Every share", "Mean and standard deviation over subsets and seeds.", columns, rows, folded=True
@@ -188,6 +190,6 @@ def _oracles(study: StudyRecord) -> dict[str, Point]:
     """Return for each evaluation set with an oracle how often that agrees with people; that of the first run."""
     found: dict[str, Point] = {}
     for run in study.finished():
-        for (_, dataset), point in points_of(run, [ORACLE_ACCURACY]).items():
+        for (_, dataset, _), point in points_of(run, [ORACLE_ACCURACY]).items():
             found.setdefault(dataset, point)
     return found

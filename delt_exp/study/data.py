@@ -18,19 +18,29 @@ def missing_files(configs: Sequence[DictConfig]) -> list[str]:
 
     A component that cannot be built says so when its run fails, which stops no other.
     """
+    messages: dict[str, None] = {}
+    for dataset in _datasets_of(configs):
+        try:
+            dataset.files()
+        except DataError as error:
+            messages[str(error)] = None
+    return list(messages)
+
+
+def file_fingerprints(configs: Sequence[DictConfig]) -> list[str]:
+    """Return the hashes of all files that the configurations read, wherever these lie."""
+    return sorted({dataset.fingerprint() for dataset in {repr(one): one for one in _datasets_of(configs)}.values()})
+
+
+def _datasets_of(configs: Sequence[DictConfig]) -> Iterator[FileDataset]:
+    """Yield the file datasets of candidates, targets that are read, and evaluation sets."""
     nodes: dict[str, DictConfig] = {}
     for cfg in configs:
         found = [cfg.train_dataset, *(cfg.eval_dataset or {}).values()]
         if any("target" in scorer.needs for scorer in _built(cfg.scorer)):
             found.append(cfg.target_dataset)
         nodes |= {digest(plain(node)): node for node in found}
-    messages: dict[str, None] = {}
-    for dataset in chain.from_iterable(_file_datasets(part) for node in nodes.values() for part in _built(node)):
-        try:
-            dataset.files()
-        except DataError as error:
-            messages[str(error)] = None
-    return list(messages)
+    return chain.from_iterable(_file_datasets(part) for node in nodes.values() for part in _built(node))
 
 
 def _built(node: DictConfig) -> list[Any]:

@@ -30,10 +30,13 @@ class _Entry:
     definition: dict[str, Any]
 
 
-def definition(record: StudyRecord, configs: Sequence[DictConfig], study: Any) -> dict[str, Any]:
+def definition(
+    record: StudyRecord, configs: Sequence[DictConfig], study: Any, files: Sequence[str]
+) -> dict[str, Any]:  # fmt: skip
     """Return what a registration fixes: the study's own keys, its hold-out sets, and the configuration of every run.
 
-    study: its node of the configuration. runs: names that hold the hash of each run's configuration.
+    study: its node of the configuration. runs: names that hold the hash of each run's configuration. files: hashes of
+    what candidates, targets and evaluation sets are read from.
     """
     asked = {key: value for key, value in plain(study).items() if key not in NOT_ASKED}
     hold_out = {digest(plain(cfg.eval_dataset)): plain(cfg.eval_dataset) for cfg in configs}
@@ -41,6 +44,7 @@ def definition(record: StudyRecord, configs: Sequence[DictConfig], study: Any) -
         "question": record.question,
         "study": asked,
         "hold_out": list(hold_out.values()),
+        "files": list(files),
         "settings": record.settings,
         "runs": sorted(Path(run.folder).name for run in record.runs),
     }
@@ -75,11 +79,18 @@ def registration(
     return entry.registration
 
 
+def is_registered(root: Path, name: str) -> bool:
+    """Whether a study of this name is registered."""
+    return (root / "registered" / f"{name}.json").exists()
+
+
 def _unchanged(path: Path, name: str, fixed: dict[str, Any]) -> Registration:
     content = read_json(path)
     found = _Entry(Registration(**content["registration"]), content["definition"])
     if digest(found.definition) != found.registration.digest:
         raise StoreError(f"{path} was changed after it was written: its digest does not fit; restore it from a copy")
+    if "files" not in found.definition:  # of an earlier version
+        fixed = {key: value for key, value in fixed.items() if key != "files"}
     if changed := differences(found.definition, fixed):
         raise ConfigError(
             f"{name} was registered on {found.registration.date[:10]} with another definition "

@@ -19,13 +19,13 @@ from delt_exp.config.stop import check_stop
 from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.progress import say, track
 from delt_exp.study.account import Account, account
-from delt_exp.study.data import missing_files, summary
+from delt_exp.study.data import file_fingerprints, missing_files, summary
 from delt_exp.study.definition import Foresees, Job, KnowsPower, Study, at_seed
 from delt_exp.study.forecast import gpu_hours, outlook
 from delt_exp.study.logged import log_study
 from delt_exp.study.page import read_findings, write_findings
 from delt_exp.study.record import FILE, PlannedRun, StudyRecord, read_study
-from delt_exp.study.registration import definition, registration
+from delt_exp.study.registration import definition, is_registered, registration
 from delt_exp.study.told import tell
 
 WORDS = {"scores": "scoring runs", "model": "training runs"}
@@ -62,8 +62,10 @@ def sweep(
     if isinstance(plan.study.report, KnowsPower):
         for sentence in plan.study.report.power(plan.record):
             say(sentence)
-    fixed = definition(plan.record, plan.configs, cfg.study)
     root, wanted = Path(cfg.store.root).expanduser(), plan.study.registered
+    is_fixed = (wanted or is_registered(root, plan.record.name)) and not missing
+    files = file_fingerprints(plan.configs) if is_fixed else []
+    fixed = definition(plan.record, plan.configs, cfg.study, files)
     plan.record.registered = registration(root, plan.record, fixed, wanted=wanted, dry=cfg.dry_run)
     if plan.record.registered or not (wanted and cfg.dry_run):
         say(plan.record.standing)

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from delt_exp.errors import ConfigError, StoreError
-from delt_exp.files import write_json
+from delt_exp.files import digest, write_json
 from delt_exp.study.record import PlannedRun, StudyRecord, read_study
 from delt_exp.study.registration import definition, registration
 from tests.study.small_study import run_study, write_study_texts
@@ -23,9 +23,9 @@ def record_of(folder, seeds=(0, 1)):
     return StudyRecord(folder / "why", "why", "Why?", {"seed": 0, "corpus": {"max": 9}}, runs, [])
 
 
-def fixed(record, study=STUDY, documents=500):
+def fixed(record, study=STUDY, documents=500, files=("ab12",)):
     configs = [OmegaConf.create({"eval_dataset": {"news": {"max_documents": documents}}})] * len(record.runs)
-    return definition(record, configs, OmegaConf.create(study))
+    return definition(record, configs, OmegaConf.create(study), files)
 
 
 def test_a_registration_is_dated_kept_and_found_again(tmp_path):
@@ -97,6 +97,19 @@ def test_a_registration_that_somebody_edited_is_refused(tmp_path):
         registration(tmp_path, record, fixed(record), wanted=False)
 
 
+def test_files_with_another_content_are_another_study_and_one_of_an_earlier_version_has_none(tmp_path):
+    record = record_of(tmp_path)
+    first = registration(tmp_path, record, fixed(record), wanted=True)
+    with pytest.raises(ConfigError, match=r"registered on .* with another definition \(files"):
+        registration(tmp_path, record, fixed(record, files=["cd34"]), wanted=False)
+    path = tmp_path / "registered" / "why.json"
+    content = json.loads(path.read_text())
+    del content["definition"]["files"]
+    content["registration"]["digest"] = digest(content["definition"])
+    write_json(path, content)
+    assert registration(tmp_path, record, fixed(record), wanted=False).date == first.date
+
+
 @pytest.mark.slow
 def test_the_page_of_a_registered_study_says_when_and_a_repeat_reuses_it(tmp_path):
     """The registration is older than the first run."""
@@ -109,3 +122,7 @@ def test_the_page_of_a_registered_study_says_when_and_a_repeat_reuses_it(tmp_pat
     assert read_study(study.folder)[0].registered == study.registered
     with pytest.raises(SystemExit):
         run_study(texts, tmp_path / "out", "study.report.alpha=0.1")
+    for file in (texts / "news_agnews").iterdir():
+        file.write_text(file.read_text() + '{"text": "what nobody registered, in a file of the same name"}\n')
+    with pytest.raises(SystemExit):
+        run_study(texts, tmp_path / "out")

@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+ROOM_BYTES = 4e9  # for what a pass of prompts takes beside the network and its activations
+LOGIT_BYTES = 4
+
 
 @dataclass(frozen=True, eq=False)
 class SharedPrefix:
@@ -21,7 +24,22 @@ class SharedPrefix:
     cache: Any
 
     def last_logits(self, network: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Return [B, V] logits after the last token of each prompt, which begins with `ids` and goes on."""
+        """Return [B, V] logits after the last token of each prompt, which begins with `ids` and goes on.
+
+        In several passes where the copies of the cache and the logits of one would take more than ROOM_BYTES.
+        """
+        size = self.prompts_in_a_pass(network, prompts)
+        parts = [prompts[first : first + size] for first in range(0, len(prompts), size)]
+        return torch.cat([self._last_logits(network, part) for part in parts])
+
+    def prompts_in_a_pass(self, network: Any, prompts: Sequence[Sequence[int]]) -> int:
+        """Return how many of these prompts there is room for, at least one; they count as long as the longest."""
+        longest = max(map(len, prompts))
+        per_token = _bytes_of(self.cache) / max(len(self.ids), 1)
+        positions = min(len(prompts), longest - len(self.ids))  # at which the head is read, if their ends all differ
+        return max(1, int(ROOM_BYTES / (per_token * longest + LOGIT_BYTES * positions * network.config.vocab_size)))
+
+    def _last_logits(self, network: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
         last = [len(row) - len(self.ids) - 1 for row in prompts]
         last_B = torch.tensor(last, device=next(network.parameters()).device)
         positions_C, index_B = last_B.unique(return_inverse=True)
@@ -51,6 +69,13 @@ class SharedPrefix:
         cache.batch_repeat_interleave(num_prompts)
         mask_BT = torch.ones(num_prompts, len(self.ids) + width, dtype=torch.long, device=device)
         return {"past_key_values": cache, "attention_mask": mask_BT}
+
+
+def _bytes_of(cache: Any) -> int:
+    """Return the size of a key-value cache, 0 where nothing tells."""
+    layers = getattr(cache, "layers", None) or []
+    tensors = [getattr(layer, name, None) for layer in layers for name in ("keys", "values")]
+    return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))
 
 
 def read_prefix(network: Any, ids: Sequence[int]) -> SharedPrefix:

@@ -130,6 +130,24 @@ def test_the_prefix_is_read_once_and_the_head_sees_last_positions_only(folder, t
     assert all(positions <= 2 for _, positions in heads[1:])
 
 
+def test_a_batch_whose_caches_would_not_fit_is_read_in_passes_with_the_same_answers(folder, tokenizer, monkeypatch):
+    """Room for two prompts: a cache of keys and values of every layer, and logits at the ends of all."""
+    prompt, texts = make_prompt(tokenizer, QUESTION, [Example("good", YES)]), ["one text", "two text", "six text"] * 2
+    judge = AnswerJudge(str(folder), None, tokenizer.folder, prompt, 64)
+    together = judge.open("cpu")(batch_of(texts))
+    network, seen = load_causal_lm(folder), []
+    config = network.config
+    heads = config.num_key_value_heads * (config.hidden_size // config.num_attention_heads)
+    longest = len(prompt.around(tokenizer.encode(["one text"])[0]))
+    ends = min(len(texts), longest - len(prompt.before))
+    of_one = 2 * 4 * heads * config.num_hidden_layers * longest + 4 * ends * config.vocab_size
+    monkeypatch.setattr("delt_exp.model.shared_prefix.ROOM_BYTES", 2.5 * of_one)
+    monkeypatch.setattr("delt_exp.scorer.ask_llm.judge.load_causal_lm", lambda *_: network)
+    network.register_forward_pre_hook(lambda m, a, kw: seen.append(len(kw["input_ids"])), with_kwargs=True)
+    np.testing.assert_allclose(judge.open("cpu")(batch_of(texts)), together, atol=1e-5)
+    assert seen == [1, 2, 2, 2]
+
+
 def test_a_judge_travels_to_other_processes(folder, tokenizer):
     judge = AnswerJudge(str(folder), None, tokenizer.folder, make_prompt(tokenizer, QUESTION, []), 64)
     again = pickle.loads(pickle.dumps(judge))

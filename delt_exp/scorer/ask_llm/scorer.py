@@ -108,7 +108,8 @@ class AskLlmScorer:
                 f"more than the {model.position_limit} positions of {model.name!r}; {cure}"
             )
         if examples:
-            columns = {"text": [one.text for one in examples], "answer": [one.answer for one in examples]}
+            columns: dict[str, Any] = {"text": [one.text for one in examples]}
+            columns["answer"] = [one.answer for one in examples]
             caption = "What the judge saw solved before each question."
             if self.examples is None:
                 columns["id"] = pool.candidates.corpus.ids[rows]

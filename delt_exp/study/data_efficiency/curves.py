@@ -1,24 +1,25 @@
 """The points of every curve: one measure of one source, by share of the data, subset and seed."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 RATIO = "selector.ratio"
+Better = Literal["higher", "lower"]
 
 
 class Key(NamedTuple):
     """Which curve: the source trained on, how its subsets are drawn, the measure and its evaluation set.
 
-    better: which direction of the measure is, `higher` or `lower`.
+    better: which direction of the measure is.
     """
 
     source: str
     subsets: str
     metric: str
     dataset: str
-    better: str
+    better: Better
 
     @property
     def measured(self) -> str:
@@ -48,7 +49,7 @@ def curves_of(study: StudyRecord, panel: str, metrics: Sequence[str]) -> dict[Ke
     return curves
 
 
-def points_of(run: PlannedRun, metrics: Sequence[str]) -> dict[tuple[str, str, str], Point]:
+def points_of(run: PlannedRun, metrics: Sequence[str]) -> dict[tuple[str, str, Better], Point]:
     """Return (metric, evaluation set, which direction is better) -> point."""
     record = run.record() or {}
     return {

@@ -166,6 +166,8 @@ def small(words):
     if "${data_dir}" in OmegaConf.to_yaml(config) and not LOCAL_DATA.exists():
         pytest.skip("needs the local data folder")
     limits = SMALL | (SMALL_PROBE if any("probe" in node for node in config.alignment.values()) else {})
+    if any(word.startswith("training.candidate_epochs=") for word in words):
+        limits = {key: value for key, value in limits.items() if key != "training.max_tokens"}
     for name, node in config.eval_dataset.items():
         limits |= at_most(f"eval_dataset.{name}.dataset", node.dataset, num_bytes="10_000", num_documents="20")
     for place in ("train_dataset", "target_dataset"):

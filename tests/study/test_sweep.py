@@ -235,7 +235,7 @@ def test_a_study_without_its_data_says_so_once_and_computes_nothing(tmp_path, mo
     assert (status.value.code, shown.count("error: ")) == (1, 1)
     assert "reads data that is missing: no file matches path=nowhere/news_agnews/train.jsonl" in shown
     assert "data_dir=FOLDER" in shown
-    assert "(1 more of its datasets are missing.)" in shown
+    assert "(2 more of its datasets are missing.)" in shown  # code to spoil with, and the split of the target
     assert not list(tmp_path.glob("outputs/runs/*"))
 
 

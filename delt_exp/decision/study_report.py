@@ -54,17 +54,20 @@ class DecisionReport:
         self, study: StudyRecord, by_protocol: Mapping[str, Sequence[PlannedRun]]
     ) -> tuple[dict[str, Ladder], int]:
         """Return the ladder of each protocol that has enough arms, and the most arms that one of all leaves out."""
-        ladders, num_left, num_common = dict[str, Ladder](), 0, 0
+        ladders, num_left, num_common, apart = dict[str, Ladder](), 0, 0, ""
         for protocol, runs in by_protocol.items():
             measured, every, common = self._measured(runs)
             num_left, num_common = max(num_left, len(every - common)), max(num_common, len(common))
             if len(common) >= MIN_ARMS and all(len(by_size) > 1 for by_size in measured.values()):
-                ladders[protocol] = _of_common_seeds(measured, common)
+                if not (seeds := _common_seeds(measured, common)):
+                    apart = f"; the {len(common)} arms that are finished at every size have no seed in common"
+                    continue
+                ladders[protocol] = _of_seeds(measured, common, seeds)
                 check_ladder(ladders[protocol], self.large)
         if not ladders:
             raise DataError(
                 f"{study.folder}: only {num_common} arms are finished with {self.metric} at every size; decision "
-                f"accuracy needs {MIN_ARMS} arms and two sizes: repeat the study's command"
+                f"accuracy needs {MIN_ARMS} arms and two sizes{apart}: repeat the study's command"
             )
         return ladders, num_left
 
@@ -125,13 +128,17 @@ class DecisionReport:
         write_known(store, study.name, rows)
 
 
-def _of_common_seeds(measured: Runs, arms: set[str]) -> Ladder:
-    """Return the outcomes of these arms at the seeds that all of them have at every size.
+def _common_seeds(measured: Runs, arms: set[str]) -> set[str]:
+    """Return the seeds that all of these arms have at every size.
 
     Each seed has candidates of its own, so that means over other seeds do not compare.
     """
-    kept = [by_seed for by_size in measured.values() for by_arm in by_size.values() for by_seed in by_arm.items()]
-    seeds = set.intersection(*(set(by_seed) for arm, by_seed in kept if arm in arms))
+    by_arms = [by_arm for by_size in measured.values() for by_arm in by_size.values()]
+    return set.intersection(*(set(by_arm[arm]) for by_arm in by_arms for arm in arms))
+
+
+def _of_seeds(measured: Runs, arms: set[str], seeds: set[str]) -> Ladder:
+    """Return the outcomes of these arms at these seeds."""
     return {
         metric: {
             size: {

@@ -37,7 +37,8 @@ class SharedPrefix:
         longest = max(map(len, prompts))
         per_token = _bytes_of(self.cache) / max(len(self.ids), 1)
         positions = min(len(prompts), longest - len(self.ids))  # at which the head is read, if their ends all differ
-        return max(1, int(ROOM_BYTES / (per_token * longest + LOGIT_BYTES * positions * network.config.vocab_size)))
+        logits_bytes = LOGIT_BYTES * positions * network.config.get_text_config().vocab_size
+        return max(1, int(ROOM_BYTES / (per_token * longest + logits_bytes)))
 
     def _last_logits(self, network: Any, prompts: Sequence[Sequence[int]]) -> Tensor:
         last = [len(row) - len(self.ids) - 1 for row in prompts]

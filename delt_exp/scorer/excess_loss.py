@@ -50,11 +50,8 @@ class ExcessLossScorer:
     def score(self, pool: Pool) -> NDArray[np.float32]:
         with pool.evidence.phase("warm start"):
             models = [
-                _prepared(pool, name, keys, proxy)
-                for name, keys, proxy in (
-                    ("tuned", self.tuned, self.tuned),
-                    ("reference", self.reference, self._references[0]),
-                )
+                _prepared(pool, "tuned", self.tuned, self.tuned),
+                _prepared(pool, "reference", self.reference, self._references[0]),
             ]
         tokenizers = [model.tokenizer.digest for model in models]
         if tokenizers[0] != tokenizers[1]:

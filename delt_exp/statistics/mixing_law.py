@@ -172,7 +172,8 @@ def lowest(laws: Sequence[MixingLaw], weights_S: Floats, caps_G: Floats | None =
         raise ConfigError(f"the largest shares of all sources sum to {total:g}, less than 1; allow more epochs")
     if total <= 1 + ROUNDING:  # one mixture is left; its caps may sum to a little less than 1, which no solver allows
         return np.asarray(caps_G / total)
-    rates_SG, logs_S = np.array([law.rates_G for law in laws]), np.log(weights_S)
+    counts_S = weights_S > 0  # a weight of 0 has no logarithm
+    rates_SG, logs_S = np.array([law.rates_G for law in laws])[counts_S], np.log(weights_S[counts_S])
 
     def loss(shares_G: Floats) -> tuple[float, Floats]:
         above_S = logs_S + rates_SG @ shares_G

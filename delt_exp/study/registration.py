@@ -58,7 +58,7 @@ def registration(
     dry: only say what would happen. Raises ConfigError where the study was registered with another definition, or is to
     be registered although some of its runs are finished.
     """
-    path = root / "registered" / f"{record.name}.json"
+    path = _path(root, record.name)
     if path.exists():
         return _unchanged(path, record.name, fixed)
     if not wanted:
@@ -81,7 +81,11 @@ def registration(
 
 def is_registered(root: Path, name: str) -> bool:
     """Whether a study of this name is registered."""
-    return (root / "registered" / f"{name}.json").exists()
+    return _path(root, name).exists()
+
+
+def _path(root: Path, name: str) -> Path:
+    return root / "registered" / f"{name}.json"
 
 
 def _unchanged(path: Path, name: str, fixed: dict[str, Any]) -> Registration:

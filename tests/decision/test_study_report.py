@@ -78,6 +78,12 @@ def test_an_unfinished_study_compares_at_common_seeds_and_is_not_cited(tmp_path)
     assert not list(tmp_path.rglob("decision_accuracy"))
 
 
+def test_arms_without_a_common_seed_are_not_compared(tmp_path):
+    planted = [replace(one, seeds=(0,) if one.labels["scorer"] == "a" else (1,)) for one in arms(LOSSES)]
+    with pytest.raises(DataError, match="the 5 arms that are finished at every size have no seed in common"):
+        findings(write_study(tmp_path, planted))
+
+
 def test_arms_that_a_size_lacks_are_left_out_and_counted(tmp_path):
     planted = [one for one in arms(LOSSES) if one.labels != {"model": "6 M", "scorer": "e"}]
     found = findings(write_study(tmp_path, planted))

@@ -66,6 +66,11 @@ def test_intervals_narrow_with_more_runs():
     assert widths[1] < widths[0] / 3
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_set_of_weight_0_decides_nothing():
+    np.testing.assert_allclose(lowest(PLANTED, np.array([1.0, 0.0])), lowest(PLANTED[:1], np.ones(1)), atol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.3, 3, 30, 140])
 @pytest.mark.parametrize(("num_sources", "num_sets"), [(4, 4), (17, 13), (3, 8)])

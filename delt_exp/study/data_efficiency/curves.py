@@ -1,12 +1,12 @@
 """The points of every curve: one measure of one source, by share of the data, subset and seed."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from delt_exp.quantity import Direction
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 RATIO = "selector.ratio"
-Better = Literal["higher", "lower"]
 
 
 class Key(NamedTuple):
@@ -19,7 +19,7 @@ class Key(NamedTuple):
     subsets: str
     metric: str
     dataset: str
-    better: Better
+    better: Direction
 
     @property
     def measured(self) -> str:
@@ -49,7 +49,7 @@ def curves_of(study: StudyRecord, panel: str, metrics: Sequence[str]) -> dict[Ke
     return curves
 
 
-def points_of(run: PlannedRun, metrics: Sequence[str]) -> dict[tuple[str, str, Better], Point]:
+def points_of(run: PlannedRun, metrics: Sequence[str]) -> dict[tuple[str, str, Direction], Point]:
     """Return (metric, evaluation set, which direction is better) -> point."""
     record = run.record() or {}
     return {

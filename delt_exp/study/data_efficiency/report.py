@@ -39,9 +39,8 @@ class DataEfficiencyReport:
     their points are not independent of each other. It adds a normal draw with the standard error of the evaluation for
     each share. Subsets that are all of the data are one run for each seed: their mean is drawn with the variance
     between the runs of the other shares. The draws of two shares are independent although their runs share the
-    evaluation set, so that the interval of a gain is rather too wide. A
-    curve whose exponent is at a border of its grid, in the fit or in more than `alpha` of the bootstraps, is not
-    identified: its a, b and c are not shown.
+    evaluation set, so that the interval of a gain is rather too wide. A curve whose exponent is at a border of its
+    grid, in the fit or in more than `alpha` of the bootstraps, is not identified: its a, b and c are not shown.
     """
 
     panel: str

@@ -78,8 +78,11 @@ def schedules_of(run: PlannedRun) -> list[str]:
 
 
 def _measured(run: PlannedRun) -> list[tuple[str, Measured]]:
-    files = (LOSSES, AVERAGED) if (Path(run.folder) / AVERAGED).exists() else (LOSSES,)
-    return [(schedule, measured(run, LOSS, file)) for schedule, file in zip(schedules_of(run), files, strict=False)]
+    names = schedules_of(run)
+    found = [(names[0], measured(run, LOSS, LOSSES))]
+    if (Path(run.folder) / AVERAGED).exists():
+        found.append((names[1], measured(run, LOSS, AVERAGED)))
+    return found
 
 
 def crossed(cells: Cells, shuffle: Order, reference: str, placebo: str, alpha: float) -> Crossed:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from omegaconf import DictConfig
@@ -95,9 +96,22 @@ def _unchanged(path: Path, name: str, fixed: dict[str, Any]) -> Registration:
         raise StoreError(f"{path} was changed after it was written: its digest does not fit; restore it from a copy")
     if "files" not in found.definition:  # of an earlier version
         fixed = {key: value for key, value in fixed.items() if key != "files"}
-    if changed := differences(found.definition, fixed):
+    if changed := _changes(found.definition, fixed):
         raise ConfigError(
             f"{name} was registered on {found.registration.date[:10]} with another definition "
             f"({'; '.join(changed[:3])}); run what was registered, or give this study another name with name=..."
         )
     return found.registration
+
+
+def _changes(found: dict[str, Any], fixed: dict[str, Any]) -> list[str]:
+    """Return differences, each in short; the names of runs come last, because they follow from the others."""
+    here, there = (set(definition["runs"]) for definition in (found, fixed))
+    changed = differences({**found, "runs": None}, {**fixed, "runs": None})
+    if here != there:
+        changed.append(f"runs: {_names(here - there)} -> {_names(there - here)}")
+    return [shorten(text, 200, placeholder=" ...") for text in changed]
+
+
+def _names(runs: set[str]) -> str:
+    return ", ".join(sorted(runs)[:1]) + (f" and {len(runs) - 1} others" if len(runs) > 1 else "") or "none"

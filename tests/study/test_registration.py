@@ -86,6 +86,16 @@ def test_a_run_of_another_configuration_is_a_change(tmp_path):
         registration(tmp_path, other, fixed(other), wanted=False)
 
 
+def test_hundreds_of_other_runs_are_told_in_a_line_after_their_cause(tmp_path):
+    record, other = record_of(tmp_path), record_of(tmp_path, seeds=range(500))
+    registration(tmp_path, record, fixed(record), wanted=True)
+    with pytest.raises(ConfigError) as caught:
+        registration(tmp_path, other, fixed(other, {**STUDY, "seeds": list(range(500))}), wanted=False)
+    told = str(caught.value)
+    assert "study.seeds: [0, 1] -> [0, 1, 2," in told and told.index("runs: none -> ") > told.index("study.seeds")
+    assert "and 497 others" in told and len(told) < 700
+
+
 def test_a_registration_that_somebody_edited_is_refused(tmp_path):
     record = record_of(tmp_path)
     registration(tmp_path, record, fixed(record), wanted=True)

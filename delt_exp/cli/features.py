@@ -3,10 +3,12 @@
 `list` shows what runs with scorer.save_features=true or scorer.save_embeddings=true left, and the newest of these runs.
 `score RUN target_dataset=NAME [KEY=VALUE ...]` scores the documents of such a run for another target, without reading
 them again: RUN is the run's folder, KEY=VALUE are settings of the target as for run.py. Scores are estimates: the error
-of a cosine is about 1 / sqrt(scorer.num_features).
+of a cosine is about 1 / sqrt(scorer.num_features). With `--again` it reads them once more: scores are exact, and what
+the run is set to keep and is no longer stored is kept again.
 """
 
 import argparse
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,11 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     listing.add_argument("--store", type=Path, help="folder of the store (OUTPUT_DIR/store)")
     scoring = commands.add_parser("score", help="score the documents of a run for another target")
     scoring.add_argument("run", type=Path, help="folder of a run with scorer.save_features=true")
+    scoring.add_argument(
+        "--again", action="store_true", help="read the corpus once more: exact scores, and features that were removed"
+    )
     scoring.add_argument("overrides", nargs="+", help="target_dataset=NAME and its settings")
     options = parser.parse_args(arguments)
     quiet()
     with reporting():
-        print(_list(options) if options.command == "list" else _score(options.run, options.overrides))
+        print(
+            _list(options) if options.command == "list" else _score(options.run, options.overrides, again=options.again)
+        )
 
 
 def _list(options: argparse.Namespace) -> str:
@@ -87,7 +94,7 @@ def _runs_by_key(folder: Path) -> dict[str, Path]:
     return runs
 
 
-def _score(run: Path, overrides: Sequence[str]) -> str:
+def _score(run: Path, overrides: Sequence[str], *, again: bool) -> str:
     cfg = _configuration(run, overrides)
     parts = build_components(cfg)
     if not isinstance(parts.scorer, Rescoring):
@@ -99,11 +106,11 @@ def _score(run: Path, overrides: Sequence[str]) -> str:
     if parts.decontaminate:  # the candidates are those of the run, which were far from its own target
         resources, candidates, _ = read(build_components(_recorded(run)))
     assert target is not None
-    named = digest(cfg.scorer_digest, candidates.tokens.digest, target.corpus.digest)
+    named = digest(cfg.scorer_digest, candidates.tokens.digest, target.corpus.digest, *(["again"] if again else []))
     folder = Path(cfg.output_dir).expanduser() / "features" / named
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        table, evidence = _rescored(parts.scorer, resources, candidates, target, folder)
+        table, evidence = _scored(parts.scorer, resources, candidates, target, folder, again=again)
         write_json(folder / "settings.json", {"run": str(run), "overrides": list(overrides)})
     return _summary(table, evidence, folder)
 
@@ -137,13 +144,17 @@ def _recorded(run: Path) -> DictConfig:
     return OmegaConf.create({**record["config"], "scorer_digest": digest(record["config"]["scorer"])})
 
 
-def _rescored(
-    scorer: Rescoring, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus, folder: Path
-) -> tuple[ScoreTable, Evidence]:
-    evidence = Evidence(folder / "evidence")
-    pool = Pool(candidates, target, resources, folder, evidence)
-    table = ScoreTable(candidates.corpus.ids, scorer.rescore(pool).astype(np.float32), scorer.meaning)
+def _scored(
+    scorer: Rescoring, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus, folder: Path,
+    *, again: bool,
+) -> tuple[ScoreTable, Evidence]:  # fmt: skip
+    evidence, work = Evidence(folder / "evidence"), folder / "work"
+    work.mkdir(exist_ok=True)
+    pool = Pool(candidates, target, resources, work, evidence)
+    scores = scorer.score(pool) if again else scorer.rescore(pool)
+    table = ScoreTable(candidates.corpus.ids, scores.astype(np.float32), scorer.meaning)
     table.save(folder / "scores.parquet")
+    shutil.rmtree(work)
     return table, evidence
 
 
@@ -151,8 +162,7 @@ def _summary(table: ScoreTable, evidence: Evidence, folder: Path) -> str:
     low, middle, high = np.quantile(table.scores, [0, 0.5, 1])
     lines = [f"{table.meaning.name} of {len(table.ids):,} documents: {low:.4f} to {high:.4f}, median {middle:.4f}"]
     groups = evidence.read_table("groups")
-    assert groups is not None
-    for row in groups.to_pylist():
+    for row in groups.to_pylist() if groups is not None else []:  # values of a target in one piece have none
         lines.append(
             f"  {row['group']}: {row['shots']} shots, mean {row['mean_score']:.4f}, best 5 % {row['mean_of_top']:.4f}"
         )

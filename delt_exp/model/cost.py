@@ -54,6 +54,12 @@ class PhaseCost:
     peak_bytes: int
 
 
+def sketch_bytes(num_samples: int, num_features: int) -> int:
+    """Memory of the sketches of gradients at their largest, where sums become float32; scratch is not counted."""
+    buckets, spectrum, folded, inverse, result = 2 * 8, 8, 8, 8, 4  # bytes per number: all but the last in double
+    return num_samples * num_features * (buckets + spectrum + folded + inverse + result)
+
+
 @dataclass(frozen=True)
 class ModelSize:
     """parameters: shared ones once. activation_bytes_per_token: what a forward pass keeps for its backward pass.

@@ -1,5 +1,6 @@
 """Stored features: listed, and used for a later target without a pass over the corpus."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,11 @@ def told(capsys, *arguments):
     return capsys.readouterr().out
 
 
+def scores_of(said):
+    """The scores in the file that the command says it wrote."""
+    return pq.read_table(said.rsplit("scores: ", 1)[1].split(",")[0])["score"].to_pylist()
+
+
 def test_the_list_names_the_run_that_left_them(here, capsys):
     header, line, total = told(capsys, "list").splitlines()
     assert header.split()[:2] == ["key", "documents"]
@@ -73,6 +79,33 @@ def test_a_run_that_stopped_after_scoring_can_be_scored_too(here, capsys, monkey
     assert folder_of("stopped") in told(capsys, "list")
     said = told(capsys, "score", folder_of("stopped"), "target_dataset=jsonl", "target_dataset.path=later.jsonl")
     assert "80 documents" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "stage"),
+    [
+        ((*LESS[:-1], "scorer.num_features=640", "scorer.save_features=true"), "features"),
+        (("scorer=dvemb", "optimizer@scorer.optimizer=sgd", "scorer.optimizer.lr=0.03", "scorer.num_features=640",
+          "scorer.save_embeddings=true"), "embeddings"),
+    ],
+)  # fmt: skip
+def test_what_was_removed_is_made_again_where_asked_for_although_the_scores_of_the_run_are_stored(
+    here, capsys, monkeypatch, options, stage
+):
+    later = "target_dataset.path=later.jsonl"
+    command(monkeypatch, *options, "stop_after=scores", f"name=removed_{stage}")
+    command(monkeypatch, *options, "stop_after=scores", f"name=direct_{stage}", later)
+    score = "score", folder_of(f"removed_{stage}"), "target_dataset=jsonl", later
+    before = scores_of(told(capsys, *score))
+    (about,) = (path for path in Path("outputs/store").glob(f"*{stage}/*/about.json") if "640" in path.read_text())
+    shutil.rmtree(about.parent)
+    with pytest.raises(SystemExit, match="1"):
+        main(score)
+    assert "add --again" in capsys.readouterr().err
+    again = scores_of(told(capsys, *score, "--again"))
+    assert again == pq.read_table(f"{folder_of(f'direct_{stage}')}/scores.parquet")["score"].to_pylist()
+    assert about.exists()
+    assert scores_of(told(capsys, *score)) == before != again
 
 
 def test_a_later_target_near_a_candidate_leaves_the_candidates_of_the_run_as_they_are(here, capsys, monkeypatch):
@@ -136,7 +169,7 @@ def test_a_valued_run_is_listed_and_valued_for_a_later_target(here, capsys, monk
     kept = ("scorer=dvemb", "scorer.save_embeddings=true", "scorer.num_features=4096", "scorer.curvature=fisher")
     command(monkeypatch, *kept, "name=valued")
     command(monkeypatch, *kept, "name=exact", "target_dataset.path=later.jsonl")
-    (line,) = [line for line in told(capsys, "list").splitlines() if " updates " in line]
+    (line,) = [line for line in told(capsys, "list").splitlines() if "4,096" in line]
     assert line.split()[1:3] == ["80", "4,096"]
     said = told(capsys, "score", folder_of("valued"), "target_dataset=jsonl", "target_dataset.path=later.jsonl")
     assert "data value of 80 documents" in said

@@ -92,8 +92,10 @@ def test_hundreds_of_other_runs_are_told_in_a_line_after_their_cause(tmp_path):
     with pytest.raises(ConfigError) as caught:
         registration(tmp_path, other, fixed(other, {**STUDY, "seeds": list(range(500))}), wanted=False)
     told = str(caught.value)
-    assert "study.seeds: [0, 1] -> [0, 1, 2," in told and told.index("runs: none -> ") > told.index("study.seeds")
-    assert "and 497 others" in told and len(told) < 700
+    assert "study.seeds: [0, 1] -> [0, 1, 2," in told
+    assert told.index("runs: none -> ") > told.index("study.seeds")
+    assert "and 497 others" in told
+    assert len(told) < 700
 
 
 def test_a_registration_that_somebody_edited_is_refused(tmp_path):

@@ -37,6 +37,8 @@ from delt_exp.scorer.reverse.shown import Shown
 from delt_exp.scorer.reverse.sweep import Progress
 from delt_exp.store.store import StageUse, Store
 
+EMBEDDINGS = "embeddings.npy"
+
 
 @dataclass(frozen=True)
 class StoredEmbeddings:
@@ -65,7 +67,7 @@ class StoredEmbeddings:
                 f"the target's gradients were taken after update {step}, but these embeddings lead to the end of their "
                 f"run after update {self.about['updates']}; take them there"
             )
-        features_NK = torch.from_numpy(np.load(self.folder / "embeddings.npy", allow_pickle=False))
+        features_NK = torch.from_numpy(np.load(self.folder / EMBEDDINGS, allow_pickle=False))
         values_NG = inner_products(features_NK, self.about["projection"], target_GK, projection)
         return values_NG, np.load(self.folder / "rows.npy", allow_pickle=False)
 
@@ -111,11 +113,14 @@ def capture(
 ) -> None:  # fmt: skip
     """Take `run` forward and write its embeddings to `folder`; called by every process of the run."""
     sizes = [len(update.rows_N) for update in run.updates]
-    first_T = np.cumsum([0, *sizes])
-    features_NK, norm_T = np.zeros((sum(sizes), projection.num_features), np.float32), np.zeros(run.num_steps)
+    first_T, norm_T = np.cumsum([0, *sizes]), np.zeros(run.num_steps)
+    shape, is_writer = (sum(sizes), projection.num_features), run.ranks.rank == 0
+    folder.mkdir(parents=True, exist_ok=True)
+    features_NK = np.lib.format.open_memmap(folder / EMBEDDINGS, "w+", np.float32, shape) if is_writer else None
 
     def keep(step: int, sketches_BK: NDArray[np.float32]) -> None:
-        features_NK[first_T[step] : first_T[step + 1]] = sketches_BK
+        if features_NK is not None:  # sketches are summed over processes; one of them keeps them, on disk
+            features_NK[first_T[step] : first_T[step + 1]] = sketches_BK
 
     def on_step(step: int, loss: float, norm: float) -> None:
         norm_T[step] = norm
@@ -123,20 +128,19 @@ def capture(
 
     states = descending.states(_Sketching(run, projection, keep), network, run.ranks, cure, is_whole=False)
     states.run_forward(run.num_steps, on_step)
-    if run.ranks.rank:
+    if features_NK is None:
         return
     step_N = np.repeat(np.arange(run.num_steps), sizes)
     shares = [update.shares for update in run.updates]
     rate_T = np.array([states.rate(step) for step in range(run.num_steps)])
     clipping = ClippedSketches([states.clip_factor(norm) for norm in norm_T], norm_T.tolist(), shares)
     embed_in_place(features_NK, step_N, rate_T[step_N] * torch.cat(shares).numpy(), clipping)
-    _write(folder, run, features_NK, projection.describe(trainable_parameters(network)))
+    features_NK.flush()
+    _write_about(folder, run, projection.describe(trainable_parameters(network)))
 
 
-def _write(folder: Path, run: LanguageModelRun, embedding_NK: NDArray[np.float32], projection: dict[str, Any]) -> None:
+def _write_about(folder: Path, run: LanguageModelRun, projection: dict[str, Any]) -> None:
     rows_N = np.concatenate([update.rows_N for update in run.updates])
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "embeddings.npy", embedding_NK)
     np.save(folder / "rows.npy", rows_N)
     save_file({"theta": run.theta.cpu()}, folder / "final.safetensors")
     about = {"documents": len(np.unique(rows_N)), "occurrences": len(rows_N), "updates": run.num_steps}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost, Sizes
+from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, PhaseCost, Sizes, sketch_bytes
 from delt_exp.model.optimizer import SGD
 from delt_exp.model.recipe import Recipe
 from delt_exp.scorer.dvemb.settings import Curvature, ValueSettings
@@ -19,7 +19,7 @@ CURVATURE_COST: dict[Curvature, int] = {"hessian": 16, "gauss_newton": 8, "fishe
 class Workload:
     """The sizes that decide the cost. num_items: sequences in all updates. gradient_samples: per micro-batch.
 
-    num_features: of kept embeddings, 0 for none.
+    num_features: of kept embeddings, 0 for none. num_occurrences: of documents in all updates, from their mean length.
     """
 
     curvature: Curvature
@@ -31,6 +31,7 @@ class Workload:
     gradient_samples: int
     context_tokens: int
     num_features: int
+    num_occurrences: int
 
 
 def workload(
@@ -45,6 +46,7 @@ def workload(
     return Workload(
         settings.curvature, -(-num_items // recipe.batch_items), num_items, *target, buffers,
         settings.gradient_samples, recipe.context_tokens, num_features,
+        max(num_items, round(num_tokens / float(sizes.lengths_N.mean() + 1))),
     )  # fmt: skip
 
 
@@ -71,6 +73,9 @@ def forecast(work: Workload, size: ModelSize, is_whole: bool) -> list[PhaseCost]
         # a quarter of the samples in a pass, whose second derivatives take four times the memory
         cost("values: curvature", work.num_items * groups if curvature else 0, curvature, 3 + 2 * costates),
     ]
-    if work.num_features:  # the run once more, and the sketches of all occurrences
-        costs.append(cost("embeddings", work.num_items, 2 * FORWARD_BACKWARD, 3))
+    if work.num_features:  # the run once more with sketches, and two products with a matrix of K x K for each of them
+        run, matrix_elements = cost("embeddings", work.num_items, 2 * FORWARD_BACKWARD, 3), work.num_features**2
+        held = 4 * matrix_elements + sketch_bytes(work.gradient_samples, work.num_features)
+        products = 4.0 * matrix_elements * work.num_occurrences
+        costs.append(PhaseCost(run.phase, run.passes, run.flops + products, run.peak_bytes + held))
     return costs

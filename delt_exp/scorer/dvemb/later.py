@@ -31,7 +31,8 @@ def estimated(
     use = store.find(STAGE, inputs)
     if use is None:
         raise ConfigError(
-            "no embeddings are stored for a run with these settings; run it once with scorer.save_embeddings=true. "
+            "no embeddings are stored for a run with these settings; run it once with scorer.save_embeddings=true, "
+            "or, where those of such a run were removed, add --again to make them again. "
             "`python -m delt_exp.features list` shows what there is"
         )
     stored, network = StoredEmbeddings(use.path), job.network()

@@ -73,7 +73,8 @@ class Passes:
         if use is None:
             raise ConfigError(
                 "no features are stored for these documents under these settings; run them once with "
-                "scorer.save_features=true. `python -m delt_exp.features list` shows what there is"
+                "scorer.save_features=true, or, where those of such a run were removed, add --again to read the "
+                "corpus once more. `python -m delt_exp.features list` shows what there is"
             )
         stored, projection, parts = StoredFeatures(use.path), Projection(self.num_features, self.seed), []
         for state in self.states:

@@ -14,7 +14,7 @@ from delt_exp.config.fields import Count, Seed, Several, settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
+from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes, sketch_bytes
 from delt_exp.proxy.base import Proxy, ProxyModel, known_limit
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
@@ -92,17 +92,19 @@ class InfluenceScorer(ABC):
         """Return the cost of proxy, warm-up, target and scoring; a shot counts with all the tokens it may have."""
         size, per_pass = self.proxy.size(sizes, resources, self.longest_tokens), resources.runtime.tokens_per_pass()
         num_shots, num_documents = self.num_target or sizes.num_target, len(sizes.scored_lengths)
-        scored_tokens = int(Windowing(READS, self.context_tokens).sizes(sizes.scored_lengths).sum())
+        lengths = Windowing(READS, self.context_tokens).sizes(sizes.scored_lengths)
+        scored_tokens, per_batch = int(lengths.sum()), min(num_documents, int(per_pass / lengths.mean()))
         # With adapters no gradient of a weight is needed, and elsewhere products of samples take its place.
         per_token = float(FROZEN if self.warm_up.adapters else FORWARD_BACKWARD) * size.parameters
         vectors = 1 if self.warm_up.adapters else 4  # parameters, moments and a direction
         held = vectors * size.parameter_bytes + per_pass * size.activation_bytes_per_token
+        sketches = sketch_bytes(per_batch, self.num_features) if self.save_features else 0
         epochs, shot_flops = self.warm_up.epochs, per_token * self.shot_tokens * num_shots
         return [
             *self.proxy.forecast(sizes, resources),
             self.warm_up.forecast(sizes, size, resources.trainer.micro_batch_items),
             PhaseCost("target", epochs * num_shots, epochs * shot_flops, held),
-            PhaseCost("scoring", epochs * num_documents, epochs * per_token * scored_tokens, held),
+            PhaseCost("scoring", epochs * num_documents, epochs * per_token * scored_tokens, held + sketches),
         ]
 
     @property

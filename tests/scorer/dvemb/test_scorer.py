@@ -8,11 +8,13 @@ import pytest
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from delt_exp.errors import ConfigError, DivergedError
+from delt_exp.model.cost import ModelSize
 from delt_exp.model.dpo import DPO
 from delt_exp.model.fresh import FreshNetwork
 from delt_exp.model.optimizer import SGD
 from delt_exp.orderer.shuffle import shuffle
 from delt_exp.scorer.dvemb import capture as capture_module
+from delt_exp.scorer.dvemb.cost import Workload, forecast
 from delt_exp.scorer.dvemb.job import dropout_of
 from delt_exp.scorer.dvemb.scorer import DvembScorer
 from delt_exp.scorer.reverse.shown import Shown
@@ -134,6 +136,15 @@ def test_the_forecast_names_the_phases_that_are_recorded(tmp_path: Any) -> None:
     kept.score(pool)
     assert {cost.phase.split(":")[0] for cost in costs} == set(pool.evidence.contents()["phases"])
     assert all(cost.flops > 0 for cost in costs if cost.phase != "values: replay")
+
+
+def test_the_forecast_of_embeddings_by_hand() -> None:
+    # 3 numbers: a matrix of 9, and sketches of the 4 sequences of a micro-batch. 12 occurrences meet the matrix twice.
+    work = Workload("none", 5, 10, 2, 1, 0, 4, 8, 3, 12)
+    size = ModelSize(parameters=100, activation_bytes_per_token=7, reading_bytes_per_token=5)
+    embeddings = forecast(work, size, is_whole=True)[-1]
+    assert embeddings.flops == 10 * 8 * 100 * 12 + 12 * 2 * (2 * 9)
+    assert embeddings.peak_bytes == (5 + 3) * 400 + 4 * 8 * 7 + 9 * 4 + 4 * 3 * 44
 
 
 def test_pictures_and_numbers_are_left_as_evidence(tmp_path: Any) -> None:

@@ -21,6 +21,7 @@ from delt_exp.gradients.signed_rows import ROW_WEIGHTS
 from delt_exp.mapping import shards as shards_module
 from delt_exp.model.optimizer import AdamW
 from delt_exp.model.schedule import WarmupLinear
+from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Forecasting
 from delt_exp.scorer.distilled import DistilledScorer
 from delt_exp.scorer.influence import passes as passes_module
@@ -458,3 +459,11 @@ def test_the_forecast_counts_two_passes_for_the_target_and_one_for_documents(poo
     assert costs["target"].flops == 2 * 2 * 4 * parameters * 16 * len(pool.target)
     whole = less(warm_up=replace(WARM_UP, adapters=None)).forecast(pool.sizes, pool.resources)
     assert whole[1].flops == 1.5 * costs["warm-up"].flops
+
+
+def test_the_forecast_counts_the_memory_of_kept_features(pool):
+    few = replace(pool, resources=replace(pool.resources, runtime=Runtime("cpu", 32)))
+    plain, kept = (less(save_features=keep).forecast(few.sizes, few.resources)[-1] for keep in (False, True))
+    read = np.minimum(pool.candidates.tokens.lengths + 1, 16)
+    assert kept.peak_bytes - plain.peak_bytes == int(32 / read.mean()) * 4096 * 44
+    assert kept.flops == plain.flops

@@ -18,6 +18,7 @@ from delt_exp.corpus.pairs import PairBatch
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import DataError
 from delt_exp.files import digest
+from delt_exp.gradients.precision import Precision, autocast_dtype
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.mapping.pairs import PairItems
 from delt_exp.model.lora import Adapters
@@ -35,8 +36,8 @@ class PairGradientJudge:
     trained with, where they lie beside it, or fresh ones with these settings, whose second factor alone has a gradient.
 
     normalise: `response`, the difference of the two unit gradients; `pair`, the unit difference of the gradients. A
-    pair of the same answers has 0. log p is summed over the tokens of an answer. Raises DataError for an answer whose
-    gradient is 0, which has no direction.
+    pair of the same answers has 0. precision: of the forward passes. log p is summed over the tokens of an answer.
+    Raises DataError for an answer whose gradient is 0, which has no direction.
     """
 
     dtype: ClassVar[str] = "float32"
@@ -47,6 +48,7 @@ class PairGradientJudge:
     normalise: str
     context_tokens: int
     adapters: Adapters | None = None
+    precision: Precision = "fp32"
 
     def open(self, device: str) -> Callable[[PairBatch], NDArray[Any]]:
         import torch
@@ -59,11 +61,12 @@ class PairGradientJudge:
 
         network = adapted(self.name, self.revision, self.adapters, self.seed).to(device)
         objective, projection = SignedRows(CrossEntropy(), 1), Projection(self.width, self.seed)
+        dtype = autocast_dtype(self.precision)
 
         def judgement(pairs: PairBatch) -> NDArray[Any]:
             arrays = {"input_ids": pairs.ids_RT, "labels": pairs.labels_RT, ROW_WEIGHTS: -np.ones(len(pairs.ids_RT))}
             batch = {key: torch.from_numpy(array).to(device) for key, array in arrays.items()}
-            features_RK = per_sample_features(network, batch, objective, projection)
+            features_RK = per_sample_features(network, batch, objective, projection, autocast_dtype=dtype)
             # Rounding must not give a pair of identical answers a direction, least of all one of length 1.
             return differences(features_RK.cpu().numpy(), self.normalise) * ~is_identical(pairs)[:, None]
 

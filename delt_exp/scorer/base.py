@@ -89,5 +89,7 @@ class Rescoring(Protocol):
     @property
     def meaning(self) -> Meaning: ...
 
+    def score(self, pool: Pool) -> Floats: ...
+
     def rescore(self, pool: Pool) -> Floats:
         """Return estimated scores [R], and leave the evidence table `groups`; ConfigError where nothing is kept."""

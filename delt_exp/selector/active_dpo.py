@@ -13,6 +13,7 @@ from delt_exp.config.fields import Count, PositiveFloat, Seed, Several, settings
 from delt_exp.corpus.pairs import check_answers, fitting
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
+from delt_exp.gradients.precision import Precision
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes
 from delt_exp.model.lora import Adapters
 from delt_exp.preference.agreement import show_agreement
@@ -36,7 +37,8 @@ class ActiveDpoSelector:
     trained on the picks so far, and all phi are those of this model, earlier picks included (ActiveDPO, Lin et al.
     2025, arXiv 2505.19241). num_features: K of the sketch; the error of a cosine is about 1 / sqrt(K).
     context_tokens: of an answer with as much of its prompt as fits; preferences with a longer answer are never picked.
-    adapters: low-rank ones that gradients are taken of, null for those of all weights. answers: new ones in each round,
+    adapters: low-rank ones that gradients are taken of, null for those of all weights. precision: of their forward
+    passes. answers: new ones in each round,
     labelled by an oracle; null for those of the dataset and its labels.
     """
 
@@ -49,6 +51,7 @@ class ActiveDpoSelector:
     num_features: Several
     context_tokens: Count
     adapters: Adapters | None
+    precision: Precision
     answers: SampledAnswers | None
     seed: Seed
 
@@ -146,7 +149,7 @@ class ActiveDpoSelector:
         """Return the rows [N] that fit the context, and their features [N, K] under a model."""
         judge = PairGradientJudge(
             model.name, model.revision, self.num_features, self.seed, self.normalise, self.context_tokens,
-            self.adapters,
+            self.adapters, self.precision,
         )  # fmt: skip
         tokens = model.tokens(documents, resources)
         fits = fitting(documents.tokens, self.context_tokens) & fitting(tokens, self.context_tokens)

@@ -16,7 +16,7 @@ from delt_exp.preference.features import PairGradientJudge, differences
 from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.statistics.d_optimal import greedy_d_optimal
 from tests.eval_dataset.models import make_model
-from tests.helpers import make_pool
+from tests.helpers import make_pool, new_folder
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "gradient" / "activedpo" / "golden.json"
 FORMS = {"normalise_each_response": "response", "normalise_difference": "pair"}
@@ -25,9 +25,9 @@ SAME = Document("yes", "really? ", rejected="yes")
 NUM_FEATURES = 20_000  # more than the network has parameters: products are close to those of the gradients
 
 
-def features_of(tmp_path, items, normalise="response", adapters=None):
+def features_of(tmp_path, items, normalise="response", adapters=None, precision="fp32"):
     pool, model = make_pool(tmp_path, items), make_model(tmp_path, 64)
-    judge = PairGradientJudge(str(model.pretrained), None, NUM_FEATURES, 0, normalise, 40, adapters)
+    judge = PairGradientJudge(str(model.pretrained), None, NUM_FEATURES, 0, normalise, 40, adapters, precision)
     tokens, rows = pool.candidates.tokens, np.arange(len(items))
     return map_pairs(pool.resources, tokens, rows, judge, pool.work_dir / "shards", "gradients"), tokens, model
 
@@ -51,6 +51,13 @@ def test_products_of_features_are_those_of_plain_gradients(tmp_path, normalise):
     assert np.abs(errors).max() < 6 / np.sqrt(NUM_FEATURES)
 
 
+def test_half_precision_gives_the_same_features_but_for_rounding(tmp_path):
+    whole, half = (features_of(new_folder(tmp_path), PAIRS, precision=name)[0] for name in ("fp32", "bf16"))
+    error_D = np.linalg.norm(half - whole, axis=1) / np.linalg.norm(whole, axis=1)
+    assert (error_D > 1e-4).all()
+    assert (error_D < 0.1).all()
+
+
 def test_of_adapters_products_are_those_of_their_plain_gradients(tmp_path):
     adapters = Adapters(rank=2, alpha=4.0, dropout=0.5, targets=["q_proj", "v_proj"])
     features, tokens, model = features_of(tmp_path, PAIRS, "response", adapters)
@@ -65,7 +72,7 @@ def test_of_adapters_products_are_those_of_their_plain_gradients(tmp_path):
 
 
 def test_an_answer_whose_gradient_is_0_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("delt_exp.gradients.features.per_sample_features", lambda *_: torch.zeros(10, 3))
+    monkeypatch.setattr("delt_exp.gradients.features.per_sample_features", lambda *_, **__: torch.zeros(10, 3))
     with pytest.raises(DeltError, match=r"document \d \(id [0-9a-f]{16}\).*the gradient of an answer is 0"):
         features_of(tmp_path, PAIRS)
 

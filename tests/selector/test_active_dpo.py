@@ -25,7 +25,7 @@ PAIRS = [
 def selector_of(**changes):
     proxy = TrainedProxy(tiny_recipe(), "sample", 600, seed=0)
     settings = {"k": 4, "per_round": None, "ridge": 1.0, "normalise": "response", "num_features": 64,
-                "adapters": None, "answers": None}  # fmt: skip
+                "adapters": None, "precision": "fp32", "answers": None}  # fmt: skip
     return ActiveDpoSelector(proxy=proxy, context_tokens=60, seed=0, **{**settings, **changes})
 
 

@@ -88,7 +88,7 @@ def test_messages_of_its_base_name_the_keys_of_its_base():
         MatchedSelector(Fixed(), 10, "documents", 0).check(None)
     settings = {"k": 9, "per_round": None, "ridge": 1.0, "normalise": "pair", "num_features": 16, "context_tokens": 64}
     proxy = TrainedProxy(tiny_recipe(), "sample", 2_000, 0)
-    base = ActiveDpoSelector(proxy, seed=0, adapters=None, answers=None, **settings)
+    base = ActiveDpoSelector(proxy, seed=0, adapters=None, precision="fp32", answers=None, **settings)
     with pytest.raises(
         ConfigError, match=r"^selector.base.k=9 is more than the 8 .*; lower selector.base.k to at most 8"
     ):

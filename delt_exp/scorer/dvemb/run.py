@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from delt_exp.distributed.ranks import Ranks
 from delt_exp.files import digest
 from delt_exp.gradients.gauss_newton import add_gauss_newton
+from delt_exp.gradients.precision import autocast_dtype
 from delt_exp.gradients.tokens import add_token_gradient, token_products
 from delt_exp.scorer.dvemb.settings import ValueSettings
 from delt_exp.scorer.dvemb.update import NOBODY, Update
@@ -51,7 +52,7 @@ class LanguageModelRun(SharedModel):
         self, model: nn.Module, updates: Sequence[Update], target: Sequence[Sequence[Sample]], settings: ValueSettings,
         ranks: Ranks,
     ) -> None:  # fmt: skip
-        dtype = torch.bfloat16 if settings.precision == "bf16" else None
+        dtype = autocast_dtype(settings.precision)
         super().__init__(model, ranks, settings.gradient_samples, settings.hvp_samples, dtype)
         self.num_steps, self.updates, self._target, self._settings = len(updates), updates, target, settings
 

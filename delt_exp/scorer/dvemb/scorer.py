@@ -10,6 +10,7 @@ from delt_exp.config.fields import Count, Seed, Several, settings
 from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.errors import ConfigError
+from delt_exp.gradients.precision import Precision
 from delt_exp.model.cost import PhaseCost, Sizes, model_size
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.optimizer import SGD, AdamW, Optimizer
@@ -21,7 +22,7 @@ from delt_exp.rows.draws import target_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.dvemb.cost import forecast, workload
-from delt_exp.scorer.dvemb.settings import Adam, Curvature, Groups, Precision, ValueSettings
+from delt_exp.scorer.dvemb.settings import Adam, Curvature, Groups, ValueSettings
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.plan import Plan, PlanSettings
 

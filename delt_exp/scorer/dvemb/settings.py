@@ -3,12 +3,12 @@
 from typing import Literal, get_args
 
 from delt_exp.config.fields import Count, settings
+from delt_exp.gradients.precision import Precision
 
 Curvature = Literal["hessian", "gauss_newton", "fisher", "none"]
 CURVATURES = get_args(Curvature)
 Adam = Literal["refuse", "exact", "fixed"]
 Groups = Literal["source", "one"]
-Precision = Literal["fp32", "bf16"]
 STAGE = "value embeddings"  # of the store
 
 

@@ -64,7 +64,9 @@ def inverse(norm_B: Tensor) -> Tensor:
     return torch.where(norm_B > 0, 1 / norm_B, 0)
 
 
-def directions(network: nn.Module, shots: Shots, tokens_per_pass: int, step: int) -> Tensor:
+def directions(
+    network: nn.Module, shots: Shots, tokens_per_pass: int, step: int, autocast_dtype: torch.dtype | None = None
+) -> Tensor:
     """The direction of each group, (S, P) on the device of the network.
 
     step: of the checkpoint, for messages. Raises DataError for a shot whose gradient is not finite.
@@ -80,7 +82,7 @@ def directions(network: nn.Module, shots: Shots, tokens_per_pass: int, step: int
     with track(f"target, step {step}", sum(len(chosen) for _, _, chosen in passes), "shots") as task:
         for total_P, num_shots, chosen in passes:
             batch = {key: value.to(total_P.device) for key, value in shots.batch(chosen).items()}
-            norm_B = per_sample_norms(network, batch, objective)
+            norm_B = per_sample_norms(network, batch, objective, autocast_dtype)
             if not bool(norm_B.isfinite().all()):
                 name = shots.name(int(chosen[int((~norm_B.isfinite()).nonzero()[0])]))
                 raise DataError(
@@ -89,7 +91,7 @@ def directions(network: nn.Module, shots: Shots, tokens_per_pass: int, step: int
                 )
             scale_B = shots.scales(network, batch, norm_B) / num_shots
             batch[ROW_WEIGHTS] = batch[ROW_WEIGHTS] * scale_B.repeat_interleave(shots.rows_per_sample)
-            add_gradient(network, batch, objective, 1, total_P)
+            add_gradient(network, batch, objective, 1, total_P, autocast_dtype)
             task.advance(len(chosen))
     return total_SP * inverse(total_SP.norm(dim=1, keepdim=True)) if shots.sum_is_normalised else total_SP
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.windows import Reads, WindowBatch, Windowing
 from delt_exp.errors import DataError
+from delt_exp.gradients.precision import Precision, autocast_dtype
 from delt_exp.scorer.influence.gamma import Gamma
 from delt_exp.trainer.trajectory import Checkpoint
 
@@ -40,6 +41,7 @@ class InfluenceJudge:
     num_features: int
     seed: int
     context_tokens: int
+    precision: Precision = "fp32"
 
     @property
     def width(self) -> int:
@@ -64,14 +66,14 @@ class InfluenceJudge:
         transform = self.gamma.transform(moments, self.checkpoint.step)
         direction_SP = load_file(self.directions, device)[DIRECTIONS]
         projection = Projection(self.num_features, self.seed) if self.num_features else None
+        dtype = autocast_dtype(self.precision)
 
         def judgement(windows: WindowBatch) -> NDArray[Any]:
             arrays = {"input_ids": windows.ids_WT, "labels": windows.labels_WT}
             batch = {key: torch.from_numpy(array).to(device) for key, array in arrays.items()}
             if projection is None:
-                terms = per_sample_terms(network, batch, CrossEntropy(), direction_SP, transform=transform)
-                return self._numbers(*terms)
-            found = terms_and_features(network, batch, CrossEntropy(), direction_SP, projection, transform=transform)
+                return self._numbers(*per_sample_terms(network, batch, CrossEntropy(), direction_SP, dtype, transform))
+            found = terms_and_features(network, batch, CrossEntropy(), direction_SP, projection, dtype, transform)
             return self._numbers(*found)
 
         return judgement

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest, written_aside
+from delt_exp.gradients.precision import Precision, autocast_dtype
 from delt_exp.mapping.items import settings_of
 from delt_exp.mapping.map_documents import map_documents
 from delt_exp.scorer.base import Pool
@@ -46,6 +47,7 @@ class Passes:
     states: list[State]
     gamma: Gamma
     context_tokens: int
+    precision: Precision
     num_features: int
     seed: int
 
@@ -96,15 +98,16 @@ class Passes:
         network = checkpoint.network().to(runtime.torch_device())
         parameters = trainable_parameters(network)
         check_state(parameters, checkpoint.moments(), checkpoint.step, self.gamma)
-        return directions(network, shots, runtime.tokens_per_pass(), checkpoint.step), parameters
+        found = directions(network, shots, runtime.tokens_per_pass(), checkpoint.step, autocast_dtype(self.precision))
+        return found, parameters
 
     def _judge(self, state: State, shots: "Shots") -> InfluenceJudge:
         from delt_exp.scorer.influence.directions import save_directions
 
         path = self.pool.work_dir / f"directions-{state.checkpoint.step}.safetensors"
         content = save_directions(self._directions(state, shots)[0], path)
-        sizes = len(shots.groups), 0, self.seed, self.context_tokens
-        return InfluenceJudge(state.checkpoint, self.gamma, path, content, *sizes)
+        settings = len(shots.groups), 0, self.seed, self.context_tokens, self.precision
+        return InfluenceJudge(state.checkpoint, self.gamma, path, content, *settings)
 
     def _cosines(self, judge: InfluenceJudge) -> NDArray[np.float32]:
         path = self._numbers_file(judge)
@@ -162,6 +165,7 @@ class Passes:
             "tokens": self.candidates.digest,
             "rows": digest(self.read_rows),
             "context_tokens": self.context_tokens,
+            "precision": self.precision,
         }
 
 

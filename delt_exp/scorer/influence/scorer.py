@@ -14,6 +14,7 @@ from delt_exp.config.fields import Count, Seed, Several, settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.corpus.windows import Windowing
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.gradients.precision import Precision
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes, sketch_bytes
 from delt_exp.proxy.base import Proxy, ProxyModel, known_limit
 from delt_exp.quantity import Meaning
@@ -39,8 +40,9 @@ class InfluenceScorer(ABC):
     proxy: the model that the warm-up run starts from. gamma: the step that is compared, `adam`, `official` or `sgd`;
     momentum: false leaves out what it has of momentum alone. groups: `source` makes one of each source of the target,
     `one` a single one. num_target: random target documents, null for all. context_tokens: how much of a document its
-    gradient sees. on_empty: `error`, or `lowest` for a score of -1, where a document has nothing to predict.
-    save_features: keep `num_features` numbers of each document and checkpoint, for later targets.
+    gradient sees. precision: of the forward passes that gradients are taken of. on_empty: `error`, or `lowest` for a
+    score of -1, where a document has nothing to predict. save_features: keep `num_features` numbers of each document
+    and checkpoint, for later targets.
     """
 
     proxy: Proxy
@@ -50,6 +52,7 @@ class InfluenceScorer(ABC):
     groups: Literal["source", "one"]
     num_target: Count | None
     context_tokens: Count
+    precision: Precision
     on_empty: Literal["error", "lowest"]
     save_features: bool
     num_features: Several
@@ -135,7 +138,7 @@ class InfluenceScorer(ABC):
         shots = self.shots(pool, target, proxy)
         with pool.evidence.phase("warm-up"):
             states = self.warm_up.states(pool.resources, proxy, candidates)
-        settings = self._gamma(), self.context_tokens, self.num_features, self.seed
+        settings = self._gamma(), self.context_tokens, self.precision, self.num_features, self.seed
         return Passes(pool, candidates, pool.rows, is_readable_R, states, *settings), shots
 
     def _finish(self, passes: Passes, shots: "Shots", cosine_CRS: NDArray[Any]) -> NDArray[np.float32]:

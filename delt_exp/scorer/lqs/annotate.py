@@ -7,11 +7,11 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from delt_exp.distributed.ranks import Ranks, SingleProcess
 from delt_exp.errors import DataError
+from delt_exp.gradients.precision import autocast_dtype
 from delt_exp.scorer.lqs.annotation import Annotation
 from delt_exp.scorer.lqs.problem import LanguageModelProblem, Problem
 from delt_exp.scorer.lqs.reverse import ReverseLoop
@@ -50,7 +50,7 @@ def annotate(
     if empty is not None:
         raise DataError(f"train_batches[{empty}] has no samples; every update needs at least one")
     ranks = ranks or SingleProcess()
-    dtype = torch.bfloat16 if settings.precision == "bf16" else None
+    dtype = autocast_dtype(settings.precision)
     sizes = settings.gradient_samples, settings.hvp_samples
     problem = LanguageModelProblem(model, train_batches, target, documents, ranks, *sizes, dtype)
     return annotate_problem(problem, settings, ranks=ranks, state_dir=state_dir, progress=progress, is_whole=is_whole)

@@ -14,6 +14,7 @@ from delt_exp.config.identity import identity
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
+from delt_exp.gradients.precision import Precision
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.proxy.base import Proxy, ProxyModel, check_before
 from delt_exp.quantity import Meaning
@@ -22,7 +23,7 @@ from delt_exp.rows.draws import shuffled_rows, target_rows
 from delt_exp.runtime import Runtime
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.lqs.cost import Workload, forecast
-from delt_exp.scorer.lqs.settings import AnnotationSettings, InitNorm, Precision, ScoreName
+from delt_exp.scorer.lqs.settings import AnnotationSettings, InitNorm, ScoreName
 
 if TYPE_CHECKING:
     from delt_exp.scorer.lqs.job import AnnotationJob

@@ -3,11 +3,11 @@
 from typing import Literal, get_args
 
 from delt_exp.config.fields import Count, PositiveFloat, settings
+from delt_exp.gradients.precision import Precision
 
 ScoreName = Literal["lqs", "pds", "learnability", "quality"]
 SCORES = get_args(ScoreName)
 InitNorm = Literal["terminal", "one"]
-Precision = Literal["fp32", "bf16"]
 ANNOTATED = "annotated"  # the table of evidence with each document under all scores
 
 

@@ -439,6 +439,16 @@ def test_without_a_target_there_is_nothing_to_serve(pool, place):
         less().score(replace(again(pool, place), target=None))
 
 
+def test_half_precision_changes_scores_by_rounding_alone_and_keeps_features_of_its_own(pool, place):
+    whole, half = (less(precision=name, save_features=True) for name in ("fp32", "bf16"))
+    exact_R, rounded_R = (scorer.score(again(pool, place)) for scorer in (whole, half))
+    errors_R = np.abs(exact_R - rounded_R)
+    assert 1e-5 < errors_R.max() < 0.05 * np.ptp(exact_R) + 0.01
+    estimated_R = half.rescore(again(pool, place))
+    assert np.abs(estimated_R - rounded_R).max() < 6 / np.sqrt(4096)
+    assert not np.array_equal(estimated_R, whole.rescore(again(pool, place)))
+
+
 def test_it_can_be_distilled(pool, place):
     ridge = Ridge(penalties=(0.1, 10.0), folds=4, clip_sigma=3.0, seed=0)
     here = again(pool, place)

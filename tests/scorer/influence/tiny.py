@@ -30,7 +30,8 @@ WARM_UP = WarmUp(
 )
 SETTINGS: dict[str, Any] = {
     "proxy": PROXY, "warm_up": WARM_UP, "gamma": "adam", "momentum": True, "groups": "source", "num_target": None,
-    "context_tokens": 16, "on_empty": "error", "save_features": False, "num_features": 4096, "seed": 0,
+    "context_tokens": 16, "precision": "fp32", "on_empty": "error", "save_features": False, "num_features": 4096,
+    "seed": 0,
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """An oracle from elsewhere: a reward model, which is a sequence classifier of one label."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,15 +10,15 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.corpus import Corpus
-from delt_exp.corpus.pairs import Side, fitting, pair
+from delt_exp.corpus.pairs import PairBatch, fitting
 from delt_exp.corpus.stages import tokenizer_stage, tokens_stage
-from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.corpus.tokens import IGNORED, TokenizedCorpus
 from delt_exp.errors import ConfigError
+from delt_exp.mapping.pairs import map_pairs
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.preference.oracle import check_oracle_context
 from delt_exp.pretrained.limits import position_limit
 from delt_exp.pretrained.loading import load_config, load_pretrained, pretrained_fingerprint
-from delt_exp.progress import track
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.hf import HfTokenizer
 
@@ -58,30 +59,46 @@ class RewardModel:
         folder: Path,
     ) -> NDArray[np.float64]:  # fmt: skip
         """Return [N, 2]; raises DataError for a model without a head for rewards."""
-        import torch
-
         maker = HfTokenizer(self.name, self.revision, None, begin="auto", chat_template="own")
         tokens = tokens_stage(resources.store, documents.corpus, tokenizer_stage(resources.store, maker, None)).tokens
-        device = resources.runtime.torch_device()
-        network = _load(self.name, self.revision).to(device)
-
-        def reward(side: Side) -> float:
-            # One by one, without padding: a classifier reads the last token that it does not take for padding.
-            ids_1T = torch.from_numpy(np.append(side.inputs, tokens.eos_id)[None]).to(device)
-            return float(network(input_ids=ids_1T).logits[0, 0])
-
-        fits = fitting(tokens, self.context_tokens - 1)[rows]  # the classifier reads end-of-text too
+        judge = RewardJudge(self.name, self.revision, self.context_tokens - 1)  # the classifier reads end-of-text too
+        fits = fitting(tokens, judge.context_tokens)[rows]
         rewards_N2 = np.full((len(rows), 2), np.nan)
-        with torch.inference_mode(), track("rewards", int(fits.sum()), "preferences") as task:
-            for place in np.flatnonzero(fits):
-                sides = pair(tokens, int(rows[place]), self.context_tokens - 1)
-                rewards_N2[place] = [reward(side) for side in sides]
-                task.advance()
+        if fits.any():
+            rewards_N2[fits] = map_pairs(resources, tokens, rows[fits], judge, folder / "shards", "rewards")
         return rewards_N2
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return nothing: it was trained elsewhere."""
         return []
+
+
+@dataclass(frozen=True)
+class RewardJudge:
+    """[D, 2] rewards of the chosen and the rejected answer; context_tokens: before end-of-text, which is read too."""
+
+    width: ClassVar[int] = 2
+    dtype: ClassVar[str] = "float64"
+    name: str
+    revision: str | None
+    context_tokens: int
+
+    def open(self, device: str) -> Callable[[PairBatch], NDArray[Any]]:
+        import torch
+
+        network = _load(self.name, self.revision).to(device)
+
+        def reward(ids_T: NDArray[np.int64], labels_T: NDArray[np.int64]) -> float:
+            # One by one, without padding: a classifier reads the last token that it does not take for padding.
+            length = int(np.flatnonzero(labels_T != IGNORED)[-1]) + 1
+            read_1T = np.append(ids_T[:length], labels_T[length - 1])[None]
+            with torch.inference_mode():
+                return float(network(input_ids=torch.from_numpy(read_1T).to(device)).logits[0, 0])
+
+        def judgement(pairs: PairBatch) -> NDArray[Any]:
+            return np.array(list(map(reward, pairs.ids_RT, pairs.labels_RT))).reshape(-1, 2)
+
+        return judgement
 
 
 def _load(name: str, revision: str | None) -> Any:

@@ -9,9 +9,9 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError
-from delt_exp.preference.reward_model import RewardModel
+from delt_exp.preference.reward_model import RewardJudge, RewardModel
 from tests.eval_dataset.models import VOCAB, make_model
-from tests.helpers import make_byte_tokenizer, make_corpus, make_pool
+from tests.helpers import make_byte_tokenizer, make_corpus, make_pool, new_folder
 
 PAIRS = [Document(f"yes {'a' * i}", f"{'why' * i}? ", rejected=f"no {i}") for i in range(4)]
 
@@ -47,13 +47,43 @@ def test_a_prompt_is_cut_at_its_beginning_and_an_answer_that_does_not_fit_has_no
     (_, folder), pool = saved(tmp_path), make_pool(tmp_path, PAIRS)
     same = make_pool(tmp_path, [replace(pair, prompt="x" + pair.prompt) for pair in PAIRS])
     short, rows = RewardModel(str(folder), None, 10), np.arange(4)
-    rewards = [short.rewards(p.resources, p.candidates.corpus, p.candidates, rows, tmp_path)[3] for p in (pool, same)]
+    rewards = [
+        short.rewards(p.resources, p.candidates.corpus, p.candidates, rows, new_folder(tmp_path))[3]
+        for p in (pool, same)
+    ]
     np.testing.assert_array_equal(*rewards)
     # Answers "yes " and "no 0" have 4 tokens and their end; with the begin token that is what 6 hold.
     found = RewardModel(str(folder), None, 6).rewards(
-        pool.resources, pool.candidates.corpus, pool.candidates, rows, tmp_path
+        pool.resources, pool.candidates.corpus, pool.candidates, rows, new_folder(tmp_path)
     )
     assert np.isnan(found).tolist() == [[False] * 2, [True] * 2, [True] * 2, [True] * 2]
+
+
+def test_a_killed_judgement_continues_with_the_pairs_that_are_left(tmp_path, monkeypatch):
+    (_, folder), pool = saved(tmp_path), make_pool(tmp_path, PAIRS * 8)
+    monkeypatch.setattr("delt_exp.mapping.shards.SHARD_SIZE", 400)
+    arguments = pool.resources, pool.candidates.corpus, pool.candidates, np.arange(32), tmp_path
+    oracle, read, opened = RewardModel(str(folder), None, 60), [], RewardJudge.open
+
+    def dying(judge, device):
+        judgement = opened(judge, device)
+
+        def counted(pairs):
+            if len(read) >= 8:
+                raise KeyboardInterrupt
+            read.extend(pairs.items)
+            return judgement(pairs)
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RewardJudge, "open", dying)
+        with pytest.raises(KeyboardInterrupt):
+            oracle.rewards(*arguments)
+    done = len(list((tmp_path / "shards").glob("*.parquet")))
+    rewards = oracle.rewards(*arguments)
+    assert done
+    np.testing.assert_array_equal(rewards, oracle.rewards(*arguments[:-1], new_folder(tmp_path)))
 
 
 def test_models_that_give_no_reward_are_refused(tmp_path):

@@ -83,7 +83,9 @@ def _followed(cfg: DictConfig, info: RunInfo, parts: Components, on_metrics: OnM
 
     output_dir = Path(cfg.output_dir).expanduser()
     with journal(output_dir, info, phases, time_left.seconds) as note, time_left.shown():
-        return experiment(parts, cfg.stop_after, on_metrics, enter, time_left)
+        experiment = _Experiment(parts, on_metrics, enter, time_left)
+        found = experiment.run(cfg.stop_after)
+        return experiment.compared(found) if isinstance(found, Outcome) else found
 
 
 def _to_all(loggers: list[RunLogger], row: Mapping[str, float]) -> None:
@@ -91,73 +93,84 @@ def _to_all(loggers: list[RunLogger], row: Mapping[str, float]) -> None:
         logger.metrics(row)
 
 
-def experiment(
-    parts: Components, stop_after: str | None, on_metrics: OnMetrics, enter: Callable[[Phase], None],
-    time_left: TimeLeft,
-) -> Prepared:  # fmt: skip
-    """Score, select, order, train, evaluate and compare with a baseline; what there is before training where it is to
-    stop.
+class _Experiment:
+    """One experiment, a method for each step; each adds to what the one before found.
 
-    `enter` is told which of them begins, `time_left` what they are made of.
+    enter: is told which phase begins. time_left: is told what the phases are made of.
     """
-    started, clock = datetime.now(UTC), time.monotonic()
-    enter("read")
-    resources, candidates, target = read(parts)
-    parts = with_budget(parts, candidates)
-    model_notes = check_models(parts, fetch=True)
-    rehearse(parts, candidates, resources.run_tokenizer)
-    time_left.costs = partial(phase_flops, parts, resources, candidates, target)
-    overlap = read_evaluation(parts, resources, candidates, target)
 
-    enter("score")
-    table = scores_stage(resources, parts.scorer, candidates, target)
-    found = Prepared(
-        started=started, seconds=0.0, candidates=candidates, target=target, target_readers=parts.target_readers,
-        tokenizer=resources.run_tokenizer, table=table, documents=candidates, kept=None,
-        kept_by_scores="scores" in needs_of(parts.selector), order=None, overlap=overlap, model_notes=model_notes,
-        stages=parts.store.uses,
-    )  # fmt: skip
-    if stop_after == "scores":
-        return replace(found, seconds=time.monotonic() - clock)
+    def __init__(
+        self, parts: Components, on_metrics: OnMetrics, enter: Callable[[Phase], None], time_left: TimeLeft
+    ) -> None:
+        self.started, self.clock = datetime.now(UTC), time.monotonic()
+        enter("read")
+        self.resources, self.candidates, self.target = read(parts)
+        self.parts = with_budget(parts, self.candidates)
+        self.on_metrics, self.enter = on_metrics, enter
+        self.model_notes = check_models(self.parts, fetch=True)
+        rehearse(self.parts, self.candidates, self.resources.run_tokenizer)
+        time_left.costs = partial(phase_flops, self.parts, self.resources, self.candidates, self.target)
+        self.overlap = read_evaluation(self.parts, self.resources, self.candidates, self.target)
 
-    enter("select")
-    training = Training(parts, resources, candidates.candidates(table.goodness), target)
-    choice = select(training, candidates)
-    documents, kept = choice.selection.documents, choice.selection.rows
-    found = replace(found, documents=documents, kept=kept)
-    if stop_after == "selection":
-        return replace(found, seconds=time.monotonic() - clock)
-    rows, validation = held_out(parts, documents, kept)
-    sequence = training.sequence(documents, rows)
-    found = replace(found, order=np.concatenate([sequence.order, validation]))
-    if stop_after == "order":
-        return replace(found, seconds=time.monotonic() - clock)
+    def run(self, stop_after: str | None) -> Prepared:
+        """Score, select, order and train; what there is before training where it is to stop."""
+        found = self.scored()
+        for name, step in (("scores", self.selected), ("selection", self.ordered), ("order", self.trained)):
+            if name == stop_after:
+                break
+            found = step(found)
+        return replace(found, seconds=time.monotonic() - self.clock)
 
-    job = training.job(documents, sequence)
-    alignment = _alignment(parts, resources, documents, job.plan)
-    enter("train")
-    with parts.store.serves(TUNING):
-        tuning = tuned(training, job, validation)
-    model = training.trained(tuning.job, on_metrics)
-    enter("evaluate")
-    evaluations = training.evaluated(model)
-    averaged = training.evaluated(model.averaged) if model.averaged else {}
-    outcome = Outcome(
-        **vars(found) | {"seconds": time.monotonic() - clock},
-        show_selection=choice.selection.show,
-        selecting_flops=choice.flops,
-        mixture=sequence.rows(job.plan, training.seen),
-        plan=job.plan,
-        protocol=tuning.facts,
-        model=model,
-        evaluations=evaluations,
-        references=_references(parts, resources, candidates),
-        averaged=averaged,
-        alignment=alignment,
-    )
-    if has_baseline(parts):
-        enter("baseline")
-    return replace(outcome, compared=compare(training, outcome))
+    def scored(self) -> Prepared:
+        self.enter("score")
+        parts = self.parts
+        table = scores_stage(self.resources, parts.scorer, self.candidates, self.target)
+        self.training = Training(parts, self.resources, self.candidates.candidates(table.goodness), self.target)
+        return Prepared(
+            started=self.started, seconds=0.0, candidates=self.candidates, target=self.target,
+            target_readers=parts.target_readers, tokenizer=self.resources.run_tokenizer, table=table,
+            documents=self.candidates, kept=None, kept_by_scores="scores" in needs_of(parts.selector), order=None,
+            overlap=self.overlap, model_notes=self.model_notes, stages=parts.store.uses,
+        )  # fmt: skip
+
+    def selected(self, found: Prepared) -> Prepared:
+        self.enter("select")
+        self.choice = select(self.training, self.candidates)
+        selection = self.choice.selection
+        return replace(found, documents=selection.documents, kept=selection.rows)
+
+    def ordered(self, found: Prepared) -> Prepared:
+        assert found.kept is not None
+        rows, self.validation = held_out(self.parts, found.documents, found.kept)
+        self.sequence = self.training.sequence(found.documents, rows)
+        return replace(found, order=np.concatenate([self.sequence.order, self.validation]))
+
+    def trained(self, found: Prepared) -> Outcome:
+        training, job = self.training, self.training.job(found.documents, self.sequence)
+        alignment = _alignment(self.parts, self.resources, found.documents, job.plan)
+        self.enter("train")
+        with self.parts.store.serves(TUNING):
+            tuning = tuned(training, job, self.validation)
+        model = training.trained(tuning.job, self.on_metrics)
+        self.enter("evaluate")
+        return Outcome(
+            **vars(found),
+            evaluations=training.evaluated(model),
+            averaged=training.evaluated(model.averaged) if model.averaged else {},
+            show_selection=self.choice.selection.show,
+            selecting_flops=self.choice.flops,
+            mixture=self.sequence.rows(job.plan, training.seen),
+            plan=job.plan,
+            protocol=tuning.facts,
+            model=model,
+            references=_references(self.parts, self.resources, self.candidates),
+            alignment=alignment,
+        )
+
+    def compared(self, outcome: Outcome) -> Outcome:
+        if has_baseline(self.parts):
+            self.enter("baseline")
+        return replace(outcome, compared=compare(self.training, outcome))
 
 
 def _references(parts: Components, resources: Resources, candidates: TokenizedCorpus) -> dict[str, dict[str, float]]:

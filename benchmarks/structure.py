@@ -3,7 +3,7 @@
     python -m benchmarks.structure [FOLDER]
 
 Every import counts, those inside functions and under TYPE_CHECKING too. An import inside a function is excused where it
-saves start-up time: where what it imports, or what that imports in turn, is a heavy package.
+saves start-up time: where it loads a heavy package, itself or through others, that its module has not loaded anyway.
 """
 
 import ast
@@ -73,19 +73,21 @@ class Structure:
     def hidden_imports(self, *, excused: bool = True) -> list[Import]:
         """Return the internal imports inside functions; without the excused ones, those that save no time."""
         hidden = [found for found in self.imports if found.is_hidden and found.imported in self.files]
-        return hidden if excused else [found for found in hidden if not self._is_heavy(found.imported)]
+        return hidden if excused else [found for found in hidden if not self._saves_time(found)]
 
-    def _is_heavy(self, module: str) -> bool:
-        seen, todo = {module}, [module]
+    def _saves_time(self, found: Import) -> bool:
+        return not self._heavy_of(found.imported) <= self._heavy_of(found.importer)
+
+    def _heavy_of(self, module: str) -> set[str]:
+        """Return the heavy packages that are loaded with a module."""
+        seen, todo, heavy = {module}, [module], set[str]()
         while todo:
-            here = todo.pop()
-            for found in self._shown.get(here, ()):
-                if found.imported.split(".")[0] in HEAVY:
-                    return True
+            for found in self._shown.get(todo.pop(), ()):
+                heavy |= {found.imported.split(".")[0]} & {*HEAVY}
                 if found.imported in self.files and found.imported not in seen:
                     seen.add(found.imported)
                     todo.append(found.imported)
-        return False
+        return heavy
 
     @cached_property
     def _shown(self) -> dict[str, list[Import]]:

@@ -35,3 +35,17 @@ def test_no_packages_import_each_other(structure):
 def test_an_import_is_hidden_in_a_function_only_where_that_saves_time(structure):
     needless = structure.hidden_imports(excused=False)
     assert [f"{found.importer}:{found.line} imports {found.imported}" for found in needless] == []
+
+
+def test_an_import_saves_time_where_it_loads_what_its_module_has_not(tmp_path):
+    files = {
+        "heavy": "import torch\n",
+        "light": "def f():\n    from delt_exp.heavy import x\n",
+        "loaded": "import torch\ndef f():\n    from delt_exp.heavy import x\n",
+        "reaching": "import delt_exp.loaded\ndef f():\n    from delt_exp.heavy import x\n",
+    }
+    (tmp_path / "delt_exp").mkdir()
+    for name, text in files.items():
+        (tmp_path / "delt_exp" / f"{name}.py").write_text(text)
+    needless = Structure(tmp_path / "delt_exp").hidden_imports(excused=False)
+    assert sorted(found.importer for found in needless) == ["delt_exp.loaded", "delt_exp.reaching"]

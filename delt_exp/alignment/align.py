@@ -11,6 +11,7 @@ from delt_exp.alignment.table import coefficients
 from delt_exp.config.build import CONF, build, construct
 from delt_exp.config.compose import composed
 from delt_exp.corpus.corpus import CorpusSettings
+from delt_exp.corpus.stages import corpus_stage, tokenizer_stage
 from delt_exp.dataset.base import Dataset, Document
 from delt_exp.dataset.mixture import Mixture
 from delt_exp.errors import ConfigError
@@ -52,7 +53,6 @@ def with_default(overrides: Sequence[str]) -> list[str]:
 
 def open_session(cfg: DictConfig, datasets: Mapping[str, Dataset]) -> Session:
     """Read the datasets; a metric of tokens gets a tokenizer made on all of them."""
-    from delt_exp.corpus.stages import corpus_stage, tokenizer_stage
 
     if len(cfg.alignment) != 1:
         raise ConfigError(f"{len(cfg.alignment)} alignment metrics are chosen; choose one, such as alignment=task2vec")

@@ -9,6 +9,7 @@ import numpy as np
 from delt_exp.alignment.base import Arrays, Coefficient, Description, Text
 from delt_exp.alignment.interval import ratio
 from delt_exp.config.fields import Count, PositiveFloat, Seed, settings
+from delt_exp.corpus.stages import tokens_stage
 from delt_exp.errors import ConfigError
 from delt_exp.ngrams.counts import count_tables, hellinger, log_probabilities
 from delt_exp.quantity import Meaning
@@ -49,7 +50,6 @@ class NgramAlignment:
         return {"tokenizer": _tokenizer(resources).digest}
 
     def describer(self, resources: Resources) -> Callable[[Text, Path], Arrays]:
-        from delt_exp.corpus.stages import tokens_stage
 
         tokenizer = _tokenizer(resources)
 

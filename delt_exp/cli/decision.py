@@ -18,6 +18,7 @@ from pathlib import Path
 from delt_exp.cli.reporting import check_alpha, parser_of, reporting, with_output
 from delt_exp.decision.decisions import Decision, decisions, lines, signals, sizes
 from delt_exp.decision.ladder import Columns, check_ladder, number, read_ladder, sized_path
+from delt_exp.decision.report import findings
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest, disk_errors
 from delt_exp.study.trust import Known, write_known
@@ -53,7 +54,6 @@ def run(options: argparse.Namespace) -> str:
     found, noise = decisions(ladder, options.large, options.alpha), signals(ladder, options.alpha)
     kept = None if options.store is None else _keep(options, found)
     # plotly takes half a second, which a refusal need not wait for.
-    from delt_exp.decision.report import findings
     from delt_exp.study.page import rendered, write_pages
 
     written = findings(sizes(ladder), found, noise, options.large, options.alpha)

@@ -2,20 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 
 from delt_exp.files import read_json
 from delt_exp.model.cost import PhaseCost, total
+from delt_exp.preview import Preview, ReadSet
 from delt_exp.progress import console
 from delt_exp.report import numbers
 from delt_exp.report.answer import first_sentence, limits, sources, why_none
 from delt_exp.report.facts import all_results
 from delt_exp.report.prepared import STOPPED, headline
-
-if TYPE_CHECKING:
-    from delt_exp.preview import Preview, ReadSet
 
 SAMPLE_CHARS = 400  # of the document that a dry run shows
 

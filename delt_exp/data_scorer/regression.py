@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import Tokens
+from delt_exp.data_scorer.annotated import check_count, check_parts
 from delt_exp.data_scorer.settings import RegressionSettings, check_body
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost, training_cost
 from delt_exp.proxy.base import ProxyModel
@@ -24,7 +25,6 @@ class Regression(RegressionSettings):
 
     def check(self, proxy: ProxyModel, num_annotated: int) -> None:
         """Raise ConfigError for too few documents to learn from and to judge, and for a body that cannot read them."""
-        from delt_exp.data_scorer.annotated import check_count, check_parts
 
         check_count(num_annotated)
         check_parts(num_annotated, self.choice_ratio, self.validation_ratio)

@@ -11,14 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from delt_exp.config.fields import PositiveFloat, Seed, Several, check_value, settings
 from delt_exp.corpus.tokens import Tokens
+from delt_exp.data_scorer.annotated import Annotated, check_count, check_folds, folds_of, prepare
+from delt_exp.data_scorer.evidence import write_fit
 from delt_exp.data_scorer.settings import Precision
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost
+from delt_exp.progress import track
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.runtime import Runtime, quiet
 
 if TYPE_CHECKING:
-    from delt_exp.data_scorer.annotated import Annotated
     from delt_exp.data_scorer.fitted import FittedScorer
     from delt_exp.data_scorer.regressor import Regressor
 
@@ -49,7 +51,6 @@ class Ridge:
 
     def check(self, proxy: ProxyModel, num_annotated: int) -> None:
         """Raise ConfigError for too few documents, or more folds than documents; any proxy will do."""
-        from delt_exp.data_scorer.annotated import check_count, check_folds
 
         check_count(num_annotated)
         check_folds(self.folds, num_annotated)
@@ -65,8 +66,6 @@ class Ridge:
         precision: str,
     ) -> "FittedScorer":
         """Return a scorer that predicts `labels` [D] of the documents `rows` [D]: see `DataScorer`."""
-        from delt_exp.data_scorer.annotated import folds_of, prepare
-        from delt_exp.data_scorer.evidence import write_fit
         from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
 
         check_value("trainer.precision", precision, Precision)
@@ -169,7 +168,6 @@ def _read(proxy: ProxyModel, annotated: "Annotated", precision: str, runtime: Ru
 
     from delt_exp.data_scorer.averages import average_over_positions
     from delt_exp.data_scorer.regressor import body_of, summed_states
-    from delt_exp.progress import track
 
     body = body_of(proxy.network).to(runtime.torch_device()).eval()
     states = partial(summed_states, body, "all")

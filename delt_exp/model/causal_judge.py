@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.windows import Reads, WindowBatch, Windowing
 from delt_exp.model.batch import Batch
+from delt_exp.pretrained.loading import load_causal_lm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +40,6 @@ class CausalJudge(ABC):
 
     def open(self, device: str) -> Callable[[WindowBatch], NDArray[Any]]:
         """Load the model to `device`; return the function from a batch to [W]."""
-        from delt_exp.pretrained.loading import load_causal_lm
 
         return self.reading(load_causal_lm(self.name, self.revision).to(device))
 

@@ -21,7 +21,9 @@ from delt_exp.files import digest
 from delt_exp.gradients.precision import Precision, autocast_dtype
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.mapping.pairs import PairItems
-from delt_exp.model.lora import Adapters
+from delt_exp.model.lora import Adapters, adapted
+from delt_exp.model.objective import CrossEntropy
+from delt_exp.pretrained.loading import pretrained_fingerprint
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 
@@ -56,8 +58,6 @@ class PairGradientJudge:
         from delt_exp.gradients.features import per_sample_features
         from delt_exp.gradients.projection import Projection
         from delt_exp.gradients.signed_rows import ROW_WEIGHTS, SignedRows
-        from delt_exp.model.lora import adapted
-        from delt_exp.model.objective import CrossEntropy
 
         network = adapted(self.name, self.revision, self.adapters, self.seed).to(device)
         objective, projection = SignedRows(CrossEntropy(), 1), Projection(self.width, self.seed)
@@ -123,6 +123,5 @@ def pair_features_stage(
 
 
 def _weights(model: ProxyModel) -> str:
-    from delt_exp.pretrained.loading import pretrained_fingerprint
 
     return pretrained_fingerprint(model.name, model.revision)

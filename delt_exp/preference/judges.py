@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.pairs import PairBatch
+from delt_exp.corpus.tokens import IGNORED
 from delt_exp.model.batch import Batch
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.recipe import Network
+from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.tokenizer.base import Tokenizer
 
 if TYPE_CHECKING:
@@ -69,8 +71,6 @@ class PreferenceJudge:
     def open(self, device: str) -> Callable[[PairBatch], NDArray[Any]]:
         import torch
 
-        from delt_exp.pretrained.loading import load_causal_lm
-
         start = self.reference
         networks = load_causal_lm(self.name), start.network.make(start.tokenizer, start.seed).eval()
         model, reference = (network.to(device) for network in networks)
@@ -87,7 +87,6 @@ def compared(model: Any, reference: Any, batch: Batch) -> "Tensor":
     """Return [R, 3] summed over labels: log p under both networks, and KL(model || reference) of the next token."""
     import torch
 
-    from delt_exp.corpus.tokens import IGNORED
     from delt_exp.model.next_token import next_token_logits
 
     logits = [next_token_logits(network, batch).float() for network in (model, reference)]

@@ -19,7 +19,7 @@ from delt_exp.mapping.items import Advance, judged, settings_of
 from delt_exp.mapping.judge import Numbers
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.pretrained.limits import position_limit
-from delt_exp.pretrained.loading import load_config
+from delt_exp.pretrained.loading import load_causal_lm, load_config
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.base import Tokenizer
 
@@ -74,7 +74,6 @@ class SampleWriter:
 
     def open(self, device: str) -> Callable[[TextNumbers], NDArray[np.float64]]:
         from delt_exp.model.generate import generate_ids
-        from delt_exp.pretrained.loading import load_causal_lm
 
         network = load_causal_lm(self.name).to(device)
 
@@ -149,8 +148,6 @@ def samples_stage(resources: Resources, writer: SampleWriter, model: str, num_te
 def _first_token(writer: SampleWriter, device: str) -> NDArray[np.float64]:
     """Return P(token | begin token), [V], at temperature 1."""
     import torch
-
-    from delt_exp.pretrained.loading import load_causal_lm
 
     network = load_causal_lm(writer.name).to(device)
     with torch.inference_mode():

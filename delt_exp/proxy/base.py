@@ -10,6 +10,7 @@ from delt_exp.corpus.stages import tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
+from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.base import Tokenizer
 
@@ -31,7 +32,6 @@ class ProxyModel:
     @cached_property
     def network(self) -> Any:
         """The network in evaluation mode, on the CPU when it is first asked for."""
-        from delt_exp.pretrained.loading import load_causal_lm
 
         return load_causal_lm(self.name, self.revision)
 

@@ -16,6 +16,7 @@ from delt_exp.corpus.tokens import IGNORED
 from delt_exp.errors import DataError
 from delt_exp.mapping.pairs import map_pairs
 from delt_exp.model.cost import FORWARD, PhaseCost, Sizes
+from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.proxy.base import Proxy, check_before
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
@@ -107,7 +108,6 @@ class AnswerJudge:
         import torch
 
         from delt_exp.model.next_token import next_token_logits
-        from delt_exp.pretrained.loading import load_causal_lm
 
         network = load_causal_lm(self.name, self.revision).to(device)
 

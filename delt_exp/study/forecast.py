@@ -11,20 +11,22 @@ from omegaconf import DictConfig
 
 from delt_exp.config.build import plain
 from delt_exp.config.fields import Count, PositiveFloat, settings
+from delt_exp.dry_run import scoring_costs, training_costs
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json
 from delt_exp.model.cost import Sizes, total
 from delt_exp.report.stages import own_stage
 from delt_exp.rows.candidates import Candidates
+from delt_exp.steps.components import build_components
+from delt_exp.steps.rehearsal import stand_in_goodness
 
 # What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.
-SCORES = ("train_dataset", "corpus", "tokenizer", "target_dataset", "scorer", "precision")
+READ = ("train_dataset", "corpus", "tokenizer", "target_dataset", "decontaminate", "drop_near_duplicates", "minhash")
+SCORES = (*READ, "held_apart", "scorer", "precision")
 MODEL = (*SCORES, "selector", "orderer", "mixture", "training", "model", "weighter", "averaging", "seed")
 KINDS = {"scores": SCORES, "model": MODEL}
-COSTLY = {
-    "scores": ("scorer",),
-    "model": ("selector", "training", "model", "weighter"),
-}  # what decides the cost at nominal sizes
+# What decides the cost at nominal sizes.
+COSTLY = {"scores": ("scorer",), "model": ("selector", "training", "model", "weighter")}
 
 
 @settings
@@ -78,9 +80,6 @@ def outlook(configs: Sequence[DictConfig], runs_folder: Path) -> dict[str, Outlo
 
 def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, float]:
     """Return the GPU-hours of what is missing, by kind, evaluation not counted."""
-    from delt_exp.dry_run import scoring_costs, training_costs
-    from delt_exp.steps.components import build_components
-    from delt_exp.steps.rehearsal import stand_in_goodness
 
     sizes, count = nominal.sizes, nominal.corpus_documents
 
@@ -104,8 +103,14 @@ def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, fl
 
 def _science(cfg: DictConfig) -> dict[str, Any]:
     """Return the nodes of a configuration that decide stages, resolved."""
-    nodes = {key: plain(cfg[key]) for key in MODEL if key != "precision"}
-    return {**nodes, "precision": cfg.trainer.precision}
+    derived = ("held_apart", "precision")
+    return _with_derived({key: plain(cfg[key]) for key in (*MODEL, "eval_dataset", "trainer") if key not in derived})
+
+
+def _with_derived(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nodes with two more: evaluation sets where candidates that are near them are left out, and precision."""
+    held_apart = config["eval_dataset"] if config["decontaminate"] else None
+    return {**config, "held_apart": held_apart, "precision": config["trainer"]["precision"]}
 
 
 def _name(science: Mapping[str, Any], kind: str) -> str:
@@ -118,7 +123,7 @@ def _known(runs_folder: Path) -> set[tuple[str, str]]:
     for path in runs_folder.glob("*/record.json"):
         record = read_json(path)
         with suppress(KeyError, DataError):  # of another version of this code, whose stages this one cannot reuse
-            science = {**record["config"], "precision": record["config"]["trainer"]["precision"]}
+            science = _with_derived(record["config"])
             for kind in KINDS:
                 if Path(own_stage(record, kind)["path"]).exists():
                     known.add((kind, _name(science, kind)))

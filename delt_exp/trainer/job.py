@@ -16,6 +16,7 @@ from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
 from delt_exp.model.recipe import Network, Recipe
 from delt_exp.store.evidence import Evidence
 from delt_exp.tokenizer.base import Tokenizer
+from delt_exp.trainer.pair_plan import make_pair_plan
 from delt_exp.trainer.plan import Plan, PlanSettings, make_plan
 from delt_exp.trainer.settings import TrainerSettings
 
@@ -29,8 +30,6 @@ SHOWN = "shown"  # folder of the evidence that a training run leaves
 def plan_for(recipe: Recipe, tokens: Tokens, order: NDArray[np.intp], settings: PlanSettings) -> Plan:
     """Return the batches in which a recipe trains `order`; raises DataError for less than one batch."""
     if recipe.objective.rows_per_sample == 2:
-        from delt_exp.trainer.pair_plan import make_pair_plan
-
         context, pairs = recipe.context_tokens, recipe.batch_items
         return make_pair_plan(tokens, order, settings, context_tokens=context, batch_pairs=pairs)
     return make_plan(tokens, order, settings, context_tokens=recipe.context_tokens, batch_items=recipe.batch_items)

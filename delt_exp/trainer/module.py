@@ -15,6 +15,7 @@ from delt_exp.model.optimizer import clip_gradients
 from delt_exp.model.schedule import scheduler
 from delt_exp.rows.draws import seed_for
 from delt_exp.runtime import seed_step
+from delt_exp.trainer.fsdp import shard
 from delt_exp.trainer.job import TrainJob, Update, Weights
 from delt_exp.trainer.weights import EqualWeights
 
@@ -36,8 +37,6 @@ class LMModule(pl.LightningModule):
 
     def configure_model(self) -> None:
         if self.device_mesh is not None:  # only trainer=fsdp sets one
-            from delt_exp.trainer.fsdp import shard
-
             shard(self.network, self.device_mesh["data_parallel"])
 
     def setup(self, stage: str) -> None:

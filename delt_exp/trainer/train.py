@@ -29,12 +29,14 @@ from delt_exp.store.store import Store
 from delt_exp.trainer.job import SHOWN, TrainedModel, TrainJob, Weights
 from delt_exp.trainer.metrics_file import MetricsFile, follow
 from delt_exp.trainer.plan import Plan
+from delt_exp.trainer.proof.order import order_mismatch, weight_mismatch
+from delt_exp.trainer.proof.pairs import pair_weight_mismatch
+from delt_exp.trainer.proof.steps import PlannedSteps, step_mismatch
 from delt_exp.trainer.settings import accumulation
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
-    from delt_exp.trainer.proof.steps import PlannedSteps
 
 FORMAT = 2  # bump when the same job trains another model or leaves other files
 OnMetrics = Callable[[Mapping[str, float]], None]
@@ -187,9 +189,7 @@ def _keep_proof(
     job: TrainJob, folder: Path, planned_weights: NDArray[np.float64] | None, planned_steps: "PlannedSteps"
 ) -> str:
     """Keep what every step consumed; return where it departs from the plan, and nothing where it does not."""
-    from delt_exp.trainer.proof.order import order_mismatch
     from delt_exp.trainer.proof.recorder import merged
-    from delt_exp.trainer.proof.steps import step_mismatch
 
     consumed, steps = merged(folder / "evidence")
     np.save(folder / "consumed.npy", consumed)
@@ -211,8 +211,6 @@ def _size(shell: Any, plan: Plan) -> dict[str, int]:
 
 
 def _weight_mismatch(job: TrainJob, consumed: NDArray[np.void], planned_weights: NDArray[np.float64] | None) -> str:
-    from delt_exp.trainer.proof.order import weight_mismatch
-    from delt_exp.trainer.proof.pairs import pair_weight_mismatch
 
     if job.plan.rows_per_sample == 2:
         return pair_weight_mismatch(job.plan, consumed, cast(Any, job.recipe.objective))
@@ -220,7 +218,6 @@ def _weight_mismatch(job: TrainJob, consumed: NDArray[np.void], planned_weights:
 
 
 def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) -> "PlannedSteps":
-    from delt_exp.trainer.proof.steps import PlannedSteps
 
     recipe, num_steps = job.recipe, job.plan.num_steps
     lr = [recipe.lr(step, num_steps) for step in range(num_steps)]

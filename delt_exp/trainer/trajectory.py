@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from delt_exp.errors import ConfigError
 from delt_exp.model.recipe import Recipe
+from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainJob
@@ -35,8 +36,6 @@ class Checkpoint:
     def network(self) -> Any:
         """Return the causal LM in evaluation mode, float32, on the CPU; adapters are not merged."""
         if not (self.folder / "adapter").exists():
-            from delt_exp.pretrained.loading import load_causal_lm
-
             return load_causal_lm(str(self.folder))
         from peft import set_peft_model_state_dict
         from safetensors.torch import load_file

@@ -32,6 +32,17 @@ def test_equal_settings_are_one_stage_whatever_comes_after_them():
 
 
 @pytest.mark.slow
+def test_what_leaves_candidates_out_makes_other_stages():
+    def num_scored(*arms):
+        return len(outlook([configured("scorer=length", *arm) for arm in arms], Path("nowhere"))["scores"].missing)
+
+    other_sets = [["eval_dataset=none"], []]
+    assert num_scored(*other_sets) == 1
+    assert num_scored(*[["decontaminate=true", *arm] for arm in other_sets]) == 2
+    assert num_scored([], ["drop_near_duplicates=true"], ["decontaminate=true"]) == 3
+
+
+@pytest.mark.slow
 def test_what_a_finished_run_left_counts_as_cached_until_it_is_freed(tmp_path, monkeypatch, capsys):
     write_texts(tmp_path)
     fast = [text for text in FAST if not text.startswith("scorer")]

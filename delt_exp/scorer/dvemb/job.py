@@ -15,6 +15,7 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.distributed.processes import Spread, run_in_group
 from delt_exp.distributed.ranks import Ranks, SingleProcess
 from delt_exp.errors import ConfigError
+from delt_exp.model.isolation import check_isolation
 from delt_exp.scorer.dvemb.run import LanguageModelRun
 from delt_exp.scorer.dvemb.settings import ValueSettings
 from delt_exp.scorer.dvemb.update import plan_updates
@@ -47,8 +48,6 @@ class ValueJob:
         training = self.training
         network: nn.Module = training.recipe.make_network(training.tokenizer, training.seed)
         if training.plan.isolates_documents:
-            from delt_exp.model.isolation import check_isolation
-
             check_isolation(network)
         found = dropout_of(network)
         if found is not None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from delt_exp.corpus.windows import Reads, WindowBatch, Windowing
 from delt_exp.errors import DataError
 from delt_exp.gradients.precision import Precision, autocast_dtype
+from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.influence.gamma import Gamma
 from delt_exp.trainer.trajectory import Checkpoint
 
@@ -59,7 +60,6 @@ class InfluenceJudge:
         from delt_exp.gradients.joint import terms_and_features
         from delt_exp.gradients.kernel import per_sample_terms
         from delt_exp.gradients.projection import Projection
-        from delt_exp.model.objective import CrossEntropy
 
         network = self.checkpoint.network().to(device)
         moments = {name: (m.to(device), v.to(device)) for name, (m, v) in self.checkpoint.moments().items()}

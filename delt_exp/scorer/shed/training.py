@@ -24,6 +24,7 @@ from delt_exp.files import digest, read_json, write_json
 from delt_exp.mapping.workers import run_workers
 from delt_exp.model.recipe import Recipe
 from delt_exp.model.token_loss import TokenLossJudge
+from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.progress import track
 from delt_exp.rows.draws import shuffled_rows
 from delt_exp.runtime import Runtime
@@ -100,8 +101,6 @@ class Trainings:
         if job is None:
             network = self.recipe.make_network(self.tokenizer, self.seed).eval()
         else:
-            from delt_exp.pretrained.loading import load_causal_lm
-
             inner.mkdir(exist_ok=True)
             train(job, inner)
             network = load_causal_lm(inner / "model")

@@ -23,7 +23,7 @@ from delt_exp.dataset.stdlib import StdlibProse
 from delt_exp.mapping.judge import TextBatch
 from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.scorer.ask_llm.examples import made_examples
-from delt_exp.scorer.ask_llm.judge import AnswerJudge
+from delt_exp.scorer.ask_llm.judge import YesNoJudge
 from delt_exp.scorer.ask_llm.prompt import make_prompt
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.tokenizer.hf import HfTokenizer
@@ -45,7 +45,7 @@ def compare(tokenizer: Tokenizer, shots: int, texts: list[str], repeats: int) ->
     scorer = composed(CONF, ["scorer=ask_llm"]).scorer
     examples = made_examples(texts[:4], tokenizer, scorer.example_tokens, 0) if shots else []
     prompt, most = make_prompt(tokenizer, scorer.question, examples), scorer.context_tokens
-    judgement = AnswerJudge(MODEL, None, tokenizer.folder, prompt, most).open(str(DEVICE))
+    judgement = YesNoJudge(MODEL, None, tokenizer.folder, prompt, most).open(str(DEVICE))
     network = load_causal_lm(MODEL).to(DEVICE)
     sizes = np.array([min(len(text.encode()), most) for text in texts])
     batches = [[texts[i] for i in chosen] for chosen in buckets(sizes, most, BATCH_TOKENS)]

@@ -18,7 +18,7 @@ from benchmarks.fixtures import NumberedStdlib, config, tokenized
 from benchmarks.map_documents import CONTEXT_TOKENS, MODEL, QUICK_SHARD, one_thread, resources
 from benchmarks.table import Row, alternate, median_ratio, spread
 from delt_exp.config.build import build
-from delt_exp.eval_dataset.isolation import quiet
+from delt_exp.eval_dataset.isolation import silenced
 from delt_exp.eval_dataset.requests import RequestItems, RequestJudge
 from delt_exp.mapping import shards
 from delt_exp.mapping.map_documents import map_items
@@ -86,7 +86,7 @@ def _bare(pairs: Pairs, judge: RequestJudge, clock: Callable[[], float]) -> floa
     """Return the requests per second of the library itself, in passes of the same size."""
     started, batch_size = clock(), Runtime("cpu", None).tokens_per_pass() // CONTEXT_TOKENS
     tokenizer = Tokenizer(judge.tokenizer_folder).pretrained()
-    with quiet():
+    with silenced():
         network = load_causal_lm(judge.model_folder)
         model = HFLM(network, tokenizer=tokenizer, batch_size=batch_size, max_length=CONTEXT_TOKENS)
         model.loglikelihood([Instance(KIND, {}, pair, 0) for pair in pairs], disable_tqdm=True)

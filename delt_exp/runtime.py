@@ -1,4 +1,4 @@
-"""What changes speed and memory but no result: device, batch sizes, workers; and how much memory a stage took."""
+"""What changes speed and memory but no result: device, batch sizes, workers."""
 
 from typing import TYPE_CHECKING, Literal
 

@@ -22,15 +22,10 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.utils.meta import get_data
 
-from delt_exp.cli.help import description, group_names, options
+from delt_exp.cli.help import NO_METHODS, description, group_names, options
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
-# Groups of data, sizes and places; every other one is a group of methods.
-NO_METHODS = {
-    "train_dataset", "target_dataset", "eval_dataset", "model", "trainer", "logger", "experiment", "study",
-    "hydra/launcher",
-}  # fmt: skip
 FACTS = ("number", "cost", "source")  # shown in the table of a group, shortened
 
 

@@ -8,15 +8,10 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from delt_exp.cli.help import group_names, options
+from delt_exp.cli.help import NO_METHODS, group_names, options
 from delt_exp.config.build import CONF
 from delt_exp.config.compose import composed
 
-# Groups of data, sizes and places; every other one is a group of methods.
-NO_METHODS = {
-    "train_dataset", "target_dataset", "eval_dataset", "model", "trainer", "logger", "experiment", "study",
-    "hydra/launcher",
-}  # fmt: skip
 DATA = Path(os.environ.get("DELT_DATA_DIR", CONF.parents[1] / "shared" / "data"))
 # What makes a component quick, wherever a key of this name occurs.
 SMALL: dict[str, Any] = {

@@ -1,8 +1,8 @@
 """Alignment of texts at hand: one function call, with the defaults of the configuration files."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -12,10 +12,10 @@ from delt_exp.config.build import CONF, build, construct
 from delt_exp.config.compose import composed
 from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, tokenizer_stage
-from delt_exp.dataset.base import Dataset, Document
+from delt_exp.dataset.base import Dataset
+from delt_exp.dataset.in_memory import InMemory
 from delt_exp.dataset.mixture import Mixture
 from delt_exp.errors import ConfigError
-from delt_exp.files import digest
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
@@ -30,7 +30,7 @@ def align(train: Iterable[str], evaluation: Iterable[str], *overrides: str) -> C
     Raises ConfigError or DataError as the command does. Works under `outputs/store` unless an override says otherwise.
     """
     cfg = composed(CONF, with_default(overrides))
-    session = open_session(cfg, {"train": _Texts(tuple(train)), "evaluation": _Texts(tuple(evaluation))})
+    session = open_session(cfg, {"train": InMemory(tuple(train)), "evaluation": InMemory(tuple(evaluation))})
     (train_side, evaluation_side) = ({name: text} for name, text in session.texts.items())
     (row,) = coefficients(session.alignment, train_side, evaluation_side, session.resources)
     return row
@@ -66,17 +66,3 @@ def open_session(cfg: DictConfig, datasets: Mapping[str, Dataset]) -> Session:
         everything = Mixture(datasets, weights=None, unit="bytes", stop="all", max_documents=None, max_bytes=None)
         tokenizer = tokenizer_stage(store, maker, corpus_stage(store, everything, settings))
     return Session(alignment, texts, Resources(store, tokenizer, trainer, runtime))
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """A dataset held in memory."""
-
-    VERSION: ClassVar[int] = 1
-    texts: tuple[str, ...]
-
-    def documents(self) -> Iterator[Document]:
-        return (Document(text) for text in self.texts)
-
-    def fingerprint(self) -> str:
-        return digest(list(self.texts))

@@ -25,6 +25,10 @@ python run.py --help scorer=kenlm    what an option does, and its keys
 python run.py --help training        keys and their meaning; --help keys lists all keys outside groups
 """
 LAUNCHER = "hydra/launcher"
+# Groups of data, sizes and places; every other one is a group of methods.
+NO_METHODS = {
+    "train_dataset", "target_dataset", "eval_dataset", "model", "trainer", "logger", "experiment", "study", LAUNCHER,
+}  # fmt: skip
 TITLE = "Which training data, in which order, makes a better language model?"
 
 

@@ -95,9 +95,8 @@ def at_home(argument: str) -> str:
     if "{" in argument.replace("{split}", ""):
         return argument
     key, is_given, value = argument.partition("=")
-    before = (
-        r"""^["']?|(?<=[\[,])["']?""" if value[:1] not in "\"'" else r"""^["']"""
-    )  # of a value, or of those of a list
+    # Before a value, or before those of a list.
+    before = r"""^["']?|(?<=[\[,])["']?""" if value[:1] not in "\"'" else r"""^["']"""
     home = os.path.expanduser("~")
     return key + is_given + re.sub(rf"({before})~(?=/|[\"']?$)", lambda match: match[1] + home, value)
 

@@ -25,7 +25,7 @@ def count_overlap(candidates: Corpus, sets: Sequence[Corpus]) -> list[dict[str, 
 def overlap_sentences(target: Mapping[str, int] | None, evaluation: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Return one sentence for every pair of sets that should be disjoint and is not, with counts.
 
-    target, evaluation: as in `delt_exp.report.record.Overlap`.
+    target, evaluation: as in `delt_exp.report.outcome.Overlap`.
     """
     sentences = []
     if target is not None and (part := _part(target, "train", "the target set")):

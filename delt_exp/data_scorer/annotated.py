@@ -16,15 +16,15 @@ MIN_ANNOTATED, MIN_HELD_OUT = 10, 2  # fewer have no rank correlation worth the 
 
 @dataclass(frozen=True, eq=False)
 class Annotated:
-    """Documents with their labels as annotated and standardised targets, all [D].
+    """Documents with their labels, as annotated and standardised, all [D].
 
-    mean, std: of the labels, which standardised them. num_clipped: how many targets are clipped.
+    mean, std: of the labels, which standardised them. num_clipped: how many of the standardised are clipped.
     """
 
     tokens: Tokens
     rows: NDArray[np.intp]
     labels: NDArray[np.float64]
-    targets: NDArray[np.float32]
+    standardised: NDArray[np.float32]
     mean: float
     std: float
     num_clipped: int
@@ -43,8 +43,9 @@ def prepare(tokens: Tokens, rows: NDArray[Any], labels: NDArray[Any], clip_sigma
         )
     check_count(len(rows))
     labels = labels.astype(np.float64)
-    targets, mean, std = standardise(labels, clip_sigma)
-    return Annotated(tokens, rows, labels, targets, mean, std, int((np.abs(labels - mean) > clip_sigma * std).sum()))
+    standardised, mean, std = standardise(labels, clip_sigma)
+    num_clipped = int((np.abs(labels - mean) > clip_sigma * std).sum())
+    return Annotated(tokens, rows, labels, standardised, mean, std, num_clipped)
 
 
 def check_count(count: int) -> None:

@@ -53,6 +53,6 @@ class AnnotatedDocuments(pl.LightningDataModule):
         windows = windows_of(self.annotated.tokens, self.annotated.rows[chosen], self.windowing)
         return Part(
             Batch.of(windows.batch(np.arange(len(windows.document_W)))),
-            torch.from_numpy(self.annotated.targets[chosen]),
+            torch.from_numpy(self.annotated.standardised[chosen]),
             torch.from_numpy(self.annotated.labels[chosen]),
         )

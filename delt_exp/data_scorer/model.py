@@ -18,10 +18,10 @@ from delt_exp.runtime import seed_step
 
 
 class Part(NamedTuple):
-    """Documents of one forward pass with their standardised targets and their labels as annotated."""
+    """Documents of one forward pass with their labels, standardised and as annotated."""
 
     batch: Batch
-    target_D: Tensor
+    standardised_D: Tensor
     label_D: Tensor
 
 
@@ -53,9 +53,9 @@ class RegressionModule(pl.LightningModule):
         seed_step(seed_for(self.seed, "dropout of the data scorer", self.global_step), self.device)
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
-        num_documents = sum(len(part.target_D) for part in parts)
+        num_documents = sum(len(part.standardised_D) for part in parts)
         for part in parts:
-            error_D = (self.regressor.predict(part.batch) - part.target_D).square()
+            error_D = (self.regressor.predict(part.batch) - part.standardised_D).square()
             self.manual_backward(error_D.sum() / num_documents)
             self._train_errors.append(error_D.detach())
         norm = clip_gradients(self.regressor.parameters(), self.clip_norm)
@@ -87,12 +87,12 @@ class RegressionModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         predicted = torch.cat([predicted_D for predicted_D, _ in self._validation])
-        target = torch.cat([part.target_D for _, part in self._validation])
+        standardised = torch.cat([part.standardised_D for _, part in self._validation])
         label = torch.cat([part.label_D for _, part in self._validation])
         self.curve.append({
             "epoch": len(self.curve) + 1,
             "train_loss": _number(torch.cat(self._train_errors).mean()),
-            "choice_loss": _number((predicted - target).square().mean()),
+            "choice_loss": _number((predicted - standardised).square().mean()),
             "choice_spearman": spearman(label.cpu(), predicted.cpu()),
             "seconds": time.monotonic() - self._started,
         })  # fmt: skip

@@ -33,7 +33,7 @@ class Ridge:
     """Learns scores as a linear function of the frozen proxy's hidden states.
 
     The features of a document are the states of the embedding and of every layer, each averaged over all its positions
-    and standardised over the annotated documents. Targets are standardised and clipped to `clip_sigma` standard
+    and standardised over the annotated documents. Labels are standardised and clipped to `clip_sigma` standard
     deviations. penalties: those to choose from by the error of leaving out one document, in units of the mean
     eigenvalue of the features' Gram matrix. folds: of the validation; each is predicted from the others, with a penalty
     that is chosen without it. seed: of the folds.
@@ -75,10 +75,10 @@ class Ridge:
         fold_D = folds_of(annotated.tokens.ids[annotated.rows], self.folds, self.seed)
         body, states_DC = _read(proxy, annotated, precision, runtime)
         features_DC, scale_C = standardised(states_DC)
-        targets_D = annotated.targets.astype(np.float64)
-        weights_C, penalty = ridge(features_DC, targets_D, self.penalties)
-        predicted_D = annotated.mean + annotated.std * out_of_fold(features_DC, targets_D, fold_D, self.penalties)
-        regressor = _regressor(body, weights_C * scale_C, float(targets_D.mean()), states_DC.mean(0))
+        standardised_D = annotated.standardised.astype(np.float64)
+        weights_C, penalty = ridge(features_DC, standardised_D, self.penalties)
+        predicted_D = annotated.mean + annotated.std * out_of_fold(features_DC, standardised_D, fold_D, self.penalties)
+        regressor = _regressor(body, weights_C * scale_C, float(standardised_D.mean()), states_DC.mean(0))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "fit.json").unlink(missing_ok=True)  # of an earlier fit, whose weights are about to go
         weights, tokenizer = save_weights(regressor, folder), tokens.meta["tokenizer"]
@@ -125,21 +125,21 @@ def standardised(states_DC: Features) -> tuple[Features, NDArray[np.float64]]:
     return (states_DC - states_DC.mean(0)) * scale_C, scale_C
 
 
-def ridge(features_DC: Features, targets_D: Features, penalties: Sequence[float]) -> tuple[Features, float]:
+def ridge(features_DC: Features, standardised_D: Features, penalties: Sequence[float]) -> tuple[Features, float]:
     """Return the weights w [C] that minimise |y - Xw - b|^2 + p |w|^2 over w and b, and the chosen penalty.
 
     p is that of `penalties`, times the mean eigenvalue of the centred Gram matrix, with the smallest sum of squared
     errors on documents left out one at a time. No refit is needed: with the hat matrix H, which maps y to its fit, the
     error without document i is (y - Hy)_i / (1 - H_ii) (Allen 1974).
     """
-    centred_D = targets_D - targets_D.mean()
+    centred_D = standardised_D - standardised_D.mean()
     left_DK, singular_K, right_KC = np.linalg.svd(features_DC - features_DC.mean(0), full_matrices=False)
     eigenvalues_K, dots_K = singular_K**2, left_DK.T @ centred_D
-    unit = eigenvalues_K.sum() / len(targets_D)
+    unit = eigenvalues_K.sum() / len(standardised_D)
 
     def left_out_error(penalty: float) -> float:
         shrinkage_K = eigenvalues_K / (eigenvalues_K + penalty * unit)
-        leverage_D = left_DK**2 @ shrinkage_K + 1 / len(targets_D)
+        leverage_D = left_DK**2 @ shrinkage_K + 1 / len(standardised_D)
         return float(np.square((centred_D - left_DK @ (shrinkage_K * dots_K)) / (1 - leverage_D)).sum())
 
     chosen = min(penalties, key=left_out_error)
@@ -147,17 +147,17 @@ def ridge(features_DC: Features, targets_D: Features, penalties: Sequence[float]
 
 
 def out_of_fold(
-    features_DC: Features, targets_D: Features, fold_D: NDArray[np.intp], penalties: Sequence[float]
+    features_DC: Features, standardised_D: Features, fold_D: NDArray[np.intp], penalties: Sequence[float]
 ) -> Features:
     """Return [D] predictions of each document by the weights learnt without its fold, around the mean of all features.
 
     The intercept of a fit is left out: the mean of the other folds falls where that of this fold rises, which would
     make a scorer that learned nothing look like one that learned the opposite.
     """
-    predicted_D, centred_DC = np.empty(len(targets_D)), features_DC - features_DC.mean(0)
+    predicted_D, centred_DC = np.empty(len(standardised_D)), features_DC - features_DC.mean(0)
     for fold in np.unique(fold_D):
         is_in = fold_D == fold
-        weights_C, _ = ridge(features_DC[~is_in], targets_D[~is_in], penalties)
+        weights_C, _ = ridge(features_DC[~is_in], standardised_D[~is_in], penalties)
         predicted_D[is_in] = centred_DC[is_in] @ weights_C
     return predicted_D
 
@@ -177,8 +177,8 @@ def _read(proxy: ProxyModel, annotated: "Annotated", precision: str, runtime: Ru
         )
 
 
-def _regressor(body: Any, weights_C: Features, mean_target: float, mean_states_C: Features) -> "Regressor":
-    """Return the regressor that gives the mean target at the mean states."""
+def _regressor(body: Any, weights_C: Features, mean_label: float, mean_states_C: Features) -> "Regressor":
+    """Return the regressor that gives the mean label at the mean states."""
     import torch
 
     from delt_exp.data_scorer.regressor import Regressor
@@ -186,5 +186,5 @@ def _regressor(body: Any, weights_C: Features, mean_target: float, mean_states_C
     regressor = Regressor(body, len(weights_C), "all")
     with torch.no_grad():
         regressor.head.weight.copy_(torch.from_numpy(weights_C)[None])
-        regressor.head.bias.fill_(mean_target - float(weights_C @ mean_states_C))
+        regressor.head.bias.fill_(mean_label - float(weights_C @ mean_states_C))
     return regressor.eval()

@@ -18,7 +18,7 @@ class RegressionSettings:
     body: the causal LM it stands on, fresh or pretrained; null starts from the weights of the proxy model.
     batch_documents: documents of one optimizer step. choice_ratio: random share of the annotated documents that is not
     learnt from; the epoch with the highest Spearman on it is kept. validation_ratio: another share, which neither
-    trains nor chooses and says what the scorer is worth. clip_sigma: targets are standardised over all annotated
+    trains nor chooses and says what the scorer is worth. clip_sigma: labels are standardised over all annotated
     documents and clipped to this many standard deviations. clip_norm: largest gradient norm, null for no clipping.
     seed: of split, order, head and dropout; dropout is what the body's config says.
     """

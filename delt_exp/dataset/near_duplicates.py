@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.progress import track
+from delt_exp.rows.draws import GOLDEN
 
 GRAM_WORDS = 5
 MIN_SHARED = 5
 MIN_CONTAINMENT = 0.5
 BLOCK_DOCUMENTS = 1000  # candidates in memory at once
 WORD = re.compile(r"[^\W_\u3040-\u30ff\u4e00-\u9fff]+|[\u3040-\u30ff\u4e00-\u9fff]")
-FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio, odd
+FACTOR = np.uint64(GOLDEN)
 Numbers = NDArray[np.uint64]
 """A text as the numbers of its words."""
 

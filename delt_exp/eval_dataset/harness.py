@@ -1,4 +1,4 @@
-"""Tasks of lm-evaluation-harness: quiet, without a trace left in the process; the model may be elsewhere.
+"""Tasks of lm-evaluation-harness: silenced, without a trace left in the process; the model may be elsewhere.
 
 Only multiple_choice.py imports this module, after it has made sure that the harness is installed.
 """
@@ -18,7 +18,7 @@ from lm_eval.tasks import TaskManager
 from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError, DependencyError
-from delt_exp.eval_dataset.isolation import SEED, code_execution, quiet, seeded
+from delt_exp.eval_dataset.isolation import SEED, code_execution, seeded, silenced
 from delt_exp.eval_dataset.local_task import Example
 from delt_exp.progress import say
 
@@ -47,7 +47,7 @@ class Score:
 def local_tasks(definitions: dict[str, dict[str, Any]], examples: dict[str, list[Example]]) -> Tasks:
     """Return tasks over examples in memory: no dataset cache, no network."""
     manager = TaskManager(include_defaults=False)
-    with quiet(), seeded(SEED):
+    with silenced(), seeded(SEED):
         tasks: Tasks = manager.load([_spec(name, definitions[name], examples[name]) for name in definitions])
     return tasks
 
@@ -73,7 +73,7 @@ def hub_tasks(names: Sequence[str], allow_code_execution: bool) -> Tasks:
                 f"tasks: {name!r} is not a task of lm-evaluation-harness {VERSION}; did you mean: {near}?"
             )
         _check_code(name, (manager.task_index[name].cfg or {}).get("unsafe_code", False), allow_code_execution)
-    with quiet(), seeded(SEED), code_execution(allow_code_execution):
+    with silenced(), seeded(SEED), code_execution(allow_code_execution):
         try:
             tasks: Tasks = manager.load(list(names))
         except Exception as error:  # the Hub is asked by several HTTP libraries, each with errors of its own
@@ -105,7 +105,7 @@ def run_tasks(
     tasks: Tasks, ask: Ask, *, name: str, context_tokens: int, limit: int | None, allow_code_execution: bool
 ) -> list[Score]:
     """Return every metric of every task; a context that does not fit loses its beginning, which is counted."""
-    with quiet(), seeded(SEED), code_execution(allow_code_execution):
+    with silenced(), seeded(SEED), code_execution(allow_code_execution):
         for task in tasks["tasks"].values():
             task.set_fewshot_seed(SEED)
         model = _Model(ask, name, context_tokens)

@@ -12,7 +12,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from numpy.typing import NDArray
 
-from delt_exp.eval_dataset.isolation import SEED, quiet, seeded
+from delt_exp.eval_dataset.isolation import SEED, seeded, silenced
 from delt_exp.mapping.items import Advance
 
 
@@ -20,14 +20,14 @@ class HarnessModel(HFLM):  # type: ignore[misc]
     """Answers requests; notes which contexts lose their beginning, and tells `advance` what every pass reads."""
 
     def __init__(self, network: Any, tokenizer: Any, context_tokens: int, batch_size: int, advance: Advance) -> None:
-        with quiet():
+        with silenced():
             super().__init__(network, tokenizer=tokenizer, batch_size=batch_size, max_length=context_tokens)
         self._advance, self._is_cut = advance, list[bool]()
 
     def answers(self, kind: str, arguments: Sequence[tuple[Any, ...]], first: int) -> NDArray[Any]:
         """Return [N, K] as `RequestJudge` says; what is drawn depends on the number of the first request alone."""
         instances = [Instance(kind, {}, tuple(given), 0) for given in arguments]  # type: ignore[arg-type]
-        with quiet(), seeded(SEED + first):
+        with silenced(), seeded(SEED + first):
             found = getattr(self, kind)(instances, disable_tqdm=True)
         if kind == "loglikelihood_rolling":
             return np.array(found, np.float64)

@@ -15,7 +15,7 @@ SEED = 1234  # of few-shot examples, shuffled choices and answers that are drawn
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Silence the harness's log, and progress bars beside the program's own."""
     loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets", "transformers")]
     levels, bar = [logger.level for logger in loggers], task_module.tqdm

@@ -25,7 +25,6 @@ class Level(NamedTuple):
     """
 
     counts_K: Ints
-    keys_K: Ints
     context_S: Ints
     index_S: Ints
 
@@ -92,7 +91,7 @@ def _levels(tables: Arrays, stream_S: Ints) -> Iterator[Level]:
     while f"keys_{order}" in tables:
         keys_K = tables[f"keys_{order}"]
         index_S = _look_up(keys_K, context_S * vocab_size + stream_S)
-        yield Level(tables[f"counts_{order}"], keys_K, context_S, index_S)
+        yield Level(tables[f"counts_{order}"], context_S, index_S)
         context_S, order = _ending_one_earlier(index_S), order + 1
 
 

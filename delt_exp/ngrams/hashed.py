@@ -10,11 +10,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.rows.draws import splitmix64
+from delt_exp.rows.draws import GOLDEN, splitmix64
 
 Words = NDArray[np.uint64]
 CHUNK_CHARS = 1 << 20  # characters in memory at once, at about 60 bytes each; a longer document is one chunk
-BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
+BASE = GOLDEN  # odd, so that it has an inverse modulo 2^64
 SPACE, LETTER, SIGN = 0, 1, 2
 
 

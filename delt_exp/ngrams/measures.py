@@ -11,13 +11,15 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.rows.draws import GOLDEN
+
 STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
 BULLETS = ("-", "*", "•", "‣", "●", "○", "■", "□", "▪", "–", "—")
 ELLIPSES = ("...", "…")
 TERMINAL = (".", "!", "?", '"', "”")
 SHORT_LINE_CHARS = 30
 SENTENCE_END = re.compile(r"[.!?][\"”')\]]*(?:\s|$)")
-FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd
+FACTOR = np.uint64(GOLDEN)
 
 
 class MeasuredText:

@@ -17,7 +17,7 @@ from delt_exp.errors import DataError
 from delt_exp.files import read_json, write_json
 from delt_exp.progress import say
 from delt_exp.proportions.classifier import ClassifierSettings
-from delt_exp.proportions.estimate import Estimate, Evidence, first_token_shares, is_looping
+from delt_exp.proportions.estimate import Estimate, Readings, first_token_shares, is_looping
 from delt_exp.proportions.references import References, Starts, read_references
 from delt_exp.proportions.samples import FORMAT as WRITTEN
 from delt_exp.proportions.samples import Samples, SampleWriter, samples_stage
@@ -126,9 +126,9 @@ class Detector:
                 f"all {len(ids)} texts of the model are empty: it ends every document at once; train it for longer, or "
                 "check that its documents began with the begin token of its tokenizer"
             )
-        evidence = self._evidence([tokenizer.decode(one) for one in written], references)
-        found = evidence.estimate(np.ones(len(written)), np.ones(len(evidence.domain_H)))
-        shares_BSK = np.array([evidence.bootstrap(self.seed, number) for number in range(self.num_bootstraps)])
+        readings = self._readings([tokenizer.decode(one) for one in written], references)
+        found = readings.estimate(np.ones(len(written)), np.ones(len(readings.domain_H)))
+        shares_BSK = np.array([readings.bootstrap(self.seed, number) for number in range(self.num_bootstraps)])
         quantiles = np.quantile(shares_BSK, [self.alpha / 2, 1 - self.alpha / 2], axis=0)
         soft_interval, hard_interval = np.moveaxis(quantiles, 0, -1).tolist()
         soft_error, hard_error = shares_BSK.std(axis=0, ddof=1).tolist()
@@ -144,22 +144,22 @@ class Detector:
             hard=found.hard_K.tolist(),
             hard_interval=hard_interval,
             hard_error=hard_error,
-            raw=(np.bincount(evidence.predicted, minlength=evidence.num_domains) / len(written)).tolist(),
+            raw=(np.bincount(readings.predicted, minlength=readings.num_domains) / len(written)).tolist(),
             first_token=first_token_shares(samples.first_V, references.first_tokens).tolist(),
             confusion=found.confusion_KK.tolist(),
             condition=condition if np.isfinite(condition) else None,
             accuracy=float(np.diag(found.confusion_KK).mean()),
-            num_held_out=len(evidence.domain_H),
+            num_held_out=len(readings.domain_H),
             empty=empty,
             looping=looping,
             unsure=float((found.posteriors_NK.max(axis=1) < UNSURE).mean()),
             warnings=warnings(references.labels, found, condition, empty + looping),
         )
 
-    def _evidence(self, texts: list[str], references: References) -> Evidence:
+    def _readings(self, texts: list[str], references: References) -> Readings:
         classifier = self.classifier.fit(*references.half(held_out=False))
         held_out, domain_H = references.half(held_out=True)
-        return Evidence(classifier.logits(texts), classifier.logits(held_out), domain_H)
+        return Readings(classifier.logits(texts), classifier.logits(held_out), domain_H)
 
 
 def warnings(labels: Sequence[str], found: Estimate, condition: float, degenerate: float) -> list[str]:

@@ -29,7 +29,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Readings:
     """What a classifier that gives all K domains the same weight says of texts; domain_H: whose the held-out are."""
 
     logits_NK: Floats

@@ -15,7 +15,7 @@ def texts(table: Table) -> list[list[Text]]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def flat(table: Table) -> tuple[list[str], list[list[str | float | int | None]]]:
+def plain_rows(table: Table) -> tuple[list[str], list[list[str | float | int | None]]]:
     """Return columns and rows without intervals: a number that has one takes three columns."""
     is_ranged = [any(isinstance(row[i], Ranged) for row in table.rows) for i in range(len(table.columns))]
     columns = [name for column, ranged in zip(table.columns, is_ranged, strict=True) for name in _names(column, ranged)]
@@ -28,7 +28,7 @@ def flat(table: Table) -> tuple[list[str], list[list[str | float | int | None]]]
 
 def as_csv(table: Table) -> str:
     """Return the table with full precision; a number with an interval takes three columns."""
-    text, (columns, rows) = io.StringIO(), flat(table)
+    text, (columns, rows) = io.StringIO(), plain_rows(table)
     csv.writer(text, lineterminator="\n").writerows([columns, *rows])
     return text.getvalue()
 

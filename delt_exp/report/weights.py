@@ -24,7 +24,7 @@ def show_weights_by_source(evidence: Evidence, outcome: Outcome) -> None:
     consumed = np.load(outcome.model.folder / "consumed.npy", allow_pickle=False)
     has_label = np.isfinite(consumed["least_weight"])
     consumed = consumed[has_label]
-    weights_I = consumed["least_weight"] * plan.targets_per_step()[consumed["step"]]
+    weights_I = consumed["least_weight"] * plan.labels_per_step()[consumed["step"]]
     corpus = outcome.candidates.corpus
     codes_I = corpus.source_codes[plan.order[consumed["first"]]]
     codes, counts = np.unique(codes_I, return_counts=True)

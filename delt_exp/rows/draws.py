@@ -16,6 +16,7 @@ from delt_exp.errors import ConfigError
 from delt_exp.rows.ranking import rank_ids
 
 DRAWS = 2.0**64
+GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: odd, its multiples are spread evenly over 64 bits
 
 
 def seed_for(seed: Seed, purpose: str, *parts: int) -> int:

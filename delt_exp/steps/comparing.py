@@ -90,7 +90,7 @@ def _job(training: Training, outcome: Outcome, order: NDArray[np.intp]) -> Train
     """
     parts, budget = training.parts, training.parts.training
     if budget.max_tokens is None:
-        budget = replace(budget, epochs=None, max_tokens=int(outcome.plan.targets_per_step().sum()))
+        budget = replace(budget, epochs=None, max_tokens=int(outcome.plan.labels_per_step().sum()))
     plan = plan_for(parts.model, outcome.candidates.tokens, order, budget)
     tokenizer = training.resources.run_tokenizer
     return TrainJob(parts.model, plan, tokenizer, parts.trainer, parts.seed, weighter=NoWeighter())

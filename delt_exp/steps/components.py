@@ -142,5 +142,5 @@ def with_budget(parts: Components, candidates: TokenizedCorpus) -> Components:
         return parts
     rows = np.arange(len(candidates))
     once = plan_for(parts.model, candidates.tokens, rows, replace(parts.training, epochs=1, max_tokens=None))
-    max_tokens = round(parts.candidate_epochs * int(once.targets_per_step().sum()))
+    max_tokens = round(parts.candidate_epochs * int(once.labels_per_step().sum()))
     return replace(parts, training=replace(parts.training, epochs=None, max_tokens=max_tokens))

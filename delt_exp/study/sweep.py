@@ -46,9 +46,8 @@ def sweep(
     """Launch every job of `cfg.study`, list those that failed, write the page; return what the launcher returned.
 
     arguments: overrides of the command line, common to all jobs. common: those of jobs that do not set them otherwise.
-    A failed job does not stop the others. Raises
-    ConfigError when the command sets what the study varies, DeltError when a run that others start from fails.
-    With dry_run=true the outlook is all.
+    A failed job does not stop the others. With dry_run=true the outlook is all. Raises ConfigError when the command
+    sets what the study varies, DeltError when a run that others start from fails.
     """
     check_stop(cfg.stop_after, cfg.study)
     plan = _plan(cfg, loader, launcher, arguments, common)

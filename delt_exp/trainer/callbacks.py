@@ -17,7 +17,7 @@ from delt_exp.progress import Task, track
 from delt_exp.trainer.divergence import diverged
 from delt_exp.trainer.job import TrainJob
 from delt_exp.trainer.metrics_file import MetricsFile
-from delt_exp.trainer.proof.recorder import Evidence, local
+from delt_exp.trainer.proof.recorder import Recorder, local
 
 
 class StepLog(pl.Callback):
@@ -29,8 +29,8 @@ class StepLog(pl.Callback):
 
     def __init__(self, path: Path, job: TrainJob) -> None:
         self.file, self.job = MetricsFile(path), job
-        self.targets = job.plan.counts_per_step()
-        self.tokens = np.cumsum(job.plan.targets_per_step())
+        self.counts = job.plan.counts_per_step()
+        self.tokens = np.cumsum(job.plan.labels_per_step())
         self.started = time.monotonic()
         self._task: Task | None = None
         self._step = 0
@@ -41,7 +41,7 @@ class StepLog(pl.Callback):
         earlier = self.file.rows()
         self.started = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
         if trainer.is_global_zero:
-            self._show = track("training", len(self.targets), "steps")
+            self._show = track("training", len(self.counts), "steps")
             self._task = self._show.__enter__()
             self._task.advance(trainer.global_step)
 
@@ -53,7 +53,7 @@ class StepLog(pl.Callback):
         numbers = torch.stack([pl_module.loss_sum, pl_module.grad_norm.to(pl_module.loss_sum)])
         pl_module.loss_sum = torch.zeros_like(pl_module.loss_sum)
         self._unseen.append((step, numbers))
-        is_logged = step % self.job.trainer.log_steps == 0 or step == len(self.targets)
+        is_logged = step % self.job.trainer.log_steps == 0 or step == len(self.counts)
         loss = 0.0
         if is_logged or step % self.job.trainer.checkpoint_steps == 0 or self._is_bad_at_once(trainer, numbers):
             loss, grad_norm = self._look(trainer)
@@ -72,7 +72,7 @@ class StepLog(pl.Callback):
         steps, numbers_S2 = [step for step, _ in self._unseen], torch.stack([numbers for _, numbers in self._unseen])
         self._unseen = []
         sums = trainer.strategy.reduce(numbers_S2[:, 0].clone(), reduce_op="sum").tolist()
-        losses = [total / int(self.targets[step - 1]) for step, total in zip(steps, sums, strict=True)]
+        losses = [total / int(self.counts[step - 1]) for step, total in zip(steps, sums, strict=True)]
         norms = numbers_S2[:, 1].tolist()
         for step, loss, norm in zip(steps, losses, norms, strict=True):
             if not math.isfinite(loss):
@@ -87,14 +87,14 @@ class StepLog(pl.Callback):
             "tokens": int(self.tokens[step - 1]),
             "seconds": time.monotonic() - self.started,
             "train/loss": loss,
-            "train/lr": self.job.recipe.lr(step - 1, len(self.targets)),
+            "train/lr": self.job.recipe.lr(step - 1, len(self.counts)),
             "train/grad_norm": grad_norm,
             **of_weights,
         })  # fmt: skip
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._close()
-        parameters, num_steps = list(pl_module.network.parameters()), len(self.targets)
+        parameters, num_steps = list(pl_module.network.parameters()), len(self.counts)
         own = torch.stack([(~local(parameter.detach()).isfinite()).sum() for parameter in parameters]).sum()
         # Shards add up; ranks that hold all weights count the same ones.
         bad = trainer.strategy.reduce(own, reduce_op="sum" if isinstance(parameters[0], DTensor) else "max")
@@ -118,8 +118,8 @@ def _scales_loss(trainer: pl.Trainer) -> bool:
 class Checkpoints(pl.Callback):
     """Keeps the newest checkpoint, written aside and renamed, taken between optimizer steps."""
 
-    def __init__(self, folder: Path, every_steps: int, evidence: Evidence) -> None:
-        self.folder, self.every_steps, self.evidence = folder, every_steps, evidence
+    def __init__(self, folder: Path, every_steps: int, recorder: Recorder) -> None:
+        self.folder, self.every_steps, self.recorder = folder, every_steps, recorder
         self._step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -130,7 +130,7 @@ class Checkpoints(pl.Callback):
         if step == self._step or step % self.every_steps:
             return
         self._step = step
-        self.evidence.flush(trainer)
+        self.recorder.flush(trainer)
         trainer.strategy.barrier()
         aside = self.folder / f".step-{step}.ckpt"
         trainer.save_checkpoint(aside)

@@ -1,7 +1,7 @@
 """Reads the batches of a plan in order: every rank its share of each global batch, starting at any step.
 
 The micro-batch j of a step on rank r is the slice [(j*W + r)*b, +b) of the global batch, so that any number of ranks W
-and accumulation steps covers exactly the same items. Slots past the end of the batch are empty rows without targets.
+and accumulation steps covers exactly the same items. Slots past the end of the batch are empty rows without labels.
 """
 
 import sys
@@ -59,7 +59,7 @@ class OrderedBatches:
 
 
 class _Collate:
-    """Pads items to one micro-batch; knows the targets of each global batch without asking the other ranks.
+    """Pads items to one micro-batch; knows the number of labels of each global batch without asking the other ranks.
 
     reference: [N, 2] log probabilities of the sides of all documents, of which each row gets its own.
     """
@@ -67,7 +67,7 @@ class _Collate:
     def __init__(self, plan: Plan, reference: NDArray[np.float64] | None = None) -> None:
         self.plan, self.reference = plan, reference
         self.batch_items, self.eos_id = plan.batch_items, plan.tokens.eos_id
-        self.targets, self.gives_positions = plan.counts_per_step(), plan.isolates_documents
+        self.counts, self.gives_positions = plan.counts_per_step(), plan.isolates_documents
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         lengths = torch.tensor([len(item["labels"]) for item in items])
@@ -90,7 +90,7 @@ class _Collate:
             "first": torch.tensor([item["first"] for item in items]),
             "last": torch.tensor([item["last"] for item in items]),
             "step": step,
-            "targets": int(self.targets[step]),
+            "count": int(self.counts[step]),
         }
 
     def _reference_of(self, index: torch.Tensor) -> torch.Tensor:

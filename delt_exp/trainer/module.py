@@ -23,8 +23,8 @@ from delt_exp.trainer.weights import EqualWeights
 class LMModule(pl.LightningModule):
     """Trains a causal LM on the objective's mean over each global batch.
 
-    A micro-batch carries `targets`, the predicted tokens (or pairs) of its global batch, so the gradient of a step is
-    the same whatever the number of ranks and accumulation steps: sum of losses / targets, undoing Lightning's averages.
+    A micro-batch carries `count`, the predicted tokens (or pairs) of its global batch, so the gradient of a step is
+    the same whatever the number of ranks and accumulation steps: sum of losses / count, undoing Lightning's averages.
     """
 
     def __init__(self, network: nn.Module, job: TrainJob) -> None:
@@ -55,7 +55,7 @@ class LMModule(pl.LightningModule):
         self.loss_sum = self.loss_sum.to(losses_B.device) + losses_B.detach().sum()
         weights_B = self.weights(batch, losses_B.detach())
         return (weights_B * losses_B).sum().float() * (
-            self.trainer.world_size * self.trainer.accumulate_grad_batches / batch["targets"]
+            self.trainer.world_size * self.trainer.accumulate_grad_batches / batch["count"]
         )
 
     def optimizer_step(self, *arguments: Any, **settings: Any) -> None:

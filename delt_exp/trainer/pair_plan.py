@@ -4,7 +4,7 @@ Items 2k and 2k + 1 are the sides of the document at plan position k, so that a 
 one forward pass, and is two sequences to the order proof. P documents, S steps.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.pairs import answer_tokens, fitting, pair, positions
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.errors import ConfigError, DataError
+from delt_exp.errors import DataError
 from delt_exp.files import digest
 from delt_exp.trainer.plan import Ints, Item, Plan, PlanSettings
 
@@ -41,7 +41,7 @@ class PairPlan(Plan):
     def trained_order(self) -> Ints:
         return self.order[: self.num_items // 2]
 
-    def targets_per_step(self) -> Ints:
+    def labels_per_step(self) -> Ints:
         sizes = answer_tokens(self.tokens, self.order[: self.num_items // 2]).ravel()
         return np.add.reduceat(sizes, np.arange(0, self.num_items, self.batch_items))
 
@@ -76,13 +76,4 @@ def make_pair_plan(
         tokens, repeated, settings.layout, context_tokens, 2 * batch_pairs, settings.completion_only, 2 * len(repeated),
         num_left_out=len(order) - len(once),
     )  # fmt: skip
-    return plan if settings.max_tokens is None else _within(plan, settings.max_tokens)
-
-
-def _within(plan: PairPlan, max_tokens: int) -> PairPlan:
-    """Return the plan up to the last full batch inside a budget of predicted tokens."""
-    targets = plan.targets_per_step()
-    steps = int(np.searchsorted(np.cumsum(targets), max_tokens, side="right"))
-    if steps == 0:
-        raise ConfigError(f"training.max_tokens is {max_tokens}, less than the {int(targets[0])} tokens of one batch")
-    return replace(plan, num_items=min(steps * plan.batch_items, plan.num_items))
+    return plan if settings.max_tokens is None else plan.within(settings.max_tokens)

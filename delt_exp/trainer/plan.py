@@ -12,7 +12,7 @@ batch t is items [t*B, (t+1)*B), however many processes share it.
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,11 +168,19 @@ class Plan:
         """Corpus rows of the documents of which any token is predicted, each once, ascending."""
         return np.unique(self.trained_order)
 
-    def targets_per_step(self) -> Ints:
+    def labels_per_step(self) -> Ints:
         """[num_steps] predicted tokens of each global batch."""
         start, stop = self.bounds(np.arange(self.num_items))
-        targets = self._predicted_up_to(stop) - self._predicted_up_to(start)
-        return np.add.reduceat(targets, np.arange(0, self.num_items, self.batch_items))
+        labels = self._predicted_up_to(stop) - self._predicted_up_to(start)
+        return np.add.reduceat(labels, np.arange(0, self.num_items, self.batch_items))
+
+    def within(self, max_tokens: int) -> Self:
+        """Return the plan up to the last full batch within a budget of predicted tokens; ConfigError if none fits."""
+        labels = self.labels_per_step()
+        steps = int(np.searchsorted(np.cumsum(labels), max_tokens, side="right"))
+        if steps == 0:
+            raise ConfigError(f"training.max_tokens is {max_tokens}, less than the {labels[0]} tokens of one batch")
+        return replace(self, num_items=min(steps * self.batch_items, self.num_items))
 
     def positions_read(self) -> int:
         """Positions that the network reads in all steps, predicted or not, without padding: what training costs."""
@@ -181,7 +189,7 @@ class Plan:
 
     def counts_per_step(self) -> Ints:
         """[num_steps] what the mean loss of each global batch divides by: its predicted tokens."""
-        return self.targets_per_step()
+        return self.labels_per_step()
 
     def whole_samples(self, num_items: int) -> int:
         """Return `num_items`, or as few more as make whole samples."""
@@ -256,13 +264,13 @@ def make_plan(
         )
     plan = replace(whole, num_items=num_items)
     if settings.max_tokens is not None:
-        plan = replace(plan, num_items=_items_within(plan, settings.max_tokens))
+        plan = plan.within(settings.max_tokens)
     _refuse_empty_batches(plan)
     return plan
 
 
 def _refuse_empty_batches(plan: Plan) -> None:
-    empty = np.flatnonzero(plan.targets_per_step() == 0)
+    empty = np.flatnonzero(plan.labels_per_step() == 0)
     if len(empty):
         document = plan.item(int(empty[0]) * plan.batch_items).first
         raise EmptyBatchError(
@@ -281,11 +289,3 @@ def _repetitions(once: Plan, settings: PlanSettings) -> int:
 def _count_items(plan: Plan) -> int:
     lengths = plan.ends - plan.begins if plan.layout == "padded" else plan.ends[-1:]
     return int((-(-lengths // plan.context_tokens)).sum())
-
-
-def _items_within(plan: Plan, max_tokens: int) -> int:
-    targets = plan.targets_per_step()
-    steps = int(np.searchsorted(np.cumsum(targets), max_tokens, side="right"))
-    if steps == 0:
-        raise ConfigError(f"training.max_tokens is {max_tokens}, less than the {int(targets[0])} tokens of one batch")
-    return min(steps * plan.batch_items, plan.num_items)

@@ -74,9 +74,8 @@ def write_model(shell: Any, state: Mapping[str, Any], tokenizer: Tokenizer, fold
     weights = {name.removeprefix("network."): value.cpu() for name, value in state.items()}
     if hasattr(shell, "merge_and_unload"):  # adapters of `peft`
         adapted = copy.deepcopy(shell)
-        adapted.load_state_dict(
-            {name: value.clone() for name, value in weights.items()}, assign=True
-        )  # merged in place
+        cloned = {name: value.clone() for name, value in weights.items()}  # adapters are merged in place
+        adapted.load_state_dict(cloned, assign=True)
         adapted.tie_weights()  # loading leaves two copies of a tied weight
         adapted.save_pretrained(folder / "adapter")
         adapted.merge_and_unload().save_pretrained(folder)

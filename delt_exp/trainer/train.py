@@ -102,7 +102,7 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None, keep: Sequ
     if job.trainer.gradient_checkpointing:
         network.gradient_checkpointing_enable()
     if job.trainer.compile:
-        network.forward = torch.compile(network.forward)  # not `network.compile()`: `Evidence` watches its calls
+        network.forward = torch.compile(network.forward)  # not `network.compile()`: `Recorder` watches its calls
     network.train()
     module = LMModule(network, job)
     data = OrderedDataModule(job.plan, job.trainer.micro_batch_items, job.trainer.num_workers, job.reference)
@@ -125,18 +125,18 @@ def _make_trainer(job: TrainJob, folder: Path, keeping: Sequence["pl.Callback"])
 
     from delt_exp.trainer.callbacks import Checkpoints, StepLog
     from delt_exp.trainer.fsdp import ShardedStrategy
-    from delt_exp.trainer.proof.recorder import Evidence
+    from delt_exp.trainer.proof.recorder import Recorder
 
     settings = job.trainer
     micro_batch_items = job.plan.whole_samples(settings.micro_batch_items)
     accumulate = accumulation(job.plan.batch_items, settings.world_size, micro_batch_items)
     strategies: dict[str, Any] = {"single": "auto", "ddp": "ddp", "fsdp": ShardedStrategy(settings.world_size)}
-    evidence = Evidence(folder / "evidence", job.plan.batch_items, sees_embedding=not settings.compile)
+    recorder = Recorder(folder / "evidence", job.plan.batch_items, sees_embedding=not settings.compile)
     callbacks = [
-        evidence,
+        recorder,
         StepLog(folder / "metrics.csv", job),
         *keeping,  # before checkpoints, which hold what these have kept
-        Checkpoints(folder / "checkpoints", settings.checkpoint_steps, evidence),
+        Checkpoints(folder / "checkpoints", settings.checkpoint_steps, recorder),
     ]
     return pl.Trainer(
         accelerator=settings.accelerator, devices=settings.devices, num_nodes=settings.num_nodes,
@@ -202,7 +202,7 @@ def _keep_proof(
 
 
 def _size(shell: Any, plan: Plan) -> dict[str, int]:
-    tokens = int(plan.targets_per_step().sum())
+    tokens = int(plan.labels_per_step().sum())
     parameters = num_parameters(shell.parameters())
     trained = num_parameters(p for p in shell.parameters() if p.requires_grad)
     # Kaplan et al. 2020, without attention: 2 forward, 2 for the deltas, 2 for the gradients of what is trained.
@@ -224,7 +224,7 @@ def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) ->
     # What is recorded at the network are losses of tokens; a loss of pairs is another number.
     losses = [(int(row["step"]), row["train/loss"]) for row in rows if job.plan.rows_per_sample == 1]
     scales_loss = job.trainer.resolved_precision() == "16-mixed"
-    return PlannedSteps(job.plan.targets_per_step(), np.array(lr), recipe.clip_norm, scales_loss, weights, losses)
+    return PlannedSteps(job.plan.labels_per_step(), np.array(lr), recipe.clip_norm, scales_loss, weights, losses)
 
 
 def _final_loss(rows: list[dict[str, float]]) -> float:

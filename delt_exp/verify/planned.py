@@ -12,6 +12,7 @@ from delt_exp.certificate.digests import Hashes, digest_of, powers, terms
 from delt_exp.corpus.pieces import AT_ONCE, joined
 from delt_exp.errors import ConfigError
 from delt_exp.export.reading import check_shards, read_card, read_records, read_stream
+from delt_exp.pretrained.loading import load_pretrained
 
 Ints = NDArray[np.int64]
 Encode = Callable[[dict[str, Any]], NDArray[np.integer]]
@@ -100,7 +101,7 @@ def _encoder(card: dict[str, Any], tokenizer: str | None) -> Encode:
         return lambda record: np.array(record["input_ids"], np.int64)
     from transformers import AutoTokenizer
 
-    found = AutoTokenizer.from_pretrained(tokenizer)
+    found = load_pretrained(AutoTokenizer, tokenizer, None)
 
     def encode(record: dict[str, Any]) -> NDArray[np.integer]:
         if record.get("messages"):

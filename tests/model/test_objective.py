@@ -48,7 +48,7 @@ def test_the_gradient_is_probability_minus_label():
 
 
 def test_bookkeeping_in_a_batch_never_reaches_the_network():
-    found = CrossEntropy().losses(Odds(), BATCH | {"targets": 3, "index": torch.arange(3)})
+    found = CrossEntropy().losses(Odds(), BATCH | {"count": 3, "index": torch.arange(3)})
     assert found.tolist() == CrossEntropy().losses(Odds(), BATCH).tolist()
 
 
@@ -68,7 +68,7 @@ def test_another_objective_is_what_training_and_per_sample_gradients_use(tmp_pat
     recipe, pool = tiny_recipe(), make_pool(tmp_path, words(4))
     network = recipe.make_network(pool.resources.tokenizer, seed=0)
     ids = torch.arange(12).view(2, 6)
-    batch = {"input_ids": ids, "labels": ids + 1, "targets": 12}
+    batch = {"input_ids": ids, "labels": ids + 1, "count": 12}
 
     def norms_and_step(objective):
         job = job_of(pool, recipe=tiny_recipe(objective=objective, batch_items=1))

@@ -5,7 +5,7 @@ import pytest
 
 from delt_exp.proportions.classifier import Calibration, ClassifierSettings, balanced, calibrate, log_softmax
 from delt_exp.proportions.detector import warnings
-from delt_exp.proportions.estimate import Estimate, Evidence, first_token_shares, is_looping
+from delt_exp.proportions.estimate import Estimate, Readings, first_token_shares, is_looping
 from delt_exp.proportions.shares import condition_number, shares_of_posteriors, total_variation
 
 SETTINGS = ClassifierSettings(max_ngram=1, num_buckets=4096, penalty=1e-6, max_iterations=100)
@@ -26,7 +26,7 @@ def evidence():
     written = np.random.default_rng(1).choice(3, size=1500, p=TRUTH)
     classifier = SETTINGS.fit(texts_of(domain_R, 2), domain_R)
     logits_HK = classifier.logits(texts_of(domain_H, 3))
-    return Evidence(classifier.logits(texts_of(written, 4)), logits_HK, domain_H)
+    return Readings(classifier.logits(texts_of(written, 4)), logits_HK, domain_H)
 
 
 def test_a_known_mixture_lies_in_the_intervals_of_both_estimators_and_not_in_what_is_uncorrected(evidence):
@@ -51,7 +51,7 @@ def test_intervals_know_of_the_held_out_texts_too(evidence):
 
 def test_the_confusion_matrix_is_what_was_predicted_of_each_domain_and_one_more_text_of_every_label():
     logits_HK = np.log(np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]))
-    evidence = Evidence(logits_HK, logits_HK, np.array([0, 0, 0, 1]))
+    evidence = Readings(logits_HK, logits_HK, np.array([0, 0, 0, 1]))
     confusion = evidence.estimate(np.ones(4), np.ones(4)).confusion_KK
     np.testing.assert_allclose(confusion, [[2.5 / 4, 0.5 / 2], [1.5 / 4, 1.5 / 2]])
 
@@ -74,7 +74,7 @@ def test_a_classifier_that_leans_to_one_domain_still_finds_the_mixture():
         return np.stack([np.ones(len(draws)), 2 * draws - 2], axis=1)
 
     domain_H = np.repeat([0, 1], 4000)
-    evidence = Evidence(logits(rng.choice(2, size=8000, p=truth)), logits(domain_H), domain_H)
+    evidence = Readings(logits(rng.choice(2, size=8000, p=truth)), logits(domain_H), domain_H)
     found = evidence.estimate(np.ones(8000), np.ones(8000))
     assert total_variation(found.soft_K, truth) < 0.02
     assert total_variation(found.hard_K, truth) < 0.02

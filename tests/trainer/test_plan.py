@@ -73,7 +73,7 @@ def test_padded_items_stay_inside_their_document(tokens):
 def test_prompts_are_read_but_not_predicted(tokens):
     plan = plan_of(tokens, order=np.array([2, 0]), completion_only=True)
     assert [decode(tokens, plan.item(i).labels) for i in range(2)] == ["..xy", "|a|"]
-    assert plan.targets_per_step().tolist() == [5]
+    assert plan.labels_per_step().tolist() == [5]
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_every_item_equals_the_slow_definition(any_tokens, order, layout, contex
         np.testing.assert_array_equal(item.labels, labels)
     counts = [int((labels != IGNORED).sum()) for _, labels, _ in slow[:num_items]]
     by_step = [sum(counts[i : i + batch]) for i in range(0, num_items, batch)]
-    assert plan.targets_per_step().tolist() == by_step
+    assert plan.labels_per_step().tolist() == by_step
     spans = [range(plan.item(i).first, plan.item(i).last + 1) for i in range(num_items)]
     assert plan.trained_rows.tolist() == sorted({order[k] for span in spans for k in span})
 
@@ -124,7 +124,7 @@ def test_only_the_tail_of_a_packed_plan_is_short(tokens):
 @pytest.mark.parametrize("completion_only", [False, True])
 def test_a_token_budget_is_used_up_to_the_last_full_batch(tokens, layout, completion_only):
     plan = plan_of(tokens, layout=layout, completion_only=completion_only, epochs=None, max_tokens=100)
-    targets = plan.targets_per_step()
+    targets = plan.labels_per_step()
     assert targets.sum() <= 100 < targets.sum() + targets.max() + 8
     assert plan.num_items % plan.batch_items == 0
 
@@ -134,7 +134,7 @@ def test_a_token_budget_is_used_up_to_the_last_full_batch(tokens, layout, comple
 def test_what_a_plan_reads_is_all_that_its_items_hold_predicted_or_not(tokens, layout, completion_only):
     plan = plan_of(tokens, layout=layout, completion_only=completion_only)
     assert plan.positions_read() == sum(len(plan.item(i).inputs) for i in range(plan.num_items))
-    assert (plan.positions_read() > plan.targets_per_step().sum()) or not completion_only
+    assert (plan.positions_read() > plan.labels_per_step().sum()) or not completion_only
 
 
 @pytest.mark.parametrize("completion_only", [False, True])
@@ -142,12 +142,12 @@ def test_a_forecast_of_a_budget_counts_what_is_read_for_each_predicted_token(tok
     settings = PlanSettings(layout="padded", epochs=1, max_tokens=None, completion_only=completion_only)
     parts = SimpleNamespace(model=SimpleNamespace(objective=SimpleNamespace(rows_per_sample=1)), training=settings)
     plan = plan_of(tokens, layout="padded", completion_only=completion_only, context_tokens=64)
-    assert read_per_predicted(parts, tokens) == pytest.approx(plan.positions_read() / plan.targets_per_step().sum())
+    assert read_per_predicted(parts, tokens) == pytest.approx(plan.positions_read() / plan.labels_per_step().sum())
 
 
 def test_packed_arms_of_one_budget_see_equally_many_tokens(tokens):
     arms = [plan_of(tokens, order=np.array(o), epochs=None, max_tokens=64) for o in ([0, 1], [3], [4, 2, 0])]
-    assert {int(arm.targets_per_step().sum()) for arm in arms} == {64}
+    assert {int(arm.labels_per_step().sum()) for arm in arms} == {64}
 
 
 def test_equal_sequences_have_equal_digests_however_they_were_chosen(tokens, tmp_path):

@@ -109,7 +109,7 @@ def test_training_equals_a_bare_loop_with_a_frozen_copy(pool, tmp_path):
         torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-3, atol=1e-4)
     result = read_json(folder / "result.json")
     assert result["order_verified"] is True, result["order_mismatch"]
-    assert result["tokens"] == job.plan.targets_per_step().sum()
+    assert result["tokens"] == job.plan.labels_per_step().sum()
     # All that is read costs, prompts too: 2 forward, 4 backward for each parameter and position.
     read = sum(len(job.plan.item(i).inputs) for i in range(job.plan.num_items))
     assert result["flops"] == 6 * result["parameters"] * read > 6 * result["parameters"] * result["tokens"]
@@ -120,7 +120,7 @@ def test_a_forecast_of_a_budget_counts_the_prompts_that_are_read_with_the_answer
     read = sum(len(plan.item(i).inputs) for i in range(plan.num_items))
     parts = SimpleNamespace(model=pair_job(pool).recipe, training=PADDED)
     found = read_per_predicted(parts, pool.candidates.tokens)
-    assert found == pytest.approx(read / plan.targets_per_step().sum())
+    assert found == pytest.approx(read / plan.labels_per_step().sum())
     assert found > 1
 
 
@@ -191,7 +191,7 @@ class TestPlan:
     def test_a_budget_of_tokens_is_kept(self, pool):
         settings = PlanSettings(layout="padded", epochs=None, max_tokens=300, completion_only=False)
         plan = pair_job(pool, settings=settings).plan
-        targets = plan.targets_per_step()
+        targets = plan.labels_per_step()
         assert targets.sum() <= 300
         assert plan.num_items % plan.batch_items == 0
         assert targets.tolist()[:2] == [
@@ -246,7 +246,7 @@ def one_side_detached(patch):
 
 def summed_instead_of_averaged(patch):
     original = LMModule.training_step
-    patch.setattr(LMModule, "training_step", lambda self, batch, i: original(self, batch | {"targets": 1}, i))
+    patch.setattr(LMModule, "training_step", lambda self, batch, i: original(self, batch | {"count": 1}, i))
 
 
 @pytest.mark.parametrize(

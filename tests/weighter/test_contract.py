@@ -41,7 +41,7 @@ def test_weights_have_the_mean_1_and_are_those_that_enter_the_loss(job, tmp_path
     folder, plan = trained(tmp_path, job), job.plan
     assert read_json(folder / "result.json")["order_mismatch"] == ""
     consumed = np.load(folder / "consumed.npy", allow_pickle=False)
-    weights = consumed["least_weight"] * plan.targets_per_step()[consumed["step"]]
+    weights = consumed["least_weight"] * plan.labels_per_step()[consumed["step"]]
     starts = np.arange(0, plan.num_items, plan.batch_items)
     means = np.add.reduceat(weights, starts) / np.diff(starts, append=plan.num_items)
     np.testing.assert_allclose(means, 1, rtol=1e-4)

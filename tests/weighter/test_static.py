@@ -92,7 +92,7 @@ def test_weights_are_recorded_and_verified_with_any_micro_batch(pool, tmp_path):
     consumed = np.load(folder / "consumed.npy", allow_pickle=False)
     planned = job.weighter.open(None, job, SingleProcess()).planned()
     assert planned.std() > 0.1
-    expected = planned / job.plan.targets_per_step()[consumed["step"]]
+    expected = planned / job.plan.labels_per_step()[consumed["step"]]
     np.testing.assert_allclose(consumed["least_weight"], expected, rtol=1e-5)
     np.testing.assert_allclose(consumed["largest_weight"], expected, rtol=1e-5)
 
@@ -219,7 +219,7 @@ def test_weights_of_a_table_are_divided_by_the_mean_of_their_batch(pool, tmp_pat
     assert read_json(folder / "result.json")["order_mismatch"] == ""
     raw = by_row[plan.order[plan.document_of(np.arange(plan.num_items))]]
     consumed = np.load(folder / "consumed.npy", allow_pickle=False)
-    found = consumed["least_weight"] * plan.targets_per_step()[consumed["step"]]
+    found = consumed["least_weight"] * plan.labels_per_step()[consumed["step"]]
     np.testing.assert_allclose(found[:8], raw[:8] / raw[:8].mean(), rtol=1e-5)
 
 

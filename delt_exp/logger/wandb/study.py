@@ -10,12 +10,12 @@ from delt_exp.logger.base import StudyInfo
 from delt_exp.logger.wandb import names as wandb_names
 from delt_exp.logger.wandb.contents import artifact_name
 from delt_exp.report.stages import own_stage
-from delt_exp.report.tables import flat
+from delt_exp.report.tables import plain_rows
 
 
 def media(study: StudyInfo) -> dict[str, Any]:
     """Return `tables/<name>`, with intervals as in the CSV files, `figures/<name>`, `study_report` and `answer`."""
-    tables = {f"tables/{table.name}": flat(table) for table in study.findings.tables}
+    tables = {f"tables/{table.name}": plain_rows(table) for table in study.findings.tables}
     figures = {f"figures/{figure.name}": figure.spec for figure in study.findings.figures}
     return {
         **{name: wandb.Table(columns=[*columns], data=rows) for name, (columns, rows) in tables.items()},

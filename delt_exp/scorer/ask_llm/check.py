@@ -4,16 +4,14 @@ N documents, C copies.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.corpus import Corpus, CorpusSettings, write_corpus
-from delt_exp.dataset.base import Document
+from delt_exp.dataset.in_memory import InMemory
 from delt_exp.dataset.spoiling import boilerplate, repeated, shuffled, snippet_of, swapped
 from delt_exp.rows.draws import generator
 from delt_exp.scorer.ask_llm.prompt import NO, YES, Prompt
@@ -31,24 +29,12 @@ WORDS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Texts:
-    VERSION: ClassVar[int] = 1
-    texts: Sequence[str]
-
-    def documents(self) -> Iterator[Document]:
-        return (Document(text) for text in self.texts)
-
-    def fingerprint(self) -> str:
-        raise NotImplementedError
-
-
 def check_corpus(texts: Sequence[str], seed: int, folder: Path) -> Corpus:
     """Return the texts [N] and after them a spoiled copy of each, the kinds in turn, as a corpus in `folder`."""
     draws = generator(seed, "spoiled copies of a self-check")
     copies = [spoiled(text, KINDS[i % len(KINDS)], draws) for i, text in enumerate(texts)]
     folder.mkdir(exist_ok=True)
-    write_corpus(_Texts([*texts, *copies]), CorpusSettings(None, drop_duplicates=False), folder)
+    write_corpus(InMemory((*texts, *copies)), CorpusSettings(None, drop_duplicates=False), folder)
     return Corpus(folder)
 
 
@@ -91,7 +77,7 @@ def show_check(evidence: Evidence, scores_2N: NDArray[np.floating], name: str) -
 def show_answers(evidence: Evidence, numbers_N3: NDArray[np.floating], prompt: Prompt, tokenizer: Tokenizer) -> None:
     """Leave how probable yes and no are together, and how often one of them is the most probable answer.
 
-    Warns where they have less than LEAST_MASS. numbers_N3: of an `AnswerJudge`.
+    Warns where they have less than LEAST_MASS. numbers_N3: of an `YesNoJudge`.
     """
     mass = float(np.exp(numbers_N3[:, :2]).sum(1).mean())
     top = Counter(numbers_N3[:, 2].astype(int).tolist())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AnswerJudge:
+class YesNoJudge:
     """[D, 3] log P(yes) and log P(no) as the first token of the answer, and the id of the most probable token.
 
     name, revision: of the model; tokenizer_folder: of its tokenizer. context_tokens: of a text, from its beginning.

@@ -19,7 +19,7 @@ from delt_exp.resources import Resources
 from delt_exp.rows.draws import shuffled_rows
 from delt_exp.scorer.ask_llm.check import check_corpus, show_answers, show_check
 from delt_exp.scorer.ask_llm.examples import example_rows, made_examples, read_examples
-from delt_exp.scorer.ask_llm.judge import AnswerJudge
+from delt_exp.scorer.ask_llm.judge import YesNoJudge
 from delt_exp.scorer.ask_llm.prompt import Example, Prompt, asked, cleaned, make_prompt
 from delt_exp.scorer.base import Pool
 
@@ -78,7 +78,7 @@ class AskLlmScorer:
         _refuse_empty(corpus, pool.rows)
         rows = example_rows(corpus, self.shots, self.seed) if self.shots and self.examples is None else _NONE
         prompt = self._prompt(pool, model, rows)
-        judge = AnswerJudge(model.name, model.revision, model.tokenizer.folder, prompt, self.context_tokens)
+        judge = YesNoJudge(model.name, model.revision, model.tokenizer.folder, prompt, self.context_tokens)
         if self.num_checked:
             with evidence.phase("self-check"):
                 self._check(pool, judge, rows)
@@ -117,7 +117,7 @@ class AskLlmScorer:
             pool.evidence.table("examples", columns, caption)
         return prompt
 
-    def _check(self, pool: Pool, judge: AnswerJudge, example_rows: NDArray[np.intp]) -> None:
+    def _check(self, pool: Pool, judge: YesNoJudge, example_rows: NDArray[np.intp]) -> None:
         corpus = pool.candidates.corpus
         shuffled = shuffled_rows(corpus.ids, self.seed, "documents of a self-check")
         rows = shuffled[~np.isin(shuffled, example_rows)][: self.num_checked]

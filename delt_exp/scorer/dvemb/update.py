@@ -54,11 +54,11 @@ def plan_updates(plan: Plan) -> list[Update]:
     An occurrence of a document is the labels that it has in one sequence. What stands before it in the sequence stays
     what it is read after, as in training.
     """
-    targets_per_step = plan.targets_per_step()
-    return [_update(plan, step, int(targets_per_step[step])) for step in range(plan.num_steps)]
+    labels_per_step = plan.labels_per_step()
+    return [_update(plan, step, int(labels_per_step[step])) for step in range(plan.num_steps)]
 
 
-def _update(plan: Plan, step: int, num_targets: int) -> Update:
+def _update(plan: Plan, step: int, num_labels: int) -> Update:
     samples, counts, occurrence_BT, rows = [], [], [], list[int]()
     for index in range(step * plan.batch_items, min((step + 1) * plan.batch_items, plan.num_items)):
         item, start = plan.item(index), int(plan.bounds(index)[0])
@@ -72,7 +72,7 @@ def _update(plan: Plan, step: int, num_targets: int) -> Update:
         samples.append(_sample(plan, item))
         counts.append(int(is_label_T.sum()))
         occurrence_BT.append(torch.from_numpy(occurrence_T))
-    weights_B = torch.tensor(counts, dtype=torch.float64) / num_targets
+    weights_B = torch.tensor(counts, dtype=torch.float64) / num_labels
     return Update(samples, weights_B, occurrence_BT, np.array(rows, np.intp))
 
 

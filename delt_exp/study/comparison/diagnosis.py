@@ -43,7 +43,7 @@ class Scores(NamedTuple):
 ByScorer = Mapping[str, Mapping[int, Scores]]
 
 
-def read_scores(panel: Panel) -> ByScorer:
+def scores_by_scorer(panel: Panel) -> ByScorer:
     """Return the scores of every scorer, by seed; scores that are all equal are left out, for they say nothing."""
     found: dict[str, dict[int, Scores]] = {}
     for arm in panel.arms:

@@ -14,7 +14,7 @@ from delt_exp.study.comparison.arms import Arm, Panel, planned_arms, read_panels
 from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.cost_gain import cost_figure, cost_table
 from delt_exp.study.comparison.curves import dimension_curve, scorer_and_orderer, training_curves
-from delt_exp.study.comparison.diagnosis import ByScorer, agreement_figure, read_scores, scorers_table
+from delt_exp.study.comparison.diagnosis import ByScorer, agreement_figure, scorers_table, scores_by_scorer
 from delt_exp.study.comparison.leaderboard import leaderboard_figure, leaderboard_table, pairs_table
 from delt_exp.study.comparison.pairs import compared, every_pair
 from delt_exp.study.comparison.power import family_power, power_sentences
@@ -53,7 +53,7 @@ class ComparisonReport:
         figures: list[Figure] = []
         tables: list[Table] = []
         for number, panel in enumerate(panels):
-            scores, suffix = read_scores(panel), f"-{number}" if len(panels) > 1 else ""
+            scores, suffix = scores_by_scorer(panel), f"-{number}" if len(panels) > 1 else ""
             figures += [_of_panel(one, panel, suffix) for one in self._figures(panel, scores) if one is not None]
             tables += [_of_panel(one, panel, suffix) for one in self._tables(panel, scores)]
         families = [panel.planned for panel in panels]

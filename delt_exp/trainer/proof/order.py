@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.tokens import IGNORED
-from delt_exp.rows.draws import splitmix64
+from delt_exp.rows.draws import GOLDEN, splitmix64
 from delt_exp.trainer.plan import Ints, Plan
 
 CONSUMED = np.dtype([
@@ -88,7 +88,7 @@ def item_digest(inputs_T: Ints, labels_T: Ints, positions_T: Ints) -> int:
 
 def multipliers(length: int) -> tuple[Ints, Ints, Ints]:
     """Return the fixed odd multipliers a_t, b_t, c_t of positions 0..length-1."""
-    counter = np.arange(1, 3 * length + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # by the golden ratio
+    counter = np.arange(1, 3 * length + 1, dtype=np.uint64) * np.uint64(GOLDEN)
     odd = (splitmix64(counter) | np.uint64(1)).astype(np.int64)
     return odd[0::3], odd[1::3], odd[2::3]
 
@@ -124,9 +124,7 @@ def weight_mismatch(plan: Plan, consumed: NDArray[np.void], planned_I: NDArray[n
     consumed = np.sort(consumed, order=["step", "slot"])
     starts = np.arange(0, plan.num_items, plan.batch_items)
     sizes = np.diff(starts, append=plan.num_items)
-    weights_2I = np.stack([consumed["least_weight"], consumed["largest_weight"]]) * plan.targets_per_step().repeat(
-        sizes
-    )
+    weights_2I = np.stack([consumed["least_weight"], consumed["largest_weight"]]) * plan.labels_per_step().repeat(sizes)
     is_empty = np.isposinf(weights_2I[0]) & np.isneginf(weights_2I[1])
     if planned_I is None:
         planned_I = np.where(is_empty, 1.0, weights_2I[0])

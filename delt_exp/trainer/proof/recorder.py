@@ -56,7 +56,7 @@ class _Step:
     after: Tensor | None = None
 
 
-class Evidence(pl.Callback):
+class Recorder(pl.Callback):
     """Records digests of consumed sequences and facts of updates; reads nothing back from the device before `flush`.
 
     Each rank writes its own parts; a part ends where a checkpoint is taken, so that a restart can drop what came after.

@@ -29,12 +29,12 @@ Flags = NDArray[np.bool_]
 class PlannedSteps:
     """What the steps of a training run have to be.
 
-    targets: [S] predicted tokens. lr: [S] learning rates. clip_norm: None for no clipping. scales_loss: whether the
+    num_labels: [S] predicted tokens. lr: [S] learning rates. clip_norm: None for no clipping. scales_loss: whether the
     loss is scaled (16-mixed), so that an update may be skipped. weights: bits of the parameters that were saved.
     losses: (step from 1, mean loss [nats/token]) as they were reported.
     """
 
-    targets: Ints
+    num_labels: Ints
     lr: NDArray[np.float64]
     clip_norm: float | None
     scales_loss: bool
@@ -49,8 +49,8 @@ def step_mismatch(planned: PlannedSteps, records: Records) -> str:
     """
     records = np.sort(records, order=["step", "rank"])
     present, first = np.unique(records["step"], return_index=True)
-    if not np.array_equal(present, np.arange(len(planned.targets))):
-        return f"{len(present)} steps left a record, {len(planned.targets)} were planned"
+    if not np.array_equal(present, np.arange(len(planned.num_labels))):
+        return f"{len(present)} steps left a record, {len(planned.num_labels)} were planned"
     checks = [*_losses(planned, records, first), *_updates(planned, records, first)]
     wrong = [(int(flags_S.argmax()), why) for why, flags_S in checks if flags_S.any()]
     if wrong:
@@ -63,13 +63,13 @@ def step_mismatch(planned: PlannedSteps, records: Records) -> str:
 
 def _losses(planned: PlannedSteps, records: Records, first: Ints) -> list[tuple[str, Flags]]:
     """Whether the losses are those of all planned labels."""
-    num_labels = np.add.reduceat(records["num_labels"], first)
+    found = np.add.reduceat(records["num_labels"], first)
     reported = np.full(len(first), np.nan)
     for step, loss in planned.losses:
         reported[step - 1] = loss
-    means = np.add.reduceat(records["loss"], first) / planned.targets
+    means = np.add.reduceat(records["loss"], first) / planned.num_labels
     return [
-        ("its losses are not those of the planned number of labels", num_labels != planned.targets),
+        ("its losses are not those of the planned number of labels", found != planned.num_labels),
         ("the reported loss is not that of the batch", ~np.isnan(reported) & ~np.isclose(means, reported, rtol=1e-6)),
     ]
 

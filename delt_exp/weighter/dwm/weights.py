@@ -104,7 +104,7 @@ class BilevelWeights(BatchWeights):
         for part in self.own_batches(update.step, device):
             if part["index"][0] >= 0:
                 dot_B = products_with_sequences(self.network, part, recipe.objective, direction_P, self.autocast_dtype)
-                self.put(by_weight_B, update.step, part, dot_B / part["targets"])
+                self.put(by_weight_B, update.step, part, dot_B / part["count"])
         self._set(after_P)
         return self.ranks.sum(by_weight_B).cpu()
 

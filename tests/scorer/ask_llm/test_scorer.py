@@ -20,7 +20,7 @@ from delt_exp.pretrained.packaged import is_installed
 from delt_exp.proxy.pretrained import PretrainedProxy
 from delt_exp.scorer.ask_llm.check import KINDS, check_corpus, show_answers, show_check, spoiled
 from delt_exp.scorer.ask_llm.examples import example_rows, made_examples
-from delt_exp.scorer.ask_llm.judge import AnswerJudge, answers
+from delt_exp.scorer.ask_llm.judge import YesNoJudge, answers
 from delt_exp.scorer.ask_llm.prompt import HERE, NO, YES, Example, Prompt, asked, cleaned, make_prompt, spellings
 from delt_exp.scorer.ask_llm.scorer import AskLlmScorer
 from delt_exp.store.evidence import Evidence
@@ -94,7 +94,7 @@ def test_a_judgement_is_that_of_the_whole_prompt_alone(folder, tokenizer):
     """The slow reference reads every prompt from its beginning, without a batch and without a cache."""
     examples = [Example("good one", YES), Example("one good", NO)]
     prompt = make_prompt(tokenizer, QUESTION, examples)
-    judge = AnswerJudge(str(folder), None, tokenizer.folder, prompt, 16)
+    judge = YesNoJudge(str(folder), None, tokenizer.folder, prompt, 16)
     texts = ["a", "a longer text about sorting and folding of data", "x y", "text " * 40]
     found = judge.open("cpu")(batch_of(texts))
     network = load_causal_lm(folder)
@@ -107,7 +107,7 @@ def test_a_judgement_is_that_of_the_whole_prompt_alone(folder, tokenizer):
 
 
 def test_what_a_text_shares_a_batch_with_changes_nothing(folder, tokenizer):
-    judge = AnswerJudge(str(folder), None, tokenizer.folder, make_prompt(tokenizer, QUESTION, []), 64).open("cpu")
+    judge = YesNoJudge(str(folder), None, tokenizer.folder, make_prompt(tokenizer, QUESTION, []), 64).open("cpu")
     together = judge(batch_of(TEXTS))
     alone = np.concatenate([judge(batch_of([text])) for text in TEXTS])
     np.testing.assert_allclose(together, alone, atol=1e-5)
@@ -120,7 +120,7 @@ def test_the_prefix_is_read_once_and_the_head_sees_last_positions_only(folder, t
     network.register_forward_pre_hook(lambda m, a, kw: seen.append(kw["input_ids"].shape), with_kwargs=True)
     network.lm_head.register_forward_pre_hook(lambda m, a: heads.append(tuple(a[0].shape[:2])))
     prompt = make_prompt(tokenizer, QUESTION, [Example("good", YES)])
-    judgement = AnswerJudge("any", None, tokenizer.folder, prompt, 8).open("cpu")
+    judgement = YesNoJudge("any", None, tokenizer.folder, prompt, 8).open("cpu")
     for _ in range(2):
         judgement(batch_of(["text one of two", "text two of two"]))
     lengths = [len(ids) for ids in tokenizer.encode(["text one of two", "text two of two"])]
@@ -133,7 +133,7 @@ def test_the_prefix_is_read_once_and_the_head_sees_last_positions_only(folder, t
 def test_a_batch_whose_caches_would_not_fit_is_read_in_passes_with_the_same_answers(folder, tokenizer, monkeypatch):
     """Room for two prompts: a cache of keys and values of every layer, and logits at the ends of all."""
     prompt, texts = make_prompt(tokenizer, QUESTION, [Example("good", YES)]), ["one text", "two text", "six text"] * 2
-    judge = AnswerJudge(str(folder), None, tokenizer.folder, prompt, 64)
+    judge = YesNoJudge(str(folder), None, tokenizer.folder, prompt, 64)
     together = judge.open("cpu")(batch_of(texts))
     network, seen = load_causal_lm(folder), []
     config = network.config
@@ -149,7 +149,7 @@ def test_a_batch_whose_caches_would_not_fit_is_read_in_passes_with_the_same_answ
 
 
 def test_a_judge_travels_to_other_processes(folder, tokenizer):
-    judge = AnswerJudge(str(folder), None, tokenizer.folder, make_prompt(tokenizer, QUESTION, []), 64)
+    judge = YesNoJudge(str(folder), None, tokenizer.folder, make_prompt(tokenizer, QUESTION, []), 64)
     again = pickle.loads(pickle.dumps(judge))
     np.testing.assert_array_equal(again.open("cpu")(batch_of(TEXTS[:3])), judge.open("cpu")(batch_of(TEXTS[:3])))
 
@@ -189,7 +189,7 @@ def test_texts_cannot_end_the_fence_nor_a_turn(folder, tokenizer):
 
 def test_a_long_text_is_cut_and_the_question_stays(folder, tokenizer):
     prompt = make_prompt(tokenizer, QUESTION, [])
-    judge = AnswerJudge(str(folder), None, tokenizer.folder, prompt, 4).open("cpu")
+    judge = YesNoJudge(str(folder), None, tokenizer.folder, prompt, 4).open("cpu")
     first = tokenizer.decode(tokenizer.encode(["one two three four five six"])[0][:4])
     same = judge(batch_of(["one two three four five six", first]))
     np.testing.assert_allclose(same[0], same[1], atol=1e-6)

@@ -158,7 +158,7 @@ def another_loss(patch):
     def training_step(self, batch, batch_idx):
         logits = self.network(input_ids=batch["input_ids"]).logits
         loss = cross_entropy(logits.flatten(0, 1), batch["labels"].flatten())
-        self.loss_sum = self.loss_sum + loss.detach().double() * batch["targets"]
+        self.loss_sum = self.loss_sum + loss.detach().double() * batch["count"]
         return loss
 
     patch.setattr(LMModule, "training_step", training_step)
@@ -166,12 +166,12 @@ def another_loss(patch):
 
 @tampering("step 3: a loss entered the gradient with another weight")
 def wrong_normaliser(patch):
-    instead_of_step(patch, lambda batch: batch | {"targets": 100})
+    instead_of_step(patch, lambda batch: batch | {"count": 100})
 
 
 @tampering("step 3: a loss entered the gradient with another weight", micro_batch_items=3)
 def mean_of_micro_batch_means(patch):
-    instead_of_step(patch, lambda batch: batch | {"targets": 3 * int((batch["labels"] != IGNORED).sum())})
+    instead_of_step(patch, lambda batch: batch | {"count": 3 * int((batch["labels"] != IGNORED).sum())})
 
 
 @tampering("step 1: a loss entered the gradient with another weight")
@@ -370,8 +370,8 @@ def test_steps_leave_what_they_did(pool, tmp_path):
     folder = trained(tmp_path, job)
     steps, consumed = (np.load(folder / name, allow_pickle=False) for name in ("steps.npy", "consumed.npy"))
     np.testing.assert_array_equal(steps["step"], np.arange(job.plan.num_steps))
-    np.testing.assert_array_equal(steps["num_labels"], job.plan.targets_per_step())
+    np.testing.assert_array_equal(steps["num_labels"], job.plan.labels_per_step())
     for name in ("least_weight", "largest_weight"):
-        np.testing.assert_allclose(consumed[name], 1 / job.plan.targets_per_step()[consumed["step"]], rtol=1e-6)
+        np.testing.assert_allclose(consumed[name], 1 / job.plan.labels_per_step()[consumed["step"]], rtol=1e-6)
     assert (steps["num_updates"] == 1).all()
     assert len(set(steps["after"])) == len(steps)

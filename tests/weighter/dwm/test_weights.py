@@ -54,7 +54,7 @@ def learning_job(pool, recipe=None, changes=None, layout="padded", **trainer):
 def given(folder, job):
     """The weights that entered the loss, of all items."""
     consumed = np.load(folder / "consumed.npy", allow_pickle=False)
-    return consumed["least_weight"] * job.plan.targets_per_step()[consumed["step"]]
+    return consumed["least_weight"] * job.plan.labels_per_step()[consumed["step"]]
 
 
 @pytest.mark.slow

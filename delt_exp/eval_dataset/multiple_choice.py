@@ -17,13 +17,13 @@ from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage
 from delt_exp.dataset.base import Document
-from delt_exp.errors import ConfigError, DataError, DependencyError, DivergedError
+from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.eval_dataset.base import Evaluation, Measure
-from delt_exp.eval_dataset.evaluation import write_columns, write_measures
+from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures
 from delt_exp.eval_dataset.local_task import Example, LocalTask
 from delt_exp.eval_dataset.requests import RequestItems, RequestJudge
 from delt_exp.eval_dataset.text_loss import WHOLE
-from delt_exp.files import digest, read_json
+from delt_exp.files import digest
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.resources import Resources
 from delt_exp.store.store import Store
@@ -84,17 +84,11 @@ class Benchmark(ABC):
         }
 
         def build(folder: Path) -> None:
-            try:
-                _write(folder, name, self._run(harness, name, model, resources, folder / "shards"))
-            except (DataError, DivergedError):
-                shutil.rmtree(folder)  # what a broken model says is not worth keeping
-                raise
+            _write(folder, name, self._run(harness, name, model, resources, folder / "shards"))
             shutil.rmtree(folder / "shards", ignore_errors=True)
 
-        folder = resources.store.get("evaluation", inputs, build, resumable=True).path
-        rows = read_json(folder / "measures.json")
-        measures = [TaskMeasure(**{**row, "dataset": f"{name}/{row['dataset']}".rstrip("/")}) for row in rows]
-        return Evaluation([*measures], folder, documents=None)
+        folder = evaluation_stage(resources.store, inputs, build)
+        return Evaluation([*read_measures(folder, name, TaskMeasure)], folder, documents=None)
 
     def _run(
         self, harness: ModuleType, name: str, model: TrainedModel, resources: Resources, shards: Path

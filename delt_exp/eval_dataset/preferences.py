@@ -1,6 +1,7 @@
 """How a model judges held-out preferences, compared with the network that its training run began with. P pairs."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,11 +15,10 @@ from delt_exp.corpus.pairs import answer_tokens, fitting, sides
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.dataset.base import Dataset
-from delt_exp.errors import DataError, DivergedError
+from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import Evaluation, Measure
-from delt_exp.eval_dataset.evaluation import write_columns, write_measures
+from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures
 from delt_exp.eval_dataset.text_loss import WHOLE, ratio_stderr
-from delt_exp.files import read_json
 from delt_exp.mapping.pairs import map_pairs
 from delt_exp.preference.judges import PreferenceJudge, ReferenceJudge
 from delt_exp.progress import say
@@ -79,16 +79,9 @@ class Preferences:
             "context_tokens": model.context_tokens,
         }
 
-        def build(folder: Path) -> None:
-            try:
-                _measure(name, tokens, rows, model, resources, folder)
-            except (DataError, DivergedError):
-                shutil.rmtree(folder)
-                raise
-
-        use = resources.store.get("evaluation", inputs, build, resumable=True)
-        measures = [Measure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
-        return Evaluation(measures, use.path, None, left_out(data.corpus, num_too_long=int((~fits).sum())))
+        folder = evaluation_stage(resources.store, inputs, partial(_measure, name, tokens, rows, model, resources))
+        reasons = left_out(data.corpus, num_too_long=int((~fits).sum()))
+        return Evaluation(read_measures(folder, name, Measure), folder, None, reasons)
 
     def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
         return text_stage(store, self.text(store), tokenizer)

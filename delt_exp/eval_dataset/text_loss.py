@@ -3,6 +3,7 @@
 import math
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,10 +15,8 @@ from delt_exp.corpus.corpus import Corpus, CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
-from delt_exp.errors import DataError, DivergedError
 from delt_exp.eval_dataset.base import Evaluation, Measure
-from delt_exp.eval_dataset.evaluation import write_columns, write_measures
-from delt_exp.files import read_json
+from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures
 from delt_exp.mapping.map_documents import map_documents
 from delt_exp.model.token_loss import TokenLossJudge
 from delt_exp.resources import Resources
@@ -66,16 +65,8 @@ class TextLoss:
             "context_tokens": model.context_tokens,
         }
 
-        def build(folder: Path) -> None:
-            try:
-                _measure(name, data, model, resources, folder)
-            except (DataError, DivergedError):
-                shutil.rmtree(folder)  # what a broken model says is not worth keeping
-                raise
-
-        use = resources.store.get("evaluation", inputs, build, resumable=True)
-        measures = [TextMeasure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
-        return Evaluation([*measures], use.path, use.path / "documents.parquet")
+        folder = evaluation_stage(resources.store, inputs, partial(_measure, name, data, model, resources))
+        return Evaluation([*read_measures(folder, name, TextMeasure)], folder, folder / "documents.parquet")
 
     def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
         return text_stage(store, self.text(store), tokenizer)

@@ -18,7 +18,7 @@ from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.eval_dataset.base import Evaluation, Measure
-from delt_exp.eval_dataset.evaluation import write_columns, write_measures
+from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures
 from delt_exp.eval_dataset.preferences import left_out, which_fit
 from delt_exp.eval_dataset.text_loss import WHOLE, ratio_stderr
 from delt_exp.files import digest, read_json, write_json
@@ -98,10 +98,9 @@ class WinRate:
             with naming(moved(self.oracle, "oracle", f"eval_dataset.{name}.oracle")):
                 self._measure(name, resources, data, rows, own, start, folder)
 
-        use = resources.store.get("evaluation", inputs, build)
-        measures = [Measure(**{**values, "dataset": name}) for values in read_json(use.path / "measures.json")]
-        reasons = left_out(data.corpus, num_too_long=int((~fits).sum()))
-        return Evaluation(measures, use.path, None, reasons | read_json(use.path / "left_out.json"))
+        result = evaluation_stage(resources.store, inputs, build)
+        reasons = left_out(data.corpus, num_too_long=int((~fits).sum())) | read_json(result / "left_out.json")
+        return Evaluation(read_measures(result, name, Measure), result, None, reasons)
 
     def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
         return text_stage(store, self.text(store), tokenizer)

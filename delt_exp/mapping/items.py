@@ -115,13 +115,12 @@ class TextItems:
     def read(
         self, judgement: Callable[[TextBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
     ) -> Numbers:
-        sizes = replace(self, rows=self.rows[items]).sizes()
-        numbers_NK = np.zeros((len(sizes), self.judge.width), self.judge.dtype)
-        for chosen in buckets(sizes, self.judge.context_tokens, batch_tokens):
-            batch = self._batch(items.start + chosen)
-            numbers_NK[chosen] = judged(judgement, batch, self._place, self.judge.width)
-            advance(len(chosen), int(sizes[chosen].sum()))
-        return numbers_NK
+        sizes, longest = replace(self, rows=self.rows[items]).sizes(), self.judge.context_tokens
+
+        def asked(chosen: NDArray[np.intp]) -> Numbers:
+            return judged(judgement, self._batch(items.start + chosen), self._place, self.judge.width)
+
+        return in_batches(asked, sizes, longest, batch_tokens, self.judge, advance)
 
     def _batch(self, items: NDArray[np.intp]) -> TextBatch:
         rows = self.rows[items]
@@ -129,6 +128,21 @@ class TextItems:
 
     def _place(self, batch: TextBatch) -> str:
         return document_name(int(self.rows[batch.items[0]]), self.corpus.ids)
+
+
+def in_batches(
+    asked: Callable[[NDArray[np.intp]], Numbers], sizes_N: NDArray[np.int64], longest: int, batch_tokens: int,
+    judge: Any, advance: Advance,
+) -> Numbers:  # fmt: skip
+    """Return [N, K]: what `asked` says of some of N items, called for those of similar size together.
+
+    judge: has K as `width`, and the `dtype` of the numbers. longest, batch_tokens: as for `buckets`.
+    """
+    numbers_NK = np.zeros((len(sizes_N), judge.width), judge.dtype)
+    for chosen in buckets(sizes_N, longest, batch_tokens):
+        numbers_NK[chosen] = asked(chosen)
+        advance(len(chosen), int(sizes_N[chosen].sum()))
+    return numbers_NK
 
 
 def settings_of(judge: Any) -> Any:

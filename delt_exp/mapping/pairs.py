@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.pairs import PairBatch, pair_arrays, sides
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.corpus.windows import buckets
-from delt_exp.mapping.items import Advance, TokenItems, document_name, judged
+from delt_exp.mapping.items import Advance, TokenItems, document_name, in_batches, judged
 from delt_exp.mapping.judge import Numbers
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.resources import Resources
@@ -51,17 +50,16 @@ class PairItems(TokenItems):
         self, judgement: Callable[[PairBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
     ) -> Numbers:
         rows = self.rows[items]
-        sizes = replace(self, rows=rows).sizes()
-        numbers_NK = np.zeros((len(rows), self.judge.width), self.judge.dtype)
+        sizes, longest = replace(self, rows=rows).sizes(), self.judge.context_tokens
 
         def place(batch: PairBatch) -> str:
             return document_name(int(rows[batch.items[0]]), self.tokens.ids)
 
-        for chosen in buckets(sizes, 2 * self.judge.context_tokens, batch_tokens):
-            batch = PairBatch(*pair_arrays(self.tokens, rows[chosen], self.judge.context_tokens), chosen)
-            numbers_NK[chosen] = judged(judgement, batch, place, self.judge.width)
-            advance(len(chosen), int(sizes[chosen].sum()))
-        return numbers_NK
+        def asked(chosen: NDArray[np.intp]) -> Numbers:
+            batch = PairBatch(*pair_arrays(self.tokens, rows[chosen], longest), chosen)
+            return judged(judgement, batch, place, self.judge.width)
+
+        return in_batches(asked, sizes, 2 * longest, batch_tokens, self.judge, advance)
 
 
 def map_pairs(

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
-from delt_exp.corpus.windows import buckets
 from delt_exp.files import digest
-from delt_exp.mapping.items import Advance, TokenItems, document_name, judged
+from delt_exp.mapping.items import Advance, TokenItems, document_name, in_batches, judged
 from delt_exp.mapping.judge import Numbers
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.model.recipe import Network
@@ -114,17 +113,17 @@ class PromptItems(TokenItems):
         self, judgement: Callable[[PromptBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
     ) -> Numbers:
         rows, sizes = self.rows[items], self.sizes()[items]
-        tokens = np.full((len(rows), self.judge.width), NONE, self.judge.dtype)
 
         def place(batch: PromptBatch) -> str:
             return document_name(int(rows[batch.items[0]]), self.tokens.ids)
 
-        for chosen in buckets(sizes, self.judge.num_answers * self.judge.context_tokens, batch_tokens):
+        def asked(chosen: NDArray[np.intp]) -> Numbers:
             prompts = [self._prompt(int(row)) for row in rows[chosen]]
             batch = PromptBatch(prompts, self.keys[rows[chosen]].tolist(), chosen)
-            tokens[chosen] = judged(judgement, batch, place, self.judge.width)
-            advance(len(chosen), int(sizes[chosen].sum()))
-        return tokens
+            return judged(judgement, batch, place, self.judge.width)
+
+        longest = self.judge.num_answers * self.judge.context_tokens
+        return in_batches(asked, sizes, longest, batch_tokens, self.judge, advance)
 
     def _prompt(self, row: int) -> list[int]:
         """Return the begin token and the last tokens of a prompt."""

@@ -12,10 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.windows import buckets
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
-from delt_exp.mapping.items import Advance, judged, settings_of
+from delt_exp.mapping.items import Advance, in_batches, judged, settings_of
 from delt_exp.mapping.judge import Numbers
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.pretrained.limits import position_limit
@@ -113,12 +112,12 @@ class SampleItems:
 
     def read(self, judgement: Any, items: slice, batch_tokens: int, advance: Advance) -> Numbers:
         sizes = self.sizes()[items]
-        tokens_NM = np.full((len(sizes), self.judge.width), NONE, self.judge.dtype)
-        for chosen in buckets(sizes, int(sizes.max()), batch_tokens):
+
+        def asked(chosen: NDArray[np.intp]) -> Numbers:
             batch = TextNumbers(items.start + chosen)
-            tokens_NM[chosen] = judged(judgement, batch, lambda b: f"text {int(b.items[0])}", self.judge.width)
-            advance(len(chosen), int(sizes[chosen].sum()))
-        return tokens_NM
+            return judged(judgement, batch, lambda b: f"text {int(b.items[0])}", self.judge.width)
+
+        return in_batches(asked, sizes, int(sizes.max()), batch_tokens, self.judge, advance)
 
 
 def samples_stage(resources: Resources, writer: SampleWriter, model: str, num_texts: int) -> Samples:

@@ -88,23 +88,27 @@ class ComparisonReport:
         ]
 
     def _answer(self, study: StudyRecord, panel: Panel) -> str:
-        """Return two sentences on the best arm that the question is about."""
-        start, subject = f"On {panel.name}: " if panel.name else "", _labels(self.subject)
+        """Return two sentences on the best arm that the question is about; they begin with the name of the panel."""
+        answer = self._verdict(study, panel)
+        return f"On {panel.name}, {answer[0].lower()}{answer[1:]}" if panel.name else answer
+
+    def _verdict(self, study: StudyRecord, panel: Panel) -> str:
+        subject = _labels(self.subject)
         if panel.baseline is None:
-            return f"{start}No answer yet: the baseline is not finished."
+            return "No answer yet: the baseline is not finished."
         candidates = [arm for arm in panel.ranked if arm is not panel.baseline and not panel.is_placebo(arm)]
         best = next((arm for arm in candidates if arm.has(subject)), None)
         if best is None:
-            return f"{start}No answer yet: no arm with {' and '.join(subject.values()) or 'a score'} is finished."
+            return f"No answer yet: no arm with {' and '.join(subject.values()) or 'a score'} is finished."
         pair = panel.against_baseline(best)
         if pair is None:
-            return f"{start}No answer yet: {best.name} has no seed in common with the baseline."
+            return f"No answer yet: {best.name} has no seed in common with the baseline."
         controls = self._controls(panel, best)
         even = [name for name, one in controls.items() if not one.is_better]
         missing = panel.unfinished_placebos(best, planned_arms(study, self.panel, panel.name))
         unfinished = [f"with {name} scores" for name in missing]
         gain = _gain(best, pair, list(controls), even, unfinished)
-        return f"{start}{gain}\n{_worth(panel, best, even + unfinished)}"
+        return f"{gain}\n{_worth(panel, best, even + unfinished)}"
 
     def _controls(self, panel: Panel, arm: Arm) -> dict[str, Comparison]:
         """Return what else the arm must beat: placebos; for a question about orders, its selection in the usual one."""
@@ -117,10 +121,11 @@ class ComparisonReport:
 def _over_panels(answers: Sequence[str], panels: Sequence[Panel]) -> str:
     """Return one sentence over all panels: where the answer is yes, no, or open."""
     words = [
-        answer.removeprefix(f"On {panel.name}: ").split(":")[0] for answer, panel in zip(answers, panels, strict=True)
+        answer.removeprefix(f"On {panel.name}, ").split(":")[0] for answer, panel in zip(answers, panels, strict=True)
     ]
     where = {word: [panel.name for panel, own in zip(panels, words, strict=True) if own == word] for word in words}
-    return "; ".join(f"{word} on {listed(names)}" for word, names in where.items()) + "."
+    told = "; ".join(f"{word} on {listed(names)}" for word, names in where.items())
+    return f"{told[0].upper()}{told[1:]}."
 
 
 def _gain(

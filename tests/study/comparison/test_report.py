@@ -210,8 +210,8 @@ def test_panels_are_not_compared_with_each_other(tmp_path):
 
     arms = [on("maths", BASELINE, 0), on("maths", ARMS[1], -0.1), on("code", BASELINE, 1), on("code", ARMS[1], 1.1)]
     found = findings(write_study(tmp_path, arms, panel="domain"))
-    assert "On maths: Yes: lqs" in found.answer
-    assert "On code: No: the best such arm, lqs" in found.answer
+    assert "On maths, yes: lqs" in found.answer
+    assert "On code, no: the best such arm, lqs" in found.answer
     assert [row["panel"] for row in rows(found, "pairs")].count("maths") == 1
     assert {table.name for table in found.tables} >= {"leaderboard-0", "leaderboard-1"}
     with pytest.raises(ConfigError, match="panel='moon'"):

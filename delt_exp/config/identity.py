@@ -1,8 +1,8 @@
 """What decides a component's results, as plain values for store keys.
 
 A component is named by its class, not by the file it lives in, and files that it reads by their content, not by their
-place: moving a file or a store must never train anything again. Within the place it takes (scorer, proxy, optimizer
-...) a class name is unique, which a test keeps.
+place: moving a file or a store must never train anything again. Class names are unique over all of conf/, which a test
+keeps. They are not the names of options: several options may share a class, and a component from elsewhere has none.
 """
 
 from collections.abc import Mapping

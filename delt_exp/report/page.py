@@ -12,7 +12,7 @@ import yaml
 from jinja2 import Template
 
 from delt_exp.files import read_json, written_aside
-from delt_exp.report import facts, numbers
+from delt_exp.report import cautions, facts, flow, numbers
 from delt_exp.report.answer import answers, difference
 from delt_exp.report.template import compiled
 from delt_exp.store.evidence import Evidence
@@ -108,9 +108,9 @@ def _render(record: Mapping[str, Any], left: Evidence, plots: Mapping[str, Path]
         lead=facts.lead(record, not_reached),
         answers=answers(record),
         key_facts=facts.key_facts(record),
-        verdict=facts.verdict(record),
-        pipeline=facts.pipeline(record),
-        cautions=facts.cautions(record, not_reached),
+        verdict=flow.verdict(record),
+        pipeline=flow.steps(record),
+        cautions=cautions.cautions(record, not_reached),
         pictures=pictures,
         evidence=evidence,
         beginnings=_beginnings(left),
@@ -119,8 +119,8 @@ def _render(record: Mapping[str, Any], left: Evidence, plots: Mapping[str, Path]
         stage_names=STAGES,
         sources=facts.largest_sources(record["score"]["by_source"]),
         not_reached=not_reached,
-        unfit=facts.unfit(record),
-        held_out=facts.held_out(record),
+        unfit=cautions.unfit(record),
+        held_out=cautions.held_out(record),
         started=datetime.fromisoformat(record["started"]),
         config=yaml.safe_dump(record["config"], sort_keys=False, allow_unicode=True),
     )
@@ -136,7 +136,7 @@ def _captions(evidence: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 def _ledgers(record: Mapping[str, Any]) -> dict[str, list[tuple[str, int]]]:
     data = {"training": record["data"]["train"], "target": record["data"]["target"]}
-    return {role: facts.ledger(described) for role, described in data.items() if described}
+    return {role: cautions.ledger(described) for role, described in data.items() if described}
 
 
 def _beginnings(evidence: Evidence) -> dict[str, list[list[Any]]]:

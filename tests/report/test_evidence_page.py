@@ -5,7 +5,8 @@ import re
 import pytest
 
 from delt_exp.files import read_json
-from delt_exp.report.facts import cautions, pipeline
+from delt_exp.report.cautions import cautions
+from delt_exp.report.flow import steps
 from delt_exp.report.page import write_report
 from delt_exp.store.evidence import Evidence, Figure
 
@@ -43,7 +44,7 @@ def test_tables_numbers_figures_and_sentences_are_on_the_page(run_folder, tmp_pa
     assert "asking 3.1e+12 FLOPs 1 min 15 s 2 GB" in text
     record = read_json(folder / "record.json")
     assert [(caution.serious, caution.text) for caution in cautions(record, 0)] == [(True, "The model never said yes.")]
-    assert [step.outcome[-1] for step in pipeline(record) if step.kind == "scorer"] == ["asked 256 times"]
+    assert [step.outcome[-1] for step in steps(record) if step.kind == "scorer"] == ["asked 256 times"]
 
 
 def test_a_run_without_evidence_has_no_section_for_it(run_folder):

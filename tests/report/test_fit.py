@@ -7,7 +7,8 @@ import pytest
 
 from delt_exp.data_scorer.evidence import show_fit
 from delt_exp.files import read_json, write_json
-from delt_exp.report.facts import cautions, pipeline
+from delt_exp.report.cautions import cautions
+from delt_exp.report.flow import steps
 from delt_exp.report.page import write_report
 from delt_exp.store.evidence import Evidence
 
@@ -47,7 +48,7 @@ def test_a_data_scorer_that_learned_nothing_is_a_serious_caution_and_said_on_the
 def test_one_that_learned_is_none_and_its_interval_and_spread_are_said(run_with_fit):
     record = read_json(run_with_fit(LEARNT) / "record.json")
     assert cautions(record, not_reached=0) == []
-    [scorer] = [step for step in pipeline(record) if step.kind == "scorer"]
+    [scorer] = [step for step in steps(record) if step.kind == "scorer"]
     words = (
         "by a data scorer: Spearman 0.54 [0.38, 0.67] on 256 documents out of fold; predictions spread 0.43 times as"
     )

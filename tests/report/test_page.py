@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from delt_exp.report.facts import NUM_HEADLINE_RESULTS, ledger
+from delt_exp.report.cautions import ledger
+from delt_exp.report.facts import NUM_HEADLINE_RESULTS
 from delt_exp.report.page import write_report
 from delt_exp.report.style import STYLE
 from tests.report.conftest import measure

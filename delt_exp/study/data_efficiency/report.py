@@ -16,7 +16,7 @@ from delt_exp.errors import DataError
 from delt_exp.eval_dataset.preferences import Preferences
 from delt_exp.eval_dataset.win_rate import WinRate
 from delt_exp.quantity import Ranged
-from delt_exp.report.facts import ORACLE_ACCURACY, oracle_worth
+from delt_exp.report.cautions import ORACLE_ACCURACY, oracle_worth
 from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.statistics.saturating import EXPONENTS
 from delt_exp.study.data_efficiency.bootstrap import Bootstrap, bootstrapped, mean_of, percentiles

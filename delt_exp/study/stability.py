@@ -5,12 +5,13 @@ from itertools import combinations
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from delt_exp.config.fields import PositiveShare, ProperShare, settings
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Findings, Table
-from delt_exp.statistics.paired import MetricArm
+from delt_exp.statistics.diagnostics import auc_interval
 from delt_exp.study.comparison.diagnosis import NOT_MEASURED, Scores, agree, scores_of
 from delt_exp.study.figures import BLUE_TO_RED, heat_map
 from delt_exp.study.record import PlannedRun, StudyRecord
@@ -18,15 +19,16 @@ from delt_exp.study.record import PlannedRun, StudyRecord
 SEED = "seed"
 Agreement = tuple[float, float]
 """Spearman's correlation and the overlap of the best documents."""
+LOWEST = (-1.0, 0.0)  # what each of them can be
 
 
 @settings
 class StabilityReport:
     """Agreement of scores between runs of one scorer that differ in exactly one of `dimensions`, or in the seed.
 
-    Scores are turned so that higher is better. Intervals are t over seeds at level `alpha`, where two have pairs;
-    pairs of seeds share seeds and get none. Runs that share one scoring measure nothing. overlap_ratio: share of best
-    documents that is compared.
+    Scores are turned so that higher is better. Intervals are t over seeds at level `alpha`, on the logit scale between
+    the lowest and the highest possible value, where two seeds have pairs; pairs of seeds get none. Runs that share one
+    scoring measure nothing. overlap_ratio: share of best documents that is compared.
     """
 
     dimensions: Sequence[str]
@@ -38,7 +40,7 @@ class StabilityReport:
         scorers = self._by_scorer(study)
         found = {name: self._agreements(runs) for name, runs in scorers.items()}
         rows = [
-            [scorer, dimension, *self._cells(by_seed, dimension), sum(map(len, by_seed.values()))]
+            [scorer, dimension, *self._cells(by_seed, dimension, scorers[scorer]), sum(map(len, by_seed.values()))]
             for scorer, dimensions in found.items()
             for dimension, by_seed in dimensions.items()
         ]
@@ -81,19 +83,21 @@ class StabilityReport:
         order = [SEED, *self.dimensions]
         return {name: found[name] for name in order if name in found}
 
-    def _cells(self, by_seed: Mapping[int, Sequence[Agreement]], dimension: str) -> list[Cell]:
-        return [self._cell({seed: [pair[k] for pair in pairs] for seed, pairs in by_seed.items()}, dimension)
-                for k in range(2)]  # fmt: skip
-
-    def _cell(self, by_seed: Mapping[int, Sequence[float]], dimension: str) -> str | float | Ranged:
+    def _cells(
+        self, by_seed: Mapping[int, Sequence[Agreement]], dimension: str, runs: Sequence[tuple[PlannedRun, Scores]]
+    ) -> list[Cell]:
         if not by_seed:
-            return NOT_MEASURED
+            return [NOT_MEASURED, NOT_MEASURED]
+        means_S2 = np.array([np.mean(pairs, axis=0) for pairs in by_seed.values()])
         if dimension == SEED or len(by_seed) < 2:
-            return float(np.mean([value for values in by_seed.values() for value in values]))
-        seeds = tuple(sorted(by_seed))
-        means = np.array([np.mean(by_seed[seed]) for seed in seeds])
-        estimate = MetricArm(dimension, seeds, means, "higher", "agreement").estimate
-        return Ranged(estimate.value, *estimate.interval(self.alpha))
+            return [float(value) for value in np.mean([pair for pairs in by_seed.values() for pair in pairs], axis=0)]
+        num_half = min(len(scores.ids_N) for _, scores in runs) // 2
+        return [self._ranged(means_S2[:, k], LOWEST[k], num_half) for k in range(2)]
+
+    def _ranged(self, mean_S: NDArray[np.float64], lowest: float, num_half: int) -> Ranged:
+        span = 1 - lowest
+        low, high = auc_interval((mean_S - lowest) / span, num_half, self.alpha)
+        return Ranged(float(mean_S.mean()), lowest + span * low, lowest + span * high)
 
     def _figure(self, rows: Sequence[Sequence[Cell]]) -> Figure:
         scorers, dimensions = (list(dict.fromkeys(str(row[k]) for row in rows)) for k in range(2))

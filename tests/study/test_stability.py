@@ -63,6 +63,24 @@ def test_several_seeds_give_an_interval_over_seeds(tmp_path):
     assert isinstance(rows["lqs", "seed"][0], float)  # pairs of seeds are not independent: no interval
 
 
+def test_intervals_stay_within_what_is_possible(tmp_path):
+    orders = [np.argsort(np.random.default_rng(seed).permutation(40) * weight - UP) for seed, weight in
+              enumerate((0.1, 1.5, 0.6))]  # fmt: skip
+    runs = {("lqs", place, "news", seed): scores.astype(float) for seed, order in enumerate(orders)
+            for place, scores in (("young", UP), ("old", np.argsort(order)))}  # fmt: skip
+    spearman, overlap, _ = rows_of(study_of(tmp_path, runs))["lqs", "proxy"]
+    r_S = np.array([np.corrcoef(UP, np.argsort(order))[0, 1] for order in orders])
+    share, half_width = (1 + r_S.mean()) / 2, 4.303 * r_S.std(ddof=1) / 2 / 3**0.5  # t with 2 degrees of freedom
+    logit_low, logit_high = (
+        np.log(share / (1 - share)) + sign * half_width / (share * (1 - share)) for sign in (-1, 1)
+    )
+    assert spearman.value == pytest.approx(r_S.mean())
+    assert spearman.low == pytest.approx(2 / (1 + np.exp(-logit_low)) - 1, abs=0.03)  # the other end is moved a little
+    assert spearman.high == pytest.approx(2 / (1 + np.exp(-logit_high)) - 1, abs=0.03)
+    assert -1 < spearman.low < spearman.value < spearman.high < 1
+    assert 0 <= overlap.low < overlap.value < overlap.high <= 1
+
+
 def test_the_answer_says_what_changes_a_score_most_last(tmp_path):
     study = study_of(tmp_path, {
         ("lqs", "young", "news", 0): UP, ("lqs", "young", "news", 1): UP, ("lqs", "young", "law", 0): -UP,

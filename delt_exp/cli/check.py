@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from functools import partial
@@ -91,6 +92,8 @@ def _parsed(conf: Path, text: str) -> Override:
         return parser.parse_override(text)
     except HydraException as error:
         key, _, value = text.partition("=")
+        if value[:1] in ("[", "{"):
+            raise ConfigError(_unreadable_list(key, value, _first_line(error))) from error
         quoted = value.strip("\"'").replace("\\", "\\\\").replace('"', '\\"')
         cure = f'{key}="{quoted}"'
         try:
@@ -103,6 +106,20 @@ def _parsed(conf: Path, text: str) -> Override:
             f"cannot read the command line: {text!r}: a value with spaces, brackets, braces, '=' or letters beyond "
             f"ASCII needs quotes twice, for the shell and for Hydra: {shlex.quote(cure)}"
         ) from error
+
+
+def _unreadable_list(key: str, value: str, reason: str) -> str:
+    """Return what is wrong with a list or mapping, with its inner quotes where these are all that is missing."""
+    cure = re.sub(r"""(["'])([^"']*)\1(?=\s*:)""", r"\2", value)  # keys of a mapping take none
+    cure = f"{key}=" + re.sub(r"""(?<!["'\w])([\w.@/+~]+=[^,\[\]{}"']*)""", r'"\1"', cure)
+    try:
+        OverridesParser.create().parse_override(cure)
+    except HydraException:
+        return f"cannot read the command line: {key}={value}: {reason}"
+    return (
+        f"cannot read the command line: {key}={value}: in a list or a mapping each text with an '=' needs quotes, and "
+        f"the keys of a mapping take none: {shlex.quote(cure)}"
+    )
 
 
 def is_sweep(conf: Path, text: str) -> bool:

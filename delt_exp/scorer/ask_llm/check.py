@@ -77,7 +77,7 @@ def show_check(evidence: Evidence, scores_2N: NDArray[np.floating], name: str) -
 def show_answers(evidence: Evidence, numbers_N3: NDArray[np.floating], prompt: Prompt, tokenizer: Tokenizer) -> None:
     """Leave how probable yes and no are together, and how often one of them is the most probable answer.
 
-    Warns where they have less than LEAST_MASS. numbers_N3: of an `YesNoJudge`.
+    Warns where they have less than LEAST_MASS. numbers_N3: of a `YesNoJudge`.
     """
     mass = float(np.exp(numbers_N3[:, :2]).sum(1).mean())
     top = Counter(numbers_N3[:, 2].astype(int).tolist())

@@ -17,6 +17,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from delt_exp.cli.help import options
+from delt_exp.config.build import CONF
 from delt_exp.files import digest, file_sha256
 
 SMALL = [
@@ -24,12 +26,21 @@ SMALL = [
     "probe.train_tokens=8_192",
 ]  # fmt: skip
 SHORT_LQS = ["scorer.base.num_steps=4", "scorer.num_annotated=32", "scorer.base.num_target=8"]
+READ_FILES = ("field", "kenlm", "table")  # scores from elsewhere, or a model that is not at hand
+SHORT = {
+    **dict.fromkeys(("lqs", "pds", "learnability", "quality"), SHORT_LQS),
+    "ask_llm": ["train_dataset.max_documents=12", "scorer.context_tokens=32"],
+    "data_whisperer": ["train_dataset.max_documents=12", "scorer.context_tokens=32"],
+    "datamodel": ["scorer.num_fitted=8", "scorer.num_seeds=2", "scorer.num_held_out=4"],
+}
 RUNS: dict[str, list[str]] = {
     "default": [],
-    **{f"scorer={name}": [f"scorer={name}", *SMALL, *SHORT_LQS] for name in ("lqs", "pds", "learnability", "quality")},
-    **{f"scorer={name}": [f"scorer={name}", *SMALL] for name in ("gradnorm", "length", "perplexity", "random")},
+    **{
+        f"scorer={name}": [f"scorer={name}", *SMALL, *SHORT.get(name, [])]
+        for name in options(CONF, "scorer")
+        if name not in READ_FILES
+    },
     "proxy=target": ["scorer=perplexity", "proxy=target", *SMALL],
-    "scorer=permuted": ["scorer=permuted", *SMALL],
     "data_scorer=regression": ["scorer=lqs", "data_scorer@scorer.data_scorer=regression", *SMALL, *SHORT_LQS],
     "all_annotated": ["scorer=lqs", *SMALL, *SHORT_LQS, "scorer.num_annotated=null", "scorer.data_scorer=null"],
     "padded": ["scorer=length", *SMALL, "training.layout=padded"],

@@ -92,8 +92,11 @@ def _parsed(conf: Path, text: str) -> Override:
         return parser.parse_override(text)
     except HydraException as error:
         key, _, value = text.partition("=")
-        if value[:1] in ("[", "{"):
-            raise ConfigError(_unreadable_list(key, value, _first_line(error))) from error
+        if inner := _with_inner_quotes(key, value):
+            raise ConfigError(
+                f"cannot read the command line: {text!r}: in a list or a mapping each text with an '=' needs quotes, "
+                f"and the keys of a mapping take none: {shlex.quote(inner)}"
+            ) from error
         quoted = value.strip("\"'").replace("\\", "\\\\").replace('"', '\\"')
         cure = f'{key}="{quoted}"'
         try:
@@ -108,18 +111,15 @@ def _parsed(conf: Path, text: str) -> Override:
         ) from error
 
 
-def _unreadable_list(key: str, value: str, reason: str) -> str:
-    """Return what is wrong with a list or mapping, with its inner quotes where these are all that is missing."""
-    cure = re.sub(r"""(["'])([^"']*)\1(?=\s*:)""", r"\2", value)  # keys of a mapping take none
-    cure = f"{key}=" + re.sub(r"""(?<!["'\w])([\w.@/+~]+=[^,\[\]{}"']*)""", r'"\1"', cure)
+def _with_inner_quotes(key: str, value: str) -> str:
+    """Return an override with the quotes that texts in its list or mapping lack; nothing where that is no cure."""
+    bare_keys = re.sub(r"""(["'])([^"']*)\1(?=\s*:)""", r"\2", value)
+    cure = f"{key}=" + re.sub(r"""(?<!["'\w])([\w.@/+~]+=[^,\[\]{}"']*)""", r'"\1"', bare_keys)
     try:
         OverridesParser.create().parse_override(cure)
     except HydraException:
-        return f"cannot read the command line: {key}={value}: {reason}"
-    return (
-        f"cannot read the command line: {key}={value}: in a list or a mapping each text with an '=' needs quotes, and "
-        f"the keys of a mapping take none: {shlex.quote(cure)}"
-    )
+        return ""
+    return cure if value[:1] in ("[", "{") else ""
 
 
 def is_sweep(conf: Path, text: str) -> bool:

@@ -52,7 +52,7 @@ def test_the_promised_groups_are_there():
             """study.slices.arms.model=[{"6 M":[model.context_tokens=64]},{small:[]}]""",
             """take none: 'study.slices.arms.model=[{6 M:["model.context_tokens=64"]},{small:[]}]'""",
         ),
-        ("study.seeds=[0,1", "cannot read the command line: study.seeds=[0,1: "),
+        ("study.seeds=[0,1", "cannot read the command line: 'study.seeds=[0,1'"),
         ("random", "'random' has no '='; write scorer=random or selector=random"),
         ("scorer", "write scorer=OPTION, without spaces"),
         ("wandb=true", "there is no key or group 'wandb'; write logger=wandb"),

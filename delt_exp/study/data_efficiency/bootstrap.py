@@ -1,7 +1,8 @@
 """Intervals of curves: whole subsets are drawn again, with the noise of the evaluation. R bootstraps."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +13,42 @@ from delt_exp.rows.draws import generator
 from delt_exp.statistics.saturating import Saturating, fit_saturating
 from delt_exp.study.data_efficiency.curves import Curve, Key, Point, distinct
 
+Values = Mapping[float, Sequence[float]]  # of the runs at each share
 
-class Bootstrap(NamedTuple):
-    """What a curve says: the fit, and [R, 3] of the bootstraps at the least share, with all, and the gain.
 
-    fits_R3: limit, drop and exponent of every bootstrap.
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """What a curve says, of its values and of R samples of them: by the curve fitted to each, and by the ends alone.
+
+    Fits are made where somebody asks for them: they cost a thousand times as much as the ends.
     """
 
-    fit: Saturating
-    ends: NDArray[np.float64]
-    fits_R3: NDArray[np.float64]
-    ends_R3: NDArray[np.float64]
+    values: Values
+    samples: Sequence[Values]
+
+    @cached_property
+    def fit(self) -> Saturating:
+        """The curve fitted to the values themselves."""
+        return _fitted(self.values)
+
+    @cached_property
+    def fits(self) -> NDArray[np.float64]:
+        """[R, 3] limit, drop and exponent of every sample."""
+        return np.array([_fitted(sample) for sample in self.samples])
+
+    @cached_property
+    def ends(self) -> NDArray[np.float64]:
+        """[3] the mean at the least share, with all, and the gain."""
+        return _ends(self.values)
+
+    @cached_property
+    def sampled_ends(self) -> NDArray[np.float64]:
+        """[R, 3] the same of every sample."""
+        return np.array([_ends(sample) for sample in self.samples])
 
     def share_at_border(self) -> float:
         """Return in which share of the bootstraps the exponent is not identified."""
-        return float(np.mean([not Saturating(*map(float, fit)).is_identified for fit in self.fits_R3]))
+        return float(np.mean([not Saturating(*map(float, fit)).is_identified for fit in self.fits]))
 
     def is_identified(self, alpha: float) -> bool:
         """Say whether the points bend enough to tell the exponent, in the fit and in 1 - `alpha` of the bootstraps."""
@@ -34,31 +56,32 @@ class Bootstrap(NamedTuple):
 
     def gain(self, alpha: float) -> Ranged:
         """Return what all preferences give over the least share."""
-        return percentiles(self.ends[2], self.ends_R3[:, 2], alpha)
+        return percentiles(self.ends[2], self.sampled_ends[:, 2], alpha)
 
 
 def bootstrapped(key: Key, curve: Curve, resamples: int) -> Bootstrap:
-    """Fit the curve to its points and to `resamples` bootstraps of them."""
-    least, most = min(curve), max(curve)
-
-    def numbers(chosen: Mapping[float, Sequence[float]]) -> tuple[Saturating, list[float]]:
-        shares = np.array([share for share, values in chosen.items() for _ in values])
-        values = np.array([value for values in chosen.values() for value in values])
-        first, last = float(np.mean(chosen[least])), float(np.mean(chosen[most]))
-        return fit_saturating(shares, values), [first, last, last - first]
-
-    fit, ends = numbers({share: [point.value for point in runs.values()] for share, runs in curve.items()})
-    drawn = [numbers(sample) for sample in _samples(key, curve, resamples)]
-    return Bootstrap(fit, np.array(ends), np.array([fit for fit, _ in drawn]), np.array([ends for _, ends in drawn]))
+    """Return what a curve says with `resamples` bootstraps of it."""
+    values = {share: [point.value for point in runs.values()] for share, runs in curve.items()}
+    return Bootstrap(values, _samples(key, curve, resamples))
 
 
-def _samples(key: Key, curve: Curve, resamples: int) -> list[dict[float, list[float]]]:
+def _fitted(values: Values) -> Saturating:
+    shares = np.array([share for share, own in values.items() for _ in own])
+    return fit_saturating(shares, np.array([value for own in values.values() for value in own]))
+
+
+def _ends(values: Values) -> NDArray[np.float64]:
+    first, last = (float(np.mean(values[share])) for share in (min(values), max(values)))
+    return np.array([first, last, last - first])
+
+
+def _samples(key: Key, curve: Curve, resamples: int) -> list[Values]:
     """Return bootstrap samples of a curve: the same subsets at all shares where they are nested."""
     # Curves draw on their own: where two were drawn alike, their noise would cancel in a difference.
     rng = generator(0, "bootstrap of a curve", int(digest(list(key)), 16))
     spread = spread_of_runs(curve)
     names = sorted(set.intersection(*(set(points) for points in curve.values())))
-    samples = []
+    samples: list[Values] = []
     for _ in range(resamples):
         drawn = rng.choice(names, (len(curve), len(names)))
         if key.subsets != "independent":

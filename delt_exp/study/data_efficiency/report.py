@@ -87,9 +87,9 @@ class DataEfficiencyReport:
         for key, one in found.items():
             fit: list[Cell] = [None, None, None]
             if is_identified := one.is_identified(self.alpha):
-                fit = [percentiles(*cell, self.alpha) for cell in zip(one.fit, one.fits_R3.T, strict=True)]
+                fit = [percentiles(*cell, self.alpha) for cell in zip(one.fit, one.fits.T, strict=True)]
             border = "" if is_identified else f"no: at a border in {100 * one.share_at_border():.0f} %"
-            least, most, gain = (percentiles(*cell, self.alpha) for cell in zip(one.ends, one.ends_R3.T, strict=True))
+            least, most, gain = (percentiles(*cell, self.alpha) for cell in zip(one.ends, one.sampled_ends.T, strict=True))
             verdict = WORDS[_sign(gain) * (1 if key.better == "higher" else -1)]
             change = Difference(gain.value, gain.low, gain.high, key.better, verdict)
             rows.append([key.source, verdict, change, key.metric, key.dataset, key.subsets, least, most,
@@ -116,7 +116,7 @@ class DataEfficiencyReport:
         for (one, a), (other, b) in combinations(found.items(), 2):
             if one[1:] != other[1:]:
                 continue
-            differences = zip(a.ends - b.ends, (a.ends_R3 - b.ends_R3).T, strict=True)
+            differences = zip(a.ends - b.ends, (a.sampled_ends - b.sampled_ends).T, strict=True)
             _, with_all, gain = (percentiles(*cell, self.alpha) for cell in differences)
             rows.append([f"{one.source} - {other.source}", *one[1:4], with_all, gain])
         note = (

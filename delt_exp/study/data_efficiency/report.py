@@ -89,7 +89,8 @@ class DataEfficiencyReport:
             if is_identified := one.is_identified(self.alpha):
                 fit = [percentiles(*cell, self.alpha) for cell in zip(one.fit, one.fits.T, strict=True)]
             border = "" if is_identified else f"no: at a border in {100 * one.share_at_border():.0f} %"
-            least, most, gain = (percentiles(*cell, self.alpha) for cell in zip(one.ends, one.sampled_ends.T, strict=True))
+            ends = zip(one.ends, one.sampled_ends.T, strict=True)
+            least, most, gain = (percentiles(*cell, self.alpha) for cell in ends)
             verdict = WORDS[_sign(gain) * (1 if key.better == "higher" else -1)]
             change = Difference(gain.value, gain.low, gain.high, key.better, verdict)
             rows.append([key.source, verdict, change, key.metric, key.dataset, key.subsets, least, most,

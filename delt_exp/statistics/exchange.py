@@ -13,20 +13,21 @@ from delt_exp.quantity import Ranged
 from delt_exp.statistics.inputs import check_lengths, check_varies, finite
 from delt_exp.statistics.points import percentiles, resampled_weights, weighted_covariances
 
-STEP = 0.1  # of alignment
-
 
 @dataclass(frozen=True)
 class Exchange:
-    """STEP of alignment lowers the loss as much as `factor` times the tokens do: factor = 2^(STEP c / b).
+    """`step` of alignment lowers the loss as much as `factor` times the tokens do: factor = 2^(step c / b).
 
-    per_doubling: b [nats/token] per doubling of the tokens; per_alignment: c [nats/token] of 1 of alignment.
-    The interval: percentiles over corpora; simulated coverage of the nominal 95 %: 0.92 to 1.00 (500 studies each,
-    3 x 8 to 10 x 10 corpora). rising_share: share of the resamples in which more tokens do not lower the loss.
+    step: a standard deviation of alignment, around the mean of each evaluation set where these have intercepts of their
+    own; a fixed step would be tiny for one metric and beyond all corpora for another. per_doubling: b [nats/token] per
+    doubling of the tokens; per_alignment: c [nats/token] of 1 of alignment. The interval: percentiles over corpora;
+    simulated coverage of the nominal 95 %: 0.92 to 1.00 (500 studies each, 3 x 8 to 10 x 10 corpora). rising_share:
+    share of the resamples in which more tokens do not lower the loss.
     """
 
     per_doubling: float
     per_alignment: float
+    step: float
     factor: Ranged
     rising_share: float
     num_points: int
@@ -42,9 +43,9 @@ class Exchange:
             )
         low, high = self.factor.low, self.factor.high
         return (
-            f"{STEP} of alignment is worth a factor of {self.factor.value:.3g} in tokens, {100 * (1 - self.alpha):g} % "
-            f"interval over corpora [{low:.3g}, {high:.3g}], {self.num_points} points"
-            + ("; that alignment lowers the loss is not shown." if low <= 1 else ".")
+            f"a standard deviation of alignment ({self.step:.2g}) is worth a factor of {self.factor.value:.3g} in "
+            f"tokens, {100 * (1 - self.alpha):g} % interval over corpora [{low:.3g}, {high:.3g}], "
+            f"{self.num_points} points" + ("; that alignment lowers the loss is not shown." if low <= 1 else ".")
         )
 
 
@@ -81,17 +82,25 @@ def exchange_rate(
         )
     # The interval of the exponent, so that a rate too large for a number is still the largest.
     b_B, c_B = _slopes(resampled_weights(train_N, evaluation_N, resamples, seed), columns_CN, group_N)
-    exponents = STEP * c / b, *percentiles(STEP * c_B / b_B, alpha, -np.inf, np.inf)
+    step = _deviation(alignment_N, group_N)
+    exponents = step * c / b, *percentiles(step * c_B / b_B, alpha, -np.inf, np.inf)
     with np.errstate(over="ignore"):
         factor = Ranged(*(float(np.exp2(exponent)) for exponent in exponents))
     return Exchange(
         per_doubling=float(b),
         per_alignment=float(c),
+        step=step,
         factor=factor,
         rising_share=float(np.mean(b_B[np.isfinite(b_B)] >= 0)),
         num_points=len(loss_N),
         alpha=alpha,
     )
+
+
+def _deviation(x_N: NDArray[np.float64], group_N: NDArray[np.intp]) -> float:
+    """Return the standard deviation of x around the mean of each group."""
+    means = np.bincount(group_N, x_N) / np.bincount(group_N)
+    return float(np.sqrt(np.mean((x_N - means[group_N]) ** 2)))
 
 
 def _slopes(

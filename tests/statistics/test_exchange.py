@@ -18,14 +18,15 @@ def grid(alignment, tokens, loss_of):
 
 
 def test_a_rate_worked_by_hand_without_noise():
-    # A doubling is worth 0.5, 0.1 of alignment 1.0: two doublings.
-    alignment = np.random.default_rng(0).uniform(0.4, 0.7, (5, 5))
+    # A doubling is worth 0.5. Alignment is 0.1 above or below the mean of its set, 1 nat: two doublings.
+    above = np.random.default_rng(0).permuted(np.tile([1, 1, 1, -1, -1, -1], (5, 1)), axis=1).T
+    alignment = np.linspace(0.4, 0.7, 5) + 0.1 * above
     columns = grid(alignment, [1e6, 4e6], lambda train, evaluation, t, x: 20 + evaluation - 0.5 * np.log2(t) - 10 * x)
     rate = exchange_rate(*columns, **OPTIONS)
-    assert (rate.per_doubling, rate.per_alignment, rate.factor.value) == pytest.approx((-0.5, -10, 4))
+    assert (rate.per_doubling, rate.per_alignment, rate.step, rate.factor.value) == pytest.approx((-0.5, -10, 0.1, 4))
     assert (rate.factor.low, rate.factor.high) == pytest.approx((4, 4))
     assert rate.sentence.startswith(
-        "0.1 of alignment is worth a factor of 4 in tokens, 95 % interval over corpora [4, 4]"
+        "a standard deviation of alignment (0.1) is worth a factor of 4 in tokens, 95 % interval over corpora [4, 4]"
     )
 
 
@@ -53,7 +54,7 @@ def test_the_interval_covers_the_planted_rate(intercepts):
             return effect[train, evaluation] + slopes[train] * np.log2(t) - 17 * x + random.normal(0, 0.05, len(t))
 
         rate = exchange_rate(*grid(alignment, [1, 4, 16], loss), **{**OPTIONS, "evaluation_intercepts": intercepts})
-        covers.append(rate.factor.low <= 2 ** (0.1 * 17 / 0.3) <= rate.factor.high)
+        covers.append(rate.factor.low <= 2 ** (rate.step * 17 / 0.3) <= rate.factor.high)
     assert np.mean(covers) >= 0.9
 
 

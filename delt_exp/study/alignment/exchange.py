@@ -33,15 +33,16 @@ class ExchangeReport(AlignmentReport):
             raise DataError(f"study.report.primary={self.primary!r} was not measured; measured: {', '.join(metrics)}")
         rates = {metric: self._rate(pairs, metric) for metric in metrics}
         rows: list[list[Any]] = [
-            [metric, rate.per_doubling, rate.per_alignment, rate.factor, rate.rising_share]
+            [metric, rate.per_doubling, rate.step, -rate.per_alignment * rate.step, rate.factor, rate.rising_share]
             for metric, rate in rates.items()
         ]
         columns = [
-            "metric", "nats/token per doubling", "nats/token per 1 of alignment",
-            "tokens worth 0.1 of alignment [factor]", "resamples without a gain from tokens",
+            "metric", "nats/token per doubling", "standard deviation of alignment", "is worth [nats/token]",
+            "is worth [times the tokens]", "resamples without a gain from tokens",
         ]  # fmt: skip
         note = (
-            "Least squares with an intercept for every evaluation set; intervals resample corpora and evaluation sets."
+            "Least squares with an intercept for every evaluation set. The standard deviation is that of training "
+            "corpora around the mean of each evaluation set. Intervals resample corpora and evaluation sets."
         )
         table = Table("exchange", "Exchange rates", note, columns, rows)
         answer = f"{self.primary}: {rates[self.primary].sentence}"

@@ -103,14 +103,16 @@ def test_the_figure_holds_every_point_of_every_metric_and_a_button_for_each(tmp_
 
 
 def test_the_exchange_rate_is_that_of_the_planted_loss(tmp_path):
-    # Half a nat a doubling, two nats per alignment: 0.1 of alignment is 0.2 nats, 0.4 doublings.
+    # Half a nat a doubling, two nats per alignment: a standard deviation s of alignment is 2 s nats, 4 s doublings.
     planted = study(tmp_path, lambda value, tokens: 20 - 0.5 * np.log2(tokens) - 2 * value, tokens=(1000, 2000, 8000))
     findings = ExchangeReport(**REPORT).findings(planted)
     (row, _) = table(findings, "exchange")
     assert row["nats/token per doubling"] == pytest.approx(-0.5)
-    assert row["nats/token per 1 of alignment"] == pytest.approx(-2)
-    assert row["tokens worth 0.1 of alignment [factor]"].value == pytest.approx(2**0.4)
-    assert "0.1 of alignment is worth a factor of 1.32 in tokens" in findings.answer
+    deviation = row["standard deviation of alignment"]
+    assert deviation > 0
+    assert row["is worth [nats/token]"] == pytest.approx(2 * deviation)
+    assert row["is worth [times the tokens]"].value == pytest.approx(2 ** (4 * deviation))
+    assert f"a standard deviation of alignment ({deviation:.2g}) is worth a factor of" in findings.answer
     (figure,) = findings.figures
     assert all(trace["x"] == [1000, 2000, 8000] for trace in figure.spec["data"])
     assert sum(trace["showlegend"] for trace in figure.spec["data"]) == 6

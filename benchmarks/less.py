@@ -36,7 +36,7 @@ def judgement(model: Any, num_groups: int, folder: Path, num_features: int = 0) 
     path = folder / f"{num_groups}.safetensors"
     content = save_directions(directions(model, num_groups), path)
     gamma = Gamma.of("adam", True, ADAM)
-    judge = InfluenceJudge(checkpoint, gamma, path, content, num_groups, num_features, 0, 1024)
+    judge = InfluenceJudge(checkpoint, gamma, path, content, num_groups, num_features, 0, 1024, "fp32")
     return judge.open(str(DEVICE))
 
 

@@ -113,13 +113,15 @@ def _parsed(conf: Path, text: str) -> Override:
 
 def _with_inner_quotes(key: str, value: str) -> str:
     """Return an override with the quotes that texts in its list or mapping lack; nothing where that is no cure."""
+    if value[:1] not in ("[", "{"):
+        return ""
     bare_keys = re.sub(r"""(["'])([^"']*)\1(?=\s*:)""", r"\2", value)
     cure = f"{key}=" + re.sub(r"""(?<!["'\w])([\w.@/+~]+=[^,\[\]{}"']*)""", r'"\1"', bare_keys)
     try:
         OverridesParser.create().parse_override(cure)
     except HydraException:
         return ""
-    return cure if value[:1] in ("[", "{") else ""
+    return cure
 
 
 def is_sweep(conf: Path, text: str) -> bool:

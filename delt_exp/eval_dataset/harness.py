@@ -1,4 +1,4 @@
-"""Tasks of lm-evaluation-harness: silenced, without a trace left in the process; the model may be elsewhere.
+"""Tasks of lm-evaluation-harness: quiet, without a trace left in the process; the model may be elsewhere.
 
 Only multiple_choice.py imports this module, after it has made sure that the harness is installed.
 """

@@ -20,9 +20,9 @@ class Exchange:
 
     step: a standard deviation of alignment, around the mean of each evaluation set where these have intercepts of their
     own; a fixed step would be tiny for one metric and beyond all corpora for another. per_doubling: b [nats/token] per
-    doubling of the tokens; per_alignment: c [nats/token] of 1 of alignment. The interval: percentiles over corpora;
-    simulated coverage of the nominal 95 %: 0.92 to 1.00 (500 studies each, 3 x 8 to 10 x 10 corpora). rising_share:
-    share of the resamples in which more tokens do not lower the loss.
+    doubling of the tokens; per_alignment: c [nats/token] of 1 of alignment. The interval: percentiles over corpora, the
+    step as it is; simulated coverage of the nominal 95 %: 0.92 to 1.00 (500 studies each, 3 x 8 to 10 x 10 corpora).
+    rising_share: share of the resamples in which more tokens do not lower the loss.
     """
 
     per_doubling: float
@@ -73,7 +73,8 @@ def exchange_rate(
     check_varies("alignment", alignment_N)
     columns_CN = np.stack([np.log2(tokens_N), alignment_N, loss_N])
     group_N = np.unique(evaluation_N, return_inverse=True)[1] * evaluation_intercepts
-    (b,), (c,) = _slopes(np.ones((1, len(loss_N))), columns_CN, group_N)
+    once_1N = np.ones((1, len(loss_N)))
+    (b,), (c,) = _slopes(once_1N, columns_CN, group_N)
     if len(loss_N) < 4 or not np.isfinite(b) or b == 0:
         raise DataError(
             f"{len(loss_N)} points do not separate the effect of tokens from that of alignment; vary the tokens at "
@@ -82,7 +83,7 @@ def exchange_rate(
         )
     # The interval of the exponent, so that a rate too large for a number is still the largest.
     b_B, c_B = _slopes(resampled_weights(train_N, evaluation_N, resamples, seed), columns_CN, group_N)
-    step = _deviation(alignment_N, group_N)
+    step = float(np.sqrt(weighted_covariances(once_1N, columns_CN, group_N)[0, 1, 1]))
     exponents = step * c / b, *percentiles(step * c_B / b_B, alpha, -np.inf, np.inf)
     with np.errstate(over="ignore"):
         factor = Ranged(*(float(np.exp2(exponent)) for exponent in exponents))
@@ -95,12 +96,6 @@ def exchange_rate(
         num_points=len(loss_N),
         alpha=alpha,
     )
-
-
-def _deviation(x_N: NDArray[np.float64], group_N: NDArray[np.intp]) -> float:
-    """Return the standard deviation of x around the mean of each group."""
-    means = np.bincount(group_N, x_N) / np.bincount(group_N)
-    return float(np.sqrt(np.mean((x_N - means[group_N]) ** 2)))
 
 
 def _slopes(

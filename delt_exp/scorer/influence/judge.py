@@ -42,7 +42,7 @@ class InfluenceJudge:
     num_features: int
     seed: int
     context_tokens: int
-    precision: Precision = "fp32"
+    precision: Precision
 
     @property
     def width(self) -> int:

@@ -152,7 +152,7 @@ def test_golden_scores_of_every_group_are_reproduced(form: str, tmp_path: Any) -
         path = tmp_path / f"{number}.safetensors"
         content = save_directions(directions(network, shots, 64, step), path)
         gamma = Gamma.of(form, True, AdamW(lr=1.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0))
-        judge = InfluenceJudge(state, gamma, path, content, 9, 0, 0, 16)
+        judge = InfluenceJudge(state, gamma, path, content, 9, 0, 0, 16, "fp32")
         numbers_RN = judge.open("cpu")(batch)
         norms = of_state["train_grad_norm"] if form == "sgd" else of_state["gamma_norm"][form]
         assert numbers_RN[:, 9].tolist() == pytest.approx(norms, rel=1e-5)

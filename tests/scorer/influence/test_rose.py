@@ -132,7 +132,7 @@ def test_golden_margins_norms_and_scores_are_reproduced(form: str, tmp_path: Any
         for kind, found in (("each", each), ("grouped", grouped)):
             path = tmp_path / f"{kind}-{number}.safetensors"
             content = save_directions(directions(network, found, 64, step), path)
-            judge = InfluenceJudge(state, gamma, path, content, len(found.groups), 0, 0, 16)
+            judge = InfluenceJudge(state, gamma, path, content, len(found.groups), 0, 0, 16, "fp32")
             numbers = judge.open("cpu")(batch)[:, : len(found.groups)]
             cosines[kind].append(numbers)
         np.testing.assert_allclose(cosines["each"][-1], of_state["cosine"][form], atol=1e-5)

@@ -29,6 +29,8 @@ SHORT_LQS = ["scorer.base.num_steps=4", "scorer.num_annotated=32", "scorer.base.
 READ_FILES = ("field", "kenlm", "table")  # scores from elsewhere, or a model that is not at hand
 SHORT = {
     **dict.fromkeys(("lqs", "pds", "learnability", "quality"), SHORT_LQS),
+    "less": ["scorer.warm_up.share=0.1"],  # a step for each epoch
+    "rose": ["scorer.warm_up.share=0.1"],
     "ask_llm": ["train_dataset.max_documents=12", "scorer.context_tokens=32"],
     "data_whisperer": ["train_dataset.max_documents=12", "scorer.context_tokens=32"],
     "datamodel": ["scorer.num_fitted=8", "scorer.num_seeds=2", "scorer.num_held_out=4"],

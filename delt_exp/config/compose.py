@@ -27,7 +27,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from delt_exp.config.run_name import register_resolvers
@@ -124,6 +124,13 @@ class CachedFiles(ConfigRepository):
         return _remembered(self.memory.read, config_path, lambda: super(CachedFiles, self).load_config(config_path))
 
 
+@dataclass
+class Merged(ResultDefault):
+    """All files of a configuration, as if one had said it all."""
+
+    config: DictConfig = field(default_factory=OmegaConf.create)
+
+
 class CachedLoader(ConfigLoaderImpl):
     """Hydra's loader with a memory, of configurations by the overrides that decide which files are merged."""
 
@@ -158,11 +165,23 @@ class CachedLoader(ConfigLoaderImpl):
 
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         """Return what a file says at its place in the configuration, a copy that belongs to the caller."""
+        if isinstance(default, Merged):
+            return ConfigResult("memory", "", default.config, header={})
         files = repo.delegate if isinstance(repo, CachingConfigRepository) else repo
         assert isinstance(files, CachedFiles)  # those of the search path of this configuration
         placed = files.memory.placed
         key = (str(default.config_path), default.package, default.primary)
         return _remembered(placed, key, lambda: super(CachedLoader, self)._load_single_config(default, repo))
+
+    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        """Return what the files say together, merged in one call: after each, Hydra visits all that is there so far."""
+        merged = OmegaConf.create()
+        try:
+            with flag_override(merged, "no_deepcopy_set_nodes", True):
+                merged.merge_with(*(self._load_single_config(default, repo).config for default in defaults))
+        except OmegaConfBaseException:
+            return super()._compose_config_from_defaults_list(defaults, repo)  # which names the file
+        return super()._compose_config_from_defaults_list([Merged(config=merged)], repo)
 
     def _values(self, overrides: Sequence[Override]) -> list[Override]:
         """Return the overrides that only change a value: the last ones, as `+` and `~` before them change keys."""

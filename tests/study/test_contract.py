@@ -31,17 +31,24 @@ def study_of(name):
     return build(composed(CONF, [f"study={name}"]).study, "study")
 
 
-@cache
 def first_jobs(name):
-    """Return jobs of a study for its first seed that have each of its choices once, and their configurations."""
+    """Return jobs of a study for its first seed that have each of its choices once, and their configurations.
+
+    These are the caller's: composing them again costs a millisecond, and copying them 20.
+    """
+    return [(job, composed(CONF, texts)) for job, texts in texts_of_first_jobs(name)]
+
+
+@cache
+def texts_of_first_jobs(name):
     study = study_of(name)
     jobs = [job for job in study.jobs() if job.seed == study.seeds[0]]
     common, unseen, found = [f"study={name}", *study.common], {text for job in jobs for text in job.overrides}, []
     while unseen:
         job = max(jobs, key=lambda job: len(unseen.intersection(job.overrides)))
         unseen.difference_update(job.overrides)
-        texts = [text.replace("{base}", "base") for text in at_seed([*common, *job.overrides], job.seed)]
-        found.append((job, composed(CONF, texts)))
+        texts = at_seed([*common, *job.overrides], job.seed)
+        found.append((job, [text.replace("{base}", "base") for text in texts]))
     return found
 
 
@@ -61,7 +68,7 @@ def test_every_choice_of_a_study_composes_and_no_two_runs_are_the_same(name):
 def datasets_of(name):
     """Return configurations of a study's runs by the digest of candidates, target and evaluation, one for each."""
     nodes = ("train_dataset", "target_dataset", "eval_dataset", "corpus", "decontaminate")
-    configs = [config.copy() for _, config in first_jobs(name)] if name else [composed(CONF, [])]
+    configs = [config for _, config in first_jobs(name)] if name else [composed(CONF, [])]
     return {digest([plain(config[node]) for node in nodes]): config for config in configs}
 
 
@@ -119,7 +126,7 @@ def test_target_candidates_and_evaluation_sets_are_disjoint(name, known):
 
 @pytest.mark.parametrize("name", ["", *STUDIES])
 def test_seeds_of_proxy_scorer_data_scorer_and_selector_follow_that_of_the_run(name):
-    for config in [config.copy() for _, config in first_jobs(name)] if name else [composed(CONF, [])]:
+    for config in [config for _, config in first_jobs(name)] if name else [composed(CONF, [])]:
         config.seed = 7
         for component in (config.scorer, config.selector):
             assert set(seeds_in(OmegaConf.to_container(component, resolve=True))) <= {7}
@@ -195,11 +202,11 @@ def test_runs_whose_losses_are_paired_by_document_share_one_tokenizer(name):
         return
     panel, found = getattr(study.report, "panel", None), {}
     for job, config in first_jobs(name):
+        config.data_dir = "data"
         for seed in study.seeds[:2]:
-            one = config.copy()
-            one.seed, one.data_dir = seed, "data"
-            reads = plain(one.tokenizer).get("dataset", "nothing") is None
-            made = digest([plain(one.tokenizer), candidates_of(one) if reads else None])
+            config.seed = seed
+            reads = plain(config.tokenizer).get("dataset", "nothing") is None
+            made = digest([plain(config.tokenizer), candidates_of(config) if reads else None])
             found.setdefault(dict(job.arm).get(panel), set()).add(made)
     assert {len(made) for made in found.values()} <= {1}
 

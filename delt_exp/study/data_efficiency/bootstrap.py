@@ -54,6 +54,11 @@ class Bootstrap:
         """Say whether the points bend enough to tell the exponent, in the fit and in 1 - `alpha` of the bootstraps."""
         return self.fit.is_identified and self.share_at_border() <= alpha
 
+    def mean_at(self, share: float, alpha: float) -> Ranged:
+        """Return the mean over the runs of one share."""
+        sampled_R = np.array([np.mean(sample[share]) for sample in self.samples])
+        return percentiles(float(np.mean(self.values[share])), sampled_R, alpha)
+
     def gain(self, alpha: float) -> Ranged:
         """Return what all preferences give over the least share."""
         return percentiles(self.ends[2], self.sampled_ends[:, 2], alpha)
@@ -114,15 +119,7 @@ def _drawn(
     if len(different := distinct(runs)) == len(runs):
         return [runs[name] for name in names]
     error = spread / np.sqrt(len(different)) * rng.normal()
-    return [Point(point.value + error, point.stderr) for point in runs.values()]
-
-
-def mean_of(points: Sequence[Point], resamples: int, alpha: float) -> Ranged:
-    """Return the mean of the points of one share with its interval."""
-    rng = generator(0, "bootstrap of a mean")
-    rows = rng.integers(len(points), size=(resamples, len(points)))
-    means = np.array([np.mean(_noisy([points[i] for i in row], rng)) for row in rows])
-    return percentiles(float(np.mean([point.value for point in points])), means, alpha)
+    return [point._replace(value=point.value + error) for point in runs.values()]
 
 
 def _noisy(points: Sequence[Point], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from delt_exp.quantity import Direction
+from delt_exp.report.stages import own_stage
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 RATIO = "selector.ratio"
@@ -28,10 +29,14 @@ class Key(NamedTuple):
 
 
 class Point(NamedTuple):
-    """The measure of a run, and its standard error over what it was evaluated on."""
+    """The measure of a run, and its standard error over what it was evaluated on.
+
+    training: key of the training run; equal accuracies do not make two runs one.
+    """
 
     value: float
     stderr: float
+    training: str
 
 
 Curve = Mapping[float, Mapping[str, Point]]
@@ -52,8 +57,11 @@ def curves_of(study: StudyRecord, panel: str, metrics: Sequence[str]) -> dict[Ke
 def points_of(run: PlannedRun, metrics: Sequence[str]) -> dict[tuple[str, str, Direction], Point]:
     """Return (metric, evaluation set, which direction is better) -> point."""
     record = run.record() or {}
+    training = own_stage(record, "model")["key"]
     return {
-        (row["metric"], row["dataset"], row["better"]): Point(float(row["value"]), float(row["stderr"] or 0.0))
+        (row["metric"], row["dataset"], row["better"]): Point(
+            float(row["value"]), float(row["stderr"] or 0.0), training
+        )
         for row in record["results"]
         if row["metric"] in metrics
     }
@@ -66,4 +74,4 @@ def num_shares(curve: Curve) -> int:
 
 def distinct(points: Mapping[str, Point]) -> list[Point]:
     """Return the points without repetitions: subsets that are all of the data are one training run for each seed."""
-    return list({point.value: point for point in points.values()}.values())
+    return list({point.training: point for point in points.values()}.values())

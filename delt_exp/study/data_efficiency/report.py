@@ -19,7 +19,7 @@ from delt_exp.quantity import Ranged
 from delt_exp.report.cautions import ORACLE_ACCURACY, oracle_worth
 from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.statistics.saturating import EXPONENTS
-from delt_exp.study.data_efficiency.bootstrap import Bootstrap, bootstrapped, mean_of, percentiles
+from delt_exp.study.data_efficiency.bootstrap import Bootstrap, bootstrapped, percentiles
 from delt_exp.study.data_efficiency.curves import Curve, Key, Point, curves_of, distinct, num_shares, points_of
 from delt_exp.study.figures import LINE, chooser, colour, error_bars, figure
 from delt_exp.study.record import StudyRecord
@@ -72,8 +72,8 @@ class DataEfficiencyReport:
         found = {key: bootstrapped(key, c, self.resamples) for key, c in curves.items() if num_shares(c) >= 3}
         if not found:
             raise DataError(f"{study.folder}: no source is finished with three shares yet; repeat the study's command")
-        names = dict.fromkeys(key.measured for key in curves)
-        figures = {name: self._figure({k: c for k, c in curves.items() if k.measured == name}) for name in names}
+        names = dict.fromkeys(key.measured for key in found)
+        figures = {name: self._figure({k: one for k, one in found.items() if k.measured == name}) for name in names}
         text = (
             "Points are means over subsets with the interval of the bootstrap; the dashed line is a model that "
             "learnt nothing. Nested and independent subsets learn from equally many tokens at every share."
@@ -128,18 +128,18 @@ class DataEfficiencyReport:
         columns = ["sources", "subsets", "measure", "evaluated on", "with all", "gain"]
         return [Table("contrasts", "Sources against each other", note, columns, rows)] if rows else []
 
-    def _figure(self, curves: Mapping[Key, Curve]) -> go.Figure:
+    def _figure(self, curves: Mapping[Key, Bootstrap]) -> go.Figure:
         """Draw the curves of one measure on one evaluation set."""
         traces = []
         for number, (key, curve) in enumerate(curves.items()):
-            shares = sorted(curve)
-            cells = [mean_of(list(curve[share].values()), self.resamples, self.alpha) for share in shares]
+            shares = sorted(curve.values)
+            cells = [curve.mean_at(share, self.alpha) for share in shares]
             traces.append(go.Scatter(
                 x=shares, y=[cell.value for cell in cells], error_y=error_bars(cells), mode="markers+lines",
                 name=f"{key.source}, {key.subsets}", line_color=colour(number),
             ))  # fmt: skip
         plot = figure(traces, 480, xaxis_title=f"share of the preferences ({key.dataset})", yaxis_title=key.metric)
-        plot.update_xaxes(type="log", tickvals=sorted({share for curve in curves.values() for share in curve}))
+        plot.update_xaxes(type="log", tickvals=sorted({share for curve in curves.values() for share in curve.values}))
         return plot.add_hline(0.5, line_dash="dash", line_color=LINE) if key.metric in SHARES else plot
 
     def _points(self, curves: Mapping[Key, Curve]) -> Table:
@@ -169,7 +169,7 @@ class DataEfficiencyReport:
             "Nested and independent subsets learn from equally many tokens at every share; in one epoch, more data are "
             "also more steps.",
             f"{num_identified} of {len(found)} curves bend enough to be identified.",
-            *(oracle_worth(dataset, *accuracy) for dataset, accuracy in oracles.items()),
+            *(oracle_worth(dataset, one.value, one.stderr) for dataset, one in oracles.items()),
         ])  # fmt: skip
 
 

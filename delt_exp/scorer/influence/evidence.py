@@ -26,9 +26,11 @@ class Findings:
 def show_influence(passes: Passes, found: Findings) -> None:
     """Leave the scores of each group, what each checkpoint added, and what was read."""
     evidence = passes.pool.evidence
-    best_R = found.per_group_RS.argmax(1)
-    _show_groups(evidence, passes, found, best_R)
-    _show_checkpoints(evidence, passes, found, best_R[passes.is_readable_R])
+    read_RS = found.per_group_RS[passes.is_readable_R]
+    best_R = read_RS.argmax(1)
+    _show_documents(evidence, passes, found)
+    _show_groups(evidence, found.num_shots, read_RS, best_R)
+    _show_checkpoints(evidence, passes, found, best_R)
     tokens, rows = passes.candidates, passes.read_rows
     sizes: dict[str, float | str | None] = {
         "documents": len(passes.rows),
@@ -41,24 +43,31 @@ def show_influence(passes: Passes, found: Findings) -> None:
     evidence.numbers("influence", sizes, "What was read: of a document longer than the context, its beginning.")
 
 
-def _show_groups(evidence: Evidence, passes: Passes, found: Findings, best_R: NDArray[np.intp]) -> None:
-    ids, names = np.asarray(passes.candidates.ids[passes.rows]), list(found.num_shots)
-    scores_S = {name: found.per_group_RS[:, s].astype(np.float32) for s, name in enumerate(names)}
-    columns = {"id": ids, **{f"group {name}": scores for name, scores in scores_S.items()}}
+def _show_documents(evidence: Evidence, passes: Passes, found: Findings) -> None:
+    ids = np.asarray(passes.candidates.ids[passes.rows])
+    scores = {f"group {name}": found.per_group_RS[:, s].astype(np.float32) for s, name in enumerate(found.num_shots)}
     evidence.table(
-        "influence_of_groups", columns, "Each document's score for each group, of which it gets the largest."
+        "influence_of_groups",
+        {"id": ids, **scores},
+        "Each document's score for each group, of which it gets the largest.",
     )
+
+
+def _show_groups(
+    evidence: Evidence, num_shots: Mapping[str, int], read_RS: NDArray[np.float64], best_R: NDArray[np.intp]
+) -> None:  # fmt: skip
     size = max(1, round(TOP * len(best_R)))
     groups = {
-        "group": names,
-        "shots": list(found.num_shots.values()),
-        "best_for_documents": np.bincount(best_R, minlength=len(names)),
-        "mean_score": [float(scores.mean()) for scores in scores_S.values()],
-        "mean_of_top": [float(np.sort(scores)[-size:].mean()) for scores in scores_S.values()],
+        "group": list(num_shots),
+        "shots": list(num_shots.values()),
+        "best_for_documents": np.bincount(best_R, minlength=len(num_shots)),
+        "mean_score": read_RS.mean(0),
+        "mean_of_top": np.sort(read_RS, 0)[-size:].mean(0),
     }
     evidence.table(
-        "groups", groups, "Groups of the target: for how many documents each is the best, and the scores for it."
-    )
+        "groups", groups, "Groups of the target, over the documents that were read: for how many each is the best, and "
+        "the scores for it.",
+    )  # fmt: skip
 
 
 def _show_checkpoints(evidence: Evidence, passes: Passes, found: Findings, best_R: NDArray[np.intp]) -> None:

@@ -212,13 +212,22 @@ def test_with_plain_gradients_one_checkpoint_and_one_shot_the_score_is_a_cosine(
         assert score == pytest.approx(float(cosine_similarity(gradient, shot, dim=0)), abs=3e-6)
 
 
-@pytest.mark.parametrize("settings", [{"gamma": "sgd"}, {"gamma": "adam", "momentum": False}])
-def test_planted_documents_of_the_target_rank_first(place, settings):
-    """The target asks for numbers, which 3 of 30 documents are."""
+def ranks_of_planted(place, settings):
+    """The target asks for numbers, which 3 of 30 documents are: their ranks."""
     numbers = [" ".join(str(n * k) for k in range(1, 9)) for n in (7, 11, 13, 17, 19)]
     texts = [*words(15), *numbers[:3], *words(12, seed=4)]
-    scores = less(**settings).score(make_pool(place, texts, numbers))
-    assert set(np.argsort(-scores)[:3].tolist()) == {15, 16, 17}
+    best = np.argsort(-less(**settings).score(make_pool(place, texts, numbers))).tolist()
+    return sorted(best.index(i) for i in (15, 16, 17))
+
+
+@pytest.mark.parametrize("settings", [{"gamma": "sgd"}, {"gamma": "adam", "momentum": False}, {"gamma": "official"}])
+def test_planted_documents_of_the_target_rank_first(place, settings):
+    assert ranks_of_planted(place, settings) == [0, 1, 2]
+
+
+def test_with_the_momentum_of_adam_planted_documents_are_near_the_top(place):
+    """Every document gets the momentum's share of the score, so that short ones can come between."""
+    assert ranks_of_planted(place, {})[-1] < 5
 
 
 def test_a_shot_that_is_a_document_ranks_first_for_its_group(place):
@@ -322,9 +331,14 @@ def without_label(pool, rows, place):
 def test_documents_without_a_label_are_named_or_get_the_lowest_score(pool, place, scored):
     with pytest.raises(DataError, match=r"documents 2 \(id [0-9a-f]{16}\), 5 .* have nothing to predict.*lowest"):
         less().score(without_label(pool, [2, 5], place))
-    scores = less(on_empty="lowest").score(without_label(pool, [2, 5], place))
+    here = without_label(pool, [2, 5], place)
+    scores = less(on_empty="lowest").score(here)
     assert scores[[2, 5]].tolist() == [LOWEST, LOWEST]
     np.testing.assert_allclose(np.delete(scores, [2, 5]), np.delete(scored, [2, 5]), atol=2e-6)
+    groups, documents = (here.evidence.read_table(name).to_pydict() for name in ("groups", "influence_of_groups"))
+    assert sum(groups["best_for_documents"]) == 10
+    of_read = [np.delete(documents[f"group {name}"], [2, 5]).mean() for name in groups["group"]]
+    np.testing.assert_allclose(groups["mean_score"], of_read, rtol=1e-5)
 
 
 def test_a_shot_without_a_label_is_named(pool, place):

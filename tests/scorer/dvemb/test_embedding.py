@@ -1,11 +1,13 @@
 """Embeddings: the recursion against values worked by hand and the exact sweep, sketches against whole gradients."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from delt_exp.distributed.ranks import SingleProcess
 from delt_exp.errors import ConfigError, DataError
@@ -18,8 +20,10 @@ from delt_exp.model.optimizer import SGD
 from delt_exp.scorer.dvemb.capture import StoredEmbeddings, capture
 from delt_exp.scorer.dvemb.embedding import ClippedSketches, embed_in_place
 from delt_exp.scorer.dvemb.run import LanguageModelRun
+from delt_exp.scorer.dvemb.update import Update
 from delt_exp.scorer.dvemb.value import Descending, value_documents
 from delt_exp.scorer.reverse.samples import micro_batches
+from tests.scorer.dvemb.test_sweep import GOLDEN, golden_run
 from tests.scorer.dvemb.tiny import settings, tiny_target, tiny_updates
 from tests.scorer.lqs.tiny import tiny_gpt2
 
@@ -66,24 +70,26 @@ def test_steps_with_a_gap_or_out_of_order_are_refused(steps: list[int]) -> None:
 
 def whole_embeddings(clip_norm: float | None = None) -> np.ndarray:
     """The embeddings of whole gradients, of one backward pass an occurrence."""
-    features, steps, rates, clipping = whole_gradients(clip_norm)
+    features, steps, rates, clipping = whole_gradients(tiny_gpt2(), tiny_updates(len(RATES)), RATES, clip_norm)
     embed_in_place(features, steps, rates, clipping)
     return features
 
 
-def whole_gradients(clip_norm: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, ClippedSketches]:
+def whole_gradients(
+    model: Any, updates: Sequence[Update], lrs: Sequence[float], clip_norm: float | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, ClippedSketches]:
     """The gradient of every occurrence at its update; updates; rates times shares; what clipping does."""
-    model, rows, steps, rates = tiny_gpt2(), [], [], []
+    rows, steps, rates = [], [], []
     factors, norms, shares = [], [], []
     parameters = list(model.parameters())
-    for step, update in enumerate(tiny_updates(len(RATES))):
+    for step, update in enumerate(updates):
         total = torch.zeros(sum(p.numel() for p in parameters), dtype=torch.float64)
         for n, sample in enumerate(update.samples):
             (_, batch), *_ = micro_batches([sample], [0], 1, torch.device("cpu"))
             gradient = flatten(torch.autograd.grad(sample_losses(model, batch, CrossEntropy()).sum(), parameters))
             rows.append(gradient.numpy().astype(np.float32))
             steps.append(step)
-            rates.append(RATES[step] * update.shares[n].item())
+            rates.append(lrs[step] * update.shares[n].item())
             total += update.shares[n] * gradient
         norms.append(total.norm().item())
         factors.append(1.0 if clip_norm is None else min(1.0, clip_norm / norms[-1]))
@@ -91,8 +97,27 @@ def whole_gradients(clip_norm: float | None) -> tuple[np.ndarray, np.ndarray, np
         total *= factors[-1]
         with torch.no_grad():
             for parameter, piece in zip(parameters, total.split([p.numel() for p in parameters]), strict=True):
-                parameter -= RATES[step] * piece.view(parameter.shape)
+                parameter -= lrs[step] * piece.view(parameter.shape)
     return np.stack(rows), np.array(steps), np.array(rates), ClippedSketches(factors, norms, shares)
+
+
+@pytest.mark.skipif(not GOLDEN.is_dir(), reason="the folder of golden values is not beside the checkout")
+def test_golden_embeddings_gradients_and_weights_are_reproduced() -> None:
+    model, updates, target, golden = golden_run()
+    tensors = load_file(GOLDEN / "tensors.safetensors")
+    features, steps, rates, _ = whole_gradients(model.eval(), updates, golden["lrs"], None)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), golden["gradient_norm"], rtol=1e-5)
+    parameters = list(model.parameters())
+    close(flatten(parameters).detach(), tensors["theta_T"])
+    run = LanguageModelRun(model, updates, target, settings("fisher"), SingleProcess())
+    close(run.target_gradients()[1], tensors["target_gradient"])
+    embed_in_place(features, steps, rates)
+    close(torch.from_numpy(features), tensors["embedding/gauss_newton"])
+
+
+def close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def exact_values(clip_norm: float | None = None) -> torch.Tensor:

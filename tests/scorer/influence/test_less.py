@@ -131,11 +131,14 @@ class GoldenShots:
 
 
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="the folder of golden values is not beside the checkout")
+@pytest.mark.parametrize("num_groups", [9, 1])
 @pytest.mark.parametrize("form", ["official", "adam", "sgd"])
-def test_golden_scores_of_every_group_are_reproduced(form: str, tmp_path: Any) -> None:
+def test_golden_scores_of_every_group_and_of_the_whole_target_are_reproduced(
+    form: str, num_groups: int, tmp_path: Any
+) -> None:
     golden = json.loads((GOLDEN / "less" / "golden.json").read_text())
     inputs = load_file(GOLDEN / "less" / "inputs.safetensors")
-    shots = GoldenShots(golden["target"], golden["target_group"])
+    shots = GoldenShots(golden["target"], golden["target_group"] if num_groups == 9 else [0] * 18)
     documents = padded(golden["train"])
     batch = WindowBatch(
         documents["input_ids"].numpy(), documents["labels"].numpy(), np.zeros(12, np.int64), np.arange(12)
@@ -152,15 +155,17 @@ def test_golden_scores_of_every_group_are_reproduced(form: str, tmp_path: Any) -
         path = tmp_path / f"{number}.safetensors"
         content = save_directions(directions(network, shots, 64, step), path)
         gamma = Gamma.of(form, True, AdamW(lr=1.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0))
-        judge = InfluenceJudge(state, gamma, path, content, 9, 0, 0, 16, "fp32")
+        judge = InfluenceJudge(state, gamma, path, content, num_groups, 0, 0, 16, "fp32")
         numbers_RN = judge.open("cpu")(batch)
         norms = of_state["train_grad_norm"] if form == "sgd" else of_state["gamma_norm"][form]
-        assert numbers_RN[:, 9].tolist() == pytest.approx(norms, rel=1e-5)
-        cosines.append(numbers_RN[:, :9])
+        assert numbers_RN[:, num_groups].tolist() == pytest.approx(norms, rel=1e-5)
+        cosines.append(numbers_RN[:, :num_groups])
     per_group_RS = combined([c["weight"] for c in golden["checkpoints"]], np.stack(cosines))
-    expected = np.array(golden["scores"][form]["per_group"])
-    np.testing.assert_allclose(per_group_RS, expected, atol=1e-5)
-    np.testing.assert_allclose(per_group_RS.max(1), golden["scores"][form]["max_over_groups"], atol=1e-5)
+    expected = golden["scores"][form]
+    best = "max_over_groups" if num_groups == 9 else "mean_over_targets"
+    np.testing.assert_allclose(per_group_RS.max(1), expected[best], atol=1e-5)
+    if num_groups == 9:
+        np.testing.assert_allclose(per_group_RS, expected["per_group"], atol=1e-5)
 
 
 def test_checkpoints_shots_and_groups_combine_as_by_hand():

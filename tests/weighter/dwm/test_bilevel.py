@@ -167,6 +167,9 @@ def test_golden_values_by_weight_and_by_parameter_of_the_weighting_model(name):
     counts_B = OBJECTIVE.counts(batch).double()
     weights_B = shares_B.detach() / counts_B * counts_B.sum()
     by_share_B = derivative(model, rule, optimizer, batch, validation, weights_B) / counts_B * counts_B.sum()
+    with torch.no_grad():  # of the golden loss, too, the mean over samples of each one's mean
+        losses_B = OBJECTIVE.losses(model, validation) / OBJECTIVE.counts(validation)
+    assert losses_B.mean().item() == pytest.approx(expected["validation_loss_after"], rel=1e-5)
     assert by_share_B.tolist() == pytest.approx(expected["by_weight"], rel=1e-5)
     (by_share_B @ shares_B).backward()
     for key, parameter in phi.items():

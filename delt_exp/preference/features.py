@@ -37,9 +37,9 @@ class PairGradientJudge:
     adapters: None takes gradients of all parameters. Otherwise of low-rank adapters alone: those that the model was
     trained with, where they lie beside it, or fresh ones with these settings, whose second factor alone has a gradient.
 
-    normalise: `response`, the difference of the two unit gradients; `pair`, the unit difference of the gradients. A
-    pair of the same answers has 0. precision: of the forward passes. log p is summed over the tokens of an answer.
-    Raises DataError for an answer whose gradient is 0, which has no direction.
+    normalise: `response`, the difference of the two unit gradients; `pair`, the unit difference of the gradients;
+    `none`, their difference as it is. A pair of the same answers has 0. precision: of the forward passes. log p is
+    summed over the tokens of an answer. Raises DataError for an answer whose gradient is 0, which has no direction.
     """
 
     dtype: ClassVar[str] = "float32"

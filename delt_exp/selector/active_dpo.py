@@ -47,7 +47,7 @@ class ActiveDpoSelector:
     k: Count
     per_round: Count | None
     ridge: PositiveFloat
-    normalise: Literal["response", "pair"]
+    normalise: Literal["response", "pair", "none"]
     num_features: Several
     context_tokens: Count
     adapters: Adapters | None

@@ -19,7 +19,7 @@ from tests.eval_dataset.models import make_model
 from tests.helpers import make_pool, new_folder
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden" / "gradient" / "activedpo" / "golden.json"
-FORMS = {"normalise_each_response": "response", "normalise_difference": "pair"}
+FORMS = {"normalise_each_response": "response", "normalise_difference": "pair", "raw": "none"}
 PAIRS = [Document(f"yes {'a' * i}", f"{'why' * i}? ", rejected=f"no {'b' * (5 - i)} {i}") for i in range(5)]
 SAME = Document("yes", "really? ", rejected="yes")
 NUM_FEATURES = 20_000  # more than the network has parameters: products are close to those of the gradients
@@ -40,7 +40,7 @@ def gradient(network, side):
     return torch.cat([p.grad.flatten() for p in network.parameters() if p.requires_grad]).double().numpy()
 
 
-@pytest.mark.parametrize("normalise", ["response", "pair"])
+@pytest.mark.parametrize("normalise", ["response", "pair", "none"])
 def test_products_of_features_are_those_of_plain_gradients(tmp_path, normalise):
     features, tokens, model = features_of(tmp_path, PAIRS, normalise)
     network = load_causal_lm(model.pretrained)
@@ -90,7 +90,7 @@ def test_the_label_only_turns_the_sign(tmp_path):
     assert picks[0] == picks[1]
 
 
-@pytest.mark.parametrize("normalise", ["response", "pair"])
+@pytest.mark.parametrize("normalise", ["response", "pair", "none"])
 def test_identical_answers_have_no_direction_and_are_picked_last(tmp_path, normalise):
     features = features_of(tmp_path, [SAME, *PAIRS], normalise)[0]
     assert features.any(axis=1).tolist() == [False] + [True] * 5
@@ -98,7 +98,7 @@ def test_identical_answers_have_no_direction_and_are_picked_last(tmp_path, norma
 
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason="the folder of golden values is not beside the checkout")
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(12))
 def test_golden_picks_from_the_gradients_of_answers(number):
     golden = json.loads(GOLDEN.read_text())
     run = golden["runs"][number]

@@ -29,7 +29,8 @@ class BatchWeights:
 
     Where one micro-batch on one process is the whole batch, its own forward pass is enough. Otherwise every process
     first reads its part of the batch without gradients and dropout. That costs a third of a training step, and makes
-    the weights independent of how the batch is cut. They are computed on the CPU in float64, alike on all processes.
+    the weights independent of how the batch is cut, but for dropout, which only a whole batch's own pass has. They are
+    computed on the CPU in float64, alike on all processes.
     """
 
     num_stages = 1

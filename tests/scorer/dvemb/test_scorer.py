@@ -87,11 +87,14 @@ def test_sources_of_the_target_have_columns_of_values(tmp_path: Any) -> None:
 
 
 @pytest.mark.slow
-def test_several_processes_give_the_same_scores(tmp_path: Any) -> None:
-    alone = scorer(recipe=PLAIN).score(fresh_pool(tmp_path / "alone"))
+def test_several_processes_give_the_same_scores_and_embeddings(tmp_path: Any) -> None:
+    keeping = scorer(recipe=PLAIN, save_embeddings=True)
+    alone = keeping.score(fresh_pool(tmp_path / "alone"))
     two, pool = replace(TRAINER, strategy="ddp", devices=2), fresh_pool(tmp_path / "two")
-    together = scorer(recipe=PLAIN).score(replace(pool, resources=replace(pool.resources, trainer=two)))
+    together = keeping.score(replace(pool, resources=replace(pool.resources, trainer=two)))
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-6)
+    kept = [np.load(next((tmp_path / name).rglob(capture_module.EMBEDDINGS))) for name in ("alone", "two")]
+    np.testing.assert_allclose(kept[1], kept[0], rtol=0, atol=1e-5 * np.abs(kept[0]).max())
 
 
 @pytest.mark.slow

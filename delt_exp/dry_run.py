@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delt_exp.corpus.pairs import answer_tokens, positions
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.logger.journal import Phase
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, total, training_cost
 from delt_exp.resources import Resources
-from delt_exp.rows.candidates import Candidates
 from delt_exp.scorer.base import Forecasting, sizes_of
 from delt_exp.selector.reading import ReadingSelector, would_keep
 from delt_exp.steps.comparing import has_baseline
@@ -41,10 +41,13 @@ def _by_phase(
     sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
     seen = candidates.candidates(stand_in_goodness(len(candidates)))
     read = read_per_predicted(parts, candidates.tokens)
-    scoring, training = scoring_costs(parts, sizes), training_costs(parts, sizes, seen, read)
+    scoring, training = (
+        scoring_costs(parts, sizes),
+        training_costs(parts, sizes, would_keep(parts.selector, seen), read),
+    )
     return {
         "score": scoring,
-        "select": selecting_costs(parts, sizes, paid=scoring),
+        "select": selecting_costs(parts, sizes, read, paid=scoring),
         "train": training,
         "baseline": [replace(training[0], phase="baseline")] if has_baseline(parts) else [],  # without its weights
     }
@@ -57,12 +60,20 @@ def scoring_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
     return parts.scorer.forecast(sizes, Resources(parts.store, None, parts.trainer, parts.runtime))
 
 
-def selecting_costs(parts: Components, sizes: Sizes, paid: Sequence[PhaseCost]) -> list[PhaseCost]:
+def selecting_costs(
+    parts: Components, sizes: Sizes, read_per_predicted: float, paid: Sequence[PhaseCost]
+) -> list[PhaseCost]:  # fmt: skip
     """Return the cost of every phase of a selection that reads documents, but for what the scorer has `paid`."""
     if not isinstance(parts.selector, ReadingSelector):
         return []
     costs = parts.selector.forecast(sizes, Resources(parts.store, None, parts.trainer, parts.runtime))
-    return [cost for cost in costs if cost not in paid]
+    rounds = [
+        replace(
+            training_costs(parts, sizes, np.arange(count), read_per_predicted)[0], phase=f"training on {count} picks"
+        )
+        for count in parts.selector.training_sizes()
+    ]
+    return [cost for cost in costs if cost not in paid] + rounds
 
 
 def read_per_predicted(parts: Components, tokens: Tokens) -> float:
@@ -80,13 +91,13 @@ def read_per_predicted(parts: Components, tokens: Tokens) -> float:
 
 
 def training_costs(
-    parts: Components, sizes: Sizes, seen: Candidates, read_per_predicted: float = 1.0
+    parts: Components, sizes: Sizes, rows: NDArray[np.intp], read_per_predicted: float = 1.0
 ) -> list[PhaseCost]:  # fmt: skip
-    """Return the cost of training and of its weights on what is kept of `seen`; its goodness may be a stand-in."""
+    """Return the cost of training on these candidates, and of its weights."""
     context = parts.model.context_tokens
     size = model_size(parts.model.network.transformers_config(sizes.vocabulary), context)
     batch_tokens = min(parts.model.batch_items, parts.trainer.micro_batch_items) * context
-    num_tokens = _tokens_read(parts, sizes, seen, read_per_predicted)
+    num_tokens = _tokens_read(parts, sizes, rows, read_per_predicted)
     training = training_cost("training", size, num_tokens, context, batch_tokens)
     if parts.averaging is not None:  # the mean is held beside the weights
         training = replace(training, peak_bytes=training.peak_bytes + size.parameter_bytes)
@@ -95,9 +106,9 @@ def training_costs(
     return [replace(cost, flops=cost.flops * len(parts.protocol.ratios)) for cost in costs]  # each rate pays all
 
 
-def _tokens_read(parts: Components, sizes: Sizes, seen: Candidates, read_per_predicted: float) -> int:
+def _tokens_read(parts: Components, sizes: Sizes, rows: NDArray[np.intp], read_per_predicted: float) -> int:
     """Return the tokens that training reads, and a third of those that the reference of preferences reads forward."""
-    kept = sizes.lengths_N[would_keep(parts.selector, seen)]
+    kept = sizes.lengths_N[rows]
     is_paired, budget = parts.model.objective.rows_per_sample == 2, parts.training.max_tokens
     if budget is None:
         tokens = sizes.lengths_N if parts.candidate_epochs else kept

@@ -80,7 +80,7 @@ def _made(value: Any, place: str) -> Any:
     made = {key: _made(item, f"{place}.{key}".lstrip(".")) for key, item in parts.items()}
     if "_target_" not in value:
         return made
-    target = _locate(value["_target_"])
+    target = located(value["_target_"])
     if value.get("_partial_"):
         return partial(target, **made)
     try:
@@ -113,7 +113,7 @@ def check_keys(value: Any, place: str) -> None:
 def _unfit(value: Any, place: str) -> Iterator[str]:
     if isinstance(value, Mapping):
         if "_target_" in value:
-            target = _locate(value["_target_"])
+            target = located(value["_target_"])
             _check_keys(target, value, place)
             yield from unfit_settings(target, value, place)
         for key, item in value.items():
@@ -158,7 +158,7 @@ def _unknown_keys(target: Any, settings: Mapping[str, Any]) -> list[str]:
 
 def _unknown_at_any_depth(settings: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
     """Yield every key that its component does not have, with its value: a cure has to take out all of them."""
-    unknown = _unknown_keys(_locate(settings["_target_"]), settings) if "_target_" in settings else []
+    unknown = _unknown_keys(located(settings["_target_"]), settings) if "_target_" in settings else []
     for key, value in settings.items():
         if key in unknown:
             yield f"{place}.{key}", value
@@ -166,7 +166,8 @@ def _unknown_at_any_depth(settings: Mapping[str, Any], place: str) -> Iterator[t
             yield from _unknown_at_any_depth(value, f"{place}.{key}")
 
 
-def _locate(target: str) -> Any:
+def located(target: str) -> Any:
+    """Return what a `_target_` names; raises ConfigError where that is not of this package, or cannot be imported."""
     if not str(target).startswith(ALLOWED_PREFIX):
         raise ConfigError(f"_target_ {target!r} is not allowed; targets start with {ALLOWED_PREFIX!r}")
     module, _, name = target.rpartition(".")

@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from delt_exp.config.build import plain
+from delt_exp.config.build import located, plain
 from delt_exp.config.file_label import file_label
 from delt_exp.errors import ConfigError
 from delt_exp.files import digest
@@ -31,10 +31,11 @@ def register_resolvers() -> None:
     `${run_name:}`: the name of the run's folder. `${study_folder:}`: that of the study it belongs to, null outside one.
     `${home:PATH}`: with its tilde expanded. `${file_label:DATASET}`: what a dataset is called after its files.
     `${unless:OTHER,...,VALUE}`: VALUE where every OTHER is null, else null: the default of one of several settings that
-    exclude each other.
+    exclude each other. `${layout_for:OBJECTIVE}`: a layout of training that this class of objectives can do.
     """
     OmegaConf.register_new_resolver("file_label", file_label, replace=True)
     OmegaConf.register_new_resolver("unless", _unless, replace=True)
+    OmegaConf.register_new_resolver("layout_for", _layout_for, replace=True)
     OmegaConf.register_new_resolver("home", lambda path: str(Path(path).expanduser()), replace=True)
     OmegaConf.register_new_resolver("run_name", lambda _root_: run_name(_root_), replace=True)
     OmegaConf.register_new_resolver("study_folder", lambda _root_: _study_folder(_root_), replace=True)
@@ -43,6 +44,10 @@ def register_resolvers() -> None:
 def _unless(*others_and_value: Any) -> Any:
     *others, value = others_and_value
     return value if all(other is None for other in others) else None
+
+
+def _layout_for(objective: str) -> str:
+    return "packed" if located(objective).rows_per_sample == 1 else "padded"
 
 
 def check_name(name: Any) -> None:

@@ -95,11 +95,11 @@ class ActiveDpoSelector:
             rounds.append(Round(new, scores, num_kept, rows_N, features_NK))
         return Selection(np.sort(picks), documents, self._show(reading, documents, rounds))
 
-    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
-        """Return the cost of the proxy and of the gradients in every round, both answers as long as the chosen one.
+    def training_sizes(self) -> list[int]:
+        return [sum(self._rounds()[:number]) for number in range(1, len(self._rounds()))]
 
-        The training runs between rounds are left out: they are those of this run with fewer preferences.
-        """
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of the proxy and of the gradients in every round, both answers as long as the chosen one."""
         per_pass, num_rounds = resources.runtime.tokens_per_pass(), len(self._rounds())
         size = self.proxy.size(sizes, resources, min(self.context_tokens, per_pass))
         num_tokens = 2 * int(np.minimum(sizes.lengths_N + 1, self.context_tokens).sum())

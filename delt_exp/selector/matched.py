@@ -56,6 +56,9 @@ class MatchedSelector:
             kept = self.base.select(reading).rows
         return Selection(matched_rows(reading.seen, kept, self.num_bins, self.unit, self.seed), reading.candidates)
 
+    def training_sizes(self) -> list[int]:
+        return self.base.training_sizes()
+
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         return self.base.forecast(sizes, resources)
 

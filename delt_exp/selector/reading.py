@@ -68,8 +68,11 @@ class ReadingSelector(Protocol):
     def select(self, reading: Reading) -> Selection:
         """Return what is kept."""
 
+    def training_sizes(self) -> list[int]:
+        """Return how many documents each of the training runs that it asks for learns from."""
+
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
-        """Return the cost of every phase; reads no text."""
+        """Return the cost of every phase but those training runs; reads no text."""
 
 
 def would_keep(selector: Selector | ReadingSelector, seen: Candidates) -> NDArray[np.intp]:

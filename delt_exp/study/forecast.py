@@ -17,6 +17,7 @@ from delt_exp.files import digest, read_json
 from delt_exp.model.cost import Sizes, total
 from delt_exp.report.stages import own_stage
 from delt_exp.rows.candidates import Candidates
+from delt_exp.selector.reading import would_keep
 from delt_exp.steps.components import build_components
 from delt_exp.steps.rehearsal import stand_in_goodness
 
@@ -89,7 +90,7 @@ def gpu_hours(outlooks: Mapping[str, Outlook], nominal: Nominal) -> dict[str, fl
             return total(scoring_costs(parts, sizes)).flops
         seen = Candidates.ungrouped(np.arange(count, dtype=np.uint64), stand_in_goodness(count))
         seen = replace(seen, num_tokens=sizes.lengths_N)
-        return total(training_costs(parts, sizes, seen)).flops
+        return total(training_costs(parts, sizes, would_keep(parts.selector, seen))).flops
 
     hours = dict.fromkeys(KINDS, 0.0)
     for kind, needs in outlooks.items():

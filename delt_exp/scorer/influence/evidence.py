@@ -99,9 +99,18 @@ def _show_checkpoints(evidence: Evidence, passes: Passes, found: Findings, best_
         "documents; where they are not, the warm-up run is too short or the target too broad."
     )
     evidence.figure("checkpoints", figure, caption)
-    known = [floor for floor in floors if floor is not None]
-    if passes.gamma.form == "official" and known and max(known) > MOSTLY:
+    if known := [floor for floor in floors if floor is not None]:
+        _say_floor(evidence, max(known), is_official=passes.gamma.form == "official")
+
+
+def _say_floor(evidence: Evidence, share: float, is_official: bool) -> None:
+    if is_official and share > MOSTLY:
         evidence.warn(
-            f"scorer.gamma=official: {max(known):.0%} of the coordinates have a second moment below its constant of "
+            f"scorer.gamma=official: {share:.0%} of the coordinates have a second moment below its constant of "
             "1e-8, where it is momentum and not Adam; scorer.gamma=adam has no such floor"
+        )
+    else:
+        evidence.remark(
+            f"At most {share:.0%} of the coordinates of a checkpoint have a second moment below 1e-8, where the "
+            "published Gamma is momentum and not Adam."
         )

@@ -306,6 +306,7 @@ def test_what_was_done_can_be_seen(pool, scored):
     assert table["weight"][0] + table["weight"][1] == pytest.approx(1)
     assert sum(table["all_documents"]) == pytest.approx(scored.mean(), abs=1e-6)
     assert all(0 <= share <= 1 for share in table["below_floor"])
+    assert f"At most {max(table['below_floor']):.0%} of the coordinates" in " ".join(contents["remarks"])
     assert contents["figures"]["checkpoints"]["table"] == "checkpoints"
     groups = pool.evidence.read_table("groups").to_pydict()
     assert (groups["group"], groups["shots"]) == (["first", "second"], [3, 4])

@@ -24,7 +24,7 @@ from delt_exp.eval_dataset.text_loss import WHOLE, ratio_stderr
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost
 from delt_exp.model.hf import PretrainedNetwork
-from delt_exp.preference.comparison import Comparison, wins_of_first
+from delt_exp.preference.comparison import rewarded, wins_of_first
 from delt_exp.preference.oracle import Oracle
 from delt_exp.preference.writer import AnswerWriter, PromptItems, answers_stage
 from delt_exp.resources import Resources
@@ -46,7 +46,7 @@ class WinRate:
     `temperature` (0: the most probable ones). The stage keeps them (`answers.parquet`).
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     dataset: Dataset
     oracle: Oracle
     limit: Count | None
@@ -134,13 +134,15 @@ class WinRate:
         start: Sequence[str], folder: Path,
     ) -> None:  # fmt: skip
         documents = [data.corpus.document(int(row)) for row in rows]
-        chosen = [document.answer for document in documents]
-        comparisons = [
-            Comparison("win_rate", own, chosen),
-            Comparison("win_rate_over_start", own, start),
-            Comparison("oracle_accuracy", chosen, [document.rejected for document in documents]),
-        ]
-        wins = {one.metric: wins_of_first(resources, self.oracle, data, rows, one) for one in comparisons}
+        chosen, rejected = ([getattr(one, side) for one in documents] for side in ("answer", "rejected"))
+        # Of these, other runs have the same rewards.
+        people = rewarded(resources, self.oracle, data, rows, chosen, rejected)
+        models = rewarded(resources, self.oracle, data, rows, own, start)
+        wins = {
+            "win_rate": wins_of_first(models[0], people[0]),
+            "win_rate_over_start": wins_of_first(*models),
+            "oracle_accuracy": wins_of_first(*people),
+        }
         write_columns(folder / "answers.parquet", {"answer": own, "answer_of_start": start, "chosen": chosen, **wins})
         num_unread = sum(int(np.isnan(wins_P).sum()) for wins_P in wins.values())
         reasons = {"comparisons with an answer longer than the oracle reads": num_unread}

@@ -18,7 +18,7 @@ from delt_exp.eval_dataset.win_rate import WinRate, win_measures
 from delt_exp.model.cost import model_size
 from delt_exp.model.dpo import DPO
 from delt_exp.model.generate import generate_ids
-from delt_exp.preference.comparison import Comparison, wins_of_first
+from delt_exp.preference.comparison import rewarded, wins_of_first
 from delt_exp.preference.dpo_model import DpoModel
 from delt_exp.preference.trained_reward import TrainedReward
 from delt_exp.pretrained.loading import load_causal_lm
@@ -84,19 +84,18 @@ def test_the_answer_of_higher_reward_wins_and_one_without_text_loses(models):
     resources, _ = models
     data, rows = documents_of(resources, PAIRS), np.arange(5)
     first, second = ["bip", "", "same", " ", "a"], ["no", "no", "same", "", "bi"]
-    wins = wins_of_first(resources, Sevens(), data, rows, Comparison("one", first, second))
-    assert wins.tolist() == [1, 0, 0.5, 0.5, 0]
-    turned = wins_of_first(resources, Sevens(), data, rows, Comparison("turned", second, first))
-    assert turned.tolist() == [0, 1, 0.5, 0.5, 1]
-    assert wins_of_first(resources, Sevens(), data, rows[1:3], Comparison("tie", ["b", "i"], ["i", "a"])).tolist() == [
-        0.5, 1,
-    ]  # fmt: skip
+    one, other = rewarded(resources, Sevens(), data, rows, first, second)
+    assert wins_of_first(one, other).tolist() == [1, 0, 0.5, 0.5, 0]
+    assert wins_of_first(other, one).tolist() == [0, 1, 0.5, 0.5, 1]
+    assert wins_of_first(*rewarded(resources, Sevens(), data, rows[1:3], ["b", "i"], ["i", "a"])).tolist() == [0.5, 1]
+    third, _ = rewarded(resources, Sevens(), data, rows, ["a", "b", "same", "", "bip"], second)
+    assert wins_of_first(one, third).tolist() == [1, 0, 0.5, 0.5, 0]  # of two readings
 
 
 def test_what_the_oracle_does_not_read_is_no_win(models):
     resources, _ = models
     oracle, data = Sevens(is_broken=True), documents_of(resources, PAIRS)
-    wins = wins_of_first(resources, oracle, data, np.arange(2), Comparison("one", ["b", ""], ["a", "a"]))
+    wins = wins_of_first(*rewarded(resources, oracle, data, np.arange(2), ["b", ""], ["a", "a"]))
     np.testing.assert_array_equal(wins, [np.nan, 0])
 
 
@@ -104,7 +103,7 @@ def test_the_last_turn_of_a_conversation_is_what_is_replaced(models):
     resources, _ = models
     turns = (Part("user", "Why?"), Part("assistant", "So."), Part("user", "And?"), Part("assistant", "bbb"))
     data = documents_of(resources, [Document(turns=turns, rejected="Not.")])
-    wins = wins_of_first(resources, Sevens(), data, np.arange(1), Comparison("win_rate", ["b"], ["bi"]))
+    wins = wins_of_first(*rewarded(resources, Sevens(), data, np.arange(1), ["b"], ["bi"]))
     assert wins.tolist() == [0]
 
 

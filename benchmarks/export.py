@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks.table import Row, alternate, median_ratio, spread
-from delt_exp.corpus.corpus import Corpus, CorpusSettings, write_corpus
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import Tokens, write_tokens
+from delt_exp.corpus.writing import CorpusSettings, write_corpus
 from delt_exp.dataset.base import Document
 from delt_exp.export.source import Ordered
 from delt_exp.export.writing import export

@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 
 from delt_exp.config.build import CONF, build, construct, plain
 from delt_exp.config.compose import composed
-from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.dataset.base import Dataset, Document
 from delt_exp.dataset.mixture import size_bytes
 from delt_exp.dataset.stdlib import SPLITS, StdlibCode, StdlibProse

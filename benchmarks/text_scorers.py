@@ -14,9 +14,10 @@ from benchmarks.fixtures import NumberedStdlib, config
 from benchmarks.process import in_new_process
 from benchmarks.table import Row
 from delt_exp.config.build import build, construct
-from delt_exp.corpus.corpus import Corpus, CorpusSettings
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
+from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.ngrams.minhash import EXACT_BITS, clusters
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from delt_exp.corpus.corpus import Corpus, CorpusSettings, write_corpus
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens, write_tokens
+from delt_exp.corpus.writing import CorpusSettings, write_corpus
 from delt_exp.dataset.base import Document
 from delt_exp.files import digest
 from delt_exp.model.fresh import FreshNetwork

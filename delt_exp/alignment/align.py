@@ -10,8 +10,8 @@ from delt_exp.alignment.base import Alignment, Coefficient, Text
 from delt_exp.alignment.table import coefficients
 from delt_exp.config.build import CONF, build, construct
 from delt_exp.config.compose import composed
-from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, tokenizer_stage
+from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.dataset.in_memory import InMemory
 from delt_exp.dataset.mixture import Mixture

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus import corpus as corpus_module
-from delt_exp.corpus.corpus import Corpus, CorpusSettings, write_corpus
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.corpus.writing import CorpusSettings, write_corpus
 from delt_exp.dataset.base import Document
 from delt_exp.errors import DataError
 from delt_exp.files import digest

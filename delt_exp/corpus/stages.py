@@ -15,8 +15,9 @@ from delt_exp.config.identity import identity
 from delt_exp.corpus import corpus as corpus_module
 from delt_exp.corpus import overlap as overlap_module
 from delt_exp.corpus import tokens as tokens_module
-from delt_exp.corpus.corpus import Corpus, CorpusSettings, write_corpus, write_part
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens, write_tokens
+from delt_exp.corpus.writing import CorpusSettings, write_corpus, write_part
 from delt_exp.dataset.base import Dataset
 from delt_exp.dataset.near_duplicates import near_duplicates
 from delt_exp.errors import DataError

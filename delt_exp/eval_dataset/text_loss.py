@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import settings
-from delt_exp.corpus.corpus import Corpus, CorpusSettings
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.build import build
-from delt_exp.corpus.corpus import Ids, split_document
+from delt_exp.corpus.corpus import Ids
+from delt_exp.corpus.writing import split_document
 from delt_exp.dataset.base import Document, document_id
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.export.source import Ordered

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from delt_exp.config.identity import identity
 from delt_exp.corpus import corpus as corpus_module
-from delt_exp.corpus.corpus import Corpus, write_part
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.corpus.writing import write_part
 from delt_exp.mapping.map_documents import map_texts
 from delt_exp.ngrams.minhash import BandJudge, MinHash, clusters
 from delt_exp.resources import Resources

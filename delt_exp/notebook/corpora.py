@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from delt_exp.cli.help import options
 from delt_exp.cli.named_datasets import label_of, quoted, reader
 from delt_exp.config.build import CONF
-from delt_exp.corpus.corpus import CorpusSettings, split_document
+from delt_exp.corpus.writing import CorpusSettings, split_document
 from delt_exp.dataset.base import document_id
 from delt_exp.dataset.documents import FIELDS, document
 from delt_exp.dataset.json_records import json_records

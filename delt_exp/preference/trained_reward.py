@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, Seed, settings
 from delt_exp.config.keys import moved, naming
-from delt_exp.corpus.corpus import Corpus, CorpusSettings
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, training_cost

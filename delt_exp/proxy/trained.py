@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, NonNegativeInt, Seed, Several, settings
 from delt_exp.config.keys import moved, naming
-from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
+from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, model_size, training_cost

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Several, settings
-from delt_exp.corpus.corpus import split_document
+from delt_exp.corpus.writing import split_document
 from delt_exp.dataset.base import Dataset, Document, EmptyFile, document_id
 from delt_exp.dataset.records import Records
 from delt_exp.errors import ConfigError, DataError

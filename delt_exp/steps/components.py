@@ -11,8 +11,8 @@ from delt_exp.alignment.base import Alignment
 from delt_exp.baseline import Baseline
 from delt_exp.config.build import build, construct, plain
 from delt_exp.config.fields import PositiveFloat, Seed, check_value
-from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError
 from delt_exp.eval_dataset.base import EvalDataset

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from delt_exp.corpus.corpus import Corpus, CorpusSettings, split_document, write_corpus
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.corpus.writing import CorpusSettings, split_document, write_corpus
 from delt_exp.dataset.base import Document, document_id
 from delt_exp.errors import DataError
 from tests.helpers import ListDataset, make_corpus, new_folder

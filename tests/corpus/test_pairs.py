@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delt_exp.corpus.corpus import Corpus, split_document, write_part
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.pairs import answer_tokens, check_answers, pair, pair_arrays
 from delt_exp.corpus.stages import decontaminated_stage, text_stage
 from delt_exp.corpus.tokens import IGNORED
+from delt_exp.corpus.writing import split_document, write_part
 from delt_exp.dataset.base import Document, Part, document_id
 from delt_exp.errors import DataError
 from delt_exp.store.store import Store

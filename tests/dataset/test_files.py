@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delt_exp.corpus.corpus import Corpus, CorpusSettings, write_corpus
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.corpus.writing import CorpusSettings, write_corpus
 from delt_exp.dataset.base import EmptyFile
 from delt_exp.dataset.json_records import json_records
 from delt_exp.dataset.jsonl import Jsonl

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delt_exp.cli.export import main
-from delt_exp.corpus.corpus import Corpus, CorpusSettings, write_corpus
+from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.tokens import Tokens, write_tokens
+from delt_exp.corpus.writing import CorpusSettings, write_corpus
 from delt_exp.dataset.base import Document, Part
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.export import formats, writing

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from delt_exp.corpus.corpus import CorpusSettings
+from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.notebook.corpora import chosen, records_of
 from tests.helpers import make_corpus

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from delt_exp.config.identity import identity
-from delt_exp.corpus.corpus import split_document
+from delt_exp.corpus.writing import split_document
 from delt_exp.dataset.jsonl import Jsonl
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.scorer.field import FieldScorer

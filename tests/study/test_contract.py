@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from delt_exp.cli.help import options
 from delt_exp.config.build import CONF, build, construct, plain
 from delt_exp.config.compose import composed
-from delt_exp.corpus.corpus import CorpusSettings
 from delt_exp.corpus.stages import overlap_stage
+from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.dataset.near_duplicates import words
 from delt_exp.files import digest
 from delt_exp.steps.reading import evaluation_texts, read_corpora

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.corpus import Corpus, CorpusSettings, write_corpus
+from delt_exp.corpus.corpus import Corpus
+from delt_exp.corpus.writing import CorpusSettings, write_corpus
 from delt_exp.dataset.in_memory import InMemory
 from delt_exp.dataset.spoiling import boilerplate, repeated, shuffled, snippet_of, swapped
 from delt_exp.rows.draws import generator

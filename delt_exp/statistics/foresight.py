@@ -22,9 +22,9 @@ from scipy.stats import rankdata
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
 from delt_exp.rows.draws import generator
+from delt_exp.statistics.correlation import fisher_z, half_width
 from delt_exp.statistics.inputs import check_lengths, finite
 from delt_exp.statistics.jackknife import crossed_estimate
-from delt_exp.statistics.relation import fisher_z, half_width
 
 MIN_CHOICES = 4  # 24 orders: the smallest two-sided p is 1 / 12
 

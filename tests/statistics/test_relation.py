@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from delt_exp.errors import DataError
+from delt_exp.statistics.correlation import difference_of_r
 from delt_exp.statistics.points import Points
-from delt_exp.statistics.relation import _corpus_line, difference_of_r, relate
+from delt_exp.statistics.relation import _corpus_line, relate
 from tests.statistics.studies import grid_points, simulated_points
 
 OPTIONS = {"alpha": 0.05, "resamples": 500, "seed": 0}

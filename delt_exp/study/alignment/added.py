@@ -7,8 +7,9 @@ from omegaconf import DictConfig
 from delt_exp.config.build import plain
 from delt_exp.files import digest
 from delt_exp.report.findings import Cell, Table
+from delt_exp.statistics.correlation import detectable_r
+from delt_exp.statistics.found_relation import Relation
 from delt_exp.statistics.paired import Estimate
-from delt_exp.statistics.relation import Relation, detectable_r
 
 Groups = Mapping[str, Mapping[str, Relation]]
 """Kind of evaluation sets -> metric -> relation with the loss; the kind `all` is every set."""

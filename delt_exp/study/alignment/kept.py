@@ -12,10 +12,10 @@ from delt_exp.config.build import plain
 from delt_exp.config.fields import ProperShare, Seed, settings
 from delt_exp.files import digest
 from delt_exp.report.findings import Findings
+from delt_exp.statistics.correlation import detectable_r
 from delt_exp.statistics.families import Comparison, compare, holm, holm_p
 from delt_exp.statistics.foresight import MIN_CHOICES, foresight, picks
 from delt_exp.statistics.paired import Estimate, MetricArm
-from delt_exp.statistics.relation import detectable_r
 from delt_exp.study.alignment.kept_data import Foreseen, Kept, kept_of
 from delt_exp.study.alignment.kept_tables import (
     answer,

@@ -14,8 +14,9 @@ from delt_exp.config.fields import ProperShare, Seed, settings
 from delt_exp.errors import ConfigError
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Findings, Table
+from delt_exp.statistics.found_relation import Relation
 from delt_exp.statistics.points import Points
-from delt_exp.statistics.relation import Relation, relate
+from delt_exp.statistics.relation import relate
 from delt_exp.study.alignment.added import added_sentence, added_table, power_sentence
 from delt_exp.study.alignment.pairs import Pair, is_diagonal, pairs_of, points_table
 from delt_exp.study.alignment.scatter import scatter

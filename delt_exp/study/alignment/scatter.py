@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from delt_exp.statistics.relation import Relation
+from delt_exp.statistics.found_relation import Relation
 from delt_exp.study.alignment.pairs import Pair
 from delt_exp.study.figures import BAND, LINE, chooser, colour, figure, symbol
 

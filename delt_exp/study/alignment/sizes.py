@@ -8,9 +8,10 @@ from delt_exp.config.fields import settings
 from delt_exp.errors import DataError
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
+from delt_exp.statistics.correlation import difference_of_r
 from delt_exp.statistics.families import Comparison, holm
+from delt_exp.statistics.found_relation import Relation
 from delt_exp.statistics.paired import Estimate
-from delt_exp.statistics.relation import Relation, difference_of_r
 from delt_exp.study.alignment.pairs import Pair, pairs_of, points_table
 from delt_exp.study.alignment.report import AlignmentReport
 from delt_exp.study.figures import chooser

@@ -54,14 +54,22 @@ class Task:
             say(self.line(note))
             self.shown = time.monotonic()
 
+    @property
+    def rate(self) -> float:
+        """Units a second, since it began."""
+        return self.done / max(time.monotonic() - self.started, 1e-9)
+
+    def seconds_left(self) -> float | None:
+        """Return the time that it will still take at this rate; None without a total, or before anything is done."""
+        return max(self.total - self.done, 0) / self.rate if self.total and self.rate > 0 else None
+
     def line(self, note: str = "") -> str:
         """Return `name  done/total unit  rate  time left`."""
-        seconds = max(time.monotonic() - self.started, 1e-9)
-        rate = self.done / seconds
+        rate, left = self.rate, self.seconds_left()
         parts = [f"{self.name}: {self.done:,}" + (f"/{self.total:,}" if self.total else "") + f" {self.unit}"]
         parts.append(f"{rate:,.0f} {self.unit}/s" if rate >= 10 else f"{rate:.2f} {self.unit}/s")
-        if self.total and rate > 0:
-            parts.append(f"{max(self.total - self.done, 0) / rate:.0f} s left")
+        if left is not None:
+            parts.append(f"{left:.0f} s left")
         return "  ".join(filter(None, [*parts, note, *(tell() for tell in outlook)]))
 
 
@@ -80,8 +88,7 @@ class _BarTask(Task):
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self._count(count)
-        rate = self.done / max(time.monotonic() - self.started, 1e-9)
-        told = filter(None, [f"{rate:,.1f} {self.unit}/s", note, *(tell() for tell in outlook)])
+        told = filter(None, [f"{self.rate:,.1f} {self.unit}/s", note, *(tell() for tell in outlook)])
         self._bars.update(self._id, advance=count, detail="  ".join(told))
 
 

@@ -29,7 +29,8 @@ class TimeLeft:
     num_rates: learning rates that are tried; the phases `train` and `baseline` have one training run for each. costs:
     gives the operations of every phase, and of the warm start of a score; asked for once, when the first work is done,
     because a run that reuses everything must not load what a forecast needs. Evaluation is not in it. The pace is that
-    of training, first of a proxy, then of the model: other work is slower or faster, so this is only a guide.
+    of training, first of a proxy, then of the model: other work is slower or faster, so this is only a guide, but never
+    less than what the piece of work at hand still takes by itself.
     """
 
     def __init__(self, phases: Sequence[Phase], *, is_told: bool, num_rates: int) -> None:
@@ -41,6 +42,7 @@ class TimeLeft:
         self._pace: float | None = None  # operations a second
         self._num_begun = 0  # training runs of this phase
         self._rest: float | None = None  # seconds of the training run at hand and of the other rates
+        self._at_hand: Task | None = None
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -55,6 +57,7 @@ class TimeLeft:
 
     def enter(self, phase: Phase) -> None:
         """Begin a phase, and say which it is."""
+        self._at_hand = None
         self._phase, self._entered, self._rest, self._num_begun = phase, time.monotonic(), None, 0
         if self._is_told:
             words = self.in_words()
@@ -69,7 +72,8 @@ class TimeLeft:
         return self.costs()
 
     def saw(self, task: Task) -> None:
-        """Learn the pace from a training run."""
+        """Learn the pace from a training run, and what is at hand."""
+        self._at_hand = task
         if task.name != TRAINING or not task.total:
             return
         now = time.monotonic()
@@ -94,7 +98,8 @@ class TimeLeft:
         if self._rest is not None:
             return self._rest + later
         forecast = self._costs.get(self._phase, 0.0) / self._pace
-        return max(forecast - (time.monotonic() - self._entered), 0.0) + later
+        at_hand = self._at_hand.seconds_left() if self._at_hand else None
+        return max(forecast - (time.monotonic() - self._entered), at_hand or 0.0) + later
 
     def in_words(self) -> str:
         """Return the time left of the whole run; nothing before it is known, or where it is below a second."""

@@ -2,8 +2,8 @@
 
 import pytest
 
+from delt_exp import progress
 from delt_exp.logger.journal import PHASES
-from delt_exp.progress import Task
 from delt_exp.steps import time_left
 from delt_exp.steps.time_left import TimeLeft
 
@@ -21,7 +21,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(time_left, "time", clock)
+    for module in (time_left, progress):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -47,17 +48,30 @@ def test_nothing_is_told_before_the_pace_is_known_and_nothing_is_forecast(left):
 
 def test_a_warm_start_tells_the_pace_of_all_that_follows(left, clock):
     left.enter("score")
-    task = Task("training", 50, "steps")
+    task = progress.Task("training", 50, "steps")
     left.saw(task)
     advance(left, clock, task, 25, 10)  # half of 100 in 10 s: 5 a second
     assert left.seconds() == pytest.approx((300 / 5 - 10) + 200 / 5 + 400 / 5)
+    advance(left, clock, task, 50, 10)
     clock.now += 1000  # scoring takes longer than its forecast: what follows is left
     assert left.seconds() == pytest.approx(200 / 5 + 400 / 5)
 
 
+def test_what_is_at_hand_is_never_left_out(left, clock):
+    """Of scoring, which has taken longer than its forecast already, a piece is one quarter done after 20 s."""
+    left.enter("score")
+    warm_start = progress.Task("training", 50, "steps")
+    left.saw(warm_start)
+    advance(left, clock, warm_start, 25, 10)  # half of 100 in 10 s: 5 a second
+    clock.now += 1000
+    shots = progress.Task("target", 200, "shots")
+    advance(left, clock, shots, 50, 20)
+    assert left.seconds() == pytest.approx(60 + 200 / 5 + 400 / 5)
+
+
 def test_training_corrects_it_and_tells_its_own_rest(left, clock):
     left.enter("train")
-    task = Task("training", 100, "steps")
+    task = progress.Task("training", 100, "steps")
     task.done = 40  # a restart goes on from here
     left.saw(task)
     advance(left, clock, task, 70, 30)  # 30 steps in 30 s, which are 60 of 200 operations
@@ -71,7 +85,7 @@ def test_learning_rates_still_to_be_tried_are_counted(clock):
     left = TimeLeft(PHASES, is_told=True, num_rates=2)
     left.costs = lambda: COSTS
     left.enter("train")
-    first, second = (Task("training", 100, "steps") for _ in range(2))
+    first, second = (progress.Task("training", 100, "steps") for _ in range(2))
     left.saw(first)
     advance(left, clock, first, 50, 10)
     assert left.seconds() == pytest.approx(10 + 20 + 400 / 5)  # the rest of this rate, the other one, the baseline
@@ -82,7 +96,7 @@ def test_learning_rates_still_to_be_tried_are_counted(clock):
 
 def test_other_work_tells_no_pace(left, clock):
     left.enter("score")
-    task = Task("scoring", 10, "documents")
+    task = progress.Task("scoring", 10, "documents")
     left.saw(task)
     advance(left, clock, task, 5, 10)
     assert left.seconds() is None
@@ -92,7 +106,7 @@ def test_models_that_a_selector_trains_tell_no_pace(left, clock):
     """Their operations are not forecast apart from all that the selector does."""
     left.costs = lambda: COSTS | {"select": 500.0}
     left.enter("select")
-    task = Task("training", 10, "steps")
+    task = progress.Task("training", 10, "steps")
     left.saw(task)
     advance(left, clock, task, 5, 10)
     assert left.seconds() is None

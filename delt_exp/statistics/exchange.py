@@ -65,13 +65,7 @@ def exchange_rate(
 
     Raises DataError for values not finite, tokens not positive, or tokens and alignment that cannot be told apart.
     """
-    tokens_N, alignment_N, loss_N = finite("tokens", tokens_N), finite("alignment", alignment_N), finite("loss", loss_N)
-    check_lengths(train=train_N, evaluation=evaluation_N, tokens=tokens_N, alignment=alignment_N, loss=loss_N)
-    if tokens_N.min() <= 0:
-        raise DataError(f"tokens has a row of {tokens_N.min()}; the number of training tokens must be positive")
-    check_varies("tokens", tokens_N)
-    check_varies("alignment", alignment_N)
-    columns_CN = np.stack([np.log2(tokens_N), alignment_N, loss_N])
+    columns_CN = _columns(train_N, evaluation_N, tokens_N, alignment_N, loss_N)
     group_N = np.unique(evaluation_N, return_inverse=True)[1] * evaluation_intercepts
     once_1N = np.ones((1, len(loss_N)))
     (b,), (c,) = _slopes(once_1N, columns_CN, group_N)
@@ -96,6 +90,20 @@ def exchange_rate(
         num_points=len(loss_N),
         alpha=alpha,
     )
+
+
+def _columns(
+    train_N: NDArray[np.str_], evaluation_N: NDArray[np.str_], tokens_N: NDArray[np.float64],
+    alignment_N: NDArray[np.float64], loss_N: NDArray[np.float64],
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return log2 of the tokens, alignment and loss, sound and as long as the labels."""
+    tokens_N, alignment_N, loss_N = finite("tokens", tokens_N), finite("alignment", alignment_N), finite("loss", loss_N)
+    check_lengths(train=train_N, evaluation=evaluation_N, tokens=tokens_N, alignment=alignment_N, loss=loss_N)
+    if tokens_N.min() <= 0:
+        raise DataError(f"tokens has a row of {tokens_N.min()}; the number of training tokens must be positive")
+    check_varies("tokens", tokens_N)
+    check_varies("alignment", alignment_N)
+    return np.stack([np.log2(tokens_N), alignment_N, loss_N])
 
 
 def _slopes(

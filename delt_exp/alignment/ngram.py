@@ -50,7 +50,6 @@ class NgramAlignment:
         return {"tokenizer": _tokenizer(resources).digest}
 
     def describer(self, resources: Resources) -> Callable[[Text, Path], Arrays]:
-
         tokenizer = _tokenizer(resources)
 
         def describe(text: Text, folder: Path) -> Arrays:

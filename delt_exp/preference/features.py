@@ -123,5 +123,4 @@ def pair_features_stage(
 
 
 def _weights(model: ProxyModel) -> str:
-
     return pretrained_fingerprint(model.name, model.revision)

@@ -13,7 +13,8 @@ from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.steps.components import Components
 from delt_exp.trainer.job import TrainedModel, TrainJob, plan_for
-from delt_exp.trainer.train import OnMetrics, training_stage
+from delt_exp.trainer.stage import training_stage
+from delt_exp.trainer.train import OnMetrics
 
 
 @dataclass(frozen=True, eq=False)

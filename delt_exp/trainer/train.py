@@ -14,31 +14,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from delt_exp.config.identity import identity
 from delt_exp.distributed.processes import run_in_processes, share_threads
 from delt_exp.errors import ConfigError
-from delt_exp.files import digest, file_sha256, write_json
-from delt_exp.model.recipe import num_parameters
+from delt_exp.files import file_sha256
 from delt_exp.progress import say
 from delt_exp.runtime import quiet
-from delt_exp.store.evidence import Evidence
-from delt_exp.store.store import Store
-from delt_exp.trainer.job import SHOWN, TrainedModel, TrainJob, Weights
+from delt_exp.trainer.finish import finish
+from delt_exp.trainer.job import TrainJob
 from delt_exp.trainer.metrics_file import MetricsFile, follow
-from delt_exp.trainer.plan import Plan
-from delt_exp.trainer.proof.order import order_mismatch, weight_mismatch
-from delt_exp.trainer.proof.pairs import pair_weight_mismatch
-from delt_exp.trainer.proof.steps import PlannedSteps, step_mismatch
 from delt_exp.trainer.settings import accumulation
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
 
-FORMAT = 2  # bump when the same job trains another model or leaves other files
 OnMetrics = Callable[[Mapping[str, float]], None]
 
 
@@ -115,7 +104,7 @@ def _train_rank(job: TrainJob, folder: Path, checkpoint: Path | None, keep: Sequ
     if trainer.is_global_zero:
         if averages is not None:
             write_model(shell, {**state, **averages.whole}, job.tokenizer, folder / "averaged")
-        _finish(job, folder, shell, state, module.weights, time.monotonic() - started, trainer)
+        finish(job, folder, shell, state, module.weights, time.monotonic() - started, trainer)
 
 
 def _make_trainer(job: TrainJob, folder: Path, keeping: Sequence["pl.Callback"]) -> "pl.Trainer":
@@ -149,93 +138,6 @@ def _make_trainer(job: TrainJob, folder: Path, keeping: Sequence["pl.Callback"])
     )  # fmt: skip
 
 
-def _finish(
-    job: TrainJob,
-    folder: Path,
-    shell: Any,
-    state: Mapping[str, Any],
-    given: Weights,
-    seconds: float,
-    trainer: "pl.Trainer",
-) -> None:
-    """Write model, proof of order and summary."""
-    from delt_exp.trainer.proof.recorder import fingerprint
-    from delt_exp.trainer.states import write_model
-
-    weights = write_model(shell, state, job.tokenizer, folder / "model")
-    saved = int(fingerprint([weights[name] for name, _ in shell.named_parameters()]))
-    rows, planned_weights = MetricsFile(folder / "metrics.csv").rows(), given.planned()
-    given.show(Evidence(folder / SHOWN))
-    mismatch = _keep_proof(job, folder, planned_weights, _planned_steps(job, saved, rows))
-    if mismatch:
-        say(f"order NOT verified: {mismatch}")
-    result = {
-        "order_verified": not mismatch,
-        "order_mismatch": mismatch,
-        "weights_digest": None if planned_weights is None else digest(planned_weights),
-        "steps": job.plan.num_steps,
-        **_size(shell, job.plan),
-        "final_train_loss": _final_loss(rows),
-        "seconds_since_restart": seconds,
-        "documents_left_out": job.plan.num_left_out,
-        "precision": job.trainer.resolved_precision(),
-        "world_size": trainer.world_size,
-        "device": trainer.strategy.root_device.type,
-    }
-    write_json(folder / "result.json", result)
-
-
-def _keep_proof(
-    job: TrainJob, folder: Path, planned_weights: NDArray[np.float64] | None, planned_steps: "PlannedSteps"
-) -> str:
-    """Keep what every step consumed; return where it departs from the plan, and nothing where it does not."""
-    from delt_exp.trainer.proof.recorder import merged
-
-    consumed, steps = merged(folder / "evidence")
-    np.save(folder / "consumed.npy", consumed)
-    np.save(folder / "steps.npy", steps)
-    return (
-        order_mismatch(job.plan, consumed)
-        or _weight_mismatch(job, consumed, planned_weights)
-        or step_mismatch(planned_steps, steps)
-    )
-
-
-def _size(shell: Any, plan: Plan) -> dict[str, int]:
-    tokens = int(plan.labels_per_step().sum())
-    parameters = num_parameters(shell.parameters())
-    trained = num_parameters(p for p in shell.parameters() if p.requires_grad)
-    # Kaplan et al. 2020, without attention: 2 forward, 2 for the deltas, 2 for the gradients of what is trained.
-    flops = (4 * parameters + 2 * trained) * plan.positions_read()
-    return {"tokens": tokens, "parameters": parameters, "trained_parameters": trained, "flops": flops}
-
-
-def _weight_mismatch(job: TrainJob, consumed: NDArray[np.void], planned_weights: NDArray[np.float64] | None) -> str:
-
-    if job.plan.rows_per_sample == 2:
-        return pair_weight_mismatch(job.plan, consumed, cast(Any, job.recipe.objective))
-    return weight_mismatch(job.plan, consumed, planned_weights)
-
-
-def _planned_steps(job: TrainJob, weights: int, rows: list[dict[str, float]]) -> "PlannedSteps":
-
-    recipe, num_steps = job.recipe, job.plan.num_steps
-    lr = [recipe.lr(step, num_steps) for step in range(num_steps)]
-    # What is recorded at the network are losses of tokens; a loss of pairs is another number.
-    losses = [(int(row["step"]), row["train/loss"]) for row in rows if job.plan.rows_per_sample == 1]
-    scales_loss = job.trainer.resolved_precision() == "16-mixed"
-    return PlannedSteps(job.plan.labels_per_step(), np.array(lr), recipe.clip_norm, scales_loss, weights, losses)
-
-
-def _final_loss(rows: list[dict[str, float]]) -> float:
-    """Return the mean training loss over the last tenth of the tokens; a single batch says little."""
-    before = [0.0, *(row["tokens"] for row in rows[:-1])]
-    sizes = [row["tokens"] - earlier for row, earlier in zip(rows, before, strict=True)]
-    is_late = [row["tokens"] > 0.9 * rows[-1]["tokens"] for row in rows]
-    late = [(n, row["train/loss"]) for n, row, late in zip(sizes, rows, is_late, strict=True) if late]
-    return sum(n * loss for n, loss in late) / sum(n for n, _ in late)
-
-
 def _latest_checkpoint(folder: Path) -> Path | None:
     """Return the newest checkpoint whose content is what was written; damaged ones are reported and removed."""
     for path in sorted((folder / "checkpoints").glob("step-*.ckpt"), key=_step_of, reverse=True):
@@ -264,31 +166,3 @@ def _interrupts_come_through() -> Iterator[None]:
 
 def _step_of(checkpoint: Path | None) -> int:
     return int(checkpoint.stem.removeprefix("step-")) if checkpoint else 0
-
-
-def training_inputs(job: TrainJob) -> dict[str, Any]:
-    """Return what decides the trained model, as the inputs of a stage."""
-    return {
-        "recipe": identity(job.recipe),
-        "plan": job.plan.digest,
-        "seed": job.seed,
-        "format": FORMAT,
-        "precision": job.trainer.resolved_precision(),
-        "weighter": identity(job.weighter),
-        "goodness": None if job.goodness is None else digest(job.goodness[job.plan.order]),
-        **({} if job.target is None else {"target": job.target.digest}),
-        **({} if job.averaging is None else {"averaging": identity(job.averaging)}),
-    }
-
-
-def training_stage(store: Store, job: TrainJob, on_metrics: OnMetrics | None = None) -> TrainedModel:
-    """Return the model trained on a plan; one sequence of documents is trained once, however it was chosen.
-
-    on_metrics gets every line of the training metrics, live or, for a cached training run, read back.
-    """
-    use = store.get("model", training_inputs(job), lambda folder: train(job, folder, on_metrics), resumable=True)
-    if use.cached and on_metrics is not None:
-        for row in MetricsFile(use.path / "metrics.csv").rows():
-            on_metrics(row)
-    recipe = job.recipe
-    return TrainedModel(use.path, use.key, job.tokenizer, recipe.context_tokens, recipe.network, job.seed)

@@ -11,7 +11,8 @@ from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainJob
-from delt_exp.trainer.train import train, training_inputs
+from delt_exp.trainer.stage import training_inputs
+from delt_exp.trainer.train import train
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from delt_exp.cli.help import options
 from delt_exp.config.build import CONF, build
 from delt_exp.files import read_json
-from delt_exp.trainer.train import train, training_inputs
+from delt_exp.trainer.stage import training_inputs
+from delt_exp.trainer.train import train
 from delt_exp.trainer.trajectory import trajectory_stage
 from tests.contract import configured
 from tests.helpers import make_pool, new_folder, words

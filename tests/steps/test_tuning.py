@@ -100,7 +100,7 @@ def test_all_rates_are_charged(tuned):
 
 def test_an_interrupted_search_goes_on_with_the_rates_that_are_missing(tuned, monkeypatch):
     """Killed in the second of three training runs."""
-    from delt_exp.trainer import train as module
+    from delt_exp.trainer import stage as module
 
     folder, _ = tuned
     trained = module.train

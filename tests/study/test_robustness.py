@@ -13,7 +13,7 @@ from delt_exp.errors import DataError
 from delt_exp.scorer.random import RandomScorer
 from delt_exp.store.store import Store
 from delt_exp.study.record import read_study
-from delt_exp.trainer import train as train_module
+from delt_exp.trainer import stage as stage_module
 from tests.study.small_study import result, run_study, times_computed, write_study_texts
 
 pytestmark = pytest.mark.slow
@@ -97,7 +97,7 @@ def test_another_version_of_the_code_computes_what_it_changes_and_mixes_in_nothi
     texts, tmp_path, undisturbed, monkeypatch
 ):
     root, before = undisturbed.folder.parent / "store", times_computed(undisturbed)
-    monkeypatch.setattr(train_module, "FORMAT", train_module.FORMAT + 1)
+    monkeypatch.setattr(stage_module, "FORMAT", stage_module.FORMAT + 1)
     computed = times_computed(run_study(texts, tmp_path, *LONG, f"store.root={root}"))
     assert {name.split("/")[0] for name, count in computed.items() if count} == {"model", "evaluation"}
     assert all((root / name).exists() for name in before)  # for who goes back to the first version

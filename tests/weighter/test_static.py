@@ -16,7 +16,8 @@ from delt_exp.files import read_json
 from delt_exp.trainer.job import Setup, plan_for
 from delt_exp.trainer.module import LMModule
 from delt_exp.trainer.plan import PlanSettings
-from delt_exp.trainer.train import train, training_inputs
+from delt_exp.trainer.stage import training_inputs
+from delt_exp.trainer.train import train
 from delt_exp.weighter.none import NoWeighter
 from delt_exp.weighter.static import StaticWeighter, batch_softmax
 from tests.helpers import make_pool, new_folder, tiny_recipe, words

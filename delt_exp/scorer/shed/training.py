@@ -34,7 +34,8 @@ from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.plan import PlanSettings
 from delt_exp.trainer.settings import TrainerSettings
-from delt_exp.trainer.train import train, training_inputs
+from delt_exp.trainer.stage import training_inputs
+from delt_exp.trainer.train import train
 
 STAGE = "utility"
 FILE = "loss.json"

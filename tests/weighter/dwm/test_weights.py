@@ -19,7 +19,8 @@ from delt_exp.store.evidence import Evidence
 from delt_exp.trainer.job import SHOWN
 from delt_exp.trainer.metrics_file import MetricsFile
 from delt_exp.trainer.module import LMModule
-from delt_exp.trainer.train import train, training_inputs
+from delt_exp.trainer.stage import training_inputs
+from delt_exp.trainer.train import train
 from delt_exp.weighter.dwm.weighter import DwmWeighter
 from delt_exp.weighter.dwm.weights import BilevelWeights
 from delt_exp.weighter.none import NoWeighter

@@ -20,7 +20,7 @@ from delt_exp.dataset.stdlib import SPLITS, StdlibCode, StdlibProse
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainJob, plan_for
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 
 
 @dataclass(frozen=True)

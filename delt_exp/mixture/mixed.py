@@ -12,7 +12,8 @@ from delt_exp.mixture import Mixture
 from delt_exp.mixture.sources import Sources, interleaved
 from delt_exp.model.recipe import Recipe
 from delt_exp.rows.candidates import Candidates
-from delt_exp.trainer.plan import Plan, PlanSettings
+from delt_exp.trainer.plan import Plan
+from delt_exp.trainer.planning import PlanSettings
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from delt_exp.model.recipe import Recipe
 from delt_exp.preference.judges import ReferenceJudge
 from delt_exp.resources import Resources
 from delt_exp.trainer.job import TrainJob, Weighter
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.weighter.none import NoWeighter
 
 

@@ -24,7 +24,7 @@ from delt_exp.preference.reference import with_reference
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for, shuffled_rows
 from delt_exp.trainer.job import TrainedModel, TrainJob, plan_for
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.stage import training_stage
 
 WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=True)

@@ -19,7 +19,7 @@ from delt_exp.resources import Resources
 from delt_exp.rows.draws import fold_of, seed_for, shuffled_rows
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 from delt_exp.trainer.job import TrainedModel, TrainJob, plan_for
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.stage import training_stage
 
 WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=True)

@@ -29,7 +29,7 @@ from delt_exp.selector.reading import ReadingSelector, needs_of
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import TokenizerMaker
 from delt_exp.trainer.job import Averaging, Weighter, plan_for
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.protocol import Protocol, at_ratio
 from delt_exp.trainer.settings import TrainerSettings
 

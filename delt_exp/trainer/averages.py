@@ -9,7 +9,7 @@ from torch.distributed.tensor import DTensor
 
 from delt_exp.trainer.fsdp import part_of
 from delt_exp.trainer.job import Averaging
-from delt_exp.trainer.proof.recorder import local
+from delt_exp.trainer.proof.fingerprint import local
 
 KEY = "averages"  # of a checkpoint
 

@@ -17,7 +17,8 @@ from delt_exp.progress import Task, track
 from delt_exp.trainer.divergence import diverged
 from delt_exp.trainer.job import TrainJob
 from delt_exp.trainer.metrics_file import MetricsFile
-from delt_exp.trainer.proof.recorder import Recorder, local
+from delt_exp.trainer.proof.fingerprint import local
+from delt_exp.trainer.proof.recorder import Recorder
 
 
 class StepLog(pl.Callback):

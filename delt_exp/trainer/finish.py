@@ -35,7 +35,7 @@ def finish(
 
     shell: the network; state: its trained weights; given: the weights that sequences got.
     """
-    from delt_exp.trainer.proof.recorder import fingerprint
+    from delt_exp.trainer.proof.fingerprint import fingerprint
     from delt_exp.trainer.states import write_model
 
     weights = write_model(shell, state, job.tokenizer, folder / "model")
@@ -65,7 +65,7 @@ def _keep_proof(
     job: TrainJob, folder: Path, planned_weights: NDArray[np.float64] | None, planned_steps: "PlannedSteps"
 ) -> str:
     """Keep what every step consumed; return where it departs from the plan, and nothing where it does not."""
-    from delt_exp.trainer.proof.recorder import merged
+    from delt_exp.trainer.proof.recorded import merged
 
     consumed, steps = merged(folder / "evidence")
     np.save(folder / "consumed.npy", consumed)

@@ -17,7 +17,8 @@ from delt_exp.model.recipe import Network, Recipe
 from delt_exp.store.evidence import Evidence
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.pair_plan import make_pair_plan
-from delt_exp.trainer.plan import Plan, PlanSettings, make_plan
+from delt_exp.trainer.plan import Plan
+from delt_exp.trainer.planning import PlanSettings, make_plan
 from delt_exp.trainer.settings import TrainerSettings
 
 if TYPE_CHECKING:

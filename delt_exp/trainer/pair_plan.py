@@ -14,7 +14,8 @@ from delt_exp.corpus.pairs import answer_tokens, fitting, pair, positions
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import DataError
 from delt_exp.files import digest
-from delt_exp.trainer.plan import Ints, Item, Plan, PlanSettings
+from delt_exp.trainer.plan import Ints, Item, Plan
+from delt_exp.trainer.planning import PlanSettings
 
 
 @dataclass(frozen=True, eq=False)

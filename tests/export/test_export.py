@@ -137,7 +137,7 @@ def test_datasets_loads_the_hf_export_with_all_columns(stopped, tmp_path):
 
 
 def test_the_stream_is_what_layout_packed_cuts(stopped, tmp_path):
-    from delt_exp.trainer.plan import PlanSettings, make_plan
+    from delt_exp.trainer.planning import PlanSettings, make_plan
 
     source = Ordered.of_run(stopped)
     export(source, "bin", tmp_path / "out", shard_bytes=500, with_tokens=False)

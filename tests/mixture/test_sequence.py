@@ -12,7 +12,7 @@ from delt_exp.mixture.sources import Sources, interleaved
 from delt_exp.mixture.uniform import uniform
 from delt_exp.mixture.unimax import unimax
 from delt_exp.rows.candidates import Candidates
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 
 
 def positions(groups, tokens, shares, budget_tokens):

@@ -10,7 +10,7 @@ from delt_exp.model.fresh import FreshNetwork
 from delt_exp.model.isolation import check_isolation
 from delt_exp.model.next_token import next_token_logits, next_token_losses
 from delt_exp.trainer.job import plan_for
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.train import train
 from tests.helpers import make_pool, new_folder, tiny_recipe, words
 from tests.trainer.test_train import job_of, trained

@@ -17,7 +17,7 @@ from delt_exp.trainer.divergence import diverged
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.metrics_file import MetricsFile
 from delt_exp.trainer.module import LMModule
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.train import train
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
 

@@ -22,7 +22,7 @@ from delt_exp.trainer.datamodule import _Collate
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.module import LMModule
 from delt_exp.trainer.pair_plan import PairPlan
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.train import train
 from delt_exp.weighter.none import NoWeighter
 from delt_exp.weighter.static import StaticWeighter

@@ -20,7 +20,7 @@ from delt_exp.model.fresh import FreshNetwork
 from delt_exp.trainer.callbacks import StepLog
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.metrics_file import MetricsFile
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.train import _latest_checkpoint, _train_rank, train
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
 from tests.processes import start

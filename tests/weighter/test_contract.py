@@ -10,7 +10,7 @@ from delt_exp.config.build import CONF, build
 from delt_exp.files import read_json
 from delt_exp.model.cost import ModelSize, Sizes
 from delt_exp.trainer.job import Setup
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.train import train
 from tests.contract import configured
 from tests.helpers import make_pool, new_folder, words

@@ -12,7 +12,7 @@ from delt_exp.files import read_json
 from delt_exp.model.cost import ModelSize
 from delt_exp.store.evidence import Evidence
 from delt_exp.trainer.job import SHOWN, Setup
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.train import train
 from delt_exp.weighter.batch_weights import softmax_weights
 from delt_exp.weighter.loss import LossWeighter

@@ -15,7 +15,7 @@ from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import read_json
 from delt_exp.trainer.job import Setup, plan_for
 from delt_exp.trainer.module import LMModule
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.stage import training_inputs
 from delt_exp.trainer.train import train
 from delt_exp.weighter.none import NoWeighter

@@ -7,7 +7,7 @@ from delt_exp.model.optimizer import SGD
 from delt_exp.model.recipe import Recipe
 from delt_exp.scorer.dvemb.settings import Curvature, ValueSettings
 from delt_exp.scorer.reverse.counts import StateCounts
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 
 TANGENTS = 4  # per parameter and token: a forward pass with tangents
 # Per group of the target. Hessian: forward 2, gradient along the activations 2, and their derivatives. Gauss-Newton:

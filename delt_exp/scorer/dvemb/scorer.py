@@ -24,7 +24,8 @@ from delt_exp.scorer.base import Pool
 from delt_exp.scorer.dvemb.cost import forecast, workload
 from delt_exp.scorer.dvemb.settings import Adam, Curvature, Groups, ValueSettings
 from delt_exp.trainer.job import TrainJob, plan_for
-from delt_exp.trainer.plan import Plan, PlanSettings
+from delt_exp.trainer.plan import Plan
+from delt_exp.trainer.planning import PlanSettings
 
 if TYPE_CHECKING:
     import torch

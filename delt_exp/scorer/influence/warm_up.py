@@ -21,7 +21,8 @@ from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows, seed_for, shuffled_rows
 from delt_exp.trainer.job import TrainJob
-from delt_exp.trainer.plan import EmptyBatchError, Layout, Plan, PlanSettings, make_plan
+from delt_exp.trainer.plan import Plan
+from delt_exp.trainer.planning import EmptyBatchError, Layout, PlanSettings, make_plan
 from delt_exp.trainer.trajectory import Checkpoint, trajectory_stage
 
 FROZEN = 4  # operations per parameter and token where the weights themselves get no gradient: forward 2, backward 2

@@ -32,7 +32,7 @@ from delt_exp.scorer.shed.game import Floats, Sets
 from delt_exp.store.store import Store, stage_key
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainJob, plan_for
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.settings import TrainerSettings
 from delt_exp.trainer.stage import training_inputs
 from delt_exp.trainer.train import train

@@ -8,52 +8,22 @@ compare all this with the plan.
 
 import math
 import weakref
-from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.model.next_token import next_token_losses
-from delt_exp.trainer.proof.order import CONSUMED, multipliers
-from delt_exp.trainer.proof.steps import STEPS
+from delt_exp.trainer.proof.fingerprint import fingerprint, local
+from delt_exp.trainer.proof.order import multipliers
+from delt_exp.trainer.proof.recorded import Call, Step, consumed_rows, step_facts
 
 SAMPLE = 4096  # numbers of each gradient that are looked at
-
-
-@dataclass
-class _Call:
-    """One micro-batch of B sequences. loss: their sum [nats].
-
-    claims: [4, B] index, first and last document as the loader says, and the digest. weights: [2, B] the least and the
-    largest weight of a label's loss in the gradient; None where it is not used, infinite where there is no label.
-    """
-
-    claims: Tensor
-    num_labels: Tensor
-    loss: Tensor
-    weights: Tensor | None = None
-
-
-@dataclass
-class _Step:
-    """What one rank did between two updates."""
-
-    step: int
-    before: Tensor
-    calls: list[_Call] = field(default_factory=list)
-    intact: list[Tensor] = field(default_factory=list)
-    grad_norms: list[Tensor] = field(default_factory=list)
-    num_updates: int = 0
-    lr: float = math.nan
-    after: Tensor | None = None
 
 
 class Recorder(pl.Callback):
@@ -66,7 +36,7 @@ class Recorder(pl.Callback):
         """sees_embedding: false for a compiled network, inside which nothing can be watched."""
         self.folder, self.batch_items, self.sees_embedding = folder, batch_items, sees_embedding
         self.start = 0
-        self.steps: list[_Step] = []
+        self.steps: list[Step] = []
         self.multipliers: dict[tuple[int, torch.device], tuple[Tensor, ...]] = {}
         self.entered: dict[str, Any] = {}
         self.embedded: Tensor | None = None
@@ -108,7 +78,7 @@ class Recorder(pl.Callback):
         self.entered, self.embedded, self.logits = ({} if args else arguments), None, None
         step = self.trainer.global_step
         if not self.steps or self.steps[-1].step != step:
-            self.steps.append(_Step(step, self._fingerprint()))
+            self.steps.append(Step(step, self._fingerprint()))
         elif self.steps[-1].grad_norms:  # what the last micro-batch added to the gradient is still there
             self.steps[-1].intact.append(self._grad_norm() == self.steps[-1].grad_norms.pop())
 
@@ -133,7 +103,7 @@ class Recorder(pl.Callback):
         step = self.steps[-1]
         is_label_BT = labels_BT != IGNORED
         loss = losses_BT.detach().sum(dtype=torch.float64)
-        call = _Call(torch.cat([claims, digests_B[None]]), is_label_BT.sum(), loss)
+        call = Call(torch.cat([claims, digests_B[None]]), is_label_BT.sum(), loss)
         step.calls.append(call)
         unit = torch.ones((), device=losses_BT.device)
         unit = self.trainer.world_size * (unit if self.scaler is None else self.scaler.scale(unit))
@@ -184,13 +154,13 @@ class Recorder(pl.Callback):
 
     def flush(self, trainer: pl.Trainer) -> None:
         """Write what was recorded since the last call."""
-        rows = [_rows(step.step, call, self.batch_items) for step in self.steps for call in step.calls]
+        rows = [consumed_rows(step.step, call, self.batch_items) for step in self.steps for call in step.calls]
         name = f"{self.start}-{trainer.global_rank}.npy"
         if rows:
             np.save(self.folder / "rows" / name, np.concatenate(rows))
         if self.steps:
             is_sharded = isinstance(self.parameters[0], DTensor)
-            records = _steps(self.steps, trainer.global_rank, is_sharded, self.steps[0].before.device)
+            records = step_facts(self.steps, trainer.global_rank, is_sharded, self.steps[0].before.device)
             np.save(self.folder / "steps" / name, records)
         self.steps = []
         self.start = trainer.global_step
@@ -203,82 +173,3 @@ class Recorder(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         if self.watching_losses is not None:
             self.watching_losses.remove()
-
-
-def fingerprint(tensors: list[Tensor]) -> Tensor:
-    """Return 64 bits of the bits of float32 tensors: sums of them, mixed; those of shards add up to that of the whole.
-
-    Two states of a network agree by chance with a probability of about 2^-63.
-    """
-    sums = torch.stack([_bits(tensor).sum(dtype=torch.int64) for tensor in tensors])
-    return (sums * _mixers(len(sums), sums.device)).sum()
-
-
-@cache
-def _mixers(count: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(multipliers(count)[0]).to(device)
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    """Rows are summed as pairs of numbers, 60 times as fast; a vector may be cut into shards between two of a pair."""
-    in_pairs = tensor.ndim > 1 and tensor.shape[-1] % 2 == 0
-    return tensor.contiguous().view(torch.int64 if in_pairs else torch.int32)
-
-
-def local(tensor: Tensor) -> Tensor:
-    """Return this rank's part of a tensor that may be in shards."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def _rows(step: int, call: _Call, batch_items: int) -> NDArray[np.void]:
-    claims = call.claims.cpu().numpy()
-    is_row = claims[0] >= 0
-    index, first, last, digests = claims[:, is_row]
-    records = np.zeros(len(index), CONSUMED)
-    records["step"], records["slot"] = step, index % batch_items
-    records["first"], records["last"], records["digest"] = first, last, digests
-    if call.weights is not None and call.weights.shape[1] == len(is_row):
-        records["least_weight"], records["largest_weight"] = call.weights.double().cpu().numpy()[:, is_row]
-    return records
-
-
-def _steps(steps: list[_Step], rank: int, is_sharded: bool, device: torch.device) -> NDArray[np.void]:
-    """Return the facts of all steps, read from the device in one transfer of each kind."""
-    none = torch.tensor(math.nan)
-    calls = [call for step in steps for call in step.calls]
-    labels_C = _read([call.num_labels for call in calls], device)
-    loss_C = _read([call.loss for call in calls], device)
-    norms_S3 = _read([norm for step in steps for norm in (*step.grad_norms, none, none, none)[:3]], device).reshape(
-        -1, 3
-    )
-    bits_S2 = torch.stack(
-        [bits for step in steps for bits in (step.before, step.before if step.after is None else step.after)]
-    )
-    records = np.zeros(len(steps), STEPS)
-    records["rank"], records["is_sharded"] = rank, is_sharded
-    for name in ("step", "num_updates", "lr"):
-        records[name] = [getattr(step, name) for step in steps]
-    records["before"], records["after"] = bits_S2.cpu().numpy().reshape(-1, 2).T
-    for name, norms_S in zip(("backward_norm", "applied_norm", "grad_norm"), norms_S3.T, strict=True):
-        records[name] = norms_S
-    first = 0
-    for record, step in zip(records, steps, strict=True):
-        own = slice(first, first := first + len(step.calls))
-        record["num_labels"], record["loss"] = labels_C[own].sum(), loss_C[own].sum()
-        record["is_intact"] = all(bool(flag) for flag in step.intact)
-    return records
-
-
-def _read(values: list[Tensor], device: torch.device) -> NDArray[np.float64]:
-    on_device = [value.to(device) for value in values]
-    return torch.stack(on_device).double().cpu().numpy() if values else np.empty(0)
-
-
-def merged(folder: Path) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Return the records of all ranks and restarts: CONSUMED by step and slot, STEPS by step and rank."""
-
-    def records(kind: str, dtype: np.dtype[np.void], order: list[str]) -> NDArray[np.void]:
-        parts = [np.load(part, allow_pickle=False) for part in sorted((folder / kind).glob("*.npy"))]
-        return np.sort(np.concatenate([np.zeros(0, dtype), *parts]), order=order)
-
-    return records("rows", CONSUMED, ["step", "slot"]), records("steps", STEPS, ["step", "rank"])

@@ -21,7 +21,7 @@ from delt_exp.scorer.dvemb.update import NOBODY, plan_updates
 from delt_exp.scorer.dvemb.value import Descending, value_documents
 from delt_exp.scorer.reverse.samples import micro_batches
 from delt_exp.trainer.job import TrainJob, plan_for
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.train import train
 from tests.helpers import TRAINER, make_pool, tiny_recipe, words
 from tests.scorer.dvemb.tiny import settings, tiny_target, tiny_updates

@@ -18,7 +18,7 @@ from delt_exp.scorer.dvemb.cost import Workload, forecast
 from delt_exp.scorer.dvemb.job import dropout_of
 from delt_exp.scorer.dvemb.scorer import DvembScorer
 from delt_exp.scorer.reverse.shown import Shown
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from tests.helpers import TRAINER, make_pool, tiny_recipe, words
 
 TRAINING = PlanSettings(layout="padded", epochs=2, max_tokens=None, completion_only=False)

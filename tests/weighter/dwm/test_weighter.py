@@ -8,7 +8,7 @@ import pytest
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import FORWARD_BACKWARD, ModelSize, Sizes
 from delt_exp.trainer.job import Setup
-from delt_exp.trainer.plan import PlanSettings
+from delt_exp.trainer.planning import PlanSettings
 from tests.helpers import TRAINER, make_pool, tiny_recipe
 from tests.trainer.test_train import trained
 from tests.weighter.dwm.test_weights import SETTINGS, given, learning_job, weighter

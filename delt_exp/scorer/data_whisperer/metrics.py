@@ -1,6 +1,7 @@
 """How well a written answer agrees with the response, from 0 to 1."""
 
 import re
+from fractions import Fraction
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -10,26 +11,38 @@ from delt_exp.errors import DependencyError
 Metric = Literal["neg_ce", "prob", "exact", "rouge_l"]
 WRITTEN = ("exact", "rouge_l")  # metrics of text that the judge writes; the others read the response
 MARK = "####"  # in front of the final answer of a worked problem
-NUMBER = re.compile(r"[-+]?\$?\d[\d,]*(?:\.\d+)?")
+# A sign, unless it stands after a word or number, as in 3-5; digits with separators; what they are divided by.
+NUMBER = re.compile(r"((?<!\w)[-+])?\$?(\d[\d,]*(?:\.\d+)?|(?<!\w)\.\d+)(?:/(0*[1-9]\d*))?")
 
 
 def agreement(metric: Metric, written: str, response: str) -> float:
-    """Return `exact`, 1 for the same final answer, or `rouge_l`, the F of the longest common subsequence, stemmed."""
-    if metric == "exact":
-        return float(final_answer(written) == final_answer(response))
-    return float(_rouge().score(response, written)["rougeL"].fmeasure)
+    """Return `exact`, 1 for the same final answer, or `rouge_l`, the F of the longest common subsequence, stemmed.
 
-
-def final_answer(text: str) -> str:
-    """Return what is compared: the last number after a `####`, without separators and currency, or the whole text.
-
-    Case and amount of white space do not count.
+    Of an answer without a `####` in place of a response with one, the last number counts.
     """
+    if metric == "rouge_l":
+        return float(_rouge().score(response, written)["rougeL"].fmeasure)
+    found = last_number(written) if MARK in response and MARK not in written else None
+    return float((final_answer(written) if found is None else found) == final_answer(response))
+
+
+def final_answer(text: str) -> Fraction | str:
+    """Return what is compared: the last number after a `####`, or the whole text, whose case and space do not count."""
     _, mark, end = text.rpartition(MARK)
-    numbers = NUMBER.findall(end.replace("\u2212", "-")) if mark else []
-    if numbers:
-        return f"{float(re.sub(r'[$,]', '', numbers[-1])):.12g}"
-    return " ".join((end if mark else text).casefold().split())
+    number = last_number(end) if mark else None
+    return " ".join((end if mark else text).casefold().split()) if number is None else number
+
+
+def last_number(text: str) -> Fraction | None:
+    """Return the value of the last number or fraction a/b, without separators and currency; None where there is none.
+
+    A minus or plus directly after a letter or digit is no sign.
+    """
+    numbers = NUMBER.findall(text.replace("\u2212", "-"))
+    if not numbers:
+        return None
+    sign, number, divisor = numbers[-1]
+    return Fraction(sign + number.replace(",", "")) / Fraction(divisor or 1)
 
 
 def check_package(metric: Metric) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -193,18 +194,31 @@ def test_a_text_is_cut_at_the_space_nearest_to_its_middle():
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("12 and 3\n#### 1,575,000", "1575000"), ("#### -47", "-47"), ("#### \u221247", "-47"), ("#### $18.50", "18.5"),
+        ("12 and 3\n#### 1,575,000", 1575000), ("#### -47", -47), ("#### \u221247", -47), ("#### 7.", 7),
+        ("#### $18.50", Fraction(37, 2)), ("#### 1/2", Fraction(1, 2)), ("#### -10/030", Fraction(-1, 3)),
+        ("#### .5", Fraction(1, 2)), ("#### -.5", Fraction(-1, 2)), ("#### -$3", -3), ("#### $-3", -3),
+        ("#### 3-5", 5), ("#### x-5", 5), ("#### 3 - 5", 5), ("#### 1.5/2", Fraction(3, 4)),
         ("  Some   Words ", "some words"), ("#### No", "no"), ("5 apples", "5 apples"),
     ],
 )  # fmt: skip
-def test_final_answers_keep_signs_and_lose_separators(text, answer):
+def test_final_answers_keep_signs_and_fractions_and_lose_separators(text, answer):
     assert final_answer(text) == answer
 
 
+@pytest.mark.parametrize(
+    ("written", "response", "agrees"),
+    [
+        ("so 2+2=4\n#### 4", "#### 4.0", 1), ("#### 5", "#### 4", 0), ("#### 0.5", "#### 1/2", 1),
+        ("#### 0.333", "#### 1/3", 0), ("four", "#### 4", 0), ("so it is 4", "it is 4", 0), ("It  is 4", "it is 4", 1),
+        ("2 + 2 is 4, so the answer is 4.", "2+2=4\n#### 4", 1), ("It is 4, not 5.", "#### 4", 0),
+    ],
+)  # fmt: skip
+def test_the_last_number_of_an_answer_counts_where_the_response_alone_has_a_mark(written, response, agrees):
+    assert agreement("exact", written, response) == agrees
+
+
 @pytest.mark.slow
-def test_agreement_by_hand():
-    assert agreement("exact", "so 2+2=4\n#### 4", "#### 4.0") == 1
-    assert agreement("exact", "#### 5", "#### 4") == 0
+def test_agreement_of_rouge_by_hand():
     assert agreement("rouge_l", "the cats sat", "the cat was sitting") == pytest.approx(
         2 * (2 / 3 * 2 / 4) / (2 / 3 + 2 / 4)
     )

@@ -41,7 +41,8 @@ def compare(tokenizer: Tokenizer, documents: list[Document], repeats: int) -> Ro
     scorer = composed(CONF, ["scorer=data_whisperer"]).scorer
     size, asked, most = scorer.num_demonstrations, scorer.num_queries, scorer.context_tokens
     judge = WhisperJudge(
-        MODEL, None, tokenizer.folder, scorer.instruction, size, asked, "prob", LAYER, False, most
+        MODEL, None, tokenizer.folder, scorer.instruction, size, asked, "prob", LAYER, False, most,
+        scorer.max_new_tokens,
     )  # fmt: skip
     judgement, network = judge.open(str(DEVICE)), load_causal_lm(MODEL).to(DEVICE)
     parts: list[tuple[Part, ...]] = [document.parts for document in documents]

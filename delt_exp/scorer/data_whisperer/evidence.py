@@ -4,12 +4,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.scorer.data_whisperer.groups import NOBODY, Groups
+from delt_exp.scorer.data_whisperer.metrics import WRITTEN, Metric
 from delt_exp.scorer.data_whisperer.weighting import mean_over_queries, position_means
 from delt_exp.store.evidence import Evidence, Figure
 
 
-def show(evidence: Evidence, shares_GQD: NDArray[np.float64], metrics_GQ: NDArray[np.float64], groups: Groups) -> None:
-    """Leave the mean weight at each position of the largest groups, and how metrics and weights vary."""
+def show(
+    evidence: Evidence, shares_GQD: NDArray[np.float64], metrics_GQ: NDArray[np.float64], groups: Groups, metric: Metric
+) -> None:
+    """Leave the mean weight at each position of the largest groups, and how metrics and weights vary.
+
+    Warns where no written answer agrees with its response at all.
+    """
+    if metric in WRITTEN and not metrics_GQ.any():
+        evidence.warn(
+            f"no answer of the judge agrees with its response under scorer.metric={metric}, so that all scores are 0 "
+            "and their order means nothing; use scorer.metric=prob, or a stronger judge"
+        )
     largest_G = groups.num_members == groups.num_members.max()
     members_GD, shares_GD = groups.members_GD[largest_G], mean_over_queries(shares_GQD[largest_G])
     shares_GD = shares_GD[:, : groups.num_members.max()]

@@ -11,8 +11,13 @@ from delt_exp.corpus.corpus import Corpus
 from delt_exp.files import digest
 from delt_exp.mapping.items import Advance, document_name, judged, settings_of
 from delt_exp.mapping.judge import Numbers
+from delt_exp.proxy.base import ProxyModel
+from delt_exp.scorer.data_whisperer.cuts import check_written, show_cuts
 from delt_exp.scorer.data_whisperer.groups import NOBODY, Groups, Rows
 from delt_exp.scorer.data_whisperer.judge import GroupBatch, WhisperJudge
+from delt_exp.scorer.data_whisperer.metrics import WRITTEN
+from delt_exp.scorer.data_whisperer.survey import check_prompts, frame_tokens, group_tokens, pair_lengths
+from delt_exp.store.evidence import Evidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,3 +68,26 @@ class GroupItems:
     def _rows(self, group: int) -> tuple[tuple[Corpus, Rows], tuple[Corpus, Rows]]:
         members, queries = self.groups.members_GD[group], self.groups.queries_GQ[group]
         return (self.corpus, members[members != NOBODY]), (self.query_corpus, queries[queries != NOBODY])
+
+
+def surveyed(
+    evidence: Evidence, model: ProxyModel, judge: WhisperJudge, corpora: tuple[Corpus, Corpus], groups: Groups, *,
+    split: bool,
+) -> GroupItems:  # fmt: skip
+    """Return what is judged; corpora: of the candidates and of the queries. What is cut is left as evidence.
+
+    Raises for documents that are no pairs, for prompts that are too long, and where no answer could be right.
+    """
+    members, queries = (
+        pair_lengths(corpus, rows, model.tokenizer, judge.context_tokens, split=split)
+        for corpus, rows in zip(corpora, (groups.members_GD, groups.queries_GQ), strict=True)
+    )
+    is_written = judge.metric in WRITTEN
+    show_cuts(evidence, members, None if is_written else queries)
+    if is_written:
+        check_written(evidence, queries, judge.metric, judge.max_new_tokens)
+    asked_M = queries.question_N + judge.max_new_tokens if is_written else queries.shown_N
+    smaller = "scorer.max_new_tokens" if is_written else "scorer.context_tokens"
+    frame = frame_tokens(model.tokenizer, judge.instruction)
+    check_prompts(model, groups, members.shown_N, asked_M, frame, joint=judge.joint_queries, smaller=smaller)
+    return GroupItems(*corpora, groups, group_tokens(groups, members.shown_N, asked_M, frame), judge)

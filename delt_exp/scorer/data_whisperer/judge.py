@@ -16,7 +16,7 @@ from delt_exp.errors import DataError
 from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.scorer.data_whisperer.metrics import WRITTEN, Metric, agreement
 from delt_exp.scorer.data_whisperer.pairs import Pair, pair_of
-from delt_exp.scorer.data_whisperer.prompt import Prompt, make_frame, make_prompt, written_answers
+from delt_exp.scorer.data_whisperer.prompt import Prompt, make_frame, make_prompt, stop_of, written_answers
 from delt_exp.tokenizer.base import Tokenizer
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class WhisperJudge:
     """[1, K]: attention [Q, D] of each query to each demonstration, and the metric [Q]; 0 where there is none.
 
     name, revision: of the model; tokenizer_folder: of its tokenizer. layer: whose attention, None for none.
+    max_new_tokens: of an answer that is written, whose question and response are whole.
     """
 
     dtype: ClassVar[str] = "float64"
@@ -57,6 +58,7 @@ class WhisperJudge:
     layer: int | None
     joint_queries: bool
     context_tokens: int
+    max_new_tokens: int
 
     @property
     def width(self) -> int:
@@ -73,15 +75,20 @@ class WhisperJudge:
 
         def judgement(group: GroupBatch) -> NDArray[Any]:
             demonstrations, queries = (
-                [pair_of(parts, tokenizer, self.context_tokens) for parts in documents]
-                for documents in (group.demonstrations, group.queries)
+                [pair_of(parts, tokenizer, self.context_tokens, whole=whole) for parts in documents]
+                for documents, whole in ((group.demonstrations, False), (group.queries, self.metric in WRITTEN))
             )
             asked = [queries] if self.joint_queries else [[query] for query in queries]
             prompts = [make_prompt(tokenizer, frame, self.instruction, demonstrations, some) for some in asked]
+            if self.metric in WRITTEN:
+                prompts = [prompt.asking() for prompt in prompts]
             attention_PD, losses = self._read(network, prompts)
+            if not (np.isfinite(attention_PD).all() and np.isfinite(losses).all()):
+                raise DataError(
+                    f"the loss is {losses}, and the attention {attention_PD.tolist()}; check the judge's weights and "
+                    "these documents"
+                )
             metrics = np.array(self._metrics(network, tokenizer, prompts, asked, losses))
-            if not (np.isfinite(metrics).all() and np.isfinite(losses).all()):
-                raise DataError(f"the loss is {losses}; check the judge's weights and these documents")
             table_QK = np.zeros((self.num_queries, self.num_demonstrations + 1))
             table_QK[: len(queries), : len(demonstrations)] = attention_PD
             table_QK[: len(queries), -1] = metrics
@@ -90,14 +97,14 @@ class WhisperJudge:
         return judgement
 
     def _read(self, network: Any, prompts: Sequence[Prompt]) -> tuple[NDArray[Any], list[float]]:
-        """Return the attention [P, D] of each prompt, 0 without a layer, and the mean loss of each answer."""
+        """Return the attention [P, D] of each prompt, 0 without a layer, and the mean loss of each response in them."""
         import torch
 
         from delt_exp.scorer.data_whisperer.attention import captured
 
         with torch.inference_mode():
             if self.layer is None:
-                _, losses = read_prompts(network, prompts)
+                _, losses = read_prompts(network, prompts) if prompts[0].answers else (0, [])
                 return np.zeros((len(prompts), len(prompts[0].demonstrations))), losses
             with captured(network, self.layer) as seen:
                 shared, losses = read_prompts(network, prompts)
@@ -111,18 +118,16 @@ class WhisperJudge:
             return [-loss if self.metric == "neg_ce" else float(np.exp(-loss)) for loss in losses]
         from delt_exp.model.generate import generate
 
-        most = len(asked[0]) * written_tokens(self.context_tokens)
-        texts = generate(network, tokenizer, [p.ids[: p.block.stop] for p in prompts], max_new_tokens=most)
+        count = len(asked[0])
+        texts = generate(
+            network, tokenizer, [p.ids for p in prompts], max_new_tokens=count * self.max_new_tokens,
+            stop=[stop_of(count)],
+        )  # fmt: skip
         return [
             agreement(self.metric, answer, query.response)
             for text, queries in zip(texts, asked, strict=True)
             for answer, query in zip(written_answers(text, len(queries)), queries, strict=True)
         ]
-
-
-def written_tokens(context_tokens: int) -> int:
-    """Return the most tokens of an answer that a judge writes, with the mark in front of it."""
-    return max(context_tokens // 2, 1) + 8
 
 
 def read_prompts(network: Any, prompts: Sequence[Prompt]) -> tuple[int, list[float]]:
@@ -134,13 +139,13 @@ def read_prompts(network: Any, prompts: Sequence[Prompt]) -> tuple[int, list[flo
 
     from delt_exp.model.shared_prefix import common_prefix, read_prefix
 
-    first = min(answer.start for prompt in prompts for answer in prompt.answers) - 1
+    first = min(place for p in prompts for place in (len(p.ids), *(answer.start for answer in p.answers))) - 1
     ids = [prompt.ids for prompt in prompts]
     prefix = read_prefix(network, common_prefix(ids)[:first])
     shared = len(prefix.ids)
     wanted = sorted({i - 1 for prompt in prompts for a in prompt.answers for i in range(a.start, a.stop)})
     place = {position: index for index, position in enumerate(wanted)}
-    positions_C = torch.tensor(wanted, device=next(network.parameters()).device) - shared
+    positions_C = torch.tensor(wanted, dtype=torch.long, device=next(network.parameters()).device) - shared
     logits_PCV = prefix.logits(network, ids, positions_C)
     return shared, [
         _loss(logits_PCV[row, [place[i - 1] for i in range(a.start, a.stop)]], prompt.ids[a])

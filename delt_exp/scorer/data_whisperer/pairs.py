@@ -19,17 +19,23 @@ def is_plain(parts: Sequence[Part]) -> bool:
     return len(parts) == 1 and parts[0].role == "text"
 
 
-def pair_of(parts: Sequence[Part], tokenizer: Tokenizer, context_tokens: int) -> Pair:
+def pair_of(parts: Sequence[Part], tokenizer: Tokenizer, context_tokens: int, *, whole: bool = False) -> Pair:
     """Return the pair of a document; a plain one is cut into halves, a conversation at its last assistant turn.
 
-    Of a plain document the first `context_tokens` count; of another, half as many of the prompt and of the response.
-    The response is empty where the document has none.
+    Of a plain document the first `context_tokens` count; of another, half as many of the prompt and of the response, or
+    all with `whole`. The response is empty where the document has none.
     """
     if is_plain(parts):
         return halves(tokenizer.beginning(parts[0].text.strip(), context_tokens))
     last = max((i for i, part in enumerate(parts) if part.is_predicted), default=len(parts))
     sides = joined(parts[:last]) if last else "", parts[last].text if last < len(parts) else ""
-    return Pair(*(tokenizer.beginning(text.strip(), max(context_tokens // 2, 1)).strip() for text in sides))
+    pair = Pair(*(text.strip() for text in sides))
+    return pair if whole else Pair(*(tokenizer.beginning(text, side_tokens(context_tokens)).strip() for text in pair))
+
+
+def side_tokens(context_tokens: int) -> int:
+    """Return how many tokens of a prompt or of a response count."""
+    return max(context_tokens // 2, 1)
 
 
 def halves(text: str) -> Pair:

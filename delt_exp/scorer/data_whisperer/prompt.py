@@ -4,7 +4,7 @@ T tokens, D demonstrations.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,10 @@ class Prompt:
     demonstrations: tuple[slice, ...]
     block: slice
     answers: tuple[slice, ...]
+
+    def asking(self) -> "Prompt":
+        """Return the prompt up to where a judge writes: without the responses."""
+        return replace(self, ids=self.ids[: self.block.stop], answers=())
 
 
 def make_frame(tokenizer: Tokenizer) -> Frame:
@@ -79,10 +83,15 @@ def make_prompt(
     return Prompt(ids, shown_at, block, tuple(answers))
 
 
+def stop_of(count: int) -> str:
+    """Return what a judge that writes the answers of `count` queries goes on with after them: another question."""
+    return f"\n{ASKED if count == 1 else _numbered(ASKED, 0)}"
+
+
 def written_answers(text: str, count: int) -> list[str]:
     """Return what a judge wrote as the answer of each of `count` queries; empty where it wrote none."""
     if count == 1:
-        return [text.split(f"\n{ASKED}")[0].strip().removeprefix(ANSWERED).strip()]
+        return [text.split(stop_of(1))[0].strip().removeprefix(ANSWERED).strip()]
     found = [""] * count
     for piece in f"{_numbered(ANSWERED, 0)}{text}".split(ANSWERED.removesuffix(":"))[1:]:
         number, mark, answer = piece.partition(":")

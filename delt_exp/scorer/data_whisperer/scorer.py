@@ -16,11 +16,10 @@ from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.data_whisperer.evidence import show
-from delt_exp.scorer.data_whisperer.groups import NOBODY, Groups, folds, joined_groups, make_groups
-from delt_exp.scorer.data_whisperer.items import GroupItems
-from delt_exp.scorer.data_whisperer.judge import WhisperJudge, written_tokens
+from delt_exp.scorer.data_whisperer.groups import Groups, folds, joined_groups, make_groups
+from delt_exp.scorer.data_whisperer.items import surveyed
+from delt_exp.scorer.data_whisperer.judge import WhisperJudge
 from delt_exp.scorer.data_whisperer.metrics import WRITTEN, Metric, check_package
-from delt_exp.scorer.data_whisperer.survey import check_prompts, frame_tokens, group_tokens, pair_tokens
 from delt_exp.scorer.data_whisperer.weighting import Weighting, candidate_scores, shares
 
 CHARS_PER_TOKEN = 4  # of English, for a forecast
@@ -36,11 +35,11 @@ class DataWhispererScorer:
     the half of the candidates to which the group does not belong. Each query has a prompt of its own, or all share one
     with `joint_queries`. metric: neg_ce, the negative mean loss of the response; prob, exp of that; exact and rouge_l,
     of what the judge writes. weighting: `attention` of layer `layer` (null: at 0.4 of the depth); `position`, that
-    relative to its mean at the same position; `uniform`. context_tokens: of a pair. instruction: in front of the
-    demonstrations.
+    relative to its mean at the same position; `uniform`. context_tokens: of a pair. max_new_tokens: of an answer that
+    the judge writes; its question and response are whole. instruction: in front of the demonstrations.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     judge: Proxy
     queries: Literal["target", "corpus"]
     num_demonstrations: Count
@@ -53,6 +52,7 @@ class DataWhispererScorer:
     instruction: str
     split: bool
     context_tokens: Count
+    max_new_tokens: Count
     seed: Seed
 
     def __post_init__(self) -> None:
@@ -80,7 +80,8 @@ class DataWhispererScorer:
             model = self.judge.prepare(pool.resources, candidates, pool.target)
         judge = self._judge(model)
         groups = self._groups(pool)
-        items = self._items(pool, model, judge, groups, asked)
+        corpora = candidates.corpus, asked.corpus
+        items = surveyed(pool.evidence, model, judge, corpora, groups, split=self.split)
         with pool.evidence.phase("prompting"):
             numbers_GK = map_items(pool.resources, items, pool.work_dir / "shards", "prompting", None)
         attention_GQD, metrics_GQ = judge.unpacked(numbers_GK)
@@ -92,7 +93,7 @@ class DataWhispererScorer:
                 "documents differ in the positions they had, which decide most of the weight; use "
                 f"scorer.passes={self.num_demonstrations}, or scorer.weighting=position"
             )
-        show(pool.evidence, shares_GQD, metrics_GQ, groups)
+        show(pool.evidence, shares_GQD, metrics_GQ, groups, self.metric)
         return scores_N[pool.rows].astype(np.float32)
 
     def _query_corpus(self, pool: Pool) -> TokenizedCorpus:
@@ -138,27 +139,12 @@ class DataWhispererScorer:
             layer = chosen_layer(self.layer, load_config(model.name, model.revision))
         return WhisperJudge(
             model.name, model.revision, model.tokenizer.folder, self.instruction.strip(), self.num_demonstrations,
-            self.num_queries, self.metric, layer, self.joint_queries, self.context_tokens,
+            self.num_queries, self.metric, layer, self.joint_queries, self.context_tokens, self.max_new_tokens,
         )  # fmt: skip
 
-    def _items(
-        self, pool: Pool, model: ProxyModel, judge: WhisperJudge, groups: Groups, asked: TokenizedCorpus
-    ) -> GroupItems:
-        """Return what is judged; raises for documents that are no pairs and for prompts that are too long."""
-        lengths_N, query_lengths_M = (
-            pair_tokens(corpus, np.unique(rows[rows != NOBODY]), model.tokenizer, self.context_tokens, split=self.split)
-            for corpus, rows in ((pool.candidates.corpus, groups.members_GD), (asked.corpus, groups.queries_GQ))
-        )
-        frame = frame_tokens(model.tokenizer, judge.instruction)
-        written = written_tokens(self.context_tokens) if self.metric in WRITTEN else 0
-        check_prompts(
-            model, groups, lengths_N, query_lengths_M, frame, joint=self.joint_queries, written_tokens=written
-        )
-        sizes_G = group_tokens(groups, lengths_N, query_lengths_M, frame)
-        return GroupItems(pool.candidates.corpus, asked.corpus, groups, sizes_G, judge)
-
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
-        """Return the cost of the judge and of all passes; queries are taken to be as long as the documents."""
+        """Return the cost of the judge and of all passes; queries are taken to be as long as the documents, and all
+        that may be written to be written."""
         size = self.judge.size(sizes, resources, self.num_demonstrations * self.context_tokens)
         lengths_N = np.minimum(sizes.scored_lengths, self.context_tokens)
         num_groups = self.passes * -(-len(lengths_N) // self.num_demonstrations)
@@ -168,6 +154,7 @@ class DataWhispererScorer:
         if self.metric in WRITTEN:  # prompts are read again before the judge writes, and none is shared
             repeated = 1 if self.joint_queries else self.num_queries
             tokens += repeated * self.passes * int(lengths_N.sum()) + asked
+            tokens += num_groups * self.num_queries * self.max_new_tokens
         per_pass = resources.runtime.tokens_per_pass()
         return [
             *self.judge.forecast(sizes, resources),

@@ -47,7 +47,8 @@ def scorer_of(folder, **changes):
     settings = {
         "judge": PretrainedProxy(str(folder), None, None, None), "queries": "target", "num_demonstrations": 3,
         "num_queries": 2, "passes": 2, "metric": "prob", "weighting": "attention", "layer": None,
-        "joint_queries": False, "instruction": "Go on.", "split": True, "context_tokens": 24, "seed": 0,
+        "joint_queries": False, "instruction": "Go on.", "split": True, "context_tokens": 24, "max_new_tokens": 8,
+        "seed": 0,
     }  # fmt: skip
     return DataWhispererScorer(**(settings | changes))
 
@@ -61,7 +62,7 @@ def judge_of(folder, tokenizer, **changes):
     settings = {
         "name": str(folder), "revision": None, "tokenizer_folder": tokenizer.folder, "instruction": "Go on.",
         "num_demonstrations": 3, "num_queries": 2, "metric": "neg_ce", "layer": 1, "joint_queries": False,
-        "context_tokens": 64,
+        "context_tokens": 64, "max_new_tokens": 9,
     }  # fmt: skip
     return WhisperJudge(**(settings | changes))
 
@@ -159,12 +160,126 @@ def test_what_the_judge_writes_is_compared_with_the_response(folder, tmp_path, m
     assert rouge.tolist() == pytest.approx([1, 2 * (1 / 2 * 1 / 4) / (1 / 2 + 1 / 4)])
 
 
+def problem(number):
+    """Return a worked problem whose response has far more than half of 24 tokens, its answer at the end."""
+    steps = " ".join(f"Then {i} and {number} make {i + number}." for i in range(20))
+    return Document(turns=(Part("user", f"What is {number} and one, {'please ' * 20}?"),
+                           Part("assistant", f"{steps}\n#### {number + 1}")))  # fmt: skip
+
+
+PROBLEMS, ASKED = [problem(i) for i in range(7)], [problem(10 + i) for i in range(3)]
+
+
+def write_responses(folder, tmp_path, monkeypatch, responses):
+    """Let a network go on after each prompt with the response of the question in it, up to its limit of tokens."""
+    network, tokenizer = load_causal_lm(folder), tokenizer_of(folder, tmp_path)
+
+    def go_on(inputs, attention_mask, max_new_tokens, **_):
+        rows = []
+        for ids, mask in zip(inputs.tolist(), attention_mask.tolist(), strict=True):
+            prompt = tokenizer.decode([token for token, seen in zip(ids, mask, strict=True) if seen])
+            (found,) = (text for question, text in responses.items() if prompt.split("Input:")[-1].startswith(question))
+            row = [*tokenizer.encode([found])[0], tokenizer.eos_id][:max_new_tokens]
+            rows.append([*ids, *row, *[tokenizer.eos_id] * (max_new_tokens - len(row))])
+        return torch.tensor(rows)
+
+    monkeypatch.setattr(network, "generate", go_on)
+    monkeypatch.setattr("delt_exp.scorer.data_whisperer.judge.load_causal_lm", lambda *_: network)
+    return tokenizer
+
+
 @pytest.mark.parametrize("metric", ["exact", "rouge_l"])
-def test_a_judge_that_writes_makes_scores(folder, tmp_path, metric):
-    scores = scorer_of(folder, metric=metric, passes=1, num_queries=1, context_tokens=12).score(
-        make_pool(tmp_path, TEXTS, TARGET)
+@pytest.mark.parametrize("weighting", ["attention", "uniform"])
+def test_long_worked_problems_that_are_answered_right_score_1(folder, tmp_path, monkeypatch, metric, weighting):
+    """The metric is 1 for all queries, so the mean over the three members of a group is 1; uniform, each member's."""
+    responses = {f" {one.turns[0].text}": one.turns[1].text for one in ASKED}
+    tokenizer = write_responses(folder, tmp_path, monkeypatch, responses)
+    assert min(len(ids) for ids in tokenizer.encode(list(responses.values()))) > 64
+    scorer = scorer_of(folder, metric=metric, weighting=weighting, passes=1, max_new_tokens=1000)
+    pool = make_pool(tmp_path, PROBLEMS[:6], ASKED)
+    scores = scorer.score(pool)
+    members_GD = scorer._groups(pool).members_GD
+    np.testing.assert_allclose(scores[members_GD].mean(1), 1, rtol=1e-6)
+    assert (np.ptp(scores) > 0.01) == (weighting == "attention")
+    assert pool.evidence.contents()["numbers"]["prompts"]["values"]["mean metric"] == 1
+
+
+@pytest.mark.parametrize("metric", ["exact", "rouge_l"])
+def test_answers_that_are_all_wrong_are_warned_of(folder, tmp_path, monkeypatch, metric):
+    write_responses(folder, tmp_path, monkeypatch, {f" {one.turns[0].text}": "..." for one in ASKED})
+    pool = make_pool(tmp_path, PROBLEMS, ASKED)
+    assert not scorer_of(folder, metric=metric, max_new_tokens=1000).score(pool).any()
+    warned = pool.evidence.contents()["warnings"]
+    assert [
+        f"no answer of the judge agrees with its response under scorer.metric={metric}" in one for one in warned
+    ].count(True) == 1
+
+
+def test_a_judge_stops_where_it_asks_the_next_question_itself(folder, tmp_path, monkeypatch):
+    """The right number stands before the question that the judge makes up, a wrong one after it."""
+    made_up = {f" {one.turns[0].text}": f"it is {i + 11}\n\nInput: more\nOutput: 99" for i, one in enumerate(ASKED)}
+    write_responses(folder, tmp_path, monkeypatch, made_up)
+    scores = scorer_of(folder, metric="exact", weighting="uniform", max_new_tokens=1000).score(
+        make_pool(tmp_path, PROBLEMS, ASKED)
     )
-    assert ((scores >= 0) & (scores <= 3)).all()
+    assert scores.tolist() == [1.0] * 7
+
+
+def test_cut_pairs_are_counted_and_the_length_that_is_named_fits_most(folder, tmp_path):
+    """Three of the thirteen demonstrations are longer than 12 tokens a side, and one more of the ten queries."""
+    short = [Document(turns=(Part("user", f"ask {i}"), Part("assistant", "yes"))) for i in range(10)]
+    pool = make_pool(tmp_path, [*short, *PROBLEMS[:3]], [*short[:9], ASKED[0]])
+    scorer_of(folder, passes=3, num_queries=9).score(pool)
+    found = pool.evidence.contents()
+    assert found["numbers"]["cut_demonstrations"]["values"] == {"share of demonstrations cut": pytest.approx(3 / 13)}
+    assert found["numbers"]["cut_queries"]["values"] == {"share of queries cut": pytest.approx(1 / 10)}
+    (warning,) = [one for one in found["warnings"] if "are cut" in one]
+    assert warning.startswith("23% of the demonstrations are cut")
+    fits = int(warning.split("use scorer.context_tokens=")[1].split(",")[0])
+    again = make_pool(tmp_path, [*short, *PROBLEMS[:3]], [*short[:9], ASKED[0]])
+    scorer_of(folder, passes=3, context_tokens=fits).score(again)
+    assert not [one for one in again.evidence.contents()["warnings"] if "are cut" in one]
+
+
+def test_responses_that_are_longer_than_what_is_written_are_warned_of_and_refused_where_none_could_be_right(
+    folder, tmp_path, monkeypatch
+):
+    write_responses(folder, tmp_path, monkeypatch, {f" {one.turns[0].text}": one.turns[1].text for one in ASKED})
+    pool = make_pool(tmp_path, PROBLEMS, ASKED)
+    scorer_of(folder, metric="exact", max_new_tokens=20).score(pool)
+    found = pool.evidence.contents()
+    assert found["numbers"]["written"]["values"] == {"share of responses with more tokens than are written": 1}
+    assert any(
+        "100% of the responses of queries have more than scorer.max_new_tokens=20" in w for w in found["warnings"]
+    )
+    plain = [Document(turns=(Part("user", "say"), Part("assistant", f"{i} " + "the text " * 30))) for i in range(3)]
+    with pytest.raises(
+        ConfigError, match=r"has \d+ tokens at least, and scorer\.max_new_tokens=20 are written: none could"
+    ):
+        scorer_of(folder, metric="exact", max_new_tokens=20).score(make_pool(tmp_path, PROBLEMS, plain))
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_of_a_query_that_is_answered_in_writing_only_the_question_has_to_fit(tmp_path, monkeypatch, joint):
+    """Both responses are longer than the model; what is written besides a prompt, and what is read, is not."""
+    asked = [Document(turns=(Part("user", one), Part("assistant", "the text " * 90 + "#### 1"))) for one in ("a", "b")]
+    texts = [Document(turns=(Part("user", f"ask {i}"), Part("assistant", "yes"))) for i in range(3)]
+    small, lengths = save_judge(tmp_path / "small", positions=230), []
+
+    def write(network, tokenizer, prompts, max_new_tokens, **_):
+        lengths.extend(len(ids) + max_new_tokens for ids in prompts)
+        return ["#### 1"] * len(prompts)
+
+    monkeypatch.setattr("delt_exp.model.generate.generate", write)
+    settings = {"joint_queries": joint, "passes": 3, "context_tokens": 400, "max_new_tokens": 10}
+    scorer_of(small, metric="exact", **settings).score(make_pool(tmp_path, texts, asked))
+    assert 0 < max(lengths) <= 230
+    with pytest.raises(ConfigError, match=r"has 230 positions; .* a smaller scorer\.max_new_tokens"):
+        scorer_of(small, metric="exact", **(settings | {"max_new_tokens": 200})).score(
+            make_pool(tmp_path, texts, asked)
+        )
+    with pytest.raises(ConfigError, match=r"has 230 positions; .* a smaller scorer\.context_tokens"):
+        scorer_of(small, metric="prob", **settings).score(make_pool(tmp_path, texts, asked))
 
 
 # The prompt
@@ -320,7 +435,11 @@ def test_the_forecast_counts_documents_instruction_and_queries(folder, tmp_path)
     parameters = sum(p.numel() for p in load_causal_lm(folder).parameters())
     read, groups, mean = 4 + 8 + 24 + 24, 2 * 2, 15
     assert (cost.phase, cost.passes) == ("prompting", groups * 2)
-    assert cost.flops == 2 * parameters * (2 * read + groups * 10 + groups * 2 * mean)
+    tokens = 2 * read + groups * 10 + groups * 2 * mean
+    assert cost.flops == 2 * parameters * tokens
+    (cost,) = replace(scorer, metric="exact").forecast(Sizes(np.array([4, 8, 100, 24]), 0, 0, None), resources)
+    again = 2 * 2 * read + groups * 2 * mean  # each query has the demonstrations in front of it again
+    assert cost.flops == 2 * parameters * (tokens + again + groups * 2 * 8)
 
 
 def test_an_empty_response_is_named(folder, tmp_path):

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from delt_exp.config.fields import settings
 from delt_exp.dataset.base import Document
+from delt_exp.dataset.record_path import steps_of, value_at
 from delt_exp.errors import ConfigError, DataError
 
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
-_FIELD = re.compile(r"([^\[\]]+)((?:\[[^\[\]]+\])*)")
 
 
 def check_characters(text: str, place: str) -> None:
@@ -121,24 +121,22 @@ class Template:
     def _steps(self, field: str | None, spec: str | None, conversion: str | None) -> list[str]:
         if field is None:
             return []
-        match = _FIELD.fullmatch(field)
-        if match is None or spec or conversion:
+        steps = steps_of(field)
+        if steps is None or spec or conversion:
             raise ConfigError(
                 f"{self.setting}: {field!r} cannot be filled in. Allowed are '{{field}}', '{{field[0]}}' and "
                 "'{field[name]}', without a format; write a literal brace as '{{' or '}}'."
             )
-        return [match[1], *re.findall(r"\[([^\[\]]+)\]", match[2])]
+        return steps
 
     def _value(self, record: Mapping[str, object], steps: list[str], place: str) -> str:
-        value: object = record
-        for step in steps:
-            try:
-                value = value[int(step)] if isinstance(value, list) else value[step]  # type: ignore[index]
-            except (LookupError, TypeError, ValueError) as error:
-                raise DataError(
-                    f"{place}: {self.setting} needs the field {'.'.join(steps)!r}, which is missing. "
-                    f"The record has: {', '.join(record) or 'nothing'}. Correct the record or the template."
-                ) from error
+        try:
+            value = value_at(record, steps)
+        except LookupError as error:
+            raise DataError(
+                f"{place}: {self.setting} needs the field {'.'.join(steps)!r}, which is missing. "
+                f"The record has: {', '.join(record) or 'nothing'}. Correct the record or the template."
+            ) from error
         text = self._values.text(value)
         if text is None:
             raise DataError(

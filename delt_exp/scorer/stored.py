@@ -23,8 +23,9 @@ class StoredScorer:
     by: `id`: the column `id` holds the 64-bit content hash of each document, as a number or as 16 hexadecimal digits;
     other documents may be in the file, and of several numbers for one id the first counts. `row`: the column `row`
     holds the row among the candidates, from 0; without that column the scores are in their order. There must be one for
-    each candidate. column: where the scores are. better: which are better; null for a file that says so itself, as
-    those of `ScoreTable.save` do, such as a run's `scores.parquet`.
+    each candidate. key: another column with the ids or rows. column: where the scores are, `scores[clean][score]` for
+    numbers inside objects. better: which are better; null for a file that says so itself, as those of `ScoreTable.save`
+    do, such as a run's `scores.parquet`.
 
     Raises DataError for a file or a column that is not there, a candidate without a number, and a number that is not
     finite; ConfigError where nothing says which direction is better.
@@ -35,6 +36,7 @@ class StoredScorer:
     needs: ClassVar[frozenset[str]] = frozenset()
     path: str
     by: Literal["id", "row"]
+    key: str | None
     column: str
     better: Direction | None
 
@@ -81,4 +83,4 @@ class StoredScorer:
     @cached_property
     def _columns(self) -> tuple[Any, Any]:
         self._check()
-        return read_columns(self._file, self.by, self.column)
+        return read_columns(self._file, self.by, self.column, self.key)

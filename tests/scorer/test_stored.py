@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,7 @@ MEANING = Meaning("worth", "points", "lower", "What somebody found each document
 
 
 def of(path, **settings):
-    return StoredScorer(**{"path": str(path), "by": "id", "column": "score", "better": None} | settings)
+    return StoredScorer(**{"path": str(path), "by": "id", "key": None, "column": "score", "better": None} | settings)
 
 
 def stored(folder, ids):
@@ -124,6 +125,43 @@ def test_rows_are_those_of_the_candidates_and_without_them_the_order_counts(tmp_
     for path in (by_row, in_order):
         assert of(path, by="row", better="higher").score(pool).tolist() == [1.5, 2.5, 0.5]
     assert of(by_row, by="row", better="higher").score(replace(pool, chosen=np.array([2]))).tolist() == [0.5]
+
+
+# As in a line of ODA-DataScorer's pointwise_scores.jsonl, whose ids count the records of the file that it read.
+ODA = [
+    {"id": 2, "scores": {"PPLScorer": {"score": 7.5}, "TokenLengthScorer": {"instruction_tokens": 15, "score": 120}}},
+    {"id": 0, "scores": {"PPLScorer": {"score": 12.34}, "TokenLengthScorer": {"instruction_tokens": 9, "score": 80}}},
+    {"id": 1, "scores": {"PPLScorer": {"score": 3.25}, "TokenLengthScorer": {"instruction_tokens": 4, "score": 30}}},
+]
+
+
+@pytest.mark.parametrize("name", ["scores.jsonl", "scores.parquet"])
+def test_numbers_inside_objects_are_read_and_ids_that_count_records_are_rows(tmp_path, name):
+    path = written(tmp_path, name, {key: [record[key] for record in ODA] for key in ("id", "scores")})
+    pool = make_pool(tmp_path, words(3))
+    settings = {"by": "row", "key": "id", "better": "lower"}
+    scorer = of(path, column="scores[PPLScorer][score]", **settings)
+    assert scorer.score(pool).tolist() == pytest.approx([12.34, 3.25, 7.5])
+    assert scorer.meaning.name == "scores[PPLScorer][score]"
+    assert of(path, column="scores[TokenLengthScorer][score]", **settings).score(pool).tolist() == [80, 30, 120]
+    in_order = of(path, column="scores[PPLScorer][score]", by="row", better="lower")
+    assert in_order.score(pool).tolist() == pytest.approx([7.5, 12.34, 3.25])
+
+
+@pytest.mark.parametrize("name", ["scores.jsonl", "scores.parquet"])
+@pytest.mark.parametrize(
+    ("column", "key"), [("scores[IFDScorer][score]", None), ("scores[", None), ("id[x]", None), ("id", "index")]
+)
+def test_a_way_into_an_object_that_leads_nowhere_is_told(tmp_path, name, column, key):
+    path = written(tmp_path, name, {key: [record[key] for record in ODA] for key in ("id", "scores")})
+    with pytest.raises(DataError, match=rf"no column '{re.escape(key or column)}'; it has (id|scores|id, scores);"):
+        of(path, column=column, by="row", key=key, better="lower").score(make_pool(tmp_path, words(3)))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_column_whose_own_name_has_brackets_is_that_column(tmp_path, name):
+    path = written(tmp_path, name, {"a[b]": [1.0, 2.0]})
+    assert of(path, column="a[b]", by="row", better="lower").score(make_pool(tmp_path, words(2))).tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("rows", [[0, 1], [0, 1, 3], [0, 1, 1], [0, 1, 2, 3]])

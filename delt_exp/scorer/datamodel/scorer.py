@@ -16,6 +16,7 @@ from delt_exp.scorer.base import Pool
 from delt_exp.scorer.datamodel.evidence import Found, show
 from delt_exp.scorer.datamodel.fit import fitted
 from delt_exp.scorer.datamodel.groups import FITTED, HELD_OUT, Groups, grouped, random_halves
+from delt_exp.scorer.shed.game import Asked
 from delt_exp.scorer.shed.trained import FinetuneUtility, RetrainUtility
 from delt_exp.scorer.shed.training import TrainingWorth
 
@@ -80,7 +81,8 @@ class DatamodelScorer:
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of all training runs."""
-        return self.utility.forecast(sizes, resources, self.num_fitted + 2 * self.num_held_out)
+        asked = Asked(self.num_fitted + 2 * self.num_held_out, len(sizes.lengths_N))
+        return self.utility.forecast(sizes, resources, asked)
 
 
 def _from(worth: TrainingWorth, seed: int) -> TrainingWorth:

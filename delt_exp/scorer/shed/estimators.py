@@ -10,7 +10,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.scorer.shed.game import Floats, Game
+from delt_exp.scorer.shed.game import Floats, Game, Sequential
 
 PENALTIES = np.logspace(-3, 4, 15)  # of the ridge, times the number of clusters
 
@@ -57,8 +57,11 @@ def removal(game: Game, orders_KC: NDArray[np.intp], groups_of: int) -> Estimate
     begins_S = np.arange(0, count, groups_of)
     removed_KC = np.argsort(orders_KC, axis=1)  # the place of each cluster in its order
     bounds_B = np.append(begins_S, count)
-    sets_KBC = removed_KC[:, None, :] >= bounds_B[None, :, None]
-    worth_KB = game(sets_KBC.reshape(-1, count)).reshape(num_orders, len(bounds_B))
+    if isinstance(game.worth, Sequential):  # from the end: what is left of an order begins its reverse
+        worth_KB = np.array([[game.nothing, *game.along(order_C[::-1])] for order_C in orders_KC])[:, count - bounds_B]
+    else:
+        sets_KBC = removed_KC[:, None, :] >= bounds_B[None, :, None]
+        worth_KB = game(sets_KBC.reshape(-1, count)).reshape(num_orders, len(bounds_B))
     credit_KS = -np.diff(worth_KB, axis=1) / np.diff(bounds_B)
     return Estimate(np.take_along_axis(credit_KS, removed_KC // groups_of, axis=1))
 
@@ -67,8 +70,11 @@ def permutation(game: Game, orders_KC: NDArray[np.intp], tolerance: float) -> Es
     """Return Shapley values by adding single clusters in each order (Castro et al. 2009).
 
     Truncated as in Ghorbani and Zou 2019: an order ends, and its other clusters get 0, where |v - v(all)| < tolerance.
-    Orders go on together, so that their evaluations of one step are independent.
+    Orders go on together, so that their evaluations of one step are independent; one after the other where the worth
+    is sequential.
     """
+    if isinstance(game.worth, Sequential):
+        return _permutation_in_turn(game, orders_KC, tolerance)
     num_orders, count = orders_KC.shape
     values_KC, sets_KC = np.zeros((num_orders, count)), np.zeros((num_orders, count), np.bool_)
     worth_K, everything, left_out = np.full(num_orders, game.nothing), game.everything, 0
@@ -82,6 +88,19 @@ def permutation(game: Game, orders_KC: NDArray[np.intp], tolerance: float) -> Es
         now = game(sets_KC[going])
         values_KC[going, added], worth_K[going] = now - worth_K[going], now
     return Estimate(values_KC, left_out / (num_orders * count))
+
+
+def _permutation_in_turn(game: Game, orders_KC: NDArray[np.intp], tolerance: float) -> Estimate:
+    values_KC, nothing, everything, left_out = np.zeros(orders_KC.shape), game.nothing, game.everything, 0
+    for values_C, order_C in zip(values_KC, orders_KC, strict=True):
+        before, worth = nothing, game.along(order_C)
+        for step, added in enumerate(order_C):
+            if abs(before - everything) < tolerance:
+                left_out += len(order_C) - step
+                break
+            now = next(worth)
+            values_C[added], before = now - before, now
+    return Estimate(values_KC, left_out / values_KC.size)
 
 
 def halves(game: Game, halves_KC: NDArray[np.bool_]) -> Estimate:

@@ -1,8 +1,8 @@
 """What a set of clusters is worth: utilities, and the sets that were asked for so far. M sets, C clusters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,15 @@ from delt_exp.scorer.base import Pool
 
 Floats = NDArray[np.float64]
 Sets = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a utility: `num_sets` different sets of `num_clusters`, beginnings of `num_orders` if any."""
+
+    num_sets: int
+    num_clusters: int
+    num_orders: int = 0
 
 
 class Utility(Protocol):
@@ -34,8 +43,8 @@ class Utility(Protocol):
     def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder) -> "Worth":
         """Return the worth of sets of the candidates `proxies_C`, rows of the corpus; what is costly are stages."""
 
-    def forecast(self, sizes: Sizes, resources: Resources, num_sets: int) -> list[PhaseCost]:
-        """Return the cost of `num_sets` different sets; reads no text."""
+    def forecast(self, sizes: Sizes, resources: Resources, asked: "Asked") -> list[PhaseCost]:
+        """Return the cost of what an estimator asks for; reads no text."""
 
 
 class Worth(Protocol):
@@ -53,13 +62,25 @@ class Solved(Protocol):
         """Return [C]."""
 
 
+@runtime_checkable
+class Sequential(Protocol):
+    """A worth that grows by one cluster at a time for far less than a set costs."""
+
+    def along(self, order_C: NDArray[np.intp]) -> Iterator[float]:
+        """Yield the worth of the first cluster of an order, of the first two, and so on."""
+
+
 @dataclass
 class Game:
-    """Asks for the worth of each set once. ids_C: the documents that stand for the clusters, for messages."""
+    """Asks for the worth of each set once. ids_C: the documents that stand for the clusters, for messages.
+
+    num_asked: how many sets were evaluated.
+    """
 
     worth: Worth
     ids_C: NDArray[np.uint64]
     known: dict[bytes, float] = field(default_factory=dict, init=False)
+    num_asked: int = field(default=0, init=False)
 
     @property
     def num_clusters(self) -> int:
@@ -80,15 +101,24 @@ class Game:
         if new:
             rows = list(new.values())
             found = self.worth.of(sets_MC[rows])
-            self._refuse_infinite(sets_MC[rows], found)
+            for members_C, value in zip(sets_MC[rows], found, strict=True):
+                self._refuse_infinite(np.flatnonzero(members_C), value)
             self.known |= dict(zip(new, found.tolist(), strict=True))
+            self.num_asked += len(new)
         return np.array([self.known[key] for key in keys])
 
-    def _refuse_infinite(self, sets_MC: Sets, found_M: Sequence[Any] | Floats) -> None:
-        for members_C, value in zip(sets_MC, found_M, strict=True):
-            if not np.isfinite(value):
-                ids = ", ".join(f"{int(one):016x}" for one in self.ids_C[members_C][:3]) or "none"
-                raise DataError(
-                    f"the utility of a set of {int(members_C.sum())} proxies (ids {ids} ...) is {value}; lower the "
-                    "learning rate, raise the penalty, or look at these documents"
-                )
+    def along(self, order_C: NDArray[np.intp]) -> Iterator[float]:
+        """Yield the worth of the beginnings of an order, from one cluster on, of a sequential worth; keeps none."""
+        assert isinstance(self.worth, Sequential)
+        for size, value in enumerate(self.worth.along(order_C), start=1):
+            self._refuse_infinite(order_C[:size], value)
+            self.num_asked += 1
+            yield value
+
+    def _refuse_infinite(self, members: NDArray[np.intp], value: float) -> None:
+        if not np.isfinite(value):
+            ids = ", ".join(f"{int(one):016x}" for one in self.ids_C[members[:3]]) or "none"
+            raise DataError(
+                f"the utility of a set of {len(members)} proxies (ids {ids} ...) is {value}; lower the learning rate, "
+                "raise the penalty, or look at these documents"
+            )

@@ -18,7 +18,7 @@ from delt_exp.rows.draws import generator
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.shed.estimators import Estimate, exact, halves, permutation, removal
 from delt_exp.scorer.shed.evidence import Found, show
-from delt_exp.scorer.shed.game import Game, Solved, Utility
+from delt_exp.scorer.shed.game import Asked, Game, Solved, Utility
 
 MOST_EXACT = 12  # clusters, 4096 sets
 
@@ -35,7 +35,7 @@ class ShedScorer:
     Clusters of equal value are kept a rounding error apart, so that a selector can tell them apart.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     encoder: Encoder
     num_clusters: Several
     estimator: Literal["exact", "permutation", "removal", "halves"]
@@ -77,7 +77,7 @@ class ShedScorer:
         self._refuse_size(len(clusters), isinstance(worth, Solved))
         with evidence.phase("valuation"):
             estimate = self._estimate(game)
-            found = Found(clusters, estimate, apart(estimate.values), game.nothing, game.everything, len(game.known))
+            found = Found(clusters, estimate, apart(estimate.values), game.nothing, game.everything, game.num_asked)
         show(pool, found, self.meaning)
         return found.scores_C[clusters.of_N][pool.rows]
 
@@ -116,7 +116,8 @@ class ShedScorer:
         }
         encoded = sizes.with_documents(sizes.num_target) if self.utility.encodes_target else sizes
         encoding = self.encoder.forecast(encoded, resources)
-        return [*encoding, *self.utility.forecast(sizes, resources, most[self.estimator])]
+        asked = Asked(most[self.estimator], count, times if self.estimator in ("permutation", "removal") else 0)
+        return [*encoding, *self.utility.forecast(sizes, resources, asked)]
 
 
 def apart(values_C: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from delt_exp.proxy.base import Proxy, check_before
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for, target_rows
 from delt_exp.scorer.base import Pool
+from delt_exp.scorer.shed.game import Asked
 from delt_exp.scorer.shed.training import Trainings, TrainingWorth
 from delt_exp.tokenizer.base import Tokenizer
 
@@ -41,10 +42,10 @@ class RetrainUtility:
         tokens, target = pool.candidates.tokens, pool.target.tokens
         return _worth(self, self.recipe, pool, proxies_C, tokens, target, pool.resources.run_tokenizer)
 
-    def forecast(self, sizes: Sizes, resources: Resources, num_sets: int) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources, asked: Asked) -> list[PhaseCost]:
         """Return the cost of all training runs and of reading the target after each."""
         size = model_size(self.recipe.network.transformers_config(sizes.vocabulary), self.recipe.context_tokens)
-        return _costs(self, self.recipe, size, sizes, resources, num_sets)
+        return _costs(self, self.recipe, size, sizes, resources, asked.num_sets)
 
 
 @settings
@@ -79,12 +80,12 @@ class FinetuneUtility:
         tokens, target = (model.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
         return _worth(self, recipe, pool, proxies_C, tokens, target, model.tokenizer)
 
-    def forecast(self, sizes: Sizes, resources: Resources, num_sets: int) -> list[PhaseCost]:
+    def forecast(self, sizes: Sizes, resources: Resources, asked: Asked) -> list[PhaseCost]:
         """Return the cost of the proxy, of all training runs and of reading the target after each."""
         size = self.proxy.size(sizes, resources, self.recipe.context_tokens)
         return [
             *self.proxy.forecast(sizes, resources),
-            *_costs(self, self.recipe, size, sizes, resources, num_sets),
+            *_costs(self, self.recipe, size, sizes, resources, asked.num_sets),
         ]
 
 

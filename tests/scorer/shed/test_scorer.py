@@ -109,7 +109,7 @@ class Harmful:
     def of(self, sets):
         return 0.0 - sets.sum(1)
 
-    def forecast(self, sizes, resources, num_sets):
+    def forecast(self, sizes, resources, asked):
         return []
 
 
@@ -157,4 +157,5 @@ def test_what_is_encoded_is_forecast(utility, encoded):
             return sizes.lengths_N.tolist()
 
     found = scorer(encoder=Listing(), utility=utility).forecast(Sizes(np.array([4, 8]), 2, 1, None), None)
-    assert found == encoded
+    assert found[: len(encoded)] == encoded
+    assert [cost.phase for cost in found[len(encoded) :]] == ["valuation"] * (len(encoded) > 2)

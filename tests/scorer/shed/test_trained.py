@@ -12,7 +12,7 @@ from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.resources import Resources
 from delt_exp.scorer.perplexity import PerplexityScorer
 from delt_exp.scorer.shed import training
-from delt_exp.scorer.shed.game import Game
+from delt_exp.scorer.shed.game import Asked, Game
 from delt_exp.scorer.shed.trained import FinetuneUtility, RetrainUtility
 from delt_exp.store.store import Store
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
@@ -148,6 +148,6 @@ def test_fewer_tokens_than_a_batch_and_more_target_documents_than_there_are_are_
 
 
 def test_a_forecast_counts_every_set(pool):
-    few, many = (retrain().forecast(pool.sizes, pool.resources, count) for count in (10, 20))
+    few, many = (retrain().forecast(pool.sizes, pool.resources, Asked(count, 4)) for count in (10, 20))
     assert [cost.phase for cost in few] == ["valuation: training", "valuation: target"]
     assert [b.flops / a.flops for a, b in zip(few, many, strict=True)] == [2, 2]

@@ -1,6 +1,7 @@
 """From which domains a model seems to have learnt, by what it writes."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -22,14 +23,21 @@ from delt_exp.trainer.job import TrainedModel
 ESTIMATES = ("soft", "hard", "raw", "first_token")
 
 
+@dataclass(frozen=True)
+class ShareMeasure(Measure):
+    """A share of a domain with its bootstrap interval, None for an estimate without one; see `Detector`."""
+
+    interval: tuple[float, float] | None
+
+
 @settings
 class Proportions:
     """Estimates the share of each of `domains` (label: dataset) among the documents that a model was trained on.
 
-    `share_soft` and `share_hard` of a domain are corrected, with bootstrap standard errors; `share_raw` is what the
-    classifier says as it is, `share_first_token` the estimate that needs no text; see `Detector`. They sum to 1 over
-    the domains, whatever else the model has read. `held_out_accuracy` says what the classifier is worth on texts of
-    known domains. The stage keeps all of it (`detected.json`).
+    `share_soft` and `share_hard` of a domain are corrected, with bootstrap intervals and standard errors; `share_raw`
+    is what the classifier says as it is, `share_first_token` the estimate that needs no text; see `Detector`. They sum
+    to 1 over the domains, whatever else the model has read. `held_out_accuracy` says what the classifier is worth on
+    texts of known domains. The stage keeps all of it (`detected.json`).
     """
 
     VERSION: ClassVar[int] = 1
@@ -65,7 +73,9 @@ def _measures(name: str, detected: Detected) -> Iterator[Measure]:
     yield Measure(name, "held_out_accuracy", detected.accuracy, None, detected.num_held_out, "share of texts", "higher")
     unit = f"share of {detected.unit}"
     for estimate in ESTIMATES:
-        errors = {"soft": detected.soft_error, "hard": detected.hard_error}.get(estimate)
+        errors, intervals = (getattr(detected, f"{estimate}_{what}", None) for what in ("error", "interval"))
         for number, label in enumerate(detected.labels):
             share, error = getattr(detected, estimate)[number], errors[number] if errors else None
-            yield Measure(f"{name}/{label}", f"share_{estimate}", share, error, detected.num_texts, unit, "neither")
+            interval = tuple(intervals[number]) if intervals else None
+            known = f"{name}/{label}", f"share_{estimate}", share, error, detected.num_texts, unit
+            yield ShareMeasure(*known, "neither", interval)

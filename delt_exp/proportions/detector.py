@@ -1,7 +1,7 @@
 """Which share of a model's training documents came from which domain, by what it writes.
 
 The question and the sampling are those of Liang et al. 2024 (arXiv:2409.17527), who count labels; here they are
-corrected. K domains, S = 2 estimators (soft, hard), B bootstraps.
+corrected. K domains, S = 2 estimators (soft, hard).
 """
 
 from collections.abc import Mapping, Sequence
@@ -128,10 +128,9 @@ class Detector:
             )
         readings = self._readings([tokenizer.decode(one) for one in written], references)
         found = readings.estimate(np.ones(len(written)), np.ones(len(readings.domain_H)))
-        shares_BSK = np.array([readings.bootstrap(self.seed, number) for number in range(self.num_bootstraps)])
-        quantiles = np.quantile(shares_BSK, [self.alpha / 2, 1 - self.alpha / 2], axis=0)
-        soft_interval, hard_interval = np.moveaxis(quantiles, 0, -1).tolist()
-        soft_error, hard_error = shares_BSK.std(axis=0, ddof=1).tolist()
+        intervals_SK2, errors_SK = readings.intervals(self.num_bootstraps, self.alpha, self.seed)
+        soft_interval, hard_interval = intervals_SK2.tolist()
+        soft_error, hard_error = errors_SK.tolist()
         empty, looping = 1 - len(written) / len(ids), sum(map(is_looping, ids)) / len(ids)
         condition = condition_number(found.confusion_KK)
         return Detected(

@@ -1,6 +1,6 @@
 """Shares of domains, soft and hard, from the logits of a classifier on a model's texts and on held-out ones.
 
-N texts that the model wrote, H held-out texts, K domains, B bootstraps, V vocabulary.
+N texts that the model wrote, H held-out texts, K domains, B bootstraps, S = 2 estimators (soft, hard), V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -82,6 +82,12 @@ class Readings:
             counts_H[own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)))
         found = self.estimate(counts_N, counts_H)
         return [found.soft_K, found.hard_K]
+
+    def intervals(self, num_bootstraps: int, alpha: float, seed: int) -> tuple[Floats, Floats]:
+        """Return intervals [S, K, 2] of level 1 - alpha, quantiles of bootstraps, and standard errors [S, K]."""
+        shares_BSK = np.array([self.bootstrap(seed, number) for number in range(num_bootstraps)])
+        ends_2SK = np.quantile(shares_BSK, [alpha / 2, 1 - alpha / 2], axis=0)
+        return np.moveaxis(ends_2SK, 0, -1), shares_BSK.std(axis=0, ddof=1)
 
 
 def first_token_shares(first_V: Floats, first_tokens: Sequence[NDArray[np.int64]]) -> Floats:

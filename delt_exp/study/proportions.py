@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -24,12 +25,11 @@ WORDS = {
     "raw": "uncorrected",
     "first_token": "first token",
 }
-NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One run: shares by domain, of what it was trained on and by each estimate (value, standard error or None).
+    """One run: shares by domain, of what it was trained on and by each estimate, with the detector's interval if any.
 
     unit: what shares are of, documents or tokens.
     """
@@ -38,7 +38,7 @@ class Detection:
     temperature: str
     seed: int
     truth: Mapping[str, float]
-    shares: Mapping[str, Mapping[str, tuple[float, float | None]]]
+    shares: Mapping[str, Mapping[str, Ranged | float]]
     unit: str
 
     def off(self, estimate: str) -> float:
@@ -53,7 +53,7 @@ class Detection:
         return bool((gaps[np.subtract.outer(truth, truth) != 0] > 0).all())
 
     def _pairs(self, estimate: str) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
-        return np.array([[share, self.shares[estimate][label][0]] for label, share in self.truth.items()]).T
+        return np.array([[share, _value(self.shares[estimate][label])] for label, share in self.truth.items()]).T
 
 
 @settings
@@ -90,12 +90,12 @@ class ProportionReport:
         unknown = [name for name in (self.mixture, self.temperature) if name not in run.arm]
         if unknown:
             raise ConfigError(f"study.report: {unknown[0]} is not varied in every slice: {list(run.arm)}")
-        shares: dict[str, dict[str, tuple[float, float | None]]] = {estimate: {} for estimate in ESTIMATES}
+        shares: dict[str, dict[str, Ranged | float]] = {estimate: {} for estimate in ESTIMATES}
         unit = ""
         for row in (run.record() or {})["results"]:
             name, _, label = row["dataset"].partition("/")
             if name == self.dataset and row["metric"].startswith("share_"):
-                shares[row["metric"].removeprefix("share_")][label] = row["value"], row["stderr"]
+                shares[row["metric"].removeprefix("share_")][label] = _ranged(row, run.folder)
                 unit = row["unit"]
         if not unit:
             raise DataError(f"{run.folder} has no shares by {self.dataset}; choose eval_dataset=proportions")
@@ -152,8 +152,9 @@ class ProportionReport:
             )
         inside = [is_in for one in detections if one.temperature == self.honest for is_in in _inside(one)]
         sentences.append(
-            f"At {self.temperature} {self.honest}, {sum(inside)} of {len(inside)} true shares lie in the 95 % interval "
-            "of the corrected estimate, which knows of sampling errors and not of what the model has failed to learn"
+            f"At {self.temperature} {self.honest}, {sum(inside)} of {len(inside)} true shares lie in the detector's "
+            "interval of the corrected estimate, which knows of sampling errors and not of what the model has failed "
+            "to learn"
         )
         return "".join(f"{sentence}.\n" for sentence in sentences).strip()
 
@@ -189,13 +190,13 @@ def _scatter(detections: Sequence[Detection]) -> go.Figure:
     traces = []
     for number, estimate in enumerate(ESTIMATES):
         points = [
-            (one.truth[label], share, error or 0.0, f"{label}, {one.mixture}, seed {one.seed}")
+            (one.truth[label], _value(share), share, f"{label}, {one.mixture}, seed {one.seed}")
             for one in detections
-            for label, (share, error) in one.shares[estimate].items()
+            for label, share in one.shares[estimate].items()
         ]
-        x, y, errors, texts = zip(*points, strict=True)
+        x, y, shares, texts = zip(*points, strict=True)
         look = {"color": colour(number), "symbol": symbol(number), "size": 9}
-        bars = {"type": "data", "array": [NORMAL_95 * error for error in errors]}
+        bars = error_bars([share if isinstance(share, Ranged) else Ranged(share, share, share) for share in shares])
         traces.append(go.Scatter(name=WORDS[estimate], x=x, y=y, error_y=bars, text=texts, mode="markers", marker=look))
     line = go.Scatter(
         x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot", "color": LINE}, showlegend=False, hoverinfo="skip"
@@ -207,24 +208,28 @@ def _scatter(detections: Sequence[Detection]) -> go.Figure:
 def _shares(detections: Sequence[Detection]) -> Table:
     rows = [
         [one.temperature, one.mixture, one.seed, label, one.truth[label],
-         *(_with_error(*one.shares[estimate][label]) for estimate in ESTIMATES)]
+         *(one.shares[estimate][label] for estimate in ESTIMATES)]
         for one in detections
         for label in one.truth
     ]  # fmt: skip
-    note = "Shares of each run with their 95 % intervals from bootstrap standard errors, where there are any."
+    note = "Shares of each run with the bootstrap intervals of the detector, where there are any."
     columns = ["temperature", "mixture", "seed", "domain", "truth", *(WORDS[estimate] for estimate in ESTIMATES)]
     return Table("shares", "Shares of the domains", note, columns, rows, folded=True)
 
 
-def _with_error(value: float, error: float | None) -> Ranged | float:
-    return value if error is None else Ranged(value, value - NORMAL_95 * error, value + NORMAL_95 * error)
+def _ranged(row: Mapping[str, Any], folder: str) -> Ranged | float:
+    """Return the share of a row with its interval; raises DataError for an estimate that has lost its own."""
+    if row["stderr"] is None:
+        return float(row["value"])
+    if "interval" not in row:
+        raise DataError(f"{folder} has no intervals of the shares; delete the folder and repeat the study's command")
+    return Ranged(row["value"], *row["interval"])
 
 
 def _inside(one: Detection) -> list[bool]:
-    return [
-        abs(share - one.truth[label]) <= NORMAL_95 * (error or 0.0)
-        for label, (share, error) in one.shares["soft"].items()
-    ]
+    """Return for each domain whether the true share lies in the interval of the corrected estimate."""
+    ranged = {label: share for label, share in one.shares["soft"].items() if isinstance(share, Ranged)}
+    return [share.low <= one.truth[label] <= share.high for label, share in ranged.items()]
 
 
 def _groups(detections: Sequence[Detection]) -> dict[tuple[str, str], list[Detection]]:

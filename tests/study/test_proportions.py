@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from delt_exp.errors import DataError
-from delt_exp.files import write_json
+from delt_exp.files import read_json, write_json
 from delt_exp.study.proportions import ProportionReport
 from delt_exp.study.record import PlannedRun, StudyRecord
 
@@ -15,11 +15,16 @@ REPORT = ProportionReport(
 SOURCES, TOKENS = ["news"] * 6 + ["code"] * 4, [10] * 6 + [30] * 4  # by document 0.6 and 0.4, by token 1/3 and 2/3
 
 
-def finished_run(folder, temperature, shares, *, seed=0, unit="documents", sources=SOURCES):
+def around(value):
+    return [value - 0.06, value + 0.06]
+
+
+def finished_run(folder, temperature, shares, *, seed=0, unit="documents", sources=SOURCES, ends=around):
     folder.mkdir(parents=True)
     rows = [
         {"dataset": f"proportions/{label}", "metric": f"share_{estimate}", "value": value,
-         "stderr": 0.05 if estimate in ("soft", "hard") else None, "unit": f"share of {unit}"}
+         "stderr": 0.05 if estimate in ("soft", "hard") else None, "unit": f"share of {unit}",
+         "interval": ends(value) if estimate in ("soft", "hard") else None}
         for estimate, pair in shares.items()
         for label, value in zip(("news", "code"), pair, strict=True)
     ]  # fmt: skip
@@ -45,7 +50,32 @@ def test_total_variation_and_rank_order_by_hand(tmp_path):
     assert rows["1", "uncorrected"][0] == pytest.approx(0.3)
     assert rows["1", "first token"][:2] == [pytest.approx(0.3), "0 of 1"]
     assert rows["0.7", "corrected, from posteriors"][:2] == [pytest.approx(0.2), "0 of 1"]
-    assert "2 of 2 true shares lie in the 95 % interval" in found.answer
+    assert "2 of 2 true shares lie in the detector's interval" in found.answer
+
+
+@pytest.mark.parametrize(
+    ("ends", "inside"),
+    [
+        (lambda value: [value - 0.01, value + 0.055], 1),  # 0.6 is in [0.54, 0.605], 0.4 is not in [0.44, 0.505]
+        (lambda value: [value - 0.2, value + 0.2], 2),
+        (lambda value: [value, value], 0),
+    ],
+)
+def test_whether_the_truth_is_inside_is_told_by_the_interval_that_users_get_and_not_by_errors(tmp_path, ends, inside):
+    found = findings(tmp_path, finished_run(tmp_path / "a", "1", shares(0.55), ends=ends))
+    assert f"{inside} of 2 true shares lie in the detector's interval" in found.answer
+    row = next(row for row in found.tables[1].rows if row[3] == "news")
+    assert (row[5].low, row[5].high) == tuple(ends(0.55))
+
+
+def test_a_run_without_intervals_is_refused(tmp_path):
+    run = finished_run(tmp_path / "a", "1", shares(0.55))
+    record = read_json(tmp_path / "a" / "record.json")
+    for row in record["results"]:
+        del row["interval"]
+    write_json(tmp_path / "a" / "record.json", record)
+    with pytest.raises(DataError, match="has no intervals of the shares"):
+        findings(tmp_path, run)
 
 
 def test_two_seeds_give_an_interval(tmp_path):

@@ -112,3 +112,57 @@ def test_another_setting_is_another_corpus(tmp_path):
     strict = deduplicated_stage(pool.resources, pool.candidates.corpus, FINEWEB)
     loose = deduplicated_stage(pool.resources, pool.candidates.corpus, MinHash(1, 200, 1))
     assert (len(strict), len(loose)) == (2, 1)
+
+
+# Against datasketch, which is no dependency: it keeps about 5 GB for a million documents
+
+
+def datasketch_of(texts, num_perm):
+    """Its signatures of the same word 5-grams."""
+    datasketch = pytest.importorskip("datasketch")
+    found = []
+    for text in texts:
+        words, signature = text.split(), datasketch.MinHash(num_perm=num_perm, seed=1)
+        signature.update_batch([" ".join(words[i : i + 5]).encode() for i in range(len(words) - 4)])
+        found.append(signature)
+    return found
+
+
+def exchanged(rng, text, num_words):
+    """The text with every so many-th word exchanged; each is in five 5-grams."""
+    words = text.split()
+    for place in np.linspace(5, len(words) - 6, num_words).astype(int):
+        words[place] = words_of(rng, 1)[0]
+    return " ".join(words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_exchanged", [1, 5, 15])
+def test_jaccard_estimates_are_those_of_datasketch_and_of_the_sets(num_exchanged):
+    """296 5-grams, of which 5 for each exchanged word differ: s = (296 - 5 e) / (296 + 5 e)."""
+    rng, num_perm = np.random.default_rng(5), 1024
+    text = " ".join(words_of(rng, 300))
+    pair = [text, exchanged(rng, text, num_exchanged)]
+    one, other = datasketch_of(pair, num_perm)
+    ours = (np.equal(*bands(pair, MinHash(5, num_perm, 1)))).mean()
+    exact = (296 - 5 * num_exchanged) / (296 + 5 * num_exchanged)
+    error = (exact * (1 - exact) / num_perm) ** 0.5
+    assert ours == pytest.approx(exact, abs=4 * error)
+    assert one.jaccard(other) == pytest.approx(exact, abs=4 * error)
+
+
+@pytest.mark.slow
+def test_clusters_are_those_of_datasketch_where_chance_does_not_decide():
+    """Copies with one word exchanged (s = 0.97, linked but for 1e-9) and texts that share nothing."""
+    rng = np.random.default_rng(6)
+    originals = [" ".join(words_of(rng, 300)) for _ in range(40)]
+    texts = [*originals, *(exchanged(rng, text, 1) for text in originals[:25]), *originals[:5]]
+    signatures = datasketch_of(texts, FINEWEB.bands * FINEWEB.rows)
+    index = pytest.importorskip("datasketch").MinHashLSH(
+        params=(FINEWEB.bands, FINEWEB.rows), num_perm=FINEWEB.bands * FINEWEB.rows
+    )
+    for row, signature in enumerate(signatures):
+        index.insert(row, signature)
+    first = [min(index.query(signature)) for signature in signatures]
+    assert clusters(bands(texts)).tolist() == first
+    assert first == [*range(40), *range(25), *range(5)]

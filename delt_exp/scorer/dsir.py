@@ -24,8 +24,8 @@ class DsirScorer:
     Xie et al. 2023, arXiv:2302.03169, section 4: sum over buckets of c_b ln((p_b + smoothing) / (q_b + smoothing)),
     with the counts c of the document and the shares p, q of each of `num_buckets` among the n-grams of 1 .. `max_ngram`
     words. The sum is that of the paper and grows with length; `mean` divides it by the document's n-grams. A document
-    without a word has the weight 0. The selector `gumbel_top_k` samples by such weights. Raises DataError for a target
-    without a word.
+    without a word has the weight 0. The selector `gumbel_top_k` with temperature 1, not standardised, draws in
+    proportion to exp of it, as the paper does; its defaults do not. Raises DataError for a target without a word.
     """
 
     VERSION: ClassVar[int] = 1

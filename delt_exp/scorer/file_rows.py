@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.values_file import Key
+from delt_exp.corpus.record_values import Key
 from delt_exp.errors import DataError
 from delt_exp.rows.lookup import looked_up
 from delt_exp.scorer.base import Pool

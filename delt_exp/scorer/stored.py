@@ -60,6 +60,11 @@ class StoredScorer:
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; raises DataError for a candidate without one."""
         keys, scores = self._columns
+        if self.by == "id" and keys is not None and len(keys) and np.array_equal(np.sort(keys), np.arange(len(keys))):
+            raise DataError(
+                f"{self.path}: its ids are the numbers 0 to {len(keys) - 1} and no hashes of documents; to take them "
+                f"for rows, use scorer.by=row scorer.key={self.key or 'id'}"
+            )
         scores = scores[rows_in_file(self.path, self.by, keys, len(scores), pool, "score")]
         bad = np.flatnonzero(~np.isfinite(scores))
         if len(bad):

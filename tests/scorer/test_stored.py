@@ -148,6 +148,13 @@ def test_numbers_inside_objects_are_read_and_ids_that_count_records_are_rows(tmp
     assert in_order.score(pool).tolist() == pytest.approx([7.5, 12.34, 3.25])
 
 
+def test_ids_that_count_records_are_told_from_hashes_with_the_keys_that_read_them(tmp_path):
+    path = written(tmp_path, "scores.jsonl", {key: [record[key] for record in ODA] for key in ("id", "scores")})
+    scorer = of(path, column="scores[PPLScorer][score]", better="lower")
+    with pytest.raises(DataError, match=r"ids are the numbers 0 to 2 .* use scorer\.by=row scorer\.key=id$"):
+        scorer.score(make_pool(tmp_path, words(3)))
+
+
 @pytest.mark.parametrize("name", ["scores.jsonl", "scores.parquet"])
 @pytest.mark.parametrize(
     ("column", "key"), [("scores[IFDScorer][score]", None), ("scores[", None), ("id[x]", None), ("id", "index")]

@@ -294,9 +294,8 @@ def test_pairs_are_made_of_mismatched_answers_where_the_target_has_none(pool, pl
     plain = [replace(document, rejected="") for document in PREFERENCES]
     here = with_target(pool, place, plain)
     scores = rose().score(here)
-    assert here.evidence.contents()["remarks"] == [
-        "Each answer of the target was compared with that of another document."
-    ]
+    remarks = here.evidence.contents()["remarks"]
+    assert remarks[0] == "Each answer of the target was compared with that of another document."
     np.testing.assert_array_equal(scores, rose(pairs="mismatched").score(with_target(pool, place, plain)))
     assert not here.evidence.contents()["warnings"]
     some = with_target(pool, place, [*PREFERENCES[:-1], plain[-1]])
@@ -363,8 +362,8 @@ def test_an_answer_without_a_token_is_its_end(place):
 def test_a_target_may_be_compared_with_what_the_proxy_writes(pool, place, scored):
     here, once_more = again(pool, place), again(pool, place)
     scores = rose(pairs="sampled").score(here)
-    (remark,) = here.evidence.contents()["remarks"]
-    assert remark == "Each answer of the target was compared with one that the proxy wrote."
+    remarks = here.evidence.contents()["remarks"]
+    assert remarks[0] == "Each answer of the target was compared with one that the proxy wrote."
     assert np.abs(scores - scored).max() > 1e-3
     np.testing.assert_array_equal(rose(pairs="sampled").score(once_more), scores)
     assert (rose(pairs="sampled", seed=1).score(again(pool, place)) != scores).any()

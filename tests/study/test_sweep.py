@@ -114,7 +114,7 @@ def test_the_page_of_an_unfinished_study_can_be_written_at_any_time(finished):
     page = write_page(finished).read_text()
     aside.rename(record)
     assert "3 of 4 runs finished" in page
-    assert "1 runs are missing" in page
+    assert "1 run is missing" in page
 
 
 def test_a_dry_run_leaves_the_study_on_disk_as_it_is(finished):

@@ -11,7 +11,6 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,16 +20,13 @@ from torch.nn.functional import cosine_similarity
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.features import batch_of, lora
-from benchmarks.less import ADAM, NUM_FEATURES, windows
+from benchmarks.less import NUM_FEATURES, judgement, windows
 from benchmarks.lqs import FULL, QUICK, Sizes, draw_ids, seconds
 from benchmarks.table import Row, alternate, median_ratio
 from delt_exp.gradients.features import per_sample_features
 from delt_exp.gradients.flat import flatten, trainable_parameters
 from delt_exp.gradients.projection import Projection
 from delt_exp.model.objective import CrossEntropy
-from delt_exp.scorer.influence.directions import save_directions
-from delt_exp.scorer.influence.gamma import Gamma
-from delt_exp.scorer.influence.judge import InfluenceJudge
 
 Cosines = Callable[[], Tensor]
 NUM_PAIRS = 3
@@ -45,12 +41,8 @@ def ours(model: Any, ids_NT: Tensor, target_1T: Tensor, sizes: Sizes, num_featur
         return cosine_similarity(torch.cat(found[:-1]), found[-1])
     loss = CrossEntropy().losses(model, batch_of(target_1T)).sum()
     target_P = flatten(torch.autograd.grad(loss, list(trainable_parameters(model).values())))
-    path = folder / "target.safetensors"
-    content = save_directions((target_P / target_P.norm())[None], path)
-    checkpoint: Any = SimpleNamespace(step=1, network=lambda: model, moments=dict)
-    judge = InfluenceJudge(checkpoint, Gamma.of("sgd", False, ADAM), path, content, 1, 0, 0, 1024, "fp32")
-    judgement = judge.open("cpu")
-    numbers_N2 = np.concatenate([judgement(windows(part)) for part in ids_NT.split(sizes.micro_batch)])  # cosine, norm
+    judged = judgement(model, (target_P / target_P.norm())[None], folder, form="sgd")
+    numbers_N2 = np.concatenate([judged(windows(part)) for part in ids_NT.split(sizes.micro_batch)])  # cosine, norm
     return torch.from_numpy(numbers_N2[:, 0])
 
 

@@ -21,7 +21,7 @@ from benchmarks.table import Row
 from delt_exp.corpus.windows import WindowBatch
 from delt_exp.model.optimizer import AdamW
 from delt_exp.scorer.influence.directions import save_directions
-from delt_exp.scorer.influence.gamma import Gamma
+from delt_exp.scorer.influence.gamma import Form, Gamma
 from delt_exp.scorer.influence.judge import InfluenceJudge
 
 NUM_GROUPS = 9
@@ -29,13 +29,15 @@ NUM_FEATURES = 8192
 ADAM = AdamW(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
 
 
-def judgement(model: Any, num_groups: int, folder: Path, num_features: int = 0) -> Callable[[WindowBatch], Any]:
-    """The judgement of windows for so many groups, opened."""
+def judgement(
+    model: Any, direction_SP: Tensor, folder: Path, num_features: int = 0, form: Form = "adam"
+) -> Callable[[WindowBatch], Any]:  # fmt: skip
+    """The judgement of windows by these directions, opened."""
     moments = adam_step(model).moments
     checkpoint: Any = SimpleNamespace(step=100, network=lambda: model, moments=lambda: moments)
+    num_groups = len(direction_SP)
     path = folder / f"{num_groups}.safetensors"
-    content = save_directions(directions(model, num_groups), path)
-    gamma = Gamma.of("adam", True, ADAM)
+    content, gamma = save_directions(direction_SP, path), Gamma.of(form, True, ADAM)
     judge = InfluenceJudge(checkpoint, gamma, path, content, num_groups, num_features, 0, 1024, "fp32")
     return judge.open(str(DEVICE))
 
@@ -51,8 +53,8 @@ def compare_passes(sizes: Sizes, folder: Path) -> list[Row]:
     """Each pass against the plainer one."""
     ids_BT, model = draw_ids(sizes, sizes.micro_batch, 3), lora(sizes)
     batch, plain = windows(ids_BT), partial(plain_pass, model, ids_BT)
-    one, several = (partial(judgement(model, count, folder), batch) for count in (1, NUM_GROUPS))
-    keeping = partial(judgement(model, 1, folder, NUM_FEATURES), batch)
+    one, several = (partial(judgement(model, directions(model, n), folder), batch) for n in (1, NUM_GROUPS))
+    keeping = partial(judgement(model, directions(model, 1), folder, NUM_FEATURES), batch)
     passes = [
         ("LESS, known target, one checkpoint, LoRA r 8", "forward + backward", one, plain, 1.1),
         (f"the same, {NUM_GROUPS} groups", "one group", several, one, 1.05),

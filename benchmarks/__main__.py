@@ -17,6 +17,7 @@ BENCHMARKS = {
     "tokenise": "tokenising to shards against bare tokenizers",
     "train_bare": "training against a bare PyTorch loop",
     "train_padded": "training packed against padded rows in transformers.Trainer (needs the local data folder)",
+    "train_answers": "training on answers, against logits of prompts and padding too (needs the local data folder)",
     "selection": "selecting and ordering 1e8 scores, and 1e6 against sorted Python records",
     "memory": "resident memory while a 2 GB corpus is tokenised (writes about 6 GB to the temporary folder)",
     "lqs": "an LQS annotation against the published recipe, its parts against a training step",

@@ -1,7 +1,7 @@
 """What the benchmarks measure on: real text, and the components that the default configuration describes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from omegaconf import DictConfig
 
-from delt_exp.config.build import CONF, build, construct, plain
+from delt_exp.config.build import CONF, build, construct
 from delt_exp.config.compose import composed
 from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
@@ -17,10 +17,10 @@ from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.dataset.base import Dataset, Document
 from delt_exp.dataset.mixture import size_bytes
 from delt_exp.dataset.stdlib import SPLITS, StdlibCode, StdlibProse
+from delt_exp.steps.components import training_settings
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainJob, plan_for
-from delt_exp.trainer.planning import PlanSettings
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ def tokenized(cfg: DictConfig, dataset: Dataset, store: Store) -> tuple[Tokenize
 
 
 def train_job(cfg: DictConfig, folder: Path, num_steps: int) -> TrainJob:
-    """Return the training of a shuffled `train_dataset` that ends after `num_steps` full batches."""
+    """Return the training of a shuffled `train_dataset` on as many tokens as `num_steps` full batches have."""
     candidates, tokenizer = tokenized(cfg, build(cfg.train_dataset), Store(folder, "size"))
     recipe, order = build(cfg.model), np.random.default_rng(0).permutation(len(candidates))
     max_tokens = num_steps * recipe.batch_items * recipe.context_tokens
-    settings = PlanSettings(**{**plain(cfg.training), "epochs": None, "max_tokens": max_tokens})
+    settings = replace(training_settings(cfg.training)[0], epochs=None, max_tokens=max_tokens)
     return TrainJob(
         recipe, plan_for(recipe, candidates.tokens, order, settings), tokenizer, build(cfg.trainer), cfg.seed
     )

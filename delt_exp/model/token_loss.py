@@ -28,5 +28,7 @@ class TokenLossJudge(CausalJudge):
     def numbers(self, network: Any, batch: Batch) -> "Tensor":
         import torch
 
-        with torch.inference_mode():
+        from delt_exp.model.next_token import only_labels
+
+        with torch.inference_mode(), only_labels(network, batch["labels"]):
             return CrossEntropy().losses(network, batch)

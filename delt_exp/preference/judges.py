@@ -1,6 +1,6 @@
 """What a causal LM says of preferences; the reference is the network that a training run began with.
 
-D pairs, R = 2 D rows (chosen, rejected, chosen ...), T positions, V vocabulary.
+D pairs, R = 2 D rows (chosen, rejected, chosen ...), T positions, N of them all with a label, V vocabulary.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.pairs import PairBatch
-from delt_exp.corpus.tokens import IGNORED
 from delt_exp.model.batch import Batch
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.recipe import Network
@@ -41,11 +40,14 @@ class ReferenceJudge:
     def open(self, device: str) -> Callable[[PairBatch], NDArray[Any]]:
         import torch
 
+        from delt_exp.model.next_token import only_labels
+
         network = self.network.make(self.tokenizer, self.seed).eval().to(device)
 
         def judgement(pairs: PairBatch) -> NDArray[Any]:
-            with torch.inference_mode(), _autocast(device, self.precision):
-                losses_R = CrossEntropy().losses(network, _tensors(pairs, device))
+            batch = _tensors(pairs, device)
+            with torch.inference_mode(), _autocast(device, self.precision), only_labels(network, batch["labels"]):
+                losses_R = CrossEntropy().losses(network, batch)
             return np.asarray(-losses_R.cpu().numpy()).reshape(-1, 2)
 
         return judgement
@@ -87,17 +89,17 @@ def compared(model: Any, reference: Any, batch: Batch) -> "Tensor":
     """Return [R, 3] summed over labels: log p under both networks, and KL(model || reference) of the next token."""
     import torch
 
-    from delt_exp.model.next_token import next_token_logits
+    from delt_exp.model.next_token import is_label, label_logits
 
-    logits = [next_token_logits(network, batch).float() for network in (model, reference)]
+    logits = [label_logits(network, batch).float() for network in (model, reference)]
     shared = min(of_network.shape[-1] for of_network in logits)  # one may have rows for padding, which nobody predicts
-    log_p_RTV, log_q_RTV = (of_network[..., :shared].log_softmax(-1) for of_network in logits)
-    labels_RT = batch["labels"]
-    is_label_RT = labels_RT != IGNORED
-    place_RT1 = labels_RT.where(is_label_RT, 0)[..., None]
-    of_label = [log_RTV.gather(-1, place_RT1)[..., 0] for log_RTV in (log_p_RTV, log_q_RTV)]
-    kl_RT = (log_p_RTV.exp() * (log_p_RTV - log_q_RTV)).sum(-1)
-    return torch.stack([(one_RT.double() * is_label_RT).sum(1) for one_RT in (*of_label, kl_RT)], 1)
+    log_p_NV, log_q_NV = (of_network[:, :shared].log_softmax(-1) for of_network in logits)
+    is_label_RT = is_label(batch["labels"])
+    label_N1, row_N = batch["labels"][is_label_RT][:, None], is_label_RT.nonzero()[:, 0]
+    of_label = [log_NV.gather(1, label_N1)[:, 0] for log_NV in (log_p_NV, log_q_NV)]
+    kl_N = (log_p_NV.exp() * (log_p_NV - log_q_NV)).sum(-1)
+    numbers_N3 = torch.stack([*of_label, kl_N], 1).double()
+    return numbers_N3.new_zeros(len(is_label_RT), 3).index_add(0, row_N, numbers_N3)
 
 
 def _tensors(pairs: PairBatch, device: str) -> Batch:

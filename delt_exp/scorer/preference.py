@@ -1,6 +1,6 @@
 """What a proxy model makes of a preference without its label: how unlike its answers are to it, or how unsure it is.
 
-D pairs of a batch, R = 2 D rows, T positions, V vocabulary.
+D pairs of a batch, R = 2 D rows, T positions, N of them all in answers, V vocabulary.
 """
 
 from collections.abc import Callable
@@ -107,7 +107,7 @@ class AnswerJudge:
     def open(self, device: str) -> Callable[[PairBatch], NDArray[Any]]:
         import torch
 
-        from delt_exp.model.next_token import next_token_logits
+        from delt_exp.model.next_token import label_logits
 
         network = load_causal_lm(self.name, self.revision).to(device)
 
@@ -115,21 +115,21 @@ class AnswerJudge:
             arrays = {"input_ids": pairs.ids_RT, "labels": pairs.labels_RT}
             batch = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
             with torch.inference_mode():
-                log_p_RTV = next_token_logits(network, batch).float().log_softmax(-1)
-                entropy_RT = -(log_p_RTV.exp() * log_p_RTV).sum(-1)
-                place_RT1 = batch["labels"].where(batch["labels"] != IGNORED, 0)[..., None]
-                log_p_RT = log_p_RTV.gather(-1, place_RT1)[..., 0]
-            return margin_and_entropy(log_p_RT.cpu().numpy(), entropy_RT.cpu().numpy(), pairs.labels_RT != IGNORED)
+                log_p_NV = label_logits(network, batch).float().log_softmax(-1)
+                entropy_N = -(log_p_NV.exp() * log_p_NV).sum(-1)
+                label_N1 = batch["labels"][batch["labels"] != IGNORED][:, None]
+                log_p_N = log_p_NV.gather(1, label_N1)[:, 0]
+            return margin_and_entropy(log_p_N.cpu().numpy(), entropy_N.cpu().numpy(), pairs.labels_RT != IGNORED)
 
         return judgement
 
 
 def margin_and_entropy(
-    log_p_RT: NDArray[Any], entropy_RT: NDArray[Any], is_answer_RT: NDArray[np.bool_]
+    log_p_N: NDArray[Any], entropy_N: NDArray[Any], is_answer_RT: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return [D, 2] from log p of each token and the entropy where it was predicted."""
-    count_R = is_answer_RT.sum(1)
-    log_p_R, entropy_R = ((one.astype(np.float64) * is_answer_RT).sum(1) for one in (log_p_RT, entropy_RT))
+    """Return [D, 2] from log p of each token of the answers and the entropy where it was predicted."""
+    count_R, row_N = is_answer_RT.sum(1), is_answer_RT.nonzero()[0]
+    log_p_R, entropy_R = (np.bincount(row_N, of_N, len(count_R)) for of_N in (log_p_N, entropy_N))
     reward_R = log_p_R / count_R
     entropy_D = entropy_R.reshape(-1, 2).sum(1) / count_R.reshape(-1, 2).sum(1)
     return np.stack([np.abs(reward_R[::2] - reward_R[1::2]), entropy_D], axis=1)

@@ -3,6 +3,7 @@
 B sequences of a micro-batch.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from delt_exp.distributed.ranks import ProcessGroup, SingleProcess
+from delt_exp.model.next_token import only_labels
 from delt_exp.model.optimizer import clip_gradients
 from delt_exp.model.schedule import scheduler
 from delt_exp.rows.draws import seed_for
@@ -51,7 +53,9 @@ class LMModule(pl.LightningModule):
         seed_step(seed_for(self.job.seed, "dropout in training", batch_idx, self.global_rank), self.device)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        losses_B = self.recipe.objective.losses(self.network, batch)
+        compiled = self.job.trainer.compile
+        with nullcontext() if compiled else only_labels(self.network, batch["labels"]):
+            losses_B = self.recipe.objective.losses(self.network, batch)
         self.loss_sum = self.loss_sum.to(losses_B.device) + losses_B.detach().sum()
         weights_B = self.weights(batch, losses_B.detach())
         return (weights_B * losses_B).sum().float() * (

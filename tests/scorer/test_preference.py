@@ -44,7 +44,7 @@ def test_margin_and_entropy_by_hand():
     log_p = np.array([[-9.0, -1, -3], [-0.5, -7, -7]])
     entropy = np.array([[9.0, 1, 2], [6, 9, 9]])
     is_answer = np.array([[False, True, True], [True, False, False]])
-    np.testing.assert_allclose(margin_and_entropy(log_p, entropy, is_answer), [[1.5, 3.0]])
+    np.testing.assert_allclose(margin_and_entropy(log_p[is_answer], entropy[is_answer], is_answer), [[1.5, 3.0]])
 
 
 @pytest.mark.parametrize("measure", ["margin", "entropy"])

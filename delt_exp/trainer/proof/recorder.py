@@ -40,6 +40,8 @@ class Recorder(pl.Callback):
         self.multipliers: dict[tuple[int, torch.device], tuple[Tensor, ...]] = {}
         self.entered: dict[str, Any] = {}
         self.embedded: Tensor | None = None
+        self.hidden: Tensor | None = None  # what the network hands to its head
+        self.headed: Tensor | None = None  # what its head reads: all of it, or the positions with a label
         self.batch: dict[str, Tensor] | None = None  # of the micro-batch that is trained; a weighter may read others
         self.logits: Any = None
         self.watching_losses: Any = None
@@ -61,6 +63,10 @@ class Recorder(pl.Callback):
         network.register_forward_hook(self._leaves_network)
         if self.sees_embedding:
             network.get_input_embeddings().register_forward_pre_hook(self._enters_embedding)
+            head = network.get_output_embeddings()
+            if head is not None:
+                head.register_forward_pre_hook(self._comes_to_head)
+                head.register_forward_hook(self._enters_head)
         self.watching_losses = next_token_losses.register_forward_hook(self._leaves_losses)
         trainer.optimizers[0].register_step_post_hook(self._updated)
 
@@ -76,6 +82,7 @@ class Recorder(pl.Callback):
         if not self._is_trained:
             return
         self.entered, self.embedded, self.logits = ({} if args else arguments), None, None
+        self.hidden = self.headed = None
         step = self.trainer.global_step
         if not self.steps or self.steps[-1].step != step:
             self.steps.append(Step(step, self._fingerprint()))
@@ -85,6 +92,12 @@ class Recorder(pl.Callback):
     def _enters_embedding(self, embedding: Any, args: tuple[Any, ...]) -> None:
         self.embedded = args[0] if args else None
 
+    def _comes_to_head(self, head: Any, args: tuple[Any, ...]) -> None:
+        self.hidden = args[0].detach() if args else None
+
+    def _enters_head(self, head: Any, args: tuple[Any, ...], logits: Any) -> None:
+        self.headed = args[0].detach() if args else None
+
     def _leaves_network(self, network: Any, args: tuple[Any, ...], output: Any) -> None:
         self.logits = weakref.ref(output.logits), output.logits._version
 
@@ -92,14 +105,15 @@ class Recorder(pl.Callback):
         """The losses of one micro-batch are made: digest what they were made of, see how they enter the gradient."""
         if self.batch is None or not self._is_trained:
             return
-        logits_BTV, labels_BT = args
-        is_whole = self.logits is not None and self.logits[0]() is logits_BTV and self.logits[1] == logits_BTV._version
-        digests_B = (
-            self._digests(labels_BT, self.batch) if is_whole and labels_BT.shape == logits_BTV.shape[:2] else None
-        )
+        logits, labels_BT = args
+        is_whole = self.logits is not None and self.logits[0]() is logits and self.logits[1] == logits._version
+        at_labels = self._at_labels(logits, labels_BT) if is_whole else None
+        digests_B = None if at_labels is None else self._digests(labels_BT, self.batch)
         claims = torch.stack([self.batch[name] for name in ("index", "first", "last")])
         if digests_B is None or len(digests_B) != claims.shape[1]:
             digests_B = torch.zeros_like(claims[0])
+        elif at_labels is not None:
+            digests_B = digests_B * at_labels
         step = self.steps[-1]
         is_label_BT = labels_BT != IGNORED
         loss = losses_BT.detach().sum(dtype=torch.float64)
@@ -114,6 +128,17 @@ class Recorder(pl.Callback):
 
         if losses_BT.requires_grad:
             losses_BT.register_hook(enter_gradient)
+
+    def _at_labels(self, logits: Tensor, labels_BT: Tensor) -> Tensor | None:
+        """Return whether each of `logits` is made at the position of its label; None where they fit no labels."""
+        if logits.shape[:2] == labels_BT.shape:
+            return labels_BT.new_ones(())
+        if self.hidden is None or self.headed is None or self.hidden.shape[:2] != labels_BT.shape:
+            return None
+        planned = self.hidden[labels_BT != IGNORED][None]
+        if self.headed.shape != planned.shape:
+            return None
+        return ((self.headed == planned) | planned.isnan()).all()
 
     def _digests(self, labels_BT: Tensor, batch: dict[str, Tensor]) -> Tensor | None:
         """Return [B] digests as `order.item_digest` defines them, None where the network read something unplanned."""

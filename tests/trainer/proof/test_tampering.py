@@ -3,6 +3,8 @@
 Each case changes one thing in a real run: what enters the network, the loss, the gradient or the update.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.files import read_json
-from delt_exp.model.next_token import NextTokenLosses, next_token_logits
+from delt_exp.model.next_token import NextTokenLosses, next_token_logits, only_labels
 from delt_exp.model.optimizer import AdamW
 from delt_exp.trainer.datamodule import OrderedBatches, _Collate
 from delt_exp.trainer.module import LMModule
@@ -151,6 +153,18 @@ def logits_detached(patch):
         return found.detach().requires_grad_()
 
     patch.setattr("delt_exp.model.next_token.next_token_logits", logits)
+
+
+@tampering("step 1, sequence 1: other tokens, labels or positions", layout="padded")
+def head_at_other_positions(patch):
+    """As many as there are labels, so that nothing but what is read there is wrong."""
+
+    @contextmanager
+    def reading(network, labels):
+        with only_labels(network, labels.roll(1, 1)):
+            yield
+
+    patch.setattr("delt_exp.trainer.module.only_labels", reading)
 
 
 @tampering("0 sequences were consumed")

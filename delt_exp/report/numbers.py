@@ -31,17 +31,19 @@ def share(part: float, whole: float) -> str:
 def value(number: float, stderr: float | None = None) -> str:
     """Return a measured number; a standard error has two significant digits and decides those of the number."""
     if stderr is None:
-        whole = number == int(number) or abs(number) >= 1000
+        whole = abs(number) >= 1000 or number == int(number)
         return f"{number:,.0f}" if whole else f"{number:#.4g}"
     decimals = 3 if stderr == 0 else min(max(1 - math.floor(math.log10(stderr)), 0), 6)
     return f"{number:,.{decimals}f}\u00a0±\u00a0{stderr:,.{decimals}f}"  # never broken over two lines
 
 
 def cell(content: object) -> str:
-    """Return a cell of a table that somebody else made: numbers rounded, whole ones as they are, texts as they are."""
+    """Return a cell of a table that somebody else made: numbers rounded, whole ones and texts as they are, NaN empty."""
     if isinstance(content, bool):
         return "yes" if content else "no"
-    return value(content) if isinstance(content, float) else "" if content is None else str(content)
+    if content is None or (isinstance(content, float) and math.isnan(content)):
+        return ""
+    return value(content) if isinstance(content, float) else str(content)
 
 
 def seconds(duration: float) -> str:

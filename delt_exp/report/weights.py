@@ -1,7 +1,10 @@
 """Which sources the weights of a run preferred, from what its proof of order recorded.
 
-I items of a plan, S sources.
+I sequences with a label.
 """
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,35 +15,67 @@ from delt_exp.store.evidence import Evidence, Figure
 NUM_PARTS, NUM_SOURCES = 10, 6
 
 
+class _Weights(NamedTuple):
+    """The weight [I] of every sequence with a label, the source [I] it counts for, and its tenth [I] of the steps."""
+
+    weights_I: NDArray[np.float64]
+    sources_I: NDArray[np.int64]
+    part_I: NDArray[np.int64]
+
+    def means(self, source: int) -> NDArray[np.float64]:
+        """Return the mean weight of a source in each tenth, NaN where it has no sequence."""
+        is_source = self.sources_I == source
+        parts_I, weights_I = self.part_I[is_source], self.weights_I[is_source]
+        counts, sums = np.bincount(parts_I, minlength=NUM_PARTS), np.bincount(parts_I, weights_I, NUM_PARTS)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
 def show_weights_by_source(evidence: Evidence, outcome: Outcome) -> None:
     """Leave the mean weight of each source over the course of training; nothing where all weights or sources are one.
 
     A sequence that holds several documents counts for the source of the first. Preferences have no such weights: what
     enters the loss of a pair is the difference of its sides.
     """
+    if outcome.plan.rows_per_sample == 2:
+        return
+    trained = _weights(outcome)
+    sources, counts = np.unique(trained.sources_I, return_counts=True)
+    if np.allclose(trained.weights_I, 1, rtol=1e-4) or len(sources) < 2:
+        return
+    largest = sources[np.argsort(-counts, kind="stable")][:NUM_SOURCES]
+    known = outcome.candidates.corpus.meta["sources"]
+    means_of = {known[source] or "(no name)": trained.means(source) for source in largest}
+    _show_course(evidence, means_of)
+    weights_of = [trained.weights_I[trained.sources_I == source] for source in largest]
+    columns = {
+        "source": list(means_of),
+        "sequences": [len(weights) for weights in weights_of],
+        "mean_weight": [float(weights.mean()) for weights in weights_of],
+        "mean_weight_at_the_end": np.array([means[-1] for means in means_of.values()]),
+    }
+    evidence.table("weights_by_source", columns, "The largest sources; the end is the last tenth of the steps.")
+
+
+def _weights(outcome: Outcome) -> _Weights:
     plan = outcome.plan
-    if plan.rows_per_sample == 2:
-        return
     consumed = np.load(outcome.model.folder / "consumed.npy", allow_pickle=False)
-    has_label = np.isfinite(consumed["least_weight"])
-    consumed = consumed[has_label]
-    weights_I = consumed["least_weight"] * plan.labels_per_step()[consumed["step"]]
-    corpus = outcome.candidates.corpus
-    codes_I = corpus.source_codes[plan.order[consumed["first"]]]
-    codes, counts = np.unique(codes_I, return_counts=True)
-    if np.allclose(weights_I, 1, rtol=1e-4) or len(codes) < 2:
-        return
-    largest = codes[np.argsort(-counts, kind="stable")][:NUM_SOURCES]
-    names = [corpus.meta["sources"][code] or "(no name)" for code in largest]
-    part_I = consumed["step"] * NUM_PARTS // plan.num_steps
-    mean_SP = np.array([_means(weights_I[codes_I == code], part_I[codes_I == code]) for code in largest])
+    consumed = consumed[np.isfinite(consumed["least_weight"])]
+    return _Weights(
+        weights_I=consumed["least_weight"] * plan.labels_per_step()[consumed["step"]],
+        sources_I=outcome.candidates.corpus.source_codes[plan.order[consumed["first"]]],
+        part_I=consumed["step"] * NUM_PARTS // plan.num_steps,
+    )
+
+
+def _show_course(evidence: Evidence, means_of: Mapping[str, NDArray[np.float64]]) -> None:
+    """Leave the mean weight of each source in each tenth of the steps, as a table and as lines."""
     evidence.table(
         "weights_over_time",
-        {"trained_percent": (np.arange(NUM_PARTS) + 0.5) * 100 / NUM_PARTS, **dict(zip(names, mean_SP, strict=True))},
+        {"trained_percent": (np.arange(NUM_PARTS) + 0.5) * 100 / NUM_PARTS, **means_of},
         "Mean weight of the sequences of each source in each tenth of the training run.",
     )
     figure = Figure(
-        "Weights by source", "weights_over_time", "line", "trained_percent", tuple(names), "part of the steps [%]",
+        "Weights by source", "weights_over_time", "line", "trained_percent", tuple(means_of), "part of the steps [%]",
         "mean weight",
     )  # fmt: skip
     caption = (
@@ -48,16 +83,3 @@ def show_weights_by_source(evidence: Evidence, outcome: Outcome) -> None:
         "training without weights."
     )
     evidence.figure("weights_by_source", figure, caption)
-    of_source = [codes_I == code for code in largest]
-    columns = {
-        "source": names,
-        "sequences": [int(which.sum()) for which in of_source],
-        "mean_weight": [float(weights_I[which].mean()) for which in of_source],
-        "mean_weight_at_the_end": mean_SP[:, -1],
-    }
-    evidence.table("weights_by_source", columns, "The largest sources; the end is the last tenth of the steps.")
-
-
-def _means(weights: NDArray[np.float64], parts: NDArray[np.int64]) -> NDArray[np.float64]:
-    counts, sums = np.bincount(parts, minlength=NUM_PARTS), np.bincount(parts, weights, NUM_PARTS)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

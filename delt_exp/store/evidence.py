@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from delt_exp.errors import DataError
 from delt_exp.files import read_json, write_json, written_aside
 from delt_exp.progress import say
@@ -207,8 +205,8 @@ def _of_part(part: str, name: str) -> str:
 
 
 def _known(values: Any) -> Any:
-    """Return an array of numbers with null for NaN, anything else as it is."""
+    """Return values as Arrow has them, with null for NaN."""
     import pyarrow as pa
 
-    is_array = isinstance(values, np.ndarray) and values.dtype.kind == "f"
-    return pa.array(values, mask=np.isnan(values)) if is_array else values
+    is_arrow = isinstance(values, pa.Array | pa.ChunkedArray)
+    return values if is_arrow else pa.array(values, from_pandas=True)

@@ -1,5 +1,7 @@
 """Numbers are rounded to what is known about them."""
 
+import math
+
 import pytest
 
 from delt_exp.report import numbers
@@ -21,6 +23,22 @@ from delt_exp.report import numbers
 )
 def test_a_standard_error_has_two_digits_and_decides_those_of_its_value(number, stderr, text):
     assert numbers.value(number, stderr).replace("\u00a0", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (0.25, "0.2500"),
+        (12, "12"),
+        (True, "yes"),
+        ("a", "a"),
+        (None, ""),
+        (math.nan, ""),
+        (-math.inf, "-inf"),
+    ],
+)
+def test_a_cell_shows_whatever_a_scorer_left(content, text):
+    assert numbers.cell(content) == text
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Evidence: what a stage leaves to be seen is there by its name, whole, and replaced when it is handed over again."""
 
+import math
 import time
 
 import numpy as np
@@ -121,6 +122,7 @@ def test_evidence_of_another_folder_is_added_to_what_is_there(evidence, tmp_path
     assert evidence.contents() == before
 
 
-def test_an_unknown_number_is_no_number(evidence):
-    evidence.table("found", {"x": np.array([1.0, np.nan])}, "One is unknown.")
+@pytest.mark.parametrize("values", [np.array([1.0, np.nan]), [1.0, math.nan], [np.float64(1), None]], ids=str)
+def test_an_unknown_number_is_no_number(evidence, values):
+    evidence.table("found", {"x": values}, "One is unknown.")
     assert evidence.read_table("found").to_pydict() == {"x": [1.0, None]}

@@ -38,7 +38,7 @@ def value(number: float, stderr: float | None = None) -> str:
 
 
 def cell(content: object) -> str:
-    """Return a cell of a table that somebody else made: numbers rounded, whole ones and texts as they are, NaN empty."""
+    """Return a cell of a table from elsewhere: numbers rounded, whole ones and texts as they are, nothing for NaN."""
     if isinstance(content, bool):
         return "yes" if content else "no"
     if content is None or (isinstance(content, float) and math.isnan(content)):

@@ -83,13 +83,16 @@ class DetectionReport:
         for key in _ranked(arms):
             verdict = "baseline" if key[1] == self.baseline else compared[key].verdict if key in compared else ""
             auc_cell, pair = Ranged(arms[key].estimate.value, *intervals[key]), compared.get(key)
-            p = pair.p_holm if pair else None
-            rows.append([key[1], verdict, Difference.of(pair), p, auc_cell, key[0], len(arms[key].seeds_S)])
-        columns = ["scorer", "verdict", f"minus {self.baseline}", "p (Holm)", "AUC", self.panel, "seeds"]
+            p, detectable = (pair.p_holm, pair.detectable) if pair else (None, None)
+            rows.append([key[1], verdict, Difference.of(pair), p, detectable, auc_cell, key[0], len(arms[key].seeds_S)])
+        columns = [
+            "scorer", "verdict", f"minus {self.baseline}", "p (Holm)", "minimum detectable effect", "AUC", self.panel,
+            "seeds",
+        ]  # fmt: skip
         note = (
             f"Best first. AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds (on the logit scale); 0.5 "
             f"for a score without information. Verdicts against {self.baseline}, Holm-corrected ({len(compared)} "
-            "comparisons)."
+            "comparisons). Minimum detectable effect: the true difference that this study detects with 80 % power."
         )
         return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)
 

@@ -42,7 +42,7 @@ def test_what_was_annotated_is_a_scorer_of_its_own_on_its_own_documents(tmp_path
     study = StudyRecord(tmp_path, "detection", "", {}, runs, [])
     found = DetectionReport(panel="corpus", baseline="random", alpha=0.05).findings(study)
     table = next(one for one in found.tables if one.name == "verdicts")
-    found = {row[0]: row[4].value for row in table.rows}
+    found = {row[0]: row[5].value for row in table.rows}
     expected = {"lqs": 15 / 16, "random": 15 / 16}
     if annotated:
         expected |= {"lqs, annotated": 1.0, "quality, annotated": 3 / 4}

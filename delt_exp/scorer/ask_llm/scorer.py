@@ -24,6 +24,10 @@ from delt_exp.scorer.ask_llm.prompt import Example, Prompt, asked, cleaned, make
 from delt_exp.scorer.base import Pool
 
 CHARS_PER_TOKEN = 4  # of English, for a forecast
+MADE_OF = {
+    "corpus": " Made of candidates, whose own scores therefore say less: the prompt answers for them.",
+    "target": " Made of target documents.",
+}
 
 
 @settings
@@ -34,7 +38,8 @@ class AskLlmScorer:
     monotone in P(yes) among the two. Each counts all single tokens that spell the answer.
     shots: solved examples before the question; of a small judge, only answers after examples mean anything. examples: a
     JSON Lines file of them with `text` and `answer`; null makes them: documents of about median length for yes, others
-    with their words in random order for no. example_tokens: of each. context_tokens: of the document that is scored,
+    with their words in random order for no. examples_of: the `corpus`, or the `target` documents, where the corpus may
+    hold what the judge should refuse. example_tokens: of each. context_tokens: of the document that is scored,
     from its beginning. num_checked: documents that are compared with spoiled copies of them; 0 leaves the check out.
     """
 
@@ -45,6 +50,7 @@ class AskLlmScorer:
     normalise: Literal["vocabulary", "yes_no"]
     shots: Literal[0, 4]
     examples: str | None
+    examples_of: Literal["corpus", "target"]
     example_tokens: Count
     context_tokens: Count
     num_checked: NonNegativeInt
@@ -58,7 +64,8 @@ class AskLlmScorer:
 
     @property
     def needs(self) -> frozenset[str]:
-        return self.judge.needs | {"tokens"}
+        of_target = self.shots and self.examples is None and self.examples_of == "target"
+        return self.judge.needs | {"tokens"} | ({"target"} if of_target else set())
 
     @property
     def meaning(self) -> Meaning:
@@ -76,8 +83,7 @@ class AskLlmScorer:
         with evidence.phase("warm start"):
             model = self.judge.prepare(resources, pool.candidates, pool.target)
         _refuse_empty(corpus, pool.rows)
-        rows = example_rows(corpus, self.shots, self.seed) if self.shots and self.examples is None else _NONE
-        prompt = self._prompt(pool, model, rows)
+        prompt, rows = self._prompt(pool, model)
         judge = YesNoJudge(model.name, model.revision, model.tokenizer.folder, prompt, self.context_tokens)
         if self.num_checked:
             with evidence.phase("self-check"):
@@ -91,13 +97,18 @@ class AskLlmScorer:
         yes_N, no_N = numbers_N3[:, 0], numbers_N3[:, 1]
         return (yes_N if self.normalise == "vocabulary" else yes_N - no_N).astype(np.float32)
 
-    def _prompt(self, pool: Pool, model: ProxyModel, rows: NDArray[np.intp]) -> Prompt:
-        """Return the prompt with examples, and leave these as evidence; raises ConfigError where it does not fit."""
+    def _prompt(self, pool: Pool, model: ProxyModel) -> tuple[Prompt, NDArray[np.intp]]:
+        """Return the prompt and the candidates that are examples in it, and leave these as evidence.
+
+        Raises ConfigError where it does not fit the judge, or there are too few documents to make examples of.
+        """
         examples: list[Example] = []
+        corpus, rows = self._source(pool), _NONE
         if self.examples is not None:
             examples = read_examples(Path(self.examples), self.shots, model.tokenizer, self.example_tokens)
         elif self.shots:
-            texts = list(pool.candidates.corpus.texts(rows))
+            rows = example_rows(corpus, self.shots, self.seed)
+            texts = list(corpus.texts(rows))
             examples = made_examples(texts, model.tokenizer, self.example_tokens, self.seed)
         prompt = make_prompt(model.tokenizer, self.question, examples)
         if model.position_limit is not None and len(prompt) + self.context_tokens > model.position_limit:
@@ -112,10 +123,13 @@ class AskLlmScorer:
             columns["answer"] = [one.answer for one in examples]
             caption = "What the judge saw solved before each question."
             if self.examples is None:
-                columns["id"] = pool.candidates.corpus.ids[rows]
-                caption += " Made of candidates, whose own scores therefore say less: the prompt answers for them."
+                columns["id"] = corpus.ids[rows]
+                caption += MADE_OF[self.examples_of]
             pool.evidence.table("examples", columns, caption)
-        return prompt
+        return prompt, rows if corpus is pool.candidates.corpus else _NONE
+
+    def _source(self, pool: Pool) -> Corpus:
+        return pool.candidates.corpus if self.examples_of == "corpus" or pool.target is None else pool.target.corpus
 
     def _check(self, pool: Pool, judge: YesNoJudge, example_rows: NDArray[np.intp]) -> None:
         corpus = pool.candidates.corpus

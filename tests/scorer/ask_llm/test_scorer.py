@@ -46,7 +46,8 @@ def folder(tmp_path_factory):
 def scorer_of(folder, **changes):
     settings = {
         "judge": PretrainedProxy(str(folder), None, None, None), "question": QUESTION, "normalise": "yes_no",
-        "shots": 4, "examples": None, "example_tokens": 16, "context_tokens": 32, "num_checked": 8, "seed": 0,
+        "shots": 4, "examples": None, "examples_of": "corpus", "example_tokens": 16, "context_tokens": 32,
+        "num_checked": 8, "seed": 0,
     }  # fmt: skip
     return AskLlmScorer(**(settings | changes))
 
@@ -306,6 +307,18 @@ def test_evidence_shows_examples_the_check_and_the_answers(tmp_path, folder):
     assert set(found["phases"]) == {"warm start", "self-check", "asking"}
     assert found["tables"]["checked_texts"]["rows"] == 16
     assert 0 < found["numbers"]["answers"]["values"]["mean P(yes) + P(no)"] <= 1
+
+
+def test_examples_of_the_target_are_none_of_the_candidates(tmp_path, folder):
+    """So that a bad corpus gives no bad examples; all candidates may be checked then."""
+    target = [f"a target document of some length, number {n}" for n in range(8)]
+    pool = make_pool(tmp_path, TEXTS, target)
+    scorer = scorer_of(folder, examples_of="target", num_checked=len(TEXTS))
+    assert scorer.needs == {"tokens", "target"}
+    scorer.score(pool)
+    assert set(pool.evidence.read_table("examples")["id"].to_numpy()) <= set(pool.target.corpus.ids)
+    assert pool.evidence.contents()["tables"]["checked_texts"]["rows"] == 2 * len(TEXTS)
+    assert "target" not in scorer_of(folder, examples_of="target", shots=0).needs
 
 
 def test_a_document_without_text_is_not_checked_where_it_is_not_scored(tmp_path, folder, monkeypatch):

@@ -4,10 +4,12 @@ Shape suffixes: P tasks, A choices, S seeds, B weightings, R permutations.
 
 The correlation is Spearman's between both numbers over choices, means over seeds, averaged over tasks. Choices recur
 in every task, and what a choice does in one resembles what it does in another: a permutation therefore moves whole
-choices, the same in all tasks, which is exact if choices are exchangeable. Simulated were 1000 studies of 6 tasks, 18
-choices and 5 seeds, half of the variance being that of a choice in all tasks. Without a relation, 0.06 of them made a
-false claim at level 0.05, and 0.18 where each task was permuted on its own; a mean correlation of 0.55 was detected in
-0.98. With 3 tasks, 6 choices and 3 seeds: 0.06 and 0.09, and 0.39 detected.
+choices, the same in all tasks, which is exact if choices are exchangeable. Choices that resemble each other are not:
+average them first. (Of 1000 simulated studies of 18 choices in families of 4, 3, 2 and 3, and 6 single ones, a family
+sharing 90 % of its variance, 0.17 made a false claim at level 0.05, 0.05 with averages.) Simulated were 1000 studies of
+6 tasks, 18 choices and 5 seeds, half of the variance being that of a choice in all tasks. Without a relation, 0.06 of
+them made a false claim at level 0.05, and 0.18 where each task was permuted on its own; a mean correlation of 0.55 was
+detected in 0.98. With 3 tasks, 6 choices and 3 seeds: 0.06 and 0.09, and 0.39 detected.
 
 The interval is over choices and seeds; it covered the truth in 0.95 to 0.98 (nominal 0.95). Picks by training are made
 on the other seeds and judged on one that they did not see, because the best of noisy means looks better than it is.
@@ -44,11 +46,13 @@ class Picks:
     """What a choice brings on each seed, averaged over tasks.
 
     foreseen_S: the choice with the highest known number. trained_S: the best of all when trained, on the other seeds;
-    None with one seed. any_S: a choice at random.
+    None with one seed. elsewhere_S: the choice that gained most on the other tasks; None with one task. any_S: a choice
+    at random.
     """
 
     foreseen_S: NDArray[np.float64]
     trained_S: NDArray[np.float64] | None
+    elsewhere_S: NDArray[np.float64] | None
     any_S: NDArray[np.float64]
 
 
@@ -86,14 +90,19 @@ def foresight(
 def picks(known_PAS: NDArray[np.float64], gain_PAS: NDArray[np.float64]) -> Picks:
     """Return the gain on each seed of the choice that the known number of this seed names, and of others."""
     known_PAS, gain_PAS = _checked(known_PAS, gain_PAS)
-    num_seeds = gain_PAS.shape[2]
-    foreseen_P1S = known_PAS.argmax(1)[:, None]
-    trained_S = None
-    if num_seeds > 1:
-        others_PAS = (gain_PAS.sum(2, keepdims=True) - gain_PAS) / (num_seeds - 1)
-        trained_S = np.take_along_axis(gain_PAS, others_PAS.argmax(1)[:, None], 1)[:, 0].mean(0)
-    foreseen_S = np.take_along_axis(gain_PAS, foreseen_P1S, 1)[:, 0].mean(0)
-    return Picks(foreseen_S, trained_S, gain_PAS.mean((0, 1)))
+    num_tasks, _, num_seeds = gain_PAS.shape
+
+    def best_by(number_PAS: NDArray[np.float64]) -> NDArray[np.float64]:
+        chosen_P1S = np.broadcast_to(number_PAS, gain_PAS.shape).argmax(1)[:, None]
+        return np.asarray(np.take_along_axis(gain_PAS, chosen_P1S, 1)[:, 0].mean(0))
+
+    gain_PA1 = gain_PAS.mean(2, keepdims=True)
+    return Picks(
+        foreseen_S=best_by(known_PAS),
+        trained_S=best_by(gain_PAS.sum(2, keepdims=True) - gain_PAS) if num_seeds > 1 else None,
+        elsewhere_S=best_by(gain_PA1.sum(0, keepdims=True) - gain_PA1) if num_tasks > 1 else None,
+        any_S=gain_PAS.mean((0, 1)),
+    )
 
 
 def _checked(

@@ -36,7 +36,8 @@ class KeptReport:
 
     panel: the dimension of tasks, null for one. share: the dimension of the share kept, null where none is varied; each
     task with each share counts as a task. metric, baseline and placebos as in `ComparisonReport`; placebos and the
-    baseline are no methods to pick. permutations: of methods, for p.
+    baseline are no methods to pick. families: methods that keep much the same, whose mean counts once in correlations
+    and their p, because they are not exchangeable; picks are of single methods. permutations: of methods, for p.
     """
 
     panel: str | None
@@ -44,6 +45,7 @@ class KeptReport:
     metric: str
     baseline: Mapping[str, str | int | float]
     placebos: Sequence[str]
+    families: Mapping[str, Sequence[str]]
     alpha: ProperShare
     permutations: Annotated[int, Ge(100)]
     seed: Seed
@@ -51,15 +53,16 @@ class KeptReport:
     def outlook(self, configs: Sequence[DictConfig]) -> list[str]:
         """Return which rank correlation the study can find, from the numbers of methods and tasks."""
         of_one_seed = [cfg for cfg in configs if cfg.seed == configs[0].seed]
-        count = max(len({digest(plain(cfg.scorer)) for cfg in of_one_seed}) - len(self.placebos), 1)
+        in_one = sum(len(methods) - 1 for methods in self.families.values())
+        count = max(len({digest(plain(cfg.scorer)) for cfg in of_one_seed}) - len(self.placebos) - in_one, 1)
         texts = [[plain(cfg[key]) for key in ("train_dataset", "eval_dataset", "selector")] for cfg in of_one_seed]
         num_tasks = len(set(map(digest, texts)))
         num_metrics = max(len(configs[0].alignment), 1)
         low, high = (_detectable(count, number, self.alpha / num_metrics) for number in (num_tasks, 1))
         return [
-            f"power: with about {count} methods, a mean rank correlation of alignment and gain is detected with 80 % "
-            f"power from {low:.2f} if tasks are independent, from {high:.2f} if methods do the same in all, after "
-            f"Holm's correction over {num_metrics} metrics."
+            f"power: with about {count} methods and families of them, a mean rank correlation of alignment and gain is "
+            f"detected with 80 % power from {low:.2f} if tasks are independent, from {high:.2f} if methods do the same "
+            f"in all, after Holm's correction over {num_metrics} metrics."
         ]
 
     def findings(self, study: StudyRecord) -> Findings:
@@ -70,8 +73,8 @@ class KeptReport:
         foreseen = self._foreseen(kept)
         best = max(foreseen, key=lambda metric: foreseen[metric].found.rho.value)
         tables = [
-            correlations_table(foreseen, self.alpha), picks_table(foreseen), tasks_table(kept, foreseen, self.alpha),
-            kept_table(kept),
+            correlations_table(foreseen, self.alpha), picks_table(kept, foreseen),
+            tasks_table(kept, foreseen, self.alpha), kept_table(kept),
         ]  # fmt: skip
         told = [*answer(kept, foreseen, self.alpha), *kept.remarks, trust(study, self.metric)]
         text = "\n".join(filter(None, told))
@@ -79,7 +82,8 @@ class KeptReport:
 
     def _foreseen(self, kept: Kept) -> dict[str, Foreseen]:
         options: dict[str, Any] = {"alpha": self.alpha, "permutations": self.permutations, "seed": self.seed}
-        found = {name: foresight(known, kept.gain_PAS, **options) for name, known in kept.known_PAS.items()}
+        known_PAS, gain_PAS = kept.by_family(self.families)
+        found = {name: foresight(known, gain_PAS, **options) for name, known in known_PAS.items()}
         p_M = holm_p(np.array([one.p for one in found.values()]))
         p_MP = holm_p(np.concatenate([one.p_P for one in found.values()])).reshape(len(found), -1)
         pairs = [_pick_comparisons(name, known, kept, self.alpha) for name, known in kept.known_PAS.items()]
@@ -87,15 +91,15 @@ class KeptReport:
         foreseen = {}
         for number, (name, one) in enumerate(found.items()):
             pair = pairs[number]
-            compared = (against_any[number], pair[1]) if pair else (None, None)
+            compared = (against_any[number], *pair[1:]) if pair else (None, None, None)
             foreseen[name] = Foreseen(one, float(p_M[number]), p_MP[number].tolist(), *compared)
         return foreseen
 
 
 def _pick_comparisons(
     name: str, known_PAS: NDArray[np.float64], kept: Kept, alpha: float
-) -> tuple[Comparison, Comparison] | None:  # fmt: skip
-    """Return the pick by a metric against a method at random, and against training all; None for one seed."""
+) -> tuple[Comparison, Comparison, Comparison | None] | None:  # fmt: skip
+    """Return the pick by a metric against one at random, by training all, and by other tasks; None for one seed."""
     found = picks(known_PAS, kept.gain_PAS)
     if found.trained_S is None:
         return None
@@ -105,7 +109,12 @@ def _pick_comparisons(
 
     own = arm(name, found.foreseen_S)
     by_chance, by_training = arm("a method at random", found.any_S), arm("training all", found.trained_S)
-    return compare(own, by_chance, alpha), compare(own, by_training, alpha)
+    elsewhere = None if found.elsewhere_S is None else arm("the best on other tasks", found.elsewhere_S)
+    return (
+        compare(own, by_chance, alpha),
+        compare(own, by_training, alpha),
+        None if elsewhere is None else compare(own, elsewhere, alpha),
+    )
 
 
 def _detectable(methods: int, tasks: int, alpha: float) -> float:

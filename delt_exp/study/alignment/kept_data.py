@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.report.cost import training_seconds
 from delt_exp.statistics.families import Comparison
 from delt_exp.statistics.foresight import MIN_CHOICES, Foresight
 from delt_exp.statistics.paired import LossArm
@@ -20,7 +22,8 @@ class Kept:
     """What methods kept on tasks, and what that brought.
 
     gain_PAS: improvement over the baseline, higher is better; known_PAS: alignment by metric, the mean over evaluation
-    sets. P tasks (with the share kept), A methods, S seeds.
+    sets. Seconds of a task and seed, all methods together, the mean over tasks and seeds: of describing and comparing
+    what they kept, by metric, and of training on it. P tasks (with the share kept), A methods, S seeds.
     """
 
     tasks_P: Sequence[str]
@@ -29,15 +32,36 @@ class Kept:
     gain_PAS: NDArray[np.float64]
     known_PAS: Mapping[str, NDArray[np.float64]]
     unit: str
+    alignment_seconds: Mapping[str, float]
+    training_seconds: float
     remarks: Sequence[str]
+
+    def by_family(self, families: Mapping[str, Sequence[str]]) -> tuple[Mapping[str, NDArray[np.float64]], Any]:
+        """Return `known_PAS` and `gain_PAS` with the mean of each family in place of its methods.
+
+        Raises ConfigError for a family without any of the methods, or a method in two.
+        """
+        family_of = {method: name for name, methods in families.items() for method in methods}
+        for name, methods in families.items():
+            doubled = [method for method in methods if family_of[method] != name]
+            if doubled or not set(methods) & set(self.methods_A):
+                what = f"{doubled[0]} is in two families" if doubled else f"none of {', '.join(methods)} is a method"
+                raise ConfigError(f"study.report.families.{name}: {what}; there are {', '.join(self.methods_A)}")
+        groups_A = np.array([family_of.get(method, method) for method in self.methods_A])
+
+        def averaged(values_PAS: NDArray[np.float64]) -> NDArray[np.float64]:
+            names = dict.fromkeys(groups_A)
+            return np.stack([values_PAS[:, groups_A == name].mean(1) for name in names], axis=1)
+
+        return {name: averaged(known) for name, known in self.known_PAS.items()}, averaged(self.gain_PAS)
 
 
 @dataclass(frozen=True, eq=False)
 class Foreseen:
     """One metric. p: of its correlation, corrected over metrics; p_P: task by task, corrected over metrics and tasks.
 
-    against_any, against_training: the pick by this metric, against a method at random and against the pick after
-    training all; None with one seed.
+    The pick by this metric is compared with a method at random, with the pick after training all, and with the method
+    that gained most on the other tasks; None with one seed, or with one task.
     """
 
     found: Foresight
@@ -45,6 +69,7 @@ class Foreseen:
     p_P: Sequence[float]
     against_any: Comparison | None
     against_training: Comparison | None
+    against_elsewhere: Comparison | None
 
     def is_shown(self, alpha: float) -> bool:
         """Whether more alignment goes with more gain, beyond chance."""
@@ -87,8 +112,18 @@ def kept_of(panels: Sequence[Panel], share: str | None, placebos: Sequence[str],
     known_PAS = {name: np.array([[one[name] for one in row] for row in known]) for name in metrics}
     left_out = sorted({name for arms in by_task.values() for name in arms} - set(methods_A))
     remarks = [f"Not in every task yet, and left out: {', '.join(left_out)}."] if left_out else []
-    unit = every[0].outcome.unit
-    return Kept(list(by_task), methods_A, seeds_S, gain_PAS, known_PAS, unit, remarks)
+    records = [[arm.runs[seed].record() or {} for arm in arms_A] for arms_A in arms_PA for seed in seeds_S]
+    seconds = {name: float(np.mean([sum(_aligning(one, name) for one in row) for row in records])) for name in metrics}
+    training = float(np.mean([sum(training_seconds(one) or 0.0 for one in row) for row in records]))
+    return Kept(
+        list(by_task), methods_A, seeds_S, gain_PAS, known_PAS, every[0].outcome.unit, seconds, training, remarks
+    )
+
+
+def _aligning(record: Mapping[str, Any], metric: str) -> float:
+    """Return the seconds of describing what a run was trained on, and of comparing it with its evaluation sets."""
+    rows = [row["trained"] for row in record["alignment"] if row["metric"] == metric]
+    return float(max(row["train_seconds"] for row in rows) + sum(row["pair_seconds"] for row in rows))
 
 
 def _common_seeds(arms: Sequence[Arm]) -> tuple[int, ...]:

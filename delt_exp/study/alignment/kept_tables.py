@@ -35,6 +35,14 @@ def answer(kept: Kept, foreseen: Mapping[str, Foreseen], alpha: float) -> list[s
         f"method at random loses {_nats(-random_loss, kept.unit)}. Against one at random, picking by {best} is "
         f"{chance.verdict}."
     )
+    elsewhere = foreseen[best].against_elsewhere
+    if elsewhere is not None:
+        lines.append(
+            f"Against the method that gained most on the other tasks, which costs nothing to know, it brings "
+            f"{elsewhere.estimate.value:+.2g} {kept.unit}. To align what all methods kept takes "
+            f"{kept.alignment_seconds[best]:.3g} s a task, to train on it {kept.training_seconds:.3g} s; both come "
+            "after all methods have scored."
+        )
     return lines
 
 
@@ -49,28 +57,35 @@ def correlations_table(foreseen: Mapping[str, Foreseen], alpha: float) -> Table:
         word = "foresees" if one.is_shown(alpha) else "the other way round" if one.p < alpha else "not shown"
         rows.append([name, word, one.found.rho, one.p, one.found.p])
     note = (
-        "Spearman's correlation over methods of the alignment of what they kept with their gain, means over seeds, "
-        "averaged over tasks. Intervals are over methods and seeds. p: methods permuted, the same way in all tasks; "
-        f"corrected for {len(rows)} metrics (Holm)."
+        "Spearman's correlation over methods, or families of them, of the alignment of what they kept with their gain, "
+        "means over seeds, averaged over tasks. Intervals are over methods and seeds. p: methods permuted, the same "
+        f"way in all tasks; corrected for {len(rows)} metrics (Holm)."
     )
     columns = ["metric", "verdict", "rank correlation", "p (Holm)", "p"]
     return Table("foresight", "Does alignment foresee the gain?", note, columns, rows, is_answer=True)
 
 
-def picks_table(foreseen: Mapping[str, Foreseen]) -> Table:
+def picks_table(kept: Kept, foreseen: Mapping[str, Foreseen]) -> Table:
     """Return one row per metric: what the pick by it brings, against chance and against training all methods."""
     rows: list[Sequence[Cell]] = []
     for name, one in foreseen.items():
         chance, trained = one.against_any, one.against_training
         if chance is not None and trained is not None:
-            rows.append([name, chance.verdict, Difference.of(chance), chance.p_holm, Difference.of(trained)])
+            rows.append([
+                name, chance.verdict, Difference.of(chance), chance.p_holm, Difference.of(trained),
+                Difference.of(one.against_elsewhere), kept.alignment_seconds[name], kept.training_seconds,
+            ])  # fmt: skip
     note = (
         "The gain of the method whose kept documents are most aligned, minus that of a method at random, and minus "
         "that of the method that was best when trained on the other seeds (below 0: what picking without training "
-        "loses). Means over tasks, intervals over seeds: about these tasks and methods. Corrected for "
-        f"{len(rows)} metrics (Holm)."
+        "loses), and minus that of the method that gained most on the other tasks. Means over tasks, intervals over "
+        f"seeds: about these tasks and methods. Corrected for {len(rows)} metrics (Holm). Seconds: of aligning what "
+        "all methods kept for a task, and of training on all of it; scoring, which both need, is not among them."
     )
-    columns = ["pick by", "verdict", "minus one at random", "p (Holm)", "minus training all"]
+    columns = [
+        "pick by", "verdict", "minus one at random", "p (Holm)", "minus training all", "minus the best on other tasks",
+        "seconds to align", "seconds to train",
+    ]  # fmt: skip
     return Table("picks", "Picking the best aligned", note, columns, rows)
 
 
@@ -110,7 +125,8 @@ def kept_table(kept: Kept) -> Table:
     ]
     columns = ["method", "task", f"gain [{kept.unit}]", *kept.known_PAS]
     note = (
-        "Means over seeds. The alignment is that of the documents trained on with the evaluation set; higher is more."
+        "Means over seeds. The alignment is that of the documents trained on with the evaluation documents on which "
+        "the gain is measured; a user has the target alone. Higher is more."
     )
     return Table("kept", "What every method kept", note, columns, rows, folded=True)
 

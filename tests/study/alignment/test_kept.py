@@ -14,7 +14,7 @@ from tests.study.alignment.test_report import table, write_json_in
 
 REPORT = KeptReport(
     panel="task", share="selector.ratio", metric="loss", baseline={"scorer": "random", "selector.ratio": "1.0"},
-    placebos=["random", "permuted"], alpha=0.05, permutations=200, seed=0,
+    placebos=["random", "permuted"], families={}, alpha=0.05, permutations=200, seed=0,
 )  # fmt: skip
 TASKS, SEEDS, METHODS = ("news", "noise"), (0, 1, 2), tuple(f"m{number}" for number in range(8))
 GAINS = {method: 0.1 * number for number, method in enumerate(METHODS)}
@@ -35,9 +35,15 @@ def study(folder, alignment, skipped=()):
                     "training": {"tokens": 1000},
                     "config": {"model": {"batch_items": 1, "context_tokens": 10}},
                     "alignment": [
-                        {"metric": metric, "evaluation": "set", "trained": {"value": value}}
+                        {
+                            "metric": metric, "evaluation": name,
+                            "trained": {"value": value, "train_seconds": 2.0, "pair_seconds": 0.5},
+                        }
                         for metric, value in (alignment(scorer, task) if alignment else {}).items()
+                        for name in ("set", "other")
                     ],
+                    "stages": [{"stage": "model", "role": "model", "own": True, "cost": {"build_seconds": 7.0}}],
+
                 })  # fmt: skip
                 columns = {"dataset": ["set"] * DOCUMENTS, "id": np.arange(DOCUMENTS, dtype=np.uint64)}
                 columns |= {"num_tokens": np.full(DOCUMENTS, 10), "sum_nats": np.full(DOCUMENTS, 10 * loss)}
@@ -77,6 +83,36 @@ def test_the_pick_by_alignment_is_compared_with_chance_and_with_training_all(fou
     assert tells["verdict"] == "better"
     assert silent["minus training all"].value == pytest.approx(0.5 - 0.7, abs=0.02)  # names m5
     assert "loses 0 nats/token against training all" in found.answer
+
+
+def test_the_pick_is_compared_with_what_gained_elsewhere_and_its_cost_is_told(found):
+    """m7 gains most on both tasks, so that nothing beats naming it again; eight methods, two evaluation sets."""
+    tells, silent = table(found, "picks")
+    assert tells["minus the best on other tasks"].value == pytest.approx(0, abs=1e-9)
+    assert silent["minus the best on other tasks"].value == pytest.approx(0.5 - 0.7, abs=0.02)
+    assert tells["seconds to align"] == pytest.approx(8 * (2 + 2 * 0.5))
+    assert tells["seconds to train"] == pytest.approx(8 * 7)
+
+
+def test_a_family_counts_once_in_the_correlation_and_its_methods_are_picked_one_by_one(tmp_path):
+    """Four like methods that all gain and align most: five of eight ranks are theirs, and one of five with a family."""
+    families = {"alike": ["m4", "m5", "m6", "m7"]}
+    by_family = replace(REPORT, families=families).findings(study(tmp_path, tells))
+    ranks, picked = table(by_family, "foresight"), table(by_family, "picks")
+    assert ranks[0]["p"] > 1 / 201  # five choices have 120 orders, eight 40,320
+    assert picked[0]["minus training all"].value == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("families", "reason"),
+    [
+        ({"alike": ["m8", "m9"]}, "alike: none of m8, m9 is a method; there are m0, m1"),
+        ({"one": ["m1", "m2"], "two": ["m2", "m3"]}, "one: m2 is in two families"),
+    ],
+)
+def test_families_of_no_method_or_that_overlap_are_refused(tmp_path, families, reason):
+    with pytest.raises(ConfigError, match=reason):
+        replace(REPORT, families=families).findings(study(tmp_path, tells))
 
 
 def test_every_task_names_the_best_aligned_and_the_best_trained(found):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,17 @@ from delt_exp.statistics.mixing_law import lowest
 
 @checked
 def proposed(
-    sources: Sources, *, study: str | None, objective: Mapping[str, NonNegativeFloat] | None,
-    max_epochs: PositiveFloat | None, permuted: bool, seed: Seed,
+    sources: Sources, *, study: str | None, by: Literal["law", "best_run"],
+    objective: Mapping[str, NonNegativeFloat] | None, max_epochs: PositiveFloat | None, permuted: bool,
+    seed: Seed,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Return the shares at which the weighted loss is lowest by mixing laws, fitted to the small models of a study.
 
     study: the folder of a study with runs on mixtures of `mixture=dirichlet`, of which those with this seed are read:
-    every seed has a proposal of its own. objective: weights of the losses on evaluation sets of these runs. max_epochs:
-    most times that a source is read. permuted: a placebo, for which mixtures and losses are paired at random. Raises
-    DataError while some of these runs are not finished.
+    every seed has a proposal of its own. by: `law`, or `best_run`, the mixture of the run with the lowest objective,
+    which needs no law. objective: weights of the losses on evaluation sets of these runs. max_epochs: most times that a
+    source is read. permuted: a placebo, for which mixtures and losses are paired at random. Raises DataError while some
+    of these runs are not finished, and for `best_run` where none of them reads sources so rarely.
     """
     if not objective:
         raise ConfigError(
@@ -49,10 +51,18 @@ def proposed(
         rows = generator(seed, "placebo of a mixture").permutation(len(finished))
         runs = MixtureRuns(runs.sources, runs.sets, runs.shares_RG, runs.losses_RS[rows])
     columns = [list(runs.sources).index(name) for name in sources.names]
-    caps_G = np.ones(len(columns)) if max_epochs is None else max_epochs * sources.tokens_G / sources.budget_tokens
-    caps = dict(zip(sources.names, caps_G, strict=True))
+    most_G = np.ones(len(columns))
+    if max_epochs is not None:
+        most_G[columns] = max_epochs * sources.tokens_G / sources.budget_tokens
     weights_S = runs.weights(objective, "mixture.objective")
-    return lowest(runs.laws(), weights_S, np.array([caps[name] for name in runs.sources]))[columns]
+    if by == "law":
+        return lowest(runs.laws(), weights_S, most_G)[columns]
+    objectives_R = np.where((runs.shares_RG <= most_G).all(1), runs.losses_RS @ weights_S, np.inf)
+    if np.isinf(objectives_R).all():
+        raise DataError(
+            f"{study}: every drawn mixture reads some source more than {max_epochs:g} times; raise mixture.max_epochs"
+        )
+    return np.asarray(runs.shares_RG[objectives_R.argmin()][columns])
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def test_a_suite_of_many_parts_has_their_keys_once_and_names_every_part():
 def test_parts_of_parts_have_the_options_and_values_that_the_outer_option_gives_them():
     keys = {key.name: key for key in keys_of(CONF, "eval_dataset", "domain_halves", "eval_dataset")}
     assert keys["eval_dataset.fit_code.dataset.dataset.name"].value == "code_python"
-    assert keys["eval_dataset.confirm_code.dataset.shards"].value == "[1]"
+    assert keys["eval_dataset.confirm_news.dataset.shards"].value == "[1]"
     assert keys["eval_dataset.fit_code.dataset.dataset.split"].value == "validation"
     assert keys["eval_dataset.fit_code.dataset.dataset.split"].comment
     assert "eval_dataset.fit_code.dataset" not in keys

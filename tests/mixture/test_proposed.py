@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.files import read_json
 from delt_exp.mixture.proposed import proposed
 from delt_exp.mixture.sources import Sources
 from tests.mixture.planted import LAWS, SOURCES, study_on_disk
@@ -17,7 +18,7 @@ def contract_overrides(folder):
 
 
 def propose(study, sources=SOURCES, **changes):
-    settings = {"objective": EVEN, "max_epochs": None, "permuted": False, "seed": 0, **changes}
+    settings = {"objective": EVEN, "max_epochs": None, "permuted": False, "seed": 0, "by": "law", **changes}
     return proposed(sources, study=None if study is None else str(study), **settings)
 
 
@@ -58,6 +59,21 @@ def test_one_set_alone_is_served_by_its_own_source(study):
 def test_no_source_is_proposed_for_more_epochs_than_allowed(study):
     shares = propose(study, objective={"code": 1}, max_epochs=3)
     assert SOURCES.epochs(shares)[0] == pytest.approx(3)
+
+
+def test_the_best_run_needs_no_law_and_keeps_to_the_epochs(study):
+    """Among the drawn mixtures themselves, by their measured losses, those that read too often left out."""
+    drawn = {
+        tuple(row["trained"] for row in record["mixture"]): sum(row["value"] for row in record["results"])
+        for record in map(read_json, (study / "runs").glob("0-*/record.json"))
+    }
+    best = min(drawn, key=drawn.__getitem__)
+    np.testing.assert_allclose(propose(study, by="best_run"), best)
+    capped = propose(study, by="best_run", max_epochs=3)
+    allowed = [shares for shares in drawn if max(SOURCES.epochs(np.array(shares))) <= 3]
+    np.testing.assert_allclose(capped, min(allowed, key=drawn.__getitem__))
+    with pytest.raises(DataError, match=r"every drawn mixture reads some source more than 0\.01 times"):
+        propose(study, by="best_run", max_epochs=0.01)
 
 
 def test_sources_are_taken_by_name(study):

@@ -1,5 +1,6 @@
 """Mixtures that were trained on, compared by their objective: the weighted loss on held-out documents."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,32 +62,50 @@ def weighted(losses: Mapping[str, float], objective: Mapping[str, float]) -> flo
     return sum(weight * losses[name] for name, weight in objective.items()) / sum(objective.values())
 
 
-def against(subject: Arm, others: Sequence[Arm], alpha: float) -> dict[str, Comparison]:
-    """Return the subject less each other arm over their common seeds, corrected as one family; without those of one."""
-    found = {}
-    for other in others:
+def against(subjects: Sequence[Arm], others: Sequence[Arm], alpha: float) -> dict[tuple[str, str], Comparison]:
+    """Return each subject less each other arm over their common seeds, one family; without those that share one."""
+    found: dict[tuple[str, str], Comparison] = {}
+    for subject, other in itertools.product(subjects, others):
         seeds = sorted(set(subject.values) & set(other.values))
-        if other is not subject and len(seeds) > 1:
-            found[other.name] = compare(subject.on(seeds), other.on(seeds), alpha)
+        is_new = other is not subject and (other.name, subject.name) not in found
+        if is_new and len(seeds) > 1:
+            found[subject.name, other.name] = compare(subject.on(seeds), other.on(seeds), alpha)
     return holm_by_key(found)
 
 
-def arms_table(arms: Sequence[Arm], subject: Arm | None, pairs: Mapping[str, Comparison], alpha: float) -> Table:
-    """Return the objective of each mixture, and what the subject differs from it."""
-    rows: list[list[Cell]] = []
-    for arm in arms:
-        pair, epochs = pairs.get(arm.name), [row["epochs"] for run in arm.runs.values() for row in mixture_rows(run)]
-        is_apart = subject is None or arm is subject
-        verdict = "" if is_apart else "fewer than two seeds in common" if pair is None else pair.verdict
-        rows.append([arm.name, verdict, Difference.of(pair), arm.cell(alpha), max(epochs), len(arm.runs)])
-    name = "the proposed mixture" if subject is None else subject.name
+def verdicts_table(pairs: Mapping[tuple[str, str], Comparison]) -> Table:
+    """Return what each proposed mixture is beside every other one."""
+    rows: list[Sequence[Cell]] = [
+        [subject, pair.verdict, other, Difference.of(pair), pair.p_holm, pair.detectable]
+        for (subject, other), pair in pairs.items()
+    ]
     note = (
-        f"The weighted loss on held-out documents that no law has seen, lower is better, and {name} minus each other "
-        "mixture over common seeds: uncorrected t-intervals; verdicts after Holm's correction. Most "
-        "epochs: how often any source was read."
+        "The objective of the first mixture minus that of the second over common seeds, lower is better: uncorrected "
+        f"t-intervals; verdicts after Holm's correction ({len(rows)} comparisons). Minimum detectable effect: the true "
+        "difference that this study detects with 80 % power."
     )
-    columns = ["mixture", f"{name} is", f"{name} minus this one", f"objective [{UNIT}]", "most epochs", "seeds"]
-    return Table("mixtures", "Verdicts", note, columns, rows, is_answer=True)
+    columns = ["first", "verdict", "second", "first minus second", "p (Holm)", "minimum detectable effect"]
+    return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)
+
+
+def arms_table(arms: Sequence[Arm], alpha: float) -> Table:
+    """Return the objective of each mixture."""
+    rows: list[Sequence[Cell]] = [
+        [
+            arm.name,
+            arm.cell(alpha),
+            max(row["epochs"] for run in arm.runs.values() for row in mixture_rows(run)),
+            len(arm.runs),
+        ]
+        for arm in arms
+    ]
+    note = (
+        "The weighted loss on held-out documents that no law has seen, lower is better, with t-intervals over seeds, "
+        "each of which mixes documents of its own; all seeds have the same held-out documents. Most epochs: how often "
+        "any source was read."
+    )
+    columns = ["mixture", f"objective [{UNIT}]", "most epochs", "seeds"]
+    return Table("mixtures", "The objective of each mixture", note, columns, rows)
 
 
 def trained_table(arms: Sequence[Arm]) -> Table:

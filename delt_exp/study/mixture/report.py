@@ -20,6 +20,7 @@ from delt_exp.study.mixture.compared import (
     arms_table,
     read_arms,
     trained_table,
+    verdicts_table,
     weighted,
 )
 from delt_exp.study.mixture.laws import (
@@ -42,14 +43,14 @@ class MixtureReport:
     Runs need the dimension `mixture`; laws are fitted to those of its choice `dirichlet`. objective: weights of the
     losses on domains. Evaluation sets have `compare_prefix` before the name of a domain where mixtures are compared,
     and `fit_prefix` where laws are fitted: other documents; if equal, the comparison favours the proposal. A set's own
-    domain is the source of its name. proposed: label of the choice that the laws proposed. Intervals of laws are
+    domain is the source of its name. proposed: labels of the choices that the laws proposed. Intervals of laws are
     percentiles of `num_bootstraps` bootstraps over runs, those of mixtures t over seeds, all at level `alpha`.
     """
 
     objective: Mapping[str, NonNegativeFloat]
     compare_prefix: str
     fit_prefix: str
-    proposed: str
+    proposed: Sequence[str]
     num_bootstraps: Count
     alpha: ProperShare
 
@@ -81,21 +82,21 @@ class MixtureReport:
     def findings(self, study: StudyRecord) -> Findings:
         """Return figures and tables; raises DataError while there is nothing to compare and no law to fit."""
         arms = read_arms(study, self.compared_objective)
-        subject = next((arm for arm in arms if arm.name == self.proposed), None)
-        pairs = against(subject, arms, self.alpha) if subject else {}
+        subjects = [arm for arm in arms if arm.name in self.proposed]
+        pairs = against(subjects, arms, self.alpha)
         drawn = [run for run in study.finished() if is_drawn(run.arm)]
         if not arms or not drawn:
             raise DataError(f"{study.folder}: no mixture is finished beside the drawn ones; repeat the study's command")
         proposal = self._proposal(drawn)
         tables = [
-            arms_table(arms, subject, pairs, self.alpha), proposal_table(proposal), self._checks(arms, drawn),
+            verdicts_table(pairs), arms_table(arms, self.alpha), proposal_table(proposal), self._checks(arms, drawn),
             laws_table(proposal), effects_table(proposal), trained_table(arms),
         ]  # fmt: skip
         figures = [
             arms_figure(arms, self.alpha), shares_figure(proposal), effects_figure(proposal),
             predictions_figure(proposal),
         ]  # fmt: skip
-        answer = self._answer(arms, subject, pairs, proposal, len({run.seed for run in drawn}))
+        answer = self._answer(arms, subjects, pairs, proposal, len({run.seed for run in drawn}))
         told = "\n".join(filter(None, [answer, trust(study, LOSS)]))
         return Findings(told, figures, [table for table in tables if table.rows])
 
@@ -133,26 +134,32 @@ class MixtureReport:
             "What the laws of each seed's small models say of mixtures that they were not fitted to, on the sets that "
             "they were fitted to, and what was measured. Intervals are those of the law; the noise of a run comes on "
             "top. A proposal is where the laws are lowest, so their predictions there are more often too low than "
-            "too high. A seed is left out while too few of its drawn mixtures are finished for laws."
+            "too high. Where the models of the laws are smaller than those compared, levels differ, and only the order "
+            "tells. A seed is left out while too few of its drawn mixtures are finished for laws."
         )
         columns = ["mixture", "seed", f"predicted [{UNIT}]", f"measured [{UNIT}]", "measured minus predicted"]
         return Table("predicted", "What the laws say of the compared mixtures", note, columns, rows)
 
     def _answer(
-        self, arms: Sequence[Arm], subject: Arm | None, pairs: Mapping[str, Comparison], proposal: Proposal,
-        num_seeds: int,
+        self, arms: Sequence[Arm], subjects: Sequence[Arm], pairs: Mapping[tuple[str, str], Comparison],
+        proposal: Proposal, num_seeds: int,
     ) -> str:  # fmt: skip
-        """Return the verdict and what it cost; num_seeds: of the drawn runs, each of which made a proposal."""
-        if subject is None:
-            return "No answer yet: the proposed mixture is not finished."
-        own = f"Its objective is {subject.mean:.3f} {UNIT}; {_lowest(arms, subject)}."
-        return "\n".join([_verdicts(pairs), own, f"{_cost(proposal, num_seeds)}."])
+        """Return the verdicts and what they cost; num_seeds: of the drawn runs, each of which made a proposal."""
+        if not subjects:
+            return "No answer yet: no proposed mixture is finished."
+        told = [_verdicts(one, {other: pair for (name, other), pair in pairs.items() if name == one.name})
+                for one in subjects]  # fmt: skip
+        means = ", ".join(f"{one.name} {one.mean:.3f}" for one in subjects)
+        own = f"Objectives: {means} {UNIT}; {_lowest(arms, subjects)}."
+        return "\n".join([*told, own, f"{_cost(proposal, num_seeds)}."])
 
 
-def _verdicts(pairs: Mapping[str, Comparison]) -> str:
-    """Return what the proposed mixture is better and worse than, in one sentence."""
+def _verdicts(subject: Arm, pairs: Mapping[str, Comparison]) -> str:
+    """Return what a proposed mixture is better and worse than, in one sentence."""
     if not pairs:
-        return "It shares two seeds with no other mixture, and one says nothing about other training runs."
+        return (
+            f"{subject.name} shares two seeds with no other mixture; one seed says nothing about other training runs."
+        )
     texts = column_texts([Difference.of(pair) for pair in pairs.values()])
     parts = []
     for word, link in (("better", "than"), ("worse", "than"), ("not distinguishable", "from")):
@@ -160,12 +167,12 @@ def _verdicts(pairs: Mapping[str, Comparison]) -> str:
         names = [name if is_open else f"{name} ({text.joined})" for (name, pair), text in
                  zip(pairs.items(), texts, strict=True) if pair.verdict.startswith(word)]  # fmt: skip
         parts += [f"{word} {link} {', '.join(names)}"] if names else []
-    return f"The mixture that small models propose is {'; '.join(parts)}."
+    return f"{subject.name}, which small models propose, is {'; '.join(parts)}."
 
 
-def _lowest(arms: Sequence[Arm], subject: Arm) -> str:
+def _lowest(arms: Sequence[Arm], subjects: Sequence[Arm]) -> str:
     first = arms[0]
-    return "no other is lower" if first is subject else f"the lowest is that of {first.name}, {first.mean:.3f}"
+    return "no other is lower" if first in subjects else f"the lowest is that of {first.name}, {first.mean:.3f}"
 
 
 def _cost(proposal: Proposal, num_seeds: int) -> str:

@@ -111,8 +111,9 @@ def opponents(
 def _at_equal_cost(panel: Panel, alpha: float) -> dict[str, Comparison]:
     """Return each arm with a score against the baseline of the same total seconds, by the name of the arm.
 
-    The baseline's outcome between two of its budgets is taken as linear in the logarithm of the seconds. An arm that
-    cost more than the longest baseline is not there.
+    The baseline's outcome between two of its budgets is taken as linear in the logarithm of the seconds; where it was
+    better after fewer, as training on few documents is, it stops there. An arm that cost more than the longest baseline
+    is not there.
     """
     curve = _baseline_curve(panel)
     found: dict[str, Comparison] = {}
@@ -139,5 +140,8 @@ def _against_curve(arm: Arm, curve: Sequence[tuple[float, Arm]], total: float, a
         return None
     (low, first), (high, second) = curve[max(above - 1, 0)], curve[above]
     share = math.log(total / low) / math.log(high / low) if above else 0.0
-    reached = blend(first.outcome, second.outcome, share)
-    return None if reached is None else compare_paired(arm.outcome, reached, alpha)
+    reached = [blend(first.outcome, second.outcome, share), *(shorter.outcome for _, shorter in curve[:above])]
+    pairs = [pair for one in reached if one is not None and (pair := compare_paired(arm.outcome, one, alpha))]
+    if reached[0] is None or not pairs:
+        return None
+    return min(pairs, key=lambda pair: pair.estimate.value * (1 if pair.better == "higher" else -1))

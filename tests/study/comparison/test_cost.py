@@ -84,6 +84,14 @@ def test_at_equal_cost_the_baseline_lies_between_its_budgets(tmp_path, total_sec
     assert f"Its score cost {spent}" in found.answer
 
 
+def test_a_baseline_that_got_worse_by_training_on_is_taken_where_it_was_best(tmp_path):
+    """10 s reach 0, 20 s reach -0.3, 40 s are overfitted at 0.5: for 40 s the best baseline is that of 20 s."""
+    arms = [*budgets((10.0, 0.0), (20.0, -0.3), (40.0, 0.5)), lqs(-0.1, {"scores/a": 30.0})]
+    row = next(row for row in rows(findings(write_study(tmp_path, arms)), "cost") if row["arm"].startswith("lqs"))
+    assert row["minus baseline at equal cost"].value == pytest.approx(0.2, abs=0.01)
+    assert row["verdict"] == "worse"
+
+
 def test_an_arm_cheaper_than_the_baseline_is_compared_with_the_baseline_itself(tmp_path):
     base = Planted(BASE, 0.0, training_seconds=10.0, scoring_seconds={"scores/r": 5.0})
     found = findings(write_study(tmp_path, [base, lqs(-0.1, {"scores/a": 1.0})]))

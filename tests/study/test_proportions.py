@@ -1,12 +1,14 @@
 """The study of known mixtures counts the truth over the candidates and says how far each estimate is off."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from delt_exp.errors import DataError
 from delt_exp.files import read_json, write_json
-from delt_exp.study.proportions import ProportionReport
+from delt_exp.study.proportions.report import ProportionReport
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 REPORT = ProportionReport(
@@ -39,6 +41,40 @@ def shares(soft):
 
 def findings(tmp_path, *runs):
     return REPORT.findings(StudyRecord(tmp_path, "proportion_detection", "", {}, list(runs), []))
+
+
+def rows_of(found, name):
+    return next(table for table in found.tables if table.name == name).rows
+
+
+def test_the_estimate_is_held_against_guesses_that_ask_no_model_and_against_other_temperatures(tmp_path):
+    """Truth 0.6 and 0.4: equal shares are 0.1 off, the first token 0.3, the estimate 0.02, and 0.2 at temperature 0.7."""
+    runs = [
+        finished_run(tmp_path / f"{temperature}-{seed}", temperature, shares(soft + step * seed), seed=seed)
+        for temperature, soft, step in (("1", 0.62, 0.001), ("0.7", 0.8, 0.002))
+        for seed in (0, 1, 2)
+    ]
+    found = findings(tmp_path, *runs)
+    rivals = {row[0]: (row[1], row[2].value) for row in rows_of(found, "verdicts")}
+    assert rivals == {
+        "equal shares": ("better", pytest.approx(0.021 - 0.1)),
+        "first token": ("better", pytest.approx(0.021 - 0.3)),
+        "the same at 0.7": ("better", pytest.approx(0.021 - 0.202)),
+    }
+    assert found.answer.startswith("The corrected estimate is better than equal shares; ")
+
+
+def test_what_an_estimate_says_of_another_mixture_is_how_much_it_is_about_its_own(tmp_path):
+    """Truths (0.6, 0.4) and (0.4, 0.6), each estimated rightly: the other's estimate is 0.2 off."""
+    runs = []
+    for seed in (0, 1):
+        for mixture, sources, soft in (("one", SOURCES, 0.6), ("two", ["news"] * 4 + ["code"] * 6, 0.4)):
+            run = finished_run(
+                tmp_path / f"{mixture}-{seed}", "1", shares(soft + 0.001 * seed), seed=seed, sources=sources
+            )
+            runs.append(replace(run, arm={"mixture": mixture, "temperature": "1"}))
+    rivals = {row[0]: row[2].value for row in rows_of(findings(tmp_path, *runs), "verdicts")}
+    assert rivals["the estimate of another mixture"] == pytest.approx(-0.2, abs=0.002)
 
 
 def test_total_variation_and_rank_order_by_hand(tmp_path):
@@ -80,7 +116,7 @@ def test_a_run_without_intervals_is_refused(tmp_path):
 
 def test_two_seeds_give_an_interval(tmp_path):
     runs = [finished_run(tmp_path / f"{seed}", "1", shares(soft), seed=seed) for seed, soft in ((0, 0.55), (1, 0.75))]
-    cell = findings(tmp_path, *runs).tables[0].rows[0][3]
+    cell = rows_of(findings(tmp_path, *runs), "errors")[0][3]
     assert cell.value == pytest.approx(0.1)
     assert cell.low < 0.05 < 0.15 < cell.high
 

@@ -1,59 +1,21 @@
 """Does a model's output reveal what it was trained on? Estimated shares of known mixtures, and how far they are off."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-import pyarrow.parquet as pq
 
 from delt_exp.config.fields import ProperShare, settings
-from delt_exp.errors import ConfigError, DataError
+from delt_exp.errors import DataError
 from delt_exp.eval_dataset.proportions import ESTIMATES
-from delt_exp.proportions.shares import total_variation
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Figure, Findings, Table
+from delt_exp.statistics.families import Comparison
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.figures import LINE, chooser, colour, error_bars, figure, symbol
-from delt_exp.study.record import PlannedRun, StudyRecord
-
-WORDS = {
-    "soft": "corrected, from posteriors",
-    "hard": "corrected, from labels",
-    "raw": "uncorrected",
-    "first_token": "first token",
-}
-
-
-@dataclass(frozen=True)
-class Detection:
-    """One run: shares by domain, of what it was trained on and by each estimate, with the detector's interval if any.
-
-    unit: what shares are of, documents or tokens.
-    """
-
-    mixture: str
-    temperature: str
-    seed: int
-    truth: Mapping[str, float]
-    shares: Mapping[str, Mapping[str, Ranged | float]]
-    unit: str
-
-    def off(self, estimate: str) -> float:
-        """Return the total variation between an estimate and the truth."""
-        values = self._pairs(estimate)
-        return total_variation(values[0], values[1])
-
-    def is_ranked(self, estimate: str) -> bool:
-        """Return whether an estimate has the domains in their true order; equal true shares may have any."""
-        truth, found = self._pairs(estimate)
-        gaps = np.subtract.outer(truth, truth) * np.subtract.outer(found, found)
-        return bool((gaps[np.subtract.outer(truth, truth) != 0] > 0).all())
-
-    def _pairs(self, estimate: str) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
-        return np.array([[share, _value(self.shares[estimate][label])] for label, share in self.truth.items()]).T
+from delt_exp.study.proportions.detection import WORDS, Detection, detection_of, value_of
+from delt_exp.study.proportions.verdicts import EQUAL, verdicts, verdicts_table
+from delt_exp.study.record import StudyRecord
 
 
 @settings
@@ -64,7 +26,8 @@ class ProportionReport:
     dataset of the kind `proportions` with domains of the same labels. The truth is counted over the candidates, in
     documents or tokens as the estimates mean. mixture, temperature: the dimensions that say what was trained on and how
     texts were drawn; `honest` is the temperature that draws from the model itself, the others are the negative control.
-    Intervals are t over seeds at level `alpha`.
+    Intervals are t over seeds at level `alpha`. The corrected estimate is compared with guesses that ask no model, and
+    with itself at other temperatures.
     """
 
     dataset: str
@@ -75,34 +38,19 @@ class ProportionReport:
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return figures and tables; raises DataError for a run without the evaluation or without a mixture."""
-        detections = [self._detection(run) for run in study.finished()]
+        options = (self.dataset, self.mixture, self.temperature)
+        detections = [detection_of(run, *options) for run in study.finished()]
         if not any(one.temperature == self.honest for one in detections):
             raise DataError(
                 f"{study.folder}: no run at {self.temperature}={self.honest} is finished; repeat the study's command"
             )
+        pairs = verdicts(detections, self.honest, self.alpha)
+        tables = [verdicts_table(pairs), self._errors(detections), _shares(detections)]
         return Findings(
-            self._answer(detections),
+            self._answer(detections, pairs),
             [self._figure_of_errors(detections), self._figure_of_shares(detections)],
-            [self._errors(detections), _shares(detections)],
+            [table for table in tables if table.rows],
         )
-
-    def _detection(self, run: PlannedRun) -> Detection:
-        unknown = [name for name in (self.mixture, self.temperature) if name not in run.arm]
-        if unknown:
-            raise ConfigError(f"study.report: {unknown[0]} is not varied in every slice: {list(run.arm)}")
-        shares: dict[str, dict[str, Ranged | float]] = {estimate: {} for estimate in ESTIMATES}
-        unit = ""
-        for row in (run.record() or {})["results"]:
-            name, _, label = row["dataset"].partition("/")
-            if name == self.dataset and row["metric"].startswith("share_"):
-                shares[row["metric"].removeprefix("share_")][label] = _ranged(row, run.folder)
-                unit = row["unit"]
-        if not unit:
-            raise DataError(f"{run.folder} has no shares by {self.dataset}; choose eval_dataset=proportions")
-        in_tokens = unit.endswith("tokens")
-        truth = _truth(Path(run.folder), list(shares["soft"]), in_tokens=in_tokens)
-        arm, counted = run.arm, "tokens" if in_tokens else "documents"
-        return Detection(arm[self.mixture], arm[self.temperature], run.seed, truth, shares, counted)
 
     def _cell(self, detections: Sequence[Detection], estimate: str) -> Ranged | float:
         """Return the mean total variation over mixtures, with its interval over seeds where there are two."""
@@ -129,18 +77,19 @@ class ProportionReport:
         columns = [self.temperature, self.mixture, "estimate", "total variation", "rank order", "runs"]
         return Table("errors", "How far each estimate is off", note, columns, rows)
 
-    def _answer(self, detections: Sequence[Detection]) -> str:
+    def _answer(self, detections: Sequence[Detection], pairs: Mapping[str, Comparison]) -> str:
         own = [one for one in detections if one.temperature == self.honest]
-        off, ranked = _value(self._cell(own, "soft")), sum(one.is_ranked("soft") for one in own)
+        off, ranked = value_of(self._cell(own, "soft")), sum(one.is_ranked("soft") for one in own)
         sentences = [
+            *_verdict(pairs),
             f"At {self.temperature} {self.honest}, the corrected estimate is {off:.3f} off the true shares (total "
-            f"variation, 0 to 1) and ranks the domains rightly in {ranked} of {len(own)} runs"
+            f"variation, 0 to 1) and ranks the domains rightly in {ranked} of {len(own)} runs",
         ]
         for temperature in dict.fromkeys(one.temperature for one in detections):
             group = [one for one in detections if one.temperature == temperature]
             is_said = temperature == self.honest  # of the corrected estimate, above
             parts = [
-                f"{_value(self._cell(group, estimate)):.3f} {WORDS[estimate]}"
+                f"{value_of(self._cell(group, estimate)):.3f} {WORDS[estimate]}"
                 for estimate in ESTIMATES
                 if estimate != "soft" or not is_said
             ]
@@ -150,7 +99,7 @@ class ProportionReport:
                 f"At {self.temperature} {temperature}, total variation to the true shares is {', '.join(parts)}"
                 + ("" if is_said else order)
             )
-        inside = [is_in for one in detections if one.temperature == self.honest for is_in in _inside(one)]
+        inside = [is_in for one in detections if one.temperature == self.honest for is_in in one.inside]
         sentences.append(
             f"At {self.temperature} {self.honest}, {sum(inside)} of {len(inside)} true shares lie in the detector's "
             "interval of the corrected estimate, which knows of sampling errors and not of what the model has failed "
@@ -186,11 +135,20 @@ class ProportionReport:
         return Figure("errors", "How far each estimate is off, by temperature", note, plot.to_plotly_json())
 
 
+def _verdict(pairs: Mapping[str, Comparison]) -> list[str]:
+    """Return what the estimate is beside equal shares, and beside every other rival; nothing with one seed."""
+    if EQUAL not in pairs:
+        return []
+    of_rivals = [f"{pair.verdict} {'than' if pair.is_clear else 'from'} {name}" for name, pair in pairs.items()]
+    first = pairs[EQUAL].estimate.value
+    return [f"The corrected estimate is {'; '.join(of_rivals)} (minus equal shares: {first:+.3f} of total variation)"]
+
+
 def _scatter(detections: Sequence[Detection]) -> go.Figure:
     traces = []
     for number, estimate in enumerate(ESTIMATES):
         points = [
-            (one.truth[label], _value(share), share, f"{label}, {one.mixture}, seed {one.seed}")
+            (one.truth[label], value_of(share), share, f"{label}, {one.mixture}, seed {one.seed}")
             for one in detections
             for label, share in one.shares[estimate].items()
         ]
@@ -217,41 +175,8 @@ def _shares(detections: Sequence[Detection]) -> Table:
     return Table("shares", "Shares of the domains", note, columns, rows, folded=True)
 
 
-def _ranged(row: Mapping[str, Any], folder: str) -> Ranged | float:
-    """Return the share of a row with its interval; raises DataError for an estimate that has lost its own."""
-    if row["stderr"] is None:
-        return float(row["value"])
-    if "interval" not in row:
-        raise DataError(f"{folder} has no intervals of the shares; delete the folder and repeat the study's command")
-    return Ranged(row["value"], *row["interval"])
-
-
-def _inside(one: Detection) -> list[bool]:
-    """Return for each domain whether the true share lies in the interval of the corrected estimate."""
-    ranged = {label: share for label, share in one.shares["soft"].items() if isinstance(share, Ranged)}
-    return [share.low <= one.truth[label] <= share.high for label, share in ranged.items()]
-
-
 def _groups(detections: Sequence[Detection]) -> dict[tuple[str, str], list[Detection]]:
     groups: dict[tuple[str, str], list[Detection]] = {}
     for one in detections:
         groups.setdefault((one.temperature, one.mixture), []).append(one)
     return groups
-
-
-def _value(cell: Ranged | float) -> float:
-    return cell.value if isinstance(cell, Ranged) else cell
-
-
-def _truth(folder: Path, labels: Sequence[str], *, in_tokens: bool) -> dict[str, float]:
-    """Return the share of each domain among the candidates of a run, in documents or tokens."""
-    table = pq.read_table(folder / "scores.parquet", columns=["source", "tokens"])
-    source = np.asarray(table["source"].to_pylist())
-    strange = sorted(set(source) ^ set(labels))
-    if strange:
-        raise DataError(
-            f"{folder}: {strange[0]} is not both a part of the mixture and a domain that is looked for; use "
-            "train_dataset=mixture with parts of the same labels as the domains of eval_dataset=proportions"
-        )
-    weights = table["tokens"].to_numpy() if in_tokens else np.ones(len(source))
-    return {label: float(weights[source == label].sum() / weights.sum()) for label in labels}

@@ -48,7 +48,7 @@ def rows_of(found, name):
 
 
 def test_the_estimate_is_held_against_guesses_that_ask_no_model_and_against_other_temperatures(tmp_path):
-    """Truth 0.6 and 0.4: equal shares are 0.1 off, the first token 0.3, the estimate 0.02, and 0.2 at temperature 0.7."""
+    """Truth 0.6, 0.4: equal shares are 0.1 off, the first token 0.3, the estimate 0.02, and 0.2 at temperature 0.7."""
     runs = [
         finished_run(tmp_path / f"{temperature}-{seed}", temperature, shares(soft + step * seed), seed=seed)
         for temperature, soft, step in (("1", 0.62, 0.001), ("0.7", 0.8, 0.002))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 REPLACED = ("train_dataset", "eval_dataset", "scorer.", "selector.", "training.")
 DETECTION = (
-    "study=detection",
+    "study=detection", "train_dataset=spoiled",
     "train_dataset@train_dataset.dataset=jsonl", "train_dataset@train_dataset.other=jsonl",
     "train_dataset.dataset.path=train.jsonl", "train_dataset.other.path=other.jsonl",
     "training.max_tokens=256", "study.seeds=[0,1]", "study.report.baseline=length",

@@ -24,7 +24,6 @@ from delt_exp.study.data_efficiency.curves import Curve, Key, Point, curves_of, 
 from delt_exp.study.figures import LINE, chooser, colour, error_bars, figure
 from delt_exp.study.record import StudyRecord
 
-NAMED = 4  # measures that the answer goes through; of more, those that change
 WORDS = {1: "better", -1: "worse", 0: "not distinguishable"}  # of a gain by its sign
 SHARES = ("reward_accuracy", "win_rate", "win_rate_over_start")  # of pairs or prompts; 0.5 has learnt nothing
 TIMES_STDERR = 1.96 + 0.84  # of a difference that is seen at a level of 5 % with power 0.8
@@ -157,20 +156,32 @@ class DataEfficiencyReport:
 
     def _answer(self, found: Mapping[Key, Bootstrap], oracles: Mapping[str, Point]) -> str:
         gains = {key: one.gain(self.alpha) for key, one in found.items()}
-        verbs = {1: ("grow", "grows"), -1: ("fall", "falls"), 0: ("do not clearly change", "does not clearly change")}
-        counts = {sign: sum(_sign(gain) == sign for gain in gains.values()) for sign in verbs}
-        parts = [f"{count} {verbs[sign][count == 1]}" for sign, count in counts.items() if count]
-        said = {key: gain for key, gain in gains.items() if len(gains) <= NAMED or _sign(gain)}
+        by_metric: dict[str, dict[Key, Ranged]] = {}
+        for key, gain in gains.items():
+            by_metric.setdefault(key.metric, {})[key] = gain
         num_identified = sum(one.is_identified(self.alpha) for one in found.values())
         return "\n".join([
-            f"From the least share to all preferences, of {len(gains)} measures {', '.join(parts)}.",
-            *(f"{key.source} ({key.subsets}): {key.measured} {verbs[_sign(gain)][1]} ({gain.value:+.3f})."
-              for key, gain in said.items()),
-            "Nested and independent subsets learn from equally many tokens at every share; in one epoch, more data are "
-            "also more steps.",
+            *(_told(metric, of_metric, is_first=not n) for n, (metric, of_metric) in enumerate(by_metric.items())),
+            f"Intervals are not corrected: of {len(gains)} changes {self.alpha * len(gains):.2g} would exclude 0 by "
+            "chance. Nested and independent subsets learn from equally many tokens at every share; in one epoch, more "
+            "data are also more steps.",
             f"{num_identified} of {len(found)} curves bend enough to be identified.",
             *(oracle_worth(dataset, one.value, one.stderr) for dataset, one in oracles.items()),
         ])  # fmt: skip
+
+
+def _told(metric: str, gains: Mapping[Key, Ranged], *, is_first: bool) -> str:
+    """Return in how many curves a measure grows and falls from the least share to all, and where it changes most."""
+    grows, falls = (sum(_sign(gain) == sign for gain in gains.values()) for sign in (1, -1))
+    clear = {key: gain for key, gain in gains.items() if _sign(gain)}
+    most, gain = max((clear or gains).items(), key=lambda item: abs(item[1].value))
+    verb = f"grows in {grows} and falls in {falls}" if clear else "does not clearly change in any"
+    where = " from the least share of the preferences to all" if is_first else ""
+    dataset = f", on {most.dataset}" if len({key.dataset for key in gains}) > 1 else ""
+    return (
+        f"{metric} {verb} of {len(gains)} curves{where}; the largest {'clear ' if clear else ''}change is "
+        f"{gain.value:+.2g} [{gain.low:.2g}, {gain.high:.2g}] ({most.source}, {most.subsets}{dataset})."
+    )
 
 
 def _sign(gain: Ranged) -> int:

@@ -1,6 +1,6 @@
 """The mixture that small models recommend."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -37,18 +37,9 @@ def proposed(
         )
     if study is None:
         raise ConfigError("mixture.study is null; give the folder of a study with small models: outputs/mixture")
-    planned = _drawn_runs(Path(study).expanduser(), seed)
-    finished = [run for run in planned if run.record() is not None]
-    if len(finished) < len(planned) or not planned:
-        raise DataError(
-            f"{study}: {len(finished)} of {len(planned)} runs on mixtures drawn with seed {seed} are finished; the "
-            "proposed mixture needs all of them: repeat the study's command once they are"
-        )
-    runs = runs_of(finished, list(objective))
-    if wrong := sorted(set(runs.sources) ^ set(sources.names)):
-        raise DataError(f"{study} mixes {', '.join(runs.sources)}, and {wrong[0]} is not in both; mix the same sources")
+    runs = _finished_runs(study, seed, list(objective), sources)
     if permuted:
-        rows = generator(seed, "placebo of a mixture").permutation(len(finished))
+        rows = generator(seed, "placebo of a mixture").permutation(len(runs.losses_RS))
         runs = MixtureRuns(runs.sources, runs.sets, runs.shares_RG, runs.losses_RS[rows])
     columns = [list(runs.sources).index(name) for name in sources.names]
     most_G = np.ones(len(columns))
@@ -63,6 +54,21 @@ def proposed(
             f"{study}: every drawn mixture reads some source more than {max_epochs:g} times; raise mixture.max_epochs"
         )
     return np.asarray(runs.shares_RG[objectives_R.argmin()][columns])
+
+
+def _finished_runs(study: str, seed: int, sets: Sequence[str], sources: Sources) -> MixtureRuns:
+    """Return the runs of one seed on drawn mixtures; raises DataError unless all are finished and mix `sources`."""
+    planned = _drawn_runs(Path(study).expanduser(), seed)
+    finished = [run for run in planned if run.record() is not None]
+    if len(finished) < len(planned) or not planned:
+        raise DataError(
+            f"{study}: {len(finished)} of {len(planned)} runs on mixtures drawn with seed {seed} are finished; the "
+            "proposed mixture needs all of them: repeat the study's command once they are"
+        )
+    runs = runs_of(finished, sets)
+    if wrong := sorted(set(runs.sources) ^ set(sources.names)):
+        raise DataError(f"{study} mixes {', '.join(runs.sources)}, and {wrong[0]} is not in both; mix the same sources")
+    return runs
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,6 @@ from delt_exp.model.batch import Batch
 NETWORK_INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 
-def is_label(labels_BT: Tensor) -> Tensor:
-    """Return [B, T] whether a token is predicted at a position."""
-    return labels_BT != IGNORED
-
-
 def next_token_logits(network: Any, batch: Batch) -> Tensor:
     """Return the logits [B, T, V], or [1, N, V] inside `only_labels`.
 
@@ -42,7 +37,7 @@ def only_labels(network: Any, labels_BT: Tensor) -> Iterator[None]:
     for compiled networks, inside which hooks do nothing, nor for per-sample gradients, which have to know whose a
     position is.
     """
-    index_N, head = is_label(labels_BT).flatten().nonzero()[:, 0], network.get_output_embeddings()
+    index_N, head = (labels_BT != IGNORED).flatten().nonzero()[:, 0], network.get_output_embeddings()
     if head is None or len(index_N) == labels_BT.numel():
         yield
         return
@@ -65,7 +60,7 @@ def label_logits(network: Any, batch: Batch) -> Tensor:
     labels_BT = batch["labels"]
     with only_labels(network, labels_BT):
         logits = next_token_logits(network, batch)
-    return logits.flatten(0, 1) if logits.shape[:2] != labels_BT.shape else logits[is_label(labels_BT)]
+    return logits.flatten(0, 1) if logits.shape[:2] != labels_BT.shape else logits[labels_BT != IGNORED]
 
 
 class NextTokenLosses(nn.Module):
@@ -81,7 +76,7 @@ class NextTokenLosses(nn.Module):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, 1)
         if len(logits) == labels_BT.numel():
             return cross_entropy(logits, labels_BT.flatten(), ignore_index=IGNORED, reduction="none").view_as(labels_BT)
-        is_label_BT = is_label(labels_BT)
+        is_label_BT = labels_BT != IGNORED
         losses_N = cross_entropy(logits, labels_BT[is_label_BT], reduction="none")
         return losses_N.new_zeros(labels_BT.shape).masked_scatter(is_label_BT, losses_N)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.pairs import PairBatch
+from delt_exp.corpus.tokens import IGNORED
 from delt_exp.model.batch import Batch
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.recipe import Network
@@ -89,12 +90,12 @@ def compared(model: Any, reference: Any, batch: Batch) -> "Tensor":
     """Return [R, 3] summed over labels: log p under both networks, and KL(model || reference) of the next token."""
     import torch
 
-    from delt_exp.model.next_token import is_label, label_logits
+    from delt_exp.model.next_token import label_logits
 
     logits = [label_logits(network, batch).float() for network in (model, reference)]
     shared = min(of_network.shape[-1] for of_network in logits)  # one may have rows for padding, which nobody predicts
     log_p_NV, log_q_NV = (of_network[:, :shared].log_softmax(-1) for of_network in logits)
-    is_label_RT = is_label(batch["labels"])
+    is_label_RT = batch["labels"] != IGNORED
     label_N1, row_N = batch["labels"][is_label_RT][:, None], is_label_RT.nonzero()[:, 0]
     of_label = [log_NV.gather(1, label_N1)[:, 0] for log_NV in (log_p_NV, log_q_NV)]
     kl_N = (log_p_NV.exp() * (log_p_NV - log_q_NV)).sum(-1)

@@ -103,10 +103,13 @@ class AskLlmScorer:
         Raises ConfigError where it does not fit the judge, or there are too few documents to make examples of.
         """
         examples: list[Example] = []
-        corpus, rows = self._source(pool), _NONE
+        corpus, rows = pool.candidates.corpus, _NONE
         if self.examples is not None:
             examples = read_examples(Path(self.examples), self.shots, model.tokenizer, self.example_tokens)
         elif self.shots:
+            if self.examples_of == "target":
+                assert pool.target is not None  # `needs` asks for it
+                corpus = pool.target.corpus
             rows = example_rows(corpus, self.shots, self.seed)
             texts = list(corpus.texts(rows))
             examples = made_examples(texts, model.tokenizer, self.example_tokens, self.seed)
@@ -127,9 +130,6 @@ class AskLlmScorer:
                 caption += MADE_OF[self.examples_of]
             pool.evidence.table("examples", columns, caption)
         return prompt, rows if corpus is pool.candidates.corpus else _NONE
-
-    def _source(self, pool: Pool) -> Corpus:
-        return pool.candidates.corpus if self.examples_of == "corpus" or pool.target is None else pool.target.corpus
 
     def _check(self, pool: Pool, judge: YesNoJudge, example_rows: NDArray[np.intp]) -> None:
         corpus = pool.candidates.corpus

@@ -81,15 +81,7 @@ def kept_of(panels: Sequence[Panel], share: str | None, placebos: Sequence[str],
 
     Raises ConfigError for runs without alignment, DataError for too few methods.
     """
-    by_task: dict[str, dict[str, Arm]] = {}
-    baselines: dict[str, Arm] = {}
-    for panel in panels:
-        for arm in panel.arms:
-            if arm is panel.baseline or panel.baseline is None or arm.labels.get("scorer") in placebos:
-                continue
-            task = " · ".join(filter(None, [panel.name, f"{arm.labels[share]} kept" if share else ""])) or "all"
-            by_task.setdefault(task, {})[arm.without(share or "")] = arm
-            baselines[task] = panel.baseline
+    by_task, baselines = _tasks(panels, share, placebos)
     every = [arm for arms in by_task.values() for arm in arms.values()]
     seeds_S = _common_seeds([*every, *baselines.values()])
     full = {
@@ -118,6 +110,22 @@ def kept_of(panels: Sequence[Panel], share: str | None, placebos: Sequence[str],
     return Kept(
         list(by_task), methods_A, seeds_S, gain_PAS, known_PAS, every[0].outcome.unit, seconds, training, remarks
     )
+
+
+def _tasks(
+    panels: Sequence[Panel], share: str | None, placebos: Sequence[str]
+) -> tuple[dict[str, dict[str, Arm]], dict[str, Arm]]:  # fmt: skip
+    """Return the arms of each task by method, without baselines and placebos, and the baseline of each task."""
+    by_task: dict[str, dict[str, Arm]] = {}
+    baselines: dict[str, Arm] = {}
+    for panel in panels:
+        for arm in panel.arms:
+            if arm is panel.baseline or panel.baseline is None or arm.labels.get("scorer") in placebos:
+                continue
+            task = " · ".join(filter(None, [panel.name, f"{arm.labels[share]} kept" if share else ""])) or "all"
+            by_task.setdefault(task, {})[arm.without(share or "")] = arm
+            baselines[task] = panel.baseline
+    return by_task, baselines
 
 
 def _aligning(record: Mapping[str, Any], metric: str) -> float:

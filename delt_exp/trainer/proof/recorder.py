@@ -108,12 +108,10 @@ class Recorder(pl.Callback):
         logits, labels_BT = args
         is_whole = self.logits is not None and self.logits[0]() is logits and self.logits[1] == logits._version
         at_labels = self._at_labels(logits, labels_BT) if is_whole else None
-        digests_B = None if at_labels is None else self._digests(labels_BT, self.batch)
+        digests_B = None if at_labels is None else self._digests(labels_BT, self.batch, at_labels)
         claims = torch.stack([self.batch[name] for name in ("index", "first", "last")])
         if digests_B is None or len(digests_B) != claims.shape[1]:
             digests_B = torch.zeros_like(claims[0])
-        elif at_labels is not None:
-            digests_B = digests_B * at_labels
         step = self.steps[-1]
         is_label_BT = labels_BT != IGNORED
         loss = losses_BT.detach().sum(dtype=torch.float64)
@@ -140,8 +138,11 @@ class Recorder(pl.Callback):
             return None
         return ((self.headed == planned) | planned.isnan()).all()
 
-    def _digests(self, labels_BT: Tensor, batch: dict[str, Tensor]) -> Tensor | None:
-        """Return [B] digests as `order.item_digest` defines them, None where the network read something unplanned."""
+    def _digests(self, labels_BT: Tensor, batch: dict[str, Tensor], at_labels: Tensor) -> Tensor | None:
+        """Return [B] digests as `order.item_digest` defines them, None where the network read something unplanned.
+
+        0 where `at_labels` is false, which is known on the device alone.
+        """
         known = {"input_ids", "position_ids", "use_cache"}
         inputs_BT = self.entered.get("input_ids") if self.embedded is None else self.embedded
         if inputs_BT is None or inputs_BT.shape != labels_BT.shape or set(self.entered) - known:
@@ -155,7 +156,7 @@ class Recorder(pl.Callback):
         inside = index_T < batch["lengths"][:, None]
         if len(inside) != len(labels_BT):
             return None
-        return (((inputs_BT + 1) * a_T + (labels_BT + 101) * b_T + (positions + 1) * c_T) * inside).sum(1)
+        return (((inputs_BT + 1) * a_T + (labels_BT + 101) * b_T + (positions + 1) * c_T) * inside).sum(1) * at_labels
 
     def on_after_backward(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.batch = None

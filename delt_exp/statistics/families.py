@@ -12,6 +12,9 @@ from delt_exp.statistics.paired import Estimate, LossArm, MetricArm
 Arm = LossArm | MetricArm
 Key = TypeVar("Key", bound=Hashable)
 
+DETECTABLE = "Minimum detectable effect: the true difference that this study detects with 80 % power."
+"""What the notes of tables say of `Comparison.detectable`."""
+
 
 @dataclass(frozen=True)
 class Comparison:

@@ -17,7 +17,7 @@ from delt_exp.report.findings import Cell, Difference, Figure, Findings, Table
 from delt_exp.scorer.lqs.settings import ANNOTATED
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.diagnostics import auc, auc_interval
-from delt_exp.statistics.families import Comparison, holm_by_key
+from delt_exp.statistics.families import DETECTABLE, Comparison, holm_by_key
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.store.evidence import Evidence
 from delt_exp.study.comparison.outcomes import compare_paired
@@ -92,7 +92,7 @@ class DetectionReport:
         note = (
             f"Best first. AUC with its {100 * (1 - self.alpha):g} % t-interval over seeds (on the logit scale); 0.5 "
             f"for a score without information. Verdicts against {self.baseline}, Holm-corrected ({len(compared)} "
-            "comparisons). Minimum detectable effect: the true difference that this study detects with 80 % power."
+            f"comparisons). {DETECTABLE}"
         )
         return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)
 

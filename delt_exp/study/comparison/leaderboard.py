@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Difference, Figure, Table
+from delt_exp.statistics.families import DETECTABLE
 from delt_exp.study.comparison.arms import Panel
 from delt_exp.study.comparison.pairs import Pairs
 from delt_exp.study.forest import forest
@@ -46,10 +47,7 @@ def pairs_table(
         "first", "verdict of the first", "first minus second", "second", *(["panel"] if has_panels else []), "p",
         "p (Holm)", "effect size", "minimum detectable effect", "over",
     ]  # fmt: skip
-    note = (
-        f"Paired over shared seeds and documents; Holm-corrected ({len(rows)} comparisons). Minimum detectable "
-        "effect: the true difference that this study detects with 80 % power."
-    )
+    note = f"Paired over shared seeds and documents; Holm-corrected ({len(rows)} comparisons). {DETECTABLE}"
     return Table(name, title, note, columns, rows, folded=folded)
 
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from delt_exp.mixture.runs import DIMENSION, DRAWN, losses_by_set, mixture_rows
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Difference, Figure, Table
-from delt_exp.statistics.families import Comparison, compare, holm_by_key
+from delt_exp.statistics.families import DETECTABLE, Comparison, compare, holm_by_key
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.figures import colour
 from delt_exp.study.forest import dots
@@ -81,8 +81,7 @@ def verdicts_table(pairs: Mapping[tuple[str, str], Comparison]) -> Table:
     ]
     note = (
         "The objective of the first mixture minus that of the second over common seeds, lower is better: uncorrected "
-        f"t-intervals; verdicts after Holm's correction ({len(rows)} comparisons). Minimum detectable effect: the true "
-        "difference that this study detects with 80 % power."
+        f"t-intervals; verdicts after Holm's correction ({len(rows)} comparisons). {DETECTABLE}"
     )
     columns = ["first", "verdict", "second", "first minus second", "p (Holm)", "minimum detectable effect"]
     return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)

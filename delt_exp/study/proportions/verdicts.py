@@ -6,7 +6,7 @@ import numpy as np
 
 from delt_exp.proportions.shares import total_variation
 from delt_exp.report.findings import Cell, Difference, Table
-from delt_exp.statistics.families import Comparison, holm_by_key
+from delt_exp.statistics.families import DETECTABLE, Comparison, holm_by_key
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.comparison.outcomes import compare_paired
 from delt_exp.study.proportions.detection import WORDS, Detection, value_of
@@ -44,8 +44,7 @@ def verdicts_table(pairs: Mapping[str, Comparison]) -> Table:
     ]
     note = (
         "Total variation to the truth of the corrected estimate minus that of each rival, means over mixtures, paired "
-        f"over seeds; lower is better. Verdicts after Holm's correction ({len(rows)} comparisons). Minimum detectable "
-        "effect: the true difference that this study detects with 80 % power."
+        f"over seeds; lower is better. Verdicts after Holm's correction ({len(rows)} comparisons). {DETECTABLE}"
     )
     columns = ["rival", "the estimate is", "minus the rival", "p (Holm)", "minimum detectable effect"]
     return Table("verdicts", "Does the estimate beat what asks no model?", note, columns, rows, is_answer=True)

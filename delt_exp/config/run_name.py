@@ -35,6 +35,7 @@ def register_resolvers() -> None:
     """
     OmegaConf.register_new_resolver("file_label", file_label, replace=True)
     OmegaConf.register_new_resolver("unless", _unless, replace=True)
+    OmegaConf.register_new_resolver("given", _given, replace=True)
     OmegaConf.register_new_resolver("layout_for", _layout_for, replace=True)
     OmegaConf.register_new_resolver("home", lambda path: str(Path(path).expanduser()), replace=True)
     OmegaConf.register_new_resolver("run_name", lambda _root_: run_name(_root_), replace=True)
@@ -44,6 +45,10 @@ def register_resolvers() -> None:
 def _unless(*others_and_value: Any) -> Any:
     *others, value = others_and_value
     return value if all(other is None for other in others) else None
+
+
+def _given(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
 
 
 def _layout_for(objective: str) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.model.cost import ModelSize, PhaseCost
+from delt_exp.model.recipe import Recipe
 from delt_exp.resources import Resources
 from delt_exp.store.store import Store
 from delt_exp.trainer.job import TrainedModel
@@ -45,11 +46,11 @@ class Evaluation:
 
 
 @runtime_checkable
-class NeedsContext(Protocol):
-    """An evaluation dataset that not every model can read to the end."""
+class NeedsRoom(Protocol):
+    """An evaluation dataset that not every model has the positions for."""
 
-    def check_context(self, name: str, context_tokens: int, resources: Resources) -> None:
-        """Raise ConfigError or DataError, before anything is trained, where a model with this context reads nothing."""
+    def check_model(self, name: str, model: Recipe, resources: Resources) -> None:
+        """Raise ConfigError or DataError, before anything is trained, where this model could not be measured."""
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures
 from delt_exp.eval_dataset.text_loss import WHOLE, ratio_stderr
 from delt_exp.mapping.pairs import map_pairs
+from delt_exp.model.recipe import Recipe
 from delt_exp.preference.judges import PreferenceJudge, ReferenceJudge
 from delt_exp.progress import say
 from delt_exp.resources import Resources
@@ -60,8 +61,8 @@ class Preferences:
         """Return the documents of the dataset; whoever compares texts sees the chosen sides."""
         return corpus_stage(store, self.dataset, WHOLE)
 
-    def check_context(self, name: str, context_tokens: int, resources: Resources) -> None:
-        which_fit(name, self._read(resources.store, resources.run_tokenizer).tokens, context_tokens)
+    def check_model(self, name: str, model: Recipe, resources: Resources) -> None:
+        which_fit(name, self._read(resources.store, resources.run_tokenizer).tokens, model.context_tokens)
 
     def evaluate(self, name: str, model: TrainedModel, resources: Resources) -> Evaluation:
         """Return all measures; raises DataError where no pair fits the context of the model."""

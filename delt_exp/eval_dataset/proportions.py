@@ -14,7 +14,10 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Dataset
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.text_loss import WHOLE
+from delt_exp.model.cost import ModelSize, PhaseCost, forward_cost
+from delt_exp.model.recipe import Recipe
 from delt_exp.proportions.detector import Detected, Detector
+from delt_exp.proportions.samples import check_positions
 from delt_exp.resources import Resources
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
@@ -52,6 +55,15 @@ class Proportions:
         domains = self.read(resources.store, resources.run_tokenizer)
         self.detector.references(domains, resources.run_tokenizer)
         return np.concatenate([domain.corpus.ids for domain in domains.values()])
+
+    def check_model(self, name: str, model: Recipe, resources: Resources) -> None:
+        limit, most = model.network.position_limit(resources.run_tokenizer), self.detector.max_new_tokens
+        check_positions(most, limit, f"eval_dataset.{name}.detector.max_new_tokens", "the model")
+
+    def forecast(self, size: ModelSize, resources: Resources) -> list[PhaseCost]:
+        """Return the cost of the texts that the model writes, all of full length."""
+        num_texts, per_pass = self.detector.num_texts, resources.runtime.tokens_per_pass()
+        return [forward_cost("sampling texts", size, num_texts, num_texts * self.detector.max_new_tokens, per_pass)]
 
     def text(self, store: Store) -> Corpus | None:
         """Return None: the domains are what is told apart, and no text that the model should know."""

@@ -24,6 +24,7 @@ from delt_exp.eval_dataset.text_loss import WHOLE, ratio_stderr
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost
 from delt_exp.model.hf import PretrainedNetwork
+from delt_exp.model.recipe import Recipe
 from delt_exp.preference.comparison import rewarded, wins_of_first
 from delt_exp.preference.oracle import Oracle
 from delt_exp.preference.writer import AnswerWriter, PromptItems, answers_stage
@@ -63,9 +64,9 @@ class WinRate:
         sides(data.tokens)
         return data.corpus.ids
 
-    def check_context(self, name: str, context_tokens: int, resources: Resources) -> None:
-        self._check_room(name, context_tokens)
-        which_fit(name, self._read(resources.store, resources.run_tokenizer).tokens, context_tokens)
+    def check_model(self, name: str, model: Recipe, resources: Resources) -> None:
+        self._check_room(name, model.context_tokens)
+        which_fit(name, self._read(resources.store, resources.run_tokenizer).tokens, model.context_tokens)
 
     def text(self, store: Store) -> Corpus:
         """Return the documents of the dataset; whoever compares texts sees the chosen sides."""

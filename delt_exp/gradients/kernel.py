@@ -12,7 +12,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,15 @@ from delt_exp.model.objective import Objective
 from delt_exp.pretrained.limits import position_limit
 
 C = TypeVar("C", bound=BuiltCollector)
+
+
+@runtime_checkable
+class Wrapper(Protocol):
+    """A network of adapters, which passes on what it is told: `peft`'s."""
+
+    def get_base_model(self) -> nn.Module: ...
+
+
 Parameters = dict[str, nn.Parameter]
 
 
@@ -119,8 +128,9 @@ def _warn_of(model: nn.Module, parameters: Parameters, left_out: Sequence[nn.Par
 
 def _places(model: nn.Module) -> int | None:
     """Return how many positions a network has to which it can be told to put tokens; None without such a limit."""
-    takes_places = "position_ids" in inspect.signature(model.forward).parameters
-    return position_limit(model.config) if takes_places and hasattr(model, "config") else None
+    inner: Any = model.get_base_model() if isinstance(model, Wrapper) else model
+    takes_places = "position_ids" in inspect.signature(inner.forward).parameters
+    return position_limit(inner.config) if takes_places and hasattr(inner, "config") else None
 
 
 def _without_square_shape(batch: Batch, limit: int | None) -> Batch:

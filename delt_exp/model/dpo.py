@@ -1,8 +1,10 @@
 """Direct preference optimisation (arXiv 2305.18290, equation 7). P pairs, R = 2 P rows of a batch."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from delt_exp.config.fields import HalfOpenShare, PositiveFloat, settings
+from annotated_types import Interval
+
+from delt_exp.config.fields import PositiveFloat, settings
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.model.batch import Batch
 from delt_exp.model.objective import CrossEntropy
@@ -27,7 +29,7 @@ class DPO:
     VERSION: ClassVar[int] = 1
     rows_per_sample: ClassVar[int] = 2
     beta: PositiveFloat
-    label_smoothing: HalfOpenShare
+    label_smoothing: Annotated[float, Interval(ge=0, lt=0.5)]  # from a half on, a label would mean its opposite
     length: Literal["sum", "mean"]
     reference: Literal["start", "adapters_off"]
 

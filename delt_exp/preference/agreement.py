@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from delt_exp.config.identity import identity
 from delt_exp.corpus.pairs import fitting
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.eval_dataset.text_loss import ratio_stderr
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.preference.oracle import Oracle, rewards_stage, wins_by_reward
 from delt_exp.quantity import is_chance
@@ -19,7 +20,7 @@ FILE = "agreement.json"
 
 
 class Agreement(NamedTuple):
-    """The share of preferences on which an oracle agrees with people, and its standard error; None without any."""
+    """The share of preferences on which an oracle agrees with people, None without any; error: None without two."""
 
     accuracy: float | None
     stderr: float | None
@@ -35,7 +36,7 @@ def agreement(rewards_N2: NDArray[np.float64]) -> Agreement:
     if not len(known_N2):
         return Agreement(None, None, 0)
     right_N = wins_by_reward(known_N2)
-    return Agreement(float(right_N.mean()), float(right_N.std() / len(right_N) ** 0.5), len(right_N))
+    return Agreement(float(right_N.mean()), ratio_stderr(right_N, np.ones(len(right_N))), len(right_N))
 
 
 def agreement_stage(
@@ -69,8 +70,9 @@ def show_agreement(evidence: Evidence, found: Agreement) -> None:
         "How often the oracle that labels the picks prefers the answer that people prefer, over the candidates with "
         "the labels of the dataset, none of which a trained oracle has learnt from. 0.5 is chance.",
     )  # fmt: skip
-    if found.accuracy is not None and is_chance(found.accuracy, found.stderr):
+    if found.accuracy is not None and (found.stderr is None or is_chance(found.accuracy, found.stderr)):
+        noise = "" if found.stderr is None else f" ± {found.stderr:.3f}"
         evidence.warn(
-            f"the oracle agrees with people on {found.accuracy:.3f} ± {found.stderr:.3f} of {found.num_preferences} "
-            "preferences, no more often than chance: the labels of the picks carry no information about quality"
+            f"the oracle is not shown to agree with people more often than chance: on {found.accuracy:.3f}{noise} of "
+            f"{found.num_preferences} preferences; the labels of the picks may carry no information about quality"
         )

@@ -68,7 +68,8 @@ class PairGradientJudge:
             batch = {key: torch.from_numpy(array).to(device) for key, array in arrays.items()}
             features_RK = per_sample_features(network, batch, objective, projection, autocast_dtype=dtype)
             # Rounding must not give a pair of identical answers a direction, least of all one of length 1.
-            return differences(features_RK.cpu().numpy(), self.normalise) * ~is_identical(pairs)[:, None]
+            phi_DK = differences(features_RK.cpu().numpy(), self.normalise) * ~is_identical(pairs)[:, None]
+            return phi_DK.astype(self.dtype)
 
         return judgement
 
@@ -79,8 +80,8 @@ def is_identical(pairs: PairBatch) -> NDArray[np.bool_]:
     return np.asarray(same_DT.all(1))
 
 
-def differences(features_RK: NDArray[Any], normalise: str) -> NDArray[np.float32]:
-    """Return [D, K] float32 of the gradients of answers; see `PairGradientJudge`."""
+def differences(features_RK: NDArray[Any], normalise: str) -> NDArray[np.float64]:
+    """Return [D, K] of the gradients of answers; see `PairGradientJudge`."""
     features_RK = features_RK.astype(np.float64)
     if not np.isfinite(features_RK).all():
         raise DataError("the gradient of an answer is not finite; check the model's weights and this pair")
@@ -96,7 +97,7 @@ def differences(features_RK: NDArray[Any], normalise: str) -> NDArray[np.float32
     if normalise == "pair":
         lengths_D1 = np.linalg.norm(phi_DK, axis=1, keepdims=True)
         phi_DK /= np.where(lengths_D1 > 0, lengths_D1, 1)
-    return phi_DK.astype(np.float32)
+    return phi_DK
 
 
 def pair_features_stage(

@@ -120,14 +120,19 @@ class SampleItems:
         return in_batches(asked, sizes, int(sizes.max()), batch_tokens, self.judge, advance)
 
 
+def check_positions(max_new_tokens: int, limit: int | None, key: str, model: str) -> None:
+    """Raise ConfigError where a model of `limit` positions (None: any number) cannot write a text of this length."""
+    if limit is not None and max_new_tokens >= limit:
+        raise ConfigError(
+            f"{key}={max_new_tokens} and the begin token need more than the {limit} positions of {model}; use at most "
+            f"{limit - 1}"
+        )
+
+
 def samples_stage(resources: Resources, writer: SampleWriter, model: str, num_texts: int) -> Samples:
     """Return what the model writes; raises ConfigError where its positions do not suffice. model: names its weights."""
     limit = position_limit(load_config(writer.name))
-    if limit is not None and writer.max_new_tokens >= limit:
-        raise ConfigError(
-            f"max_new_tokens={writer.max_new_tokens} and the begin token need more than the {limit} positions of "
-            f"{writer.name!r}; use at most {limit - 1}"
-        )
+    check_positions(writer.max_new_tokens, limit, "max_new_tokens", repr(writer.name))
     inputs = {
         "model": model, "tokenizer": writer.tokenizer.digest, "begin": writer.tokenizer.begin_id, "texts": num_texts,
         "max_new_tokens": writer.max_new_tokens, "temperature": writer.temperature, "seed": writer.seed,

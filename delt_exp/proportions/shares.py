@@ -1,4 +1,4 @@
-"""Shares of domains from what a classifier says of texts: expectation maximisation, and what it is compared with.
+"""Shares of domains from what a classifier says of texts, by expectation maximisation.
 
 Labels are corrected by a confusion matrix, posteriors by the prior that they were learnt with. The two kinds are never
 mixed: mean posteriors corrected by a confusion matrix of labels stay biased.
@@ -18,7 +18,8 @@ TOLERANCE = 1e-10  # the largest change of a share in a round at which shares co
 def shares_of_labels(confusion_JK: Floats, counts_J: NDArray[np.generic]) -> Floats:
     """Return [K] the most likely shares of the domains, given how often each label was predicted.
 
-    confusion_JK: P(predicted j | domain k). Equals `inverse` where that lies in the simplex. Raises DataError for a
+    confusion_JK: P(predicted j | domain k). Equals the solution of
+    confusion p = counts / N where that lies in the simplex. Raises DataError for a
     label that was predicted but can come from no domain.
     """
     num_domains = confusion_JK.shape[1]

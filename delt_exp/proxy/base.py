@@ -10,6 +10,7 @@ from delt_exp.corpus.stages import tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
+from delt_exp.model.recipe import Network
 from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.resources import Resources
 from delt_exp.tokenizer.base import Tokenizer
@@ -39,17 +40,20 @@ class ProxyModel:
         """Raise ConfigError where the model takes fewer positions than are to be read; setting: where they are set."""
         _check_positions(self.position_limit, context_tokens, repr(self.name), setting)
 
-    def tokens(self, text: TokenizedCorpus, resources: Resources) -> Tokens:
-        """Return the tokens of a corpus under this model's tokenizer; raises DataError for a document without any."""
+    def tokens(self, text: TokenizedCorpus, resources: Resources, *, may_be_empty: bool = False) -> Tokens:
+        """Return the tokens of a corpus under this model's tokenizer.
+
+        Raises DataError for a document that has no token to predict, unless it may be empty.
+        """
         if text.tokens.meta["tokenizer"] == self.tokenizer.digest:
             return text.tokens
         tokens = tokens_stage(resources.store, text.corpus, self.tokenizer).tokens
         empty = np.flatnonzero(tokens.num_predicted == 0)
-        if len(empty):
+        if len(empty) and not may_be_empty:
             raise DataError(
-                f"{len(empty)} of {len(tokens)} documents have no token under the tokenizer of proxy {self.name!r}, "
-                f"the first in row {empty[0]} of the corpus; use it for training too (tokenizer=hf "
-                f"tokenizer.name={self.name}): documents without a token are then left out"
+                f"{len(empty)} of {len(tokens)} documents have no token to predict under the tokenizer of proxy "
+                f"{self.name!r}, the first in row {empty[0]} of the corpus; use it for training too (tokenizer=hf "
+                f"tokenizer.name={self.name}): documents without such a token are then left out"
             )
         return tokens
 
@@ -60,16 +64,17 @@ def _check_positions(limit: int | None, context_tokens: int, name: str, setting:
 
 
 @runtime_checkable
-class KnowsPositions(Protocol):
-    """A proxy that says how many positions its model will take before it is trained."""
+class ReadsAsTheRun(Protocol):
+    """A proxy that is trained here with the run's tokenizer: what it will read is known before it is trained."""
 
-    def position_limit(self, resources: Resources) -> int | None:
-        """Return it, None for no limit."""
+    @property
+    def network(self) -> Network:
+        """What will be trained."""
 
 
 def known_limit(proxy: "Proxy", resources: Resources) -> int | None:
     """Return how many positions the model of a proxy will take; None for no limit, and where it is not known yet."""
-    return proxy.position_limit(resources) if isinstance(proxy, KnowsPositions) else None
+    return proxy.network.position_limit(resources.run_tokenizer) if isinstance(proxy, ReadsAsTheRun) else None
 
 
 def check_before(proxy: "Proxy", resources: Resources, context_tokens: int, setting: str) -> None:

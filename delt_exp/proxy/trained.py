@@ -13,7 +13,7 @@ from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, model_size, training_cost
-from delt_exp.model.recipe import Recipe
+from delt_exp.model.recipe import Network, Recipe
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import fold_of, seed_for, shuffled_rows
@@ -61,9 +61,9 @@ class TrainedProxy:
         seed = seed_for(self.seed, "training of the proxy")
         return _trained(self, "proxy", text.tokens, rows, resources.run_tokenizer, seed, resources)
 
-    def position_limit(self, resources: Resources) -> int | None:
-        """Return how many positions the network will take, None for no limit."""
-        return self.recipe.network.position_limit(resources.run_tokenizer)
+    @property
+    def network(self) -> Network:
+        return self.recipe.network
 
     def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of the run's tokenizer."""
@@ -98,8 +98,9 @@ class FoldedProxy:
         fold_N = fold_of(candidates.corpus.ids, self.folds, self.base.seed)
         return self.base.trained(resources, candidates, np.flatnonzero(fold_N != self.fold))
 
-    def position_limit(self, resources: Resources) -> int | None:
-        return self.base.position_limit(resources)
+    @property
+    def network(self) -> Network:
+        return self.base.network
 
     def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         return self.base.size(sizes, resources, sample_tokens)

@@ -13,6 +13,7 @@ from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
+from delt_exp.rows.ranking import spread
 from delt_exp.scorer.base import Pool, Scorer
 from delt_exp.scorer.parts import part_costs, part_table
 from delt_exp.store.evidence import NAME
@@ -29,7 +30,7 @@ class CombinedScorer:
     that evidence cannot be called after.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     parts: Mapping[str, Scorer]
     weights: Mapping[str, float] | None
     by: Literal["rank", "z"]
@@ -70,7 +71,7 @@ class CombinedScorer:
         for name, part in self.parts.items():
             with naming(moved(part, "scorer", f"scorer.parts.{name}")):
                 goodness_N = part_table(pool, name, part).goodness.astype(np.float64)
-            if np.ptp(goodness_N) == 0:
+            if not spread(goodness_N):
                 pool.evidence.warn(f"{name} gives every document the same number and is left out of the combination")
                 continue
             total_N += weights[name] * (_ranks(goodness_N) if self.by == "rank" else _standard(goodness_N))

@@ -10,7 +10,7 @@ from delt_exp.config.fields import Count, settings
 from delt_exp.config.keys import moved, naming
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes
-from delt_exp.proxy.base import Proxy, ProxyModel
+from delt_exp.proxy.base import Proxy, ProxyModel, ReadsAsTheRun
 from delt_exp.proxy.trained import FoldedProxy, TrainedProxy
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
@@ -48,17 +48,15 @@ class ExcessLossScorer:
         return Meaning("excess loss", "nats/token", "lower", explanation)
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
+        proxies = {"tuned": (self.tuned, self.tuned), "reference": (self.reference, self._references[0])}
         with pool.evidence.phase("warm start"):
-            models = [
-                _prepared(pool, "tuned", self.tuned, self.tuned),
-                _prepared(pool, "reference", self.reference, self._references[0]),
-            ]
-        tokenizers = [model.tokenizer.digest for model in models]
-        if tokenizers[0] != tokenizers[1]:
-            raise ConfigError(
-                f"scorer.tuned and scorer.reference ({models[0].name}, {models[1].name}) have different tokenizers: "
-                "losses per token cannot be compared; use two models of one family, or two that are trained here"
-            )
+            if len({_tokenizer(pool, name, *proxy) for name, proxy in proxies.items()}) > 1:
+                raise ConfigError(
+                    "scorer.tuned and scorer.reference have different tokenizers: losses per token cannot be compared; "
+                    "use two models of one family, or two that are trained here"
+                )
+            for name, proxy in proxies.items():
+                _prepared(pool, name, *proxy)
         tuned = part_scores(pool, "tuned", PerplexityScorer(self.tuned)).astype(np.float64)
         return (tuned - self._reference_losses(pool)).astype(np.float32)
 
@@ -94,6 +92,13 @@ class ExcessLossScorer:
 
 def _named(fold: int) -> str:
     return f"reference {fold + 1}"
+
+
+def _tokenizer(pool: Pool, name: str, keys: Proxy, proxy: Proxy) -> str:
+    """Return what identifies the tokenizer of a proxy; trains none that has the run's."""
+    if isinstance(proxy, ReadsAsTheRun):
+        return pool.resources.run_tokenizer.digest
+    return _prepared(pool, name, keys, proxy).tokenizer.digest
 
 
 def _prepared(pool: Pool, name: str, keys: Proxy, proxy: Proxy) -> ProxyModel:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, PositiveFloat, Seed, Several, settings
+from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.pairs import check_answers, fitting
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import ConfigError
@@ -20,12 +21,16 @@ from delt_exp.preference.agreement import show_agreement
 from delt_exp.preference.features import PairGradientJudge, pair_features_stage
 from delt_exp.preference.picks import Round, show_picks
 from delt_exp.preference.sampled import SampledAnswers
-from delt_exp.proxy.base import Proxy, ProxyModel
+from delt_exp.proxy.base import Proxy, ProxyModel, ReadsAsTheRun
 from delt_exp.resources import Resources
 from delt_exp.rows.ranking import rank_ids
 from delt_exp.selector.reading import Reading, Selection, Show
 from delt_exp.statistics.d_optimal import greedy_d_optimal
 from delt_exp.store.evidence import Evidence
+from delt_exp.tokenizer.base import Tokenizer
+
+KEYS = moved(Adapters, "model.network", "selector.adapters")
+ROUNDING = 1e-6  # of ||phi||^2: features are kept in float32, where all unit differences must still have one length
 
 
 @settings
@@ -42,7 +47,7 @@ class ActiveDpoSelector:
     labelled by an oracle; null for those of the dataset and its labels.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     proxy: Proxy
     k: Count
     per_round: Count | None
@@ -63,10 +68,13 @@ class ActiveDpoSelector:
     def needs(self) -> frozenset[str]:
         return self.proxy.needs
 
-    def check(self, candidates: TokenizedCorpus) -> None:
+    def check(self, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> None:
         check_answers(candidates.tokens)
         if self.answers is None:
             self._check_fitting(fitting(candidates.tokens, self.context_tokens))
+        if self.adapters is not None and isinstance(self.proxy, ReadsAsTheRun):
+            with naming(KEYS):
+                self.adapters.on(self.proxy.network).check(tokenizer)
 
     def count(self, num_candidates: int) -> int:
         if self.k > num_candidates:
@@ -87,7 +95,7 @@ class ActiveDpoSelector:
             is_pick_N = np.isin(rows_N, picks)
             open_n = by_id[~is_pick_N[by_id]]
             found, scores = greedy_d_optimal(
-                features_NK[open_n], count, ridge=self.ridge, labelled_MK=features_NK[is_pick_N]
+                features_NK[open_n], count, ridge=self.ridge, labelled_MK=features_NK[is_pick_N], rounding=ROUNDING
             )
             new = rows_N[open_n[found]]
             documents = self._labelled(reading, documents, np.sort(new))
@@ -155,7 +163,8 @@ class ActiveDpoSelector:
         fits = fitting(documents.tokens, self.context_tokens) & fitting(tokens, self.context_tokens)
         self._check_fitting(fits)
         rows = np.flatnonzero(fits)
-        return rows, pair_features_stage(resources, tokens, rows, model, judge)
+        with naming(KEYS):
+            return rows, pair_features_stage(resources, tokens, rows, model, judge)
 
     def _show(self, reading: Reading, documents: TokenizedCorpus, rounds: list[Round]) -> Show:
         """Return what leaves the picks and, where an oracle labels them, what it is worth."""

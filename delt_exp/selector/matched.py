@@ -17,6 +17,7 @@ from delt_exp.rows.draws import uniform_per_id
 from delt_exp.rows.ranking import rank
 from delt_exp.selector.budget import Unit, sizes_of
 from delt_exp.selector.reading import Reading, ReadingSelector, Selection
+from delt_exp.tokenizer.base import Tokenizer
 
 
 @settings
@@ -38,14 +39,14 @@ class MatchedSelector:
     def needs(self) -> frozenset[str]:
         return self.base.needs | {"scores"}
 
-    def check(self, candidates: TokenizedCorpus) -> None:
+    def check(self, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> None:
         if getattr(self.base, "answers", None) is not None:
             raise ConfigError(
                 "selector.base.answers would let the base train on other answers than its control, which has those of "
                 "the dataset, so that a difference would say nothing about the choice: selector.base.answers=null"
             )
         with self._naming():
-            self.base.check(candidates)
+            self.base.check(candidates, tokenizer)
 
     def count(self, num_candidates: int) -> int:
         with self._naming():

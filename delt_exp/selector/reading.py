@@ -15,6 +15,7 @@ from delt_exp.resources import Resources
 from delt_exp.rows.candidates import Candidates
 from delt_exp.selector import Selector
 from delt_exp.store.evidence import Evidence
+from delt_exp.tokenizer.base import Tokenizer
 
 Show = Callable[[Evidence], None]
 
@@ -59,8 +60,11 @@ class ReadingSelector(Protocol):
     def needs(self) -> frozenset[str]:
         """`target` where the selection depends on the target set, `scores` where it does on goodness."""
 
-    def check(self, candidates: TokenizedCorpus) -> None:
-        """Raise DeltError for documents that it cannot select from; computes nothing."""
+    def check(self, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> None:
+        """Raise DeltError for documents that it cannot select from, and for unfit settings; computes nothing.
+
+        tokenizer: that of the run.
+        """
 
     def count(self, num_candidates: int) -> int:
         """Return how many documents it keeps; raises ConfigError where the settings do not fit."""

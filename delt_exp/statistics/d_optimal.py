@@ -26,16 +26,17 @@ from delt_exp.errors import ConfigError, DataError
 
 Floats = NDArray[np.floating[Any]]
 _BLOCK = 32  # candidates brought up to date at once; larger blocks evaluate candidates that could wait
-_ROUNDING = 1e-12  # of ||phi||^2: to which a residual is known, and it differs by the block a candidate was in
 
 
 def greedy_d_optimal(
-    features_NK: Floats, count: int, *, ridge: float, labelled_MK: Floats | None = None
+    features_NK: Floats, count: int, *, ridge: float, labelled_MK: Floats | None = None, rounding: float = 1e-12
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return `count` rows in the order in which they are picked, and each one's ||phi||_{V^-1} when it was picked.
 
-    labelled_MK: what V holds before the first pick. Ties, to 1e-12 of ||phi||^2, go to the smaller row. Arithmetic is
-    float64, whatever the type of the features; a score is known to about 1e-16 ||phi||^2 / (ridge score^2) of itself.
+    labelled_MK: what V holds before the first pick. rounding: of ||phi||^2; candidates whose squared norms times the
+    ridge differ by less tie, and ties go to the smaller row. It is at least the 1e-12 by which these differ with the
+    block that a candidate was in; 1e-6 for features that were rounded to float32. Arithmetic is float64, whatever the
+    type of the features; a score is known to about 1e-16 ||phi||^2 / (ridge score^2) of itself.
     Memory beside the features: (N + K) (M + count) numbers. Raises ConfigError for a ridge that is not above 0 or for
     more picks than candidates, DataError for features that are not finite, of unequal length, or all 0.
     """
@@ -52,7 +53,7 @@ def greedy_d_optimal(
     # Threads of OpenBLAS spin while they wait for each other at every small product: beside other busy processes two
     # took 181 s for what one does in 7 s. One also gives the same bits on every machine.
     with threadpool_limits(1, "blas"):
-        design = _Design(features_NK, labelled_MK, count, ridge)
+        design = _Design(features_NK, labelled_MK, count, ridge, rounding)
         picked = [design.pick() for _ in range(count)]
     rows, scores = zip(*picked, strict=True)
     return np.array(rows, np.intp), np.array(scores)
@@ -61,7 +62,7 @@ def greedy_d_optimal(
 class _Design:
     """A and P as they grow, and what is known of each candidate: its residual after `known` rows of P, and its l."""
 
-    def __init__(self, features_NK: Floats, labelled_MK: Floats, count: int, ridge: float) -> None:
+    def __init__(self, features_NK: Floats, labelled_MK: Floats, count: int, ridge: float, rounding: float) -> None:
         self._features_NK, self._ridge, self._size = features_NK, ridge, len(labelled_MK)
         size, num_candidates = self._size + count, len(features_NK)
         self._P = np.empty((size, features_NK.shape[1]))
@@ -74,7 +75,7 @@ class _Design:
         self._residual_N = _squares(features_NK, "candidate")
         if not self._residual_N.any():
             raise DataError(f"the features of all {num_candidates} candidates are 0, so they cannot be distinguished")
-        self._rounding_N = _ROUNDING * self._residual_N
+        self._rounding_N = rounding * self._residual_N
         self._known_N = np.zeros(num_candidates, np.intp)
         self._is_open_N = np.ones(num_candidates, np.bool_)
 

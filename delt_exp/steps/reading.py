@@ -8,7 +8,7 @@ from delt_exp.corpus.overlap import overlap_sentences
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, overlap_stage, text_stage, tokenizer_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import DataError
-from delt_exp.eval_dataset.base import NeedsContext
+from delt_exp.eval_dataset.base import NeedsRoom
 from delt_exp.ngrams.deduplicated import deduplicated_stage
 from delt_exp.progress import say
 from delt_exp.report.outcome import Overlap
@@ -49,8 +49,8 @@ def prepare_evaluation(parts: Components, resources: Resources) -> None:
     """Read the evaluation sets; raises DataError or ConfigError for one that the model cannot be measured with."""
     for name, dataset in parts.eval_dataset.items():
         dataset.prepare(resources)
-        if isinstance(dataset, NeedsContext):
-            dataset.check_context(name, parts.model.context_tokens, resources)
+        if isinstance(dataset, NeedsRoom):
+            dataset.check_model(name, parts.model, resources)
 
 
 def evaluation_texts(parts: Components) -> dict[str, Corpus]:

@@ -25,7 +25,7 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     parts.runtime.check_available()
     seen = candidates.candidates(stand_in_goodness(len(candidates)))
     if isinstance(parts.selector, ReadingSelector):
-        parts.selector.check(candidates)
+        parts.selector.check(candidates, tokenizer)
     kept = would_keep(parts.selector, seen)
     order = kept[parts.orderer(seen.take(kept))]
     is_mixed = mixed(parts.mixture, seen, candidates.tokens, order, parts.training).shares_G is not None

@@ -48,30 +48,32 @@ def show_weights(evidence: Evidence, plan: Plan, stage_S: Ints, weights_I: Float
     )
     evidence.figure("weights", figure, caption)
     start, stop = plan.bounds(np.arange(plan.num_items))
-    _show_stages(evidence, np.repeat(stage_S, sizes_S), sizes_S, (weights_I, losses_I, stop - start), effective_S)
+    per_step = effective_S / sizes_S, entropy_S
+    _show_stages(evidence, stage_S, sizes_S, (weights_I, losses_I, stop - start), per_step)
 
 
 def _show_stages(
-    evidence: Evidence, stage_I: Ints, sizes_S: Ints, values: Sequence[NDArray[np.generic]], effective_S: Floats
+    evidence: Evidence, stage_S: Ints, sizes_S: Ints, values: Sequence[NDArray[np.generic]], per_step: Sequence[Floats]
 ) -> None:
-    step_I = np.repeat(np.arange(len(sizes_S)), sizes_S)
+    step_I, stage_I = (np.repeat(of_step_S, sizes_S) for of_step_S in (np.arange(len(sizes_S)), stage_S))
     weights_I, losses_I, lengths_I = (_about_mean(np.asarray(v, np.float64), step_I) for v in values)
     rows = []
     for stage in np.unique(stage_I):
         of_stage = stage_I == stage
         with_loss, with_length = (_correlation(weights_I[of_stage], v[of_stage]) for v in (losses_I, lengths_I))
-        share = effective_S[np.unique(step_I[of_stage])] / sizes_S[np.unique(step_I[of_stage])]
-        rows.append((stage, len(share), share.mean(), with_loss, with_length))
-    names = ("stage", "steps", "effective_share", "correlation_with_loss", "correlation_with_length")
+        share, entropy = (of_step_S[stage_S == stage].mean() for of_step_S in per_step)
+        rows.append((stage, (stage_S == stage).sum(), share, entropy, with_loss, with_length))
+    names = ("stage", "steps", "effective_share", "entropy", "correlation_with_loss", "correlation_with_length")
     evidence.table(
         "weights_by_stage",
         dict(zip(names, map(np.array, zip(*rows, strict=True)), strict=True)),
-        "Mean share of the batch that counts in effect, and the correlation of weights with loss and length of the "
-        "sequences inside their batches; none where all weights are equal.",
+        "Means over the steps of a stage: the share of the batch that counts in effect, and the entropy of its "
+        "weights [nats]. And the correlation of weights with loss and length of the sequences inside their batches; "
+        "none where all weights are equal.",
     )
     if np.ptp(values[0]) > 0:
         figure = Figure(
-            "What the weights correlate with", "weights_by_stage", "bars", "stage", names[3:], "stage", "correlation"
+            "What the weights correlate with", "weights_by_stage", "bars", "stage", names[4:], "stage", "correlation"
         )
         caption = (
             "Above 0, sequences with a higher loss (or longer ones) weighed more than others of their batch; below 0, "

@@ -1,5 +1,6 @@
 """Weights that are known before training: from the scores of the run itself, or from a table."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +14,7 @@ from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import file_sha256
 from delt_exp.model.batch import Batch
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes
-from delt_exp.trainer.job import Setup, TrainJob
+from delt_exp.trainer.job import Setup, TrainJob, Update
 from delt_exp.trainer.plan import Plan
 from delt_exp.trainer.weights import FixedWeights
 from delt_exp.weighter.setup import check_batch
@@ -69,12 +70,13 @@ class StaticWeighter:
         plan = job.plan
         rows_I = plan.order[plan.document_of(np.arange(plan.num_items))]
         if self.table is not None:
-            return ItemWeights(batch_shares(read_weights(Path(self.table), plan.tokens.ids)[rows_I], plan))
+            weights_I = batch_shares(read_weights(Path(self.table), plan.tokens.ids)[rows_I], plan)
+            return ItemWeights(weights_I, plan.batch_items)
         assert job.goodness is not None
         goodness = job.goodness.astype(np.float64)
         trained = goodness[plan.trained_rows]
         z_I = (goodness[rows_I] - trained.mean()) / (trained.std() or 1.0)  # equal scores weigh alike
-        return ItemWeights(batch_softmax(z_I / self.temperature, plan.batch_items))
+        return ItemWeights(batch_softmax(z_I / self.temperature, plan.batch_items), plan.batch_items)
 
     def forecast(self, setup: Setup, sizes: Sizes, size: ModelSize, num_tokens: int) -> list[PhaseCost]:
         return []
@@ -102,16 +104,25 @@ def batch_shares(weights_I: NDArray[np.float64], plan: Plan) -> NDArray[np.float
 
 
 class ItemWeights(FixedWeights):
-    """One weight for each item of the plan."""
+    """One weight for each item of the plan; the metrics say how many sequences of a step count in effect."""
 
-    def __init__(self, weights_I: NDArray[np.float64]) -> None:
+    def __init__(self, weights_I: NDArray[np.float64], batch_items: int) -> None:
         import torch
 
-        self.weights_I = torch.from_numpy(weights_I)
+        self.weights_I, self.batch_items, self.step = torch.from_numpy(weights_I), batch_items, 0
 
     def __call__(self, batch: Batch, losses_B: "Tensor") -> "Tensor":
         self.weights_I = self.weights_I.to(losses_B.device)
         return self.weights_I[batch["index"]]
+
+    def after_step(self, update: Update) -> None:
+        self.step = update.step
+
+    def metrics(self) -> Mapping[str, float]:
+        from delt_exp.weighter.batch_weights import effective_samples
+
+        weights_B = self.weights_I[self.step * self.batch_items :][: self.batch_items]
+        return {"train/effective_samples": effective_samples(weights_B)}
 
     def planned(self) -> NDArray[np.float64]:
         return self.weights_I.cpu().numpy()

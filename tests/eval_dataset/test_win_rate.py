@@ -225,11 +225,11 @@ def test_an_oracle_that_reads_in_another_precision_is_asked_again(models, tmp_pa
 def test_a_context_without_room_is_refused_before_a_model_is_trained(models, tmp_path):
     resources, _ = models
     part = part_of(given_oracle(tmp_path))
-    part.check_context("duel", 64, resources)
+    part.check_model("duel", tiny_recipe(context_tokens=64), resources)
     with pytest.raises(ConfigError, match=r"eval_dataset\.duel\.max_new_tokens is 8, and the context"):
-        part.check_context("duel", 8, resources)
+        part.check_model("duel", tiny_recipe(context_tokens=8), resources)
     with pytest.raises(DataError, match="eval_dataset duel: none of 5 pairs"):
-        replace(part, max_new_tokens=1).check_context("duel", 3, resources)
+        replace(part, max_new_tokens=1).check_model("duel", tiny_recipe(context_tokens=3), resources)
 
 
 def test_answers_of_model_and_start_and_the_oracle_are_forecast(models):

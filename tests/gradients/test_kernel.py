@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -72,6 +73,8 @@ def test_as_many_samples_as_the_network_has_positions_are_told_apart() -> None:
     config = GPT2Config(vocab_size=VOCAB, n_positions=6, n_embd=8, n_layer=1, n_head=2)
     network = GPT2LMHeadModel(config).double()
     assert_equal_terms(network, draw_batch([6, 6, 5, 4, 3, 6]), 1e-10)
+    settings = LoraConfig(r=2, target_modules=["c_attn"], fan_in_fan_out=True, task_type="CAUSAL_LM")
+    assert_equal_terms(get_peft_model(network, settings).double(), draw_batch([6, 6, 5, 4, 3, 6]), 1e-10)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

@@ -29,14 +29,14 @@ class Longer:
 
 def test_the_accuracy_is_the_share_of_chosen_answers_with_the_higher_reward_and_a_tie_is_half():
     rewards = np.array([[2.0, 1.0], [2.0, 1.0], [1.0, 2.0], [3.0, 3.0]])
-    # 1, 1, 0, 0.5: mean 0.625, variance (2 * 0.375^2 + 0.625^2 + 0.125^2) / 4
+    # 1, 1, 0, 0.5: mean 0.625, variance (2 * 0.375^2 + 0.625^2 + 0.125^2) / 3
     found = agreement(rewards)
     assert (found.accuracy, found.num_preferences) == (0.625, 4)
-    assert found.stderr == pytest.approx((0.6875 / 4 / 4) ** 0.5)
+    assert found.stderr == pytest.approx((0.6875 / 3 / 4) ** 0.5)
 
 
 def test_what_has_no_reward_is_not_counted():
-    assert agreement(np.array([[2.0, 1.0], [np.nan, 1.0], [1.0, np.inf]])) == Agreement(1.0, 0.0, 1)
+    assert agreement(np.array([[2.0, 1.0], [np.nan, 1.0], [1.0, np.inf]])) == Agreement(1.0, None, 1)
     assert agreement(np.full((3, 2), np.nan)) == Agreement(None, None, 0)
 
 

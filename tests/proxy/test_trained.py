@@ -5,7 +5,7 @@ import torch
 
 from delt_exp.config.identity import identity
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.proxy.base import check_before
+from delt_exp.proxy.base import check_before, known_limit
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.scorer.gradnorm import GradnormScorer
 from tests.alignment.tiny import make_resources, tiny_probe
@@ -46,7 +46,7 @@ def test_messages_of_its_training_run_name_its_own_keys(tmp_path):
 def test_positions_are_known_before_the_model_is_trained(tmp_path):
     pool = make_pool(tmp_path, words(6))
     proxy = TrainedProxy(tiny_recipe(), "sample", 2_000, 0)
-    limit = proxy.position_limit(pool.resources)
+    limit = known_limit(proxy, pool.resources)
     assert limit == proxy.prepare(pool.resources, pool.candidates).position_limit
     check_before(proxy, pool.resources, limit, "scorer.context_tokens")
     with pytest.raises(
@@ -58,7 +58,7 @@ def test_positions_are_known_before_the_model_is_trained(tmp_path):
 def test_a_scorer_that_reads_more_than_the_positions_is_refused_before_the_model_is_trained(tmp_path, monkeypatch):
     pool = make_pool(tmp_path, words(6))
     proxy = TrainedProxy(tiny_recipe(), "sample", 2_000, 0)
-    limit = proxy.position_limit(pool.resources)
+    limit = known_limit(proxy, pool.resources)
     monkeypatch.setattr(TrainedProxy, "prepare", lambda *_: pytest.fail("the proxy was trained first"))
     with pytest.raises(ConfigError, match=f"^scorer.context_tokens={limit + 1}, but the network of the proxy has"):
         GradnormScorer(proxy=proxy, context_tokens=limit + 1).score(pool)

@@ -73,21 +73,26 @@ def test_a_part_that_says_nothing_is_left_out_with_a_warning(tmp_path):
     pool = make_pool(tmp_path, ["ab", "cd", "ef"])
     assert combined(long=LONG, dense=LONG).score(pool).tolist() == [0, 0, 0]
     pool = make_pool(tmp_path, ["ab", "cdefg"])
-    constant = combined(long=LONG, placebo=Constant())
+    constant = combined(long=LONG, placebo=Constant(1, 1))
     assert constant.score(pool).tolist() == [0, 1]
     assert pool.evidence.contents()["warnings"] == [
         "placebo gives every document the same number and is left out of the combination"
     ]
 
+    by_rounding = combined(long=LONG, placebo=Constant(1, np.nextafter(np.float32(1), 2)))
+    assert by_rounding.score(make_pool(tmp_path, ["ab", "cdefg"])).tolist() == [0, 1]
+    assert by_rounding.score(make_pool(tmp_path, ["abcdef", "cdefg"])).tolist() == [1, 0]
+
 
 class Constant(LengthScorer):
-    """Every document is worth 1."""
+    """Every document is worth 1, or nearly."""
 
-    def __init__(self):
+    def __init__(self, *values):
         super().__init__("bytes", True)
+        object.__setattr__(self, "values", np.array(values, np.float32))
 
     def score(self, pool):
-        return np.ones(len(pool.rows), np.float32)
+        return self.values
 
 
 def test_some_documents_are_ranked_among_all(tmp_path):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from delt_exp.errors import ConfigError
+from delt_exp.proxy.base import ProxyModel
+from delt_exp.proxy.pretrained import PretrainedProxy
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.rows.draws import fold_of
 from delt_exp.scorer.excess_loss import ExcessLossScorer
@@ -85,15 +87,17 @@ def test_needs_and_costs_are_those_of_both_models(pool):
     assert phases == [f"{part}: {phase}" for part in ("tuned", "reference") for phase in ("warm start", "scoring")]
 
 
-def test_models_with_other_tokens_are_refused_before_a_document_is_read(pool):
-    class Other(TrainedProxy):
-        def prepare(self, *arguments):
-            return replace(super().prepare(*arguments), tokenizer=SimpleNamespace(digest="other"))
+def test_models_with_other_tokens_are_refused_before_one_is_trained(pool, monkeypatch):
+    def trained(*_):
+        raise AssertionError("trained")
 
-    other = Other(tiny_recipe(), "sample", 2_000, 0)
+    class Other(PretrainedProxy):
+        def prepare(self, *arguments):
+            return ProxyModel("other", None, SimpleNamespace(digest="other"), 8, None)
+
+    monkeypatch.setattr(TrainedProxy, "prepare", trained)
     with pytest.raises(ConfigError, match="have different tokenizers: losses per token cannot be compared"):
-        scorer_of(TUNED, other).score(pool)
-    assert "scores" not in {use.stage for use in pool.resources.store.uses}
+        scorer_of(TUNED, Other("other", None, None, None)).score(pool)
 
 
 def test_messages_of_a_model_name_its_keys(pool):

@@ -12,6 +12,7 @@ from delt_exp.dataset.base import Document
 from delt_exp.dry_run import selecting_costs, training_costs
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import Sizes
+from delt_exp.model.lora import Adapters
 from delt_exp.preference.features import differences
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.proxy.trained import TrainedProxy
@@ -153,8 +154,9 @@ def test_an_answer_with_gradient_0_has_no_direction():
 
 
 def test_documents_without_a_rejected_answer_are_refused_before_anything_is_computed(tmp_path):
+    reading = reading_of(tmp_path, ["a b", "c d"])
     with pytest.raises(DataError, match="preferences are needed"):
-        selector_of().check(reading_of(tmp_path, ["a b", "c d"]).candidates)
+        selector_of().check(reading.candidates, reading.resources.run_tokenizer)
 
 
 def test_more_picks_than_preferences_are_refused():
@@ -170,7 +172,17 @@ def test_a_preference_with_an_answer_longer_than_the_context_is_never_picked(tmp
     kept = selector_of(k=12).select(reading).rows
     np.testing.assert_array_equal(kept, np.arange(1, 13))
     with pytest.raises(ConfigError, match="of 13 preferences only 12 have answers that fit 60 tokens"):
-        selector_of(k=13).check(reading.candidates)
+        selector_of(k=13).check(reading.candidates, reading.resources.run_tokenizer)
+
+
+def test_adapters_of_no_layer_are_refused_before_anything_is_trained(tmp_path):
+    reading = reading_of(tmp_path, PAIRS)
+    selector = selector_of(adapters=Adapters(2, 4.0, 0.0, ["q_proj", "foo"]))
+    with pytest.raises(
+        ConfigError, match=r"^selector\.adapters\.targets=\['q_proj', 'foo'\]: foo is not a linear layer"
+    ):
+        selector.check(reading.candidates, reading.resources.run_tokenizer)
+    assert not reading.resources.store.uses
 
 
 @pytest.mark.parametrize("changes", [{"ridge": 0.0}, {"k": 0}, {"per_round": 0}, {"normalise": "length"}])

@@ -123,7 +123,7 @@ def test_one_that_reads_documents_keeps_as_many_distinct_rows_in_corpus_order_as
         return TrainedProxy(tiny_recipe(), "sample", 500, 0).prepare(pool.resources, pool.candidates, None)
 
     reading = Reading(pool.candidates, pool.target, pool.resources, seen, trained)
-    selector.check(reading.candidates)
+    selector.check(reading.candidates, reading.resources.run_tokenizer)
     kept, again = (selector.select(reading).rows for _ in range(2))
     np.testing.assert_array_equal(kept, again)
     assert len(kept) == len(would_keep(selector, seen))

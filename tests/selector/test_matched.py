@@ -26,7 +26,7 @@ class Fixed:
     needs: ClassVar = frozenset({"target"})
     k: int = len(ROWS)
 
-    def check(self, candidates):
+    def check(self, candidates, tokenizer):
         raise ConfigError(f"selector.k={self.k} of selector.kind; lower selector.k")
 
     def count(self, num_candidates):
@@ -88,7 +88,7 @@ def test_what_it_needs_keeps_and_costs_is_that_of_its_base():
 
 def test_messages_of_its_base_name_the_keys_of_its_base():
     with pytest.raises(ConfigError, match=r"^selector.base.k=6 of selector.kind; lower selector.base.k$"):
-        MatchedSelector(Fixed(), 10, "documents", 0).check(None)
+        MatchedSelector(Fixed(), 10, "documents", 0).check(None, None)
     settings = {"k": 9, "per_round": None, "ridge": 1.0, "normalise": "pair", "num_features": 16, "context_tokens": 64}
     proxy = TrainedProxy(tiny_recipe(), "sample", 2_000, 0)
     base = ActiveDpoSelector(proxy, seed=0, adapters=None, precision="fp32", answers=None, **settings)
@@ -104,6 +104,6 @@ def test_a_base_that_writes_answers_of_its_own_is_refused():
         answers: str | None = "sampled"
 
     with pytest.raises(ConfigError, match=r"selector\.base\.answers=null"):
-        MatchedSelector(Writes(), num_bins=10, unit="documents", seed=0).check(None)
+        MatchedSelector(Writes(), num_bins=10, unit="documents", seed=0).check(None, None)
     with pytest.raises(ConfigError, match=r"lower selector\.base\.k"):
-        MatchedSelector(Writes(answers=None), num_bins=10, unit="documents", seed=0).check(None)
+        MatchedSelector(Writes(answers=None), num_bins=10, unit="documents", seed=0).check(None, None)

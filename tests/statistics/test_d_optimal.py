@@ -92,6 +92,14 @@ def test_picking_in_two_rounds_equals_picking_in_one():
     np.testing.assert_allclose(later_scores, scores[25:], rtol=1e-10)
 
 
+def test_vectors_of_length_1_tie_whatever_rounding_has_made_of_their_lengths():
+    features = np.random.default_rng(2).standard_normal((200, 50))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    assert greedy_d_optimal(features, 1, ridge=1.0)[0] == [0]
+    assert greedy_d_optimal(features.astype(np.float32), 1, ridge=1.0, rounding=1e-6)[0] == [0]
+    assert greedy_d_optimal(features.astype(np.float32), 1, ridge=1.0)[0] != [0]
+
+
 def test_float32_features_are_picked_from_as_their_float64_copies_are():
     features = np.random.default_rng(1).standard_normal((500, 64), dtype=np.float32)
     single, double = (greedy_d_optimal(f, 100, ridge=0.01) for f in (features, features.astype(np.float64)))

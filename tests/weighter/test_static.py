@@ -13,13 +13,13 @@ from delt_exp.distributed.processes import launch
 from delt_exp.distributed.ranks import SingleProcess
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import read_json
-from delt_exp.trainer.job import Setup, plan_for
+from delt_exp.trainer.job import Setup, Update, plan_for
 from delt_exp.trainer.module import LMModule
 from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.stage import training_inputs
 from delt_exp.trainer.train import train
 from delt_exp.weighter.none import NoWeighter
-from delt_exp.weighter.static import StaticWeighter, batch_softmax
+from delt_exp.weighter.static import ItemWeights, StaticWeighter, batch_softmax
 from tests.helpers import make_pool, new_folder, tiny_recipe, words
 from tests.trainer.test_train import interrupted, job_of, losses, train_ranks, trained, weights
 
@@ -75,6 +75,15 @@ def test_training_minimises_the_weighted_sum_over_the_tokens_of_the_batch(pool, 
         (float(weight) * loss / sum(len(item.labels) for item in items)).backward()
     norm = torch.stack([p.grad.norm() for p in network.parameters()]).norm()
     assert steps["grad_norm"][0] == pytest.approx(float(norm), rel=1e-5)
+
+
+def test_metrics_say_how_many_sequences_of_the_last_step_count_in_effect():
+    weights = ItemWeights(np.array([1.0, 1, 1, 1, 3, 1, 0, 0, 2, 0]), 4)
+    found = []
+    for step in range(3):
+        weights.after_step(Update(step, None, None))
+        found.append(weights.metrics()["train/effective_samples"])
+    assert found == [4.0, 1.6, 1.0]
 
 
 @pytest.mark.parametrize("settings", [{}, {"micro_batch_items": 3}, {"precision": "bf16-mixed"}])

@@ -13,7 +13,7 @@ from delt_exp.files import file_sha256
 from delt_exp.mapping.items import document_name
 from delt_exp.mapping.map_documents import map_texts
 from delt_exp.model.cost import PhaseCost, Sizes, forward_cost
-from delt_exp.proxy.base import Proxy, ProxyModel
+from delt_exp.proxy.base import Proxy, ProxyModel, ReadsAsTheRun
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import shuffled_rows
@@ -22,6 +22,7 @@ from delt_exp.scorer.ask_llm.examples import example_rows, made_examples, read_e
 from delt_exp.scorer.ask_llm.judge import YesNoJudge
 from delt_exp.scorer.ask_llm.prompt import Example, Prompt, asked, cleaned, make_prompt
 from delt_exp.scorer.base import Pool
+from delt_exp.tokenizer.base import Tokenizer
 
 CHARS_PER_TOKEN = 4  # of English, for a forecast
 MADE_OF = {
@@ -80,9 +81,11 @@ class AskLlmScorer:
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; a killed call continues shard by shard."""
         resources, corpus, evidence = pool.resources, pool.candidates.corpus, pool.evidence
+        _refuse_empty(corpus, pool.rows)
+        if isinstance(self.judge, ReadsAsTheRun):  # what is trained here is checked before it is
+            make_prompt(resources.run_tokenizer, self.question, self._given_examples(resources.run_tokenizer))
         with evidence.phase("warm start"):
             model = self.judge.prepare(resources, pool.candidates, pool.target)
-        _refuse_empty(corpus, pool.rows)
         prompt, rows = self._prompt(pool, model)
         judge = YesNoJudge(model.name, model.revision, model.tokenizer.folder, prompt, self.context_tokens)
         if self.num_checked:
@@ -102,11 +105,9 @@ class AskLlmScorer:
 
         Raises ConfigError where it does not fit the judge, or there are too few documents to make examples of.
         """
-        examples: list[Example] = []
+        examples = self._given_examples(model.tokenizer)
         corpus, rows = pool.candidates.corpus, _NONE
-        if self.examples is not None:
-            examples = read_examples(Path(self.examples), self.shots, model.tokenizer, self.example_tokens)
-        elif self.shots:
+        if self.shots and self.examples is None:
             if self.examples_of == "target":
                 assert pool.target is not None  # `needs` asks for it
                 corpus = pool.target.corpus
@@ -130,6 +131,12 @@ class AskLlmScorer:
                 caption += MADE_OF[self.examples_of]
             pool.evidence.table("examples", columns, caption)
         return prompt, rows if corpus is pool.candidates.corpus else _NONE
+
+    def _given_examples(self, tokenizer: Tokenizer) -> list[Example]:
+        """Return the examples of the file, none without one; raises DataError for a file that has too few."""
+        if self.examples is None:
+            return []
+        return read_examples(Path(self.examples), self.shots, tokenizer, self.example_tokens)
 
     def _check(self, pool: Pool, judge: YesNoJudge, example_rows: NDArray[np.intp]) -> None:
         corpus = pool.candidates.corpus

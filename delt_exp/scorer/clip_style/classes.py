@@ -41,6 +41,16 @@ class Classes:
                 "scorer.classes=clusters with a smaller scorer.num_clusters"
             )
 
+    def check_prototypes(self, prototypes_CD: NDArray[np.float64]) -> None:
+        """Raise DataError for a prototype that is 0 or not finite, with which no document has a cosine."""
+        lengths_C = np.linalg.norm(prototypes_CD, axis=1)
+        bad = np.flatnonzero(~np.isfinite(lengths_C) | (lengths_C == 0))
+        if len(bad):
+            raise DataError(
+                f"the prototype of class {self.names[bad[0]]!r} has length {lengths_C[bad[0]]}, which has no "
+                "direction; use other classes, another scorer.prototype or another encoder"
+            )
+
     def texts(self, descriptions: Mapping[str, str], template: str | None) -> list[str]:
         """Return the text about each class, its description or the template with its name; DataError for neither."""
         texts = []

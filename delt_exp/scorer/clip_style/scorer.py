@@ -98,6 +98,8 @@ class ClipStyleScorer:
         """Return scores [R]; classes and neighbours are those of all candidates, whichever are scored."""
         corpus = pool.candidates.corpus
         classes = self._named_classes(pool)
+        if classes is not None:
+            self._check_classes(classes)
         texts = classes.texts(self.descriptions, self.template) if classes and self.prototype == "text" else None
         with pool.evidence.phase("encoding"):
             vectors_ND = embeddings_stage(pool.resources, self.encoder, corpus, np.arange(len(corpus)))
@@ -107,10 +109,12 @@ class ClipStyleScorer:
             draws = generator(self.seed, "clusters of CLIP style")
             found = clustered(vectors_ND, corpus.ids, self.num_clusters, draws, key)
             classes = Classes([str(number) for number in range(len(found))], found.of_N)
-        classes.check_sizes()
+            self._check_classes(classes)
         prototypes_CD = classes.centroids(vectors_ND) if texts is None else self._encoded(texts, pool.resources)
         if self.adapter == "linear":
+            classes.check_prototypes(prototypes_CD)
             vectors_ND, prototypes_CD = self._adapted(pool, vectors_ND, classes, prototypes_CD)
+        classes.check_prototypes(prototypes_CD)
         return self._values(pool, vectors_ND, classes, prototypes_CD)[pool.rows].astype(np.float32)
 
     def _values(self, pool: Pool, vectors_ND: Vectors, classes: Classes, prototypes_CD: Doubles) -> Doubles:
@@ -140,6 +144,13 @@ class ClipStyleScorer:
         names, class_N = np.unique(np.array(labels)[rows_N], return_inverse=True)
         return Classes(names.tolist(), class_N)
 
+    def _check_classes(self, classes: Classes) -> None:
+        classes.check_sizes()
+        if self.adapter == "linear" and len(classes.names) < 2:
+            raise ConfigError(
+                "scorer.adapter=linear learns to tell classes apart, and there is one; use scorer.adapter=none"
+            )
+
     def _encoded(self, texts: list[str], resources: Resources) -> Doubles:
         """Return [C, D] the vectors of texts about the classes."""
         judgement = self.encoder.judge(resources).open(resources.runtime.torch_device())
@@ -150,10 +161,6 @@ class ClipStyleScorer:
     def _adapted(
         self, pool: Pool, vectors_ND: Vectors, classes: Classes, prototypes_CD: Doubles
     ) -> tuple[Vectors, Doubles]:
-        if len(classes.names) < 2:
-            raise ConfigError(
-                "scorer.adapter=linear learns to tell classes apart, and there is one; use scorer.adapter=none"
-            )
         ids, device = pool.candidates.corpus.ids, pool.resources.runtime.torch_device()
         with pool.evidence.phase("adapting"):
             after = adapted(

@@ -14,7 +14,7 @@ BLOCK_NUMBERS = 16_000_000  # distances in memory at once
 
 
 def alignment(vectors_ND: NDArray[np.floating], class_N: NDArray[np.intp], prototypes_CD: Doubles) -> Doubles:
-    """Return [N] SAS: the cosine of each document with the prototype of its class."""
+    """Return [N] SAS: the cosine of each document with the prototype of its class, none of which may be 0."""
     unit_CD = prototypes_CD / np.linalg.norm(prototypes_CD, axis=1, keepdims=True)
     result_N = np.empty(len(vectors_ND))
     for start in range(0, len(vectors_ND), BLOCK_DOCUMENTS):

@@ -76,10 +76,10 @@ class DataWhispererScorer:
         """Return scores [R]; a killed call continues shard by shard."""
         candidates, asked = pool.candidates, self._query_corpus(pool)
         check_package(self.metric)
+        groups = self._groups(pool)
         with pool.evidence.phase("warm start"):
             model = self.judge.prepare(pool.resources, candidates, pool.target)
         judge = self._judge(model)
-        groups = self._groups(pool)
         corpora = candidates.corpus, asked.corpus
         items = surveyed(pool.evidence, model, judge, corpora, groups, split=self.split)
         with pool.evidence.phase("prompting"):

@@ -22,13 +22,17 @@ def shares(attention_GQD: Floats, members_GD: Rows, weighting: Weighting) -> Flo
     by its mean over all groups of the same size at the same position, which leaves what the content adds.
     """
     is_member_G1D = (members_GD != NOBODY)[:, None]
-    raw_GQD = np.where(is_member_G1D, attention_GQD if weighting != "uniform" else 1.0, 0.0)
-    totals_GQ1 = raw_GQD.sum(-1, keepdims=True)
-    shares_GQD: Floats = np.divide(raw_GQD, totals_GQ1, where=totals_GQ1 > 0, out=np.zeros_like(raw_GQD))
+    shares_GQD = _normalised(np.where(is_member_G1D, attention_GQD if weighting != "uniform" else 1.0, 0.0))
     if weighting != "position":
         return shares_GQD
-    means_GD = position_means(mean_over_queries(shares_GQD), members_GD)
-    return shares(np.divide(shares_GQD, means_GD[:, None], where=is_member_G1D, out=raw_GQD), members_GD, "attention")
+    means_G1D = position_means(mean_over_queries(shares_GQD), members_GD)[:, None]
+    return _normalised(shares_GQD / np.where(is_member_G1D, means_G1D, 1.0))
+
+
+def _normalised(raw_GQD: Floats) -> Floats:
+    """Return shares that add up to 1 over members; 0 where a query has nothing to share."""
+    totals_GQ1 = raw_GQD.sum(-1, keepdims=True)
+    return np.asarray(raw_GQD / np.where(totals_GQ1 > 0, totals_GQ1, 1.0))
 
 
 def mean_over_queries(shares_GQD: Floats) -> Floats:

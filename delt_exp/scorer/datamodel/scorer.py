@@ -62,6 +62,7 @@ class DatamodelScorer:
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; raises DivergedError where a training run gave no loss."""
+        self.utility.check(pool)
         corpus = pool.candidates.corpus
         source_N = np.array(corpus.meta["sources"])[corpus.source_codes]
         groups = grouped(corpus.ids, source_N, self.group_documents, self.seed)
@@ -94,7 +95,7 @@ def _worth(worth: TrainingWorth, groups: Groups, halves_MC: NDArray[np.bool_]) -
     worth_M = worth.of(groups.documents_of(halves_MC))
     if not np.isfinite(worth_M).all():
         raise DivergedError(
-            f"{int((~np.isfinite(worth_M)).sum())} of {len(worth_M)} training runs on halves gave no loss; lower "
+            f"training on half {int(np.flatnonzero(~np.isfinite(worth_M))[0]) + 1} of {len(worth_M)} diverged; lower "
             "scorer.utility.recipe.optimizer.lr"
         )
     return worth_M

@@ -55,11 +55,13 @@ def joined_codes(
 ) -> NDArray[np.int64]:  # fmt: skip
     """Return codes [N, G], one for every `hashes_per_code` columns of directions [D, G K] and offsets [G K].
 
-    The K whole numbers become one of 64 bits as their sum with hashed odd factors: equal ones stay equal, and
-    different ones of a million documents meet once in ten million codes.
+    The K whole numbers become one of 64 bits as their sum with hashed odd factors, the first of which is 1: a single
+    number is its own code, equal ones stay equal, and different ones of a million documents meet once in ten million
+    codes.
     """
     scaled, shifts = (directions / width).astype(np.float32), (offsets / width).astype(np.float32)
     factors_K = (splitmix64(np.arange(1, hashes_per_code + 1, dtype=np.uint64)) | np.uint64(1)).astype(np.int64)
+    factors_K[0] = 1
     codes_NG = np.empty((len(vectors_ND), directions.shape[1] // hashes_per_code), np.int64)
     for start in range(0, len(vectors_ND), BLOCK_DOCUMENTS):
         product = np.asarray(vectors_ND[start : start + BLOCK_DOCUMENTS]) @ scaled

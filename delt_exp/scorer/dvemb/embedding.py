@@ -64,8 +64,8 @@ class ClippedSketches:
 
 
 def _check_steps(step_N: NDArray[np.int64]) -> None:
-    jumps = np.diff(step_N, prepend=-1)
-    wrong = np.flatnonzero((jumps < 0) | (jumps > 1) | (np.arange(len(jumps)) == 0) & (jumps != 1))
+    # The update before the first one is -1, and a run begins with update 0.
+    wrong = np.flatnonzero(~np.isin(np.diff(step_N, prepend=-1), (0, 1)) | (step_N < 0))
     if len(wrong):
         before = "the beginning" if wrong[0] == 0 else f"update {step_N[wrong[0] - 1] + 1}"
         raise DataError(

@@ -109,5 +109,8 @@ class LanguageModelRun(SharedModel):
 
     def fingerprint(self) -> str:
         samples = [s for u in self.updates for s in u.samples] + [s for g in self._target for s in g]
-        rows, sizes = [u.rows_N.tolist() for u in self.updates], [len(group) for group in self._target]
-        return digest([s.digest() for s in samples], rows, sizes, self.theta.cpu().numpy(), str(self.dtype))
+        updates = [
+            (u.rows_N.tolist(), u.weights_B.tolist(), [part.tolist() for part in u.occurrence_BT]) for u in self.updates
+        ]
+        sizes = [len(group) for group in self._target]
+        return digest([s.digest() for s in samples], updates, sizes, self.theta.cpu().numpy(), str(self.dtype))

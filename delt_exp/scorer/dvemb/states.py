@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from delt_exp.files import digest
 from delt_exp.model.optimizer import clipped_slope
 from delt_exp.scorer.dvemb.steps import Costates, Steps
 from delt_exp.scorer.reverse.trajectory import Descent, OnStep, Trajectory
@@ -38,6 +39,11 @@ class RunStates(Trajectory):
 
     def rate(self, step: int) -> float:
         return self.rates[step]
+
+    def fingerprint(self) -> str:
+        """Identifies optimizer, learning rates and clipping."""
+        settings = [v.cpu().numpy() if isinstance(v, Tensor) else v for v in vars(self._steps).values()]
+        return digest(type(self._steps).__name__, *settings, list(self.rates), self._clip_norm)
 
     def drop(self, step: int, norm: float) -> float:
         """What update `step` takes off the loss of its batch to first order: lr times gradient times clipped gradient.

@@ -51,6 +51,10 @@ class States(Segments, Protocol):
         """The learning rate of an update."""
         ...
 
+    def fingerprint(self) -> str:
+        """Identifies how the run follows its gradients: optimizer, learning rates and clipping."""
+        ...
+
     def drop(self, step: int, norm: float) -> float:
         """What update `step`, of a gradient of this norm, takes off the loss of its batch to first order, or NaN."""
         ...
@@ -77,7 +81,8 @@ class ValueSweep:
     ) -> None:  # fmt: skip
         self._run, self._settings, self._states, self._progress = run, settings, states, progress
         self._state_dir, self._is_writer = state_dir, ranks.rank == 0
-        self._fingerprint = "" if state_dir is None else digest(asdict(settings), run.fingerprint())
+        parts = () if state_dir is None else (asdict(settings), run.fingerprint(), states.fingerprint())
+        self._fingerprint = digest(*parts)
         sizes = [len(update.rows_N) for update in run.updates]
         self._first_T = torch.tensor([0, *sizes]).cumsum(0)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delt_exp.progress import say
 from delt_exp.scorer.influence.passes import Passes
 from delt_exp.store.evidence import Evidence, Figure
 
@@ -110,7 +111,6 @@ def _say_floor(evidence: Evidence, share: float, is_official: bool) -> None:
             "1e-8, where it is momentum and not Adam; scorer.gamma=adam has no such floor"
         )
     else:
-        evidence.remark(
-            f"At most {share:.0%} of the coordinates of a checkpoint have a second moment below 1e-8, where the "
-            "published Gamma is momentum and not Adam."
-        )
+        found = f"at most {share:.0%} of the coordinates of a checkpoint have a second moment below 1e-8"
+        say(f"{found}: there the published step is momentum and not Adam")
+        evidence.remark(f"{found.capitalize()}, where the published Gamma is momentum and not Adam.")

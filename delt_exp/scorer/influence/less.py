@@ -3,13 +3,14 @@
 Source: Xia et al. 2024, "LESS: Selecting Influential Data for Targeted Instruction Tuning", arXiv 2402.04333.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from delt_exp.config.fields import settings
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.errors import DataError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
@@ -35,7 +36,7 @@ class LessScorer(InfluenceScorer):
             "LESS influence", "none", "higher", "How much one step on a document would lower the loss on the target."
         )
 
-    def shots(self, pool: Pool, target: Tokens, proxy: ProxyModel) -> "Shots":
+    def shots(self, pool: Pool, target: Tokens, model: Callable[[], ProxyModel]) -> "Shots":
         from delt_exp.scorer.influence.directions import DocumentShots
 
         rows = self._target_rows(target)
@@ -48,11 +49,20 @@ class LessScorer(InfluenceScorer):
 
 
 def groups_of(pool: Pool, rows: np.ndarray, *, by_source: bool) -> dict[str, np.ndarray]:
-    """Return the positions in `rows`, of the target, by the source of the documents, or all as one group."""
+    """Return the positions in `rows`, of the target, by the source of the documents, or all as one group.
+
+    Raises ConfigError for a source of the target without a document among `rows`.
+    """
     assert pool.target is not None
     corpus = pool.target.corpus
     if not by_source:
         return {"target": np.arange(len(rows))}
     codes = np.asarray(corpus.source_codes[rows])
     names = [name or "unnamed source" for name in corpus.meta["sources"]]
+    missing = np.setdiff1d(corpus.source_codes, codes)
+    if len(missing):
+        raise ConfigError(
+            f"none of the {len(rows)} target documents drawn comes from {names[missing[0]]!r}, so it would have no "
+            "group; raise scorer.num_target (null: all), or use scorer.groups=one"
+        )
     return {names[code]: np.flatnonzero(codes == code) for code in np.unique(codes)}

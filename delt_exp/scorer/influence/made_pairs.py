@@ -45,9 +45,10 @@ class MadePairs(Pairs):
         """Return prompt and answer of a document, end-of-text included where the answer is whole."""
         row, most = int(self.rows[position]), self.pair_tokens // 2
         whole = np.append(self.tokens.document(row).astype(np.int64), self.tokens.eos_id)
-        if not self.tokens.answer_start(row):  # no prompt
+        start = self.tokens.answer_start(row)
+        if not start:  # no prompt
             whole = whole[: self.pair_tokens]
-        start = int(answer_starts(self.tokens, self.pair_tokens)[row])
+            start = len(whole) // 2
         return whole[:start], whole[start : start + most]
 
     def _side(self, prompt: Ids, answer: Ids) -> Side:
@@ -56,7 +57,7 @@ class MadePairs(Pairs):
 
 
 def answer_starts(tokens: Tokens, pair_tokens: int) -> Ids:
-    """Return where the answer of each document begins: the middle of its beginning where it has no prompt."""
+    """Return [N] where the answer of every document begins: the middle of its beginning where it has no prompt."""
     starts = tokens.answer_starts
     return np.where(starts > 0, starts, np.minimum(tokens.lengths + 1, pair_tokens) // 2)
 

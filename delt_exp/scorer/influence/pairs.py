@@ -20,6 +20,7 @@ from delt_exp.errors import ConfigError
 from delt_exp.files import digest
 from delt_exp.gradients.signed_rows import ROW_WEIGHTS, SignedRows
 from delt_exp.model.batch import Batch
+from delt_exp.model.next_token import evaluating
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.scorer.influence.directions import inverse
 
@@ -118,13 +119,11 @@ def margins(network: nn.Module, batch: Batch, beta: float) -> Tensor:
             "scorer.aggregate=gradients compares with the model without its adapters, and this one has none, or they "
             "are merged; use scorer.aggregate=pairs, which needs no reference"
         )
-    loss, was_training = SignedRows(CrossEntropy(), 2), network.training
-    network.eval()
-    with torch.no_grad():
+    loss = SignedRows(CrossEntropy(), 2)
+    with torch.no_grad(), evaluating(network):
         policy_B = loss.losses(network, batch)
         with adapters_off():
             reference_B = loss.losses(network, batch)
-    network.train(was_training)
     return beta * (reference_B - policy_B)
 
 

@@ -4,6 +4,7 @@ Source: Wu et al. 2024, "ROSE: A Reward-Oriented Data Selection Framework for LL
 arXiv 2412.00631.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import PositiveFloat, settings
 from delt_exp.corpus.tokens import Tokens
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.model.cost import FORWARD, PhaseCost, Sizes
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.quantity import Meaning
+from delt_exp.resources import Resources
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.influence.less import groups_of
-from delt_exp.scorer.influence.scorer import InfluenceScorer
+from delt_exp.scorer.influence.scorer import InfluenceScorer, named
 
 if TYPE_CHECKING:
     from delt_exp.scorer.influence.pairs import Pairs, PairShots
@@ -64,7 +67,7 @@ class RoseScorer(InfluenceScorer):
     def longest_tokens(self) -> int:
         return max(self.context_tokens, self.pair_tokens)
 
-    def shots(self, pool: Pool, target: Tokens, proxy: ProxyModel) -> "PairShots":
+    def shots(self, pool: Pool, target: Tokens, model: Callable[[], ProxyModel]) -> "PairShots":
         from delt_exp.scorer.influence.made_pairs import MismatchedPairs, mismatched, sampled_pairs
         from delt_exp.scorer.influence.pairs import GivenPairs, PairShots, tallied
 
@@ -73,10 +76,10 @@ class RoseScorer(InfluenceScorer):
         pairs: Pairs
         if self._are_given(target):
             pairs = given = GivenPairs(target, rows, self.pair_tokens)
-            groups = self._that_fit(pool, groups, given.fits())
+            groups = self._that_fit(pool, target, rows, groups, given.fits())
         elif self.pairs == "sampled":
             pairs = sampled_pairs(
-                pool.resources, target, rows, proxy,
+                pool.resources, target, rows, model(),
                 pair_tokens=self.pair_tokens, temperature=self.temperature, seed=self.seed,
             )  # fmt: skip
             pool.evidence.remark("Each answer of the target was compared with one that the proxy wrote.")
@@ -88,6 +91,16 @@ class RoseScorer(InfluenceScorer):
         show_pairs(pool, len(rows), *tallied(pairs, np.concatenate(list(groups.values()))))
         beta = self.beta if self.aggregate == "gradients" else None
         return PairShots(pairs, groups, self.log_probs, beta)
+
+    def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
+        costs = super().forecast(sizes, resources)
+        if self.pairs != "sampled":
+            return costs
+        num_shots = self.num_target or sizes.num_target
+        parameters = self.proxy.size(sizes, resources, self.longest_tokens).parameters
+        flops = float(FORWARD) * parameters * self.pair_tokens * num_shots
+        *before, warm_up, target, scoring = costs
+        return [*before, PhaseCost("sampled answers", num_shots, flops, 0), warm_up, target, scoring]
 
     @property
     def shot_tokens(self) -> int:
@@ -104,7 +117,12 @@ class RoseScorer(InfluenceScorer):
         return self.pairs in ("auto", "given") and target.rejected is not None
 
     def _that_fit(
-        self, pool: Pool, groups: dict[str, NDArray[np.intp]], fits: NDArray[np.bool_]
+        self,
+        pool: Pool,
+        target: Tokens,
+        rows: NDArray[np.intp],
+        groups: dict[str, NDArray[np.intp]],
+        fits: NDArray[np.bool_],
     ) -> dict[str, NDArray[np.intp]]:
         """Return groups without pairs that do not fit, and say how many; raises DataError for a group left empty."""
         kept = {name: members[fits[members]] for name, members in groups.items()}
@@ -112,12 +130,12 @@ class RoseScorer(InfluenceScorer):
             if not len(members):
                 raise DataError(
                     f"group {name} of the target has no pair whose answers fit scorer.pair_tokens={self.pair_tokens} "
-                    "(end-of-text included); use a larger number"
+                    f"(end-of-text included): {named(target, rows[groups[name]])} a longer one; use a larger number"
                 )
         if not fits.all():
             pool.evidence.warn(
                 f"{(~fits).sum()} of {len(fits)} pairs have an answer longer than scorer.pair_tokens="
-                f"{self.pair_tokens} and are left out of the target"
+                f"{self.pair_tokens} and are left out of the target: {named(target, rows[~fits])} one"
             )
         return kept
 

@@ -4,7 +4,8 @@ R documents, S groups of shots, C checkpoints, P trainable parameters, K feature
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,7 +17,8 @@ from delt_exp.corpus.windows import Windowing
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.gradients.precision import Precision
 from delt_exp.model.cost import FORWARD_BACKWARD, PhaseCost, Sizes, sketch_bytes
-from delt_exp.proxy.base import Proxy, ProxyModel, known_limit
+from delt_exp.model.hf import PretrainedNetwork
+from delt_exp.proxy.base import Proxy, ProxyModel, ReadsAsTheRun, known_limit
 from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import target_rows
@@ -75,8 +77,8 @@ class InfluenceScorer(ABC):
         return self.context_tokens
 
     @abstractmethod
-    def shots(self, pool: Pool, target: Tokens, proxy: ProxyModel) -> "Shots":
-        """Return what stands for the target; target: its tokens, as the proxy reads them."""
+    def shots(self, pool: Pool, target: Tokens, model: Callable[[], ProxyModel]) -> "Shots":
+        """Return what stands for the target; target: its tokens, as the proxy reads them. model: makes the proxy."""
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; a killed call continues shard by shard."""
@@ -130,16 +132,28 @@ class InfluenceScorer(ABC):
             raise ConfigError(f"{type(self).__name__} needs a target set; choose target_dataset=...")
         self._target_rows(pool.target.tokens)  # refuses a wrong number before the proxy is trained
         self._check_longest(known_limit(self.proxy, pool.resources))
-        with pool.evidence.phase("warm start"):
-            proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
-        self._check_longest(proxy.position_limit)
-        candidates, target = (proxy.tokens(text, pool.resources) for text in (pool.candidates, pool.target))
+        model = cache(partial(self._model, pool))
+        # All that can be refused is, before the proxy is trained if it reads the tokens of the run.
+        if isinstance(self.proxy, ReadsAsTheRun):
+            candidates, target, tokenizer = pool.candidates.tokens, pool.target.tokens, pool.resources.run_tokenizer
+            self.warm_up.check(self.proxy.network, tokenizer, candidates)
+        else:
+            candidates = model().tokens(pool.candidates, pool.resources, may_be_empty=self.on_empty == "lowest")
+            target = model().tokens(pool.target, pool.resources)
+            self.warm_up.check(PretrainedNetwork(model().name, model().revision), model().tokenizer, candidates)
         is_readable_R = self._readable(candidates, pool.rows)
-        shots = self.shots(pool, target, proxy)
+        shots = self.shots(pool, target, model)
+        proxy = model()
         with pool.evidence.phase("warm-up"):
             states = self.warm_up.states(pool.resources, proxy, candidates)
         settings = self._gamma(), self.context_tokens, self.precision, self.num_features, self.seed
         return Passes(pool, candidates, pool.rows, is_readable_R, states, *settings), shots
+
+    def _model(self, pool: Pool) -> ProxyModel:
+        with pool.evidence.phase("warm start"):
+            proxy = self.proxy.prepare(pool.resources, pool.candidates, pool.target)
+        self._check_longest(proxy.position_limit)
+        return proxy
 
     def _finish(self, passes: Passes, shots: "Shots", cosine_CRS: NDArray[Any]) -> NDArray[np.float32]:
         per_group_RS = np.full((len(passes.rows), len(shots.groups)), LOWEST)

@@ -15,11 +15,12 @@ from delt_exp.model.hf import PretrainedNetwork
 from delt_exp.model.lora import Adapters
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.optimizer import Optimizer
-from delt_exp.model.recipe import Recipe
+from delt_exp.model.recipe import Network, Recipe
 from delt_exp.model.schedule import Schedule
 from delt_exp.proxy.base import ProxyModel
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows, seed_for, shuffled_rows
+from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainJob
 from delt_exp.trainer.plan import Plan
 from delt_exp.trainer.planning import EmptyBatchError, Layout, PlanSettings, make_plan
@@ -57,12 +58,21 @@ class WarmUp:
     clip_norm: PositiveFloat | None
     seed: Seed
 
-    def states(self, resources: Resources, proxy: ProxyModel, tokens: Tokens) -> list[State]:
-        """Return the state after each epoch, trained once; `tokens`: all candidates, as the proxy reads them.
+    def check(self, network: Network, tokenizer: Tokenizer, tokens: Tokens) -> None:
+        """Raise DeltError for what cannot be trained; trains nothing.
 
-        Raises ConfigError for fewer updates than epochs, DataError for less than one batch.
+        network, tokenizer: of the proxy. tokens: all candidates, as it reads them. ConfigError for fewer updates than
+        epochs, a schedule or context that does not fit, and adapters of other layers; DataError for less than a batch.
         """
-        recipe, plan = self._recipe(proxy), self._plan(tokens)
+        recipe, num_steps = self._recipe(network), self._plan(tokens).num_steps
+        self._last_steps(num_steps)
+        with naming(KEYS):
+            recipe.check(tokenizer)
+            recipe.schedule.check(num_steps)
+
+    def states(self, resources: Resources, proxy: ProxyModel, tokens: Tokens) -> list[State]:
+        """Return the state after each epoch, trained once; tokens: all candidates, as the proxy reads them."""
+        recipe, plan = self._recipe(PretrainedNetwork(proxy.name, proxy.revision)), self._plan(tokens)
         seed = seed_for(self.seed, "warm-up run")
         job = TrainJob(recipe, plan, proxy.tokenizer, resources.trainer, seed)
         steps = self._last_steps(plan.num_steps)
@@ -82,8 +92,7 @@ class WarmUp:
         passes = -(-num_tokens // self.context_tokens)
         return PhaseCost("warm-up", passes, flops, vectors * size.parameter_bytes + held)
 
-    def _recipe(self, proxy: ProxyModel) -> Recipe:
-        base = PretrainedNetwork(proxy.name, proxy.revision)
+    def _recipe(self, base: Network) -> Recipe:
         network = base if self.adapters is None else self.adapters.on(base)
         settings = self.optimizer, self.schedule, self.context_tokens, self.batch_items, self.clip_norm
         return Recipe(network, CrossEntropy(), *settings)

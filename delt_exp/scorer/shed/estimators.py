@@ -4,7 +4,6 @@ All estimators give one number per cluster whose sum, but for `halves`, is v(all
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import comb
 
 import numpy as np
@@ -17,21 +16,21 @@ PENALTIES = np.logspace(-3, 4, 15)  # of the ridge, times the number of clusters
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """values_KC: of each iteration, whose mean is the value. truncated: share of evaluations that were left out."""
+    """values [C], higher is better. errors: their standard errors [C], NaN where a single iteration tells none.
 
-    values_KC: Floats
+    truncated: the share of evaluations that were left out.
+    """
+
+    values: Floats
+    errors: Floats
     truncated: float = 0.0
 
-    @cached_property
-    def values(self) -> Floats:
-        """[C], higher is better."""
-        return np.asarray(self.values_KC.mean(0))
-
-    @cached_property
-    def errors(self) -> Floats:
-        """[C] standard errors of the values over iterations; NaN for one iteration."""
-        num = len(self.values_KC)
-        return self.values_KC.std(0, ddof=1) / np.sqrt(num) if num > 1 else np.full(self.values_KC.shape[1], np.nan)
+    @classmethod
+    def over(cls, values_KC: Floats, truncated: float = 0.0) -> "Estimate":
+        """Return the mean over iterations."""
+        num, count = values_KC.shape
+        errors_C = values_KC.std(0, ddof=1) / np.sqrt(num) if num > 1 else np.full(count, np.nan)
+        return cls(np.asarray(values_KC.mean(0)), errors_C, truncated)
 
 
 def exact(game: Game) -> Floats:
@@ -63,7 +62,7 @@ def removal(game: Game, orders_KC: NDArray[np.intp], groups_of: int) -> Estimate
         sets_KBC = removed_KC[:, None, :] >= bounds_B[None, :, None]
         worth_KB = game(sets_KBC.reshape(-1, count)).reshape(num_orders, len(bounds_B))
     credit_KS = -np.diff(worth_KB, axis=1) / np.diff(bounds_B)
-    return Estimate(np.take_along_axis(credit_KS, removed_KC // groups_of, axis=1))
+    return Estimate.over(np.take_along_axis(credit_KS, removed_KC // groups_of, axis=1))
 
 
 def permutation(game: Game, orders_KC: NDArray[np.intp], tolerance: float) -> Estimate:
@@ -87,7 +86,7 @@ def permutation(game: Game, orders_KC: NDArray[np.intp], tolerance: float) -> Es
         sets_KC[going, added] = True
         now = game(sets_KC[going])
         values_KC[going, added], worth_K[going] = now - worth_K[going], now
-    return Estimate(values_KC, left_out / (num_orders * count))
+    return Estimate.over(values_KC, left_out / (num_orders * count))
 
 
 def _permutation_in_turn(game: Game, orders_KC: NDArray[np.intp], tolerance: float) -> Estimate:
@@ -100,7 +99,7 @@ def _permutation_in_turn(game: Game, orders_KC: NDArray[np.intp], tolerance: flo
                 break
             now = next(worth)
             values_C[added], before = now - before, now
-    return Estimate(values_KC, left_out / values_KC.size)
+    return Estimate.over(values_KC, left_out / values_KC.size)
 
 
 def halves(game: Game, halves_KC: NDArray[np.bool_]) -> Estimate:
@@ -116,12 +115,12 @@ def halves(game: Game, halves_KC: NDArray[np.bool_]) -> Estimate:
     signs_KC = np.where(halves_KC, 1.0, -1.0)
     num_pairs, count = signs_KC.shape
     if num_pairs >= count:
-        return Estimate(signs_KC * difference_K[:, None])
-    return Estimate(_pseudo_values(signs_KC, difference_K))
+        return Estimate.over(signs_KC * difference_K[:, None])
+    return _ridge(signs_KC, difference_K)
 
 
-def _pseudo_values(signs_KC: Floats, difference_K: Floats) -> Floats:
-    """Return [K, C] whose mean is the ridge solution and whose standard error that of the jackknife over pairs."""
+def _ridge(signs_KC: Floats, difference_K: Floats) -> Estimate:
+    """Return the ridge solution, and its errors by the jackknife over pairs."""
     num_pairs = len(difference_K)
     gram_KK = signs_KC @ signs_KC.T
     roots_K, axes_KK = np.linalg.eigh(gram_KK)
@@ -136,6 +135,5 @@ def _pseudo_values(signs_KC: Floats, difference_K: Floats) -> Floats:
     dual_K = inverse_KK @ difference_K
     # The solution without pair k takes S^T (G + penalty)^-1 e_k * dual_k / (G + penalty)^-1_kk from that of all pairs.
     without_KC = signs_KC.T @ dual_K - (inverse_KK * (dual_K / np.diag(inverse_KK))[:, None]) @ signs_KC
-    whole_C = signs_KC.T @ dual_K
-    pseudo_KC = num_pairs * whole_C - (num_pairs - 1) * without_KC
-    return np.asarray(pseudo_KC - pseudo_KC.mean(0) + whole_C)
+    around_KC = without_KC - without_KC.mean(0)
+    return Estimate(signs_KC.T @ dual_K, np.sqrt((num_pairs - 1) / num_pairs * np.square(around_KC).sum(0)))

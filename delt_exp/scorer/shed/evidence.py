@@ -32,7 +32,7 @@ class Found:
         """Share of the variance of the values that is not their standard error; NaN for one iteration."""
         variance = float(self.estimate.values.var(ddof=1)) if len(self.clusters) > 1 else 0.0
         noise = float(np.mean(self.estimate.errors**2))
-        return max(0.0, 1 - noise / variance) if variance else float("nan")
+        return float(np.maximum(0.0, 1 - noise / variance)) if variance else float("nan")  # `max` would take nan for 0
 
 
 def show(pool: Pool, found: Found, meaning: Meaning) -> None:

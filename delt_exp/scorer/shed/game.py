@@ -31,6 +31,7 @@ class Utility(Protocol):
 
     VERSION: ClassVar[int]
     encodes_target: ClassVar[bool]  # whether it asks the encoder for vectors of the target, beside the candidates'
+    has_closed_form: ClassVar[bool]  # whether its worths are `Solved`
 
     @property
     def needs(self) -> frozenset[str]:
@@ -39,6 +40,9 @@ class Utility(Protocol):
     @property
     def words(self) -> str:
         """What is measured, to stand after "how much its proxy adds to"."""
+
+    def check(self, pool: Pool) -> None:
+        """Raise ConfigError for settings that do not fit the target; computes nothing."""
 
     def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder) -> "Worth":
         """Return the worth of sets of the candidates `proxies_C`, rows of the corpus; what is costly are stages."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Count, PositiveFloat, Seed, Several, settings
 from delt_exp.encoder.base import Encoder
 from delt_exp.encoder.clusters import clustered, nearest
-from delt_exp.encoder.stage import embeddings_stage
+from delt_exp.encoder.stage import check_vectors, embeddings_stage
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import generator
@@ -33,11 +33,15 @@ class RidgeUtility:
 
     VERSION: ClassVar[int] = 1
     encodes_target: ClassVar[bool] = True
+    has_closed_form: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"target"})
     words: ClassVar[str] = "a linear head that tells the topics of the target apart (-MSE)"
     num_labels: Several
     penalty: PositiveFloat
     seed: Seed
+
+    def check(self, pool: Pool) -> None:
+        """Any target will do."""
 
     def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder) -> RidgeWorth:
         vectors_CD, labels_C, target_TD, labels_T = _labelled(pool, proxies_C, encoder, self.num_labels, self.seed)
@@ -64,11 +68,15 @@ class NeighbourUtility:
 
     VERSION: ClassVar[int] = 1
     encodes_target: ClassVar[bool] = True
+    has_closed_form: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset({"target"})
     words: ClassVar[str] = "nearest neighbours that tell the topics of the target apart (share that is right)"
     num_labels: Several
     num_neighbours: Count
     seed: Seed
+
+    def check(self, pool: Pool) -> None:
+        """Any target will do."""
 
     def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder) -> NeighbourWorth:
         labelled = _labelled(pool, proxies_C, encoder, self.num_labels, self.seed)
@@ -89,6 +97,7 @@ def _labelled(
     assert pool.target is not None
     target = pool.target.corpus
     target_TD = embeddings_stage(pool.resources, encoder, target, np.arange(len(target.ids)))
+    check_vectors(target_TD, target.ids)
     every = np.arange(len(pool.candidates.corpus.ids))
     vectors_CD = embeddings_stage(pool.resources, encoder, pool.candidates.corpus, every)[proxies_C]
     draws = generator(seed, "clusters of the target")

@@ -51,6 +51,12 @@ class ShedScorer:
                 f"scorer.groups_of={self.groups_of} is more than scorer.num_clusters={self.num_clusters}; use a "
                 "smaller number"
             )
+        if self.estimator == "exact" and self.num_clusters > MOST_EXACT and not self.utility.has_closed_form:
+            raise ConfigError(
+                f"scorer.estimator=exact with scorer.num_clusters={self.num_clusters} needs {2**self.num_clusters:,} "
+                f"evaluations of the utility; use at most scorer.num_clusters={MOST_EXACT}, scorer.estimator=halves, "
+                "or utility@scorer.utility=knn, which has a closed form"
+            )
 
     @property
     def needs(self) -> frozenset[str]:
@@ -65,6 +71,7 @@ class ShedScorer:
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; clusters are those of all candidates, whichever are scored."""
         corpus, evidence = pool.candidates.corpus, pool.evidence
+        self.utility.check(pool)
         with evidence.phase("encoding"):
             vectors_ND = embeddings_stage(pool.resources, self.encoder, corpus, np.arange(len(corpus.ids)))
         check_vectors(vectors_ND, corpus.ids)
@@ -72,22 +79,15 @@ class ShedScorer:
             key = "scorer.num_clusters"
             draws = generator(self.seed, "clusters of SHED")
             clusters = clustered(vectors_ND, corpus.ids, self.num_clusters, draws, key)
-        worth = self.utility.open(pool, clusters.proxies_C, self.encoder)
-        game = Game(worth, corpus.ids[clusters.proxies_C])
-        self._refuse_size(len(clusters), isinstance(worth, Solved))
+        self._check_groups(len(clusters))
+        game = Game(self.utility.open(pool, clusters.proxies_C, self.encoder), corpus.ids[clusters.proxies_C])
         with evidence.phase("valuation"):
             estimate = self._estimate(game)
             found = Found(clusters, estimate, apart(estimate.values), game.nothing, game.everything, game.num_asked)
         show(pool, found, self.meaning)
         return found.scores_C[clusters.of_N][pool.rows]
 
-    def _refuse_size(self, count: int, is_solved: bool) -> None:
-        if self.estimator == "exact" and count > MOST_EXACT and not is_solved:
-            raise ConfigError(
-                f"scorer.estimator=exact with {count} clusters needs {2**count:,} evaluations of the utility; use at "
-                f"most scorer.num_clusters={MOST_EXACT}, scorer.estimator=halves, or utility@scorer.utility=knn, which "
-                "has a closed form"
-            )
+    def _check_groups(self, count: int) -> None:
         if self.estimator == "removal" and self.groups_of > count:
             raise ConfigError(
                 f"scorer.groups_of={self.groups_of} is more than the {count} clusters there are; lower it"
@@ -97,7 +97,7 @@ class ShedScorer:
         draws, count = generator(self.seed, "orders of clusters"), game.num_clusters
         if self.estimator == "exact":
             values_C = game.worth.shapley() if isinstance(game.worth, Solved) else exact(game)
-            return Estimate(np.array([values_C, values_C]))  # twice the same number: no error
+            return Estimate(values_C, np.zeros(count))
         if self.estimator == "halves":
             return halves(game, draws.random((self.iterations, count)) < 0.5)
         orders_KC = draws.permuted(np.tile(np.arange(count), (self.iterations, 1)), axis=1)
@@ -109,7 +109,7 @@ class ShedScorer:
         """Return the cost of the encoder, and of the utility for the most evaluations there can be."""
         count, times = min(self.num_clusters, len(sizes.lengths_N)), self.iterations
         most = {
-            "exact": 2 ** min(count, MOST_EXACT),
+            "exact": 1 if self.utility.has_closed_form else 2**count,
             "permutation": times * (count - 1) + 2,
             "removal": times * (-(-count // self.groups_of) - 1) + 2,
             "halves": 2 * times + 2,

@@ -30,12 +30,16 @@ class RetrainUtility:
 
     VERSION: ClassVar[int] = 1
     encodes_target: ClassVar[bool] = False
+    has_closed_form: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset({"target", "tokens"})
     words: ClassVar[str] = "a small model that is trained from its start (-loss on the target)"
     recipe: Recipe
     train_tokens: Count
     num_target: Count | None
     seed: Seed
+
+    def check(self, pool: Pool) -> None:
+        _target_rows(self, pool)
 
     def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder | None = None) -> TrainingWorth:
         assert pool.target is not None
@@ -58,6 +62,7 @@ class FinetuneUtility:
 
     VERSION: ClassVar[int] = 1
     encodes_target: ClassVar[bool] = False
+    has_closed_form: ClassVar[bool] = False
     words: ClassVar[str] = "a model that is trained further (-loss on the target)"
     proxy: Proxy
     recipe: Recipe
@@ -68,6 +73,9 @@ class FinetuneUtility:
     @property
     def needs(self) -> frozenset[str]:
         return self.proxy.needs | {"target", "tokens"}
+
+    def check(self, pool: Pool) -> None:
+        _target_rows(self, pool)
 
     def open(self, pool: Pool, proxies_C: NDArray[np.intp], encoder: Encoder | None = None) -> TrainingWorth:
         assert pool.target is not None
@@ -93,14 +101,19 @@ def _worth(
     utility: RetrainUtility | FinetuneUtility, recipe: Recipe, pool: Pool, rows_C: NDArray[np.intp], tokens: Tokens,
     target: Tokens, tokenizer: Tokenizer,
 ) -> TrainingWorth:  # fmt: skip
-    resources, key = pool.resources, "scorer.utility.num_target"
-    chosen = target_rows(target.ids, utility.num_target, utility.seed, "target documents of a utility", key)
+    resources, chosen = pool.resources, _target_rows(utility, pool)
     seed = seed_for(utility.seed, "training on sets of proxies")
     trainings = Trainings(
         recipe, tokens, rows_C, target, chosen, tokenizer, resources.trainer, resources.runtime, utility.train_tokens,
         seed,
     )  # fmt: skip
     return TrainingWorth(trainings, resources.store, pool.work_dir / "training")
+
+
+def _target_rows(utility: RetrainUtility | FinetuneUtility, pool: Pool) -> NDArray[np.intp]:
+    assert pool.target is not None
+    ids, key = pool.target.corpus.ids, "scorer.utility.num_target"
+    return target_rows(ids, utility.num_target, utility.seed, "target documents of a utility", key)
 
 
 def _costs(

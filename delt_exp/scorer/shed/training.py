@@ -129,17 +129,22 @@ class TrainingWorth:
     shared: Path
 
     def of(self, sets_MC: Sets) -> Floats:
-        """Return [M]; NaN where training diverged. On several processes where the trainer has some."""
+        """Return [M]; NaN where training diverged, and for all sets after one: it costs no further training run.
+
+        On several processes where the trainer has some.
+        """
         trainer, new = self.trainings.trainer, [one for one in sets_MC if not self.trainings.is_known(self.store, one)]
         if trainer.world_size > 1 and len(new) > 1:
             self.shared.mkdir(parents=True, exist_ok=True)
             share = TrainingShare(self.trainings, np.array(new), self.store.root, self.store.verify)
             run_workers(train_share, share, self.shared, trainer, len(new), lambda: None)
-        worth_M = np.empty(len(sets_MC))
+        worth_M = np.full(len(sets_MC), np.nan)
         with track("valuation", len(sets_MC), "training runs") as task:
             for place, members_C in enumerate(sets_MC):
                 worth_M[place] = -self.trainings.loss(self.store, members_C)
                 task.advance(1)
+                if np.isnan(worth_M[place]):
+                    break
         return worth_M
 
 

@@ -42,11 +42,11 @@ def direction_of_weights(
     """
     parameters = list(parameters)
     lr_of = {p: group["lr"] for group in optimizer.param_groups for p in group["params"]}
-    pieces, used = [], []
-    for p, piece in zip(parameters, unflatten(gradient_P, parameters), strict=True):
-        is_moved = p.grad is not None
-        used.append(p.grad if p.grad is not None else torch.zeros_like(p))
-        pieces.append(-lr_of[p] * rule.slope(used[-1], optimizer.state[p]) * piece if is_moved else used[-1])
+    used = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    pieces = [
+        torch.zeros_like(p) if p.grad is None else -lr_of[p] * rule.slope(p.grad, optimizer.state[p]) * piece
+        for p, piece in zip(parameters, unflatten(gradient_P, parameters), strict=True)
+    ]
     return clipped_slope(flatten(pieces), flatten(used), grad_norm, clip_norm)
 
 

@@ -148,12 +148,20 @@ def test_a_document_alone_in_its_class_gets_the_mean_distance(tmp_path):
 def test_classes_of_one_document_each_are_refused(tmp_path):
     documents = [Document(f"1 {i}", source=str(i)) for i in range(3)]
     with pytest.raises(ConfigError, match=r"3 of 3 classes have one document"):
-        scorer(classes="sources").score(make_pool(tmp_path, documents))
+        scorer(classes="sources").score(pool := make_pool(tmp_path, documents))
+    assert pool.resources.store.uses == []
 
 
 def test_a_zero_vector_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"document 1 \(id"):
         scorer().score(make_pool(tmp_path, ["1 0", "0 0"]))
+
+
+def test_a_class_whose_documents_cancel_has_no_prototype_and_is_named(tmp_path):
+    documents = [Document(text, source=name) for name, texts in {"a": ("1 0", "2 0"), "b": ("0 1", "0 -1")}.items()
+                 for text in texts]  # fmt: skip
+    with pytest.raises(DataError, match=r"prototype of class 'b' has length 0\.0.*another scorer\.prototype"):
+        scorer(classes="sources").score(make_pool(tmp_path, documents))
 
 
 @pytest.mark.parametrize(("changes", "message"), [

@@ -366,6 +366,9 @@ def test_a_state_of_other_settings_is_refused(tmp_path: Path) -> None:
     value_documents(tiny_model(), *run, settings(), state_dir=tmp_path)
     with pytest.raises(StoreError, match="belongs to another annotation"):
         value_documents(tiny_model(), *run, settings("fisher"), state_dir=tmp_path)
+    faster = tiny_updates(), tiny_target(), descending([0.1] * 7)
+    with pytest.raises(StoreError, match="belongs to another annotation"):
+        value_documents(tiny_model(), *faster, settings(), state_dir=tmp_path)
 
 
 def test_values_on_disk_are_those_that_were_written(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from delt_exp.gradients.signed_rows import SignedRows
 from delt_exp.model.generate import generate_ids
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.model.optimizer import AdamW
+from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.rows.draws import seed_for
 from delt_exp.scorer.influence.directions import directions, save_directions
 from delt_exp.scorer.influence.gamma import Gamma
@@ -304,8 +305,18 @@ def test_pairs_are_made_of_mismatched_answers_where_the_target_has_none(pool, pl
     forced = rose(pairs="mismatched").score(again(pool, place))
     np.testing.assert_allclose(forced, scores, atol=1e-7)
     assert np.abs(scores - scored).max() > 1e-3
+
+
+def test_a_target_without_preferences_is_refused_before_the_proxy_is_trained(pool, place, monkeypatch):
+    def prepare(*_):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(TrainedProxy, "prepare", prepare)
+    plain = [replace(document, rejected="") for document in PREFERENCES]
     with pytest.raises(DataError, match=r"scorer.pairs=given, but not every document of the target has a rejected"):
         rose(pairs="given").score(with_target(pool, place, plain))
+    with pytest.raises(ConfigError, match="group b of the target has one document"):
+        rose(pairs="mismatched").score(with_target(pool, place, PREFERENCES[:4:3] + PREFERENCES[2:3]))
 
 
 def test_a_partner_is_another_document_of_the_group_and_every_one_serves_once():

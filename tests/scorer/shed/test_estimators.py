@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delt_exp.errors import DataError
-from delt_exp.scorer.shed.estimators import exact, halves, permutation, removal
+from delt_exp.scorer.shed.estimators import PENALTIES, _ridge, exact, halves, permutation, removal
 from delt_exp.scorer.shed.game import Game
 from tests.scorer.shed.golden import GOLDEN, needs_golden
 
@@ -70,8 +70,9 @@ def test_credits_add_up_to_what_all_are_worth_more_than_none(seed, groups_of):
     orders = np.random.default_rng(seed).permuted(np.tile(np.arange(5), (3, 1)), axis=1)
     gain = game.everything - game.nothing
     assert exact(game).sum() == pytest.approx(gain)
-    assert removal(game, orders, groups_of).values_KC.sum(1) == pytest.approx([gain] * 3)
-    assert permutation(game, orders, 0.0).values_KC.sum(1) == pytest.approx([gain] * 3)
+    for order in orders:
+        assert removal(game, order[None], groups_of).values.sum() == pytest.approx(gain)
+        assert permutation(game, order[None], 0.0).values.sum() == pytest.approx(gain)
 
 
 @pytest.mark.parametrize("orders", [[[2, 0, 5, 1, 3, 4]], [[5, 4, 3, 2, 1, 0]]])
@@ -103,7 +104,7 @@ def test_golden_values(name):
         sizes = np.array(
             [[len(order[place // size * size :][:size]) for place in np.argsort(order)] for order in orders]
         )
-        published = (found.values_KC * sizes).mean(0)
+        published = np.mean([removal(game, orders[[k]], size).values * sizes[k] for k in range(len(orders))], axis=0)
         np.testing.assert_allclose(published, golden[f"credit_undivided_groups_of_{size}"], atol=1e-12)
         every = removal(game, all_orders(6), size).values
         np.testing.assert_allclose(every, golden[f"expectation_groups_of_{size}"], atol=1e-12)
@@ -189,8 +190,26 @@ def test_halves_see_more_than_group_removal_from_as_many_evaluations():
 def test_an_order_ends_where_all_is_nearly_reached_and_its_share_is_told():
     game = additive([1.0, 1.0, 1e-6, 1e-6], empty=0.0)
     found = permutation(game, np.array([[0, 1, 2, 3], [2, 0, 1, 3]]), 1e-3)
-    np.testing.assert_allclose(found.values_KC, [[1, 1, 0, 0], [1, 1, 1e-6, 0]], atol=1e-12)
+    np.testing.assert_allclose(found.values, [1, 1, 0.5e-6, 0], atol=1e-12)  # 1, 1, 0, 0 and 1, 1, 1e-6, 0
+    np.testing.assert_allclose(found.errors, [0, 0, 0.5e-6, 0], atol=1e-12)
     assert found.truncated == 3 / 8
+
+
+def test_the_errors_of_too_few_halves_are_those_of_the_jackknife():
+    """The ridge fitted anew without each pair, at the penalty of all."""
+    draws = np.random.default_rng(3)
+    signs_KC = np.where(draws.random((6, 9)) < 0.5, 1.0, -1.0)
+    difference_K = draws.normal(size=6)
+    found = _ridge(signs_KC, difference_K)
+
+    def values(rows, penalty):
+        gram = signs_KC[rows] @ signs_KC[rows].T
+        return signs_KC[rows].T @ np.linalg.solve(gram + penalty * np.eye(len(rows)), difference_K[rows])
+
+    (penalty,) = [p for p in 9 * PENALTIES if np.allclose(values(range(6), p), found.values, rtol=1e-9)]
+    without = np.array([values(np.delete(np.arange(6), k), penalty) for k in range(6)])
+    variance = 5 / 6 * np.square(without - without.mean(0)).sum(0)
+    np.testing.assert_allclose(found.errors, np.sqrt(variance), rtol=1e-9)
 
 
 def test_a_set_is_evaluated_once():

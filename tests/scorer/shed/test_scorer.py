@@ -11,7 +11,8 @@ from delt_exp.model.cost import Sizes
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.shed.linear import NeighbourUtility, RidgeUtility
 from delt_exp.scorer.shed.scorer import ShedScorer, apart
-from tests.helpers import make_pool, words
+from delt_exp.scorer.shed.trained import RetrainUtility
+from tests.helpers import make_pool, tiny_recipe, words
 
 USEFUL = ["the cat sat on the mat with the dog", "stocks fell as banks raised their rates"]
 NOISE = "zq xv jk wq vb"
@@ -75,10 +76,10 @@ def test_equal_values_are_kept_apart_in_the_order_of_clusters():
 
 
 def test_exact_values_of_more_than_12_clusters_need_a_closed_form(pool):
-    many = scorer(num_clusters=20, estimator="exact")
-    with pytest.raises(ConfigError, match=r"exact with 20 clusters needs 1,048,576 evaluations"):
-        many.score(pool)
-    assert np.isfinite(replace(many, utility=NeighbourUtility(2, 3, 0)).score(pool)).all()
+    with pytest.raises(ConfigError, match=r"exact with scorer.num_clusters=20 needs 1,048,576 evaluations"):
+        scorer(num_clusters=20, estimator="exact")
+    many = scorer(num_clusters=20, estimator="exact", utility=NeighbourUtility(2, 3, 0))
+    assert np.isfinite(many.score(pool)).all()
 
 
 def test_groups_of_more_than_all_clusters_are_refused(tmp_path):
@@ -99,9 +100,12 @@ class Harmful:
     """A utility that falls with every proxy."""
 
     VERSION = 1
-    encodes_target = False
+    encodes_target = has_closed_form = False
     needs = frozenset({"target"})
     words = "nothing"
+
+    def check(self, pool):
+        pass
 
     def open(self, pool, proxies, encoder):
         return self
@@ -159,3 +163,17 @@ def test_what_is_encoded_is_forecast(utility, encoded):
     found = scorer(encoder=Listing(), utility=utility).forecast(Sizes(np.array([4, 8]), 2, 1, None), None)
     assert found[: len(encoded)] == encoded
     assert [cost.phase for cost in found[len(encoded) :]] == ["valuation"] * (len(encoded) > 2)
+
+
+def test_a_reliability_that_one_iteration_cannot_tell_is_none_and_warns_of_nothing(pool):
+    scorer(estimator="permutation", iterations=1).score(pool)
+    contents = pool.evidence.contents()
+    assert contents["numbers"]["valuation"]["values"]["reliability of the values"] is None
+    assert not any("variance of the values" in text for text in contents["warnings"])
+
+
+def test_more_target_documents_than_there_are_are_refused_before_anything_is_encoded(pool):
+    retrain = RetrainUtility(tiny_recipe(), 500, 99, 0)
+    with pytest.raises(ConfigError, match=r"scorer.utility.num_target=99 is more than the \d+ documents"):
+        scorer(utility=retrain).score(pool)
+    assert "encoding" not in pool.evidence.contents()["phases"]

@@ -16,7 +16,7 @@ from benchmarks.fixtures import config, tokenized
 from benchmarks.table import Row, alternate, median_ratio, spread
 from delt_exp.config.build import build, construct
 from delt_exp.corpus.tokens import Tokens
-from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
+from delt_exp.data_scorer.fitted import FittedScorer, RegressorReading, save_weights
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
@@ -48,7 +48,7 @@ def _compare(cfg: Any, corpus: str, max_tokens: int, num_documents: int, num_rep
         regressor = Regressor.of_causal_lm(build(cfg.model).make_network(tokenizer, 0)).eval()
         nn.init.normal_(regressor.head.weight, generator=torch.Generator().manual_seed(0))
         weights = save_weights(regressor, Path(folder))
-        reading = Reading(0.0, 1.0, max_tokens, "32-true", tokenizer.digest, weights, "last")
+        reading = RegressorReading(0.0, 1.0, max_tokens, "32-true", tokenizer.digest, weights, "last")
         fitted = FittedScorer(Path(folder), reading, regressor)
         fitting = np.flatnonzero(tokens.lengths + 2 <= max_tokens)
         rows = np.random.default_rng(0).choice(fitting, min(num_documents, len(fitting)), replace=False)

@@ -1,118 +1,175 @@
-"""What a run will cost, from sizes alone: for `dry_run=true`, and the GPU-hours of a study."""
+"""What `dry_run=true` shows: what was read, one document as the model sees it, what is in the store, cost and time."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from omegaconf import DictConfig
 
-from delt_exp.corpus.pairs import answer_tokens, positions
-from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
-from delt_exp.logger.journal import Phase
-from delt_exp.model.cost import PhaseCost, Sizes, model_size, total, training_cost
+from delt_exp.corpus.stages import text_stage
+from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.errors import DataError
+from delt_exp.eval_dataset.base import CostsMore
+from delt_exp.model.cost import PhaseCost, forward_cost, model_size, total, training_cost
+from delt_exp.pretrained.loading import check_models
 from delt_exp.resources import Resources
-from delt_exp.scorer.base import Forecasting, sizes_of
-from delt_exp.selector.reading import ReadingSelector, would_keep
-from delt_exp.steps.comparing import has_baseline
-from delt_exp.steps.components import Components
-from delt_exp.steps.rehearsal import stand_in_goodness
-from delt_exp.trainer.job import Setup
+from delt_exp.scorer.stage import scores_stage
+from delt_exp.selector.reading import ReadingSelector
+from delt_exp.steps.components import Components, build_components, with_budget
+from delt_exp.steps.costs import costs_of
+from delt_exp.steps.reading import evaluation_texts, prepare_evaluation, read
+from delt_exp.steps.rehearsal import rehearse
+from delt_exp.steps.training import Training
+from delt_exp.steps.tuning import held_out, tuned
+from delt_exp.store.store import StageUse, Store, stage_key
+from delt_exp.study.data import missing_files
+
+MOST_TIMED_PARAMETERS = 100_000_000  # a step of a larger network takes too long, and too much memory, to be timed here
+STAGES = ("scores", "training", "evaluation")
 
 
-def costs_of(
-    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
-) -> list[PhaseCost]:
-    """Return what scoring, selecting and training cost the first time, the baseline included."""
-    return [cost for costs in _by_phase(parts, resources, candidates, target).values() for cost in costs]
+@dataclass(frozen=True)
+class ReadSet:
+    """A set of documents that was read. counts: what became of those of its files, by reason."""
+
+    name: str
+    documents: int
+    tokens: int
+    counts: Mapping[str, int]
 
 
-def phase_flops(
-    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
-) -> dict[str, float]:
-    """Return the operations of every phase of a run, and of every part of scoring by its own name."""
-    costs = _by_phase(parts, resources, candidates, target)
-    flops: dict[str, float] = {phase: total(of_phase).flops for phase, of_phase in costs.items() if of_phase}
-    return flops | {cost.phase: cost.flops for cost in costs["score"]}
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do. sample: the first candidate with its special tokens; cached: stages that are in the store.
 
-
-def _by_phase(
-    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
-) -> dict[Phase, list[PhaseCost]]:
-    sizes = sizes_of(candidates.tokens.lengths, target, resources.run_tokenizer)
-    seen = candidates.candidates(stand_in_goodness(len(candidates)))
-    read = read_per_predicted(parts, candidates.tokens)
-    scoring, training = (
-        scoring_costs(parts, sizes),
-        training_costs(parts, sizes, would_keep(parts.selector, seen), read),
-    )
-    return {
-        "score": scoring,
-        "select": selecting_costs(parts, sizes, read, paid=scoring),
-        "train": training,
-        "baseline": [replace(training[0], phase="baseline")] if has_baseline(parts) else [],  # without its weights
-    }
-
-
-def scoring_costs(parts: Components, sizes: Sizes) -> list[PhaseCost]:
-    """Return the cost of every phase of scoring; nothing for a scorer that costs next to nothing."""
-    if not isinstance(parts.scorer, Forecasting):
-        return []
-    return parts.scorer.forecast(sizes, Resources(parts.store, None, parts.trainer, parts.runtime))
-
-
-def selecting_costs(
-    parts: Components, sizes: Sizes, read_per_predicted: float, paid: Sequence[PhaseCost]
-) -> list[PhaseCost]:  # fmt: skip
-    """Return the cost of every phase of a selection that reads documents, but for what the scorer has `paid`."""
-    if not isinstance(parts.selector, ReadingSelector):
-        return []
-    costs = parts.selector.forecast(sizes, Resources(parts.store, None, parts.trainer, parts.runtime))
-    rounds = [
-        replace(
-            training_costs(parts, sizes, np.arange(count), read_per_predicted)[0], phase=f"training on {count} picks"
-        )
-        for count in parts.selector.training_sizes()
-    ]
-    return [cost for cost in costs if cost not in paid] + rounds
-
-
-def read_per_predicted(parts: Components, tokens: Tokens) -> float:
-    """Return how many tokens of the candidates training reads for each that it predicts, which `max_tokens` counts.
-
-    Prompts are only read where completions alone are predicted, and in preferences.
+    flops_per_second: of a training step of the run's network on its device, None where none was timed.
     """
-    if parts.model.objective.rows_per_sample == 2:
-        rows = np.arange(len(tokens))
-        read = positions(tokens, rows, parts.model.context_tokens).sum()
-        return float(read / answer_tokens(tokens, rows).sum())
-    end = tokens.offsets[-1:]
-    predicted = tokens.predicted_before(end, completion_only=parts.training.completion_only)
-    return float((end + len(tokens))[0] / (predicted + len(tokens))[0])
+
+    sets: list[ReadSet]
+    sample: str
+    costs: list[PhaseCost]
+    cached: list[str]
+    flops_per_second: float | None
+
+    @property
+    def seconds(self) -> float | None:
+        """Estimated seconds of all phases with an empty cache; None where no step was timed."""
+        return total(self.costs).flops / self.flops_per_second if self.flops_per_second else None
 
 
-def training_costs(
-    parts: Components, sizes: Sizes, rows: NDArray[np.intp], read_per_predicted: float = 1.0
-) -> list[PhaseCost]:  # fmt: skip
-    """Return the cost of training on these candidates, and of its weights."""
-    context = parts.model.context_tokens
-    size = model_size(parts.model.network.transformers_config(sizes.vocabulary), context)
-    batch_tokens = min(parts.model.batch_items, parts.trainer.micro_batch_items) * context
-    num_tokens = _tokens_read(parts, sizes, rows, read_per_predicted)
-    training = training_cost("training", size, num_tokens, context, batch_tokens)
-    if parts.averaging is not None:  # the mean is held beside the weights
-        training = replace(training, peak_bytes=training.peak_bytes + size.parameter_bytes)
-    setup = Setup(parts.model, parts.training, parts.trainer)
-    costs = [training, *parts.weighter.forecast(setup, sizes, size, num_tokens)]
-    return [replace(cost, flops=cost.flops * len(parts.protocol.ratios)) for cost in costs]  # each rate pays all
+def preview(cfg: DictConfig) -> Preview:
+    """Read and tokenise the sets of a run, rehearse it, and return what it would do.
+
+    Raises DataError with all files that are missing.
+    """
+    missing = missing_files([cfg])
+    if missing:
+        raise DataError("\n".join(["data is missing:", *missing] if len(missing) > 1 else missing))
+    parts = build_components(cfg)
+    resources, candidates, target = read(parts)
+    parts = with_budget(parts, candidates)
+    check_models(parts, fetch=False)
+    rehearse(parts, candidates, resources.run_tokenizer)
+    prepare_evaluation(parts, resources)
+    tokenizer = resources.run_tokenizer
+    evaluated = {n: text_stage(parts.store, text, tokenizer) for n, text in evaluation_texts(parts).items()}
+    sets = {"candidates": candidates, **({"target": target} if target is not None else {})}
+    sets |= {f"evaluation: {name}": text for name, text in evaluated.items()}
+    costs = [*costs_of(parts, resources, candidates, target), *_evaluating(parts, resources, list(evaluated.values()))]
+    cached = _cached(parts, resources, candidates, target)
+    return Preview(
+        [_set(name, one) for name, one in sets.items()], _sample(candidates, resources), costs, cached,
+        _flops_per_second(parts, resources),
+    )  # fmt: skip
 
 
-def _tokens_read(parts: Components, sizes: Sizes, rows: NDArray[np.intp], read_per_predicted: float) -> int:
-    """Return the tokens that training reads, and a third of those that the reference of preferences reads forward."""
-    kept = sizes.lengths_N[rows]
-    is_paired, budget = parts.model.objective.rows_per_sample == 2, parts.training.max_tokens
-    if budget is None:
-        tokens = sizes.lengths_N if parts.candidate_epochs else kept
-        read = float(tokens.sum()) * (parts.candidate_epochs or parts.training.epochs or 0) * (1 + is_paired)
-    else:
-        read = budget * read_per_predicted
-    return int(read + (2 / 3 * kept.sum() if is_paired else 0))  # two sides, about as long
+def _set(name: str, found: TokenizedCorpus) -> ReadSet:
+    return ReadSet(name, len(found), int(found.tokens.lengths.sum()), found.corpus.meta["counts"])
+
+
+def _sample(candidates: TokenizedCorpus, resources: Resources) -> str:
+    tokens, tokenizer = candidates.tokens, resources.run_tokenizer
+    ids = tokens.document(0, 0, int(tokens.lengths[0]))
+    return tokenizer.decode([tokenizer.begin_id, *(int(one) for one in ids), tokenizer.eos_id])
+
+
+def _evaluating(parts: Components, resources: Resources, texts: list[TokenizedCorpus]) -> list[PhaseCost]:
+    size = model_size(parts.model.network.transformers_config(resources.run_tokenizer), parts.model.context_tokens)
+    num_tokens = sum(int(text.tokens.lengths.sum()) for text in texts)
+    reading = forward_cost("evaluation", size, sum(map(len, texts)), num_tokens, parts.runtime.tokens_per_pass())
+    costly = [dataset for dataset in parts.eval_dataset.values() if isinstance(dataset, CostsMore)]
+    return [reading, *(cost for dataset in costly for cost in dataset.forecast(size, resources))]
+
+
+class NotCachedError(Exception):
+    """A stage would have to be computed."""
+
+
+class Peeking(Store):
+    """A store in which nothing is computed."""
+
+    def get(
+        self, stage: str, inputs: Mapping[str, Any], build: Callable[[Path], None], *, resumable: bool = False
+    ) -> StageUse:
+        """Return the stage for `inputs`; raises NotCachedError where it is missing, and leaves no trace of it."""
+        if not (self.root / stage / stage_key(stage, inputs)).exists():
+            raise NotCachedError(stage)
+        return super().get(stage, inputs, build, resumable=resumable)
+
+    def _build(self, stage: str, *_: Any) -> None:
+        raise NotCachedError(stage)  # the stage is damaged
+
+
+def _cached(
+    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
+) -> list[str]:
+    """Return the first of STAGES that are in the store; what follows one that is missing cannot be known."""
+    store = Peeking(parts.store.root, parts.store.verify)
+    parts, resources = replace(parts, store=store), replace(resources, store=store)
+    found: list[str] = []
+    try:
+        table = scores_stage(resources, parts.scorer, candidates, target)
+        found.append(STAGES[0])
+        if isinstance(parts.selector, ReadingSelector):
+            return found
+        seen = candidates.candidates(table.goodness)
+        training = Training(parts, resources, seen, target)
+        rows, validation = held_out(parts, candidates, parts.selector(seen))
+        job = training.job(candidates, training.sequence(candidates, rows))
+        model = training.trained(tuned(training, job, validation).job)
+        found.append(STAGES[1])
+        training.evaluated(model)
+        found.append(STAGES[2])
+    except NotCachedError:
+        pass
+    return found
+
+
+def _flops_per_second(parts: Components, resources: Resources) -> float | None:
+    """Return how fast a training step is here, by the fastest of three."""
+    import torch
+
+    tokenizer, context = resources.run_tokenizer, parts.model.context_tokens
+    size = model_size(parts.model.network.transformers_config(tokenizer), context)
+    if size.parameters > MOST_TIMED_PARAMETERS:
+        return None
+    items = min(parts.model.batch_items, parts.trainer.micro_batch_items)
+    device = "cuda" if parts.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    network = parts.model.network.make(tokenizer, parts.seed).to(device)
+    ids = torch.zeros((items, context), dtype=torch.long, device=device)
+
+    def step() -> None:
+        network(input_ids=ids, labels=ids).loss.backward()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    seconds = min(_seconds(step) for _ in range(3))
+    return training_cost("timed", size, items * context, context, items * context).flops / seconds
+
+
+def _seconds(step: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started

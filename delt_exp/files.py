@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,12 @@ def _not_finite(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
 def read_json(path: Path) -> Any:
     """Return the parsed content of a JSON file this program wrote."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@cache
+def read_json_once(path: Path, modified_ns: int) -> Any:
+    """Return `read_json` of a file, parsed once as long as it is not written again; the result is not to be changed."""
+    return read_json(path)
 
 
 @dataclass(frozen=True)

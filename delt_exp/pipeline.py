@@ -16,12 +16,10 @@ from delt_exp.config.run_name import RunInfo
 from delt_exp.config.stop import check_stop
 from delt_exp.corpus.stages import text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.dry_run import phase_flops
 from delt_exp.eval_dataset.references import loss_references
 from delt_exp.eval_dataset.text_loss import TextLoss
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
-from delt_exp.logger.journal import Phase, journal
 from delt_exp.pretrained.loading import check_models
 from delt_exp.report.outcome import Outcome, Prepared
 from delt_exp.report.prepared import write_prepared
@@ -33,6 +31,8 @@ from delt_exp.scorer.stage import scores_stage
 from delt_exp.selector.reading import needs_of
 from delt_exp.steps.comparing import compare, has_baseline
 from delt_exp.steps.components import Components, build_components, with_budget
+from delt_exp.steps.costs import phase_flops
+from delt_exp.steps.journal import Phase, journal
 from delt_exp.steps.reading import evaluation_texts, read, read_evaluation
 from delt_exp.steps.rehearsal import rehearse
 from delt_exp.steps.selecting import select

@@ -1,4 +1,4 @@
-"""One display for everything that takes time: stage, rate and time left; plain lines when nobody is watching."""
+"""One display for everything that takes time: phase, rate and time left; plain lines when nobody is watching."""
 
 import sys
 import time

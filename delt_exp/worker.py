@@ -1,8 +1,8 @@
 """One process of a job on several machines; start it on each of them by `torchrun ... -m delt_exp.worker JOB`.
 
-JOB is a job file (see `distributed/job.py`), or the folder `trainer.jobs_dir` of a run: then the worker plays the jobs
-that the run leaves there, until it ends. A process that fails leaves its message beside the job and ends with status 1,
-and torchrun and the other processes end by that; none outlives the run.
+JOB is a job file (see `distributed/job.py`), or the folder `trainer.jobs_dir` of a run: then the worker executes the
+jobs that the run leaves there, until it ends. A process that fails leaves its message beside the job and ends with
+status 1, and torchrun and the other processes end by that; none outlives the run.
 """
 
 import gc
@@ -22,7 +22,7 @@ WATCH_SECONDS = 1.0
 
 
 def main() -> None:
-    """Play the job, or all jobs of the run; leaves with status 1 when one fails."""
+    """Execute the job, or all jobs of the run; leaves with status 1 when one fails."""
     if len(sys.argv) != 2 or "RANK" not in os.environ:
         raise SystemExit(f"error: start it by torchrun, with one argument: {(__doc__ or '').splitlines()[0]}")
     place, rank = Path(sys.argv[1]).absolute(), os.environ["RANK"]
@@ -31,7 +31,7 @@ def main() -> None:
         run = run_of(place)
         held = run and hold(run.folder / f"rank-{rank}")
         for job in [place] if run is None or place.name == FILE else run.jobs():
-            play(job, run)
+            execute(job, run)
             gc.collect()  # a worker that waits for the next job keeps nothing of this one
     except DeltError as error:
         raise SystemExit(f"error: {error}" if os.environ["LOCAL_RANK"] == "0" else 1) from None
@@ -39,7 +39,7 @@ def main() -> None:
         held.close()
 
 
-def play(job: Path, run: Run | None) -> None:
+def execute(job: Path, run: Run | None) -> None:
     """Run one job as the rank that torchrun's environment says."""
     rank, num_processes = os.environ["RANK"], os.environ["WORLD_SIZE"]
     is_over = threading.Event()

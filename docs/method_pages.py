@@ -123,7 +123,7 @@ def method_page(method: Method, text: str, facts: dict[str, Any]) -> str:
     table = "".join(f"| {key} | {_linked(str(value))} |\n" for key, value in rows.items())
     about_settings = f"\n\n`{name}`: {method.docstring}" if introduction else ""
     settings = f'```yaml title="{method.file.relative_to(ROOT)}"\n--8<-- "{method.file.relative_to(ROOT)}"\n```'
-    continued = "\n".join(f"- {_link(method, *parent)}" for parent in method.parents)
+    continued = "\n".join(f"- {_link(*parent)}" for parent in method.parents)
     return "\n\n".join(
         part
         for part in (
@@ -157,7 +157,7 @@ def _places(group: str) -> Iterator[str]:
                         yield name[1:].replace("@", f"@{other}.")
 
 
-def _link(method: Method, group: str, option: str) -> str:
+def _link(group: str, option: str) -> str:
     name = f"`{group}={option}`"
     return (
         f"[{name}](../{group}/{option}.md#settings)" if group in groups() else f"{name} (`conf/{group}/{option}.yaml`)"

@@ -32,7 +32,7 @@ def main(*settings: str) -> None:
         "proxy.train_tokens=50_000",
         "selector=top_r",  # 2. a selection: the best 40 % of the documents
         "selector.ratio=0.4",
-        "orderer=folding",  # 3. an order: three sweeps over the scores, each from one end to the other
+        "orderer=folding",  # 3. an order: three passes over the scores, each from one end to the other
         "orderer.num_layers=3",
         *settings,
     )
@@ -46,11 +46,11 @@ def main(*settings: str) -> None:
     kept = chosen.selection.source.value_counts() / chosen.scores.source.value_counts()
     print("\nshare of each source that is kept:\n" + kept.round(2).to_string(header=False))
 
-    # 3. Folding trains on every part of the score range several times: here are the turns of the first sweep.
+    # 3. Folding trains on every part of the score range several times: here are scores along the first pass.
     order = chosen.order.score
     fold = len(order) // 3
     print(
-        f"\nscores along the first fold: {[round(float(order.iloc[i]), 2) for i in range(0, fold, max(fold // 6, 1))]}"
+        f"\nscores along the first pass: {[round(float(order.iloc[i]), 2) for i in range(0, fold, max(fold // 6, 1))]}"
     )
 
     # 4. Train on that, and on as many documents at random in random order: all else is equal, the seed too.

@@ -328,7 +328,7 @@ def test_a_dry_run_forecasts_every_phase_and_computes_none(tmp_path, monkeypatch
 
 def test_the_forecast_of_training_is_what_the_record_counts(finished, monkeypatch):
     """Same tokens but for the end-of-text tokens and the incomplete last batch."""
-    from delt_exp.preview import preview
+    from delt_exp.dry_run import preview
 
     folder, record = finished
     monkeypatch.chdir(folder.parents[2])

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -31,7 +32,6 @@ from delt_exp.files import disk_errors
 
 LAUNCHER = "hydra/launcher"
 NULLABLE = ("experiment", "study")  # groups of which nothing may be chosen
-ENGINES = {"joblib": ("parallel", "joblib"), "submitit": ("slurm", "slurm_nodes", "submitit_local", "submitit_slurm")}
 # What only Hydra answers, from other folders too, so that nothing is known about their keys.
 RARE = (
     "hydra_help", "info", "shell_completion", "experimental_rerun", "config_path", "config_name", "config_dir",
@@ -140,7 +140,7 @@ def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
         if value is None and group not in NULLABLE:
             raise ConfigError(f"{group}=null chooses nothing; options: {', '.join(known)}")
         if group == LAUNCHER:
-            _check_engine(str(value))
+            _check_engine(conf, str(value))
         if value is not None and str(value) not in known:
             raise ConfigError(unknown_option(group, str(value), known))
 
@@ -160,14 +160,23 @@ def _values(override: Override, known: list[str]) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _check_engine(launcher: str) -> None:
-    """Raise DependencyError when the package of a launcher is not installed."""
-    for engine, launchers in ENGINES.items():
-        if launcher in launchers and find_spec(f"hydra_plugins.hydra_{engine}_launcher") is None:
-            raise DependencyError(
-                f"{LAUNCHER}={launcher} needs the package hydra-{engine}-launcher, which is not installed; run: "
-                'pip install "delt-exp[cluster]"'
-            )
+def _check_engine(conf: Path, launcher: str) -> None:
+    """Raise DependencyError when the package of a launcher is not installed; its name begins that of Hydra's."""
+    bases = {file.stem: _base(conf, file.stem) for file in (conf / LAUNCHER).glob("*.yaml")}
+    base = bases.get(launcher, launcher)
+    engine = base.partition("_")[0]
+    if base in bases.values() and find_spec(f"hydra_plugins.hydra_{engine}_launcher") is None:
+        raise DependencyError(
+            f"{LAUNCHER}={launcher} needs the package hydra-{engine}-launcher, which is not installed; run: "
+            'pip install "delt-exp[cluster]"'
+        )
+
+
+def _base(conf: Path, launcher: str) -> str:
+    """Return the launcher of Hydra that the `defaults` of an option lead to: joblib, submitit_slurm."""
+    while (file := conf / LAUNCHER / f"{launcher}.yaml").is_file():
+        launcher = next(name for name in yaml.safe_load(file.read_text())["defaults"] if name != "_self_")
+    return launcher
 
 
 def _check_sweeps(overrides: Sequence[Override], *, is_multirun: bool, is_study: bool) -> None:

@@ -127,7 +127,7 @@ def _job(cfg: "DictConfig") -> float:
     _end_with_sweep()
     try:
         if cfg.dry_run:
-            from delt_exp.preview import preview
+            from delt_exp.dry_run import preview
 
             _collect_garbage()
             show_preview(preview(cfg))

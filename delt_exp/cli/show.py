@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.table import Table
 
+from delt_exp.dry_run import Preview, ReadSet
 from delt_exp.files import read_json
 from delt_exp.model.cost import PhaseCost, total
-from delt_exp.preview import Preview, ReadSet
 from delt_exp.progress import console
 from delt_exp.report import numbers
 from delt_exp.report.answer import first_sentence, limits, sources, why_none

@@ -1,8 +1,8 @@
 """`python -m delt_exp.watch`: what the runs of an output folder are doing, as a live table.
 
-Of each run: its stage, the piece of work at hand, the time it has taken and the time left, which is known as soon as
+Of each run: its phase, the piece of work at hand, the time it has taken and the time left, which is known as soon as
 one run of the same study or sweep, or one with the same scorer, model and data, is finished: the training run at hand
-goes on at its own speed, later stages take as long as there. A run that was killed is `stopped`; its command, repeated,
+goes on at its own speed, later phases take as long as there. A run that was killed is `stopped`; its command, repeated,
 continues it. Ctrl-C ends the table and no run.
 """
 

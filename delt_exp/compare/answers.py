@@ -72,7 +72,7 @@ class Answers:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class ReadResults:
     """What a path holds: answers by seed and task. `seed` None: one model whose seed the files do not tell.
 
     groups: the tasks of each group, which may be groups themselves. notes: what was chosen or left out, in sentences.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from delt_exp.compare.answers import Answers, Choice, Reading
+from delt_exp.compare.answers import Answers, Choice, ReadResults
 from delt_exp.compare.lm_eval_folder import read_lm_eval, results_files
 from delt_exp.compare.run_folder import RECORD, read_run
 from delt_exp.compare.table_file import SUFFIXES, read_table
@@ -233,7 +233,7 @@ def _differing(names: Sequence[str]) -> list[str]:
     return ["-".join(one) for one in zip(*columns, strict=True)]
 
 
-def _reading(path: Path, choice: Choice) -> Reading:
+def _reading(path: Path, choice: Choice) -> ReadResults:
     if path.is_file() and path.suffix in SUFFIXES:
         return read_table(path, choice)
     if (path / RECORD).is_file():
@@ -247,7 +247,7 @@ def _reading(path: Path, choice: Choice) -> Reading:
     )
 
 
-def _arm(name: str, readings: Sequence[Reading]) -> Arm:
+def _arm(name: str, readings: Sequence[ReadResults]) -> Arm:
     """Return one arm of all paths; models without a seed are numbered."""
     by_seed: dict[int, Mapping[str, Answers]] = {}
     for number, reading in enumerate(readings):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from delt_exp.compare.answers import Answers, Choice, Reading, by_item, chosen_tasks
+from delt_exp.compare.answers import Answers, Choice, ReadResults, by_item, chosen_tasks
 from delt_exp.compare.samples import HASHES, HOW, read_samples
 from delt_exp.errors import DataError
 from delt_exp.files import read_json
@@ -63,7 +63,7 @@ def results_files(path: Path) -> list[Path]:
     return sorted(files, key=lambda file: _date(file))
 
 
-def read_lm_eval(path: Path, choice: Choice) -> Reading:
+def read_lm_eval(path: Path, choice: Choice) -> ReadResults:
     """Return the answers of every task; raises DataError for samples that are missing or not those of the results."""
     files = results_files(path)
     folders = sorted({str(file.parent) for file in files})
@@ -81,7 +81,7 @@ def read_lm_eval(path: Path, choice: Choice) -> Reading:
             answers[name] = found
     if not answers:
         raise DataError(f"{path}: no task has a metric that is a mean over documents; name one by --metric")
-    return Reading({None: answers}, groups, notes)
+    return ReadResults({None: answers}, groups, notes)
 
 
 def _evaluated(files: Sequence[Path]) -> tuple[dict[str, Evaluated], dict[str, Sequence[str]], list[str]]:

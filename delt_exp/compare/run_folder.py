@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from delt_exp.compare.answers import Answers, Choice, Reading, by_item, chosen_tasks
+from delt_exp.compare.answers import Answers, Choice, ReadResults, by_item, chosen_tasks
 from delt_exp.errors import DataError
 from delt_exp.files import read_json
 
 RECORD = "record.json"
 
 
-def read_run(path: Path, choice: Choice) -> Reading:
+def read_run(path: Path, choice: Choice) -> ReadResults:
     """Return the losses on each evaluation dataset, in nats per token; raises DataError for a run without any."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -27,4 +27,4 @@ def read_run(path: Path, choice: Choice) -> Reading:
         answers[name] = Answers("loss", "nats/token", "lower", **columns)
     others = sorted({row["dataset"] for row in record["results"]} - set(names))
     left_out = [f"{path.name}: {', '.join(others)} left out: a run keeps one number of each, not one per item."]
-    return Reading({record["seed"]: answers}, {}, left_out if others else [])
+    return ReadResults({record["seed"]: answers}, {}, left_out if others else [])

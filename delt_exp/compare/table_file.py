@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from delt_exp.compare.answers import Answers, Choice, Reading, by_item, chosen_tasks
+from delt_exp.compare.answers import Answers, Choice, ReadResults, by_item, chosen_tasks
 from delt_exp.errors import DataError
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -21,7 +21,7 @@ COLUMNS = {
 }
 
 
-def read_table(path: Path, choice: Choice) -> Reading:
+def read_table(path: Path, choice: Choice) -> ReadResults:
     """Return the values by seed and task; raises DataError for columns or entries that are missing."""
     table = _columns(path, choice)
     better = choice.direction(None, str(path))
@@ -39,7 +39,7 @@ def read_table(path: Path, choice: Choice) -> Reading:
         }
     used = {*COLUMNS, choice.cluster}
     others = [name for name in table if name not in used]
-    return Reading(by_seed, {}, [f"{path.name}: columns ignored: {', '.join(others)}."] if others else [])
+    return ReadResults(by_seed, {}, [f"{path.name}: columns ignored: {', '.join(others)}."] if others else [])
 
 
 def _answers(path: Path, table: dict[str, Any], here_R: Any, choice: Choice, better: Any) -> Answers:

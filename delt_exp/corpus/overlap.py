@@ -32,7 +32,7 @@ def overlap_sentences(target: Mapping[str, int] | None, evaluation: Mapping[str,
         sentences.append(f"{part} among the candidates: scores and weights that are based on the target favour these.")
     for name, counts in evaluation.items():
         if part := _part(counts, "train", name):
-            sentences.append(f"{part} in the training set: results on {name} may flatter the model.")
+            sentences.append(f"{part} among the candidates: results on {name} may flatter the model.")
         if part := _part(counts, "target", name):
             where = "in the target set, which scores or weights are based on"
             sentences.append(f"{part} {where}: results on {name} may flatter the model.")

@@ -134,7 +134,8 @@ def _encode(tokenizer: Tokenizer, batch: list[tuple[Part, ...]]) -> _Encoded:
 class Tokens(DescribedFolder):
     """Read-only view of a tokens folder; row i is document i of the corpus it was made from.
 
-    meta: counts, dtype and separator. digest: of corpus and tokenizer; equal ones mean equal token ids.
+    meta: counts, dtype, begin_id, eos_id and vocab_size. digest: of corpus and tokenizer; equal ones mean equal token
+    ids.
     """
 
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ from delt_exp.corpus.tokens import Tokens
 from delt_exp.data_scorer.annotated import Annotated, prepare, split
 from delt_exp.data_scorer.documents import AnnotatedDocuments
 from delt_exp.data_scorer.evidence import write_fit
-from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
+from delt_exp.data_scorer.fitted import FittedScorer, RegressorReading, save_weights
 from delt_exp.data_scorer.model import RegressionModule
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.data_scorer.settings import Precision, RegressionSettings, check_body
@@ -57,7 +57,9 @@ def fit(
     module.restore_best()
     weights = save_weights(regressor, folder)
     tokenizer, context_tokens = tokens.meta["tokenizer"], proxy.context_tokens
-    reading = Reading(annotated.mean, annotated.std, context_tokens, precision, tokenizer, weights, regressor.layers)
+    reading = RegressorReading(
+        annotated.mean, annotated.std, context_tokens, precision, tokenizer, weights, regressor.layers
+    )
     fitted = FittedScorer(folder, reading, regressor)
     curve = {"best_epoch": module.best_epoch, "epochs": module.curve, "steps": num_steps}
     _write_fit(annotated, parts, fitted, curve, started, runtime, folder)

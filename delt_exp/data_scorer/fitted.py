@@ -27,7 +27,7 @@ from delt_exp.runtime import Runtime
 
 
 @dataclass(frozen=True)
-class Reading:
+class RegressorReading:
     """How a regressor reads documents and what its output means: label_mean + label_std * output.
 
     precision: of Lightning. tokenizer: digest of the tokenizer. weights: SHA-256 of every file of weights. layers: of
@@ -71,7 +71,7 @@ class FittedScorer:
     """
 
     folder: Path
-    reading: Reading
+    reading: RegressorReading
     in_memory: Regressor | None = None
 
     @property
@@ -112,7 +112,7 @@ class FittedScorer:
     @classmethod
     def load(cls, folder: Path) -> "FittedScorer":
         """Read what a data scorer's `fit` wrote."""
-        return cls(folder, Reading(**read_json(folder / "fit.json")["reading"]))
+        return cls(folder, RegressorReading(**read_json(folder / "fit.json")["reading"]))
 
 
 def load_regressor(folder: Path, layers: str) -> Regressor:

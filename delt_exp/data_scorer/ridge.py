@@ -66,7 +66,7 @@ class Ridge:
         precision: str,
     ) -> "FittedScorer":
         """Return a scorer that predicts `labels` [D] of the documents `rows` [D]: see `DataScorer`."""
-        from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
+        from delt_exp.data_scorer.fitted import FittedScorer, RegressorReading, save_weights
 
         check_value("trainer.precision", precision, Precision)
         started = time.monotonic()
@@ -82,7 +82,7 @@ class Ridge:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "fit.json").unlink(missing_ok=True)  # of an earlier fit, whose weights are about to go
         weights, tokenizer = save_weights(regressor, folder), tokens.meta["tokenizer"]
-        reading = Reading(
+        reading = RegressorReading(
             annotated.mean, annotated.std, proxy.context_tokens, precision, tokenizer, weights, regressor.layers
         )
         details = {"penalty": penalty, "seconds": time.monotonic() - started, "reading": asdict(reading)}

@@ -18,12 +18,13 @@ from delt_exp.dataset.base import Dataset
 from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures
-from delt_exp.eval_dataset.text_loss import WHOLE, ratio_stderr
+from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.mapping.pairs import map_pairs
 from delt_exp.model.recipe import Recipe
 from delt_exp.preference.judges import PreferenceJudge, ReferenceJudge
 from delt_exp.progress import say
 from delt_exp.resources import Resources
+from delt_exp.statistics.ratio import ratio_stderr
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainedModel

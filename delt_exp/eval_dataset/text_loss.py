@@ -21,6 +21,7 @@ from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, wr
 from delt_exp.mapping.map_documents import map_documents
 from delt_exp.model.token_loss import TokenLossJudge
 from delt_exp.resources import Resources
+from delt_exp.statistics.ratio import ratio_stderr
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainedModel
@@ -71,18 +72,6 @@ class TextLoss:
 
     def _read(self, store: Store, tokenizer: Tokenizer) -> TokenizedCorpus:
         return text_stage(store, self.text(store), tokenizer)
-
-
-def ratio_stderr(numerators: NDArray[Any], denominators: NDArray[Any]) -> float | None:
-    """Return the standard error of sum(numerators) / sum(denominators) over independent draws of the pairs.
-
-    Linearisation of the ratio estimator (Cochran 1977, Sampling Techniques, section 6.4); None for a single pair.
-    """
-    count, total = len(numerators), denominators.sum()
-    if count < 2:
-        return None
-    residuals = numerators - numerators.sum() / total * denominators
-    return float(np.sqrt(count / (count - 1) * np.square(residuals).sum()) / total)
 
 
 def text_measures(sum_nats: NDArray[Any], num_tokens: NDArray[Any], num_bytes: NDArray[Any]) -> list[TextMeasure]:

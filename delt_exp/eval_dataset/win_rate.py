@@ -20,7 +20,7 @@ from delt_exp.errors import ConfigError, DataError
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures
 from delt_exp.eval_dataset.preferences import left_out, which_fit
-from delt_exp.eval_dataset.text_loss import WHOLE, ratio_stderr
+from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost
 from delt_exp.model.hf import PretrainedNetwork
@@ -30,6 +30,7 @@ from delt_exp.preference.oracle import Oracle
 from delt_exp.preference.writer import AnswerWriter, PromptItems, answers_stage
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for
+from delt_exp.statistics.ratio import ratio_stderr
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainedModel

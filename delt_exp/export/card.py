@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from delt_exp.export.formats import Format
 from delt_exp.export.source import Ordered
 
 COLUMNS = {
@@ -21,7 +20,7 @@ COLUMNS = {
 }
 
 
-def card(source: Ordered, form: Format) -> dict[str, Any]:
+def card(source: Ordered) -> dict[str, Any]:
     """Return the facts of an export as one JSON-like value."""
     record = source.record
     score, config = record["score"], record["config"]

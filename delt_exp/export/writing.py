@@ -90,7 +90,7 @@ def _write(source: Ordered, form: Format, out: Path, request: dict[str, Any]) ->
         shutil.copytree(source.tokenizer_folder, work / "tokenizer", dirs_exist_ok=True)
         (work / "tokenizer" / "entry.json").unlink(missing_ok=True)
     shards = [_shard(work / name, *bound) for name, bound in zip(names, bounds, strict=True)]
-    facts = {**card(source, form), **request, "shards": shards}
+    facts = {**card(source), **request, "shards": shards}
     write_json(work / CARD, facts)
     (work / "README.md").write_text(readme(facts), encoding="utf-8")
     (work / REQUEST).unlink()

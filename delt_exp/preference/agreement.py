@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from delt_exp.config.identity import identity
 from delt_exp.corpus.pairs import fitting
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.eval_dataset.text_loss import ratio_stderr
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.preference.oracle import Oracle, rewards_stage, wins_by_reward
 from delt_exp.quantity import is_chance
 from delt_exp.resources import Resources
+from delt_exp.statistics.ratio import ratio_stderr
 from delt_exp.store.evidence import Evidence
 
 FILE = "agreement.json"

@@ -26,9 +26,9 @@ class Prepared:
 
     documents: what is trained on, in the rows of the candidates. kept: [K] corpus rows in corpus order; order: [K] the
     same rows in the order in which each is trained first, those that are not trained last; None where the run ended
-    before. kept_by_scores: whether the choice depends on scores. target_readers: `scorer` and `weighter`, as far as
-    they read the target set. model_notes: what was found in pretrained weights, a sentence each. stages: all that were
-    asked for, on the way too, in order.
+    before. kept_by_scores: whether the choice depends on scores. target_readers: `scorer`, `selector` and `weighter`,
+    as far as they read the target set. model_notes: what was found in pretrained weights, a sentence each. stages: all
+    that were asked for, on the way too, in order.
     """
 
     started: datetime

@@ -18,7 +18,7 @@ from delt_exp.store.store import Store
 
 
 def read(parts: Components) -> tuple[Resources, TokenizedCorpus, TokenizedCorpus | None]:
-    """Return resources with the tokenizer, candidates and, for a scorer or weighter that reads it, the target set."""
+    """Return resources with the tokenizer, candidates and, where something reads it, the target set."""
     candidates, target = read_corpora(parts)
     tokenizer = tokenizer_stage(parts.store, parts.tokenizer, candidates)
     encoded = partial(text_stage, parts.store, tokenizer=tokenizer)

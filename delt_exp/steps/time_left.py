@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
-from delt_exp.logger.journal import PHASES, Phase
 from delt_exp.progress import Task, observers, outlook, say
 from delt_exp.report.numbers import seconds
 from delt_exp.steps.comparing import has_baseline
 from delt_exp.steps.components import Components
+from delt_exp.steps.journal import PHASES, Phase
 
 TRAINING = "training"  # the piece of work whose operations are known: they tell the pace
 FORECAST_OF_TRAINING = {"score": "warm start", "train": "train", "baseline": "baseline"}  # its name, by phase
@@ -61,7 +61,7 @@ class TimeLeft:
         self._phase, self._entered, self._rest, self._num_begun = phase, time.monotonic(), None, 0
         if self._is_told:
             words = self.in_words()
-            say(f"stage {self._number} of {len(self._phases)}: {phase}" + (f"; {words}" if words else ""))
+            say(f"phase {self._number} of {len(self._phases)}: {phase}" + (f"; {words}" if words else ""))
 
     @property
     def _number(self) -> int:

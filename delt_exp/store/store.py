@@ -32,16 +32,20 @@ class _AbsentError(Exception):
 
 @dataclass(frozen=True)
 class StageUse:
-    """How one stage was obtained: computed here, or cached."""
+    """How one stage was obtained: computed here, or cached.
+
+    seconds: spent by this process, waiting and checking included. within: the stage whose build asked for it, or what
+    it `serves`; None where the run itself did. cost: build_seconds (all attempts, stages inside included), cpu_seconds
+    (of the process, without stages inside; None where that is not known or not all), peak_bytes, cuda_peak_bytes, and
+    `used`, what the stages inside cost.
+    """
 
     stage: str
     key: str
     path: Path
     cached: bool
-    seconds: float  # spent by this process, waiting and checking included
-    within: str | None  # the stage whose build asked for it, or what it `serves`; None where the run itself did
-    # build_seconds (all attempts, stages inside included), cpu_seconds (of the process, without stages inside; None
-    # where that is not known or not all), peak_bytes, cuda_peak_bytes; `used`: see `_used`
+    seconds: float
+    within: str | None
     cost: Mapping[str, Any]
 
 

@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 
 from delt_exp.config.build import plain
 from delt_exp.config.fields import Count, PositiveFloat, settings
-from delt_exp.dry_run import scoring_costs, training_costs
 from delt_exp.errors import DataError
 from delt_exp.files import digest, read_json
 from delt_exp.model.cost import Sizes, total
@@ -19,6 +18,7 @@ from delt_exp.report.stages import own_stage
 from delt_exp.rows.candidates import Candidates
 from delt_exp.selector.reading import would_keep
 from delt_exp.steps.components import build_components
+from delt_exp.steps.costs import scoring_costs, training_costs
 from delt_exp.steps.rehearsal import stand_in_goodness
 
 # What decides a stage, as far as the configuration tells: two stages with different settings may still turn out equal.

@@ -1,14 +1,13 @@
 """A study on disk: `study.json` lists its runs; each run's folder has its own record."""
 
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from delt_exp.config.build import plain
 from delt_exp.config.identity import differences
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.files import disk_errors, read_json, write_json
+from delt_exp.files import disk_errors, read_json, read_json_once, write_json
 from delt_exp.study.account import Account
 
 FILE = "study.json"
@@ -123,14 +122,9 @@ def read_study(folder: Path) -> tuple[StudyRecord, Any]:
         ) from error
 
 
-@cache
-def _cached(path: Path, modified_ns: int) -> dict[str, Any]:
-    record: dict[str, Any] = read_json(path)
-    return record
-
-
 def _read_record(path: Path) -> dict[str, Any] | None:
     try:
-        return _cached(path, path.stat().st_mtime_ns)
+        record: dict[str, Any] = read_json_once(path, path.stat().st_mtime_ns)
+        return record
     except FileNotFoundError:
         return None

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from delt_exp.files import read_json
-from delt_exp.logger.journal import FOLDER, PHASES, Phase
+from delt_exp.files import read_json, read_json_once
 from delt_exp.report.stages import BASELINE, SELECTION
+from delt_exp.steps.journal import FOLDER, PHASES, Phase
 from delt_exp.store.file_lock import is_held
 from delt_exp.study.record import FILE, StudyRecord, read_study
 
@@ -66,19 +65,13 @@ def read_runs(output_dir: Path) -> list[Run]:
     return [*found, *(replace(run, left=sum(paces.get(run.group, {}).values()) or None) for run in waiting)]
 
 
-@cache
-def _record(path: Path, modified_ns: int) -> dict[str, Any]:
-    record: dict[str, Any] = read_json(path)
-    return record
-
-
 def _records(output_dir: Path) -> Iterator[tuple[str, tuple[float, dict[str, Any]]]]:
     """Yield the name of each run that ended, when it did, and its record; those of whole runs last."""
     for file in ("stopped.json", "record.json"):
         for path in output_dir.glob(f"runs/*/{file}"):
             with suppress(FileNotFoundError):  # the run replaces one by the other
                 ended_ns = path.stat().st_mtime_ns
-                yield path.parent.name, (ended_ns / 1e9, _record(path, ended_ns))
+                yield path.parent.name, (ended_ns / 1e9, read_json_once(path, ended_ns))
 
 
 def _finished(name: str, title: str, ended: float, record: Mapping[str, Any]) -> Run:

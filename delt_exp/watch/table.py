@@ -34,14 +34,14 @@ def _rank(run: Run) -> tuple[int, float, str]:
 
 
 def _rows(runs: Sequence[Run]) -> Table:
-    rows = Table("run", "state", "stage", "time", "left", "result", box=None, pad_edge=False)
+    rows = Table("run", "state", "phase", "time", "left", "result", box=None, pad_edge=False)
     rows.columns[0].overflow = rows.columns[5].overflow = "fold"
     for run in runs:
-        stage = f"{run.phase} of {len(run.phases)} {run.phases[run.phase - 1]}" if run.phase else ""
+        phase = f"{run.phase} of {len(run.phases)} {run.phases[run.phase - 1]}" if run.phase else ""
         left = "" if run.left is None or run.state != "running" else seconds(run.left)
         taken = seconds(run.seconds) if run.seconds else ""
         told = run.doing if run.state in ("running", "stopped") else run.result
-        rows.add_row(Text(run.title), Text(run.state, STYLES[run.state]), Text(stage), taken, left, Text(told))
+        rows.add_row(Text(run.title), Text(run.state, STYLES[run.state]), Text(phase), taken, left, Text(told))
     return rows
 
 

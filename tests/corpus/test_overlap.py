@@ -112,7 +112,7 @@ def test_each_pair_of_sets_that_is_not_disjoint_is_a_sentence_with_counts():
     assert found == [
         "290 of 300 documents of the target set are also and 3 nearly among the candidates: scores and weights that "
         "are based on the target favour these.",
-        "7 of 1,500 documents of quiz are nearly in the training set: results on quiz may flatter the model.",
+        "7 of 1,500 documents of quiz are nearly among the candidates: results on quiz may flatter the model.",
         "2 of 1,500 documents of quiz are also in the target set, which scores or weights are based on: results on "
         "quiz may flatter the model.",
     ]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delt_exp.data_scorer.fitted import FittedScorer, Reading, save_weights
+from delt_exp.data_scorer.fitted import FittedScorer, RegressorReading, save_weights
 from delt_exp.data_scorer.regressor import Regressor
 from delt_exp.errors import ConfigError, StoreError
 from delt_exp.mapping import shards
@@ -31,7 +31,7 @@ def fitted_on(proxy, folder):
     torch.nn.init.constant_(regressor.head.bias, 0.25)
     tokenizer = proxy.candidates.meta["tokenizer"]
     weights = save_weights(regressor, folder)
-    return FittedScorer(folder, Reading(100.0, 5.0, CONTEXT, "32-true", tokenizer, weights, "last"))
+    return FittedScorer(folder, RegressorReading(100.0, 5.0, CONTEXT, "32-true", tokenizer, weights, "last"))
 
 
 @pytest.fixture(scope="module")

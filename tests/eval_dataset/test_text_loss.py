@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from delt_exp.dataset.base import Document, document_id
 from delt_exp.errors import DataError, DivergedError
-from delt_exp.eval_dataset.text_loss import TextLoss, ratio_stderr, text_measures
+from delt_exp.eval_dataset.text_loss import TextLoss, text_measures
+from delt_exp.statistics.ratio import ratio_stderr
 from delt_exp.store.store import Store
 from tests.eval_dataset.models import VOCAB, make_model
 from tests.helpers import ListDataset, make_resources

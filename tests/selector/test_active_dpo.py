@@ -9,7 +9,6 @@ import pytest
 from delt_exp.config.build import CONF
 from delt_exp.config.compose import composed
 from delt_exp.dataset.base import Document
-from delt_exp.dry_run import selecting_costs, training_costs
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import Sizes
 from delt_exp.model.lora import Adapters
@@ -21,6 +20,7 @@ from delt_exp.selector.active_dpo import ActiveDpoSelector
 from delt_exp.selector.reading import Reading, would_keep
 from delt_exp.statistics.d_optimal import greedy_d_optimal
 from delt_exp.steps.components import build_components
+from delt_exp.steps.costs import selecting_costs, training_costs
 from tests.helpers import make_pool, tiny_recipe, words
 from tests.preference.test_sampled import answers_of, sevens
 

@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from delt_exp.errors import DataError
-from delt_exp.eval_dataset.text_loss import ratio_stderr
 from delt_exp.statistics.families import compare
 from delt_exp.statistics.paired import SMALLEST_P, Estimate, MetricArm
+from delt_exp.statistics.ratio import ratio_stderr
 from tests.statistics.studies import loss_arm, simulated_arms
 
 NATS = arrays(np.float64, (3, 4), elements=st.integers(-50, 50).map(float))

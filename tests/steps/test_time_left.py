@@ -3,8 +3,8 @@
 import pytest
 
 from delt_exp import progress
-from delt_exp.logger.journal import PHASES
 from delt_exp.steps import time_left
+from delt_exp.steps.journal import PHASES
 from delt_exp.steps.time_left import TimeLeft
 
 COSTS = {"score": 300.0, "warm start": 100.0, "train": 200.0, "baseline": 400.0}
@@ -114,4 +114,4 @@ def test_models_that_a_selector_trains_tell_no_pace(left, clock):
 
 def test_each_stage_is_announced_by_its_number(left, capsys):
     left.enter("score")
-    assert capsys.readouterr().err == "stage 2 of 6: score\n"
+    assert capsys.readouterr().err == "phase 2 of 6: score\n"

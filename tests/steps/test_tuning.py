@@ -10,13 +10,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from delt_exp.config.build import CONF
 from delt_exp.config.compose import composed
-from delt_exp.dry_run import training_costs
 from delt_exp.errors import ConfigError, DivergedError
 from delt_exp.model.cost import Sizes
 from delt_exp.report.cautions import cautions
 from delt_exp.report.cost import training_flops, training_seconds
 from delt_exp.report.flow import rates
 from delt_exp.steps.components import build_components
+from delt_exp.steps.costs import training_costs
 from delt_exp.trainer.protocol import Protocol
 from tests.runs import arrays, command, records, write_texts
 

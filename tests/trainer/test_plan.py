@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from delt_exp.corpus.tokens import IGNORED
 from delt_exp.dataset.base import Document, Part
-from delt_exp.dry_run import read_per_predicted
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.steps.costs import read_per_predicted
 from delt_exp.trainer.plan import Plan
 from delt_exp.trainer.planning import Layout, PlanSettings, make_plan
 from delt_exp.trainer.proof.order import walk

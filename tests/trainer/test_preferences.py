@@ -12,12 +12,12 @@ from torch.nn.functional import logsigmoid
 from delt_exp.corpus.pairs import pair
 from delt_exp.dataset.base import Document
 from delt_exp.distributed.processes import launch
-from delt_exp.dry_run import read_per_predicted
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import read_json
 from delt_exp.model.dpo import DPO
 from delt_exp.model.objective import CrossEntropy
 from delt_exp.preference.reference import check_preferences, with_reference
+from delt_exp.steps.costs import read_per_predicted
 from delt_exp.trainer.datamodule import _Collate
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.module import LMModule

@@ -9,9 +9,9 @@ from delt_exp.cli.watch import main
 from delt_exp.config.run_name import RunInfo
 from delt_exp.errors import DataError
 from delt_exp.files import read_json, write_json
-from delt_exp.logger import journal as journals
-from delt_exp.logger.journal import PHASES, journal
 from delt_exp.progress import observers, track
+from delt_exp.steps import journal as journals
+from delt_exp.steps.journal import PHASES, journal
 from delt_exp.store.file_lock import hold
 from delt_exp.watch import runs as watched
 from delt_exp.watch.runs import Run, read_runs, sweep_left
@@ -184,7 +184,7 @@ def test_a_run_that_replaces_its_record_at_this_moment_is_passed_over(tmp_path, 
     def gone(path, modified_ns):
         raise FileNotFoundError(path)
 
-    monkeypatch.setattr(watched, "_record", gone)
+    monkeypatch.setattr(watched, "read_json_once", gone)
     assert read_runs(tmp_path) == []
 
 

@@ -16,9 +16,9 @@ from delt_exp.scorer.base import Pool
 from delt_exp.scorer.datamodel.evidence import Found, show
 from delt_exp.scorer.datamodel.fit import fitted
 from delt_exp.scorer.datamodel.groups import FITTED, HELD_OUT, Groups, grouped, random_halves
-from delt_exp.scorer.shed.game import Asked
-from delt_exp.scorer.shed.trained import FinetuneUtility, RetrainUtility
-from delt_exp.scorer.shed.training import TrainingWorth
+from delt_exp.scorer.utility.game import Asked
+from delt_exp.scorer.utility.trained import FinetuneUtility, RetrainUtility
+from delt_exp.scorer.utility.training import TrainingWorth
 
 LEAST_HALVES = 3
 

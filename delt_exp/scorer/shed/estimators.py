@@ -9,7 +9,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.scorer.shed.game import Floats, Game, Sequential
+from delt_exp.scorer.utility.game import Floats, Game, Sequential
 
 PENALTIES = np.logspace(-3, 4, 15)  # of the ridge, times the number of clusters
 

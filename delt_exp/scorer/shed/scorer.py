@@ -18,7 +18,7 @@ from delt_exp.rows.draws import generator
 from delt_exp.scorer.base import Pool
 from delt_exp.scorer.shed.estimators import Estimate, exact, halves, permutation, removal
 from delt_exp.scorer.shed.evidence import Found, show
-from delt_exp.scorer.shed.game import Asked, Game, Solved, Utility
+from delt_exp.scorer.utility.game import Asked, Game, Solved, Utility
 
 MOST_EXACT = 12  # clusters, 4096 sets
 

@@ -11,7 +11,7 @@ from delt_exp.scorer.datamodel.evidence import read
 from delt_exp.scorer.datamodel.fit import PENALTIES, fitted
 from delt_exp.scorer.datamodel.groups import grouped, random_halves
 from delt_exp.scorer.datamodel.scorer import DatamodelScorer
-from delt_exp.scorer.shed.trained import RetrainUtility
+from delt_exp.scorer.utility.trained import RetrainUtility
 from tests.helpers import make_pool, tiny_recipe, words
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from delt_exp.errors import DataError
 from delt_exp.scorer.shed.estimators import PENALTIES, _ridge, exact, halves, permutation, removal
-from delt_exp.scorer.shed.game import Game
+from delt_exp.scorer.utility.game import Game
 from tests.scorer.shed.golden import GOLDEN, needs_golden
 
 COVERED = [{0, 1, 2}, {0, 1, 2}, {2, 3}, {4}, {4, 5, 6, 7}, {8}]

@@ -9,9 +9,9 @@ from delt_exp.encoder.hashing import HashingEncoder
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import Sizes
 from delt_exp.quantity import Meaning
-from delt_exp.scorer.shed.linear import NeighbourUtility, RidgeUtility
 from delt_exp.scorer.shed.scorer import ShedScorer, apart
-from delt_exp.scorer.shed.trained import RetrainUtility
+from delt_exp.scorer.utility.linear import NeighbourUtility, RidgeUtility
+from delt_exp.scorer.utility.trained import RetrainUtility
 from tests.helpers import make_pool, tiny_recipe, words
 
 USEFUL = ["the cat sat on the mat with the dog", "stocks fell as banks raised their rates"]

@@ -11,9 +11,9 @@ from delt_exp.model.optimizer import AdamW
 from delt_exp.proxy.trained import TrainedProxy
 from delt_exp.resources import Resources
 from delt_exp.scorer.perplexity import PerplexityScorer
-from delt_exp.scorer.shed import training
-from delt_exp.scorer.shed.game import Asked, Game
-from delt_exp.scorer.shed.trained import FinetuneUtility, RetrainUtility
+from delt_exp.scorer.utility import training
+from delt_exp.scorer.utility.game import Asked, Game
+from delt_exp.scorer.utility.trained import FinetuneUtility, RetrainUtility
 from delt_exp.store.store import Store
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
 

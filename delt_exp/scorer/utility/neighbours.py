@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.scorer.shed.game import Floats, Sets
+from delt_exp.scorer.utility.game import Floats, Sets
 
 
 @dataclass(frozen=True, eq=False)

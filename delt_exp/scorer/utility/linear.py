@@ -16,9 +16,9 @@ from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import generator
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.shed.game import Asked, Floats
-from delt_exp.scorer.shed.neighbours import NeighbourWorth
-from delt_exp.scorer.shed.ridge import RidgeWorth
+from delt_exp.scorer.utility.game import Asked, Floats
+from delt_exp.scorer.utility.neighbours import NeighbourWorth
+from delt_exp.scorer.utility.ridge import RidgeWorth
 
 WIDTH = 384  # numbers of a vector, for a forecast: as MiniLM has
 

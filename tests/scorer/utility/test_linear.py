@@ -10,10 +10,10 @@ from delt_exp.encoder.hashing import HashingEncoder
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.model.cost import Sizes
 from delt_exp.scorer.shed.estimators import exact, halves, permutation, removal
-from delt_exp.scorer.shed.game import Asked, Game
-from delt_exp.scorer.shed.linear import NeighbourUtility, RidgeUtility
-from delt_exp.scorer.shed.neighbours import NeighbourWorth
-from delt_exp.scorer.shed.ridge import RidgeWorth
+from delt_exp.scorer.utility.game import Asked, Game
+from delt_exp.scorer.utility.linear import NeighbourUtility, RidgeUtility
+from delt_exp.scorer.utility.neighbours import NeighbourWorth
+from delt_exp.scorer.utility.ridge import RidgeWorth
 from tests.helpers import make_pool, words
 from tests.scorer.shed.golden import GOLDEN, needs_golden
 
@@ -79,8 +79,8 @@ def orders_of(num_orders, count):
 @pytest.mark.parametrize("penalty", [0.1, 1e-4])
 @pytest.mark.parametrize(("block", "refresh"), [(5, 15), (7, 1000), (1, 3), (64, 64)])
 def test_ridge_along_an_order_is_that_of_each_beginning_by_itself(monkeypatch, penalty, block, refresh):
-    monkeypatch.setattr("delt_exp.scorer.shed.ridge.BLOCK", block)
-    monkeypatch.setattr("delt_exp.scorer.shed.ridge.REFRESH", refresh)
+    monkeypatch.setattr("delt_exp.scorer.utility.ridge.BLOCK", block)
+    monkeypatch.setattr("delt_exp.scorer.utility.ridge.REFRESH", refresh)
     worth, (order,) = ridge_worth(50, 12, penalty=penalty), orders_of(1, 50)
     begun = np.array([np.isin(np.arange(50), order[:size]) for size in range(1, 51)])
     np.testing.assert_allclose(list(worth.along(order)), worth.of(begun), rtol=0, atol=1e-8)

@@ -16,8 +16,8 @@ from delt_exp.proxy.base import Proxy, check_before
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import seed_for, target_rows
 from delt_exp.scorer.base import Pool
-from delt_exp.scorer.shed.game import Asked
-from delt_exp.scorer.shed.training import Trainings, TrainingWorth
+from delt_exp.scorer.utility.game import Asked
+from delt_exp.scorer.utility.training import Trainings, TrainingWorth
 from delt_exp.tokenizer.base import Tokenizer
 
 

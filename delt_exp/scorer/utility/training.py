@@ -28,7 +28,7 @@ from delt_exp.pretrained.loading import load_causal_lm
 from delt_exp.progress import track
 from delt_exp.rows.draws import shuffled_rows
 from delt_exp.runtime import Runtime
-from delt_exp.scorer.shed.game import Floats, Sets
+from delt_exp.scorer.utility.game import Floats, Sets
 from delt_exp.store.store import Store, stage_key
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainJob, plan_for

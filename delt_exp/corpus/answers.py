@@ -11,14 +11,12 @@ from delt_exp.corpus import corpus as corpus_module
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.corpus.writing import CorpusSettings, write_corpus
+from delt_exp.corpus.writing import WHOLE, write_corpus
 from delt_exp.dataset.base import Document
 from delt_exp.errors import DataError
 from delt_exp.files import digest
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
-
-WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=False)
 
 
 @dataclass(frozen=True, eq=False)

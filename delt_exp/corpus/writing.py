@@ -25,6 +25,10 @@ class CorpusSettings:
     drop_duplicates: bool
 
 
+WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=False)
+WHOLE_DISTINCT = CorpusSettings(max_document_chars=None, drop_duplicates=True)
+
+
 def split_document(document: Document, max_chars: int | None) -> Iterator[Document]:
     """Cut a document longer than `max_chars` characters into pieces that end at a paragraph, line, sentence or word.
 

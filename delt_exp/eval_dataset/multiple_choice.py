@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Count, settings
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage
+from delt_exp.corpus.writing import WHOLE
 from delt_exp.dataset.base import Document
 from delt_exp.errors import ConfigError, DependencyError
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures
 from delt_exp.eval_dataset.local_task import Example, LocalTask
 from delt_exp.eval_dataset.requests import RequestItems, RequestJudge
-from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.files import digest
 from delt_exp.mapping.map_documents import map_items
 from delt_exp.resources import Resources

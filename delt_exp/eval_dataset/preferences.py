@@ -14,11 +14,11 @@ from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.pairs import answer_tokens, fitting, sides
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
+from delt_exp.corpus.writing import WHOLE
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures
-from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.mapping.pairs import map_pairs
 from delt_exp.model.recipe import Recipe
 from delt_exp.preference.judges import PreferenceJudge, ReferenceJudge

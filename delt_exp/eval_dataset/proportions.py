@@ -11,9 +11,9 @@ from delt_exp.config.fields import settings
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
+from delt_exp.corpus.writing import WHOLE
 from delt_exp.dataset.base import Dataset
 from delt_exp.eval_dataset.base import Evaluation, Measure
-from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.model.cost import ModelSize, PhaseCost, forward_cost
 from delt_exp.model.recipe import Recipe
 from delt_exp.proportions.detector import Detected, Detector

@@ -14,7 +14,7 @@ from delt_exp.config.fields import settings
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.corpus.writing import CorpusSettings
+from delt_exp.corpus.writing import WHOLE
 from delt_exp.dataset.base import Dataset
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures
@@ -25,8 +25,6 @@ from delt_exp.statistics.ratio import ratio_stderr
 from delt_exp.store.store import Store
 from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import TrainedModel
-
-WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=False)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.pairs import sides
 from delt_exp.corpus.stages import corpus_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
+from delt_exp.corpus.writing import WHOLE
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.eval_dataset.base import Evaluation, Measure
 from delt_exp.eval_dataset.evaluation import evaluation_stage, read_measures, write_columns, write_measures
 from delt_exp.eval_dataset.preferences import left_out, which_fit
-from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.files import digest, read_json, write_json
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, forward_cost
 from delt_exp.model.hf import PretrainedNetwork

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.windows import WindowBatch, Windowing
 
-WHOLE = 2**31 - 1  # context_tokens of a judge that reads documents whole
+ALL_TOKENS = 2**31 - 1  # context_tokens of a judge that reads documents whole
 BRIEF = 16  # context_tokens of one that takes whole documents so fast that many belong in one batch of NumPy
 
 Numbers = NDArray[Any]

@@ -12,7 +12,7 @@ from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.corpus import Corpus
 from delt_exp.corpus.stages import corpus_stage, decontaminated_stage, text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.corpus.writing import CorpusSettings
+from delt_exp.corpus.writing import WHOLE_DISTINCT
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import PhaseCost, Sizes, model_size, training_cost
@@ -27,7 +27,6 @@ from delt_exp.trainer.job import TrainedModel, TrainJob, plan_for
 from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.stage import training_stage
 
-WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=True)
 KEYS = moved(Recipe, "model", "oracle.recipe") | {
     "model.objective": "oracle.objective",
     "training.max_tokens": "oracle.train_tokens",
@@ -73,7 +72,7 @@ class TrainedReward:
 
     def _trained(self, resources: Resources, apart_from: Corpus) -> TrainedModel:
         store, tokenizer = resources.store, resources.run_tokenizer
-        corpus = decontaminated_stage(store, corpus_stage(store, self.dataset, WHOLE), [apart_from])
+        corpus = decontaminated_stage(store, corpus_stage(store, self.dataset, WHOLE_DISTINCT), [apart_from])
         tokens = text_stage(store, corpus, tokenizer).tokens
         order = shuffled_rows(tokens.ids, self.seed, "preferences of the oracle")
         until = PlanSettings("padded", epochs=None, max_tokens=self.train_tokens, completion_only=True)

@@ -9,7 +9,7 @@ from delt_exp.config.fields import Count, NonNegativeInt, Seed, Several, setting
 from delt_exp.config.keys import moved, naming
 from delt_exp.corpus.stages import corpus_stage, tokenizer_stage, tokens_stage
 from delt_exp.corpus.tokens import TokenizedCorpus, Tokens
-from delt_exp.corpus.writing import CorpusSettings
+from delt_exp.corpus.writing import WHOLE_DISTINCT
 from delt_exp.dataset.base import Dataset
 from delt_exp.errors import ConfigError
 from delt_exp.model.cost import ModelSize, PhaseCost, Sizes, model_size, training_cost
@@ -21,8 +21,6 @@ from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 from delt_exp.trainer.job import TrainedModel, TrainJob, plan_for
 from delt_exp.trainer.planning import PlanSettings
 from delt_exp.trainer.stage import training_stage
-
-WHOLE = CorpusSettings(max_document_chars=None, drop_duplicates=True)
 
 
 @settings
@@ -131,7 +129,7 @@ class DatasetProxy:
     def prepare(
         self, resources: Resources, candidates: TokenizedCorpus | None = None, target: TokenizedCorpus | None = None
     ) -> ProxyModel:
-        corpus = corpus_stage(resources.store, self.dataset, WHOLE)
+        corpus = corpus_stage(resources.store, self.dataset, WHOLE_DISTINCT)
         tokenizer = tokenizer_stage(resources.store, self.tokenizer, corpus)
         tokens = tokens_stage(resources.store, corpus, tokenizer).tokens
         rows = shuffled_rows(corpus.ids, self.seed, "documents of the probe")
@@ -140,7 +138,7 @@ class DatasetProxy:
 
     def size(self, sizes: Sizes, resources: Resources, sample_tokens: int) -> ModelSize:
         """Return the size of the network with the vocabulary of its own tokenizer, which is made for it."""
-        corpus = corpus_stage(resources.store, self.dataset, WHOLE)
+        corpus = corpus_stage(resources.store, self.dataset, WHOLE_DISTINCT)
         tokenizer = tokenizer_stage(resources.store, self.tokenizer, corpus)
         return model_size(self.recipe.network.transformers_config(tokenizer), sample_tokens)
 

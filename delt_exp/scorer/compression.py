@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import Count, settings
 from delt_exp.errors import ConfigError
-from delt_exp.mapping.judge import WHOLE, TextBatch
+from delt_exp.mapping.judge import ALL_TOKENS, TextBatch
 from delt_exp.mapping.map_documents import map_texts
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
@@ -59,7 +59,7 @@ class CompressionJudge:
 
     width: ClassVar[int] = 1
     dtype: ClassVar[str] = "float64"
-    context_tokens: ClassVar[int] = WHOLE
+    context_tokens: ClassVar[int] = ALL_TOKENS
     codec: Codec
     level: int
 

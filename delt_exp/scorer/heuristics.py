@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from delt_exp.config.fields import settings
 from delt_exp.errors import ConfigError
-from delt_exp.mapping.judge import WHOLE, TextBatch
+from delt_exp.mapping.judge import ALL_TOKENS, TextBatch
 from delt_exp.mapping.map_documents import map_texts
 from delt_exp.ngrams.measures import MEASURES, MeasuredText
 from delt_exp.quantity import Meaning
@@ -92,7 +92,7 @@ class RulesJudge:
 
     width: ClassVar[int] = 1
     dtype: ClassVar[str] = "float64"
-    context_tokens: ClassVar[int] = WHOLE
+    context_tokens: ClassVar[int] = ALL_TOKENS
     rules: tuple[tuple[str, float | None, float | None], ...]
 
     def open(self, device: str) -> Callable[[TextBatch], NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import settings
 from delt_exp.errors import DataError, DependencyError
 from delt_exp.files import digest, file_sha256
-from delt_exp.mapping.judge import WHOLE, TextBatch
+from delt_exp.mapping.judge import ALL_TOKENS, TextBatch
 from delt_exp.mapping.map_documents import map_texts
 from delt_exp.quantity import Meaning
 from delt_exp.scorer.base import Pool
@@ -92,7 +92,7 @@ class KenlmJudge:
 
     width: ClassVar[int] = 1
     dtype: ClassVar[str] = "float64"
-    context_tokens: ClassVar[int] = WHOLE
+    context_tokens: ClassVar[int] = ALL_TOKENS
     model_path: str
     sentencepiece_path: str | None
     text: CcNetText

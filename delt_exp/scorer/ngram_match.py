@@ -15,7 +15,7 @@ from delt_exp.config.fields import Count, PositiveFloat, settings
 from delt_exp.corpus.tokens import IGNORED, Tokens
 from delt_exp.corpus.windows import WindowBatch, Windowing
 from delt_exp.files import digest, written_aside
-from delt_exp.mapping.judge import WHOLE
+from delt_exp.mapping.judge import ALL_TOKENS
 from delt_exp.mapping.map_documents import map_documents
 from delt_exp.ngrams.counts import Arrays, CountModel, count_tables
 from delt_exp.quantity import Meaning
@@ -69,7 +69,7 @@ class CountJudge:
 
     width: ClassVar[int] = 1
     dtype: ClassVar[str] = "float64"
-    windowing: ClassVar[Windowing] = Windowing("text", WHOLE)
+    windowing: ClassVar[Windowing] = Windowing("text", ALL_TOKENS)
     path: str
     digest: str
     order: int

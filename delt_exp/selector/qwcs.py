@@ -23,7 +23,8 @@ def qwcs(
     equal score are a cluster. Each kept document takes two draws: a cluster among those that still have documents, with
     probability proportional to exp(scaling_factor * S), and a random document of it. S is the score of the cluster,
     standardised over clusters, each counted once; where they differ by rounding alone, it is 0. A factor of 0 gives all
-    clusters equal chances, whatever their sizes.
+    clusters equal chances, whatever their sizes. The published weights exp(f S) of scores as they are have
+    scaling_factor = f times the standard deviation of S over clusters.
     """
     budget = share_of(candidates, ratio, unit)
     values_C, cluster_N = np.unique(candidates.goodness, return_inverse=True)

@@ -11,9 +11,9 @@ import pytest
 from delt_exp.config.build import CONF, build, plain
 from delt_exp.config.compose import composed
 from delt_exp.corpus.stages import corpus_stage, text_stage
+from delt_exp.corpus.writing import WHOLE
 from delt_exp.dataset.base import Document, Part
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.eval_dataset.text_loss import WHOLE
 from delt_exp.eval_dataset.win_rate import WinRate, win_measures
 from delt_exp.model.cost import model_size
 from delt_exp.model.dpo import DPO

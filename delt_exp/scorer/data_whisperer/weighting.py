@@ -52,7 +52,8 @@ def position_means(shares_GD: Floats, members_GD: Rows) -> Floats:
 def candidate_scores(shares_GQD: Floats, metrics_GQ: Floats, members_GD: Rows, queries_GQ: Rows, count: int) -> Floats:
     """Return [N] the mean over a candidate's groups of size x the mean over their queries of share x metric.
 
-    The size makes groups comparable: the shares of a small group are larger. NaN for who is in no group.
+    The size makes groups comparable: the shares of a small group are larger. Where all groups have one size, this is
+    the published score times that size. NaN for who is in no group.
     """
     is_asked_GQ = queries_GQ != NOBODY
     sizes_G = (members_GD != NOBODY).sum(1)

@@ -20,6 +20,8 @@ REFRESH = 1024  # proxies after which the inverse is computed anew, so that roun
 class RidgeWorth:
     """-MSE on the target of ridge regression on a set, without intercept; of nothing it predicts 0.
 
+    Outputs are rows of L numbers, [C, L] and [T, L]; a single output is one column.
+
     The squared error is summed over outputs and averaged over target rows. `of` solves each set by itself; `along` has
     all beginnings of an order at once.
     """

@@ -2,27 +2,26 @@
 
 import argparse
 import os
-import re
 import shlex
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, ValueType
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from delt_exp.cli.advice import unknown_flag, unknown_key, without_place, without_value
+from delt_exp.cli.advice import unknown_flag, unknown_key, without_place
 from delt_exp.cli.help import group_names, options
 from delt_exp.cli.nearest import unknown_option
+from delt_exp.cli.overrides import first_line, group_of, parsed, values_of
 from delt_exp.config.build import refers_to_nothing
 from delt_exp.config.compose import hydra_at
 from delt_exp.config.identity import flat
@@ -46,7 +45,7 @@ def check_command(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
     args = _flags(conf, arguments)
     if args.is_rare:
         return args
-    overrides = [_parsed(conf, text) for text in args.overrides]
+    overrides = [parsed(conf, text) for text in args.overrides]
     with hydra_at(conf) as hydra:
         for override in overrides:
             _check_option(conf, override, hydra)
@@ -83,81 +82,20 @@ def _flags(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def _parsed(conf: Path, text: str) -> Override:
-    """Return an override; raises ConfigError with the quotes that its value needs."""
-    if "=" not in text and not text.startswith("~"):
-        raise ConfigError(without_value(conf, text))
-    parser = OverridesParser.create()
-    try:
-        return parser.parse_override(text)
-    except HydraException as error:
-        key, _, value = text.partition("=")
-        if inner := _with_inner_quotes(key, value):
-            raise ConfigError(
-                f"cannot read the command line: {text!r}: in a list or a mapping each text with an '=' needs quotes, "
-                f"and the keys of a mapping take none: {shlex.quote(inner)}"
-            ) from error
-        quoted = value.strip("\"'").replace("\\", "\\\\").replace('"', '\\"')
-        cure = f'{key}="{quoted}"'
-        try:
-            parser.parse_override(cure)
-        except HydraException:
-            raise ConfigError(f"cannot read the command line: {text!r}: {_first_line(error)}") from error
-        if value.endswith(","):
-            raise ConfigError(f"cannot read the command line: {text!r} ends with a comma; leave it out") from error
-        raise ConfigError(
-            f"cannot read the command line: {text!r}: a value with spaces, brackets, braces, '=' or letters beyond "
-            f"ASCII needs quotes twice, for the shell and for Hydra: {shlex.quote(cure)}"
-        ) from error
-
-
-def _with_inner_quotes(key: str, value: str) -> str:
-    """Return an override with the quotes that texts in its list or mapping lack; nothing where that is no cure."""
-    if value[:1] not in ("[", "{"):
-        return ""
-    bare_keys = re.sub(r"""(["'])([^"']*)\1(?=\s*:)""", r"\2", value)
-    cure = f"{key}=" + re.sub(r"""(?<!["'\w])([\w.@/+~]+=[^,\[\]{}"']*)""", r'"\1"', bare_keys)
-    try:
-        OverridesParser.create().parse_override(cure)
-    except HydraException:
-        return ""
-    return cure
-
-
-def is_sweep(conf: Path, text: str) -> bool:
-    """Return whether an override has several values; raises ConfigError for what is no override."""
-    return _parsed(conf, text).is_sweep_override()
-
-
 def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
     """Raise for an option that its group does not have, and for one of a sweep."""
-    group = _group(override)
+    group = group_of(override)
     if not (conf / group).is_dir() or override.is_delete():
         return
     is_hydras = group.startswith("hydra/")  # to which plugins bring options
     known = hydra.config_loader.get_group_options(group) if is_hydras else options(conf, group)
-    for value in _values(override, known):
+    for value in values_of(override, known):
         if value is None and group not in NULLABLE:
             raise ConfigError(f"{group}=null chooses nothing; options: {', '.join(known)}")
         if group == LAUNCHER:
             _check_engine(conf, str(value))
         if value is not None and str(value) not in known:
             raise ConfigError(unknown_option(group, str(value), known))
-
-
-def _group(override: Override) -> str:
-    """Return the group of `group=option` and `group@place=option`; of another override, its key."""
-    return (override.key_or_group or "").split("@")[0]
-
-
-def _values(override: Override, known: list[str]) -> list[Any]:
-    """Return the options that an override chooses, or the values that a sweep goes through."""
-    if override.value_type is ValueType.GLOB_CHOICE_SWEEP:
-        return cast(Glob, override.value()).filter(known)
-    if override.is_sweep_override():
-        return [text.strip("'\"") for text in override.sweep_string_iterator()]
-    value = override.value()
-    return value if isinstance(value, list) else [value]
 
 
 def _check_engine(conf: Path, launcher: str) -> None:
@@ -209,14 +147,14 @@ def _compose(conf: Path, hydra: Hydra, overrides: list[str]) -> DictConfig:
         return hydra.compose_config("config", overrides, RunMode.RUN)
     except HydraException as error:
         _explain(conf, hydra, overrides)
-        raise ConfigError(_first_line(error)) from error
+        raise ConfigError(first_line(error)) from error
 
 
 def _check_arms(conf: Path, hydra: Hydra, command: list[str], arms: Sequence[Sequence[str]]) -> None:
     """Raise ConfigError for an arm of a study that does not compose."""
     for name, *texts in arms:
         try:
-            for override in map(partial(_parsed, conf), texts):
+            for override in map(partial(parsed, conf), texts):
                 if override.is_sweep_override():
                     raise ConfigError(f"{override.input_line} gives several values; make each a separate arm")
                 _check_option(conf, override, hydra)
@@ -231,7 +169,9 @@ def _explain(conf: Path, hydra: Hydra, overrides: Sequence[str]) -> None:
     """Raise for the first override that does not compose on top of the chosen options."""
     groups = group_names(conf)
     composing: list[str] = []
-    for override in sorted(map(partial(_parsed, conf), overrides), key=lambda override: _group(override) not in groups):
+    for override in sorted(
+        map(partial(parsed, conf), overrides), key=lambda override: group_of(override) not in groups
+    ):
         text, key = str(override.input_line), str(override.key_or_group)
         try:
             hydra.compose_config("config", [*composing, text], RunMode.RUN)
@@ -239,8 +179,8 @@ def _explain(conf: Path, hydra: Hydra, overrides: Sequence[str]) -> None:
             config = hydra.compose_config("config", composing, RunMode.RUN)
             names = flat(OmegaConf.to_container(config))
             known = [name for name in names if "_target_" not in name and not name.startswith("hydra.")]
-            if _group(override) in groups or any(f"{name}.".startswith(f"{key}.") for name in known):
-                cured = without_place(_first_line(error), list(config.hydra.runtime.choices))
+            if group_of(override) in groups or any(f"{name}.".startswith(f"{key}.") for name in known):
+                cured = without_place(first_line(error), list(config.hydra.runtime.choices))
                 raise ConfigError(f"{text}: {cured}") from error
             raise ConfigError(unknown_key(conf, key, [*groups, *known])) from error
         composing.append(text)
@@ -250,10 +190,10 @@ def _first_choice(conf: Path, override: Override) -> str:
     """Return an override that takes the first value of a sweep."""
     if not override.is_sweep_override():
         return str(override.input_line)
-    key, group = (override.input_line or "").split("=")[0], _group(override)
+    key, group = (override.input_line or "").split("=")[0], group_of(override)
     if override.value_type is not ValueType.GLOB_CHOICE_SWEEP:
         return f"{key}={next(iter(override.sweep_string_iterator()))}"
-    matching = _values(override, options(conf, group))
+    matching = values_of(override, options(conf, group))
     if not matching:
         raise ConfigError(f"{override.input_line} matches no option of {group}")
     return f"{key}={matching[0]}"
@@ -268,7 +208,7 @@ def _check_values(config: DictConfig) -> None:
     except InterpolationKeyError as error:
         raise refers_to_nothing(error) from error
     except OmegaConfBaseException as error:
-        raise ConfigError(_first_line(error)) from error
+        raise ConfigError(first_line(error)) from error
 
 
 def missing_keys(settings: Any) -> list[str]:
@@ -286,7 +226,3 @@ def _check_output(folder: Path) -> None:
             ) from error
         if not os.access(folder, os.W_OK):
             raise StoreError(f"output_dir {folder} is not writable; give another folder: output_dir=FOLDER")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

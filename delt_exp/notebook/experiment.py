@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
-from delt_exp.cli.check import check_command, is_sweep
+from delt_exp.cli.check import check_command
 from delt_exp.cli.main import at_home
+from delt_exp.cli.overrides import is_sweep
 from delt_exp.cli.run_info import run_info
 from delt_exp.config.build import CONF, plain
 from delt_exp.config.compose import composed_job

@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 
 from delt_exp.corpus.stages import text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
-from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import CostsMore
 from delt_exp.model.cost import PhaseCost, forward_cost, model_size, total, training_cost
 from delt_exp.pretrained.loading import check_models
@@ -24,7 +23,7 @@ from delt_exp.steps.rehearsal import rehearse
 from delt_exp.steps.training import Training
 from delt_exp.steps.tuning import held_out, tuned
 from delt_exp.store.store import StageUse, Store, stage_key
-from delt_exp.study.data import missing_files
+from delt_exp.study.data import check_files
 
 MOST_TIMED_PARAMETERS = 100_000_000  # a step of a larger network takes too long, and too much memory, to be timed here
 STAGES = ("scores", "training", "evaluation")
@@ -64,9 +63,7 @@ def preview(cfg: DictConfig) -> Preview:
 
     Raises DataError with all files that are missing.
     """
-    missing = missing_files([cfg])
-    if missing:
-        raise DataError("\n".join(["data is missing:", *missing] if len(missing) > 1 else missing))
+    check_files(cfg)
     parts = build_components(cfg)
     resources, candidates, target = read(parts)
     parts = with_budget(parts, candidates)

@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from delt_exp.errors import DeltError, DivergedError, StoreError
+from delt_exp.errors import DataError, DeltError, DivergedError, StoreError
 from delt_exp.progress import say
 
 
@@ -43,11 +43,45 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Return all files under a folder and the folders that links in it lead to, sorted.
+
+    Raises DataError for a link that leads nowhere, OSError for a folder that cannot be read: no file is left out.
+    """
+    found, seen = list[Path](), set[str]()
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
+        seen.add(os.path.realpath(place))
+        folders[:] = [name for name in folders if os.path.realpath(Path(place, name)) not in seen]  # links in a circle
+        found += (there(Path(place, name)) for name in names)
+    return sorted(found)
+
+
+def there(path: Path) -> Path:
+    """Return the path of a file; raises DataError for a link that leads nowhere."""
+    if path.is_symlink():
+        with suppress(OSError):  # links in a circle, which the system follows only so far
+            try:
+                path.stat()
+            except FileNotFoundError:
+                cure = "fetch that file, or remove the link"
+                raise DataError(f"{path} is a link to {path.readlink()}, which is not there; {cure}") from None
+    return path
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def tree_digest(path: Path) -> str:
-    """Return 16 hex digits that identify the names and contents of a file, or of all files under a folder."""
-    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    """Return 16 hex digits that identify the names and contents of a file, or of all files under a folder.
+
+    Hidden files and folders do not count: tools keep notes in them, such as when a file was fetched.
+    """
     base = path if path.is_dir() else path.parent
-    return digest([[str(f.relative_to(base)), file_sha256(f)] for f in files])
+    files = files_below(path) if path.is_dir() else [path]
+    names = [file.relative_to(base) for file in files]
+    seen = [name for name in names if not path.is_dir() or not any(part.startswith(".") for part in name.parts)]
+    return digest([[str(name), file_sha256(base / name)] for name in seen])
 
 
 def obey_umask(path: Path) -> None:

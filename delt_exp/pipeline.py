@@ -39,6 +39,7 @@ from delt_exp.steps.selecting import select
 from delt_exp.steps.time_left import TimeLeft, phases_of
 from delt_exp.steps.training import Training
 from delt_exp.steps.tuning import held_out, tuned
+from delt_exp.study.data import check_files
 from delt_exp.trainer.plan import Plan
 from delt_exp.trainer.train import OnMetrics
 
@@ -50,6 +51,7 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
     """
     check_stop(cfg.stop_after, cfg.get("study"))
     parts = build_components(cfg)
+    check_files(cfg)
     with disk_errors(info.folder):
         info.folder.mkdir(parents=True, exist_ok=True)
         loggers = list(parts.logger.values()) if cfg.stop_after is None else []
@@ -103,6 +105,8 @@ class _Experiment:
         self, parts: Components, on_metrics: OnMetrics, enter: Callable[[Phase], None], time_left: TimeLeft
     ) -> None:
         self.started, self.clock = datetime.now(UTC), time.monotonic()
+        parts.trainer.check_available()
+        parts.runtime.check_available()
         enter("read")
         self.resources, self.candidates, self.target = read(parts)
         self.parts = with_budget(parts, self.candidates)

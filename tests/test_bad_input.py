@@ -165,3 +165,10 @@ def check_fails(monkeypatch, capsys, words, *overrides):
     assert not list(Path("outputs").glob("runs/*/record.json"))
     finished = [folder for folder in Path("outputs/store").glob("*/*") if folder.is_dir() and folder.suffix != ".work"]
     assert all((folder / "entry.json").exists() for folder in finished)
+
+
+@pytest.mark.parametrize("missing", ["eval_dataset.jsonl.dataset.path=gone.jsonl", "target_dataset.path=gone.jsonl"])
+def test_a_missing_file_is_found_before_the_candidates_are_read(tmp_path, monkeypatch, capsys, missing):
+    write_texts(tmp_path)
+    check_fails(monkeypatch, capsys, ["no file matches path=gone.jsonl"], missing)
+    assert not Path("outputs/store/corpus").exists()

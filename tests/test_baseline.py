@@ -118,6 +118,14 @@ def test_a_baseline_that_would_tell_nothing_is_left_out_and_the_page_says_why(tm
     )
 
 
+def test_shares_of_sources_are_a_choice(tmp_path, monkeypatch):
+    """Of one source they are none, and that is another reason."""
+    write_texts(tmp_path)
+    command(monkeypatch, *RANDOM, "selector=quota", "selector.shares=equal", "baseline=shuffle")
+    (record,) = records()
+    assert "itself a baseline" not in (record["baseline"].get("skipped") or "")
+
+
 def test_a_baseline_that_fails_does_not_lose_the_run(tmp_path, monkeypatch):
     write_texts(tmp_path)
 

@@ -82,6 +82,15 @@ def _records(file: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
     if file.suffix.lower() not in DELIMITERS:
         yield from json_records(file)
         return
+    csv.field_size_limit(2**31 - 1)  # a column of texts may stand beside the values
     reader = csv.DictReader((line for _, line in lines(file)), delimiter=DELIMITERS[file.suffix.lower()])
-    for record in reader:
-        yield record, f"{file}:{reader.line_num}"
+    try:
+        for record in reader:
+            place = f"{file}:{reader.line_num}"
+            if None in record:
+                raise DataError(f"{place}: the row has more cells than the header; quote a cell that holds a delimiter")
+            yield record, place
+    except csv.Error as error:
+        raise DataError(
+            f"{file}:{reader.line_num}: {error}; write the file anew, or as Parquet or JSON Lines"
+        ) from error

@@ -70,13 +70,18 @@ class _Writer:
         if document.rejected:
             parts = (*parts, Part("rejected", document.rejected))
         encoded = [part.text.encode() for part in parts]
+        if (size := sum(map(len, encoded))) >= 2**31:
+            raise DataError(
+                f"a document of {document.source or 'unnamed source'} has {size:,} bytes, and one may have at most "
+                f"{2**31 - 1:,}: cut it, or set corpus.max_document_chars"
+            )
         row = {
             "ids": document_id(document),
             "offsets": self.offset,
             "first_parts": len(columns["part_bytes"]),
             "num_parts": len(parts),
             "text_bytes": sum(len(raw) for part, raw in zip(parts, encoded, strict=True) if part.is_predicted),
-            "bytes": sum(map(len, encoded)),
+            "bytes": size,
             "sources": self.sources.setdefault(document.source, len(self.sources)),
         }
         for name, value in row.items():

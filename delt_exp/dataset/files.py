@@ -15,7 +15,7 @@ from delt_exp.config.fields import NonNegativeInt, settings
 from delt_exp.dataset.base import Document, EmptyFile
 from delt_exp.dataset.compression import opened
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.files import digest, file_sha256
+from delt_exp.files import digest, file_sha256, files_below, there
 from delt_exp.progress import say
 
 T = TypeVar("T")
@@ -116,7 +116,8 @@ class FileDataset(ABC):
             _refuse_saved_dataset(path)
             found = self._data_files(path)
         else:
-            found = [file for file in map(Path, sorted(glob.glob(str(path), recursive=True))) if file.is_file()]
+            matched = map(Path, sorted(glob.glob(str(path), recursive=True)))
+            found = [file for file in map(there, matched) if file.is_file()]
         kept = [file for file in found if not _is_marker(file, path)]
         if len(kept) < len(found):
             names = sorted({file.name for file in found} - {file.name for file in kept})
@@ -130,7 +131,7 @@ class FileDataset(ABC):
 
     def _data_files(self, folder: Path) -> list[Path]:
         """Return all files below a folder; those with one of SUFFIXES where there are some."""
-        found = sorted(file for file in folder.rglob("*") if file.is_file())
+        found = files_below(folder)
         named = [file for file in found if {suffix.lower() for suffix in file.suffixes} & set(self.SUFFIXES)]
         if named and len(named) < len(found):
             say(f"of {len(found)} files in {folder}, the {len(named)} with {' or '.join(self.SUFFIXES)} are read")

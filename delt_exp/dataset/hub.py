@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,7 +55,7 @@ class Hub(Records):
         Asks the Hub for the commit unless `revision` is a full commit hash; reads none of the data. Raises
         DependencyError without network, ConfigError for an unknown repository or revision.
         """
-        return digest(self.repo, self.config, self.split, self._commit())
+        return digest(self.repo, self.config, self.split, self._commit)
 
     def _rows(self) -> Iterator[Document]:
         from datasets import load_dataset  # seconds that only Hub users pay
@@ -64,7 +65,7 @@ class Hub(Records):
             rows = self._saved()
             if rows is None:
                 rows = load_dataset(
-                    repo, name=self.config, split=self.split, revision=self.revision, streaming=self.streaming
+                    repo, name=self.config, split=self.split, revision=self._revision, streaming=self.streaming
                 )
             for row, record in enumerate(rows, start=1):
                 yield self.template.render(record, f"{self.repo} ({self.split}): row {row}", self.name)
@@ -91,6 +92,12 @@ class Hub(Records):
             raise ConfigError(f"{folder} has no split {self.split!r}; it has {', '.join(saved)}: set split to one")
         return saved[self.split]
 
+    @property
+    def _revision(self) -> str | None:
+        """What is read: the commit that was fingerprinted, where there was one, although the branch may have moved."""
+        return self.revision if self._folder else vars(self).get("_commit", self.revision)
+
+    @cached_property
     def _commit(self) -> str:
         if self._folder is not None:
             with self._readable_errors():

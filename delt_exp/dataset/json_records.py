@@ -22,7 +22,7 @@ def json_records(file: Path) -> Iterator[tuple[Record, str]]:
     has several times as Repeated. Raises DataError with the place of the first thing that is neither.
     """
     numbered = lines(file)
-    first = next(((number, line) for number, line in numbered if not line.isspace()), None)
+    first = next(((number, line) for number, line in numbered if line.strip()), None)
     if first is None:
         return
     numbered = chain([first], numbered)
@@ -31,7 +31,7 @@ def json_records(file: Path) -> Iterator[tuple[Record, str]]:
         return
     name = str(file)
     for number, line in numbered:
-        if not line.isspace():
+        if line.strip():
             place = f"{name}:{number}"
             yield _object(line.rstrip("\r\n"), place), place
 

@@ -49,6 +49,8 @@ class Spoiled:
     def documents(self) -> Iterator[Document]:
         """Yield all documents in the order of `dataset`; raises DataError when `other` has too few."""
         documents = _first(self.dataset, self.max_documents)
+        if not documents:
+            return
         rng = generator(self.seed, "spoiled documents")
         chosen = rng.permutation(len(documents))[: round(self.ratio * len(documents))]
         parts = dict(zip(self.kinds, np.array_split(chosen, len(self.kinds)), strict=True))

@@ -181,7 +181,21 @@ def hub_reachable() -> bool:
 
 
 def pretrained_fingerprint(name: str, revision: str | None) -> str:
-    """Return a hash of the files of a package or local folder, or the name and revision as they were given."""
+    """Return a hash of the files of a package or local folder, or a name of the Hub with the commit it stands for now.
+
+    Where neither the Hub nor the cache knows the commit, the revision as it was given.
+    """
     if is_packaged(name):
         return packaged_sha256(name)
-    return tree_digest(Path(name)) if Path(name).is_dir() else f"{name}@{revision}"
+    return tree_digest(Path(name)) if Path(name).is_dir() else f"{name}@{_commit(name, revision) or revision}"
+
+
+@cache
+def _commit(name: str, revision: str | None) -> str | None:
+    from huggingface_hub import hf_hub_download
+
+    try:  # a file of a model lies in a folder that is named by its commit
+        config = hf_hub_download(name, "config.json", revision=revision, local_files_only=not hub_reachable())
+    except Exception:  # whoever reads the model says what is wrong with it
+        return None
+    return Path(config).parent.name

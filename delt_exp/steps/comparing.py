@@ -20,6 +20,7 @@ from delt_exp.progress import say
 from delt_exp.report.outcome import Compared, Outcome
 from delt_exp.report.stages import BASELINE
 from delt_exp.scorer.random import RandomScorer
+from delt_exp.selector.quota import quota
 from delt_exp.selector.reading import ReadingSelector, needs_of
 from delt_exp.steps.components import Components
 from delt_exp.steps.training import Training
@@ -105,8 +106,13 @@ def _is_random(parts: Components) -> bool:
     """Whether chance alone decides which documents are trained, and in which order."""
     reads = isinstance(parts.selector, ReadingSelector)
     chooses = reads or ("scores" in needs_of(parts.selector) and not isinstance(parts.scorer, RandomScorer))
-    shapes = not _is(parts.mixture, no_mixture) or not isinstance(parts.weighter, NoWeighter)
-    return not chooses and not shapes and _is(parts.orderer, shuffle)
+    is_mixed = _weighs_sources(parts.selector) or not _is(parts.mixture, no_mixture)
+    is_weighed = not isinstance(parts.weighter, NoWeighter)
+    return not (chooses or is_mixed or is_weighed) and _is(parts.orderer, shuffle)
+
+
+def _weighs_sources(selector: object) -> bool:
+    return isinstance(selector, partial) and selector.func is quota and selector.keywords["shares"] != "proportional"
 
 
 def _is(function: object, known: object) -> bool:

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import IO, Any, Literal, get_args
 
 from delt_exp.config.run_name import RunInfo
 from delt_exp.errors import DeltError
 from delt_exp.files import write_json
 from delt_exp.progress import Task, observers
-from delt_exp.store.file_lock import hold
+from delt_exp.store.file_lock import check_locks, hold
 
 Phase = Literal["read", "score", "select", "train", "evaluate", "baseline"]
 Enter = Callable[[Phase], None]
@@ -32,10 +32,9 @@ def journal(output_dir: Path, info: RunInfo, phases: Sequence[Phase], left: Left
     folder; one that fails keeps its error until it is repeated.
     """
     folder = output_dir / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     file, lock = folder / f"{info.name}.json", folder / f"{info.name}.lock"
     kept = _Journal(file, info, phases, left)
-    held = hold(lock)
+    held = _held(lock)
     observers.append(kept.saw)
     try:
         yield kept.enter
@@ -53,6 +52,17 @@ def journal(output_dir: Path, info: RunInfo, phases: Sequence[Phase], left: Left
         lock.unlink(missing_ok=True)
         with suppress(OSError):  # journals of other runs are in it
             folder.rmdir()
+
+
+def _held(lock: Path) -> IO[bytes]:
+    """Return the lock file of a run, held; raises StoreError where files cannot be locked."""
+    while True:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            check_locks(lock.parent)
+            return hold(lock)
+        except FileNotFoundError:  # another run was the last one in the folder, and has just removed it
+            continue
 
 
 class _Journal:

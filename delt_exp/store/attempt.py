@@ -73,8 +73,9 @@ class Attempt:
 
 
 def _earlier_seconds(folder: Path) -> float:
-    if not (folder / FILE).exists():
+    try:
+        earlier = read_json(folder / FILE)
+    except (FileNotFoundError, ValueError):  # none, or one that a machine lost power over
         return 0.0
-    earlier = read_json(folder / FILE)
     written = (path.stat().st_mtime for path in folder.rglob("*") if path.is_file() and path.name != FILE)
     return float(earlier["earlier_seconds"] + max(0.0, max(written, default=0.0) - earlier["since"]))

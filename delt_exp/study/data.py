@@ -27,6 +27,13 @@ def missing_files(configs: Sequence[DictConfig]) -> list[str]:
     return list(messages)
 
 
+def check_files(cfg: DictConfig) -> None:
+    """Raise DataError with all files of a run that are missing."""
+    missing = missing_files([cfg])
+    if missing:
+        raise DataError("\n".join(["data is missing:", *missing] if len(missing) > 1 else missing))
+
+
 def file_fingerprints(configs: Sequence[DictConfig]) -> list[str]:
     """Return the hashes of all files that the configurations read, wherever these lie."""
     return sorted({dataset.fingerprint() for dataset in {repr(one): one for one in _datasets_of(configs)}.values()})

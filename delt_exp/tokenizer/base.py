@@ -167,7 +167,8 @@ def save_tokenizer(tokenizer: Any, folder: Path, name: str, begin: str = "auto")
         name_of_content += f"-{begin_id}"
     if tokenizer.chat_template is not None:
         name_of_content += f"-{digest(tokenizer.chat_template)}"
-    meta = {"vocab_size": len(tokenizer), "begin_id": begin_id, "eos_id": eos_id, "digest": name_of_content}
+    vocab_size = max(tokenizer.get_vocab().values()) + 1  # ids may have gaps
+    meta = {"vocab_size": vocab_size, "begin_id": begin_id, "eos_id": eos_id, "digest": name_of_content}
     write_json(folder / "meta.json", meta)
 
 

@@ -113,6 +113,7 @@ def _make_trainer(job: TrainJob, folder: Path, keeping: Sequence["pl.Callback"])
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     from delt_exp.trainer.callbacks import Checkpoints, StepLog
+    from delt_exp.trainer.checkpoint_io import StreamedCheckpoints
     from delt_exp.trainer.fsdp import ShardedStrategy
     from delt_exp.trainer.proof.recorder import Recorder
 
@@ -131,7 +132,10 @@ def _make_trainer(job: TrainJob, folder: Path, keeping: Sequence["pl.Callback"])
         accelerator=settings.accelerator, devices=settings.devices, num_nodes=settings.num_nodes,
         precision=cast(Any, settings.resolved_precision()), strategy=strategies[settings.strategy],
         # Said, because Slurm's variables would pass for ranks that Slurm started.
-        plugins=LightningEnvironment() if settings.strategy == "single" else TorchElasticEnvironment(),
+        plugins=[
+            LightningEnvironment() if settings.strategy == "single" else TorchElasticEnvironment(),
+            StreamedCheckpoints(),
+        ],
         max_epochs=1, accumulate_grad_batches=accumulate, use_distributed_sampler=False, callbacks=callbacks,
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         default_root_dir=folder, gradient_clip_val=1.0,  # the module clips by itself; Lightning only has to ask

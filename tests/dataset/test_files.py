@@ -21,6 +21,7 @@ from delt_exp.dataset.mixture import Mixture
 from delt_exp.dataset.parquet import Parquet
 from delt_exp.dataset.text import Text
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.files import tree_digest
 from tests.dataset.records import FILES, SETTINGS
 
 
@@ -271,6 +272,37 @@ def test_a_file_behind_a_loop_of_links_is_read_once_and_that_is_said(tmp_path, c
     assert "are links to a file that is already there" in capsys.readouterr().err
     assert texts(jsonl(tmp_path / "a.jsonl")) == ["a"]
     assert "links" not in capsys.readouterr().err
+
+
+def test_a_folder_is_read_through_links_and_one_that_leads_nowhere_is_named(tmp_path):
+    data, far = tmp_path / "data", tmp_path / "far"
+    for folder, text in ((data, "a"), (far, "b")):
+        folder.mkdir()
+        _written(folder / f"{text}.jsonl", lines_of(text))
+    (data / "linked").symlink_to(far)
+    (far / "back").symlink_to(data)
+    assert texts(jsonl(data)) == ["a", "b"]
+    before = tree_digest(data)
+    _written(far / "b.jsonl", lines_of("c"))
+    assert tree_digest(data) != before
+    (data / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    for place in (data, data / "*.jsonl"):
+        with pytest.raises(DataError, match=r"gone\.jsonl is a link to .*nowhere, which is not there"):
+            texts(jsonl(place))
+
+
+def test_a_file_of_a_byte_order_mark_alone_is_empty(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf")
+    with pytest.raises(DataError, match="holds no record"):
+        texts(jsonl(tmp_path / "a.jsonl"))
+
+
+def test_what_tools_note_in_hidden_files_is_not_the_content_of_a_folder(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    before = tree_digest(tmp_path)
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "config.json.metadata").write_text("fetched at 12:00")
+    assert tree_digest(tmp_path) == before
 
 
 def test_renamed_split_folders_are_other_data_and_a_moved_folder_is_the_same(tmp_path):

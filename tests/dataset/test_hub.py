@@ -105,6 +105,20 @@ def test_the_fingerprint_asks_for_the_commit_and_follows_the_settings(monkeypatc
     assert Hub(**SETTINGS).fingerprint() != first
 
 
+def test_what_is_read_is_the_commit_that_was_fingerprinted(monkeypatch):
+    class Info:
+        sha = COMMIT
+
+    read = []
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: Info)
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, revision, **_: read.append(revision) or [{"text": "a"}])
+    data = Hub(**SETTINGS)
+    data.fingerprint()
+    Info.sha = COMMIT[::-1]  # the branch moves
+    assert len(list(data.documents())) == 1
+    assert read == [COMMIT]
+
+
 def test_a_full_commit_needs_no_network(monkeypatch):
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: pytest.fail("asked the Hub"))
     assert Hub(**{**SETTINGS, "revision": COMMIT}).fingerprint()

@@ -73,6 +73,10 @@ def test_nothing_and_everything_can_be_spoiled():
     assert sources == {"shuffled": 10, "garbled": 10, "repeated": 10, "other domain": 10}
 
 
+def test_of_nothing_nothing_is_spoiled():
+    assert list(spoiled(dataset=Texts([])).documents()) == []
+
+
 def test_an_other_domain_that_is_too_small_is_an_error():
     with pytest.raises(DataError, match="the other domain has 10 documents, but 25 are to replace some"):
         list(spoiled(ratio=1.0).documents())

@@ -235,3 +235,13 @@ def test_a_damaged_file_is_named(tmp_path):
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match=r"scores.parquet cannot be read as Parquet \(.*\); write it again"):
         of(path).fingerprint()
+
+
+def test_a_column_of_long_texts_beside_the_score_is_no_obstacle_and_a_row_too_long_is_named(tmp_path):
+    pool = make_pool(tmp_path, ["a b", "c d"])
+    path = tmp_path / "wide.csv"
+    path.write_text(f"row,score,text\n0,2,{'x' * 200_000}\n1,3,y\n")
+    assert of(path, by="row", better="higher").score(pool).tolist() == [2, 3]
+    path.write_text("row,score\n0,2\n1,3,y\n")
+    with pytest.raises(DataError, match=r"wide\.csv:3: the row has more cells than the header; quote a cell"):
+        of(path, by="row", better="higher").score(pool)

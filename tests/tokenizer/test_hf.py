@@ -70,3 +70,14 @@ def test_a_name_that_cannot_be_had_offline_is_named_with_the_cure(tmp_path, monk
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(DependencyError, match=rf"cannot load '{name}'(.|\n)*(HF_HOME|network)"):
         load(name, tmp_path)
+
+
+def test_a_vocabulary_with_gaps_has_room_for_its_largest_id(tmp_path):
+    from tokenizers import Tokenizer as RustTokenizer
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    words = RustTokenizer(WordLevel({"<unk>": 0, "fold": 1, "sort": 3, "</s>": 70_000}, unk_token="<unk>"))
+    folder = new_folder(tmp_path)
+    PreTrainedTokenizerFast(tokenizer_object=words, eos_token="</s>", unk_token="<unk>").save_pretrained(folder)
+    assert load(folder, tmp_path).vocab_size == 70_001

@@ -56,6 +56,21 @@ def test_a_running_run_is_told_from_a_killed_one(tmp_path):
     assert told(tmp_path)["one"].state == "stopped"
 
 
+def test_a_folder_that_the_last_run_removes_at_this_moment_is_made_again(tmp_path, monkeypatch):
+    refused = iter([True, False])
+
+    def hold(path):
+        if next(refused):
+            path.parent.rmdir()
+            raise FileNotFoundError(path)
+        return held(path)
+
+    held = journals.hold
+    monkeypatch.setattr(journals, "hold", hold)
+    with journal(tmp_path, info(), ALONE):
+        assert (tmp_path / "running" / "one.lock").exists()
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [

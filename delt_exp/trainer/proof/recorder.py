@@ -7,6 +7,7 @@ compare all this with the plan.
 """
 
 import math
+import os
 import weakref
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
@@ -183,11 +185,11 @@ class Recorder(pl.Callback):
         rows = [consumed_rows(step.step, call, self.batch_items) for step in self.steps for call in step.calls]
         name = f"{self.start}-{trainer.global_rank}.npy"
         if rows:
-            np.save(self.folder / "rows" / name, np.concatenate(rows))
+            _save(self.folder / "rows" / name, np.concatenate(rows))
         if self.steps:
             is_sharded = isinstance(self.parameters[0], DTensor)
             records = step_facts(self.steps, trainer.global_rank, is_sharded, self.steps[0].before.device)
-            np.save(self.folder / "steps" / name, records)
+            _save(self.folder / "steps" / name, records)
         self.steps = []
         self.start = trainer.global_step
 
@@ -199,3 +201,11 @@ class Recorder(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         if self.watching_losses is not None:
             self.watching_losses.remove()
+
+
+def _save(path: Path, records: NDArray[Any]) -> None:
+    """Write an array so that it outlives a loss of power: the checkpoint that is taken next relies on it."""
+    with path.open("wb") as file:
+        np.save(file, records, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())

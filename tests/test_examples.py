@@ -33,7 +33,7 @@ def test_the_whole_idea_takes_less_than_a_hundred_lines_and_ends_with_a_verdict(
     example.main(*SMALL)
     said = capsys.readouterr().out
     assert len(path.read_text().splitlines()) < 100
-    parts = ("best document", "share of each source", "along the first fold", "loss of the model trained on random")
+    parts = ("best document", "share of each source", "along the first pass", "loss of the model trained on random")
     assert all(part in said for part in parts)
     assert "Each was trained once" in said
     assert "chosen" in said.split("Intervals are 95 %")[0]

@@ -101,9 +101,9 @@ def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
 def _check_engine(conf: Path, launcher: str) -> None:
     """Raise DependencyError when the package of a launcher is not installed; its name begins that of Hydra's."""
     bases = {file.stem: _base(conf, file.stem) for file in (conf / LAUNCHER).glob("*.yaml")}
-    base = bases.get(launcher, launcher)
-    engine = base.partition("_")[0]
-    if base in bases.values() and find_spec(f"hydra_plugins.hydra_{engine}_launcher") is None:
+    engine = bases.get(launcher, launcher).partition("_")[0]
+    ours = {base.partition("_")[0] for base in bases.values()}
+    if engine in ours and find_spec(f"hydra_plugins.hydra_{engine}_launcher") is None:
         raise DependencyError(
             f"{LAUNCHER}={launcher} needs the package hydra-{engine}-launcher, which is not installed; run: "
             'pip install "delt-exp[cluster]"'

@@ -180,7 +180,7 @@ def test_a_sound_run_has_no_cautions(run_folder):
         ),
         (
             lambda r: r["data"]["overlap"]["code"].update(in_train=5),
-            "5 of 57 documents of code are also in the training set",
+            "5 of 57 documents of code are also among the candidates",
         ),
         (
             lambda r: r["data"]["overlap"]["code"].update(in_target=6),

@@ -32,9 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.errors import DataError
-from delt_exp.statistics.paired import Estimate, ratio_estimate
-
-LEAST_DF = 1.0
+from delt_exp.statistics.paired import LEAST_DF, Estimate, ratio_estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +58,7 @@ def crossed_difference(sums_SN: NDArray[np.float64], sizes_N: NDArray[np.float64
         raise DataError(f"an error needs at least 2 items, and there are {np.count_nonzero(sizes_N)}; compare on more")
     estimate = ratio_estimate(sums_SN, sizes_N)
     few = estimate.few_documents and bool((sizes_N != sizes_N[0]).any())
-    dfs = tuple(max(df, LEAST_DF) for df in estimate.dfs)
-    return TaskDifference(replace(estimate, dfs=dfs, few_documents=few), sums_SN.sum(1) / sizes_N.sum())
+    return TaskDifference(replace(estimate, few_documents=few), sums_SN.sum(1) / sizes_N.sum())
 
 
 def unpaired_difference(

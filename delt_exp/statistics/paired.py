@@ -51,6 +51,7 @@ from delt_exp.statistics.inputs import check_lengths, finite
 Over = Literal["seeds and documents", "seeds", "documents", "corpora"]
 FEW_DOCUMENTS = 100  # below, a difference that depends on length can pass for one of all documents
 POWER = 0.8  # the usual chance that a study should have to see the effect it is made for
+LEAST_DF = 1.0  # of documents, one of which may be most of the text
 SMALLEST_P = 1e-300  # smaller p are reported as this: near the smallest float, levels lose their digits
 
 
@@ -207,7 +208,8 @@ def ratio_estimate(sums_SD: NDArray[np.float64], sizes_D: NDArray[np.float64]) -
     z_SD = sums_SD / sizes_D.mean() - value * share_D
     left_out_D = z_SD.mean(0) / (1 - share_D / num_documents)
     document_ms = num_seeds * (num_documents - 1) * float(np.square(left_out_D).sum()) / num_documents**2
-    document_df = min(_effective_number(sizes_D), _effective_number(np.square(left_out_D))) - 1
+    effective = min(_effective_number(sizes_D), _effective_number(np.square(left_out_D)))
+    document_df = max(effective - 1, LEAST_DF)
     few = int(np.count_nonzero(sizes_D)) < FEW_DOCUMENTS
     if num_seeds == 1:
         spread = math.sqrt(document_ms)

@@ -64,7 +64,13 @@ class DetectionReport:
         values: dict[tuple[str, str, str], dict[int, tuple[float, int]]] = {}
         for run in study.finished():
             for (scorer, kind), value in _aucs(run).items():
-                values.setdefault((run.arm[self.panel], scorer, kind), {})[run.seed] = value
+                by_seed = values.setdefault((run.arm[self.panel], scorer, kind), {})
+                if run.seed in by_seed:
+                    raise DataError(
+                        f"{study.folder}: {run.arm[self.panel]}, {scorer} has two runs of seed {run.seed}; a study of "
+                        f"detection varies {self.panel} and scorer alone: make other choices part of a scorer's arm"
+                    )
+                by_seed[run.seed] = value
         return values
 
     def _compared(self, arms: Mapping[tuple[str, str, str], MetricArm]) -> dict[tuple[str, str, str], Comparison]:

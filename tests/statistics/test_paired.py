@@ -11,7 +11,7 @@ from scipy import stats
 
 from delt_exp.errors import DataError
 from delt_exp.statistics.families import compare
-from delt_exp.statistics.paired import SMALLEST_P, Estimate, MetricArm
+from delt_exp.statistics.paired import SMALLEST_P, Estimate, MetricArm, ratio_estimate
 from delt_exp.statistics.ratio import ratio_stderr
 from tests.statistics.studies import loss_arm, simulated_arms
 
@@ -75,8 +75,12 @@ def test_documents_of_unequal_length_have_the_error_of_the_jackknife():
     # (the estimate, not the mean of the three): squares 4/9, 0 and 1, of which 2/3 of the sum is the variance.
     estimate = loss_arm([[1, 3, 8]], [1, 1, 2]).estimate
     assert estimate.stderr**2 == pytest.approx(2 / 3 * (4 / 9 + 0 + 1))
-    # Effective documents: by tokens 16 / 6, by the squares (4/9 + 1)^2 / (16/81 + 1) = 169 / 97, which are fewer.
-    assert estimate.df == pytest.approx(169 / 97 - 1)
+    # Effective documents: by tokens 16 / 6, by the squares (4/9 + 1)^2 / (16/81 + 1) = 169 / 97, fewer than two: one
+    # degree of freedom is left.
+    assert estimate.df == 1
+    # Around 2 the squares of 0, 1, 2, 5 are 4, 1, 0, 9: 14^2 / (16 + 1 + 81) = 2 documents; those of 1, 3, 1, 3 are equal.
+    assert loss_arm([[0, 1, 2, 5]], [1, 1, 1, 1]).estimate.df == pytest.approx(1)
+    assert loss_arm([[1, 3, 1, 3]], [1, 1, 1, 1]).estimate.df == pytest.approx(3)
 
 
 def test_the_half_width_joins_the_t_quantiles_of_both_parts():
@@ -239,3 +243,11 @@ def test_what_has_no_error_is_refused():
 def test_a_value_that_is_not_finite_is_refused_with_its_place():
     with pytest.raises(DataError, match=r"sum_nats of 'arm'\[1, 0\] is nan"):
         loss_arm([[1, 2], [np.nan, 4]])
+
+
+def test_one_document_that_is_most_of_the_text_has_a_wide_interval_and_no_error():
+    sizes_D = np.array([1.0] * 9 + [300.0])
+    sums_SD = np.random.default_rng(0).normal(size=(5, 10)) * sizes_D
+    estimate = ratio_estimate(sums_SD, sizes_D)
+    assert min(estimate.dfs) == 1.0
+    assert np.isfinite([estimate.detectable(0.05 / 60), *estimate.interval(0.05)]).all()

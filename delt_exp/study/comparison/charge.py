@@ -27,7 +27,10 @@ from delt_exp.study.comparison.cost import cost_of
 
 FLOOR = 0.01
 # Config groups that decide what a score costs; a study that varies another one shares the cost between its choices.
-SCORED_BY = {"scorer", "proxy", "encoder", "judge", "target_dataset", "train_dataset", "corpus", "tokenizer"}
+SCORED_BY = {
+    "scorer", "data_scorer", "proxy", "encoder", "judge", "utility", "target_dataset", "train_dataset", "corpus",
+    "tokenizer",
+}  # fmt: skip
 Record = Mapping[str, Any]
 
 

@@ -58,7 +58,14 @@ def read_cells(study: StudyRecord) -> Cells:
     for run in study.finished():
         for schedule, found in _measured(run):
             order = Order(run.arm["orderer"], run.arm["scorer"])
-            runs.setdefault((schedule, order), {})[run.seed] = found
+            by_seed = runs.setdefault((schedule, order), {})
+            if run.seed in by_seed:
+                what = f"{order.orderer} by {order.scorer} under {schedule}"
+                raise DataError(
+                    f"{study.folder}: {what} has two runs of seed {run.seed}; this study varies schedule, orderer and "
+                    "scorer alone"
+                )
+            by_seed[run.seed] = found
     sets = common_sets([found for by_seed in runs.values() for found in by_seed.values()])
     if not sets:
         raise DataError(f"{study.folder}: no evaluation set has the same documents in all runs")

@@ -78,7 +78,7 @@ def test_documents_of_unequal_length_have_the_error_of_the_jackknife():
     # Effective documents: by tokens 16 / 6, by the squares (4/9 + 1)^2 / (16/81 + 1) = 169 / 97, fewer than two: one
     # degree of freedom is left.
     assert estimate.df == 1
-    # Around 2 the squares of 0, 1, 2, 5 are 4, 1, 0, 9: 14^2 / (16 + 1 + 81) = 2 documents; those of 1, 3, 1, 3 are equal.
+    # Around 2 the squares of 0, 1, 2, 5 are 4, 1, 0, 9: 14^2 / (16 + 1 + 81) = 2 documents. Those of 1, 3, 1, 3 agree.
     assert loss_arm([[0, 1, 2, 5]], [1, 1, 1, 1]).estimate.df == pytest.approx(1)
     assert loss_arm([[1, 3, 1, 3]], [1, 1, 1, 1]).estimate.df == pytest.approx(3)
 

@@ -1,6 +1,6 @@
 """What a run's model, scores and selection cost, by its record; seconds of computation, whenever it happened."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from delt_exp.report.stages import SELECTION, TUNING, own_stage
@@ -52,6 +52,18 @@ def selecting_cost(record: Mapping[str, Any], clock: Clock = WALL) -> WorkCost:
     made = [stage for stage in record["stages"] if stage["role"] == SELECTION]
     used = {name: cost for stage in made for name, cost in stage["cost"]["used"].items() if name not in paid}
     return WorkCost(_sum(used.values(), clock), record["selection"]["flops"], _peak_bytes(used))
+
+
+def seconds_per_run(records: Sequence[Mapping[str, Any]]) -> float:
+    """Return the mean seconds of computing a run, every stage counted once, whenever it was computed; NaN for none.
+
+    The seconds that a run took say little: what it found in the store took none.
+    """
+    used: dict[str, float] = {}
+    for stage in (stage for record in records for stage in record["stages"]):
+        costs = stage["cost"].get("used", {f"{stage['stage']}/{stage.get('key')}": stage["cost"]})
+        used |= {name: cost[WALL] for name, cost in costs.items()}
+    return sum(used.values()) / len(records) if records else float("nan")
 
 
 def _sum(costs: Iterable[Mapping[str, Any]], clock: Clock) -> float | None:

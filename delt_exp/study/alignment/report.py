@@ -4,6 +4,7 @@ Source: arXiv 2501.08496. Alignment is that of the documents a run trained on wi
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import combinations
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from delt_exp.config.fields import ProperShare, Seed, settings
 from delt_exp.errors import ConfigError
 from delt_exp.quantity import Ranged
 from delt_exp.report.findings import Cell, Figure, Findings, Table
+from delt_exp.statistics.correlation import difference_of_r
+from delt_exp.statistics.families import holm_p
 from delt_exp.statistics.found_relation import Relation
 from delt_exp.statistics.points import Points
 from delt_exp.statistics.relation import relate
@@ -59,7 +62,7 @@ class AlignmentReport:
             points_table(pairs, list(relations)),
             _left_out(relations),
         ]
-        answer = self._answer(groups, self.given(self.primary, measured))
+        answer = self._answer(pairs, groups, self.given(self.primary, measured))
         return Findings(answer, [self.picture(pairs, relations)], [one for one in tables if one.rows])
 
     def given(self, metric: str, measured: Collection[str]) -> list[str]:
@@ -108,20 +111,33 @@ class AlignmentReport:
         found = {kind: [pair for pair in pairs if pair.evaluation in names] for kind, names in self.kinds.items()}
         return {kind: self.relations(own) for kind, own in found.items() if own}
 
-    def _answer(self, groups: Mapping[str, Mapping[str, Relation]], covariates: Sequence[str]) -> str:
+    def _answer(
+        self, pairs: Sequence[Pair], groups: Mapping[str, Mapping[str, Relation]], covariates: Sequence[str]
+    ) -> str:
         relations, baseline = groups["all"], next(iter(self.covariates), None)
-        best = max(relations, key=lambda metric: relations[metric].r2)
+        best = min(relations, key=lambda metric: relations[metric].primary.r.value)  # more alignment, less loss
         given, says = " and ".join(covariates), "say" if len(covariates) > 1 else "says"
         sentence = relations[self.primary].sentence.replace("the covariates", f"what {given} already {says}")
         text = f"{self.primary}: {sentence}"
         text += added_sentence(groups, self.primary, covariates)
         if best != self.primary:
-            r, r2 = relations[best].primary.r.value, relations[best].r2
-            text += f"\n{best} predicts the loss better here (r = {r:.2f}, r² = {r2:.2f})."
+            r, shown = relations[best].primary.r.value, self._is_ahead(pairs, list(relations), best)
+            text += f"\n{best} has the strongest correlation with the loss (r = {r:.2f}); "
+            text += f"that it is stronger than that of {self.primary} is {'' if shown else 'not '}shown."
         elif baseline is not None and baseline in relations and best != baseline:
             cheap, own = relations[baseline].r2, relations[best].r2
             text += f"\nThe cheap baseline {baseline} reaches r² = {cheap:.2f}, {best} {own:.2f}."
         return text
+
+    def _is_ahead(self, pairs: Sequence[Pair], metrics: Sequence[str], best: str) -> bool:
+        """Whether the correlation of `best` is shown to be below that of the primary metric, by Holm over all pairs."""
+        found = {
+            names: difference_of_r(self.points(pairs, names[0]), self.points(pairs, names[1]))
+            for names in combinations([best, *(metric for metric in metrics if metric != best)], 2)
+        }
+        p_M = np.array([1.0 if one is None else one.p for one in found.values()])
+        corrected = dict(zip(found, holm_p(p_M), strict=True))
+        return bool(corrected[best, self.primary] < self.alpha)
 
     def _side_by_side(self, pairs: Sequence[Pair], relations: Mapping[str, Relation]) -> Table:
         columns = [

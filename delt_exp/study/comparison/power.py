@@ -3,9 +3,8 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-import numpy as np
-
 from delt_exp.errors import DataError
+from delt_exp.report.cost import seconds_per_run
 from delt_exp.statistics.families import Comparison
 from delt_exp.statistics.power import Noise, paired_noise, pooled, separate_noise
 from delt_exp.study.comparison.arms import Group, Labels, labels_of
@@ -76,7 +75,7 @@ def _sentence(
     if needed is None:
         return f"{text}; detecting half of that takes more evaluation documents, not more seeds"
     done = [run for runs in arms.values() for run in _all(runs)]
-    seconds = float(np.median([(run.record() or {})["seconds"] for run in done]))
+    seconds = seconds_per_run([record for run in done if (record := run.record()) is not None])
     num_runs = needed * sum(max(map(len, runs.values())) for runs in planned.values())
     num_left = num_runs - len(done)
     hours = f"{max(num_left, 0) * seconds / 3600:.2g} h more, one after another"
@@ -119,8 +118,8 @@ def family_power(study: StudyRecord, family: Sequence[Comparison], what: str, nu
     if needed is None:
         return f"{text}; detecting half of that takes more evaluation documents, not more seeds."
     num_runs = -(-len(study.runs) // max(len({run.seed for run in study.runs}), 1)) * needed
-    finished = [run.record() or {} for run in study.finished()]
-    seconds = float(np.median([record.get("seconds", math.nan) for record in finished]))
+    finished = [record for run in study.finished() if (record := run.record()) is not None]
+    seconds = seconds_per_run(finished)
     hours = max(num_runs - len(finished), 0) * seconds / 3600
     more = "" if math.isnan(hours) else f", {hours:.2g} h more, one after another"
     return f"{text}; detecting {seen / 2:.2g} takes {needed} seeds: {num_runs} runs{more}."

@@ -86,7 +86,7 @@ def test_a_pair_is_on_the_diagonal_where_the_domain_was_trained_on_also_in_a_mix
 def test_the_best_metric_is_named_when_it_is_another_one(tmp_path):
     some = study(tmp_path, lambda value, tokens: 1 / value + 0.01 * np.sin(99 * value))
     findings = AlignmentReport(**REPORT).findings(some)
-    assert "unigram predicts the loss better here (r = -1.00" in findings.answer
+    assert "unigram has the strongest correlation with the loss (r = -1.00)" in findings.answer
 
 
 def test_the_figure_holds_every_point_of_every_metric_and_a_button_for_each(tmp_path):

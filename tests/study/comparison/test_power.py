@@ -19,7 +19,11 @@ def sentence(folder, panel=None):
 
 
 def with_seconds(record):
-    record["seconds"] = 36.0
+    """36 s of computing each, in stages of its own, in a run that found all of them in the store."""
+    record["seconds"] = 0.1
+    for number, stage in enumerate(record["stages"]):
+        name, part = f"{stage['stage']}/{record['seed']}-{number}", 36.0 / len(record["stages"])
+        stage["cost"] = {**stage["cost"], "used": {name: {**stage["cost"], "build_seconds": part}}}
 
 
 def for_longer(record):

@@ -57,7 +57,8 @@ def spread(values: NDArray[Any]) -> float:
     if not len(values):
         return 0.0
     exact = values.astype(np.float64)
-    step = ROUNDING_ULPS * float(np.spacing(np.float32(np.abs(exact).max())))
+    with np.errstate(over="ignore"):  # at the largest number of float32 a step is infinite
+        step = ROUNDING_ULPS * float(np.spacing(np.float32(np.abs(exact).max())))
     return 0.0 if np.ptp(exact) <= len(exact) * step and _are_neighbours(values) else float(exact.std())
 
 

@@ -110,12 +110,12 @@ def _ended(read: Read, plan: Planned, count: int, total: int) -> Finding:
     if left < _largest_step(read):
         cure = "the last batch was not full and was left out (drop_last)"
         return Finding(
-            "dropped tail", last + 1, f"the last {left:,} of {total:,} {plan.unit}s were not trained on: {cure}"
+            "dropped tail", last + 1, f"the last {left:,} of {total:,} {plan.units} were not trained on: {cure}"
         )
     return Finding(
         "ended early",
         last + 1,
-        f"training ended after step {last} with {left:,} of {total:,} {plan.unit}s not trained on",
+        f"training ended after step {last} with {left:,} of {total:,} {plan.units} not trained on",
     )
 
 
@@ -167,7 +167,7 @@ class _Departure:
 
     def _listed(self, places: NDArray[np.int64]) -> str:
         shown = ", ".join(map(str, places[:4].tolist())) + (", ..." if len(places) > 4 else "")
-        return f"{self.plan.unit}s {shown}"
+        return f"{self.plan.units} {shown}"
 
     def _filled(self) -> Finding | None:
         """A last step that read all that was left, and others to fill its batch."""
@@ -175,7 +175,7 @@ class _Departure:
         if (self.steps == self.step).all() and 0 < len(due) < self.size and np.isin(due, self.places).all():
             return self._named(
                 "repeated to fill the last batch",
-                f"the last step, {self.step}, read {self.size - len(due)} {self.plan.unit}s a second time to give "
+                f"the last step, {self.step}, read {self.size - len(due)} {self.plan.units} a second time to give "
                 "every rank a full batch",
             )
         return None
@@ -192,13 +192,13 @@ class _Departure:
         if len(set(begins)) == 1:
             return self._named(
                 "repeated on every rank",
-                f"from step {self.step} on every rank reads the same {self.plan.unit}s: no sampler shares them out",
+                f"from step {self.step} on every rank reads the same {self.plan.units}: no sampler shares them out",
             )
         if self._in_a_row(self.in_steps[: max(FEW, 2 * self.size)]):
             return None
         return self._named(
             "rank split",
-            f"from step {self.step} on every rank reads a stretch of its own, from the {self.plan.unit}s "
+            f"from step {self.step} on every rank reads a stretch of its own, from the {self.plan.units} "
             f"{', '.join(map(str, begins))} on: share out each batch, not the data set",
         )
 
@@ -211,7 +211,7 @@ class _Departure:
         if place == 0 and left < self.size and self.first < self.total:
             return self._named(
                 "dropped tail",
-                f"step {self.step} begins the next epoch, and the last {left} {self.plan.unit}s of this one were not "
+                f"step {self.step} begins the next epoch, and the last {left} {self.plan.units} of this one were not "
                 "trained: the last batch was not full and was left out (drop_last)",
             )
         if place < due or self.first >= self.total:

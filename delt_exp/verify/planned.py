@@ -33,6 +33,12 @@ class Planned:
     rest: int | None
     stream: Callable[[], NDArray[np.integer]]
 
+    @property
+    def units(self) -> str:
+        """Several of them, as `sequences of 64 tokens`."""
+        first, space, rest = self.unit.partition(" ")
+        return f"{first}s{space}{rest}"
+
 
 def planned(folder: Path, *, context: int | None, tokenizer: str | None, max_tokens: int | None) -> Planned:
     """Return the sequences of an export: its documents, or windows of `context` tokens over all of them joined.

@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -59,12 +59,13 @@ def files_below(folder: Path) -> list[Path]:
 def there(path: Path) -> Path:
     """Return the path of a file; raises DataError for a link that leads nowhere."""
     if path.is_symlink():
-        with suppress(OSError):  # links in a circle, which the system follows only so far
-            try:
-                path.stat()
-            except FileNotFoundError:
-                cure = "fetch that file, or remove the link"
-                raise DataError(f"{path} is a link to {path.readlink()}, which is not there; {cure}") from None
+        try:
+            path.stat()
+        except FileNotFoundError:
+            cure = "fetch that file, or remove the link"
+            raise DataError(f"{path} is a link to {path.readlink()}, which is not there; {cure}") from None
+        except OSError:  # links in a circle, which the system follows only so far
+            pass
     return path
 
 
@@ -77,11 +78,11 @@ def tree_digest(path: Path) -> str:
 
     Hidden files and folders do not count: tools keep notes in them, such as when a file was fetched.
     """
-    base = path if path.is_dir() else path.parent
-    files = files_below(path) if path.is_dir() else [path]
-    names = [file.relative_to(base) for file in files]
-    seen = [name for name in names if not path.is_dir() or not any(part.startswith(".") for part in name.parts)]
-    return digest([[str(name), file_sha256(base / name)] for name in seen])
+    if not path.is_dir():
+        return digest([[path.name, file_sha256(path)]])
+    names = [file.relative_to(path) for file in files_below(path)]
+    shown = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+    return digest([[str(name), file_sha256(path / name)] for name in shown])
 
 
 def obey_umask(path: Path) -> None:

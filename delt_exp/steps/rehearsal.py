@@ -19,10 +19,14 @@ from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import Setup, plan_for
 
 
-def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> None:
-    """Select, order and plan by stand-in scores, so that a bad setting is refused before anything is scored."""
+def check_devices(parts: Components) -> None:
+    """Raise ConfigError for devices that this machine does not have; before anything is read."""
     parts.trainer.check_available()
     parts.runtime.check_available()
+
+
+def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> None:
+    """Select, order and plan by stand-in scores, so that a bad setting is refused before anything is scored."""
     seen = candidates.candidates(stand_in_goodness(len(candidates)))
     if isinstance(parts.selector, ReadingSelector):
         parts.selector.check(candidates, tokenizer)

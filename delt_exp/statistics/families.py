@@ -55,9 +55,14 @@ class Comparison:
         return self.p_holm < self.alpha
 
     @property
+    def favours_first(self) -> bool:
+        """Whether `first` has the better value, by chance or not."""
+        return (self.estimate.value > 0) == (self.better == "higher")
+
+    @property
     def is_better(self) -> bool:
         """Whether `first` is the better one beyond chance."""
-        return self.is_clear and (self.estimate.value > 0) == (self.better == "higher")
+        return self.is_clear and self.favours_first
 
     @property
     def verdict(self) -> str:
@@ -79,11 +84,15 @@ def compare(first: Arm, second: Arm, alpha: float) -> Comparison:
     return Comparison(first.name, second.name, estimate, first.better, first.unit, alpha, p, p, 1)
 
 
-def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons, in their order, corrected as one family (Holm 1979): P(any false claim) <= alpha."""
-    adjusted = holm_p(np.array([one.p for one in comparisons]))
+def holm(comparisons: Sequence[Comparison], num_missing: int = 0) -> list[Comparison]:
+    """Return the comparisons, in their order, corrected as one family (Holm 1979): P(any false claim) <= alpha.
+
+    num_missing: comparisons of the family that are still to be made; whatever their p will be, that of the others will
+    then be no larger than it is returned here.
+    """
+    adjusted = holm_p(np.array([one.p for one in comparisons] + [1.0] * num_missing))[: len(comparisons)]
     return [
-        replace(one, p_holm=float(p), num_comparisons=len(comparisons))
+        replace(one, p_holm=float(p), num_comparisons=len(comparisons) + num_missing)
         for one, p in zip(comparisons, adjusted, strict=True)
     ]
 

@@ -1,6 +1,7 @@
 """Holm by hand and against statsmodels; error rates and power of whole simulated studies."""
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -31,6 +32,17 @@ def test_holm_worked_by_hand():
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels(p):
     assert holm_p(np.array(p)) == pytest.approx(multitest.multipletests(p, method="holm")[1])
+
+
+@settings(max_examples=25)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12), st.data())
+def test_whatever_is_still_to_come_no_p_becomes_larger_than_it_was(p, data):
+    one = compare(*simulated_arms(np.random.default_rng(0), [0, 0], **NOISE), 0.05)
+    family = [replace(one, p=value) for value in p]
+    there = data.draw(st.integers(1, len(p)))
+    early, late = holm(family[:there], len(p) - there), holm(family)
+    assert all(first.p_holm >= last.p_holm for first, last in zip(early, late, strict=False))
+    assert {first.num_comparisons for first in early} == {len(p)}
 
 
 @pytest.mark.slow

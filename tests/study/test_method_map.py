@@ -10,7 +10,8 @@ from delt_exp.errors import DataError
 from delt_exp.study.comparison.arms import read_panels
 from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.pairs import baseline_apart
-from delt_exp.study.method_map.entries import entries_of
+from delt_exp.study.comparison.planned import UnfinishedPair
+from delt_exp.study.method_map.entries import entries_of, with_claims
 from delt_exp.study.method_map.figures import answer_table
 from delt_exp.study.method_map.report import MapReport
 from delt_exp.study.record import read_study
@@ -123,6 +124,24 @@ def test_what_a_claim_shows_is_called_better_where_all_pairs_together_do_not_sho
     assert unclear.pair.verdict == "not distinguishable"
     (row,) = answer_table({"noise": [replace(unclear, p_shown=0.01, at_equal_cost=None)]}, "kept", "nats").rows
     assert (row[1], row[2].verdict) == ("better", "better")
+
+
+def test_a_claim_at_equal_cost_is_as_sure_as_that_of_a_gain_and_claims_to_come_count(tmp_path):
+    """`free` costs nothing, so that at equal cost it is compared once; `cheap` has a test of its own besides."""
+    study = read_study(write_study(tmp_path, [*NOISE, arm("free", "0.2", -0.1, 0.0)]))[0]
+    labels = {key: str(label) for key, label in REPORT.baseline.items()}
+    panels = read_panels(study, REPORT.panel, REPORT.metric, labels, REPORT.placebos)
+    (panel,) = baseline_apart(charged(panels), REPORT.alpha)
+    found = {entry.arm.labels["scorer"]: entry for entry in with_claims(entries_of(panel))}
+    assert found["free"].at_equal_cost.p_holm == found["free"].p_shown < REPORT.alpha
+    assert found["cheap"].at_equal_cost.p_holm >= found["cheap"].p_shown
+    # Four claims, then one more of an arm that is to come; its placebo claims nothing.
+    to_come = frozenset(
+        UnfinishedPair("noise", f"{name} · 0.5", "random · 1.0", True, name == "late") for name in ("late", "permuted")
+    )
+    later = {entry.arm.labels["scorer"]: entry for entry in with_claims(entries_of(panel), to_come)}
+    best = min(found, key=lambda name: found[name].p_shown)
+    assert later[best].p_shown == pytest.approx(5 / 4 * found[best].p_shown)
 
 
 def test_verdicts_stand_second_and_placebos_are_marked(found):

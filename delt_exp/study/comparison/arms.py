@@ -181,6 +181,11 @@ def labels_of(run: PlannedRun, panel: str | None) -> Labels:
     return tuple(item for item in run.arm.items() if item[0] not in (panel, DRAW))
 
 
+def joined(labels: Mapping[str, str]) -> str:
+    """Return the name of the arm of these labels."""
+    return " · ".join(labels.values())
+
+
 def planned_arms(study: StudyRecord, dimension: str | None, panel: str) -> set[frozenset[tuple[str, str]]]:
     """Return the labels of the arms that a study has in a panel, finished or not."""
     runs = (run for run in study.runs if dimension is None or run.arm.get(dimension) == panel)
@@ -200,7 +205,7 @@ def _panel(
         for arm in arms
         if arm not in matched and arm not in longer
     ]
-    unfinished = [] if base else [f"The baseline ({' · '.join(baseline.values())}) is not finished."]
+    unfinished = [] if base else [f"The baseline ({joined(baseline)}) is not finished."]
     return Panel(name, base, matched, longer, [*remarks, *other_budget, *unfinished], placebos)
 
 
@@ -219,7 +224,7 @@ def _arms(groups: Mapping[Labels, Group], metric: str) -> tuple[list[Arm], list[
     sets, remarks = _shared_sets(list(runs.values()))
     arms: list[Arm] = []
     for labels, unordered in groups.items():
-        name = " · ".join(label for _, label in labels)
+        name = joined(dict(labels))
         if metric != LOSS and len(unordered) < 2:
             remarks.append(f"{name} is left out: it has one seed, and {metric} needs two for an error.")
             continue

@@ -31,7 +31,8 @@ def cost_table(panel: Panel) -> Table:
         "training [TFLOPs]", "scoring [TFLOPs]", "selecting [TFLOPs]", "total [TFLOPs]",
         "peak of scoring and selecting [GB]",
     ]  # fmt: skip
-    num_comparisons = max((pair.num_comparisons for pair in panel.at_equal_cost.values()), default=0)
+    tested = [pair for pair in panel.at_equal_cost.values() if pair not in panel.planned.values()]
+    num_comparisons = max((pair.num_comparisons for pair in tested), default=0)
     corrected = f"; Holm-corrected ({num_comparisons} comparisons)" if num_comparisons else ""
     note = (
         "Scoring and selecting are charged in full to every arm, with the models, gradients and annotations that they "
@@ -39,8 +40,9 @@ def cost_table(panel: Panel) -> Table:
         "runs between its rounds; otherwise it costs next to nothing, like ordering. Training has one speed for all "
         "arms of a recipe, a score its median over all runs with it; a cost below 1 % of the baseline's training is "
         "shown as smaller and counts as 0. At equal cost: against the baseline trained for the same total seconds, "
-        f"linear in log seconds between its budgets{corrected}. Empty: not recorded, or the baseline was not trained "
-        "that long."
+        f"linear in log seconds between its budgets{corrected}; an arm that took no longer than the baseline has the "
+        "planned comparison. Better: shown to gain, and to gain more than that. Empty: not recorded, or the baseline "
+        "was not trained that long."
     )
     return Table("cost", "What every arm cost", note, columns, rows)
 

@@ -47,7 +47,11 @@ def pairs_table(
         "first", "verdict of the first", "first minus second", "second", *(["panel"] if has_panels else []), "p",
         "p (Holm)", "effect size", "minimum detectable effect", "over",
     ]  # fmt: skip
-    note = f"Paired over shared seeds and documents; Holm-corrected ({len(rows)} comparisons). {DETECTABLE}"
+    num_comparisons = max((one.num_comparisons for _, one in every), default=0)
+    counted = f"{num_comparisons} comparisons" + (
+        f", of which {num_comparisons - len(rows)} are not finished" if num_comparisons > len(rows) else ""
+    )
+    note = f"Paired over shared seeds and documents; Holm-corrected ({counted}). {DETECTABLE}"
     return Table(name, title, note, columns, rows, folded=folded)
 
 

@@ -1,13 +1,13 @@
 """What a study will be able to see, before it runs: from runs of it that are finished, its pilot."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from delt_exp.errors import DataError
 from delt_exp.report.cost import seconds_per_run
 from delt_exp.statistics.families import Comparison
 from delt_exp.statistics.power import Noise, paired_noise, pooled, separate_noise
-from delt_exp.study.comparison.arms import Group, Labels, labels_of
+from delt_exp.study.comparison.arms import Group, Labels, joined, labels_of
 from delt_exp.study.comparison.outcomes import (
     Outcome,
     at_seeds,
@@ -17,7 +17,7 @@ from delt_exp.study.comparison.outcomes import (
     measured,
     outcome,
 )
-from delt_exp.study.comparison.pairs import opponents
+from delt_exp.study.comparison.planned import planned_pairs
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 
@@ -34,18 +34,12 @@ def power_sentences(
     names = list(dict.fromkeys(run.arm.get(panel, "") if panel else "" for run in study.runs))
     planned = [{labels_of(run, panel) for run in _of(study, panel, name)} for name in names]
     if together is None:
-        together = sum(_num_comparisons(labels, baseline, placebos) for labels in planned)
+        together = sum(len(planned_pairs(labels, baseline, placebos)) for labels in planned)
     return [_sentence(study, panel, name, metric, baseline, alpha, max(together, 1)) for name in names]
 
 
 def _of(study: StudyRecord, panel: str | None, name: str) -> list[PlannedRun]:
     return [run for run in study.runs if panel is None or run.arm.get(panel) == name]
-
-
-def _num_comparisons(planned: Collection[Labels], baseline: Mapping[str, str], placebos: Sequence[str]) -> int:
-    """Return how many comparisons a panel is planned to have; baselines of a larger budget are not compared."""
-    arms = [labels for labels in map(dict, planned) if not dict(baseline).items() < labels.items()]
-    return sum(one in arms for labels in arms for one in opponents(labels, baseline, placebos))
 
 
 def _sentence(
@@ -54,7 +48,7 @@ def _sentence(
 ) -> str:  # fmt: skip
     planned = _by_arm(_of(study, panel, name), panel)
     start = f"power on {name}" if name else "power"
-    base_name = " · ".join(baseline.values())
+    base_name = joined(baseline)
     folders = {run.folder for run in study.finished()}
     arms = _by_arm((run for runs in planned.values() for run in _all(runs) if run.folder in folders), panel)
     base = next((labels for labels in planned if dict(labels) == dict(baseline)), None)
@@ -155,7 +149,7 @@ def _outcomes(arms: Mapping[Labels, Group], base: Labels, metric: str) -> dict[L
         if not own or not set(own) <= set(sets):
             continue
         values = [mean_of(runs, own) for runs in draws]
-        found[labels] = outcome(" · ".join(label for _, label in labels), tuple(by_seed), values, own)
+        found[labels] = outcome(joined(dict(labels)), tuple(by_seed), values, own)
     return found
 
 

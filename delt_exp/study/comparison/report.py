@@ -6,17 +6,18 @@ from typing import TypeVar
 
 from delt_exp.config.fields import PositiveShare, ProperShare, settings
 from delt_exp.errors import DataError
-from delt_exp.report.columns import in_words
 from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.report.numbers import listed
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.arms import Arm, Panel, planned_arms, read_panels
 from delt_exp.study.comparison.charge import charged
+from delt_exp.study.comparison.claims import Claim, gain_sentence, worth_sentence
 from delt_exp.study.comparison.cost_gain import cost_figure, cost_table
 from delt_exp.study.comparison.curves import dimension_curve, scorer_and_orderer, training_curves
 from delt_exp.study.comparison.diagnosis import ByScorer, agreement_figure, scorers_table, scores_by_scorer
 from delt_exp.study.comparison.leaderboard import leaderboard_figure, leaderboard_table, pairs_table
 from delt_exp.study.comparison.pairs import compared, every_pair
+from delt_exp.study.comparison.planned import unfinished_pairs
 from delt_exp.study.comparison.power import family_power, power_sentences
 from delt_exp.study.record import StudyRecord
 from delt_exp.study.trust import trust
@@ -49,7 +50,8 @@ class ComparisonReport:
         panels = read_panels(study, self.panel, self.metric, _labels(self.baseline), self.placebos)
         if all(len(panel.arms) < 2 for panel in panels):
             raise DataError(f"{study.folder}: fewer than two arms are finished; repeat the study's command")
-        panels = compared(charged(panels), self.alpha)
+        unfinished = unfinished_pairs(study, self.panel, _labels(self.baseline), self.placebos)
+        panels = compared(charged(panels), self.alpha, unfinished)
         figures: list[Figure] = []
         tables: list[Table] = []
         for number, panel in enumerate(panels):
@@ -57,7 +59,8 @@ class ComparisonReport:
             figures += [_of_panel(one, panel, suffix) for one in self._figures(panel, scores) if one is not None]
             tables += [_of_panel(one, panel, suffix) for one in self._tables(panel, scores)]
         families = [panel.planned for panel in panels]
-        power = family_power(study, [pair for pairs in families for pair in pairs.values()], "a difference")
+        every = [pair for pairs in families for pair in pairs.values()]
+        power = family_power(study, every, "a difference", max((pair.num_comparisons for pair in every), default=0))
         planned = pairs_table("planned", "Planned comparisons", panels, families)
         tables.append(replace(planned, note=f"{planned.note} {power}".strip()))
         tables.append(pairs_table("pairs", "Every pair", panels, every_pair(panels, self.alpha), folded=True))
@@ -88,7 +91,7 @@ class ComparisonReport:
         ]
 
     def _answer(self, study: StudyRecord, panel: Panel) -> str:
-        """Return two sentences on the best arm that the question is about; they begin with the name of the panel."""
+        """Return two sentences on the best arm of the question, of those shown to gain; they begin with the panel."""
         answer = self._verdict(study, panel)
         return f"On {panel.name}, {answer[0].lower()}{answer[1:]}" if panel.name else answer
 
@@ -96,19 +99,26 @@ class ComparisonReport:
         subject = _labels(self.subject)
         if panel.baseline is None:
             return "No answer yet: the baseline is not finished."
-        candidates = [arm for arm in panel.ranked if arm is not panel.baseline and not panel.is_placebo(arm)]
-        best = next((arm for arm in candidates if arm.has(subject)), None)
-        if best is None:
+        arms = [arm for arm in panel.ranked if arm is not panel.baseline and not panel.is_placebo(arm)]
+        arms = [arm for arm in arms if arm.has(subject)]
+        if not arms:
             return f"No answer yet: no arm with {' and '.join(subject.values()) or 'a score'} is finished."
-        pair = panel.against_baseline(best)
+        claims = [claim for arm in arms if (claim := self._claim(study, panel, arm)) is not None]
+        if not claims:
+            return f"No answer yet: {arms[0].name} has no seed in common with the baseline."
+        told = next((claim for claim in claims if claim.is_shown), claims[0])
+        first = claims[0].arm.name
+        ahead = "" if told is claims[0] else f" {first} has the better mean, but a gain of it is not shown."
+        return f"{gain_sentence(told)}{ahead}\n{worth_sentence(panel, told)}"
+
+    def _claim(self, study: StudyRecord, panel: Panel, arm: Arm) -> Claim | None:
+        """Return what has to hold of an arm; None where it has no seed in common with the baseline."""
+        pair, controls = panel.against_baseline(arm), self._controls(panel, arm)
         if pair is None:
-            return f"No answer yet: {best.name} has no seed in common with the baseline."
-        controls = self._controls(panel, best)
+            return None
         even = [name for name, one in controls.items() if not one.is_better]
-        missing = panel.unfinished_placebos(best, planned_arms(study, self.panel, panel.name))
-        unfinished = [f"with {name} scores" for name in missing]
-        gain = _gain(best, pair, list(controls), even, unfinished)
-        return f"{gain}\n{_worth(panel, best, even + unfinished)}"
+        missing = panel.unfinished_placebos(arm, planned_arms(study, self.panel, panel.name))
+        return Claim(arm, pair, list(controls), even, [f"with {name} scores" for name in missing])
 
     def _controls(self, panel: Panel, arm: Arm) -> dict[str, Comparison]:
         """Return what else the arm must beat: placebos; for a question about orders, its selection in the usual one."""
@@ -126,50 +136,6 @@ def _over_panels(answers: Sequence[str], panels: Sequence[Panel]) -> str:
     where = {word: [panel.name for panel, own in zip(panels, words, strict=True) if own == word] for word in words}
     told = "; ".join(f"{word} on {listed(names)}" for word, names in where.items())
     return f"{told[0].upper()}{told[1:]}."
-
-
-def _gain(
-    best: Arm, pair: Comparison, controls: Sequence[str], even: Sequence[str], unfinished: Sequence[str]
-) -> str:  # fmt: skip
-    """Say whether the best arm beats the baseline and its controls; `even`: those that it does not beat."""
-    numbers = in_words(pair)
-    seeds = (
-        "" if pair.estimate.over != "documents" else " Only one seed is common, so this holds for these models only."
-    )
-    if pair.is_clear and pair.estimate.few_documents:
-        seeds += " There are few evaluation documents, and their lengths alone can make such a difference: use more."
-    if pair.verdict.startswith("worse"):
-        return f"No: the best such arm, {best.name}, is worse than {pair.second} ({numbers}).{seeds}"
-    if not pair.is_clear:
-        reach = f"the minimum detectable effect is {pair.detectable:.2g}"
-        return f"Not shown: {best.name} is not distinguishable from {pair.second} ({numbers}; {reach}).{seeds}"
-    text = f"{best.name} is better than {pair.second} ({numbers})"
-    if even:
-        return f"Not shown: {text}, but not than the same arm {' or '.join(even)}.{seeds}"
-    if unfinished:
-        return f"Not shown yet: {text}, but the same arm {' and '.join(unfinished)} is not finished.{seeds}"
-    beaten = f", and than the same arm {listed(controls)}" if controls else "; the study plans no placebo of it"
-    return f"Yes: {text}{beaten}.{seeds}"
-
-
-def _worth(panel: Panel, best: Arm, even: Sequence[str]) -> str:
-    """Say whether the score of the best arm, or its score and its selection, earn their cost."""
-    cost, pair = best.cost, panel.at_equal_cost.get(best.name)
-    seconds, what = cost.choosing("seconds"), "score and selection" if cost.selecting_seconds else "score"
-    if seconds is None:
-        return f"What its {what} cost is not recorded."
-    times = f"Its {what} cost {cost.seconds_in_words()}"
-    if pair is None:
-        return f"{times}; whether that pays is unknown until a baseline trained for that long is finished."
-    words = {
-        "better": f"that pays, but so may the same arm {' or '.join(even)}" if even else "it earns its cost",
-        "worse": "it is not worth its cost",
-        "not": "it is not shown to earn its cost",
-    }
-    return (
-        f"{times}; against the baseline trained for the same time the difference is {pair.estimate.value:+.3g} "
-        f"{pair.unit}: {words[pair.verdict.split()[0]]}."
-    )
 
 
 def _labels(labels: Mapping[str, str | int | float]) -> dict[str, str]:

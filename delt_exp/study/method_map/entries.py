@@ -12,6 +12,8 @@ from delt_exp.quantity import Ranged
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.statistics.families import Comparison, holm_p
 from delt_exp.study.comparison.arms import Arm, Panel
+from delt_exp.study.comparison.equal_cost import earned
+from delt_exp.study.comparison.planned import Unfinished
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +68,7 @@ class Entry:
         if self.unfinished:
             return 1.0
         tests = [self.pair, *self.controls]
-        return max(one.p if (one.estimate.value > 0) == (one.better == "higher") else 1.0 for one in tests)
+        return max(one.p if one.favours_first else 1.0 for one in tests)
 
 
 def _percent(label: str) -> str:
@@ -101,11 +103,25 @@ def entries_of(panel: Panel, planned: Collection[frozenset[tuple[str, str]]] = (
     return found
 
 
-def with_claims(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries of all tasks with `p_shown`, corrected by Holm's method as one family of claims."""
+def with_claims(entries: Sequence[Entry], unfinished: Unfinished = frozenset()) -> list[Entry]:
+    """Return the entries of all tasks with `p_shown`, corrected by Holm's method as one family of claims.
+
+    unfinished: comparisons with the baseline among these are claims to come, but for those of placebos.
+    """
     claims = [entry for entry in entries if not entry.is_placebo]
-    p_holm = dict(zip(map(id, claims), holm_p(np.array([entry.p for entry in claims])), strict=True))
-    return [replace(entry, p_shown=float(p_holm.get(id(entry), 1.0))) for entry in entries]
+    there = {(entry.task, entry.arm.name) for entry in entries}
+    to_come = sum(one.is_claim and (one.panel, one.first) not in there for one in unfinished)
+    adjusted = holm_p(np.array([entry.p for entry in claims] + [1.0] * to_come))[: len(claims)]
+    p_holm = dict(zip(map(id, claims), adjusted, strict=True))
+    return [_shown(entry, float(p_holm.get(id(entry), 1.0))) for entry in entries]
+
+
+def _shown(entry: Entry, p: float) -> Entry:
+    """Return an entry with the corrected p of its claim, which its comparison at equal cost does not go beyond."""
+    equal, is_free = entry.at_equal_cost, entry.at_equal_cost == entry.pair
+    if equal is not None:
+        equal = earned(replace(equal, p_holm=0.0) if is_free and equal.favours_first else equal, p)
+    return replace(entry, p_shown=p, at_equal_cost=equal)
 
 
 def recommended(entries: Sequence[Entry]) -> Entry | None:

@@ -11,6 +11,7 @@ from delt_exp.study.comparison.arms import Panel, planned_arms, read_panels
 from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.leaderboard import pairs_table
 from delt_exp.study.comparison.pairs import baseline_apart
+from delt_exp.study.comparison.planned import unfinished_pairs
 from delt_exp.study.comparison.power import power_sentences
 from delt_exp.study.method_map.entries import (
     Entry,
@@ -48,10 +49,10 @@ class MapReport:
         panels = read_panels(study, self.panel, self.metric, labels, self.placebos)
         for panel in panels:
             refuse_shared_documents(panel)
-        panels = baseline_apart(charged(panels), self.alpha)
-        every = with_claims([
-            entry for panel in panels for entry in entries_of(panel, planned_arms(study, self.panel, panel.name))
-        ])  # fmt: skip
+        unfinished = unfinished_pairs(study, self.panel, labels, self.placebos)
+        panels = baseline_apart(charged(panels), self.alpha, unfinished)
+        found = [entry for panel in panels for entry in entries_of(panel, planned_arms(study, self.panel, panel.name))]
+        every = with_claims(found, unfinished)
         tasks = {task: [entry for entry in every if entry.task == task] for task in (panel.name for panel in panels)}
         tasks = {task: entries for task, entries in tasks.items() if entries}
         if not tasks:

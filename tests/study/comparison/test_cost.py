@@ -4,6 +4,10 @@ import math
 
 import pytest
 
+from delt_exp.study.comparison.arms import read_panels
+from delt_exp.study.comparison.charge import charged
+from delt_exp.study.comparison.pairs import compared
+from delt_exp.study.record import read_study
 from tests.study.comparison.studies import BASE, Planted, arm, write_study
 from tests.study.comparison.test_report import figure, findings, rows
 
@@ -172,3 +176,16 @@ def test_a_correction_is_named_where_something_is_compared(tmp_path):
     between = *budgets((10.0, 0), (40.0, -0.2)), lqs(-0.1, {"scores/a": 20.0})
     assert "Holm-corrected (1 comparisons)" in note("between", *between)
     assert "Holm" not in note("beyond", *budgets((10.0, 0)), lqs(-0.1, {"scores/a": 31.0}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scoring_seconds", [0.0, 10.0])
+def test_no_arm_earns_a_cost_by_a_gain_that_is_not_shown(tmp_path, scoring_seconds):
+    """The planned family has the placebos too, so that a gain can pass at equal cost and not against the baseline."""
+    placebos = [arm("permuted", f"0.{share}", "shuffle") for share in range(1, 10)]
+    for loss in (-0.004, -0.008, -0.012, -0.016):
+        arms = [*budgets((10.0, 0.0), (40.0, 0.0)), lqs(loss, {"scores/a": scoring_seconds}), *placebos]
+        study, _ = read_study(write_study(tmp_path / str(loss), arms))
+        (panel,) = compared(charged(read_panels(study, None, "loss", BASE, ["permuted"])), 0.05)
+        (scored,) = [one for one in panel.arms if one.name.startswith("lqs")]
+        assert panel.at_equal_cost[scored.name].verdict == panel.against_baseline(scored).verdict

@@ -119,6 +119,31 @@ def test_an_effect_whose_placebo_is_still_to_be_run_is_not_shown_yet(tmp_path):
     assert "it earns its cost" not in answer
 
 
+def test_an_arm_of_the_best_mean_does_not_hide_one_whose_gain_is_shown(tmp_path):
+    """What keeps a half gains most, but its placebo gains as much; what keeps 0.7 gains by its score."""
+    arms = [
+        arm("lqs", "0.5", "folding", -0.3),
+        arm("permuted", "0.5", "folding", -0.3),
+        arm("lqs", "0.7", "folding", -0.1),
+    ]
+    answer = findings(write_study(tmp_path, [BASELINE, *arms, arm("permuted", "0.7", "folding")])).answer
+    assert answer.startswith("Yes: lqs · 0.7 · folding is better than random · 1.0 · shuffle")
+    assert "lqs · 0.5 · folding has the better mean, but a gain of it is not shown." in answer
+
+
+def test_comparisons_that_are_still_to_come_count_in_the_correction(tmp_path):
+    """One arm and its placebo are missing: each against the baseline, and the arm against its placebo."""
+    zigzag = [{"scorer": scorer, "ratio": "1.0", "orderer": "zigzag"} for scorer in ("lqs", "permuted")]
+    whole, part = (
+        findings(write_study(tmp_path / name, ARMS, missing=missing)) for name, missing in (("a", []), ("b", zigzag))
+    )
+    notes = [next(table.note for table in found.tables if table.name == "planned") for found in (whole, part)]
+    assert "Holm-corrected (6 comparisons)" in notes[0]
+    assert "Holm-corrected (9 comparisons, of which 3 are not finished)" in notes[1]
+    first = [rows(found, "planned")[0] for found in (whole, part)]
+    assert [row["p (Holm)"] / row["p"] for row in first] == pytest.approx([6, 9])
+
+
 def test_the_heat_map_has_the_differences_where_there_are_arms(tmp_path):
     found = findings(write_study(tmp_path, ARMS))
     (grid,) = figure(found, "heatmap")["data"]

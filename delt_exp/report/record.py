@@ -147,7 +147,7 @@ def prepared_record(info: RunInfo, found: Prepared) -> dict[str, Any]:
         **({} if found.kept is None else {"selection": _selection(found, found.kept)}),
         "stages": described(found.stages, found.roles),
         "versions": _versions(),
-        "commit": _commit(),
+        "commit": own_commit(),
         "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine()},
     }
 
@@ -256,7 +256,7 @@ def _versions() -> dict[str, str | None]:
     return {"python": platform.python_version(), **{package: find(package) for package in PACKAGES}}
 
 
-def _commit() -> Mapping[str, Any] | None:
+def own_commit() -> Mapping[str, Any] | None:
     """Return the commit of this program and whether files differ from it; None outside a checkout of its own."""
     if not (Path(__file__).parents[2] / ".git").exists():
         return None  # installed, perhaps below another project's checkout

@@ -3,6 +3,7 @@
 import json
 import os
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from delt_exp.config.build import build
 from delt_exp.errors import DataError
 from delt_exp.files import written_aside
 from delt_exp.report.findings import Findings
+from delt_exp.report.record import own_commit
 from delt_exp.report.tables import as_csv, as_latex, as_markdown
 from delt_exp.report.template import compiled
 from delt_exp.study.definition import StudyReport
@@ -104,6 +106,7 @@ def rendered(template: str, findings: Findings, **values: Any) -> str:
         page_rows=PAGE_ROWS,
         rows_at_once=ROWS_AT_ONCE,
         written=datetime.now(UTC),
+        writer=_named(commit) if (commit := own_commit()) else None,
         **values,
     )
 
@@ -112,8 +115,11 @@ def _versions(study: StudyRecord) -> list[tuple[str, int]]:
     """Return each version of the code that computed or last reused runs of this study, and how many, most first."""
     records = [run.record() or {} for run in study.finished()]
     commits = [[record, *record.get("reused_by", [])][-1].get("commit") for record in records]
-    names = [f"{c['sha'][:7]}{' with changed files' if c['changed_files'] else ''}" for c in commits if c]
-    return Counter(names).most_common()
+    return Counter(_named(commit) for commit in commits if commit).most_common()
+
+
+def _named(commit: Mapping[str, Any]) -> str:
+    return f"{commit['sha'][:7]}{' with changed files' if commit['changed_files'] else ''}"
 
 
 def _runs(study: StudyRecord) -> list[dict[str, Any]]:

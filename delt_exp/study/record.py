@@ -1,5 +1,6 @@
 """A study on disk: `study.json` lists its runs; each run's folder has its own record."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from delt_exp.config.build import plain
 from delt_exp.config.identity import differences
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import disk_errors, read_json, read_json_once, write_json
+from delt_exp.report.stages import own_stage
 from delt_exp.study.account import Account
 
 FILE = "study.json"
@@ -31,10 +33,15 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Registration:
-    """That a study was fixed before its first run. date: ISO 8601, UTC; digest: of its definition."""
+    """That a study was fixed before its first run.
+
+    date: ISO 8601, UTC; digest: of its definition; trained: keys of the models in the store at that time, whose losses
+    could be known; None where an earlier version did not note them.
+    """
 
     date: str
     digest: str
+    trained: Sequence[str] | None = None
 
 
 @dataclass
@@ -58,7 +65,16 @@ class StudyRecord:
         """Whether the study was fixed before its first run, as a sentence."""
         if self.registered is None:
             return "Exploratory: the study was not registered before its first run."
-        return f"Registered on {self.registered.date[:10]}, before its first run (digest {self.registered.digest})."
+        text = f"Registered on {self.registered.date[:10]}, before its first run (digest {self.registered.digest})."
+        known, count = self._num_known(), len(self.finished())
+        told = f" {known} of the models of {count} runs were in the store by then, so that their losses could be known."
+        return f"{text}{told}" if known else text
+
+    def _num_known(self) -> int:
+        """Return how many finished runs have a model that was in the store when the study was registered."""
+        earlier = set(self.registered.trained or () if self.registered else ())
+        records = [record for run in self.finished() if (record := run.record()) is not None] if earlier else []
+        return sum(own_stage(record, "model")["key"] in earlier for record in records)
 
     def finished(self) -> list[PlannedRun]:
         """Return the runs that have a record, and did not fail since: another version may have written it."""

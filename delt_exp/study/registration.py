@@ -1,7 +1,8 @@
 """A study that is fixed before its first run: its question, its runs, and the threshold of its answer.
 
-`<store>/registered/NAME.json` holds the definition, its digest and when it was written. It is no stage: freeing the
-store leaves it.
+`<store>/registered/NAME.json` holds the definition, its digest, when it was written, and which models the store had
+then: a study that shares runs with an earlier one, or repeats it under another name, says on its page how many of its
+results could be known. It is no stage: freeing the store leaves it.
 """
 
 from collections.abc import Sequence
@@ -73,7 +74,8 @@ def registration(
     if dry:
         say("The study would be registered now, before its first run.")
         return None
-    entry = _Entry(Registration(datetime.now(UTC).isoformat(timespec="seconds"), digest(fixed)), fixed)
+    trained = sorted(path.parent.name for path in (root / "model").glob("*/entry.json"))
+    entry = _Entry(Registration(datetime.now(UTC).isoformat(timespec="seconds"), digest(fixed), trained), fixed)
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, asdict(entry))

@@ -21,4 +21,4 @@ def test_the_commit_is_that_of_a_checkout_of_its_own(place, is_own, tmp_path, mo
     git(tmp_path, "init")
     git(tmp_path, "commit", "--allow-empty", "--message", "theirs")
     monkeypatch.setattr(record, "__file__", str(file))
-    assert (record._commit() is not None) == is_own
+    assert (record.own_commit() is not None) == is_own

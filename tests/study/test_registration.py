@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from delt_exp.errors import ConfigError, StoreError
 from delt_exp.files import digest, write_json
+from delt_exp.report.stages import own_stage
 from delt_exp.study.record import PlannedRun, StudyRecord, read_study
 from delt_exp.study.registration import definition, registration
 from tests.study.small_study import run_study, write_study_texts
@@ -132,6 +133,13 @@ def test_the_page_of_a_registered_study_says_when_and_a_repeat_reuses_it(tmp_pat
     assert study.registered.date <= min(run.record()["started"] for run in study.finished())
     assert run_study(texts, tmp_path / "out").registered == study.registered
     assert read_study(study.folder)[0].registered == study.registered
+    run_study(texts, tmp_path / "out", "study.registered=true", "name=again")
+    again = read_study(tmp_path / "out" / "again")[0]
+    num_models = len({own_stage(run.record(), "model")["key"] for run in again.finished()})
+    assert len(again.registered.trained) == num_models
+    told = f"{len(again.runs)} of the models of {len(again.runs)} runs were in the store by then"
+    assert told in (tmp_path / "out" / "again" / "report.html").read_text()
+    assert told not in page
     with pytest.raises(SystemExit):
         run_study(texts, tmp_path / "out", "study.report.alpha=0.1")
     for file in (texts / "news_agnews").iterdir():

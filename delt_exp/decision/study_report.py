@@ -117,15 +117,24 @@ class DecisionReport:
         store = store_of(study)
         if store is None or parameters.keys() != records.keys():
             return  # records of an earlier version
+        source = f"study {study.name} over {listed(self._varied(study))}"
         rows = [
             Known(
                 parameters[one.size], parameters[self.large], self.metric, one.metric, one.protocol or "fixed",
-                one.by_mean.value, one.by_mean.low, one.by_mean.high, one.num_arms, f"study {study.name}",
+                one.by_mean.value, one.by_mean.low, one.by_mean.high, one.num_arms, source,
             )
             for one in verdicts
             if one.by_mean is not None
         ]  # fmt: skip
         write_known(store, study.name, rows)
+
+    def _varied(self, study: StudyRecord) -> list[str]:
+        """Return the dimensions in which its arms differ: what the accuracy is of."""
+        labels: dict[str, set[str]] = {}
+        for run in study.runs:
+            for dimension, label in run.arm.items():
+                labels.setdefault(dimension, set()).add(label)
+        return [name for name, own in labels.items() if len(own) > 1 and name not in (self.size, self.protocol)]
 
 
 def _common_seeds(measured: Runs, arms: set[str]) -> set[str]:

@@ -26,7 +26,8 @@ COMMAND = "python run.py study=decision"
 class Known:
     """How often `small` orders two arms as `large` does, both in parameters; dataset: what `metric` was measured on.
 
-    protocol: of the small size's learning rate. low, high: of the interval. source: the study, or the tables.
+    protocol: of the small size's learning rate. low, high: of the interval. source: the study and what it varies, or the
+    tables.
     """
 
     small: int
@@ -99,7 +100,7 @@ def trust(study: StudyRecord, metric: str) -> str:
     more = f"; {len(found) - TOLD} more evaluation sets were measured" if len(found) > TOLD else ""
     cells = [f"{one.dataset} {_percent(one)}" for one in shown]
     return (
-        f"How far to trust this size: models of {compact(first.small)} parameters order two choices of data as those "
+        f"How far to trust this size: models of {compact(first.small)} parameters order two arms as those "
         f"of {compact(first.large)} do in {listed(cells)} of pairs ({first.source}, {first.num_arms} arms; "
         f"50 % is chance{more})."
     )

@@ -13,7 +13,7 @@ from delt_exp.study.record import read_study
 from delt_exp.study.trust import Known, nearest, read_known, trust, write_known
 from tests.study.comparison.studies import Planted, arm, write_study
 
-AT = Known(400_000, 6_000_000, "bits_per_byte", "news", "fixed", 0.8, 0.7, 0.88, 16, "study decision")
+AT = Known(400_000, 6_000_000, "bits_per_byte", "news", "fixed", 0.8, 0.7, 0.88, 16, "study decision over scorer")
 
 
 def sized(folder, parameters, protocol="fixed"):
@@ -61,7 +61,7 @@ def test_a_page_cites_what_is_known_at_its_size_and_is_safe_from_what_a_source_i
     write_known(tmp_path / "store", "x", [replace(AT, source="<script>alert(1)</script>")])
     sentence = trust(read_study(folder)[0], "loss")
     assert sentence.startswith(
-        "How far to trust this size: models of 400 k parameters order two choices of data as those of 6 M do in news "
+        "How far to trust this size: models of 400 k parameters order two arms as those of 6 M do in news "
         "80 % [70, 88] of pairs (<script>"
     )
     page = write_page(folder).read_text()
@@ -124,6 +124,7 @@ def test_every_protocol_of_a_small_size_is_held_against_the_same_verdicts_and_ke
     assert [(one.small, one.large, one.metric, one.dataset, one.protocol, one.accuracy) for one in kept] == [
         (400_123, 6_000_456, "acc", "quiz", "fixed", 1), (400_123, 6_000_456, "acc", "quiz", "tiny_rate", 0),
     ]  # fmt: skip
+    assert {one.source for one in kept} == {"study planted over scorer"}
     signals = next(table for table in found.tables if table.name == "signal_to_noise")
     assert sorted(row[0] for row in signals.rows) == ["0.4 M · fixed", "0.4 M · tiny_rate", "6 M"]
 

@@ -26,8 +26,8 @@ COMMAND = "python run.py study=decision"
 class Known:
     """How often `small` orders two arms as `large` does, both in parameters; dataset: what `metric` was measured on.
 
-    protocol: of the small size's learning rate. low, high: of the interval. source: the study and what it varies, or the
-    tables.
+    protocol: of the small size's learning rate. low, high: of the interval. source: the study and what it varies, or
+    the tables.
     """
 
     small: int

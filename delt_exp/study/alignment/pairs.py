@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.progress import say
 from delt_exp.report.findings import Table
 from delt_exp.study.record import StudyRecord
+
+Key = tuple[tuple[tuple[str, str], ...], str]
+"""What a study varies, by its labels, and the evaluation set."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,12 @@ class Pair:
 
 
 def pairs_of(study: StudyRecord, corpus: str, dimensions: Sequence[str] = ()) -> list[Pair]:
-    """Return every finished run with every evaluation set that has a loss and an alignment.
+    """Return every finished run with every evaluation set that has a loss and an alignment, at seeds that are whole.
 
-    dimensions: whose labels make the cell. Raises ConfigError where the study does not vary one of them, DataError
-    where there is no pair.
+    dimensions: whose labels make the cell. See `_of_whole_seeds` for a study that is not finished. Raises ConfigError
+    where the study does not vary one of them, DataError where there is no pair.
     """
-    pairs = []
+    pairs: list[tuple[Key, Pair]] = []
     for run in study.finished():
         unknown = [name for name in (corpus, *dimensions) if name not in run.arm]
         if unknown:
@@ -48,10 +52,27 @@ def pairs_of(study: StudyRecord, corpus: str, dimensions: Sequence[str] = ()) ->
             seconds = {row["metric"]: _measuring(row["trained"]) for row in rows}
             if alignment:
                 tokens = record["training"]["tokens"]
-                pairs.append(Pair(run.arm[corpus], name, run.seed, tokens, loss, alignment, seconds, cell))
+                pair = Pair(run.arm[corpus], name, run.seed, tokens, loss, alignment, seconds, cell)
+                pairs.append(((tuple(run.arm.items()), name), pair))
     if not pairs:
         raise DataError(f"{study.folder}: no finished run has both a loss and an alignment; choose alignment=...")
-    return pairs
+    return _of_whole_seeds(pairs)
+
+
+def _of_whole_seeds(pairs: Sequence[tuple[Key, Pair]]) -> list[Pair]:
+    """Return the pairs that the seed with most of them has, at each seed that has them all.
+
+    Means over other seeds would not compare. Runs come seed after seed, so that little waits.
+    """
+    by_seed: dict[int, set[Key]] = {}
+    for key, pair in pairs:
+        by_seed.setdefault(pair.seed, set()).add(key)
+    most = max(by_seed.values(), key=len)
+    whole = {seed for seed, keys in by_seed.items() if most <= keys}
+    found = [pair for key, pair in pairs if pair.seed in whole and key in most]
+    if len(found) < len(pairs):
+        say(f"{len(pairs) - len(found)} of {len(pairs)} pairs wait until their seed is finished for all corpora")
+    return found
 
 
 def is_diagonal(pair: Pair) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.progress import say
+from delt_exp.report.numbers import listed
 from delt_exp.statistics.families import Comparison
 from delt_exp.study.comparison.cost import Cost, cost_of
 from delt_exp.study.comparison.outcomes import LOSS, Measured, Outcome, common_sets, mean_of, measured, outcome
@@ -190,6 +191,13 @@ def planned_arms(study: StudyRecord, dimension: str | None, panel: str) -> set[f
     """Return the labels of the arms that a study has in a panel, finished or not."""
     runs = (run for run in study.runs if dimension is None or run.arm.get(dimension) == panel)
     return {frozenset(labels_of(run, dimension)) for run in runs}
+
+
+def without_arms(study: StudyRecord, dimension: str | None, panels: Sequence[Panel]) -> str:
+    """Return a sentence on the panels of a study that no arm is finished in; empty where there is none."""
+    planned = dict.fromkeys(run.arm[dimension] for run in study.runs) if dimension else {}
+    missing = [name for name in planned if name not in {panel.name for panel in panels}]
+    return f"No arm is finished on {listed(missing)}." if missing else ""
 
 
 def _panel(

@@ -9,7 +9,7 @@ from delt_exp.errors import DataError
 from delt_exp.report.findings import Figure, Findings, Table
 from delt_exp.report.numbers import listed
 from delt_exp.statistics.families import Comparison
-from delt_exp.study.comparison.arms import Arm, Panel, planned_arms, read_panels
+from delt_exp.study.comparison.arms import Arm, Panel, planned_arms, read_panels, without_arms
 from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.claims import Claim, gain_sentence, worth_sentence
 from delt_exp.study.comparison.cost_gain import cost_figure, cost_table
@@ -67,7 +67,8 @@ class ComparisonReport:
         answers = [self._answer(study, panel) for panel in panels]
         if len(panels) > 1:
             answers = [_over_panels(answers, panels), *(answer.replace("\n", " ") for answer in answers)]
-        return Findings("\n".join(filter(None, [*answers, trust(study, self.metric)])), figures, tables)
+        answers += [without_arms(study, self.panel, panels), trust(study, self.metric)]
+        return Findings("\n".join(filter(None, answers)), figures, tables)
 
     def power(self, study: StudyRecord) -> list[str]:
         """Return what differences from the baseline the study will show, as its finished runs let expect."""

@@ -7,7 +7,7 @@ from delt_exp.config.fields import ProperShare, settings
 from delt_exp.errors import DataError
 from delt_exp.report.findings import Findings
 from delt_exp.report.numbers import listed
-from delt_exp.study.comparison.arms import Panel, planned_arms, read_panels
+from delt_exp.study.comparison.arms import Panel, planned_arms, read_panels, without_arms
 from delt_exp.study.comparison.charge import charged
 from delt_exp.study.comparison.leaderboard import pairs_table
 from delt_exp.study.comparison.pairs import baseline_apart
@@ -61,6 +61,7 @@ class MapReport:
         sentences = {task: _sentence(task, entries, self.share, unit) for task, entries in tasks.items()}
         answer = "\n".join([_headline(tasks), *sentences.values()])
         figures = [heat_map_figure(tasks, self.share, unit), *filter(None, [pareto_figure(tasks, unit)])]
+        remarks = " ".join(filter(None, [_remarks(panels, every), without_arms(study, self.panel, panels)]))
         planned = replace(
             pairs_table("planned", "Planned comparisons", panels, [panel.planned for panel in panels]),
             note="Paired over shared seeds and documents; variances over seeds are moderated over all comparisons "
@@ -69,7 +70,7 @@ class MapReport:
             folded=True,
         )
         return Findings(
-            "\n".join(filter(None, [answer, _remarks(panels, every), trust(study, self.metric)])),
+            "\n".join(filter(None, [answer, remarks, trust(study, self.metric)])),
             figures,
             [answer_table(tasks, self.share, unit), leaderboard(tasks, self.share, unit, self.alpha), planned],
         )

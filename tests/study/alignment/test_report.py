@@ -1,5 +1,7 @@
 """The reports that relate alignment and tokens to loss, on studies whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -116,6 +118,20 @@ def test_the_exchange_rate_is_that_of_the_planted_loss(tmp_path):
     (figure,) = findings.figures
     assert all(trace["x"] == [1000, 2000, 8000] for trace in figure.spec["data"])
     assert sum(trace["showlegend"] for trace in figure.spec["data"]) == 6
+
+
+def test_a_seed_that_is_not_finished_for_all_corpora_waits(tmp_path, capsys):
+    """Of the second seed, whose losses are other ones, two corpora are finished; then all are."""
+    first, second = (study(tmp_path / name, loss) for name, loss in (
+        ("first", lambda value, tokens: 6 - 2 * value), ("second", lambda value, tokens: 9 + value)))  # fmt: skip
+    later = [replace(run, seed=1) for run in second.runs]
+
+    def slope(runs):
+        return table(AlignmentReport(**REPORT).findings(replace(first, runs=runs)), "metrics")[0]["slope"].value
+
+    assert slope([*first.runs, *later[:2]]) == pytest.approx(-2)
+    assert "10 of 40 pairs wait until their seed is finished for all corpora" in capsys.readouterr().err
+    assert slope([*first.runs, *later]) == pytest.approx((-2 + 1) / 2)
 
 
 def test_a_metric_that_was_not_measured_is_refused(tmp_path):

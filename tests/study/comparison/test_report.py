@@ -1,6 +1,7 @@
 """Planted effects are found, placebos are not; what is missing is said."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +242,13 @@ def test_panels_are_not_compared_with_each_other(tmp_path):
     assert {table.name for table in found.tables} >= {"leaderboard-0", "leaderboard-1"}
     with pytest.raises(ConfigError, match="panel='moon'"):
         findings(write_study(tmp_path / "b", arms, panel="moon"))
+
+
+def test_a_panel_without_a_finished_arm_is_named(tmp_path):
+    arms = [replace(one, labels={"task": "news", **one.labels}) for one in ARMS]
+    late = [{"task": "law", **BASE}]
+    answer = findings(write_study(tmp_path, arms, missing=late, panel="task")).answer
+    assert "No arm is finished on law." in answer
 
 
 def test_a_metric_is_compared_over_seeds_and_more_is_better(tmp_path):

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from delt_exp.logger.tensorboard import TensorBoardLogger
+from delt_exp.report.cost import selecting_cost
 from delt_exp.scorer.table import ScoreTable
 from tests.processes import exit_status, start_run
 from tests.runs import FAST, arrays, command, records, write_jsonl, write_texts
@@ -136,6 +137,7 @@ def test_near_duplicates_among_the_candidates_are_counted_on_the_page_or_stay(tm
     assert record["data"]["train"]["counts"].get("near_duplicates", 0) == (4 if drop else 0)
     assert ("4 candidate documents were near-duplicates" in page or "near-duplicates, dropped" in page) == drop
     assert ("None of 30 documents" if drop else "8 of 34 documents") in page
+    assert (selecting_cost(record).seconds > 0) == drop
 
 
 def test_a_second_run_computes_nothing_and_says_the_same(tmp_path, monkeypatch):

@@ -47,9 +47,12 @@ def scoring_cost(record: Mapping[str, Any], clock: Clock = WALL) -> WorkCost:
 
 
 def selecting_cost(record: Mapping[str, Any], clock: Clock = WALL) -> WorkCost:
-    """Return what the selection cost beyond what the scores were made with, training runs between rounds included."""
+    """Return what the selection cost beyond what the scores were made with.
+
+    Training runs between its rounds are included, and leaving near-duplicates out of the candidates.
+    """
     paid = own_stage(record, "scores")["cost"].get("used", {})
-    made = [stage for stage in record["stages"] if stage["role"] == SELECTION]
+    made = [stage for stage in record["stages"] if SELECTION in (stage["role"], stage.get("within"))]
     used = {name: cost for stage in made for name, cost in stage["cost"]["used"].items() if name not in paid}
     return WorkCost(_sum(used.values(), clock), record["selection"]["flops"], _peak_bytes(used))
 

@@ -18,7 +18,7 @@ def described(uses: Sequence[StageUse], roles: Mapping[str, Iterable[Path]]) -> 
 
     roles: what the run's own results are to it, by the folders of their stages. A stage of `own: true` has that `role`,
     or none; one of `own: false` was made for what its `role` names: a stage, as a proxy is for the scores,
-    SELECTION, BASELINE or TUNING.
+    SELECTION, BASELINE or TUNING. `within` is what it was made for in either case; null for nothing else.
     """
     role_of = {folder: role for role, folders in reversed([*roles.items()]) for folder in folders}
     first = {(use.stage, use.key): use for use in reversed(uses)}
@@ -30,6 +30,7 @@ def _described(use: StageUse, role: str | None) -> dict[str, Any]:
         "stage": use.stage,
         "role": role or use.within,
         "own": role is not None or use.within is None,
+        "within": use.within,
         "key": use.key,
         "path": str(use.path),
         "cached": use.cached,

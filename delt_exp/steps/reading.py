@@ -12,6 +12,7 @@ from delt_exp.eval_dataset.base import NeedsRoom
 from delt_exp.ngrams.deduplicated import deduplicated_stage
 from delt_exp.progress import say
 from delt_exp.report.outcome import Overlap
+from delt_exp.report.stages import SELECTION
 from delt_exp.resources import Resources
 from delt_exp.steps.components import Components
 from delt_exp.store.store import Store
@@ -41,7 +42,9 @@ def read_corpora(parts: Components) -> tuple[Corpus, Corpus | None]:
         target = decontaminated_stage(store, target, others)
         candidates = decontaminated_stage(store, candidates, [*others, target])
     if parts.drop_near_duplicates:
-        candidates = deduplicated_stage(Resources(store, None, parts.trainer, parts.runtime), candidates, parts.minhash)
+        resources = Resources(store, None, parts.trainer, parts.runtime)
+        with store.serves(SELECTION):
+            candidates = deduplicated_stage(resources, candidates, parts.minhash)
     return candidates, target if parts.target_readers else None
 
 

@@ -36,8 +36,8 @@ def cost_table(panel: Panel) -> Table:
     corrected = f"; Holm-corrected ({num_comparisons} comparisons)" if num_comparisons else ""
     note = (
         "Scoring and selecting are charged in full to every arm, with the models, gradients and annotations that they "
-        "use, although arms share them. Selecting counts where a selector reads documents: gradients, and the training "
-        "runs between its rounds; otherwise it costs next to nothing, like ordering. Training has one speed for all "
+        "use, although arms share them. Selecting counts where a selector reads documents (gradients, and the training "
+        "runs between its rounds) or near-duplicates are left out; otherwise it costs next to nothing, like ordering. Training has one speed for all "
         "arms of a recipe, a score its median over all runs with it; a cost below 1 % of the baseline's training is "
         "shown as smaller and counts as 0. At equal cost: against the baseline trained for the same total seconds, "
         f"linear in log seconds between its budgets{corrected}; an arm that took no longer than the baseline has the "

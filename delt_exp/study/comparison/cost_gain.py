@@ -37,12 +37,12 @@ def cost_table(panel: Panel) -> Table:
     note = (
         "Scoring and selecting are charged in full to every arm, with the models, gradients and annotations that they "
         "use, although arms share them. Selecting counts where a selector reads documents (gradients, and the training "
-        "runs between its rounds) or near-duplicates are left out; otherwise it costs next to nothing, like ordering. Training has one speed for all "
-        "arms of a recipe, a score its median over all runs with it; a cost below 1 % of the baseline's training is "
-        "shown as smaller and counts as 0. At equal cost: against the baseline trained for the same total seconds, "
-        f"linear in log seconds between its budgets{corrected}; an arm that took no longer than the baseline has the "
-        "planned comparison. Better: shown to gain, and to gain more than that. Empty: not recorded, or the baseline "
-        "was not trained that long."
+        "runs between its rounds) or near-duplicates are left out; otherwise it costs next to nothing, like ordering. "
+        "Training has one speed for all arms of a recipe, a score its median over all runs with it; a cost below 1 % "
+        "of the baseline's training is shown as smaller and counts as 0. At equal cost: against the baseline trained "
+        f"for the same total seconds, linear in log seconds between its budgets{corrected}; an arm that took no longer "
+        "than the baseline has the planned comparison. Better: shown to gain, and to gain more than that. Empty: not "
+        "recorded, or the baseline was not trained that long."
     )
     return Table("cost", "What every arm cost", note, columns, rows)
 

@@ -5,6 +5,8 @@ step, the number of tokens and their digest. Nothing is read back from the devic
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,15 @@ ROWS = np.dtype([("step", "<i8"), ("micro", "<i4"), ("row", "<i4"), ("length", "
 """One sequence. micro: forward pass of its step; row: place in it; length: its tokens, without padding."""
 FLUSH_STEPS = 64
 ATTEMPTS = "audit.json"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One beginning of training. started_at: its first step. ended_at: the step after its last, None until `close`."""
+
+    started_at: int
+    world_size: int
+    ended_at: int | None = None
 
 
 class OrderAudit:
@@ -50,9 +61,8 @@ class OrderAudit:
         self.rank, world_size = (dist.get_rank(), dist.get_world_size()) if is_distributed else (0, 1)
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.rank == 0:
-            earlier = [attempt for attempt in read_attempts(self.folder) if attempt["started_at"] < step]
-            attempts = [*earlier, {"started_at": step, "world_size": world_size}]
-            _replace(self.folder / ATTEMPTS, (json.dumps(attempts) + "\n").encode())
+            earlier = [attempt for attempt in read_attempts(self.folder) if attempt.started_at < step]
+            _write_attempts(self.folder, [*earlier, Attempt(step, world_size)])
         self._path = self.folder / f"rank-{self.rank:05d}.rows"
         kept = read_rows(self._path) if self._path.exists() else np.zeros(0, ROWS)
         _replace(self._path, kept[kept["step"] < step].tobytes())
@@ -92,11 +102,15 @@ class OrderAudit:
         self._calls, self._since_flush = [], 0
 
     def close(self) -> None:
-        """Write the rest and stop watching."""
+        """Write the rest, and that it is all; stop watching."""
         self.flush()
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
+        if self._handle is None:
+            return
+        self._handle.remove()
+        self._handle = None
+        if self.rank == 0:
+            *earlier, last = read_attempts(self.folder)
+            _write_attempts(self.folder, [*earlier, replace(last, ended_at=self._step)])
 
     def for_transformers(self) -> Any:
         """Return a callback for `transformers.Trainer`."""
@@ -113,11 +127,20 @@ class OrderAudit:
         return AuditCallback(self, network)
 
 
-def read_attempts(folder: Path) -> list[dict[str, int]]:
-    """Return where training began and where it was resumed: `started_at` (a step, ascending) and `world_size`."""
+def read_attempts(folder: Path) -> list[Attempt]:
+    """Return where training began and where it was resumed, ascending; raises DataError where the file is damaged."""
     path = folder / ATTEMPTS
-    attempts: list[dict[str, int]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return attempts
+    try:
+        return [Attempt(**one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{path} is damaged, so nothing tells where training began: copy it again from where it was written, or "
+            "train again with another folder"
+        ) from error
+
+
+def _write_attempts(folder: Path, attempts: Sequence[Attempt]) -> None:
+    _replace(folder / ATTEMPTS, (json.dumps([asdict(one) for one in attempts]) + "\n").encode())
 
 
 def read_rows(path: Path) -> NDArray[np.void]:

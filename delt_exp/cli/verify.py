@@ -10,8 +10,9 @@ from pathlib import Path
 
 from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.errors import ConfigError
-from delt_exp.verify.compare import compare, read_audit
+from delt_exp.verify.compare import compare
 from delt_exp.verify.planned import planned
+from delt_exp.verify.recorded import read_audit
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

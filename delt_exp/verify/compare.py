@@ -5,15 +5,14 @@ gradient does not depend on who computed which, nor on accumulation.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.certificate.audit import ATTEMPTS, read_attempts, read_rows
 from delt_exp.certificate.digests import Hashes, Stretches
 from delt_exp.errors import DataError
 from delt_exp.verify.planned import Planned
+from delt_exp.verify.recorded import Read
 
 FEW = 8  # sequences that must lie in a row before they are called so
 
@@ -25,46 +24,6 @@ class Finding:
     kind: str
     step: int | None
     sentence: str
-
-
-@dataclass(frozen=True, eq=False)
-class Read:
-    """What entered the network: [R] sequences by step, forward pass, rank and place.
-
-    ranks: [R] who read each. starts: the steps at which training began or was resumed.
-    """
-
-    rows: NDArray[np.void]
-    ranks: NDArray[np.int64]
-    starts: list[int]
-
-    @property
-    def steps(self) -> NDArray[np.int64]:
-        """[R] the optimizer step of each sequence."""
-        return np.asarray(self.rows["step"])
-
-
-def read_audit(folder: Path) -> Read:
-    """Return what all ranks recorded; raises DataError where one is missing or nothing was recorded."""
-    attempts = read_attempts(folder)
-    if not attempts:
-        raise DataError(f"{folder} is not an audit: it has no {ATTEMPTS}, which OrderAudit writes when training begins")
-    largest = max(attempt["world_size"] for attempt in attempts)
-    paths = [folder / f"rank-{rank:05d}.rows" for rank in range(largest)]
-    missing = [path.name for path in paths if not path.exists()]
-    if missing:
-        raise DataError(f"{folder} lacks {', '.join(missing)}: collect the files of all {largest} ranks in it")
-    parts = [read_rows(path) for path in paths]
-    rows, ranks = np.concatenate(parts), np.repeat(np.arange(largest), [len(part) for part in parts])
-    starts = [attempt["started_at"] for attempt in attempts]
-    # A rank that took no part after a restart may have recorded steps that the others trained again.
-    sizes = np.array([attempt["world_size"] for attempt in attempts])
-    is_valid = ranks < sizes[np.maximum(np.searchsorted(starts, rows["step"], side="right") - 1, 0)]
-    rows, ranks = rows[is_valid], ranks[is_valid]
-    if not len(rows):
-        raise DataError(f"{folder} is empty: no step was recorded; watch the module that is given token ids")
-    order = np.lexsort([rows["row"], ranks, rows["micro"], rows["step"]])
-    return Read(rows[order], ranks[order], starts)
 
 
 def compare(read: Read, plan: Planned, epochs: int) -> Finding:
@@ -82,6 +41,8 @@ def compare(read: Read, plan: Planned, epochs: int) -> Finding:
     total, count = len(digests) * epochs, len(read.rows)
     wrong = _first_wrong(read, digests, total)
     if wrong is None and count == total:
+        if read.ended is not None and (late := int((read.steps >= read.ended).sum())):
+            return _not_stepped(late, read.ended, plan)
         return Finding("", None, f"verified: {count:,} sequences in {_num_steps(read):,} steps, as planned{note}")
     if wrong is None:
         return _ended(read, plan, count, total)
@@ -105,8 +66,21 @@ def _first_wrong(read: Read, digests: Hashes, total: int) -> int | None:
     return int(np.searchsorted(steps, steps[bad[0]])) if len(bad) else None
 
 
+def _not_stepped(late: int, ended: int, plan: Planned) -> Finding:
+    cure = "call it after each optimizer.step(), and let one follow the last batch"
+    units = f"{late:,} {plan.units} were" if late > 1 else f"{plan.unit} was"
+    return Finding("not trained on", ended, f"the last {units} read, but no audit.step() followed: {cure}")
+
+
 def _ended(read: Read, plan: Planned, count: int, total: int) -> Finding:
     left, last = total - count, int(read.steps[-1])
+    if read.ended is None:
+        return Finding(
+            "not closed",
+            last + 1,
+            f"the audit tells nothing of the last {left:,} of {total:,} {plan.units}, because it was never closed: "
+            "call audit.close() at the end of training; a training that was killed goes on with the same audit folder",
+        )
     if left < _largest_step(read):
         cure = "the last batch was not full and was left out (drop_last)"
         return Finding(

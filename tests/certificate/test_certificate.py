@@ -26,6 +26,7 @@ from tests.certificate.training import (
     loader,
     one_of_two,
     play,
+    read_by_loop,
     samples,
 )
 from tests.processes import exit_status, start
@@ -238,6 +239,44 @@ def test_documents_of_another_export_are_refused_with_what_to_give():
 def test_a_run_that_ends_early_says_where():
     play([range(4), range(4, 8)])
     assert (finding(40).kind, finding(40).step) == ("ended early", 2)
+
+
+def test_an_audit_without_steps_does_not_tell_the_order_and_is_not_verified():
+    read_by_loop(range(0, 40, 4), steps_at=()).close()
+    with pytest.raises(
+        DataError, match=r"the order of 40 sequences, so .* not verified: no audit\.step\(\) was recorded"
+    ):
+        finding(40)
+
+
+def test_sequences_that_no_step_follows_are_not_taken_for_trained():
+    read_by_loop(range(0, 40, 4), steps_at=range(0, 36, 4)).close()
+    found = finding(40)
+    assert (found.kind, found.step) == ("not trained on", 9)
+    assert "the last 4 documents were read, but no audit.step() followed" in found.sentence
+
+
+def test_an_audit_that_was_never_closed_is_called_so_where_the_end_is_missing():
+    read_by_loop(range(0, 32, 4), steps_at=range(0, 32, 4)).flush()
+    found = finding(40)
+    assert (found.kind, found.step) == ("not closed", 8)
+    assert "nothing of the last 8 of 40 documents, because it was never closed: call audit.close()" in found.sentence
+    read_by_loop(range(0, 40, 4), steps_at=range(0, 40, 4)).flush()
+    assert finding(40).kind == ""
+
+
+def test_an_audit_that_was_never_closed_before_anything_was_written_is_called_so():
+    read_by_loop(range(0, 40, 4), steps_at=range(0, 40, 4))
+    with pytest.raises(DataError, match=r"it was never closed: call audit\.close\(\)"):
+        finding(40)
+
+
+@pytest.mark.parametrize("content", ["", "[{", '["no"]', "3", "\udcff"], ids=ascii)
+def test_a_damaged_audit_is_refused_with_its_file_and_the_cure(content, tmp_path):
+    play([range(4)])
+    (tmp_path / "audit/audit.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(DataError, match=r"audit/audit\.json is damaged, .*: copy it again"):
+        finding(4)
 
 
 def test_a_row_that_a_kill_cut_short_is_passed_over(tmp_path):

@@ -14,8 +14,9 @@ from transformers import Trainer, TrainingArguments
 
 from delt_exp.certificate import OrderAudit, OrderedSampler
 from delt_exp.certificate.digests import digest_of
-from delt_exp.verify.compare import compare, read_audit
+from delt_exp.verify.compare import compare
 from delt_exp.verify.planned import Planned
+from delt_exp.verify.recorded import read_audit
 
 
 class Network(nn.Module):
@@ -101,6 +102,17 @@ def play(steps, *, begins=0, rank=0, world=1):
         network(**collate([rows[number] for number in batch]))["loss"].backward()
         audit.step()
     audit.close()
+
+
+def read_by_loop(firsts, steps_at):
+    """Read batches of 4 samples that begin at `firsts`; a step follows those in `steps_at`. The audit is left open."""
+    network, rows, audit = Network(), samples(1000), OrderAudit("audit")
+    audit.watch(network)
+    for first in firsts:
+        network(**collate(rows[first : first + 4]))
+        if first in steps_at:
+            audit.step()
+    return audit
 
 
 def one_of_two(rank, port):

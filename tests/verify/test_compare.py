@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from delt_exp.certificate.audit import ROWS
 from delt_exp.certificate.digests import Stretches, digest_of, powers
 from delt_exp.errors import DataError
-from delt_exp.verify.compare import Read, compare
+from delt_exp.verify.compare import compare
 from delt_exp.verify.planned import Planned, windows
+from delt_exp.verify.recorded import Read
 
 DOCUMENTS = [np.random.default_rng(seed).integers(0, 50, size=3 + seed % 5) for seed in range(24)]
 PLAN = Planned(
@@ -34,7 +35,7 @@ def read(steps, starts=(0,)):
                 ranks.append(rank)
     rows, ranks = np.array(rows, ROWS), np.array(ranks)
     order = np.lexsort([rows["row"], ranks, rows["micro"], rows["step"]])
-    return Read(rows[order], ranks[order], list(starts))
+    return Read(rows[order], ranks[order], list(starts), len(steps))
 
 
 def joined(stream, context):
@@ -127,7 +128,7 @@ def test_equal_documents_may_stand_for_each_other():
     double = Planned("document", np.array([2] * 4), np.array([7, 8, 7, 8], np.uint64), None, lambda: np.arange(8))
     audits = [np.array([(step, 0, 0, 2, digest) for step, digest in enumerate(read)], ROWS)
               for read in ([7, 8, 7, 8], [7, 7, 8, 8])]  # fmt: skip
-    right, wrong = (compare(Read(rows, np.zeros(4, int), [0]), double, 1) for rows in audits)
+    right, wrong = (compare(Read(rows, np.zeros(4, int), [0], 4), double, 1) for rows in audits)
     assert right.kind == ""
     assert wrong.step == 1
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 from omegaconf import DictConfig
@@ -15,7 +16,7 @@ from delt_exp.corpus.writing import CorpusSettings
 from delt_exp.dataset.base import Dataset
 from delt_exp.dataset.in_memory import InMemory
 from delt_exp.dataset.mixture import Mixture
-from delt_exp.errors import ConfigError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.resources import Resources
 from delt_exp.runtime import Runtime
 from delt_exp.store.store import Store
@@ -27,13 +28,28 @@ def align(train: Iterable[str], evaluation: Iterable[str], *overrides: str) -> C
     """Return how well training texts fit evaluation texts, by Task2Vec or the metric that an override such as
     "alignment=ncd" chooses.
 
-    Raises ConfigError or DataError as the command does. Works under `outputs/store` unless an override says otherwise.
+    Raises ConfigError or DataError as the command does, and DataError for one text or file in place of several texts.
+    Works under `outputs/store` unless an override says otherwise.
     """
-    cfg = composed(CONF, with_default(overrides))
-    session = open_session(cfg, {"train": InMemory(tuple(train)), "evaluation": InMemory(tuple(evaluation))})
+    datasets = {name: _texts(name, texts) for name, texts in (("train", train), ("evaluation", evaluation))}
+    session = open_session(composed(CONF, with_default(overrides)), datasets)
     (train_side, evaluation_side) = ({name: text} for name, text in session.texts.items())
     (row,) = coefficients(session.alignment, train_side, evaluation_side, session.resources)
     return row
+
+
+def _texts(name: str, texts: Iterable[str]) -> InMemory:
+    """Return the texts as a dataset; a str is refused, because it would be read letter by letter."""
+    if isinstance(texts, str | PathLike):
+        raise DataError(
+            f"{name} is {str(texts)[:40]!r}, where a list of texts is needed; give one text as [text], and compare "
+            "files by python -m delt_exp.alignment FILE FILE"
+        )
+    given = tuple(texts)
+    for number, text in enumerate(given):
+        if not isinstance(text, str):
+            raise DataError(f"{name}[{number}] is {type(text).__name__}, not a text (str); give the texts alone")
+    return InMemory(given)
 
 
 @dataclass(frozen=True, eq=False)

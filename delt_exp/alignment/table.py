@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from delt_exp.alignment.base import Alignment, Arrays, Coefficient, Description, Text
+from delt_exp.alignment.base import Alignment, Arrays, Coefficient, Description, NeedsDocuments, Text
 from delt_exp.config.identity import flat, identity
 from delt_exp.errors import ConfigError, DataError, DeltError
 from delt_exp.files import digest, read_json, write_json
@@ -98,8 +98,12 @@ def coefficients(
 ) -> list[TableRow]:
     """Return one row for every training text with every evaluation text, row by row of the table.
 
-    N + M descriptions serve the N x M table. Raises DeltError for a text that cannot be described, naming it.
+    N + M descriptions serve the N x M table. Raises DeltError for a text that cannot be described, naming it; for one
+    of too few documents before anything is described.
     """
+    if isinstance(alignment, NeedsDocuments):
+        for name, text in (*trained.items(), *evaluation.items()):
+            alignment.check_documents(len(text.ids), f"text {name}")
     describer = Describer(alignment, resources)
     described = {name: _named(describer, name, text) for name, text in trained.items()}
     against = {name: _named(describer, name, text) for name, text in evaluation.items()}

@@ -32,5 +32,5 @@ def test_a_text_of_one_document_has_no_interval_and_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"^the selection has 1 document, and the interval of alignment=sentence needs"):
         sentence().check_documents(1, "the selection")
     texts = {name: make_text(tmp_path, sentences(count, seed=count)) for name, count in {"one": 1, "five": 5}.items()}
-    with pytest.raises(DataError, match="a text has 1 document"):
+    with pytest.raises(DataError, match="text train has 1 document"):
         coefficients(sentence(), {"train": texts["one"]}, {"five": texts["five"]}, make_resources(tmp_path))

@@ -10,6 +10,7 @@ import pytest
 
 from delt_exp.alignment.align import align
 from delt_exp.cli.alignment import main
+from delt_exp.errors import DataError
 from tests.alignment.tiny import sentences
 from tests.runs import write_jsonl
 
@@ -100,6 +101,28 @@ def test_a_function_call_gives_what_the_command_gives(monkeypatch, capsys):
     out = run(monkeypatch, capsys, "one.jsonl", "two.jsonl", "alignment=ncd")
     found = align(sentences(12, seed=1), sentences(12, seed=2), "alignment=ncd")
     assert f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]" in out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("one.jsonl", "train is 'one.jsonl', where a list of texts is needed; give one text as [text]"),
+        (Path("one.jsonl"), "train is 'one.jsonl'"),
+        (["a text", {"text": "another"}], "train[1] is dict, not a text (str)"),
+    ],
+)
+def test_a_function_call_takes_texts_alone_and_no_file(wrong, message):
+    with pytest.raises(DataError, match=re.escape(message)):
+        align(wrong, sentences(12), "alignment=ncd")
+    with pytest.raises(DataError, match=re.escape(message.replace("train", "evaluation"))):
+        align(sentences(12), wrong, "alignment=ncd")
+
+
+@pytest.mark.parametrize("names", [["one.jsonl"], ["one.jsonl", "two.jsonl"]], ids=len)
+def test_too_few_documents_are_refused_before_the_probe_is_trained(names, monkeypatch, capsys):
+    line = fails(monkeypatch, capsys, *names, *TINY_PROBE, "alignment.task2vec.batch_documents=13")
+    assert "batch_documents=13 is more than the 12 documents" in line
+    assert not Path("outputs/store/model").exists()
 
 
 @pytest.mark.parametrize(

@@ -36,11 +36,12 @@ class Diversity:
 def diversity(alignment: Task2VecAlignment, text: Text, resources: Resources) -> Diversity:
     """Return div(D) = E over batches B1 != B2 of d(e_B1, e_B2) = 1 - align(D, D), and its bounds.
 
-    Raises ConfigError for fewer than 2 batches, which have no distance.
+    Raises ConfigError for fewer than 2 batches, which have no distance, and for too few documents.
     """
     size = alignment.batch_documents
     if size is None or alignment.num_batches < 2:
         raise ConfigError("diversity compares batches of one text; use alignment.task2vec.num_batches=2 or more")
+    alignment.check_documents(len(text.ids), "the text")
     describer = Describer(alignment, resources)
     described = describer.describe(text)
     coefficient = _distance(compare(alignment, described, described, resources.store)[0])

@@ -129,7 +129,7 @@ def test_a_wrong_setting_is_refused_at_once(changes, message):
 def test_fewer_documents_than_a_batch_are_refused_with_the_name_of_the_text(tmp_path, resources):
     texts = {"short": make_text(tmp_path, sentences(5))}
     with pytest.raises(
-        ConfigError, match=r"short: alignment.task2vec.batch_documents=8 is more than the 5 documents of a text"
+        ConfigError, match=r"alignment.task2vec.batch_documents=8 is more than the 5 documents of text short"
     ):
         coefficients(task2vec(), texts, texts, resources)
 

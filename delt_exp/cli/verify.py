@@ -24,7 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 raise ConfigError(f"--{name.replace('_', '-')} {value}: give at least 1")
         read = read_audit(options.audit)
         plan = planned(
-            options.export, context=options.context, tokenizer=options.tokenizer, max_tokens=options.max_tokens
+            options.export,
+            context=options.context,
+            tokenizer=options.tokenizer,
+            append_eos=options.append_eos,
+            max_tokens=options.max_tokens,
         )
         finding = compare(read, plan, options.epochs)
     print(f"{finding.kind} at step {finding.step}: {finding.sentence}" if finding.kind else finding.sentence)
@@ -41,5 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--epochs", type=int, default=1, help="how often the export was to be trained (%(default)s)")
     parser.add_argument("--tokenizer", help="name or folder of the tokenizer, for an export without --tokens")
-    parser.add_argument("--max-tokens", type=int, help="documents were cut after this many tokens")
+    parser.add_argument(
+        "--append-eos", action="store_true", help="training added the tokenizer's end-of-text token to every document"
+    )
+    parser.add_argument(
+        "--max-tokens",
+        type=int,
+        help="documents were cut after this many tokens, special ones and that of --append-eos counted",
+    )
     return parser

@@ -226,5 +226,5 @@ class _Departure:
         raise DataError(
             f"{share:,} of {len(self.places):,} sequences from step {self.step} on are not in the export: it is not "
             "the export that was trained on, or the tokens were made differently; give the export that was trained, "
-            "and --tokenizer, --max-tokens and --context as training used them"
+            "and --tokenizer, --append-eos, --max-tokens and --context as training used them"
         )

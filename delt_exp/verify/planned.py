@@ -40,14 +40,22 @@ class Planned:
         return f"{first}s{space}{rest}"
 
 
-def planned(folder: Path, *, context: int | None, tokenizer: str | None, max_tokens: int | None) -> Planned:
+def planned(
+    folder: Path, *, context: int | None, tokenizer: str | None, append_eos: bool, max_tokens: int | None
+) -> Planned:
     """Return the sequences of an export: its documents, or windows of `context` tokens over all of them joined.
 
-    tokenizer: a name or folder for `transformers`, for an export without tokens; max_tokens: where documents are cut.
+    tokenizer: a name or folder for `transformers`, for an export without tokens; append_eos: whether its end-of-text
+    token follows what it makes of a document; max_tokens: how many tokens of a document are left, that one counted.
     Raises ConfigError where the export cannot be read like this, DataError where it was changed.
     """
     card = read_card(folder)
     check_shards(folder, card)
+    if append_eos and tokenizer is None:
+        raise ConfigError(
+            "--append-eos says what follows the tokens that --tokenizer makes: give both, or none, as every document "
+            "of an export with tokens ends with its end-of-text token"
+        )
     if card["format"] == "bin":
         if context is None or tokenizer is not None or max_tokens is not None:
             raise ConfigError(
@@ -59,7 +67,7 @@ def planned(folder: Path, *, context: int | None, tokenizer: str | None, max_tok
         return windows(pieces, context, lambda: ids, needs_next=True)
 
     def documents() -> Iterator[NDArray[np.integer]]:
-        return _documents(folder, _encoder(card, tokenizer), max_tokens)
+        return _documents(folder, _encoder(card, tokenizer, append_eos), max_tokens)
 
     def stream() -> NDArray[np.integer]:
         return np.concatenate([*documents()])
@@ -96,7 +104,7 @@ def _documents(folder: Path, encode: Encode, max_tokens: int | None) -> Iterator
         yield encode(record)[:max_tokens]
 
 
-def _encoder(card: dict[str, Any], tokenizer: str | None) -> Encode:
+def _encoder(card: dict[str, Any], tokenizer: str | None, append_eos: bool) -> Encode:
     """Return what turns a record into token ids."""
     if tokenizer is None:
         if "input_ids" not in card["columns"]:
@@ -108,10 +116,15 @@ def _encoder(card: dict[str, Any], tokenizer: str | None) -> Encode:
     from transformers import AutoTokenizer
 
     found = load_pretrained(AutoTokenizer, tokenizer, None)
+    if append_eos and found.eos_token_id is None:
+        raise ConfigError(f"--append-eos: the tokenizer {tokenizer} names no end-of-text token; leave it out")
+    ending = [found.eos_token_id] if append_eos else []
 
     def encode(record: dict[str, Any]) -> NDArray[np.integer]:
         if record.get("messages"):
-            return np.array(found.apply_chat_template(record["messages"], return_dict=True)["input_ids"], np.int64)
-        return np.array(found(record.get("prompt", "") + record["text"])["input_ids"], np.int64)
+            ids = found.apply_chat_template(record["messages"], return_dict=True)["input_ids"]
+        else:
+            ids = found(record.get("prompt", "") + record["text"])["input_ids"]
+        return np.array([*ids, *ending], np.int64)
 
     return encode

@@ -83,6 +83,26 @@ def test_an_own_tokenizer_and_cut_documents_are_verified_and_others_refused(stop
     assert "give --tokenizer" in verdict(capsys)
 
 
+def test_documents_that_the_trainer_ended_with_the_tokenizers_end_of_text_are_verified(stopped, capsys):  # noqa: F811
+    from transformers import AutoTokenizer
+
+    export([str(stopped), "--to", "jsonl", "--out", "out"])
+    export([str(stopped), "--to", "bin", "--out", "stream"])
+    tokenizer = AutoTokenizer.from_pretrained("stream/tokenizer")
+    ended = [tokenizer(record["text"])["input_ids"] + [tokenizer.eos_token_id] for record in read_records(Path("out"))]
+    train(ended)
+    own = ("--tokenizer", "stream/tokenizer")
+    assert "verified" in verdict(capsys, *own, "--append-eos")
+    assert "--append-eos" in verdict(capsys, *own)
+    assert "--append-eos says what follows the tokens that --tokenizer makes" in verdict(capsys, "--append-eos")
+    longest = max(map(len, ended))
+    train([ids[: longest - 1] for ids in ended])
+    assert "verified" in verdict(capsys, *own, "--append-eos", "--max-tokens", str(longest - 1))
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained("endless")
+    assert "endless names no end-of-text token" in verdict(capsys, "--tokenizer", "endless", "--append-eos")
+
+
 def test_a_token_stream_is_verified_in_windows(stopped, capsys):  # noqa: F811
     export([str(stopped), "--to", "bin", "--out", "out"])
     stream = read_stream(Path("out"))

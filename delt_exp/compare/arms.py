@@ -11,6 +11,7 @@ from delt_exp.compare.lm_eval_folder import read_lm_eval, results_files
 from delt_exp.compare.run_folder import RECORD, read_run
 from delt_exp.compare.table_file import SUFFIXES, read_table
 from delt_exp.errors import ConfigError, DataError
+from delt_exp.files import digest, file_sha256
 
 NAMED = 3  # items in a message
 
@@ -75,7 +76,8 @@ def read_named(named: Sequence[tuple[str | None, Sequence[Path]]], choice: Choic
     arms = []
     for name, (_, paths) in zip(names, named, strict=True):
         readings = [_reading(path, choice) for path in paths]
-        arms.append(_arm(name, readings))
+        _check_copies(name, paths)
+        arms.append(_arm(name, paths, readings))
         for reading in readings:
             groups |= reading.groups
             notes += [note for note in reading.notes if note not in notes]
@@ -247,15 +249,33 @@ def _reading(path: Path, choice: Choice) -> ReadResults:
     )
 
 
-def _arm(name: str, readings: Sequence[ReadResults]) -> Arm:
+def _check_copies(name: str, paths: Sequence[Path]) -> None:
+    """Raise DataError where one training run is given twice, which would count as two seeds."""
+    known: dict[str, Path] = {}
+    for path in paths:
+        record = path / RECORD
+        files = [record] if record.is_file() else results_files(path) or [path]
+        content = digest([file_sha256(file) for file in files])
+        if content in known:
+            raise DataError(
+                f"{name}: {known[content]} and {path} hold the same results, those of one training run and not of two "
+                "seeds; give every training run once, and tables of several with a column seed"
+            )
+        known[content] = path
+
+
+def _arm(name: str, paths: Sequence[Path], readings: Sequence[ReadResults]) -> Arm:
     """Return one arm of all paths; models without a seed are numbered."""
     by_seed: dict[int, Mapping[str, Answers]] = {}
-    for number, reading in enumerate(readings):
+    places: dict[int, Path] = {}
+    for number, (path, reading) in enumerate(zip(paths, readings, strict=True)):
         for seed, answers in reading.by_seed.items():
             key = number if seed is None else seed
             if key in by_seed:
-                raise DataError(f"{name} has seed {key} twice; give every training run of it once")
-            by_seed[key] = answers
+                raise DataError(
+                    f"{name} has seed {key} twice, in {places[key]} and in {path}; give every training run of it once"
+                )
+            by_seed[key], places[key] = answers, path
     arm = Arm(name, dict(sorted(by_seed.items())))
     for seed, answers in arm.by_seed.items():
         if set(answers) != set(arm.tasks):

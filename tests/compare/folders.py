@@ -45,6 +45,7 @@ def write_folder(folder: Path, tasks, *, date=DATE, groups=None, shots=0, versio
     folder.mkdir(parents=True, exist_ok=True)
     counts = {name: len({row["doc_id"] for row in rows}) for name, rows in tasks.items()}
     results = {
+        "date": date,
         "results": {name: results_of(rows) | (values or {}).get(name, {}) for name, rows in tasks.items()},
         "group_subtasks": groups or {},
         "configs": {name: {"metric_list": (lists or {}).get(name, [])} for name in tasks},

@@ -1,6 +1,8 @@
 """What did not answer the same questions is refused, with the reason and the cure."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +12,11 @@ import pytest
 from delt_exp.compare.answers import Choice
 from delt_exp.compare.arms import read_arms
 from delt_exp.errors import ConfigError, DataError
-from tests.compare.folders import accuracies, write_folder
+from tests.compare.folders import DATE, accuracies, write_folder
 from tests.runs import write_jsonl
 
 HIGHER = Choice(better="higher")
+LATER = "2026-01-02T04-05-06.789012"
 
 
 def folders(tmp_path, first, second, **changed):
@@ -134,8 +137,8 @@ def test_other_seeds_are_not_paired_and_need_the_same_items(tmp_path):
 
 
 def test_items_of_one_name_are_the_same_in_every_seed(tmp_path):
-    for name, rows in (("s0", ROWS), ("s1", changed(ROWS, doc_hash="f"))):
-        write_folder(tmp_path / name, {"quiz": rows})
+    for name, rows, date in (("s0", ROWS, DATE), ("s1", changed(ROWS, doc_hash="f"), LATER)):
+        write_folder(tmp_path / name, {"quiz": rows}, date=date)
     one = f"{tmp_path}/s0,{tmp_path}/s1"
     with pytest.raises(DataError, match=r"seeds 0 and 1 of x cannot be combined on quiz: document differs in 1 of 3"):
         read_arms([f"x={one}", f"y={one}"], Choice())
@@ -146,8 +149,8 @@ def test_items_of_one_name_are_the_same_in_every_seed(tmp_path):
 
 
 def test_folders_of_seeds_are_paired_in_their_order_and_that_is_said(tmp_path):
-    for name in ("s0", "s1"):
-        write_folder(tmp_path / name, {"quiz": ROWS})
+    for name, date in (("s0", DATE), ("s1", LATER)):
+        write_folder(tmp_path / name, {"quiz": ROWS}, date=date)
     read = read_arms([f"x={tmp_path}/s0,{tmp_path}/s1", f"y={tmp_path}/s1,{tmp_path}/s0"], Choice())
     assert [arm.seeds for arm in read.arms] == [[0, 1], [0, 1]]
     assert "x: its 2 folders are paired with the others in the order in which they are given." in read.notes
@@ -195,6 +198,25 @@ def test_runs_are_read_with_their_seeds(tmp_path):
     other = write_run(tmp_path / "other", 0, [20.0, 30.0, 40.0], tokens=11)
     with pytest.raises(DataError, match=r"cannot be compared on law: items differ in their weight.* one tokenizer"):
         read_arms([runs[0], other], Choice())
+
+
+def test_a_training_run_that_is_given_twice_is_refused_and_so_is_its_copy(tmp_path):
+    folder = write_folder(tmp_path / "lm", {"quiz": ROWS})
+    run = Path(write_run(tmp_path / "run", 3, [20.0, 30.0, 40.0]))
+    (tmp_path / "t.csv").write_text("item,value\na,1\n")
+    for one in (folder, run, tmp_path / "t.csv"):
+        copy = tmp_path / f"copy_{one.name}"
+        (shutil.copytree if one.is_dir() else shutil.copy)(one, copy)
+        for other in (one, copy):
+            with pytest.raises(DataError, match=rf"^x: {one} and {other} hold the same results, .*one training run"):
+                read_arms([f"x={one},{other}", f"y={one}"], HIGHER)
+
+
+def test_two_runs_of_one_seed_are_named(tmp_path):
+    first, second = (write_run(tmp_path / f"r{n}", 3, [20.0 + n, 30.0, 40.0]) for n in range(2))
+    (tmp_path / "r1" / "record.json").write_text(json.dumps({"seed": 3, "results": [], "id": "another"}))
+    with pytest.raises(DataError, match=f"x has seed 3 twice, in {first} and in {second}; give every training run"):
+        read_arms([f"x={first},{second}", f"y={first}"], Choice())
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from delt_exp.files import disk_errors, read_json
 from delt_exp.report.numbers import size
 from delt_exp.store.store import ENTRY
 
-UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+UNITS = {"B": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 DAY_SECONDS = 86_400
 
 
@@ -78,10 +78,10 @@ def explain(root: Path, key: str) -> str:
     return "\n".join(lines if relatives else [*lines, f"there is no other {chosen[0].stage} stage"])
 
 
-def free(root: Path, *, unused_days: float | None, max_bytes: float | None) -> list[Entry]:
+def free(root: Path, *, unused_days: float | None, max_bytes: float | None, dry_run: bool) -> list[Entry]:
     """Remove stages not used for `unused_days`, then the least recently used until the rest fits `max_bytes`.
 
-    Returns what was removed; a stage that a process is computing stays.
+    Returns what was removed, or would be, for a dry run; a stage that a process is computing stays.
     """
     everything = entries(root)
     oldest = time.time() - unused_days * DAY_SECONDS if unused_days is not None else float("-inf")
@@ -89,15 +89,17 @@ def free(root: Path, *, unused_days: float | None, max_bytes: float | None) -> l
     removed = []
     for entry in everything:
         too_old, too_large = entry.used < oldest, max_bytes is not None and total > max_bytes
-        if (too_old or too_large) and _remove(entry.path):
+        if (too_old or too_large) and _remove(entry.path, dry_run):
             removed.append(entry)
             total -= entry.num_bytes
     return removed
 
 
-def _remove(path: Path) -> bool:
+def _remove(path: Path, dry_run: bool) -> bool:
     try:
         with FileLock(path.with_name(f"{path.name.removesuffix('.work')}.lock"), timeout=0):
+            if dry_run:
+                return True
             trash = path.with_name(f"{path.name}.trash")
             path.rename(trash)  # gone in one step for everyone who looks
             shutil.rmtree(trash)
@@ -107,18 +109,24 @@ def _remove(path: Path) -> bool:
 
 
 def parse_bytes(text: str) -> float:
-    """Return the number of bytes of a text such as 500M or 2.5G (powers of ten)."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text.upper())
+    """Return the number of bytes of a text such as 500MB or 2.5G (powers of ten)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(B|[KMGT])B?", text.upper())
     if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 500M or 2.5G")
+        wrong = "has no unit" if re.fullmatch(r"\d+(?:\.\d+)?", text) else "is not a size"
+        raise argparse.ArgumentTypeError(f"{text!r} {wrong}; write 500MB or 2.5GB, or 0B for nothing")
     return float(match[1]) * UNITS[match[2]]
 
 
 def _table(listed: Sequence[Entry]) -> str:
-    lines = [f"{'stage':<11}{'key':<26}{'size':>10}{'computed in':>13}{'last used':>13}"]
-    for e in listed:
-        days = (time.time() - e.used) / DAY_SECONDS
-        lines.append(f"{e.stage:<11}{e.key:<26}{size(e.num_bytes):>10}{e.build_seconds:>11.1f} s{days:>8.1f} d ago")
+    now = time.time()
+    rows = [("stage", "key", "size", "computed in", "last used")]
+    rows += [
+        (e.stage, e.key, size(e.num_bytes), f"{e.build_seconds:.1f} s", f"{(now - e.used) / DAY_SECONDS:.1f} d ago")
+        for e in listed
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    forms = [f"{side}{width}" for side, width in zip("<<>>>", widths, strict=True)]
+    lines = ["  ".join(map(format, row, forms)) for row in rows]
     return "\n".join([*lines, f"{len(listed)} stages, {size(sum(e.num_bytes for e in listed))}"])
 
 
@@ -127,11 +135,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m delt_exp.store", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path("outputs/store"), help="folder of the store (%(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="every finished stage with size, cost and last use")
+    commands.add_parser("list", help="every stage with size, cost and last use")
     commands.add_parser("explain", help="which inputs distinguish a stage from similar ones").add_argument("key")
     freeing = commands.add_parser("free", help="remove stages unused for long, or those beyond a total size")
     freeing.add_argument("--unused-days", type=float, help="remove stages not used for this many days")
-    freeing.add_argument("--max-size", type=parse_bytes, help="then remove the least recently used down to this: 20G")
+    freeing.add_argument("--max-size", type=parse_bytes, help="then remove the least recently used down to this: 20GB")
+    freeing.add_argument("--dry-run", action="store_true", help="list what would be removed, and remove nothing")
     options = parser.parse_args(arguments)
     with reporting(), disk_errors(options.root):
         print(_run(options))
@@ -144,5 +153,7 @@ def _run(options: argparse.Namespace) -> str:
         return explain(options.root, options.key)
     if options.unused_days is None and options.max_size is None:
         raise ConfigError("say what to free: --unused-days DAYS, --max-size SIZE, or both")
-    removed = free(options.root, unused_days=options.unused_days, max_bytes=options.max_size)
-    return f"removed:\n{_table(removed)}"
+    if options.unused_days is not None and not options.unused_days >= 0:
+        raise ConfigError(f"--unused-days {options.unused_days:g}: give 0 or more")
+    removed = free(options.root, unused_days=options.unused_days, max_bytes=options.max_size, dry_run=options.dry_run)
+    return f"{'would be removed' if options.dry_run else 'removed'}:\n{_table(removed)}"

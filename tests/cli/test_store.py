@@ -42,17 +42,17 @@ def test_explain_refuses_an_unknown_key(store):
 
 
 def test_old_stages_are_freed_first(store):
-    assert [e.num_bytes for e in free(store.root, unused_days=8.5, max_bytes=None)] == [100, 200]
+    assert [e.num_bytes for e in free(store.root, unused_days=8.5, max_bytes=None, dry_run=False)] == [100, 200]
     assert [e.num_bytes for e in entries(store.root)] == [400]
 
 
 def test_the_least_recently_used_go_until_the_rest_fits(store):
-    assert [e.num_bytes for e in free(store.root, unused_days=None, max_bytes=600)] == [100]
+    assert [e.num_bytes for e in free(store.root, unused_days=None, max_bytes=600, dry_run=False)] == [100]
     assert sum(e.num_bytes for e in entries(store.root)) == 600
 
 
 def test_zero_bytes_means_nothing_stays(store):
-    assert len(free(store.root, unused_days=None, max_bytes=0)) == 3
+    assert len(free(store.root, unused_days=None, max_bytes=0, dry_run=False)) == 3
 
 
 def test_freeing_without_a_limit_removes_nothing(store, capsys):
@@ -63,13 +63,51 @@ def test_freeing_without_a_limit_removes_nothing(store, capsys):
 
 
 def test_a_freed_stage_is_computed_again(store):
-    free(store.root, unused_days=None, max_bytes=0)
+    free(store.root, unused_days=None, max_bytes=0, dry_run=False)
     assert store.get("tokens", {"c": 1}, lambda folder: None).cached is False
 
 
-@pytest.mark.parametrize(("text", "value"), [("500M", 5e8), ("2.5G", 2.5e9), ("12", 12), ("1kB", 1e3)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("500M", 5e8), ("2.5G", 2.5e9), ("12B", 12), ("1kB", 1e3), ("20 GB", 2e10)]
+)
 def test_sizes_are_read(text, value):
     assert parse_bytes(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("20", "'20' has no unit; write 500MB"), ("20X", "'20X' is not a size"), ("BB", "is not a")]
+)
+def test_a_size_without_a_unit_is_refused_and_nothing_freed(text, message, store, capsys):
+    with pytest.raises(SystemExit):
+        main(["--root", str(store.root), "free", "--max-size", text])
+    assert message in capsys.readouterr().err
+    assert len(entries(store.root)) == 3
+
+
+@pytest.mark.parametrize("days", ["-1", "nan"])
+def test_days_below_0_are_refused_and_nothing_freed(days, store, capsys):
+    with pytest.raises(SystemExit):
+        main(["--root", str(store.root), "free", "--unused-days", days])
+    assert f"--unused-days {days}: give 0 or more" in capsys.readouterr().err
+    assert len(entries(store.root)) == 3
+
+
+def test_a_dry_run_lists_what_would_go_and_leaves_it(store, capsys):
+    first, *_ = entries(store.root)
+    main(["--root", str(store.root), "free", "--max-size", "600B", "--dry-run"])
+    head, _, row, total = capsys.readouterr().out.splitlines()
+    assert (head, row.split()[1], total) == ("would be removed:", first.key, "1 stages, 100 B")
+    assert len(entries(store.root)) == 3
+
+
+def test_columns_are_as_wide_as_what_stands_in_them(store, capsys):
+    store.get("document values", {}, lambda folder: None)
+    main(["--root", str(store.root), "list"])
+    *rows, _ = capsys.readouterr().out.splitlines()
+    keys = [entry.key for entry in entries(store.root)]
+    assert {row.index(key) for row, key in zip(rows[1:], keys, strict=True)} == {rows[0].index("key")}
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert rows[-1].startswith(f"document values  {keys[-1]}  ")
 
 
 def test_stages_that_are_finished_or_freed_meanwhile_are_no_error(store, monkeypatch):
@@ -82,4 +120,4 @@ def test_stages_that_are_finished_or_freed_meanwhile_are_no_error(store, monkeyp
     monkeypatch.setattr(store_module, "_entry", lambda path: gone(path) if path == first else _entry(path))
     assert [entry.path for entry in entries(store.root)] == [entry.path for entry in found if entry.path != first]
     monkeypatch.setattr(Path, "rename", gone)
-    assert free(store.root, unused_days=None, max_bytes=0) == []
+    assert free(store.root, unused_days=None, max_bytes=0, dry_run=False) == []

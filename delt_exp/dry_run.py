@@ -19,7 +19,7 @@ from delt_exp.selector.reading import ReadingSelector
 from delt_exp.steps.components import Components, build_components, with_budget
 from delt_exp.steps.costs import costs_of
 from delt_exp.steps.reading import evaluation_texts, prepare_evaluation, read
-from delt_exp.steps.rehearsal import check_devices, rehearse
+from delt_exp.steps.rehearsal import check_at_hand, rehearse
 from delt_exp.steps.training import Training
 from delt_exp.steps.tuning import held_out, tuned
 from delt_exp.store.store import StageUse, Store, stage_key
@@ -65,7 +65,7 @@ def preview(cfg: DictConfig) -> Preview:
     """
     check_files(cfg)
     parts = build_components(cfg)
-    check_devices(parts)
+    check_at_hand(parts)
     resources, candidates, target = read(parts)
     parts = with_budget(parts, candidates)
     check_models(parts, fetch=False)

@@ -34,7 +34,7 @@ from delt_exp.steps.components import Components, build_components, with_budget
 from delt_exp.steps.costs import phase_flops
 from delt_exp.steps.journal import Phase, journal
 from delt_exp.steps.reading import evaluation_texts, read, read_evaluation
-from delt_exp.steps.rehearsal import check_devices, rehearse
+from delt_exp.steps.rehearsal import check_at_hand, rehearse
 from delt_exp.steps.selecting import select
 from delt_exp.steps.time_left import TimeLeft, phases_of
 from delt_exp.steps.training import Training
@@ -105,7 +105,7 @@ class _Experiment:
         self, parts: Components, on_metrics: OnMetrics, enter: Callable[[Phase], None], time_left: TimeLeft
     ) -> None:
         self.started, self.clock = datetime.now(UTC), time.monotonic()
-        check_devices(parts)
+        check_at_hand(parts)
         enter("read")
         self.resources, self.candidates, self.target = read(parts)
         self.parts = with_budget(parts, self.candidates)

@@ -172,3 +172,37 @@ def test_a_missing_file_is_found_before_the_candidates_are_read(tmp_path, monkey
     write_texts(tmp_path)
     check_fails(monkeypatch, capsys, ["no file matches path=gone.jsonl"], missing)
     assert not Path("outputs/store/corpus").exists()
+
+
+WRONG_SCORES = {
+    "no table": (["scorer=table", "scorer.path=gone.csv", "scorer.better=higher"], "gone.csv: there is no such file"),
+    "a folder": (["scorer=table", "scorer.path=.", "scorer.better=higher"], "scorer.path=.: it is a folder; give"),
+    "an empty table": (["scorer=table", "scorer.path=empty.csv", "scorer.better=higher"], "the file is empty"),
+    "no such column": (
+        ["scorer=table", "scorer.path=scores.csv", "scorer.by=row", "scorer.better=lower"],
+        "no column 'score'; it has row, good; set scorer.column",
+    ),
+    "no such column of a part": (
+        ["scorer=permuted", "scorer@scorer.base=table", "scorer.base.path=scores.csv", "scorer.base.by=row",
+         "scorer.base.better=lower"],
+        "no column 'score'; it has row, good; set scorer.base.column",
+    ),
+    "no such key": (
+        ["scorer=table", "scorer.path=scores.csv", "scorer.by=row", "scorer.key=n", "scorer.column=good",
+         "scorer.better=lower"],
+        "no column 'n'; it has row, good; set scorer.key to the one with the rows",
+    ),
+    "no such field": (["scorer=field", "scorer.field=score"], "train.jsonl:1: scorer.field='score' needs the field"),
+    "a field without numbers": (["scorer=field", "scorer.field=text"], "the field 'text' is 'train "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", [[], ["dry_run=true"]], ids=["run", "dry run"])
+@pytest.mark.parametrize("kind", WRONG_SCORES)
+def test_numbers_that_are_not_there_are_missed_before_the_candidates_are_read(tmp_path, monkeypatch, capsys, kind, how):
+    overrides, words = WRONG_SCORES[kind]
+    write_texts(tmp_path)
+    write("scores.csv", "row,good\n0,1\n")
+    write("empty.csv", "")
+    check_fails(monkeypatch, capsys, [words], *overrides, *how)
+    assert not Path("outputs/store/corpus").exists()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delt_exp.corpus.record_values import Key, checked_keys, no_column, value_in
+from delt_exp.corpus.record_values import COLUMN, Key, checked_keys, key_cure, no_column, value_in
 from delt_exp.dataset.record_path import steps_of
 from delt_exp.errors import DataError
 
@@ -37,9 +37,10 @@ def parquet_columns(file: Path, by: Key, column: str, key: str | None) -> tuple[
     present, name = schema_of(file).names, key or by
     outer = column if column in present else (steps_of(column) or [column])[0]
     has_keys = by == "id" or key is not None or name in present
-    for needed, said in ((outer, column), *([(name, name)] if has_keys else [])):
+    keyed = [(name, name, key_cure(by, key is not None))] if has_keys else []
+    for needed, said, cure in ((outer, column, COLUMN), *keyed):
         if needed not in present:
-            raise no_column(str(file), said, present)
+            raise no_column(str(file), said, present, cure)
     table = pq.ParquetFile(file).read([outer, *([name] if has_keys else [])])
     values = table[outer] if outer == column else _inner(table[outer], outer, column, file)
     if not has_keys:

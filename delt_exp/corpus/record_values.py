@@ -11,6 +11,7 @@ from delt_exp.dataset.record_path import steps_of, value_at
 from delt_exp.errors import DataError
 
 Key = Literal["id", "row"]
+COLUMN = "set scorer.column to the one that is meant"
 
 
 def value_in(record: Mapping[str, Any], column: str, place: str) -> Any:
@@ -20,7 +21,7 @@ def value_in(record: Mapping[str, Any], column: str, place: str) -> Any:
     try:
         return value_at(record, steps_of(column) or [column])
     except LookupError as error:
-        raise no_column(place, column, list(record)) from error
+        raise no_column(place, column, list(record), COLUMN) from error
 
 
 def checked_keys(values: list[Any], by: Key, name: str, file: Path) -> NDArray[Any]:
@@ -64,9 +65,16 @@ def label_of(value: Any, column: str, place: str) -> str:
     return str(value)
 
 
-def no_column(place: str, name: str, present: list[str]) -> DataError:
-    """Return the error for a column that there is not, with those that there are."""
-    return DataError(
-        f"{place}: there is no column {name!r}; it has {', '.join(present) or 'none'}; set scorer.column to "
-        "the one that is meant, and scorer.by=row where documents are named by nothing but their order"
+def no_column(place: str, name: str, present: list[str], cure: str) -> DataError:
+    """Return the error for a column that there is not, with those that there are; cure: COLUMN or `key_cure`."""
+    return DataError(f"{place}: there is no column {name!r}; it has {', '.join(present) or 'none'}; {cure}")
+
+
+def key_cure(by: Key, is_chosen: bool) -> str:
+    """Return what to do about a missing column of ids or rows; is_chosen: whether the user gave its name."""
+    if is_chosen:
+        return f"set scorer.key to the one with the {by}s"
+    return (
+        "name the one with the ids by scorer.key (scorer=table) or call it id, or use scorer.by=row where documents "
+        "are named by nothing but their order"
     )

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.corpus.parquet_values import is_parquet, parquet_columns, parquet_numbers, schema_of
-from delt_exp.corpus.record_values import Key, checked_keys, label_of, no_column, number_of, value_in
+from delt_exp.corpus.record_values import Key, checked_keys, key_cure, label_of, no_column, number_of, value_in
 from delt_exp.dataset.files import lines
 from delt_exp.dataset.json_records import json_records
 from delt_exp.errors import DataError
 from delt_exp.quantity import Meaning
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def said_meaning(file: Path) -> Meaning | None:
@@ -69,7 +70,7 @@ def _record_keys(
     for number, (record, place) in enumerate(_records(file)):
         value = value_in(record, column, place)
         if is_needed and name not in record:
-            raise no_column(place, name, list(record))
+            raise no_column(place, name, list(record), key_cure(by, key is not None))
         if number and (name in record) != bool(keys):
             raise DataError(f"{place}: only some records have a {name}; give one in each, or in none")
         if name in record:
@@ -79,11 +80,12 @@ def _record_keys(
 
 
 def _records(file: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
-    if file.suffix.lower() not in DELIMITERS:
+    kind = Path(file.stem if file.suffix.lower() in PACKED else file.name).suffix.lower()
+    if kind not in DELIMITERS:
         yield from json_records(file)
         return
     csv.field_size_limit(2**31 - 1)  # a column of texts may stand beside the values
-    reader = csv.DictReader((line for _, line in lines(file)), delimiter=DELIMITERS[file.suffix.lower()])
+    reader = csv.DictReader((line for _, line in lines(file)), delimiter=DELIMITERS[kind])
     try:
         for record in reader:
             place = f"{file}:{reader.line_num}"

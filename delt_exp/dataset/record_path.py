@@ -12,6 +12,11 @@ def steps_of(field: str) -> list[str] | None:
     return None if match is None else [match[1], *re.findall(r"\[([^\[\]]+)\]", match[2])]
 
 
+def named(steps: Sequence[str]) -> str:
+    """Return the name that `steps_of` gives these steps of."""
+    return steps[0] + "".join(f"[{step}]" for step in steps[1:])
+
+
 def value_at(record: Mapping[str, object], steps: Sequence[str]) -> object:
     """Return the value at the end of the way; raises LookupError where there is none."""
     value: object = record

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from delt_exp.config.fields import settings
 from delt_exp.dataset.base import Document
-from delt_exp.dataset.record_path import steps_of, value_at
+from delt_exp.dataset.record_path import named, steps_of, value_at
 from delt_exp.errors import ConfigError, DataError
 
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\\": "\\"}
@@ -134,13 +134,13 @@ class Template:
             value = value_at(record, steps)
         except LookupError as error:
             raise DataError(
-                f"{place}: {self.setting} needs the field {'.'.join(steps)!r}, which is missing. "
-                f"The record has: {', '.join(record) or 'nothing'}. Correct the record or the template."
+                f"{place}: {self.setting} needs the field {named(steps)!r}, which is missing. "
+                f"The record has: {', '.join(record) or 'nothing'}. Correct the record, or name another field."
             ) from error
         text = self._values.text(value)
         if text is None:
             raise DataError(
-                f"{place}: the field {'.'.join(steps)!r} of {self.setting} is {_kind(value)}, not text. "
+                f"{place}: the field {named(steps)!r} of {self.setting} is {_kind(value)}, not text. "
                 f"{self._values.cures(value)}"
             )
         return text

@@ -83,6 +83,14 @@ class Forecasting(Protocol):
 
 
 @runtime_checkable
+class ReadsFiles(Protocol):
+    """A scorer that reads files of its own, or holds one that may."""
+
+    def check_files(self) -> None:
+        """Raise ConfigError or DataError for files that no corpus could be scored by."""
+
+
+@runtime_checkable
 class Rescoring(Protocol):
     """A scorer that can keep in the store what a later target needs, so that scoring takes no pass over the corpus."""
 

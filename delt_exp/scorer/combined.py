@@ -15,7 +15,7 @@ from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.ranking import spread
 from delt_exp.scorer.base import Pool, Scorer
-from delt_exp.scorer.parts import part_costs, part_table
+from delt_exp.scorer.parts import check_part, part_costs, part_table
 from delt_exp.store.evidence import NAME
 
 
@@ -77,6 +77,10 @@ class CombinedScorer:
             total_N += weights[name] * (_ranks(goodness_N) if self.by == "rank" else _standard(goodness_N))
             sum_of_weights += abs(weights[name])
         return (total_N / (sum_of_weights or 1.0))[pool.rows].astype(np.float32)
+
+    def check_files(self) -> None:
+        for name, part in self.parts.items():
+            check_part(f"scorer.parts.{name}", part)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the costs of all parts; a proxy that several use is counted for each, though it is trained once."""

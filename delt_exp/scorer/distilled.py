@@ -17,6 +17,7 @@ from delt_exp.quantity import Meaning
 from delt_exp.resources import Resources
 from delt_exp.rows.draws import random_rows
 from delt_exp.scorer.base import Floats, Forecasting, Pool, Scorer
+from delt_exp.scorer.parts import check_part
 
 
 @settings
@@ -69,6 +70,9 @@ class DistilledScorer:
         with pool.evidence.phase("inference"):
             scores = self.data_scorer.load(folder).predict(pool.resources, tokens, pool.work_dir / "shards")
         return scores[pool.rows]
+
+    def check_files(self) -> None:
+        check_part("scorer.base", self.base)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of `base` on `num_annotated` documents, of the proxy, of fitting and of inference."""

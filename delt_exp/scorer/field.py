@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from delt_exp.config.fields import Several, settings
 from delt_exp.corpus.writing import split_document
 from delt_exp.dataset.base import Dataset, Document, EmptyFile, document_id
+from delt_exp.dataset.files import FileDataset
 from delt_exp.dataset.records import Records
 from delt_exp.errors import ConfigError, DataError
 from delt_exp.progress import track
@@ -43,7 +44,13 @@ class FieldScorer:
                 f"scorer=field reads a field of records, but train_dataset={type(self.dataset).__name__} has none; use "
                 "train_dataset=jsonl, parquet or hub, or scores in a file (scorer=table)"
             )
-        _ = self._numbers  # a name that cannot be a field is refused before anything is read
+        try:
+            _ = self._numbers  # a name that cannot be a field is refused before anything is read
+        except ConfigError as error:
+            raise ConfigError(
+                f"scorer.field={self.field!r} is not the name of a field; give it as it stands in the records, such as "
+                "score, or meta[score] for one inside another"
+            ) from error
 
     @property
     def meaning(self) -> Meaning:
@@ -58,6 +65,12 @@ class FieldScorer:
             text="{" + self.field + "}", prompt=None, messages=None, rejected=None, winner=None,
             null_as_empty=True, numbers_as_text=True,
         )  # fmt: skip
+
+    def check_files(self) -> None:
+        """Check the first record of files, which mostly is as all are; records elsewhere may need a network."""
+        first = next(self._pairs(), None) if isinstance(self.dataset, FileDataset) else None
+        if first is not None:
+            self._value(first[1].text, 1, first[0])
 
     def score(self, pool: Pool) -> NDArray[np.float32]:
         ids, scores = array("Q"), array("d")
@@ -74,8 +87,17 @@ class FieldScorer:
 
     def _pairs(self) -> Iterator[tuple[Document, Document]]:
         """Yield each document with the one whose text is the field; both streams come from the same records."""
-        streams = (self.dataset.documents(), self._numbers.documents())
+        streams = (self.dataset.documents(), self._fields())
         return ((one, other) for one, other in zip(*streams, strict=True) if not isinstance(one, EmptyFile))
+
+    def _fields(self) -> Iterator[Document]:
+        """Yield the field of each record as a document; errors name the setting instead of the template made of it."""
+        try:
+            yield from self._numbers.documents()
+        except DataError as error:
+            said = str(error).replace(f"text={self._numbers.text!r}", f"scorer.field={self.field!r}")
+            said = said.replace(", not text.", ", not a number.")
+            raise DataError(said) from error
 
     def _value(self, text: str, number: int, document: Document) -> float:
         try:

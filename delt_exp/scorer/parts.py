@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from delt_exp.config.keys import moved, naming
 from delt_exp.model.cost import PhaseCost, Sizes
 from delt_exp.resources import Resources
-from delt_exp.scorer.base import Floats, Forecasting, Pool, Scorer
+from delt_exp.scorer.base import Floats, Forecasting, Pool, ReadsFiles, Scorer
 from delt_exp.scorer.stage import scores_stage
 from delt_exp.scorer.table import ScoreTable
 from delt_exp.store.evidence import Evidence, labelled
@@ -18,6 +19,13 @@ def part_table(pool: Pool, name: str, part: Scorer) -> ScoreTable:
     table = scores_stage(pool.resources, part, pool.candidates, pool.target)
     pool.evidence.add(table.evidence, name)
     return table
+
+
+def check_part(place: str, part: Scorer) -> None:
+    """Check the files of a part; place: its key, as the user wrote it."""
+    if isinstance(part, ReadsFiles):
+        with naming(moved(part, "scorer", place)):
+            part.check_files()
 
 
 def part_costs(name: str, part: Scorer, sizes: Sizes, resources: Resources) -> list[PhaseCost]:

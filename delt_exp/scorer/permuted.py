@@ -14,6 +14,7 @@ from delt_exp.resources import Resources
 from delt_exp.rows.draws import shuffled_rows
 from delt_exp.rows.ranking import rank_ids
 from delt_exp.scorer.base import Forecasting, Pool, Scorer
+from delt_exp.scorer.parts import check_part
 from delt_exp.scorer.stage import scores_stage
 
 
@@ -45,6 +46,9 @@ class PermutedScorer:
         scores = np.empty_like(table.scores)
         scores[shuffled_rows(table.ids, self.seed, "permuted scores")] = table.scores[rank_ids(table.ids)]
         return scores[pool.rows]
+
+    def check_files(self) -> None:
+        check_part("scorer.base", self.base)
 
     def forecast(self, sizes: Sizes, resources: Resources) -> list[PhaseCost]:
         """Return the cost of `base`; permuting its scores costs next to nothing."""

@@ -57,14 +57,12 @@ class StoredScorer:
         self._check()
         return file_sha256(self._file)
 
+    def check_files(self) -> None:
+        _ = self._columns
+
     def score(self, pool: Pool) -> NDArray[np.float32]:
         """Return scores [R]; raises DataError for a candidate without one."""
         keys, scores = self._columns
-        if self.by == "id" and keys is not None and len(keys) and np.array_equal(np.sort(keys), np.arange(len(keys))):
-            raise DataError(
-                f"{self.path}: its ids are the numbers 0 to {len(keys) - 1} and no hashes of documents; to take them "
-                f"for rows, use scorer.by=row scorer.key={self.key or 'id'}"
-            )
         scores = scores[rows_in_file(self.path, self.by, keys, len(scores), pool, "score")]
         bad = np.flatnonzero(~np.isfinite(scores))
         if len(bad):
@@ -79,13 +77,20 @@ class StoredScorer:
         return Path(self.path)
 
     def _check(self) -> None:
-        if not self._file.is_file():
-            raise DataError(
-                f"scorer.path={self.path}: there is no such file; give a score table, such as RUN/scores.parquet"
-            )
+        wrong = "it is a folder" if self._file.is_dir() else "there is no such file"
+        if self._file.is_file():
+            wrong = "" if self._file.stat().st_size else "the file is empty (0 bytes)"
+        if wrong:
+            raise DataError(f"scorer.path={self.path}: {wrong}; give a score table, such as RUN/scores.parquet")
         _ = self.meaning
 
     @cached_property
     def _columns(self) -> tuple[Any, Any]:
         self._check()
-        return read_columns(self._file, self.by, self.column, self.key)
+        keys, scores = read_columns(self._file, self.by, self.column, self.key)
+        if self.by == "id" and keys is not None and len(keys) and np.array_equal(np.sort(keys), np.arange(len(keys))):
+            raise DataError(
+                f"{self.path}: its ids are the numbers 0 to {len(keys) - 1} and no hashes of documents; to take them "
+                f"for rows, use scorer.by=row scorer.key={self.key or 'id'}"
+            )
+        return keys, scores

@@ -10,6 +10,7 @@ from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import DeltError
 from delt_exp.mixture.mixed import mixed, refuse_preferences
 from delt_exp.preference.reference import check_preferences
+from delt_exp.scorer.base import ReadsFiles
 from delt_exp.selector import Selector
 from delt_exp.selector.reading import ReadingSelector, would_keep
 from delt_exp.steps.components import Components
@@ -19,10 +20,15 @@ from delt_exp.tokenizer.base import Tokenizer
 from delt_exp.trainer.job import Setup, plan_for
 
 
-def check_devices(parts: Components) -> None:
-    """Raise ConfigError for devices that this machine does not have; before anything is read."""
+def check_at_hand(parts: Components) -> None:
+    """Raise DeltError for devices and files of the scorer that this machine does not have; before the corpus is read.
+
+    The files of datasets have been checked by `check_files`.
+    """
     parts.trainer.check_available()
     parts.runtime.check_available()
+    if isinstance(parts.scorer, ReadsFiles):
+        parts.scorer.check_files()
 
 
 def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> None:

@@ -1,6 +1,7 @@
 """The numbers of records reach the documents that were made from them."""
 
 import json
+import re
 
 import pytest
 
@@ -92,8 +93,21 @@ def test_a_dataset_without_records_is_refused():
 
 @pytest.mark.parametrize("name", ["", "a{b", "meta[rank", "score:3"])
 def test_a_name_that_no_field_has_is_refused_before_anything_is_read(tmp_path, name):
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=re.escape(f"scorer.field={name!r} is not the name of a field")):
         field(dataset(tmp_path, RECORDS), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("rank", "scorer.field='rank' needs the field 'rank', which is missing. The record has: text, score, meta"),
+        ("meta[x]", "scorer.field='meta[x]' needs the field 'meta[x]', which is missing"),
+        ("meta", "the field 'meta' of scorer.field='meta' is dict, not a number"),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_told_of_the_setting_that_names_it(tmp_path, name, message):
+    with pytest.raises(DataError, match=rf"records\.jsonl:1: {re.escape(message)}"):
+        field(dataset(tmp_path, RECORDS), name).check_files()
 
 
 def test_other_files_give_another_key(tmp_path):

@@ -102,6 +102,12 @@ def written(folder, name, columns):
     return path
 
 
+def test_a_packed_csv_is_a_csv(tmp_path):
+    path = tmp_path / "scores.csv.gz"
+    path.write_bytes(gzip.compress(b"row,score\n1,5\n0,3\n"))
+    assert of(path, by="row", better="higher").score(make_pool(tmp_path, words(2))).tolist() == [3, 5]
+
+
 FILES = ["scores.parquet", "scores.csv", "scores.jsonl", "scores.jsonl.gz"]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from delt_exp.config.stop import Stop
 from delt_exp.corpus.stages import text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.eval_dataset.base import CostsMore
@@ -69,14 +70,14 @@ def preview(cfg: DictConfig) -> Preview:
     resources, candidates, target = read(parts)
     parts = with_budget(parts, candidates)
     check_models(parts, fetch=False)
-    rehearse(parts, candidates, resources.run_tokenizer)
+    rehearse(parts, candidates, resources.run_tokenizer, cfg.stop_after)
     prepare_evaluation(parts, resources)
     tokenizer = resources.run_tokenizer
     evaluated = {n: text_stage(parts.store, text, tokenizer) for n, text in evaluation_texts(parts).items()}
     sets = {"candidates": candidates, **({"target": target} if target is not None else {})}
     sets |= {f"evaluation: {name}": text for name, text in evaluated.items()}
     costs = [*costs_of(parts, resources, candidates, target), *_evaluating(parts, resources, list(evaluated.values()))]
-    cached = _cached(parts, resources, candidates, target)
+    cached = _cached(parts, resources, candidates, target, cfg.stop_after)
     return Preview(
         [_set(name, one) for name, one in sets.items()], _sample(candidates, resources), costs, cached,
         _flops_per_second(parts, resources),
@@ -121,7 +122,11 @@ class Peeking(Store):
 
 
 def _cached(
-    parts: Components, resources: Resources, candidates: TokenizedCorpus, target: TokenizedCorpus | None
+    parts: Components,
+    resources: Resources,
+    candidates: TokenizedCorpus,
+    target: TokenizedCorpus | None,
+    stop_after: Stop | None,
 ) -> list[str]:
     """Return the first of STAGES that are in the store; what follows one that is missing cannot be known."""
     store = Peeking(parts.store.root, parts.store.verify)
@@ -130,7 +135,7 @@ def _cached(
     try:
         table = scores_stage(resources, parts.scorer, candidates, target)
         found.append(STAGES[0])
-        if isinstance(parts.selector, ReadingSelector):
+        if isinstance(parts.selector, ReadingSelector) or stop_after is not None:
             return found
         seen = candidates.candidates(table.goodness)
         training = Training(parts, resources, seen, target)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from delt_exp.alignment.run import run_alignment
 from delt_exp.config.run_name import RunInfo
-from delt_exp.config.stop import check_stop
+from delt_exp.config.stop import Stop, check_stop
 from delt_exp.corpus.stages import text_stage
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.eval_dataset.references import loss_references
@@ -85,8 +85,8 @@ def _followed(cfg: DictConfig, info: RunInfo, parts: Components, on_metrics: OnM
 
     output_dir = Path(cfg.output_dir).expanduser()
     with journal(output_dir, info, phases, time_left.seconds) as note, time_left.shown():
-        experiment = _Experiment(parts, on_metrics, enter, time_left)
-        found = experiment.run(cfg.stop_after)
+        experiment = _Experiment(parts, on_metrics, enter, time_left, cfg.stop_after)
+        found = experiment.run()
         return experiment.compared(found) if isinstance(found, Outcome) else found
 
 
@@ -102,24 +102,29 @@ class _Experiment:
     """
 
     def __init__(
-        self, parts: Components, on_metrics: OnMetrics, enter: Callable[[Phase], None], time_left: TimeLeft
+        self,
+        parts: Components,
+        on_metrics: OnMetrics,
+        enter: Callable[[Phase], None],
+        time_left: TimeLeft,
+        stop_after: Stop | None,
     ) -> None:
-        self.started, self.clock = datetime.now(UTC), time.monotonic()
+        self.started, self.clock, self.stop_after = datetime.now(UTC), time.monotonic(), stop_after
         check_at_hand(parts)
         enter("read")
         self.resources, self.candidates, self.target = read(parts)
         self.parts = with_budget(parts, self.candidates)
         self.on_metrics, self.enter = on_metrics, enter
         self.model_notes = check_models(self.parts, fetch=True)
-        rehearse(self.parts, self.candidates, self.resources.run_tokenizer)
+        rehearse(self.parts, self.candidates, self.resources.run_tokenizer, stop_after)
         time_left.costs = partial(phase_flops, self.parts, self.resources, self.candidates, self.target)
         self.overlap = read_evaluation(self.parts, self.resources, self.candidates, self.target)
 
-    def run(self, stop_after: str | None) -> Prepared:
+    def run(self) -> Prepared:
         """Score, select, order and train; what there is before training where it is to stop."""
         found = self.scored()
         for name, step in (("scores", self.selected), ("selection", self.ordered), ("order", self.trained)):
-            if name == stop_after:
+            if name == self.stop_after:
                 break
             found = step(found)
         return replace(found, seconds=time.monotonic() - self.clock)

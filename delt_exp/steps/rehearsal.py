@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.alignment.base import NeedsDocuments
+from delt_exp.config.stop import Stop
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.errors import DeltError
 from delt_exp.mixture.mixed import mixed, refuse_preferences
 from delt_exp.preference.reference import check_preferences
+from delt_exp.progress import say
 from delt_exp.scorer.base import ReadsFiles
 from delt_exp.selector import Selector
 from delt_exp.selector.reading import ReadingSelector, would_keep
@@ -31,8 +33,13 @@ def check_at_hand(parts: Components) -> None:
         parts.scorer.check_files()
 
 
-def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer) -> None:
-    """Select, order and plan by stand-in scores, so that a bad setting is refused before anything is scored."""
+def rehearse(
+    parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer, stop_after: Stop | None = None
+) -> None:
+    """Select, order and plan by stand-in scores, so that a bad setting is refused before anything is scored.
+
+    Where the run stops before anything is trained, what training would refuse is said and no reason to stop.
+    """
     seen = candidates.candidates(stand_in_goodness(len(candidates)))
     if isinstance(parts.selector, ReadingSelector):
         parts.selector.check(candidates, tokenizer)
@@ -44,6 +51,16 @@ def rehearse(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenize
     parts.model.check(tokenizer)
     parts.protocol.check(parts.model)
     held_out(parts, candidates, order)
+    try:
+        _check_training(parts, candidates, tokenizer, is_mixed=is_mixed)
+    except DeltError as error:
+        selects_by_training = isinstance(parts.selector, ReadingSelector) and stop_after != "scores"
+        if stop_after is None or selects_by_training:
+            raise
+        say(f"this run stops before training, which would be refused: {error}")
+
+
+def _check_training(parts: Components, candidates: TokenizedCorpus, tokenizer: Tokenizer, *, is_mixed: bool) -> None:
     check_preferences(parts.model, parts.training, parts.weighter)
     if parts.training.isolates_documents:
         from delt_exp.model.isolation import check_isolation

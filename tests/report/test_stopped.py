@@ -81,6 +81,30 @@ def test_a_run_that_stops_earlier_than_before_keeps_its_order_as_long_as_the_doc
         Ordered.of_run(only_run())
 
 
+UNTRAINABLE = {
+    "fewer documents than a batch": (["selector.k=1"], "fewer than one batch of 8"),
+    "a budget below a batch": (["training.epochs=null", "training.max_tokens=100"], "less than the 256 tokens"),
+    "a warm-up beyond training": (["model.schedule.warmup_steps=99", "model.schedule.warmup_ratio=null"], "99 warm-up"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", UNTRAINABLE)
+def test_what_only_training_would_refuse_is_said_and_does_not_keep_a_run_from_its_order(kind, monkeypatch, capsys):
+    overrides, reason = UNTRAINABLE[kind]
+    write_texts(Path.cwd())
+    chosen = {text.split("=")[0] for text in overrides}
+    command(monkeypatch, *(text for text in QUICK if text.split("=")[0] not in chosen), *overrides, "stop_after=order")
+    said = capsys.readouterr().err
+    assert "this run stops before training, which would be refused: " in said
+    assert reason in said
+    assert (only_run() / "order.parquet").exists()
+    command(monkeypatch, *QUICK[:3], "selector.k=1", "stop_after=order", "dry_run=true")
+    with pytest.raises(SystemExit):
+        command(monkeypatch, *QUICK, *overrides)
+    assert reason in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("wrong", ["stop_after=training", "stop_after=3"])
 def test_another_place_to_stop_is_refused(wrong, monkeypatch, capsys):
     with pytest.raises(SystemExit):

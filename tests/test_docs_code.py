@@ -5,6 +5,7 @@ import runpy
 import shlex
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -75,4 +76,5 @@ def test_a_corpus_is_exported_trained_elsewhere_and_verified_as_the_page_says(mo
             play(line, monkeypatch)
     said = capsys.readouterr().out
     assert said.count("verified: ") == 2
+    assert all(Path("trained", name).exists() for name in ("model.safetensors", "tokenizer.json"))  # for lm-eval
     assert "disable_shuffling: true" in said

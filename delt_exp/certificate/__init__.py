@@ -1,7 +1,7 @@
 """Proof that a trainer, any trainer, read its documents in the planned order.
 
-Needs torch and numpy alone; `OrderAudit.for_transformers` and `OrderAudit.for_lightning` import what they are named
-for.
+Needs torch, numpy, filelock and rich; `OrderAudit.for_transformers` and `OrderAudit.for_lightning` import what they are
+named for.
 """
 
 from delt_exp.certificate.audit import OrderAudit

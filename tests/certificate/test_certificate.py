@@ -322,9 +322,12 @@ def test_evaluation_is_not_noted():
 
 
 @pytest.mark.slow
-def test_the_certificate_needs_nothing_of_the_pipeline():
+def test_the_certificate_needs_what_the_page_says_and_nothing_of_the_pipeline():
     code = (
-        "import sys, delt_exp.certificate;"
-        "print([m for m in ('hydra', 'omegaconf', 'pytorch_lightning', 'transformers', 'pyarrow') if m in sys.modules])"
+        "import sys, numpy, torch; before = {*sys.modules}; import delt_exp.certificate;"
+        "print(*sorted({m.split('.')[0] for m in {*sys.modules} - before} - {*sys.stdlib_module_names}))"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert said == ["delt_exp", "filelock", "numpy", "rich"]
+    page = Path(__file__).parents[2] / "docs" / "howto" / "your_trainer.md"
+    assert "`delt_exp.certificate` needs `torch`, `numpy`, `filelock` and `rich`" in page.read_text()

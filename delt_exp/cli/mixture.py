@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from delt_exp.cli.reporting import parser_of, reporting
 from delt_exp.config.fields import Count, check_value
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.files import written_aside
+from delt_exp.files import disk_errors, written_aside
 from delt_exp.mixture.runs import MixtureRuns, read_runs
 from delt_exp.report.findings import Cell, Table
 from delt_exp.report.tables import as_csv, as_markdown
@@ -54,11 +54,16 @@ def run(options: argparse.Namespace) -> str:
     if options.test:
         tables.append(ranks_table(proposal, read_runs(*options.test)))
     if options.tables:
-        options.tables.mkdir(parents=True, exist_ok=True)
-        for table in (*tables, effects_table(proposal)):
-            with written_aside(options.tables / f"{table.name}.csv") as aside:
-                aside.write_text(as_csv(table), encoding="utf-8")
+        _write([*tables, effects_table(proposal)], options.tables)
     return "\n".join(f"{table.title}\n\n{as_markdown(table)}\n{table.note}\n" for table in tables)
+
+
+def _write(tables: Sequence[Table], folder: Path) -> None:
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for table in tables:
+            with written_aside(folder / f"{table.name}.csv") as aside:
+                aside.write_text(as_csv(table), encoding="utf-8")
 
 
 def ranks_table(proposal: Proposal, runs: MixtureRuns) -> Table:

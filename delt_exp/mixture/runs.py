@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.statistics.mixing_law import MixingLaw, check_runs, fit_law
+from delt_exp.statistics.mixing_law import SUM_TOLERANCE, MixingLaw, check_runs, fit_law
 
 Floats = NDArray[np.float64]
 DIMENSION, DRAWN = "mixture", "dirichlet"  # the runs of a study that a law is fitted to, by their arm
@@ -119,11 +119,20 @@ def read_runs(mixtures: Path, losses: Path) -> MixtureRuns:
         where = losses if missing[0] in shares else mixtures
         raise DataError(f"run {missing[0]!r} is not in {where}; both tables need the same runs in their first column")
     runs = list(shares)
+    for run, row in shares.items():
+        if min(row) < 0 or abs(sum(row) - 1) > SUM_TOLERANCE:
+            raise DataError(
+                f"{mixtures}: run {run!r} has shares from {min(row):g} that sum to {sum(row):g}; give shares of at "
+                "least 0 that sum to 1, and the table of mixtures before that of losses"
+            )
     return MixtureRuns(sources, sets, np.array([shares[run] for run in runs]), np.array([values[run] for run in runs]))
 
 
 def _read_table(path: Path) -> tuple[list[str], dict[str, list[float]]]:
     """Return the shortened names of the columns after the first, and the numbers of each run."""
+    wrong = "is a folder" if path.is_dir() else "" if path.exists() else "does not exist"
+    if wrong or not path.stat().st_size:
+        raise DataError(f"{path} {wrong or 'is empty'}; give a CSV table with one row per run")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = list(csv.reader(file))
@@ -137,6 +146,8 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, list[float]]]:
             values = [float(text) for text in row[1:]]
         except ValueError as error:
             raise DataError(f"{path}, line {number}: {error}; every column after the first must be a number") from None
+        if not np.isfinite(values).all():
+            raise DataError(f"{path}, line {number}: run {row[0]!r} has a number that is not finite; repeat the run")
         if len(row) != len(header) or row[0] in found:
             wrong = f"names run {row[0]!r} again" if row and row[0] in found else f"has {len(row)} columns"
             raise DataError(f"{path}, line {number} {wrong}; give each run one row with {len(header)} columns")

@@ -31,10 +31,10 @@ class Sources:
 
     def by_name(self, shares: "dict[str, float]", key: str) -> NDArray[np.float64]:
         """Return [G] the shares of a mapping; raises ConfigError unless it names each source and sums to 1."""
-        if wrong := sorted(set(self.names) ^ set(shares)):
-            raise ConfigError(
-                f"{key} must name each source once: {', '.join(self.names)}; {', '.join(wrong)} is missing or unknown"
-            )
+        wrong = [f"{name} has no share" for name in self.names if name not in shares]
+        wrong += [f"{name} has no document, or none that is kept" for name in shares if name not in self.names]
+        if wrong:
+            raise ConfigError(f"{key} must name each source once: {', '.join(self.names)}; {', '.join(wrong)}")
         if abs(sum(shares.values()) - 1) > 1e-6:
             raise ConfigError(f"{key} sum to {sum(shares.values()):g}; let them sum to 1")
         return np.array([shares[name] for name in self.names], np.float64)

@@ -20,7 +20,8 @@ def unimax(sources: Sources, *, max_epochs: PositiveFloat) -> NDArray[np.float64
     if capped_G.sum() < sources.budget_tokens:
         raise ConfigError(
             f"mixture.max_epochs={max_epochs:g} epochs of all sources are {int(capped_G.sum())} tokens, fewer than the "
-            f"{sources.budget_tokens} to train on; raise mixture.max_epochs or lower training.max_tokens"
+            f"{sources.budget_tokens} to train on; raise mixture.max_epochs, or lower training.epochs or "
+            "training.max_tokens, whichever is set"
         )
     left, tokens_G = float(sources.budget_tokens), np.zeros(len(sources.names))
     ascending = np.argsort(sources.tokens_G, kind="stable")

@@ -1,6 +1,7 @@
 """Mixing laws from CSV tables alone; on RegMix's, the share of the own domain ranks as well as they do."""
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 
@@ -86,13 +87,25 @@ def test_the_command_proposes_from_two_tables(tmp_path, capsys):
         ({"losses": lambda text: text + "20,1\n"}, "line 14 has 2 columns"),
         ({"losses": lambda text: text + "20,1,high\n"}, "line 14: could not convert"),
         ({"losses": lambda text: text + "20,1,1\n"}, "run '20' is not in .*mixtures.csv"),
-        ({"losses": lambda text: ""}, "not a CSV table with a header"),
+        ({"losses": lambda text: re.sub(r"^3,[^,]*", "3,nan", text, flags=re.M)}, "line 5: run '3' has a number that"),
+        ({"mixtures": lambda text: re.sub(r"^3,[^,]*", "3,9", text, flags=re.M)}, r"mixtures.csv: run '3' has shares"),
+        ({"losses": lambda text: ""}, "losses.csv is empty; give a CSV table"),
         ({"losses": lambda text: "run\n1\n"}, "needs a column for the run"),
     ],
 )
 def test_tables_that_cannot_be_read_are_refused_with_their_line(tmp_path, changes, message):
     with pytest.raises(DataError, match=message):
         read_runs(*map(Path, write_tables(tmp_path, **changes)))
+
+
+def test_a_table_that_is_no_file_is_called_so_and_the_folder_of_tables_that_is_one_too(tmp_path, capsys):
+    mixtures, losses = write_tables(tmp_path)
+    for path, wrong in ((tmp_path, "is a folder"), (tmp_path / "gone.csv", "does not exist")):
+        with pytest.raises(DataError, match=f"{path} {wrong}; give a CSV table"):
+            read_runs(Path(mixtures), path)
+    with pytest.raises(SystemExit):
+        main([mixtures, losses, "--bootstraps", "2", "--tables", losses])
+    assert f"cannot write {losses}: a file is in the way of the folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

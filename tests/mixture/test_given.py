@@ -20,8 +20,8 @@ def test_given_shares_are_taken_by_name():
     ("shares", "message"),
     [
         (None, "mixture.shares is null"),
-        ({"code": 0.5, "news": 0.5}, "web is missing or unknown"),
-        ({"code": 0.5, "news": 0.25, "web": 0.25, "law": 0}, "law is missing or unknown"),
+        ({"code": 0.5, "news": 0.5}, "web has no share"),
+        ({"code": 0.5, "news": 0.25, "web": 0.25, "law": 0}, "law has no document, or none that is kept"),
         ({"code": 0.5, "news": 0.5, "web": 0.5}, "sum to 1.5"),
         ({"code": 1.5, "news": -0.5, "web": 0}, "shares.code=1.5"),
     ],

@@ -55,8 +55,11 @@ def test_a_run_trains_what_its_mixture_asks_for(texts, monkeypatch):
     ("overrides", "message"),
     [
         (["mixture=given"], "mixture.shares is null"),
-        (["mixture=given", "mixture.shares={large: 1.0}"], "small is missing or unknown"),
-        (["mixture=unimax", "mixture.max_epochs=0.01"], "raise mixture.max_epochs or lower training.max_tokens"),
+        (["mixture=given", "mixture.shares={large: 1.0}"], "small has no share"),
+        (
+            ["mixture=unimax", "mixture.max_epochs=0.01"],
+            "raise mixture.max_epochs, or lower training.epochs or training.max_tokens",
+        ),
         (["mixture=proposed"], "names nothing"),
         (["mixture=uniform", "~train_dataset.parts.small"], "have 1 source (large)"),
     ],

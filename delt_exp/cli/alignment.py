@@ -2,7 +2,7 @@
 
     python -m delt_exp.alignment DATASET DATASET [DATASET ...] [KEY=VALUE ...]
 
-A DATASET is an option of conf/train_dataset or a .jsonl, .parquet or .txt file (also .jsonl.gz, .txt.gz). Two give the
+A DATASET is an option of conf/train_dataset or a .jsonl, .parquet or .txt file (also packed: .jsonl.gz). Two give the
 coefficient of training on the first for the second, with its interval; more give every pair, as a table and a clustered
 heat map; one gives its Task2Vec diversity. KEY=VALUE is as for run.py: alignment=ncd chooses the metric (task2vec, ncd,
 sentence, unigram, ngram), alignment.ncd.codec=lz4 a setting of it, corpora.NAME.max_documents=100 one of a dataset,

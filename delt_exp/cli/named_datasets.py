@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from delt_exp.config.build import CONF
+from delt_exp.dataset.compression import PACKED
 from delt_exp.errors import ConfigError, DataError
 
 READERS = {
@@ -38,13 +40,25 @@ def quoted(text: str) -> str:
 def _overrides(label: str, name: str) -> list[str]:
     option = reader(name)
     if option is None:
+        _check_option(name)
         return [f"+train_dataset@corpora.{label}={name}"]
     if not Path(name).exists():
         raise DataError(f"there is no file {name}")
     return [f"+train_dataset@corpora.{label}={option}", f"corpora.{label}.path={quoted(name)}"]
 
 
+def _check_option(name: str) -> None:
+    """Raise DataError for a file, or what looks like one, whose ending says no reader."""
+    is_option = (CONF / "train_dataset" / f"{name}.yaml").is_file()
+    if not is_option and (Path(name).exists() or Path(name).suffix or "/" in name):
+        wrong = (
+            "is a folder" if Path(name).is_dir() else "has another ending" if Path(name).exists() else "is not there"
+        )
+        endings = f"{', '.join(READERS)}, packed or not ({', '.join(PACKED)})"
+        raise DataError(f"{name} {wrong}; give an option of conf/train_dataset, or a file that ends in {endings}")
+
+
 def reader(name: str) -> str | None:
     """Return the option of conf/train_dataset that reads a file of this name, None for what is no such file."""
-    path = Path(name)
-    return READERS.get(Path(path.stem).suffix if path.suffix == ".gz" else path.suffix)
+    path = Path(name.lower())
+    return READERS.get(Path(path.stem).suffix if path.suffix in PACKED else path.suffix)

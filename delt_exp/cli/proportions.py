@@ -3,7 +3,7 @@
     python -m delt_exp.proportions MODEL DOMAIN DOMAIN [DOMAIN ...] [KEY=VALUE ...]
 
 MODEL is a folder or Hub name of a causal language model with its tokenizer; `smollm2` is the packaged one. A DOMAIN is
-an option of conf/train_dataset or a .jsonl, .parquet or .txt file (also .jsonl.gz, .txt.gz). Prints for each domain its
+an option of conf/train_dataset or a .jsonl, .parquet or .txt file (also packed: .jsonl.gz). Prints for each domain its
 share of the training documents with a 95 % interval. KEY=VALUE is as for run.py: eval_dataset.proportions.detector.KEY
 changes how texts are drawn and judged (see conf/eval_dataset/proportions.yaml), tokenizer.begin=eos what stands before
 a text, corpora.NAME.max_documents=100 a domain, where NAME is the option or the file's name without endings.

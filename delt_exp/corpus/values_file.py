@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from delt_exp.corpus.parquet_values import is_parquet, parquet_columns, parquet_numbers, schema_of
 from delt_exp.corpus.record_values import Key, checked_keys, key_cure, label_of, no_column, number_of, value_in
+from delt_exp.dataset.compression import PACKED
 from delt_exp.dataset.files import lines
 from delt_exp.dataset.json_records import json_records
 from delt_exp.errors import DataError
 from delt_exp.quantity import Meaning
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def said_meaning(file: Path) -> Meaning | None:

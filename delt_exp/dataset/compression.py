@@ -10,6 +10,7 @@ from typing import IO, Any, cast
 
 from delt_exp.errors import DataError
 
+PACKED = (".gz", ".bz2", ".xz", ".zst")  # names of what `opened` unpacks
 HEAD_BYTES = 512  # tar writes its mark at byte 257
 
 

@@ -184,6 +184,7 @@ def disk_errors(place: Path) -> Iterator[None]:
             errno.EPERM: "no permission to write there: choose another folder",
             errno.EROFS: "the file system is read-only: choose another folder",
             errno.ENOTDIR: "a file is in the way of the folder: choose another one",
+            errno.EEXIST: "a file is in the way of the folder: choose another one",
         }
         cure = full if _tells_of_full_disk(error) else cures.get(getattr(error, "errno", None) or 0)
         if cure is None:

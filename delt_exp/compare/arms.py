@@ -85,6 +85,8 @@ def read_named(named: Sequence[tuple[str | None, Sequence[Path]]], choice: Choic
             notes.append(
                 f"{name}: its {len(paths)} folders are paired with the others in the order in which they are given."
             )
+    if choice.metrics or choice.filter is not None or choice.any_prompt:
+        _check_flags(choice, [path for _, paths in named for path in paths])
     for arm in arms:
         check_seeds(arm, choice)
         notes += _repeated(arm)
@@ -96,6 +98,16 @@ def read_named(named: Sequence[tuple[str | None, Sequence[Path]]], choice: Choic
                 "not seeds."
             )
     return Read(arms, groups, notes)
+
+
+def _check_flags(choice: Choice, paths: Sequence[Path]) -> None:
+    """Raise ConfigError for options of lm-eval's results where there are none."""
+    given = {"--metric": bool(choice.metrics), "--filter": choice.filter is not None, "--any-prompt": choice.any_prompt}
+    if not any(path.suffix not in SUFFIXES and results_files(path) for path in paths):
+        raise ConfigError(
+            f"{next(name for name, is_given in given.items() if is_given)} is for results of lm-eval, and none of "
+            "these are; leave it out"
+        )
 
 
 def check_seeds(arm: Arm, choice: Choice) -> None:

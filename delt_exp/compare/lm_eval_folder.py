@@ -121,6 +121,10 @@ def _answers(task: Evaluated, choice: Choice) -> tuple[Answers | None, list[str]
     columns = _columns(task, metric, filter_name, scale, choice.cluster)
     settings = {"version": str(task.of("versions")), "number of few-shot examples": str(task.of("n-shot"))}
     better = choice.direction(_direction(task, metric), f"{task.name}: {metric}")
+    if choice.better not in (None, better):
+        notes.append(
+            f"{task.name}: {better} {metric} is better, as lm-eval says; --{choice.better}-is-better is not for it."
+        )
     label = metric if filter_name == "none" else f"{metric} ({filter_name})"
     answers = Answers(label, scale.unit, better, settings=settings, **columns)
     _check_mean(task, f"{metric},{filter_name}", scale.reported(answers.mean))
@@ -170,7 +174,9 @@ def _chosen(task: Evaluated, choice: Choice) -> tuple[str | None, str, list[str]
     metric = next((name for name in wanted if name in dict(means)), means[0][0])
     filters = [name for one, name in means if one == metric]
     if choice.filter is not None and choice.filter not in filters:
-        raise DataError(f"{task.name}: {metric} has no filter {choice.filter!r}; it has {', '.join(filters)}")
+        raise DataError(
+            f"{task.name}: {metric} has no filter {choice.filter!r}; it has {', '.join(map(repr, filters))}"
+        )
     chosen = (metric, choice.filter or filters[0])
     others = [f"{one},{name}" for one, name in means if (one, name) != chosen]
     note = f"{task.name}: {','.join(chosen)} is compared, not {', '.join(others)} (--metric, --filter)."

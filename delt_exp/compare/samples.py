@@ -68,11 +68,22 @@ def _by_python(file: Path, metric: str, filter_name: str, cluster: str | None) -
             try:
                 for key in keys:
                     columns[key].append(row[key])
-                if cluster:
-                    columns["cluster"].append(str(row["doc"][cluster]))
+                document = row["doc"] if cluster else {}
             except KeyError as error:
                 raise DataError(f"{file}: a row has no {error}; {HOW}, of a version that writes it") from error
+            if cluster:
+                columns["cluster"].append(_field(file, document, cluster))
     return columns
+
+
+def _field(file: Path, document: Any, name: str) -> str:
+    fields = document if isinstance(document, dict) else {}
+    if name not in fields:
+        raise DataError(
+            f"{file}: --cluster {name} is no field of a document; it has {', '.join(fields) or 'none'}: name one of "
+            "these, and leave out by --tasks what has none"
+        )
+    return str(fields[name])
 
 
 def _rows(file: Path, lines: Any) -> Any:

@@ -12,6 +12,7 @@ from delt_exp.compare.answers import Answers, Choice, ReadResults, by_item, chos
 from delt_exp.errors import DataError
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
+NUMBERS = ("value", "weight")
 COLUMNS = {
     "item": "the name of the item",
     "value": "the number",
@@ -54,12 +55,7 @@ def _answers(path: Path, table: dict[str, Any], here_R: Any, choice: Choice, bet
 
 
 def _columns(path: Path, choice: Choice) -> dict[str, Any]:
-    import pyarrow as pa
-
-    try:
-        table = read_columns(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    table = read_columns(path)
     missing = [
         name
         for name in ("item", "value", *([choice.cluster] if choice.cluster else []))
@@ -73,19 +69,50 @@ def _columns(path: Path, choice: Choice) -> dict[str, Any]:
         )
     known = [name for name in table.column_names if name in COLUMNS or name == choice.cluster]
     for name in known:
-        if table[name].null_count:
-            raise DataError(
-                f"{path}: column {name} has {table[name].null_count} empty entries; fill them, no row is skipped"
-            )
-    if not (
-        pa.types.is_integer(kind := table["value"].type) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+        _check(path, name, table[name])
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    return columns | {name: columns[name].astype(np.str_).astype(object) for name in ("item", "task") if name in known}
+
+
+def _check(path: Path, name: str, column: Any) -> None:
+    """Raise DataError for empty entries, and where numbers are needed for anything else."""
+    import pyarrow as pa
+
+    kind, empty = column.type, column.null_count
+    if pa.types.is_string(kind):
+        empty += column.to_pylist().count("")
+    if empty:
+        raise DataError(f"{path}: column {name} has {empty} empty entries; fill them, no row is skipped")
+    if name in NUMBERS and not any(
+        is_kind(kind) for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     ):
-        raise DataError(f"{path}: column value holds {kind}; it must hold numbers")
-    return {name: table[name].to_numpy() for name in table.column_names}
+        raise DataError(f"{path}: column {name} holds {kind}; it must hold numbers")
 
 
 def read_columns(path: Path) -> Any:
-    """Return the `pyarrow.Table` of a file, whatever its columns; raises pyarrow's errors and OSError."""
+    """Return the `pyarrow.Table` of a file with rows, whatever its columns; raises DataError for any other."""
+    import pyarrow as pa
+
+    if not path.is_file() or path.suffix not in SUFFIXES:
+        wrong = "is a folder" if path.is_dir() else "is no table" if path.exists() else "does not exist"
+        raise DataError(f"{path} {wrong}; give a table ({', '.join(SUFFIXES)})")
+    try:
+        table = _read(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    names = table.column_names
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{path} has two columns {twice[0]}; rename one of them")
+    if path.suffix != ".parquet" and (other := [name for name in names if pa.types.is_binary(table[name].type)]):
+        raise DataError(
+            f"{path}: column {other[0]} is not UTF-8; convert the file, with 'iconv -f latin1 -t utf-8' say"
+        )
+    if not table.num_rows:
+        raise DataError(f"{path} has the columns {', '.join(names)} and no row below them; add the results")
+    return table
+
+
+def _read(path: Path) -> Any:
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 

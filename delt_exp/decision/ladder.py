@@ -41,8 +41,11 @@ def number(size: str) -> float | None:
 def read_ladder(words: Sequence[str], columns: Columns) -> Ladder:
     """Return the outcomes of tables `[SIZE=]PATH`; SIZE for one without a column of sizes.
 
-    Raises DataError for missing columns, entries that are no numbers, and two outcomes of one run.
+    Raises DataError for missing columns, entries that are no numbers, and two outcomes of one run; ConfigError for a
+    table that is given twice.
     """
+    if twice := [word for number, word in enumerate(words) if word in words[:number]]:
+        raise ConfigError(f"{twice[0]} is given twice; give every table once")
     ladder: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for word in words:
         size, path = sized_path(word)
@@ -85,14 +88,8 @@ def check_ladder(ladder: Ladder, large: str) -> None:
 
 def _rows(path: Path, size: str, columns: Columns) -> list[tuple[str, str, str, str, float]]:
     """Return metric, size, arm, seed and outcome of every run in a table."""
-    table = _read(path)
-    wanted = [columns.arm, *([] if size else [columns.size]), *([] if columns.is_wide else [columns.outcome])]
-    missing = [name for name in wanted if name not in table]
-    if missing:
-        raise DataError(
-            f"{path} has the columns {', '.join(table)}, and {missing[0]} is missing; name it by --arm, --size or "
-            "--outcome, or write a size before the file: SIZE=FILE"
-        )
+    table: dict[str, list[Any]] = read_columns(path).to_pydict()
+    _check_columns(path, size, columns, list(table))
     arms = _names(path, table, columns.arm)
     sizes = [size] * len(arms) if size else _names(path, table, columns.size)
     seeds = _names(path, table, columns.seed) if columns.seed in table else ["0"] * len(arms)
@@ -108,14 +105,24 @@ def _rows(path: Path, size: str, columns: Columns) -> list[tuple[str, str, str, 
     return rows
 
 
-def _read(path: Path) -> dict[str, list[Any]]:
-    import pyarrow as pa
-
-    try:
-        table: dict[str, list[Any]] = read_columns(path).to_pydict()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    return table
+def _check_columns(path: Path, size: str, columns: Columns, present: Sequence[str]) -> None:
+    """Raise DataError for a column that is needed or was named and is not there, and for two sources of sizes."""
+    wanted = [columns.arm, *([] if size else [columns.size]), *([] if columns.is_wide else [columns.outcome])]
+    if missing := [name for name in wanted if name not in present]:
+        raise DataError(
+            f"{path} has the columns {', '.join(present)}, and {missing[0]} is missing; name it by --arm, --size or "
+            "--outcome, or write a size before the file: SIZE=FILE"
+        )
+    usual = Columns()
+    for option in ("seed", "metric"):  # columns that a table may lack, unless they are asked for
+        name = getattr(columns, option)
+        if name != getattr(usual, option) and name not in present:
+            raise DataError(f"{path} has the columns {', '.join(present)}, and --{option} {name} is none of them")
+    if size and columns.size in present:
+        raise DataError(
+            f"{path} has a column {columns.size}, and {size}= before its name says the size too; leave {size}= out, or "
+            "name by --size a column that it does not have"
+        )
 
 
 def _names(path: Path, table: Mapping[str, list[Any]], name: str) -> list[str]:
@@ -126,7 +133,7 @@ def _names(path: Path, table: Mapping[str, list[Any]], name: str) -> list[str]:
 
 def _numbers(path: Path, table: Mapping[str, list[Any]], name: str) -> list[float]:
     for row, value in enumerate(table[name], 1):
-        if isinstance(value, str) or value is None or not np.isfinite(value):
+        if not isinstance(value, int | float) or not np.isfinite(value):
             raise DataError(
                 f"{path}: column {name}, row {row} holds {value!r}; every outcome must be a finite number: fill it or "
                 "leave the row out (--wide reads all columns as metrics)"

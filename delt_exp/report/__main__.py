@@ -18,7 +18,7 @@ def main() -> None:
     with reporting(), disk_errors(folder):
         try:
             print(write_report(folder))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise DataError(
                 f"{error.filename} is missing: give the folder of a finished run, the one with record.json"
             ) from error

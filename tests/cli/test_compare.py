@@ -73,6 +73,7 @@ def test_the_tables_hold_every_comparison_with_full_precision(folders, tmp_path,
         (["base", "nowhere"], "error: nowhere does not exist"),
         (["base", "new", "--alpha", "2"], "error: --alpha is 2; it must lie between 0 and 1"),
         (["base", "new", "--tasks", "other"], "error: base has no task 'other'; it has quiz, <b>"),
+        (["base", "new", "--out", __file__], f"error: cannot write {__file__}: a file is in the way of the folder"),
     ],
 )
 def test_mistakes_are_told_in_one_line(folders, capsys, arguments, message):

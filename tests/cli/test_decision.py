@@ -57,6 +57,7 @@ def test_page_and_tables_hold_the_numbers_and_escape_names(tmp_path, capsys):
         (["--large", "2M"], "error: --large '2M': outcome has the sizes 10M, 1M; name one of them"),
         (["--large", "10M", "--alpha", "0"], "error: --alpha is 0; it must lie between 0 and 1"),
         (["--large", "10M", "--arm", "recipe"], "error: "),
+        (["--large", "10M", "--out", __file__], f"error: cannot write {__file__}: a file is in the way of the folder"),
     ],
 )
 def test_mistakes_are_told_in_one_line(tmp_path, capsys, options, message):

@@ -107,12 +107,46 @@ def test_tasks_and_weights_of_a_table_are_read(tmp_path):
         ([(0, "a", "x"), (0, "b", "y")], {}, "column value holds string; it must hold numbers"),
         ([(0, "a", 1), (0, "b", 1), (0, "b", 1)], {}, "items differ in their weight, tokens or number of rows"),
         ([(0, "a", 1), (0, "b", 1)], {"weight": -1}, "weight of item 'a' is -1"),
+        ([(0, "a", 1), (0, "b", 1)], {"weight": "x"}, "column weight holds string; it must hold numbers"),
+        ([(0, "", 1), (0, "b", 1)], {}, "column item has 1 empty entries"),
     ],
 )
 def test_tables_that_cannot_be_paired_are_refused(tmp_path, rows, columns, message):
     first = table(tmp_path / "a.jsonl", [(0, "a", 1), (0, "b", 2)])
     with pytest.raises(DataError, match=message):
         read_arms([first, table(tmp_path / "b.jsonl", rows, **columns)], HIGHER)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"item,item,value\na,b,1\n", "has two columns item; rename one"),
+        ("item,value\ncaf\xe9,1\n".encode("latin1"), "column item is not UTF-8; convert the file"),
+        (b"item,value\n", "has the columns item, value and no row below them"),
+        (b"", "cannot be read: Empty CSV file"),
+        (b"item,value\na,2024-01-01\n", "column value holds date32.* it must hold numbers"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused(tmp_path, content, message):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_arms([f"x={tmp_path}/t.csv", f"y={tmp_path}/t.csv"], HIGHER)
+
+
+def test_tasks_are_names_whatever_they_look_like(tmp_path):
+    (tmp_path / "t.csv").write_text("item,value,task\n1,1,2024-01-01\n2,1,2024-01-01\n")
+    words = [f"x={tmp_path}/t.csv", f"y={tmp_path}/t.csv"]
+    assert read_arms(words, Choice(better="higher", tasks=["2024-01-01"])).arms[0].tasks == ["2024-01-01"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "flag"),
+    [({"metrics": ["acc"]}, "--metric"), ({"filter": "x"}, "--filter"), ({"any_prompt": True}, "--any")],
+)
+def test_options_of_lm_eval_are_refused_where_none_of_its_results_is_compared(tmp_path, choice, flag):
+    path = table(tmp_path / "t.jsonl", [(0, "a", 1.0), (0, "b", 2.0)])
+    with pytest.raises(ConfigError, match=f"{flag}.* is for results of lm-eval, and none of these are"):
+        read_arms([f"x={path}", f"y={path}"], Choice(better="higher", **choice))
 
 
 def test_seeds_have_the_same_items_or_each_its_own(tmp_path):

@@ -57,7 +57,7 @@ def test_each_filter_is_another_reading_of_the_same_answers(tmp_path):
     folder = write_folder(tmp_path, {"gen": strict + flexible})
     assert read(folder)["gen"].mean == pytest.approx(1 / 3)
     assert read(folder, filter="flex")["gen"].mean == pytest.approx(2 / 3)
-    with pytest.raises(DataError, match="no filter 'loose'; it has strict, flex"):
+    with pytest.raises(DataError, match="no filter 'loose'; it has 'strict', 'flex'"):
         read(folder, filter="loose")
 
 
@@ -102,8 +102,18 @@ def test_questions_about_one_passage_can_be_joined(tmp_path):
         "one",
         "two",
     ]
-    with pytest.raises(DataError, match="a row has no 'chapter'"):
+    with pytest.raises(DataError, match="--cluster chapter is no field of a document; it has passage: name one of"):
         read(tmp_path, cluster="chapter")
+
+
+def test_a_filter_that_is_not_there_is_told_with_those_that_are(tmp_path):
+    with pytest.raises(DataError, match="quiz: acc has no filter 'strict'; it has 'none'"):
+        read(write_folder(tmp_path, {"quiz": accuracies([1, 0])}), filter="strict")
+
+
+def test_a_direction_that_the_files_know_better_is_said(tmp_path):
+    (note,) = read_lm_eval(write_folder(tmp_path, {"quiz": accuracies([1, 0])}), Choice(better="lower")).notes
+    assert note == "quiz: higher acc is better, as lm-eval says; --lower-is-better is not for it."
 
 
 def damage(folder, how):

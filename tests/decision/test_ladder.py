@@ -54,6 +54,9 @@ def test_the_path_of_a_table_may_hold_an_equals_sign(tmp_path):
         ("arm,size,outcome\na,1,\n", "row 1 holds None"),
         ("arm,size,outcome\na,,2\n", "column size has empty entries"),
         ("arm,size,outcome\na,1,2\na,1,3\n", "arm a, size 1, seed 0 has two outcomes of outcome; keep one"),
+        ("arm,size,outcome\na,1,2024-01-01\n", "row 1 holds datetime.date.*; every outcome must be a finite number"),
+        ("arm,size,outcome\n", "has the columns arm, size, outcome and no row below them"),
+        ("arm,size,outcome,outcome\na,1,2,3\n", "has two columns outcome; rename one"),
     ],
 )
 def test_tables_that_say_too_little_are_refused(tmp_path, text, message):
@@ -61,8 +64,34 @@ def test_tables_that_say_too_little_are_refused(tmp_path, text, message):
         read_ladder([table(tmp_path, text)], Columns())
 
 
+@pytest.mark.parametrize("option", ["seed", "metric"])
+def test_a_column_that_was_asked_for_and_is_not_there_is_told(tmp_path, option):
+    path = table(tmp_path, "arm,size,outcome\na,1,2\n")
+    with pytest.raises(DataError, match=f"has the columns arm, size, outcome, and --{option} other is none of them"):
+        read_ladder([path], Columns(**{option: "other"}))
+
+
+def test_a_size_before_a_table_that_has_sizes_is_refused(tmp_path):
+    path = table(tmp_path, "arm,size,outcome\na,1,2\na,2,3\n")
+    with pytest.raises(DataError, match=r"has a column size, and 1m= before its name says the size too; leave 1m= out"):
+        read_ladder([f"1m={path}"], Columns())
+
+
+def test_a_table_that_is_given_twice_is_refused(tmp_path):
+    path = table(tmp_path, "arm,size,outcome\na,1,2\n")
+    with pytest.raises(ConfigError, match="is given twice; give every table once"):
+        read_ladder([path, path], Columns())
+
+
+@pytest.mark.parametrize(("name", "wrong"), [(".", "is a folder"), ("notes.txt", "is no table")])
+def test_what_is_no_table_is_called_so(tmp_path, name, wrong):
+    table(tmp_path, "arm,size,outcome\na,1,2\n", "notes.txt")
+    with pytest.raises(DataError, match=rf"{wrong}; give a table \(.csv, .jsonl, .parquet\)"):
+        read_ladder([str(tmp_path / name)], Columns())
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere\.csv cannot be read"):
+    with pytest.raises(DataError, match=r"nowhere\.csv does not exist; give a table"):
         read_ladder([str(tmp_path / "nowhere.csv")], Columns())
 
 

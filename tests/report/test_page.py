@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from delt_exp.report.__main__ import main as write_again
 from delt_exp.report.cautions import ledger
 from delt_exp.report.facts import NUM_HEADLINE_RESULTS
 from delt_exp.report.page import write_report
@@ -375,3 +376,14 @@ def test_no_element_makes_the_page_scroll_sideways_on_a_phone_and_no_picture_is_
     found, _ = browse(tmp_path / "phones.html", tmp_path)
     fitting, too_wide = re.search(r"widths (\d+) (\d+)", found.text).groups()
     assert int(fitting) <= 400 < int(too_wide)
+
+
+@pytest.mark.parametrize("name", ["gone", "file"])
+def test_what_is_no_folder_of_a_run_is_said_to_lack_a_record(name, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["report", name])
+    with pytest.raises(SystemExit):
+        write_again()
+    assert capsys.readouterr().err.startswith(
+        f"error: {name}/record.json is missing: give the folder of a finished run"
+    )

@@ -99,13 +99,15 @@ def _check_option(conf: Path, override: Override, hydra: Hydra) -> None:
 
 
 def _check_engine(conf: Path, launcher: str) -> None:
-    """Raise DependencyError when the package of a launcher is not installed; its name begins that of Hydra's."""
+    """Raise DependencyError when a launcher's package or its plugin for Hydra, which is called after it, is missing."""
     bases = {file.stem: _base(conf, file.stem) for file in (conf / LAUNCHER).glob("*.yaml")}
     engine = bases.get(launcher, launcher).partition("_")[0]
     ours = {base.partition("_")[0] for base in bases.values()}
-    if engine in ours and find_spec(f"hydra_plugins.hydra_{engine}_launcher") is None:
+    packages = {f"hydra_plugins.hydra_{engine}_launcher": f"hydra-{engine}-launcher", engine: engine}
+    missing = [package for module, package in packages.items() if engine in ours and find_spec(module) is None]
+    if missing:
         raise DependencyError(
-            f"{LAUNCHER}={launcher} needs the package hydra-{engine}-launcher, which is not installed; run: "
+            f"{LAUNCHER}={launcher} needs the package {missing[0]}, which is not installed; run: "
             'pip install "delt-exp[cluster]"'
         )
 

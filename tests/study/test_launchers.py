@@ -192,6 +192,13 @@ def test_a_launcher_whose_package_is_missing_names_the_extra(launcher, monkeypat
         check_command(CONF, ["-m", f"hydra/launcher={launcher}"])
 
 
+@pytest.mark.parametrize(("launcher", "package"), [("parallel", "joblib"), ("slurm", "submitit")])
+def test_a_launcher_whose_plugin_is_there_without_its_package_names_the_package(launcher, package, monkeypatch):
+    monkeypatch.setattr(cli_check, "find_spec", lambda name: None if name == package else object())
+    with pytest.raises(DependencyError, match=rf"{launcher} needs the package {package}, which .*delt-exp\[cluster\]"):
+        check_command(CONF, ["-m", f"hydra/launcher={launcher}"])
+
+
 def test_a_launcher_is_refused_where_there_is_only_one_run():
     with pytest.raises(ConfigError, match="for a single run, or add -m"):
         check_command(CONF, ["hydra/launcher=parallel"])

@@ -14,10 +14,13 @@ from delt_exp.files import file_sha256, read_json
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Return the card of an export; raises DataError for another folder."""
+    """Return the card of an export; raises DataError for another folder, and for a damaged card."""
     if not (folder / "export.json").exists():
         raise DataError(f"{folder} is not an export: it has no export.json; make one with python -m delt_exp.export")
-    card: dict[str, Any] = read_json(folder / "export.json")
+    try:
+        card: dict[str, Any] = read_json(folder / "export.json")
+    except ValueError as error:
+        raise DataError(f"{folder / 'export.json'} is damaged ({error}); export again into a new folder") from error
     return card
 
 

@@ -122,6 +122,8 @@ def test_a_changed_export_and_an_empty_audit_are_refused_with_the_cure(stopped, 
     (shard,) = Path("out").glob("*.jsonl")
     shard.write_bytes(shard.read_bytes() + b"\n")
     assert "export again" in verdict(capsys)
+    Path("out/export.json").write_text("{")
+    assert verdict(capsys).startswith("error: out/export.json is damaged (")
 
 
 @pytest.mark.slow

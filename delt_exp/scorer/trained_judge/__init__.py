@@ -1,0 +1,1 @@
+"""A judge that is trained here on documents and spoiled copies of them."""

@@ -154,9 +154,13 @@ class TrainJob:
     averaging: Averaging | None = None
 
     def unloaded(self) -> "TrainJob":
-        """Return the same job for another process, which maps the tokens by itself."""
+        """Return the same job for another process, perhaps on another machine: it maps the tokens by itself.
+
+        The precision is that of this machine, by which the result is named.
+        """
+        plan = replace(self.plan, tokens=Tokens(self.plan.tokens.folder))
         target = None if self.target is None else Tokens(self.target.folder)
-        return replace(self, plan=replace(self.plan, tokens=Tokens(self.plan.tokens.folder)), target=target)
+        return replace(self, plan=plan, target=target, trainer=self.trainer.resolved())
 
 
 @dataclass(frozen=True)

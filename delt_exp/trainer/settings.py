@@ -1,5 +1,6 @@
 """Where and how fast a training run runs."""
 
+from dataclasses import replace
 from typing import Literal
 
 from delt_exp.config.fields import Count, NonNegativeInt, settings
@@ -66,7 +67,11 @@ class TrainerSettings:
                 "visible; use trainer=cpu, or trainer.devices=... of them"
             )
 
-    def resolved_precision(self) -> str:
+    def resolved(self) -> "TrainerSettings":
+        """Return the settings with the precision that `auto` stands for on this machine."""
+        return replace(self, precision=self.resolved_precision())
+
+    def resolved_precision(self) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
         """Return the Lightning precision that `auto` stands for on this machine."""
         if self.precision != "auto":
             return self.precision

@@ -21,6 +21,7 @@ from delt_exp.trainer.callbacks import StepLog
 from delt_exp.trainer.job import TrainJob, plan_for
 from delt_exp.trainer.metrics_file import MetricsFile
 from delt_exp.trainer.planning import PlanSettings
+from delt_exp.trainer.stage import training_inputs
 from delt_exp.trainer.train import _latest_checkpoint, _train_rank, train
 from tests.helpers import TRAINER, make_pool, new_folder, tiny_recipe, words
 from tests.processes import start
@@ -119,6 +120,13 @@ def test_several_processes_consume_the_plan_with_the_same_loss(pool, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_job_for_other_machines_has_the_precision_that_names_its_result(pool, monkeypatch):
+    """They would read `auto` for themselves, with and without a GPU."""
+    job = job_of(pool, precision="auto")
+    monkeypatch.setattr(type(job.trainer), "resolved_precision", lambda settings: "bf16-mixed")
+    assert training_inputs(job)["precision"] == job.unloaded().trainer.precision == "bf16-mixed"
+
+
 def test_reader_processes_change_nothing(pool, tmp_path):
     plain, workers = (trained(tmp_path, job_of(pool, num_workers=n)) for n in (0, 2))
     assert (plain / "model" / "model.safetensors").read_bytes() == (

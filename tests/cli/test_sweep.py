@@ -31,6 +31,9 @@ def test_runs_that_fail_are_named_in_one_line_each_and_the_others_finish(tmp_pat
     for file, reason in (("bad.jsonl", "not text"), ("nowhere.jsonl", "no file matches")):
         (line,) = [line for line in said.splitlines() if line.startswith(f"failed: train_dataset.path={file}")]
         assert reason in said.split(line)[1].splitlines()[1]
+    at_once = [line for line in said.splitlines() if line.startswith("this run failed, others go on: ")]
+    assert [("not text" in line, "no file matches" in line) for line in at_once] == [(True, False), (False, True)]
+    assert said.index(at_once[1]) < said.index("failed: train_dataset.path")
     assert "2 of 3 runs failed" in said
     assert len(records()) == 1
     assert [folder.name for folder in Path("outputs/runs").iterdir() if folder.is_dir()] == [records()[0]["name"]]

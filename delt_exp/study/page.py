@@ -86,7 +86,7 @@ def _render(study: StudyRecord, findings: Findings) -> str:
         study=study,
         runs=_runs(study),
         finished=len(study.finished()),
-        failed=study.failed(),
+        failures=_failures(study),
         versions=_versions(study),
     )
 
@@ -116,6 +116,14 @@ def _versions(study: StudyRecord) -> list[tuple[str, int]]:
     records = [run.record() or {} for run in study.finished()]
     commits = [[record, *record.get("reused_by", [])][-1].get("commit") for record in records]
     return Counter(_named(commit) for commit in commits if commit).most_common()
+
+
+def _failures(study: StudyRecord) -> list[tuple[str, int, str]]:
+    """Return each error of runs, how many have it, and the overrides of the first of them; one cause can fail many."""
+    found: dict[str, list[str]] = {}
+    for run in study.failed():
+        found.setdefault(run.error or "", []).append(" ".join(run.overrides))
+    return [(error, len(commands), commands[0]) for error, commands in found.items()]
 
 
 def _named(commit: Mapping[str, Any]) -> str:

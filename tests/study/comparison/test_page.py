@@ -60,6 +60,18 @@ def test_a_picture_takes_the_height_it_is_drawn_in_and_no_more(tmp_path):
     assert specs["leaderboard"]["layout"]["height"] < 200
 
 
+def test_runs_that_failed_of_one_cause_are_one_line_with_their_number(tmp_path):
+    folder = write_study(tmp_path, ARMS)
+    study = json.loads((folder / "study.json").read_text())
+    for run, error in zip(study["runs"], ["no <room>", "no <room>", "no <room>", "no data"], strict=False):
+        run["error"] = error
+    (folder / "study.json").write_text(json.dumps(study))
+    html = write_page(folder).read_text()
+    assert re.findall(r'<li class="serious">(.*?)</li>', html) == [
+        "3 runs failed: no &lt;room&gt;. The first was seed=0.", "1 run failed: no data. It was seed=3.",
+    ]  # fmt: skip
+
+
 def test_a_long_table_is_cut_on_the_page_but_not_in_its_files(tmp_path):
     arms = [Planted(BASE, seeds=(0,)), *(arm(f"score {n}", "1.0", "folding", seeds=(0,)) for n in range(25))]
     folder = write_study(tmp_path, arms, seeds=[0])

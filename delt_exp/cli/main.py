@@ -19,7 +19,6 @@ from delt_exp.cli.help import help_text
 from delt_exp.cli.reporting import fail, reporting
 from delt_exp.config.build import CONF
 from delt_exp.errors import ConfigError, DeltError
-from delt_exp.progress import say
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -142,6 +141,8 @@ def _job(cfg: "DictConfig") -> float:
     except DeltError as error:
         if hydra_config.mode == RunMode.MULTIRUN:
             from hydra.errors import HydraException
+
+            from delt_exp.progress import say
 
             say(f"this run failed, others go on: {error}")  # now, because a sweep of hours tells its failures last
             raise HydraException(str(error)) from error

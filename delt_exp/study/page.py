@@ -88,6 +88,7 @@ def _render(study: StudyRecord, findings: Findings) -> str:
         finished=len(study.finished()),
         failures=_failures(study),
         versions=_versions(study),
+        writer=_named(commit) if (commit := own_commit()) else None,
     )
 
 
@@ -106,7 +107,6 @@ def rendered(template: str, findings: Findings, **values: Any) -> str:
         page_rows=PAGE_ROWS,
         rows_at_once=ROWS_AT_ONCE,
         written=datetime.now(UTC),
-        writer=_named(commit) if (commit := own_commit()) else None,
         **values,
     )
 

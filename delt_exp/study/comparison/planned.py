@@ -38,10 +38,8 @@ def unfinished_pairs(
     finished = {run.folder for run in study.finished()}
     planned: dict[str, dict[Labels, bool]] = {}
     for run in study.runs:
-        arms, labels = (
-            planned.setdefault(run.arm.get(dimension, "") if dimension else "", {}),
-            labels_of(run, dimension),
-        )
+        labels = labels_of(run, dimension)
+        arms = planned.setdefault(run.arm.get(dimension, "") if dimension else "", {})
         arms[labels] = arms.get(labels, True) and run.folder in finished
     return frozenset(
         UnfinishedPair(name, joined(first), joined(second), second == baseline, first.get("scorer") not in placebos)

@@ -118,9 +118,11 @@ def with_claims(entries: Sequence[Entry], unfinished: Unfinished = frozenset()) 
 
 def _shown(entry: Entry, p: float) -> Entry:
     """Return an entry with the corrected p of its claim, which its comparison at equal cost does not go beyond."""
-    equal, is_free = entry.at_equal_cost, entry.at_equal_cost == entry.pair
-    if equal is not None:
-        equal = earned(replace(equal, p_holm=0.0) if is_free and equal.favours_first else equal, p)
+    equal = entry.at_equal_cost
+    if equal is not None and equal == entry.pair and equal.favours_first:  # one comparison, so that it is one claim
+        equal = replace(equal, p_holm=p)
+    elif equal is not None:
+        equal = earned(equal, p)
     return replace(entry, p_shown=p, at_equal_cost=equal)
 
 

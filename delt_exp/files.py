@@ -124,9 +124,12 @@ def _not_finite(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
             yield from _not_finite(inner, f"{where}.{key}")
 
 
-def read_json(path: Path) -> Any:
-    """Return the parsed content of a JSON file this program wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, cure: str = "remove it and repeat the command that wrote it") -> Any:
+    """Return the parsed content of a JSON file this program wrote; raises DataError with a cure where it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # neither JSON nor UTF-8
+        raise DataError(f"{path} is damaged ({error}); {cure}") from error
 
 
 @cache

@@ -36,6 +36,8 @@ RARE = (
     "hydra_help", "info", "shell_completion", "experimental_rerun", "config_path", "config_name", "config_dir",
 )  # fmt: skip
 
+ALTERNATIVES = ("run", "multirun", "cfg", "info", "shell_completion")
+
 
 def check_command(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
     """Return flags and overrides; `multirun` is true for a study, `is_rare` for what `hydra.main` is to answer itself.
@@ -78,7 +80,11 @@ def _flags(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
         args = parser.parse_intermixed_args(arguments)
     except argparse.ArgumentError as error:
         raise ConfigError(str(error)) from error
-    args.is_rare = any(getattr(args, name) for name in RARE) or args.run + args.multirun + (args.cfg is not None) > 1
+    given = [name for name in ALTERNATIVES if getattr(args, name)]
+    if len(given) > 1:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ConfigError(f"{flags} answer different questions; give one of them")
+    args.is_rare = any(getattr(args, name) for name in RARE)
     return args
 
 

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from delt_exp.cli.reporting import reporting
 from delt_exp.config.identity import differences
-from delt_exp.errors import ConfigError
+from delt_exp.errors import ConfigError, DataError
 from delt_exp.files import disk_errors, read_json
 from delt_exp.report.numbers import size
 from delt_exp.store.store import ENTRY
@@ -55,7 +55,7 @@ def _entry(path: Path) -> Entry:
     try:
         value = read_json(path / ENTRY)
         seconds, inputs = value["cost"]["build_seconds"], value["inputs"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, DataError, KeyError):
         return Entry(path.parent.name, f"{path.name}.damaged", path, {}, num_bytes, 0.0, path.stat().st_mtime)
     return Entry(value["stage"], path.name, path, inputs, num_bytes, seconds, (path / ENTRY).stat().st_mtime)
 

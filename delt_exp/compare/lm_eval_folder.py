@@ -93,7 +93,7 @@ def _evaluated(files: Sequence[Path]) -> tuple[dict[str, Evaluated], dict[str, S
         try:
             results = read_json(file)
             names = list(results["results"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (DataError, KeyError, TypeError) as error:
             raise DataError(f"{file} is not a results file of lm-eval, or is damaged ({error!r}); {HOW}") from error
         inner = {name: below for name, below in results.get("group_subtasks", {}).items() if below}
         groups |= inner

@@ -17,10 +17,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Return the card of an export; raises DataError for another folder, and for a damaged card."""
     if not (folder / "export.json").exists():
         raise DataError(f"{folder} is not an export: it has no export.json; make one with python -m delt_exp.export")
-    try:
-        card: dict[str, Any] = read_json(folder / "export.json")
-    except ValueError as error:
-        raise DataError(f"{folder / 'export.json'} is damaged ({error}); export again into a new folder") from error
+    card: dict[str, Any] = read_json(folder / "export.json", cure="export again into a new folder")
     return card
 
 

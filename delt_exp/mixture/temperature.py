@@ -14,6 +14,7 @@ def temperature(sources: Sources, *, temperature: PositiveFloat) -> NDArray[np.f
     1 gives the natural shares, larger ones more equal shares, below 1 large sources gain. Small sources may repeat
     without a limit: how often is on the page of the run.
     """
-    logs_G = np.log(sources.tokens_G) / temperature
-    above_G = np.exp(logs_G - logs_G.max())
+    logs_G = np.log(sources.tokens_G)
+    with np.errstate(over="ignore"):  # near 0, -inf: no share for all but the largest
+        above_G = np.exp((logs_G - logs_G.max()) / temperature)
     return np.asarray(above_G / above_G.sum())

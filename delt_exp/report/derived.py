@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from delt_exp.errors import DataError
 from delt_exp.files import digest, file_sha256, read_json, write_json
 
 NOTE = "derived.json"
@@ -28,7 +29,7 @@ def is_current(folder: Path, made_of: str) -> bool:
     try:
         note: dict[str, Any] = read_json(folder / NOTE)
         return note["made_of"] == made_of and all(_state(folder / name) == was for name, was in note["files"].items())
-    except (OSError, ValueError, KeyError):
+    except (OSError, DataError, KeyError):
         return False
 
 

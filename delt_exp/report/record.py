@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from delt_exp.config.run_name import RunInfo
 from delt_exp.corpus.tokens import TokenizedCorpus
 from delt_exp.dataset.base import Document
+from delt_exp.errors import DataError
 from delt_exp.eval_dataset.base import Evaluation
 from delt_exp.files import read_json
 from delt_exp.report.outcome import Compared, Outcome, Prepared
@@ -34,7 +35,7 @@ def earlier_record(folder: Path, run_id: str, name: str = "record.json") -> dict
     """Return the record that a run of the same configuration left in `folder`; None where there is none."""
     try:
         record: dict[str, Any] = read_json(folder / name)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, DataError):
         return None
     return record if record.get("id") == run_id else None
 

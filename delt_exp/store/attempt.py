@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
+from delt_exp.errors import DataError
 from delt_exp.files import read_json, write_json
 
 FILE = "attempt.json"
@@ -75,7 +76,7 @@ class Attempt:
 def _earlier_seconds(folder: Path) -> float:
     try:
         earlier = read_json(folder / FILE)
-    except (FileNotFoundError, ValueError):  # none, or one that a machine lost power over
+    except (FileNotFoundError, DataError):  # none, or one that a machine lost power over
         return 0.0
     written = (path.stat().st_mtime for path in folder.rglob("*") if path.is_file() and path.name != FILE)
     return float(earlier["earlier_seconds"] + max(0.0, max(written, default=0.0) - earlier["since"]))

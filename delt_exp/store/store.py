@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from delt_exp.config.fields import check_settings
+from delt_exp.errors import DataError
 from delt_exp.files import digest, disk_errors, file_sha256, locked, obey_umask, read_json, write_json
 from delt_exp.progress import say
 from delt_exp.store.attempt import FILE as ATTEMPT
@@ -170,7 +171,7 @@ class Store:
         """Return what is wrong with a finished stage, or an empty string."""
         try:
             files = read_json(path / ENTRY)["files"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, DataError, KeyError):
             return f"{ENTRY} is missing or unreadable"
         for name, (size, sha256) in files.items():
             file = path / name

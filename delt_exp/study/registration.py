@@ -21,6 +21,7 @@ from delt_exp.files import digest, disk_errors, read_json, write_json
 from delt_exp.progress import say
 from delt_exp.study.record import Registration, StudyRecord
 
+RESTORE = "restore it from a copy"
 NOT_ASKED = ("_target_", "registered", "forecast")  # of a study: nothing that its answer depends on
 
 
@@ -92,10 +93,10 @@ def _path(root: Path, name: str) -> Path:
 
 
 def _unchanged(path: Path, name: str, fixed: dict[str, Any]) -> Registration:
-    content = read_json(path)
+    content = read_json(path, cure=RESTORE)
     found = _Entry(Registration(**content["registration"]), content["definition"])
     if digest(found.definition) != found.registration.digest:
-        raise StoreError(f"{path} was changed after it was written: its digest does not fit; restore it from a copy")
+        raise StoreError(f"{path} was changed after it was written: its digest does not fit; {RESTORE}")
     if "files" not in found.definition:  # of an earlier version
         fixed = {key: value for key, value in fixed.items() if key != "files"}
     if changed := _changes(found.definition, fixed):

@@ -70,6 +70,7 @@ def test_options_of_another_folder_are_found(answer, tmp_path):
     [
         (["lqs"], "'lqs' has no '='; write scorer=lqs"),
         (["--cfg", "jobs"], "invalid choice: 'jobs'"),
+        (["--cfg", "job", "--multirun"], "--multirun and --cfg answer different questions; give one of them"),
         (["--multi"], "there is no option '--multi', did you mean '--multirun'?"),
     ],
 )

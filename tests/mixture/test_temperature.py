@@ -21,6 +21,7 @@ def test_temperature_2_gives_shares_of_square_roots():
 def test_a_hot_mixture_is_uniform_and_a_cold_one_has_the_largest_source():
     np.testing.assert_allclose(temperature(sources(1, 10**6, 10**12), temperature=1e12), [1 / 3] * 3, atol=1e-9)
     np.testing.assert_allclose(temperature(sources(1, 10, 11), temperature=1e-3), [0, 0, 1], atol=1e-9)
+    np.testing.assert_array_equal(temperature(sources(10, 11, 11), temperature=1e-320), [0, 0.5, 0.5])
 
 
 @pytest.mark.parametrize("value", [0, -1, math.inf, math.nan])

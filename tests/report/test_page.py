@@ -317,6 +317,17 @@ def test_the_command_names_the_missing_file_of_a_folder_that_is_no_run(tmp_path)
     assert "Traceback" not in done.stderr
 
 
+def test_a_damaged_record_is_named_with_its_place_and_a_cure(run_folder):
+    folder = run_folder()
+    record = folder / "record.json"
+    record.write_text(record.read_text(encoding="utf-8")[:100], encoding="utf-8")
+    done = rewrite(folder)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert done.stderr.startswith(f"error: {record} is damaged (")
+    assert "line 5 column" in done.stderr
+    assert done.stderr.endswith("remove it and repeat the command that wrote it\n")
+
+
 def browse(path, tmp_path, *more):
     """Open a page in a real browser, with more flags; return its final DOM and the console lines."""
     quiet = [

@@ -82,8 +82,8 @@ def _flags(conf: Path, arguments: Sequence[str]) -> argparse.Namespace:
         raise ConfigError(str(error)) from error
     given = [name for name in ALTERNATIVES if getattr(args, name)]
     if len(given) > 1:
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ConfigError(f"{flags} answer different questions; give one of them")
+        both = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ConfigError(f"{both} answer different questions; give one of them")
     args.is_rare = any(getattr(args, name) for name in RARE)
     return args
 

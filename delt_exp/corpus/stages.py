@@ -29,10 +29,16 @@ from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
 
 
 def corpus_stage(store: Store, dataset: Dataset, settings: CorpusSettings) -> Corpus:
-    """Return the documents of a dataset on disk; raises DataError when there are none."""
-    inputs = {"dataset": identity(dataset), "format": corpus_module.FORMAT, **asdict(settings)}
-    use = store.get("corpus", inputs, lambda folder: write_corpus(dataset, settings, folder))
-    return Corpus(use.path)
+    """Return the documents of a dataset on disk; raises DataError where there are none, or files are being written."""
+    about = identity(dataset)
+
+    def build(folder: Path) -> None:
+        write_corpus(dataset, settings, folder)
+        if identity(dataset) != about:  # hashed before: the stage would hold other documents than its key names
+            raise DataError(f"files changed while they were read: {dataset!r}; repeat the command once they are whole")
+
+    inputs = {"dataset": about, "format": corpus_module.FORMAT, **asdict(settings)}
+    return Corpus(store.get("corpus", inputs, build).path)
 
 
 def tokenizer_stage(store: Store, maker: TokenizerMaker, corpus: Corpus | None) -> Tokenizer:

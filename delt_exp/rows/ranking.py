@@ -57,15 +57,20 @@ def spread(values: NDArray[Any]) -> float:
     if not len(values):
         return 0.0
     exact = values.astype(np.float64)
-    with np.errstate(over="ignore"):  # at the largest number of float32 a step is infinite
-        step = ROUNDING_ULPS * float(np.spacing(np.float32(np.abs(exact).max())))
+    step = float(_steps(np.abs(exact).max()))
     return 0.0 if np.ptp(exact) <= len(exact) * step and _are_neighbours(values) else float(exact.std())
 
 
 def _are_neighbours(values: NDArray[Any]) -> bool:
     distinct = np.unique(values.astype(np.float32))
     farther = np.maximum(np.abs(distinct[1:]), np.abs(distinct[:-1]))
-    return bool((np.diff(distinct.astype(np.float64)) <= ROUNDING_ULPS * np.spacing(farther)).all())
+    return bool((np.diff(distinct.astype(np.float64)) <= _steps(farther)).all())
+
+
+def _steps(sizes: NDArray[Any]) -> NDArray[np.float32]:
+    """Return how far rounding alone may set values of these sizes apart; beyond the largest there is no next one."""
+    below_largest = np.nextafter(np.finfo(np.float32).max, np.float32(0))
+    return np.float32(ROUNDING_ULPS) * np.spacing(np.minimum(sizes, below_largest).astype(np.float32))
 
 
 def floor_share(ratio: float, num_rows: int) -> int:

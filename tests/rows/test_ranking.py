@@ -138,7 +138,8 @@ def test_neither_outliers_nor_a_large_mean_make_scores_equal(seed):
         assert spread(values.astype(np.float32)) == pytest.approx(values.std(), rel=1e-3)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.7, -3e5, 3.4e38])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 0.7, -3e5, 3.4e38, float(np.finfo(np.float32).max)])
 def test_values_that_only_rounding_sets_apart_have_no_spread(value):
     steps = [np.float32(value)]
     for _ in range(50):

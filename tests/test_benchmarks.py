@@ -5,6 +5,7 @@ import pytest
 from benchmarks.fixtures import config, train_job
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [[], ["training.layout=padded", "training.completion_only=true"]], ids=str)
 def test_a_benchmark_trains_what_a_run_would(tmp_path, overrides):
     """20 steps of 8 sequences of 128 tokens are 20,480 tokens, however many a sequence of padded rows predicts."""

@@ -2,6 +2,8 @@
 
 from functools import cache
 
+import pytest
+
 from delt_exp.config.build import CONF, build
 from delt_exp.config.compose import composed
 from delt_exp.study.sweep import with_common
@@ -16,6 +18,7 @@ def texts(node):
     return {document.prompt + document.text for document in build(node).documents()}
 
 
+@pytest.mark.slow
 def test_candidates_target_and_evaluation_sets_share_no_document():
     config = default()
     candidates, target = texts(config.train_dataset), texts(config.target_dataset)

@@ -215,6 +215,7 @@ def test_every_python_block_is_run_or_written_to_a_file():
     assert len(re.findall(r"^ *```py", text, flags=re.M)) == len(list(blocks("python"))) + len(written)
 
 
+@pytest.mark.slow
 def test_the_study_that_the_page_writes_composes(tmp_path):
     from delt_exp.config.build import build
 

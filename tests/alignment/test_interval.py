@@ -25,6 +25,7 @@ def test_members_are_counted_and_not_pairs():
     assert (found.low, found.high) == pytest.approx((-3.1824 / 3**0.5, 3.1824 / 3**0.5), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [2, 3, 4, 8])
 def test_intervals_cover_the_truth_with_few_batches_whichever_side_varies(members):
     # The percentile bootstrap over 4 batches covered 0.88. Monte-Carlo error 0.006.

@@ -13,6 +13,7 @@ def sentence():
     return SentenceAlignment(encoder=tiny_encoder(), max_documents=20, seed=0)
 
 
+@pytest.mark.slow
 def test_the_mean_hidden_state_of_the_probe_tells_texts_apart(tmp_path):
     items = {"near": sentences(20, seed=2), "far": sentences(20, seed=3, disguised=True)}
     texts = {name: make_text(tmp_path, documents) for name, documents in items.items()}
@@ -21,6 +22,7 @@ def test_the_mean_hidden_state_of_the_probe_tells_texts_apart(tmp_path):
     assert far.value < far.high < near.low < near.value
 
 
+@pytest.mark.slow
 def test_a_text_against_itself_is_one(tmp_path):
     texts = {"a": make_text(tmp_path, sentences(5))}
     (row,) = coefficients(sentence(), texts, texts, make_resources(tmp_path))

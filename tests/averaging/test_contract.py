@@ -60,6 +60,7 @@ def test_the_shares_of_all_weights_sum_to_1_and_the_last_ones_have_most(job, num
     assert found[-1] == pytest.approx(found.max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", OPTIONS, indirect=True)
 def test_the_mean_is_that_of_the_weights_after_each_update(job, pool, tmp_path):
     num_steps = job.plan.num_steps
@@ -72,6 +73,7 @@ def test_the_mean_is_that_of_the_weights_after_each_update(job, pool, tmp_path):
         torch.testing.assert_close(value.double(), expected, rtol=0, atol=2e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", OPTIONS, indirect=True)
 def test_training_gives_the_same_bits_with_and_without_a_mean_and_its_order_is_proven(job, tmp_path):
     with_mean, without = trained(tmp_path, job), trained(tmp_path, replace(job, averaging=None))
@@ -81,6 +83,7 @@ def test_training_gives_the_same_bits_with_and_without_a_mean_and_its_order_is_p
     assert "averaging" not in training_inputs(replace(job, averaging=None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", OPTIONS, indirect=True)
 def test_a_run_that_was_killed_ends_with_the_same_mean(job, tmp_path, monkeypatch):
     folder = new_folder(tmp_path)

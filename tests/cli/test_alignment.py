@@ -69,6 +69,7 @@ def test_two_texts_give_a_coefficient_with_its_interval(monkeypatch, capsys):
     assert not (folder / "heatmap.png").exists()
 
 
+@pytest.mark.slow
 def test_more_texts_give_every_pair_and_a_picture(monkeypatch, capsys):
     out = run(monkeypatch, capsys, "one.jsonl", "two.jsonl", "far-off.jsonl", "alignment=unigram", "tokenizer=byte")
     folder = Path(out.splitlines()[-1].rpartition(": ")[2])
@@ -90,6 +91,7 @@ def test_task2vec_is_the_default_and_names_its_probe(monkeypatch, capsys):
     assert probe["dataset"]["content"]
 
 
+@pytest.mark.slow
 def test_one_text_gives_its_diversity_between_bounds(monkeypatch, capsys):
     out = run(monkeypatch, capsys, "one.jsonl", *TINY_PROBE)
     assert out.startswith("Task2Vec diversity of one: 0.")

@@ -106,6 +106,7 @@ def test_no_panel_shows_a_key_that_nobody_logs(sent):
     assert {"cost/scoring_seconds", "tables/board", "figures/board", "study_report"} <= shown
 
 
+@pytest.mark.slow
 def test_runs_are_those_of_the_group_and_grouped_by_what_they_log_of_their_arm(sent):
     (filtered,) = spec(sent.workspace)["runSets"][0]["filters"]["filters"]
     assert (filtered["key"]["name"], filtered["op"]) == ("group", "=")
@@ -128,6 +129,7 @@ def test_arms_are_compared_by_the_metric_of_the_report(tmp_path):
     assert {(config["groupAgg"], config["groupArea"]) for _, config in shown} == {("mean", "stderr")}
 
 
+@pytest.mark.slow
 def test_loss_is_drawn_over_alignment_with_a_line_for_the_primary_metric(tmp_path):
     def change(record):
         logged(record)
@@ -143,6 +145,7 @@ def test_loss_is_drawn_over_alignment_with_a_line_for_the_primary_metric(tmp_pat
     assert config["showLinearRegression"] is True
 
 
+@pytest.mark.slow
 def test_project_and_entity_are_those_of_the_runs_unless_given(tmp_path):
     def change(record):
         logged(record)
@@ -202,6 +205,7 @@ def server(tmp_path, monkeypatch):
     return service
 
 
+@pytest.mark.slow
 def test_the_workspace_is_created_once_and_updated_then(tmp_path, server):
     folder = planted(tmp_path)
     url = create(folder, None, None)
@@ -216,6 +220,7 @@ def test_the_workspace_is_created_once_and_updated_then(tmp_path, server):
     assert "Asked again?" in updated["spec"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["deleted in W&B", "of another project"])
 def test_a_workspace_that_cannot_be_updated_is_created_again(tmp_path, server, lost):
     folder = planted(tmp_path)
@@ -248,6 +253,7 @@ def test_a_server_that_refuses_is_one_message(tmp_path, server, monkeypatch):
     assert not (folder / PLACE).exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_the_layout_without_key_and_network(tmp_path, monkeypatch, capsys):
     isolate(monkeypatch, tmp_path)
     monkeypatch.setenv("WANDB_API_KEY", SECRET)

@@ -72,6 +72,7 @@ def tables_of_regmix():
     return [f"{size}={REGMIX / f'test_pile_loss_{size}.csv'}" for size in ("1m", "60m", "1B")]
 
 
+@pytest.mark.slow
 def test_published_tables_of_regmix_are_read_and_agree_with_pairs_counted_one_by_one(tmp_path, capsys):
     small, large, _ = tables_of_regmix()
     main([small, large, "--large", "60m", "--arm", "index", "--wide", "--out", str(tmp_path)])

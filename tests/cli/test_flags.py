@@ -59,6 +59,7 @@ def test_what_only_hydra_knows_it_answers(arguments, words, answer):
     assert words in answer(*arguments)
 
 
+@pytest.mark.slow
 def test_options_of_another_folder_are_found(answer, tmp_path):
     (tmp_path / "orderer").mkdir()
     (tmp_path / "orderer" / "mine.yaml").write_text("_target_: delt_exp.orderer.identity.identity\n_partial_: true\n")

@@ -79,6 +79,7 @@ def parents(keys):
     return {key[:end] for key in keys for end in range(len(key)) if key[end] == "."}
 
 
+@pytest.mark.slow
 def test_keys_of_parts_and_of_what_an_option_continues_are_those_of_the_composed_configuration():
     for given in ("model=mistral_160m", "scorer=lqs", "orderer=jitter", "train_dataset=news_agnews"):
         group, option = given.split("=")
@@ -99,6 +100,7 @@ def test_a_suite_of_many_parts_has_their_keys_once_and_names_every_part():
     assert "train_dataset@train_dataset.parts.literature=literature  " in text
 
 
+@pytest.mark.slow
 def test_parts_of_parts_have_the_options_and_values_that_the_outer_option_gives_them():
     keys = {key.name: key for key in keys_of(CONF, "eval_dataset", "domain_halves", "eval_dataset")}
     assert keys["eval_dataset.fit_code.dataset.dataset.name"].value == "code_python"
@@ -110,6 +112,7 @@ def test_parts_of_parts_have_the_options_and_values_that_the_outer_option_gives_
     assert set(keys) == {name for name in flat({"eval_dataset": node}) if not name.endswith("_target_")}
 
 
+@pytest.mark.slow
 def test_every_option_has_a_help_page_and_several_can_be_asked_for_at_once():
     for group in group_names(CONF):
         assert all(help_text(CONF, [f"{group}={option}"], WIDE) for option in options(CONF, group))

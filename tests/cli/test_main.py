@@ -104,6 +104,7 @@ def run(*arguments, **options):
     return subprocess.run(words, capture_output=True, text=True, **options)
 
 
+@pytest.mark.slow
 def test_a_user_error_is_one_message_with_status_1_and_no_stack_trace(tmp_path):
     write_texts(tmp_path)
     result = run(*FAST, "selector.ratio=1.5", cwd=tmp_path)
@@ -113,12 +114,14 @@ def test_a_user_error_is_one_message_with_status_1_and_no_stack_trace(tmp_path):
     assert not list(tmp_path.glob("outputs/runs/*/record.json"))
 
 
+@pytest.mark.slow
 def test_the_stack_trace_is_there_for_who_asks(tmp_path):
     result = run("scorer=perplexty", cwd=tmp_path, env={"HYDRA_FULL_ERROR": "1", "PATH": ""})
     assert result.returncode == 1
     assert "Traceback" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
 def test_quick_answers_import_nothing_heavy(arguments, monkeypatch, capsys):
     code = (
@@ -168,6 +171,7 @@ def test_a_tilde_is_the_home_folder_whatever_the_key(key, quote, monkeypatch):
     assert plain(OmegaConf.create({"a": ["~/x"], "b": "x~/y"})) == {"a": ["/home/me/x"], "b": "x~/y"}
 
 
+@pytest.mark.slow
 def test_a_folder_in_the_home_folder_is_used_in_a_run(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     write_texts(tmp_path)
@@ -310,6 +314,7 @@ def test_a_part_that_the_chosen_component_does_not_have_is_one_message_with_a_cu
         check_command(CONF, overrides)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sweep", [[], ["-m"], ["-m", "seed=0,1"]])
 def test_keys_of_another_component_are_one_message_before_any_run(sweep, tmp_path):
     write_texts(tmp_path)

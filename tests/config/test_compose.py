@@ -97,6 +97,7 @@ def test_a_change_of_one_configuration_does_not_reach_the_next():
     assert from_memory(["seed=1"]).corpus.max_document_chars == 2000
 
 
+@pytest.mark.slow
 def test_a_configuration_made_in_one_folder_serves_in_another_as_hydra_composes_it_there(tmp_path, monkeypatch):
     from_memory(["seed=1"])
     (tmp_path / "other").mkdir()
@@ -105,6 +106,7 @@ def test_a_configuration_made_in_one_folder_serves_in_another_as_hydra_composes_
     assert_same(["seed=1"])
 
 
+@pytest.mark.slow
 def test_an_option_that_refers_to_another_choice_is_that_of_hydra(tmp_path):
     """Hydra looks it up in a map of all choices, which is made for files with such a reference alone."""
     conf = tmp_path / "conf"
@@ -122,6 +124,7 @@ def test_an_option_that_refers_to_another_choice_is_that_of_hydra(tmp_path):
         assert composed(conf, [f"tokenizer={tokenizer}"]).said.by == tokenizer
 
 
+@pytest.mark.slow
 def test_files_of_a_search_path_are_not_taken_for_those_of_another(tmp_path):
     for number in range(2):
         folder = tmp_path / str(number) / "scorer"
@@ -132,6 +135,7 @@ def test_files_of_a_search_path_are_not_taken_for_those_of_another(tmp_path):
         assert from_memory(overrides).scorer.number == number
 
 
+@pytest.mark.slow
 def test_files_are_read_again_when_they_change(tmp_path):
     shutil.copytree(CONF, tmp_path / "conf")
     file = tmp_path / "conf" / "config.yaml"

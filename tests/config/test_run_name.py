@@ -25,6 +25,7 @@ def begun():
     HydraConfig.instance().cfg = None
 
 
+@pytest.mark.slow
 def test_the_folder_of_its_study_is_the_same_before_and_after_a_run_has_begun(begun):
     whole, seen = begun
     assert whole.mixture.study == seen.mixture.study == "out/mixture-quick"

@@ -39,6 +39,7 @@ def test_words_are_compared_without_case_marks_and_width():
     assert words("ＡＢ 語順 x1") == ["ab", "語", "順", "x1"]
 
 
+@pytest.mark.slow
 def test_the_fast_search_finds_what_the_definition_says_on_edits_of_every_size():
     rng = np.random.default_rng(1)
     candidates = sentences(60, seed=2)

@@ -127,6 +127,7 @@ def test_the_digest_sees_documents_and_tokenizer(tokenizer, tmp_path):
     assert len({digest(["a", "b"]), digest(["b", "a"]), digest(["a"]), digest(["a", "b"], CodePoints(300))}) == 4
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(texts=st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=20))
 def test_any_texts_come_back_from_their_tokens(tokenizer, tmp_path_factory, texts):

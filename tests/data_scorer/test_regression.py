@@ -51,6 +51,7 @@ def test_the_share_of_a_letter_is_learnt_and_predicted_for_unseen_documents_in_i
     assert np.abs(scores[unseen] - true[unseen]).mean() < 2.5  # of a range of 20; always saying 510 errs by 5
 
 
+@pytest.mark.slow
 def test_the_table_holds_every_annotated_document_as_the_kept_model_sees_it(fit, proxy):
     rows = np.arange(130)[::-1]
     fitted, summary, folder = fit(rows)
@@ -114,6 +115,7 @@ def test_passes_of_any_size_train_the_same_model(fit):
         assert a["choice_loss"] == pytest.approx(b["choice_loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_loaded_scorer_predicts_the_same_bits(fit, proxy):
     fitted, _, folder = fit()
     rows, loaded = np.arange(50), FittedScorer.load(folder)
@@ -209,6 +211,7 @@ def test_settings_that_do_not_fit_are_refused_before_training(fit, proxy, tmp_pa
     assert not list(tmp_path.glob("*/fit.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["choice", "validation"])
 def test_labels_of_documents_that_judge_must_differ(fit, part):
     labels = np.arange(120.0)

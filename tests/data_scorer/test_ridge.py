@@ -215,6 +215,7 @@ def test_the_same_inputs_give_the_same_bits_and_leave_random_state_and_network_a
     assert all(torch.equal(value, before[name]) for name, value in proxy.network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_passes_of_any_size_and_order_of_documents_give_the_same_scorer(fit, proxy):
     shuffled = np.random.default_rng(0).permutation(120)
     fits = [fit(), fit(runtime=Runtime("cpu", 50)), fit(shuffled)]

@@ -99,6 +99,7 @@ def test_intervals_of_out_of_fold_predictions_cover_the_truth(signal):
         assert np.mean(above) == 1
 
 
+@pytest.mark.slow
 def test_intervals_of_documents_held_out_cover_the_truth():
     rng = np.random.default_rng(0)
     for rho in (0.0, 0.4, 0.8):

@@ -163,6 +163,7 @@ def test_json_nested_without_end_names_the_place(tmp_path, layout):
         texts(jsonl(tmp_path / "a.json"))
 
 
+@pytest.mark.slow
 @given(record=st.dictionaries(st.text(max_size=5), st.integers() | st.text()), space=st.sampled_from(["", " ", "\t "]))
 def test_white_space_around_an_object_does_not_count_and_anything_else_does(tmp_path_factory, record, space):
     file = tmp_path_factory.mktemp("line") / "a.jsonl"

@@ -44,6 +44,7 @@ def open_keys(node):
     return {key.rpartition(".")[2] for key in missing_keys(OmegaConf.to_container(node))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "name"), PRESETS)
 def test_a_preset_builds_and_a_local_one_yields_documents(node, group, name):
     config = node(group, name)
@@ -77,6 +78,7 @@ def test_a_preset_builds_and_a_local_one_yields_documents(node, group, name):
         assert all(bool(document.prompt) for document in documents) == has_prompts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for group, name in PRESETS if group == "target_dataset"])
 def test_a_target_shares_no_document_with_the_training_preset(node, name):
     other = {"minif2f": "minif2f_lean4", "proofnet": "proofnet_lean4", "epicoder": "epicoder_part"}

@@ -100,6 +100,7 @@ def test_an_empty_module_has_no_documents():
     assert [*module.prose(), *module.code(), *module.pairs()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", CLASSES)
 def test_no_text_is_in_two_splits_or_twice_in_one(cls):
     found = [{(d.prompt, d.text) for d in documents(cls, split)} for split in SPLITS]

@@ -46,6 +46,7 @@ def test_sizes_that_agree_decide_alike(tmp_path):
     assert (row["pairs"], row["clear pairs"], row["arms"], row["seeds"]) == (10, 10, 5, 5)
 
 
+@pytest.mark.slow
 def test_the_reverse_order_is_always_wrong(tmp_path):
     found = findings(write_study(tmp_path, arms(LOSSES[::-1])))
     assert cells(found, "decisions")[0]["decision accuracy"].value == 0
@@ -91,6 +92,7 @@ def test_arms_that_a_size_lacks_are_left_out_and_counted(tmp_path):
     assert "1 arms are left out until they are finished at every size." in found.answer
 
 
+@pytest.mark.slow
 def test_protocols_may_have_sizes_of_their_own_and_one_without_enough_arms_waits(tmp_path):
     planted = [replace(one, labels={**one.labels, "protocol": "fixed"}) for one in arms(LOSSES)]
     middle = [one for one in planted if one.labels["model"] == "0.4 M"]

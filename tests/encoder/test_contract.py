@@ -22,6 +22,7 @@ def made(name):
     return build(composed(CONF, [f"encoder={name}", *small, *given]).encoder, "encoder")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_one_finite_vector_of_length_1_per_document_and_equal_ones_for_equal_texts(name, tmp_path):
     vectors_ND = embedded(made(name), TEXTS, make_resources(tmp_path), tmp_path)
@@ -32,6 +33,7 @@ def test_one_finite_vector_of_length_1_per_document_and_equal_ones_for_equal_tex
     assert np.abs(vectors_ND[0] - vectors_ND[4]).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_forecast_counts_what_is_read_of_each_document_in_the_phase_of_encoding(name, tmp_path):
     encoder, resources = made(name), make_resources(tmp_path)

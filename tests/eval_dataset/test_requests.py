@@ -67,6 +67,7 @@ def test_answers_do_not_depend_on_the_shards(trained, resources, tmp_path, monke
         assert found[:, 2].any()
 
 
+@pytest.mark.slow
 def test_a_text_is_read_in_windows_that_are_filled_up_with_what_comes_before(trained, resources, tmp_path):
     text = "order " * 20
     ids, model = trained.tokenizer.encode([text])[0], AutoModelForCausalLM.from_pretrained(trained.pretrained).eval()
@@ -82,6 +83,7 @@ def test_a_text_is_read_in_windows_that_are_filled_up_with_what_comes_before(tra
     assert found == pytest.approx(log_p([trained.tokenizer.begin_id, *ids[:64]], 64) + log_p(ids[55:], 56), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_written_is_text_and_drawn_alike_by_every_process(trained, resources, tmp_path):
     prompts = [(text, SAMPLED) for text in ["Repeat it", *sentences(4)]]
     items = asked(trained, "generate_until", prompts)
@@ -131,6 +133,7 @@ def test_a_process_is_killed_two_others_join_and_the_bytes_are_those_of_one(trai
     assert files(tmp_path / "several") == files(tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_a_killed_benchmark_continues_with_the_requests_that_are_missing(trained, resources, tmp_path, monkeypatch):
     tasks = {"quiz": choice_task(tmp_path), "end": completion_task(tmp_path)}
     answered, opened = [], RequestJudge.open

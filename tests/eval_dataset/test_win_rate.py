@@ -125,6 +125,7 @@ def test_answers_are_what_each_network_writes_after_the_prompt_alone(tmp_path, m
             assert table[column][row] == tokenizer.text_before(ids, [])
 
 
+@pytest.mark.slow
 def test_a_model_that_learnt_nothing_ties_with_its_start(tmp_path, models):
     resources, model = models
     part = part_of(given_oracle(tmp_path))

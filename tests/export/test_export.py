@@ -136,6 +136,7 @@ def test_datasets_loads_the_hf_export_with_all_columns(stopped, tmp_path):
     assert [len(ids) - 2 for ids in loaded["input_ids"]] == order["tokens"].to_pylist()
 
 
+@pytest.mark.slow
 def test_the_stream_is_what_layout_packed_cuts(stopped, tmp_path):
     from delt_exp.trainer.planning import PlanSettings, make_plan
 

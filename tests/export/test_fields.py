@@ -63,6 +63,7 @@ def test_numbers_of_any_size_and_half_characters_come_out_as_they_came_in():
     assert json.loads(as_json({"bytes": b"x"})) == {"bytes": "b'x'"}
 
 
+@pytest.mark.slow
 def test_files_that_have_changed_and_datasets_without_records_are_refused(monkeypatch, capsys):
     write_texts(Path.cwd())
     command(monkeypatch, *RUN)

@@ -51,6 +51,7 @@ def test_a_shard_has_the_bytes_of_the_description(form, tmp_path):
     assert data == places + columns + first + second
 
 
+@pytest.mark.slow
 def test_the_index_has_every_shard_in_order_and_its_size(stopped, tmp_path):
     card = export(Ordered.of_run(stopped), "mds", tmp_path / "out", shard_bytes=1000, with_tokens=True)
     index = read_json(tmp_path / "out/index.json")

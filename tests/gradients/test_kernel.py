@@ -102,6 +102,7 @@ def test_lora_layers_are_ordinary_linear_layers() -> None:
     assert_equal_terms(model.double(), draw_batch([5, 3, 1]), 1e-10)
 
 
+@pytest.mark.slow
 @given(mates=st.lists(st.integers(1, 9), max_size=3), place=st.integers(0, 3))
 @settings(max_examples=10, deadline=None)
 def test_a_sample_does_not_depend_on_its_batch_mates_or_its_place(mates: list[int], place: int) -> None:

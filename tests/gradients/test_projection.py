@@ -92,6 +92,7 @@ def test_products_are_unbiased_with_the_variance_of_the_law(shape: tuple[int, ..
     assert found.var().item() == pytest.approx(independent_variance(u, v), rel=0.1)
 
 
+@pytest.mark.slow
 def test_products_of_rank_1_are_unbiased_with_at_most_four_times_the_variance() -> None:
     (a, c), (b, d) = draw_pair(ROWS), draw_pair(COLUMNS)
     u, v = torch.outer(a, b), torch.outer(c, d)

@@ -202,6 +202,7 @@ def test_a_worker_that_is_killed_is_named_and_the_others_do_its_work(tokens, tmp
     assert "of 2 ended with status -9" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_that_workers_cannot_load_is_named(tokens, tmp_path, judges_of_tests):
     with pytest.raises(DeltError, match=r"while the model is loaded: OSError: no such model.* 0 of \d+ shards"):
         counted(tokens, np.arange(len(TEXTS)), tmp_path, Broken(), devices=2)

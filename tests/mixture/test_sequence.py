@@ -37,6 +37,7 @@ def test_a_source_of_share_0_is_not_trained():
     assert positions([0, 1, 0], [5, 5, 5], [1, 0], 10) == [0, 2]
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_every_prefix_has_its_shares_within_one_document_of_each_source(data):
     groups = data.draw(st.lists(st.integers(0, 2), min_size=6, max_size=30).filter(lambda g: len(set(g)) == 3))

@@ -123,6 +123,7 @@ def test_networks_that_do_not_are_refused_before_any_step(pool, tmp_path, name):
     assert not (folder / "metrics.csv").exists()
 
 
+@pytest.mark.slow
 def test_training_with_isolated_documents_is_verified_on_any_micro_batch(pool, tmp_path):
     weights = []
     for micro_batch_items in (8, 3):

@@ -55,6 +55,7 @@ def test_adapters_depend_on_the_seed_and_on_nothing_else(pool):
     assert not torch.equal(first(4), once)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("base", "targets"), [(None, ["q_proj", "v_proj"]), (GPT2, ["c_attn"])])
 def test_the_merged_model_says_what_the_adapted_one_says(pool, tmp_path, base, targets):
     job = job_of(pool, recipe=lora_recipe(base, targets))
@@ -87,6 +88,7 @@ def test_a_model_without_adapters_gets_fresh_ones_that_change_nothing(pool, tmp_
     assert all(p.requires_grad for p in plain.parameters())
 
 
+@pytest.mark.slow
 def test_the_run_is_verified_and_counts_what_it_trains(pool, tmp_path):
     job = job_of(pool, recipe=lora_recipe(), micro_batch_items=3)
     result = read_json(trained(tmp_path, job) / "result.json")

@@ -43,6 +43,7 @@ def test_one_number_agrees_as_often_as_the_n_grams_are_shared(similarity):
     assert (one == other).mean() == pytest.approx(similarity, abs=4 * (similarity * (1 - similarity) / 2000) ** 0.5)
 
 
+@pytest.mark.slow
 def test_pairs_are_linked_as_often_as_the_formula_says():
     rng, num_pairs, similarity, linked = np.random.default_rng(1), 300, 0.7, 0
     minhash = MinHash(1, 14, 8)
@@ -77,6 +78,7 @@ def test_hashes_are_whole_numbers_that_a_float64_holds():
     assert found.max() < 2**52
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=1, max_size=12))
 def test_clusters_are_what_links_connect_and_are_named_by_their_first_row(keys):
     first = list(range(len(keys)))

@@ -49,6 +49,7 @@ def shuffled(folder):
     return make(f"output_dir={folder}", "orderer=shuffle").train()
 
 
+@pytest.mark.slow
 def test_each_step_computes_only_what_it_needs():
     made = make()
     assert stages() == set()
@@ -60,6 +61,7 @@ def test_each_step_computes_only_what_it_needs():
     assert not (made.folder / "record.json").exists()
 
 
+@pytest.mark.slow
 def test_what_was_said_of_an_experiment_is_not_repeated_by_its_next_steps(capsys):
     known = {"news": TEXTS[:12]}
     made = make(eval_dataset=known)
@@ -72,6 +74,7 @@ def test_what_was_said_of_an_experiment_is_not_repeated_by_its_next_steps(capsys
     assert "may flatter" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_tables_are_those_of_the_run(folded):
     scores, selection, order = folded.scores, folded.selection, folded.order
     assert list(scores) == ["id", "score", "source", "tokens", "record"]
@@ -88,6 +91,7 @@ def test_tables_are_those_of_the_run(folded):
     assert folded.report().read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_run_py_finds_what_a_notebook_computed(monkeypatch, folded, folder):
     before = stages(folder)
     monkeypatch.setattr(sys, "argv", shlex.split(folded.command)[1:])
@@ -98,6 +102,7 @@ def test_run_py_finds_what_a_notebook_computed(monkeypatch, folded, folder):
     assert stages(folder) == before
 
 
+@pytest.mark.slow
 def test_a_notebook_finds_what_run_py_computed(monkeypatch, tmp_path):
     write_texts(tmp_path)
     command(monkeypatch, "scorer=length", "eval_dataset=none")
@@ -111,6 +116,7 @@ def test_a_notebook_finds_what_run_py_computed(monkeypatch, tmp_path):
     assert made.record["reused_by"][-1]["computed"] == []
 
 
+@pytest.mark.slow
 def test_a_file_that_was_changed_is_read_anew_by_a_new_experiment(tmp_path):
     for texts in (TEXTS, TEXTS[:40]):
         write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in texts])
@@ -120,11 +126,13 @@ def test_a_file_that_was_changed_is_read_anew_by_a_new_experiment(tmp_path):
         made.train()
 
 
+@pytest.mark.slow
 def test_the_same_texts_are_the_same_experiment_and_another_order_is_another():
     names = [make(train_dataset=texts).folder.name for texts in (TEXTS, list(TEXTS), TEXTS[::-1])]
     assert names[0] == names[1] != names[2]
 
 
+@pytest.mark.slow
 def test_the_verdict_is_that_of_the_comparison_on_the_command_line(folded, shuffled, tmp_path):
     found = delt_exp.verdict(shuffled, folded, names=["shuffled", "folded"])
     named = [f"{name}={run.folder}" for name, run in (("shuffled", shuffled), ("folded", folded))]
@@ -192,6 +200,7 @@ def test_a_target_is_a_corpus_too():
     assert table["score"][0] != table["score"][1]
 
 
+@pytest.mark.slow
 def test_hydra_is_left_as_it_was():
     make()
     assert not GlobalHydra.instance().is_initialized()
@@ -203,6 +212,7 @@ def test_hydra_is_left_as_it_was():
     assert not GlobalHydra.instance().is_initialized()
 
 
+@pytest.mark.slow
 def test_it_works_while_an_event_loop_runs_as_in_a_notebook():
     async def cell():
         return len(make().scores)

@@ -30,6 +30,7 @@ def contract_overrides(folder):
     return [f"oracle.name={name}", f"oracle.reference={reference}", "oracle.context_tokens=64"]
 
 
+@pytest.mark.slow
 def test_a_reward_is_the_log_ratio_of_the_whole_answer_and_its_end(tmp_path):
     names, pool = two_models(tmp_path), make_pool(tmp_path, PAIRS)
     rows, tokenizer = np.array([1, 3]), pool.resources.run_tokenizer

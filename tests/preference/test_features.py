@@ -51,6 +51,7 @@ def test_products_of_features_are_those_of_plain_gradients(tmp_path, normalise):
     assert np.abs(errors).max() < 6 / np.sqrt(NUM_FEATURES)
 
 
+@pytest.mark.slow
 def test_half_precision_gives_the_same_features_but_for_rounding(tmp_path):
     whole, half = (features_of(new_folder(tmp_path), PAIRS, precision=name)[0] for name in ("fp32", "bf16"))
     error_D = np.linalg.norm(half - whole, axis=1) / np.linalg.norm(whole, axis=1)
@@ -58,6 +59,7 @@ def test_half_precision_gives_the_same_features_but_for_rounding(tmp_path):
     assert (error_D < 0.1).all()
 
 
+@pytest.mark.slow
 def test_of_adapters_products_are_those_of_their_plain_gradients(tmp_path):
     adapters = Adapters(rank=2, alpha=4.0, dropout=0.5, targets=["q_proj", "v_proj"])
     features, tokens, model = features_of(tmp_path, PAIRS, "response", adapters)

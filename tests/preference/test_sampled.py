@@ -78,6 +78,7 @@ def both(documents, row):
     return document.answer, document.rejected
 
 
+@pytest.mark.slow
 def test_each_answer_is_what_the_model_writes_after_the_prompt_alone(tmp_path):
     place = place_of(tmp_path)
     found, kept = place.sampled(answers_of())
@@ -98,6 +99,7 @@ def test_each_answer_is_what_the_model_writes_after_the_prompt_alone(tmp_path):
     assert len(kept) < len(ROWS)
 
 
+@pytest.mark.slow
 def test_answers_depend_on_the_document_and_the_round_and_not_on_its_row_or_company(tmp_path):
     place, other = place_of(tmp_path / "all"), place_of(tmp_path / "some", PAIRS[3:][::-1])
     found = place.sampled(answers_of())[0]
@@ -134,6 +136,7 @@ def test_where_the_model_writes_no_text_the_earlier_answers_stay_and_are_counted
     assert [both(found, row) for row in (1, 2)] == [both(place.documents, row) for row in (1, 2)]
 
 
+@pytest.mark.slow
 def test_an_answer_ends_before_a_text_that_stops_it(tmp_path):
     place = place_of(tmp_path)
     whole, _ = place.sampled(answers_of(max_new_tokens=20))

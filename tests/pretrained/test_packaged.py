@@ -41,6 +41,7 @@ def tokenizer(tmp_path_factory):
     return tokenizer_stage(make_resources(tmp_path_factory.mktemp("store")).store, maker, None)
 
 
+@pytest.mark.slow
 @needs_package
 def test_it_is_a_llama_of_134_million_parameters_and_8192_positions(network):
     assert type(network).__name__ == "LlamaForCausalLM"
@@ -49,6 +50,7 @@ def test_it_is_a_llama_of_134_million_parameters_and_8192_positions(network):
     assert network.get_output_embeddings().weight is network.get_input_embeddings().weight
 
 
+@pytest.mark.slow
 @needs_package
 @needs_golden
 def test_the_file_and_the_token_ids_are_the_known_ones(golden, tokenizer):
@@ -97,6 +99,7 @@ def test_answers_and_continuations_are_the_known_ones(golden, network, tokenizer
     assert generate(network, tokenizer, [prompt], max_new_tokens=8) == [golden["greedy_text"]]
 
 
+@pytest.mark.slow
 @needs_package
 def test_it_is_converted_once_and_found_again_as_it_was(network):
     folder = packaged_folder(NAME)

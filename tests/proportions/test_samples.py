@@ -56,6 +56,7 @@ def test_texts_are_draws_of_the_network_after_the_begin_token_by_their_number(tm
     assert len(set(map(tuple, found))) > 30
 
 
+@pytest.mark.slow
 def test_more_texts_include_the_fewer_and_another_seed_or_temperature_gives_others(tmp_path, model):
     few, many = sampled(tmp_path, model, 10).ids(), sampled(tmp_path, model, 30).ids()
     assert many[:10] == few

@@ -19,6 +19,7 @@ def saved_probe(folder, resources):
     return probe
 
 
+@pytest.mark.slow
 def test_a_folder_gives_the_model_with_its_own_tokenizer(tmp_path):
     resources = make_resources(tmp_path)
     original = saved_probe(tmp_path / "gpt", resources)
@@ -29,6 +30,7 @@ def test_a_folder_gives_the_model_with_its_own_tokenizer(tmp_path):
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_it_embeds_texts_as_the_trained_one_does(tmp_path):
     resources = make_resources(tmp_path)
     saved_probe(tmp_path / "gpt", resources)
@@ -41,6 +43,7 @@ def test_it_embeds_texts_as_the_trained_one_does(tmp_path):
     assert values[0] == pytest.approx(values[1], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_content_of_the_folder_counts_and_not_its_path(tmp_path):
     resources = make_resources(tmp_path)
     saved_probe(tmp_path / "gpt", resources)
@@ -58,6 +61,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
         PretrainedProxy(str(tmp_path / "nowhere"), None, None, None).prepare(make_resources(tmp_path))
 
 
+@pytest.mark.slow
 def test_an_encoder_is_no_probe(tmp_path):
     resources = make_resources(tmp_path)
     probe = tiny_probe().prepare(resources)
@@ -70,6 +74,7 @@ def test_an_encoder_is_no_probe(tmp_path):
         coefficients(metric, texts, texts, resources)
 
 
+@pytest.mark.slow
 def test_a_network_that_caps_its_logits_is_no_probe_for_task2vec(tmp_path):
     resources = make_resources(tmp_path)
     probe = tiny_probe().prepare(resources)

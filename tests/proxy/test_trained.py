@@ -12,6 +12,7 @@ from tests.alignment.tiny import make_resources, tiny_probe
 from tests.helpers import make_pool, tiny_recipe, words
 
 
+@pytest.mark.slow
 def test_a_probe_is_trained_once_and_read_in_evaluation_mode(tmp_path):
     resources = make_resources(tmp_path)
     first, second = (tiny_probe().prepare(resources) for _ in range(2))
@@ -43,6 +44,7 @@ def test_messages_of_its_training_run_name_its_own_keys(tmp_path):
         TrainedProxy(tiny_recipe(batch_items=500), "sample", 2_000, 0).prepare(pool.resources, pool.candidates)
 
 
+@pytest.mark.slow
 def test_positions_are_known_before_the_model_is_trained(tmp_path):
     pool = make_pool(tmp_path, words(6))
     proxy = TrainedProxy(tiny_recipe(), "sample", 2_000, 0)

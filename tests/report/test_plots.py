@@ -25,6 +25,7 @@ def png_size(path):
     return int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
 
 
+@pytest.mark.slow
 def test_every_picture_is_a_png_of_the_same_width_in_the_folder_of_plots(run_folder):
     folder = run_folder()
     found = write(folder)
@@ -33,6 +34,7 @@ def test_every_picture_is_a_png_of_the_same_width_in_the_folder_of_plots(run_fol
     assert {png_size(path)[0] for path in found.values()} == {1800}
 
 
+@pytest.mark.slow
 def test_pictures_without_data_are_left_out(run_folder):
     def bare(record):
         record["results"] = []

@@ -45,6 +45,7 @@ def distilled(base, num_annotated=16, data_scorer=RIDGE):
     return DistilledScorer(base, data_scorer, PROXY, num_annotated, seed=0)
 
 
+@pytest.mark.slow
 def test_the_base_scores_a_random_sample_and_the_data_scorer_everything(tmp_path):
     pool = make_pool(tmp_path, words(24), target_texts=words(4, seed=8))
     Asked.rows.clear()
@@ -105,6 +106,7 @@ def test_what_a_base_does_on_all_candidates_is_forecast_whole(tmp_path):
     assert cost.passes == 24
 
 
+@pytest.mark.slow
 def test_a_fit_that_is_complete_is_not_repeated(tmp_path, monkeypatch):
     pool = make_pool(tmp_path, words(24), target_texts=words(4, seed=8))
     first = distilled(Asked()).score(pool)

@@ -12,6 +12,7 @@ from delt_exp.scorer.reverse.documents import document_samples
 from tests.helpers import make_pool, tiny_recipe, words
 
 
+@pytest.mark.slow
 def test_the_score_is_the_norm_of_the_gradient_of_the_mean_loss(tmp_path):
     pool = make_pool(tmp_path, words(9))
     proxy = TrainedProxy(tiny_recipe(), "sample", 1_000, 0)

@@ -26,6 +26,7 @@ def sentences(vocabulary, count, seed):
     return [f"{i} " + " ".join(rng.choice(vocabulary.split(), 8)) for i in range(count)]
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_a_dense_logistic_regression_on_the_other_folds(tmp_path):
     texts, target = words(40), words(25, seed=5)
     pool = make_pool(tmp_path, texts, target)

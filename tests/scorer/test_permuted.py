@@ -39,6 +39,7 @@ def test_they_say_nothing_of_a_random_score_of_the_same_seed(pool):
     assert abs(np.corrcoef(np.argsort(np.argsort(permuted)), ranks)[0, 1]) < 4 / NUM_DOCUMENTS**0.5
 
 
+@pytest.mark.slow
 def test_every_document_is_as_likely_to_get_the_highest_score(tmp_path):
     pool = make_pool(tmp_path, ["a", "bb", "ccc", "dddd"])
     winners = [int(np.argmax(PermutedScorer(LENGTH, seed).score(pool))) for seed in range(400)]

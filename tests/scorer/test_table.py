@@ -20,6 +20,7 @@ def table(scores, meaning=QUALITY, ids=None):
     return ScoreTable(np.arange(len(scores), dtype=np.uint64) if ids is None else ids, scores, meaning)
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # writes files
 @given(
     rows=st.lists(st.tuples(st.integers(0, 2**64 - 1), st.floats(width=32, allow_nan=False, allow_infinity=False))),

@@ -76,6 +76,7 @@ def test_each_round_looks_with_the_model_that_learnt_from_the_picks_and_sees_all
     assert {*first.tolist(), *others[second].tolist()} <= set(kept.tolist())
 
 
+@pytest.mark.slow
 def test_the_same_preferences_stay_whatever_the_order_of_the_rows(tmp_path):
     one, other = (reading_of(tmp_path, pairs) for pairs in (PAIRS, PAIRS[::-1]))
     proxy = selector_of().proxy.prepare(one.resources, one.candidates, None)

@@ -53,6 +53,7 @@ def test_there_are_selectors_to_check():
     assert len(SEEDED) >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @given(table=tables())
 def test_kept_rows_are_distinct_and_in_corpus_order(name, table):

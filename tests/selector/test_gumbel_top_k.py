@@ -22,6 +22,7 @@ def drawn_of_three(scores, **settings):
     return gumbel_top_k(documents, unit="documents", standardise=False, **settings)
 
 
+@pytest.mark.slow
 def test_one_of_three_is_drawn_in_proportion_to_the_exponential():
     # exp(s / 0.5) = 1, 2, 5 for s = 0.5 ln 1, 0.5 ln 2, 0.5 ln 5: shares 1/8, 2/8, 5/8.
     scores = (0.5 * np.log([1.0, 2.0, 5.0])).astype(np.float32)
@@ -30,6 +31,7 @@ def test_one_of_three_is_drawn_in_proportion_to_the_exponential():
     np.testing.assert_allclose(shares, [0.125, 0.25, 0.625], atol=0.03)  # 4 standard errors
 
 
+@pytest.mark.slow
 def test_a_pair_is_drawn_without_replacement():
     # P({0, 1}) = 1/4 * 1/3 + 1/4 * 1/3 with weights 1, 1, 2; the pairs with the heavy document share the rest equally.
     scores = np.log([1.0, 1.0, 2.0]).astype(np.float32)
@@ -49,6 +51,7 @@ def kept_probabilities(weights, num_kept):
     return result
 
 
+@pytest.mark.slow
 def test_scores_that_are_minus_log_density_are_drawn_in_inverse_proportion_to_it():
     densities = np.array([1.0, 2, 4, 8, 40])
     draws, ids = 4000, make_ids(5)

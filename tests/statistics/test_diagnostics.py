@@ -48,6 +48,7 @@ def test_the_share_of_the_source_worked_by_hand():
     assert source_share(np.array([10, 40, 20, 30]), np.array(["a", "a", "b", "b"])) == pytest.approx(0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=6, max_size=20))
 def test_the_share_of_the_source_is_the_variance_of_ranks_between_sources(rows):
     scores, source = (np.array(column, float) for column in zip(*rows, strict=True))
@@ -64,6 +65,7 @@ def test_auc_counts_pairs_and_half_the_ties():
     assert auc(np.zeros(5), np.array([1, 0, 0, 0, 1])) == 0.5
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=20))
 def test_a_turned_score_has_the_auc_turned(rows):
     scores, planted = (np.array(column) for column in zip(*rows, strict=True))

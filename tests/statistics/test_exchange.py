@@ -42,6 +42,7 @@ def test_one_intercept_or_one_for_each_evaluation_set():
     assert shared.per_alignment < -10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("intercepts", [True, False])
 def test_the_interval_covers_the_planted_rate(intercepts):
     random, covers = np.random.default_rng(1), []

@@ -55,6 +55,7 @@ def test_a_study_without_effects_claims_one_in_at_most_5_of_100():
     assert claims / 1000 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 1000)
 
 
+@pytest.mark.slow
 def test_without_the_correction_the_same_study_would_claim_too_often():
     random = np.random.default_rng(0)
     claims = sum(any(one.p < 0.05 for one in all_pairs(simulated_arms(random, [0] * 4, **NOISE))) for _ in range(300))

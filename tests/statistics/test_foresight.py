@@ -38,6 +38,7 @@ def test_a_relation_the_other_way_round_has_the_same_p_and_the_other_sign():
     assert (turned.rho.value, turned.p) == (pytest.approx(-found.rho.value), found.p)
 
 
+@pytest.mark.slow
 def test_without_a_relation_a_claim_is_made_in_at_most_one_study_of_twenty():
     rng = np.random.default_rng(2)
     claims = [foresight(*simulated(rng, 0.0, (3, 8, 2)), **OPTIONS).p <= 0.05 for _ in range(100)]

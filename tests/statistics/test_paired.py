@@ -148,6 +148,7 @@ def test_the_order_of_seeds_and_documents_does_not_matter(nats, tokens, seeds, d
     )
 
 
+@pytest.mark.slow
 @given(first=NATS, second=NATS, tokens=TOKENS, shared=arrays(np.float64, 4, elements=st.integers(0, 9).map(float)))
 def test_what_both_arms_share_on_a_document_does_not_matter(first, second, tokens, shared):
     plain = loss_arm(first, tokens).minus(loss_arm(second, tokens)).estimate

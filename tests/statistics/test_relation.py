@@ -203,6 +203,7 @@ def test_intervals_over_corpora_cover_the_truth_of_a_placebo_and_of_a_relation(s
     assert (np.mean(covers, axis=0) >= 0.89).all()  # 0.95 less more than three Monte-Carlo errors of 0.018
 
 
+@pytest.mark.slow
 def test_two_correlations_with_one_loss_differ_by_their_z_and_equal_ones_are_rarely_told_apart():
     random, claims = np.random.default_rng(11), []
     for _ in range(100):

@@ -63,6 +63,7 @@ def rows(findings, name="leaderboard"):
     return {(row["task"], row["scorer"].removesuffix(" (placebo)"), row["kept"]): row for row in cells}
 
 
+@pytest.mark.slow
 def test_planted_gains_are_found_with_their_sign_and_placebos_gain_nothing(found):
     board = rows(found)
     gain = board["noise", "cheap", "0.2"]["gain [nats/token]"]
@@ -78,6 +79,7 @@ def test_planted_gains_are_found_with_their_sign_and_placebos_gain_nothing(found
     assert board["noise", "useless", "0.2"]["and than its placebos"] == "no"
 
 
+@pytest.mark.slow
 def test_draws_of_the_baseline_are_averaged(tmp_path):
     """Two orders of the baseline, 0.1 apart: every arm is compared with their mean, and none of them is an arm."""
     first, second = arm("random", "1.0"), arm("random", "1.0", 0.1)
@@ -91,6 +93,7 @@ def test_draws_of_the_baseline_are_averaged(tmp_path):
         assert gains[1] - gains[0] == pytest.approx(0.05, abs=0.02)
 
 
+@pytest.mark.slow
 def test_cost_is_charged_and_decides_what_to_use(found):
     """What 25 s of more training bring is more than what `dear` gains over it, so that `cheap` is used."""
     assert found.answer.split("\n")[0] == "Use cheap for noise; nothing is shown to help on homogeneous."
@@ -114,6 +117,7 @@ def test_the_first_table_says_for_each_task_what_to_use_and_what_it_costs(found)
     assert (homogeneous["verdict"], homogeneous["use"]) == ("not distinguishable", "all documents")
 
 
+@pytest.mark.slow
 def test_what_a_claim_shows_is_called_better_where_all_pairs_together_do_not_show_it(tmp_path):
     """Claims are fewer than pairs, so that Holm's correction over them can let one through that it hides among all."""
     study = read_study(write_study(tmp_path, NOISE))[0]
@@ -126,6 +130,7 @@ def test_what_a_claim_shows_is_called_better_where_all_pairs_together_do_not_sho
     assert (row[1], row[2].verdict) == ("better", "better")
 
 
+@pytest.mark.slow
 def test_a_claim_at_equal_cost_is_as_sure_as_that_of_a_gain_and_claims_to_come_count(tmp_path):
     """`free` costs nothing, so that at equal cost it is compared once; `cheap` has a test of its own besides."""
     study = read_study(write_study(tmp_path, [*NOISE, arm("free", "0.2", -0.1, 0.0)]))[0]
@@ -152,6 +157,7 @@ def test_verdicts_stand_second_and_placebos_are_marked(found):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_else_the_machine_did_while_an_arm_trained_is_not_charged_to_its_method(tmp_path, found):
     slow = arm("cheap", "0.2", -0.1, 1.0, training_seconds=35.0)
     again = rows(findings(tmp_path, [*NOISE[:4], slow, *NOISE[5:]]))["noise", "cheap", "0.2"]
@@ -177,12 +183,14 @@ def test_the_frontier_has_who_is_neither_dearer_nor_worse_than_another(found):
     assert list(line["x"]) == [1.0, 25.0]
 
 
+@pytest.mark.slow
 def test_one_seed_is_said_to_be_about_these_models(tmp_path):
     """`cheap` costs as before, but only its first seed is finished."""
     arms = [*NOISE[:4], arm("cheap", "0.2", -0.1, 1.0, seeds=(0,))]
     assert "only one seed is finished" in findings(tmp_path, arms).answer
 
 
+@pytest.mark.slow
 def test_a_gain_that_a_placebo_has_too_is_not_used(tmp_path):
     arms = [arm("random", "1.0"), arm("random", "0.2", -0.1), arm("permuted", "0.2", -0.1), arm("cheap", "0.2", -0.1)]
     found = findings(tmp_path, arms)
@@ -190,6 +198,7 @@ def test_a_gain_that_a_placebo_has_too_is_not_used(tmp_path):
     assert "nothing is shown" in found.answer
 
 
+@pytest.mark.slow
 def test_before_its_placebos_are_finished_no_gain_is_claimed(tmp_path):
     unfinished = [*NOISE[:3], arm("permuted", "0.2", seeds=()), arm("cheap", "0.2", -0.1, 1.0)]
     found = findings(tmp_path, unfinished)
@@ -199,6 +208,7 @@ def test_before_its_placebos_are_finished_no_gain_is_claimed(tmp_path):
     assert "Not finished: placebos for noise; methods that keep as much are not shown to help before." in found.answer
 
 
+@pytest.mark.slow
 def test_a_method_that_longer_training_beats_at_equal_cost_is_not_recommended(tmp_path):
     arms = [arm("random", "1.0"), longer(-0.4, 4), *NOISE[2:4], arm("dear", "0.2", -0.1, 25.0)]
     found = findings(tmp_path, arms)
@@ -213,6 +223,7 @@ def test_a_method_that_longer_training_beats_at_equal_cost_is_not_recommended(tm
     assert "For noise, use cheap, keeping 20 %" in cheap.answer
 
 
+@pytest.mark.slow
 def test_candidates_among_the_evaluation_documents_are_refused(tmp_path):
     with pytest.raises(DataError, match="1 evaluation documents are among the candidates, the first 0000000000000000"):
         findings(tmp_path, NOISE, shift=0)

@@ -109,6 +109,7 @@ def decided(folder, tiny=LOSSES[::-1]) -> Findings:
     return build(config["report"], "study.report").findings(study)
 
 
+@pytest.mark.slow
 def test_every_protocol_of_a_small_size_is_held_against_the_same_verdicts_and_kept(tmp_path):
     """At a tiny rate the planted order is the reverse one."""
     found = decided(tmp_path)

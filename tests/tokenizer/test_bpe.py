@@ -51,6 +51,7 @@ def test_a_corpus_of_other_text_gives_another_digest(make):
     assert make(["ab ab"], 258).digest == make(["ab ab"], 258).digest != make(["cd cd"], 258).digest
 
 
+@pytest.mark.slow
 def test_runs_on_two_corpora_share_the_merges_of_a_third(tmp_path):
     shared = BpeTokenizer(300, None, StdlibProse(split="train", max_bytes=5_000))
     digests = set()

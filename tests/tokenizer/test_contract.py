@@ -20,7 +20,8 @@ TEXTS = ["def merge(a, b):\n    return a + b\n", "Ein Überraschungsei kostet 2 
 def with_files_slow(name):
     """A tokenizer as a parameter: one of the shared data takes seconds."""
     text = (CONF / "tokenizer" / f"{name}.yaml").read_text()
-    return pytest.param(name, marks=pytest.mark.slow if "data_dir" in text else ())
+    reads_data = "data_dir" in text or "/train_dataset/" in text
+    return pytest.param(name, marks=pytest.mark.slow if reads_data else ())
 
 
 @pytest.fixture(scope="module", params=map(with_files_slow, NAMES))
@@ -40,6 +41,7 @@ def test_there_are_tokenizers_to_check():
     assert {"bpe", "byte", "hf"} <= set(NAMES)
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the first example loads the tokenizer
 @given(st.lists(st.text(), max_size=3))
 @example(["a\u0301 \u00e1", " \r\n\t\x00\x7f\ufeff", "𝄞👩‍👩‍👧", "</s> [UNK] ▁Ġ"])
@@ -49,6 +51,7 @@ def test_encoding_loses_nothing(made, texts):
     assert [tokenizer.decode(ids) for ids in tokenizer.encode(texts)] == texts
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.text(), max_size=4))
 def test_a_batch_encodes_as_each_text_alone_within_the_vocabulary(made, texts):

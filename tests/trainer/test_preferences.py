@@ -99,6 +99,7 @@ def test_the_reference_is_named_by_a_digest_of_its_documents_and_not_by_all_of_t
     assert inputs()["documents"] != everything["documents"]
 
 
+@pytest.mark.slow
 def test_training_equals_a_bare_loop_with_a_frozen_copy(pool, tmp_path):
     job = pair_job(pool)
     folder = trained(tmp_path, job)
@@ -161,6 +162,7 @@ def test_resuming_gives_the_same_bits(pool, tmp_path, monkeypatch, step):
     assert read_json(folder / "result.json")["order_verified"] is True
 
 
+@pytest.mark.slow
 def test_a_mean_over_tokens_is_verified_too(pool, tmp_path):
     job = pair_job(pool, DPO(beta=1.0, label_smoothing=0.0, length="mean", reference="start"))
     assert read_json(trained(tmp_path, job) / "result.json")["order_mismatch"] == ""

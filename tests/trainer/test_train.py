@@ -127,6 +127,7 @@ def test_a_job_for_other_machines_has_the_precision_that_names_its_result(pool, 
     assert training_inputs(job)["precision"] == job.unloaded().trainer.precision == "bf16-mixed"
 
 
+@pytest.mark.slow
 def test_reader_processes_change_nothing(pool, tmp_path):
     plain, workers = (trained(tmp_path, job_of(pool, num_workers=n)) for n in (0, 2))
     assert (plain / "model" / "model.safetensors").read_bytes() == (

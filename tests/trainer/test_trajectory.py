@@ -54,6 +54,7 @@ class Whole:
         return self.schedule.factor(step, self.num_steps)
 
 
+@pytest.mark.slow
 def test_the_states_asked_for_are_there_and_the_last_is_the_trained_model(pool, tmp_path):
     job = job_of(pool)
     assert job.plan.num_steps == LAST
@@ -89,6 +90,7 @@ def test_the_first_moments_by_hand(pool, tmp_path):
         assert m.abs().max() > 0
 
 
+@pytest.mark.slow
 def test_without_adam_and_before_the_first_update_there_are_no_moments(pool, tmp_path):
     descent = tiny_recipe(optimizer=SGD(lr=0.1, momentum=0.0, weight_decay=0.0))
     (plain,) = trajectory_stage(new_store(tmp_path), job_of(pool, recipe=descent), [2])

@@ -121,6 +121,7 @@ def test_other_weights_than_planned_are_found_out(pool, tmp_path, monkeypatch):
     assert "step 1: a loss entered the gradient with another weight than planned: those of sequence 1" in mismatch
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_bits(pool, tmp_path, monkeypatch):
     job, folder = weighted_job(pool, checkpoint_steps=2), new_folder(tmp_path)
     interrupted(job, folder, monkeypatch, 3)
@@ -179,6 +180,7 @@ def whole_batches(tmp_path_factory):
     return replace(job_of(pool, layout="padded"), weighter=LearntWeighter())
 
 
+@pytest.mark.slow
 def test_learnt_weights_go_on_from_their_own_state(whole_batches, tmp_path, monkeypatch):
     job, folder = replace(whole_batches), new_folder(tmp_path)
     job = replace(job, trainer=replace(job.trainer, checkpoint_steps=2))

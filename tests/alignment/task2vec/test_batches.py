@@ -102,6 +102,7 @@ def test_a_killed_description_continues_with_the_batches_that_are_missing(resour
     assert not list(resources.store.root.glob("description/*/parts"))
 
 
+@pytest.mark.slow
 def test_a_batch_that_fails_is_named_and_the_others_are_kept(resources, items, tmp_path):
     broken = replace(items, judge=replace(items.judge, width=items.judge.width + 1))
     with pytest.raises(DeltError, match=r"embedding: shard 0 of 12, batch 0 of 12: ValueError: could not broadcast"):

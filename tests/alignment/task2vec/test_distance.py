@@ -19,6 +19,7 @@ def test_values_worked_by_hand():
     assert 1 - plain_cosine(h0, h1)[0, 0] == pytest.approx(0.4285714, abs=1e-7)
 
 
+@pytest.mark.slow
 @given(h0=positive, h1=positive)
 def test_similarity_is_symmetric_and_one_for_equal_embeddings(h0, h1):
     for similarity in (scaled_cosine, plain_cosine):
@@ -28,6 +29,7 @@ def test_similarity_is_symmetric_and_one_for_equal_embeddings(h0, h1):
         assert (table <= 1 + 1e-9).all()
 
 
+@pytest.mark.slow
 @given(h0=positive, h1=positive, factor=st.floats(1e-12, 1e6))
 def test_the_scale_of_the_fisher_does_not_matter(h0, h1, factor):
     similarity = scaled_cosine(h0[None], h1[None])

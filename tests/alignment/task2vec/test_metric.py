@@ -48,6 +48,7 @@ def test_batches_hold_different_documents_until_all_were_used():
     assert set(batches[3].tolist()) != set(batches[0].tolist())  # the next pass is shuffled anew
 
 
+@pytest.mark.slow
 def test_batches_that_share_documents_give_no_interval_and_say_why(tmp_path, resources):
     texts = {"enough": make_text(tmp_path, sentences(24, seed=1)), "few": make_text(tmp_path, sentences(23, seed=2))}
     rows = {(row.train, row.evaluation): row for row in coefficients(task2vec(), texts, texts, resources)}
@@ -60,6 +61,7 @@ def test_batches_that_share_documents_give_no_interval_and_say_why(tmp_path, res
     assert _show(alone).endswith("(no interval: batches share documents because one text has too few)")
 
 
+@pytest.mark.slow
 def test_one_batch_of_all_documents_is_the_whole_set_variant(tmp_path, resources):
     metric = task2vec(batch_documents=None, num_batches=1)
     texts = {"a": make_text(tmp_path, sentences(5, seed=1)), "b": make_text(tmp_path, sentences(7, seed=2))}
@@ -98,6 +100,7 @@ def test_equal_settings_give_equal_bits(tmp_path):
     assert not np.array_equal(other.arrays["embeddings"], found[0].arrays["embeddings"])
 
 
+@pytest.mark.slow
 def test_descriptions_of_different_probes_lengths_or_settings_do_not_compare(tmp_path, resources):
     text, metric = make_text(tmp_path, sentences(8)), task2vec(num_batches=1)
     one = Describer(metric, resources).describe(text)

@@ -97,6 +97,7 @@ def test_a_run_of_a_study_is_named_by_what_differs_and_tagged_with_the_choices(f
     assert list(run.tags) == ["scorer=perplexity", "selector=top_r", "orderer=folding", "model=tiny", "night"]
 
 
+@pytest.mark.slow
 def test_a_run_outside_a_study_is_named_as_its_folder(runs):
     assert runs.second.run.display_name == "day-89abcdef"
 

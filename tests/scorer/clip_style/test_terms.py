@@ -89,6 +89,7 @@ def test_the_published_optimiser_is_a_threshold_on_the_score(num_kept, seed):
     assert published_loop(value, num_kept) == kept_by_top_r(value, num_kept)
 
 
+@pytest.mark.slow
 def test_the_published_optimiser_misses_a_count_that_tied_documents_cross_together():
     value = np.repeat(np.random.default_rng(0).uniform(0, 2, 20), 10)
     kept = published_loop(value, 55, most_steps=3000)

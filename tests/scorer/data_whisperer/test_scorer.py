@@ -147,6 +147,7 @@ def test_prob_is_exp_of_the_negative_loss_and_a_judge_travels(folder, tmp_path):
     np.testing.assert_allclose(found, np.exp(losses))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joint", [False, True])
 def test_what_the_judge_writes_is_compared_with_the_response(folder, tmp_path, monkeypatch, joint):
     def write(network, tokenizer, prompts, **options):
@@ -188,6 +189,7 @@ def write_responses(folder, tmp_path, monkeypatch, responses):
     return tokenizer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["exact", "rouge_l"])
 @pytest.mark.parametrize("weighting", ["attention", "uniform"])
 def test_long_worked_problems_that_are_answered_right_score_1(folder, tmp_path, monkeypatch, metric, weighting):
@@ -204,6 +206,7 @@ def test_long_worked_problems_that_are_answered_right_score_1(folder, tmp_path, 
     assert pool.evidence.contents()["numbers"]["prompts"]["values"]["mean metric"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["exact", "rouge_l"])
 def test_answers_that_are_all_wrong_are_warned_of(folder, tmp_path, monkeypatch, metric):
     write_responses(folder, tmp_path, monkeypatch, {f" {one.turns[0].text}": "..." for one in ASKED})
@@ -225,6 +228,7 @@ def test_a_judge_stops_where_it_asks_the_next_question_itself(folder, tmp_path, 
     assert scores.tolist() == [1.0] * 7
 
 
+@pytest.mark.slow
 def test_cut_pairs_are_counted_and_the_length_that_is_named_fits_most(folder, tmp_path):
     """Three of the thirteen demonstrations are longer than 12 tokens a side, and one more of the ten queries."""
     short = [Document(turns=(Part("user", f"ask {i}"), Part("assistant", "yes"))) for i in range(10)]
@@ -241,6 +245,7 @@ def test_cut_pairs_are_counted_and_the_length_that_is_named_fits_most(folder, tm
     assert not [one for one in again.evidence.contents()["warnings"] if "are cut" in one]
 
 
+@pytest.mark.slow
 def test_responses_that_are_longer_than_what_is_written_are_warned_of_and_refused_where_none_could_be_right(
     folder, tmp_path, monkeypatch
 ):
@@ -259,6 +264,7 @@ def test_responses_that_are_longer_than_what_is_written_are_warned_of_and_refuse
         scorer_of(folder, metric="exact", max_new_tokens=20).score(make_pool(tmp_path, PROBLEMS, plain))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joint", [False, True])
 def test_of_a_query_that_is_answered_in_writing_only_the_question_has_to_fit(tmp_path, monkeypatch, joint):
     """Both responses are longer than the model; what is written besides a prompt, and what is read, is not."""
@@ -466,6 +472,7 @@ def test_too_few_documents_and_queries_are_refused(folder, tmp_path):
         scorer_of(folder).score(make_pool(tmp_path, TEXTS))
 
 
+@pytest.mark.slow
 def test_a_prompt_that_does_not_fit_is_refused_with_what_does(tmp_path):
     small = save_judge(tmp_path / "small", positions=192)
     with pytest.raises(

@@ -87,6 +87,7 @@ def warnings(tmp_path, **changes):
     return pool.evidence.contents()["warnings"]
 
 
+@pytest.mark.slow
 def test_densities_that_hardly_differ_are_warned_of(tmp_path):
     assert warnings(tmp_path) == []
     (published,) = warnings(tmp_path / "published", hashes_per_code=1, num_codes=1000)

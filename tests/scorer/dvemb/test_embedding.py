@@ -137,6 +137,7 @@ def final_gradients(clip_norm: float | None = None) -> tuple[Any, torch.Tensor]:
     return model, run.target_gradients()[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip_norm", [None, CLIP_NORM])
 def test_with_whole_gradients_the_recursion_is_the_sweep_with_the_fisher_matrix(clip_norm: float | None) -> None:
     found = torch.from_numpy(whole_embeddings(clip_norm)).double() @ final_gradients(clip_norm)[1].T

@@ -42,6 +42,7 @@ def fresh_pool(folder: Any) -> Any:
     return make_pool(folder, words(24), target_texts=words(6, seed=8))
 
 
+@pytest.mark.slow
 def test_every_document_is_used_in_each_epoch_and_valued_by_the_sum(tmp_path: Any) -> None:
     pool = fresh_pool(tmp_path)
     scores = scorer().score(pool)
@@ -57,6 +58,7 @@ def test_every_document_is_used_in_each_epoch_and_valued_by_the_sum(tmp_path: An
         assert sorted(used) == sorted(ids.tolist())
 
 
+@pytest.mark.slow
 def test_the_order_is_that_of_a_run_that_keeps_all_and_shuffles_them(tmp_path: Any) -> None:
     pool = fresh_pool(tmp_path)
     scorer().score(pool)
@@ -65,6 +67,7 @@ def test_the_order_is_that_of_a_run_that_keeps_all_and_shuffles_them(tmp_path: A
     assert table["id"] == pool.candidates.corpus.ids[np.tile(rows, 2)].tolist()
 
 
+@pytest.mark.slow
 def test_some_documents_have_the_values_they_have_among_all(tmp_path: Any) -> None:
     pool, some = fresh_pool(tmp_path), np.array([3, 8, 20])
     np.testing.assert_array_equal(scorer().score(replace(pool, chosen=some)), scorer().score(pool)[some])
@@ -150,6 +153,7 @@ def test_the_forecast_of_embeddings_by_hand() -> None:
     assert embeddings.peak_bytes == (5 + 3) * 400 + 4 * 8 * 7 + 9 * 4 + 4 * 3 * 44
 
 
+@pytest.mark.slow
 def test_pictures_and_numbers_are_left_as_evidence(tmp_path: Any) -> None:
     pool = fresh_pool(tmp_path)
     scorer().score(pool)
@@ -161,6 +165,7 @@ def test_pictures_and_numbers_are_left_as_evidence(tmp_path: Any) -> None:
     assert numbers["largest_lr_curvature"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip_norm", [None, 0.5])
 def test_values_per_drop_count_what_the_clipped_update_took_off_its_batch(tmp_path: Any, clip_norm: Any) -> None:
     """Each update has a gradient norm above 0.5, so that a clipped one goes 0.5 along the gradient."""

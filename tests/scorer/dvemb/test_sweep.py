@@ -200,6 +200,7 @@ def target_losses(without: tuple[int, int] | None, epsilon: float, rates: Sequen
     return torch.stack([losses(group).mean() for group in tiny_target()]).detach()
 
 
+@pytest.mark.slow
 def test_values_are_derivatives_of_the_final_losses_in_the_weight_of_an_occurrence() -> None:
     rates = [0.2, 0.1, 0.3, 0.2]
     values = value_of(updates=tiny_updates(4), descending=descending(rates))
@@ -326,6 +327,7 @@ def test_bfloat16_values_documents_like_float32() -> None:
     assert torch.corrcoef(torch.stack([exact[:, 0], rough[:, 0]]))[0, 1] > 0.99
 
 
+@pytest.mark.slow
 def test_the_model_is_left_as_it_came() -> None:
     model = tiny_model().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -361,6 +363,7 @@ def test_a_killed_valuation_continues_with_identical_values(
     assert [done for phase, done in seen if phase == "reverse"] == list(range(8 - steps_left, 8))
 
 
+@pytest.mark.slow
 def test_a_state_of_other_settings_is_refused(tmp_path: Path) -> None:
     run = tiny_updates(), tiny_target(), descending([0.05] * 7)
     value_documents(tiny_model(), *run, settings(), state_dir=tmp_path)

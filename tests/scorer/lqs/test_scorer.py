@@ -165,6 +165,7 @@ def test_wrong_settings_are_refused_at_once():
         scorer(score_name="lsq")
 
 
+@pytest.mark.slow
 def test_what_was_annotated_is_left_as_evidence_under_every_score(pool):
     scores = scorer(score_name="pds").score(pool)
     table = pool.evidence.read_table("annotated")

@@ -64,6 +64,7 @@ def test_a_trained_model_is_better_than_the_one_it_began_as_and_a_set_is_trained
     assert [use.cached for use in uses] == [False] * 4 + [True] * 3
 
 
+@pytest.mark.slow
 def test_the_same_numbers_in_another_store_and_only_they_are_kept(trained, tmp_path):
     again = elsewhere(trained[0], tmp_path)
     np.testing.assert_array_equal(losses_of(retrain(), again, SETS[1:]), trained[1][1:])

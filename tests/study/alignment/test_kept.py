@@ -126,6 +126,7 @@ def test_every_task_names_the_best_aligned_and_the_best_trained(found):
     assert len(table(found, "kept")) == len(TASKS) * len(METHODS)  # neither placebos nor the baseline
 
 
+@pytest.mark.slow
 def test_less_gain_with_more_alignment_is_no_foresight(tmp_path):
     found = REPORT.findings(study(tmp_path, lambda method, task: {"tells": -GAINS.get(method, 0.0)}))
     assert found.headline.startswith("Not shown")
@@ -139,6 +140,7 @@ def test_a_half_finished_seed_is_left_out_and_a_method_that_a_task_lacks_too(tmp
     assert "Not in every task yet, and left out: m3." in found.answer
 
 
+@pytest.mark.slow
 def test_runs_without_alignment_and_too_few_methods_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"without alignment; choose some, such as 'alignment=\[unigram,ngram\]'"):
         REPORT.findings(study(tmp_path / "none", None))

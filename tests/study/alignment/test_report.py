@@ -149,6 +149,7 @@ def test_runs_without_alignment_say_what_to_choose(tmp_path):
         AlignmentReport(**REPORT).findings(some)
 
 
+@pytest.mark.slow
 def test_the_page_says_the_answer_and_keeps_the_numbers(tmp_path):
     some = study(tmp_path, lambda value, tokens: 6 - 2 * value)
     some.write({"report": {"_target_": "delt_exp.study.alignment.report.AlignmentReport", **REPORT}})

@@ -88,6 +88,7 @@ def test_at_equal_cost_the_baseline_lies_between_its_budgets(tmp_path, total_sec
     assert f"Its score cost {spent}" in found.answer
 
 
+@pytest.mark.slow
 def test_a_baseline_that_got_worse_by_training_on_is_taken_where_it_was_best(tmp_path):
     """10 s reach 0, 20 s reach -0.3, 40 s are overfitted at 0.5: for 40 s the best baseline is that of 20 s."""
     arms = [*budgets((10.0, 0.0), (20.0, -0.3), (40.0, 0.5)), lqs(-0.1, {"scores/a": 30.0})]
@@ -143,6 +144,7 @@ def test_placebos_are_not_asked_to_earn_a_cost(tmp_path):
     assert verdicts["permuted · 1.0 · folding"] == ""
 
 
+@pytest.mark.slow
 def test_a_gain_that_a_placebo_has_too_does_not_earn_the_cost_of_the_score(tmp_path):
     arms = [*budgets((10.0, 0), (40.0, -0.05)), lqs(-0.2, {"scores/a": 5.0}), arm("permuted", "1.0", "folding", -0.2)]
     answer = findings(write_study(tmp_path, arms)).answer

@@ -40,6 +40,7 @@ def figure(found, name):
     return next(figure for figure in found.figures if figure.name == name).spec
 
 
+@pytest.mark.slow
 def test_the_leaderboard_has_the_planted_order_and_verdicts(tmp_path):
     board = rows(findings(write_study(tmp_path, ARMS)), "leaderboard")
     assert len(board) == 5
@@ -60,6 +61,7 @@ def test_the_leaderboard_has_the_planted_order_and_verdicts(tmp_path):
     assert board[-1]["against the placebo"] == ""  # sorting has no placebo in this study
 
 
+@pytest.mark.slow
 def test_planned_pairs_are_baseline_placebos_and_order(tmp_path):
     arms = [*ARMS, arm("lqs", "0.5", "folding"), arm("lqs", "0.5", "shuffle")]
     pairs = rows(findings(write_study(tmp_path, arms)), "planned")
@@ -75,6 +77,7 @@ def test_planned_pairs_are_baseline_placebos_and_order(tmp_path):
     assert len(pairs) == 9  # no pair twice
 
 
+@pytest.mark.slow
 def test_every_pair_of_arms_is_compared_once(tmp_path):
     pairs = rows(findings(write_study(tmp_path, ARMS)), "pairs")
     assert len({frozenset((row["first"], row["second"])) for row in pairs}) == len(pairs) == 10
@@ -120,6 +123,7 @@ def test_an_effect_whose_placebo_is_still_to_be_run_is_not_shown_yet(tmp_path):
     assert "it earns its cost" not in answer
 
 
+@pytest.mark.slow
 def test_an_arm_of_the_best_mean_does_not_hide_one_whose_gain_is_shown(tmp_path):
     """What keeps a half gains most, but its placebo gains as much; what keeps 0.7 gains by its score."""
     arms = [
@@ -132,6 +136,7 @@ def test_an_arm_of_the_best_mean_does_not_hide_one_whose_gain_is_shown(tmp_path)
     assert "lqs · 0.5 · folding has the better mean, but a gain of it is not shown." in answer
 
 
+@pytest.mark.slow
 def test_comparisons_that_are_still_to_come_count_in_the_correction(tmp_path):
     """One arm and its placebo are missing: each against the baseline, and the arm against its placebo."""
     zigzag = [{"scorer": scorer, "ratio": "1.0", "orderer": "zigzag"} for scorer in ("lqs", "permuted")]
@@ -145,6 +150,7 @@ def test_comparisons_that_are_still_to_come_count_in_the_correction(tmp_path):
     assert [row["p (Holm)"] / row["p"] for row in first] == pytest.approx([6, 9])
 
 
+@pytest.mark.slow
 def test_the_heat_map_has_the_differences_where_there_are_arms(tmp_path):
     found = findings(write_study(tmp_path, ARMS))
     (grid,) = figure(found, "heatmap")["data"]
@@ -164,6 +170,7 @@ def test_what_a_slice_does_not_vary_is_read_from_the_run(tmp_path):
     assert [grid["y"] for grid in data] == [["lqs", "permuted"], ["lqs"]]
 
 
+@pytest.mark.slow
 def test_a_numeric_dimension_makes_a_curve_in_its_order(tmp_path):
     arms = [
         BASELINE,
@@ -205,6 +212,7 @@ def test_one_seed_is_enough_for_a_verdict_on_these_models_and_says_so(tmp_path):
     assert "Only one seed is common" in found.answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arms", "answer"),
     [
@@ -222,6 +230,7 @@ def test_one_arm_is_too_few(tmp_path):
         findings(write_study(tmp_path, [BASELINE]))
 
 
+@pytest.mark.slow
 def test_arms_of_another_budget_are_not_compared_and_that_is_said(tmp_path):
     a_batch_less = arm("lqs", "1.0", "saw", tokens=9_901)  # batches of 2 x 50 in the helper
     found = findings(write_study(tmp_path, [*ARMS, arm("pds", "1.0", "folding", tokens=9_900), a_batch_less]))
@@ -230,6 +239,7 @@ def test_arms_of_another_budget_are_not_compared_and_that_is_said(tmp_path):
     assert len(table.rows) == len(ARMS) + 1
 
 
+@pytest.mark.slow
 def test_panels_are_not_compared_with_each_other(tmp_path):
     def on(domain, planted, loss):
         return Planted({"domain": domain, **planted.labels}, loss)
@@ -244,6 +254,7 @@ def test_panels_are_not_compared_with_each_other(tmp_path):
         findings(write_study(tmp_path / "b", arms, panel="moon"))
 
 
+@pytest.mark.slow
 def test_a_panel_without_a_finished_arm_is_named(tmp_path):
     arms = [replace(one, labels={"task": "news", **one.labels}) for one in ARMS]
     late = [{"task": "law", **BASE}]
@@ -251,6 +262,7 @@ def test_a_panel_without_a_finished_arm_is_named(tmp_path):
     assert "No arm is finished on law." in answer
 
 
+@pytest.mark.slow
 def test_a_metric_is_compared_over_seeds_and_more_is_better(tmp_path):
     arms = [*ARMS, arm("pds", "1.0", "folding", seeds=(0,))]
     found = findings(write_study(tmp_path, arms, metric="acc"))
@@ -282,6 +294,7 @@ def test_runs_without_losses_name_the_cure(tmp_path):
         findings(folder)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_listed_twice_counts_once_under_its_first_name(tmp_path):
     folder = write_study(tmp_path, ARMS)
     content = read_json(folder / "study.json")
@@ -291,6 +304,7 @@ def test_a_run_that_is_listed_twice_counts_once_under_its_first_name(tmp_path):
     assert names == {" · ".join(planted.labels.values()) for planted in ARMS}
 
 
+@pytest.mark.slow
 def test_tables_have_everything_in_full_precision(tmp_path):
     folder = write_study(tmp_path, ARMS)
     write_page(folder)

@@ -27,6 +27,7 @@ def matrix(found, number):
     }
 
 
+@pytest.mark.slow
 def test_agreement_of_equal_and_of_opposite_scores(tmp_path):
     found = study(tmp_path, up=lambda seed: UP, same=lambda seed: 3 * UP + 1, down=lambda seed: -UP)
     spearman, overlap = matrix(found, 0), matrix(found, 1)
@@ -56,6 +57,7 @@ def with_key(key):
     return change
 
 
+@pytest.mark.slow
 def test_seeds_that_share_one_scoring_measure_no_stability(tmp_path):
     keys = {"reused": lambda seed: "a", "own": lambda seed: f"b{seed}", "twice": lambda seed: f"c{seed // 4}"}
     arms = [

@@ -73,6 +73,7 @@ def test_averaged_weights_are_a_planned_schedule_before_any_run_is_finished(tmp_
     assert planned == {"wsd": 2, "constant": 2, "constant, averaged": 2}
 
 
+@pytest.mark.slow
 def test_a_gain_under_one_schedule_alone_is_an_interaction(tmp_path):
     found = findings(write_study(tmp_path, arms({("constant", "sorting"): -0.1})))
     for said in (
@@ -89,6 +90,7 @@ def test_a_gain_under_one_schedule_alone_is_an_interaction(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_order_that_does_harm_is_said_to(tmp_path):
     found = findings(write_study(tmp_path, arms({("constant", "sorting"): 0.1, ("constant", "folding"): 0.2})))
     said = "Under constant no order is shown to beat shuffling and its placebo; 2 of 2 are worse than shuffling; best"
@@ -96,17 +98,20 @@ def test_an_order_that_does_harm_is_said_to(tmp_path):
     assert "Under cosine no order is shown to beat shuffling and its placebo; best" in found.answer
 
 
+@pytest.mark.slow
 def test_a_gain_under_every_schedule_is_none(tmp_path):
     found = findings(write_study(tmp_path, arms({(one, "sorting"): -0.1 for one in ("cosine", "constant")})))
     assert found.answer.startswith("Not shown: no order's gain differs between schedules")
     assert rows(found, "gains")["cosine", "sorting"]["verdict against the placebo"] == "better"
 
 
+@pytest.mark.slow
 def test_orders_of_permuted_scores_win_nothing(tmp_path):
     found = findings(write_study(tmp_path, arms({("constant", "sorting"): -0.1})))
     assert {row["verdict"] for row in rows(found, "placebos").values()} == {"not distinguishable"}
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_a_schedule_of_their_own(tmp_path):
     planted = arms({("constant", "sorting"): -0.1})
     folder = write_study(tmp_path, planted)
@@ -123,6 +128,7 @@ def test_averaged_weights_are_a_schedule_of_their_own(tmp_path):
     assert same[0] == same[1]  # the same losses were written
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_crossed_answer(tmp_path):
     folder = write_study(tmp_path, arms({("constant", "sorting"): -0.1}), **REPORT)
     page = write_page(folder).read_text()
@@ -130,6 +136,7 @@ def test_the_page_shows_the_crossed_answer(tmp_path):
     assert (folder / "tables" / "interactions.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_study_without_any_shuffled_run_says_so(tmp_path):
     ordered = [one for one in arms({}) if one.labels["orderer"] != "shuffle"]
     with pytest.raises(DataError, match="no order and shuffling under one schedule are finished"):
@@ -141,6 +148,7 @@ def test_labels_of_shuffling_that_are_not_two_are_refused(tmp_path):
         build(REPORT | {"shuffle": {"orderer": "shuffle"}}, "study.report")
 
 
+@pytest.mark.slow
 def test_orders_by_two_scorers_are_told_apart_in_table_figure_and_answer(tmp_path):
     planted = arms({("cosine", "sorting"): -0.5})
     by_dsir = [one for one in planted if one.labels["scorer"] == "dsir"]

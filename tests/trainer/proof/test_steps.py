@@ -79,6 +79,7 @@ def test_a_model_without_any_loss_left_may_have_no_gradient():
     assert step_mismatch(replace(PLANNED, losses=[]), saturated) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip_norm", [None, 1e-3, 1.0])
 def test_a_step_at_learning_rate_0_and_any_clipping_are_no_alarm(tmp_path, clip_norm):
     """The cosine ends at 0, so the last update changes nothing."""

@@ -378,6 +378,7 @@ def test_a_run_that_was_tampered_with_is_not_verified(pool, tmp_path, name):
     assert reason in result["order_mismatch"]
 
 
+@pytest.mark.slow
 def test_steps_leave_what_they_did(pool, tmp_path):
     """Labels, losses and weights of a step are those of its global batch, whatever the micro-batches."""
     job = job_of(pool, micro_batch_items=3)

@@ -118,6 +118,7 @@ def test_while_nothing_is_learnt_the_run_is_the_unweighted_one_to_the_bit(pool, 
     np.testing.assert_allclose(given(folders[0], job), 1, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_learnt_weights_enter_the_loss_and_are_verified_recorded_and_digested(pool, tmp_path, monkeypatch):
     job, seen, original = learning_job(pool, micro_batch_items=3), [], BilevelWeights.planned
 
@@ -194,6 +195,7 @@ def test_a_resumed_run_has_the_same_bits(pool, tmp_path, monkeypatch, killed):
     assert tables[0].equals(tables[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro_batch_items", [8, 3])
 def test_weights_of_a_run_with_adapters_are_learnt_through_the_adapters_alone(pool, tmp_path, micro_batch_items):
     recipe = tiny_recipe(network=LoraNetwork(tiny_recipe().network, 2, 4.0, 0.0, ["q_proj", "v_proj"]))

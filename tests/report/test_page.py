@@ -320,11 +320,11 @@ def test_the_command_names_the_missing_file_of_a_folder_that_is_no_run(tmp_path)
 def test_a_damaged_record_is_named_with_its_place_and_a_cure(run_folder):
     folder = run_folder()
     record = folder / "record.json"
-    record.write_text(record.read_text(encoding="utf-8")[:100], encoding="utf-8")
+    record.write_text('{\n  "id": ', encoding="utf-8")
     done = rewrite(folder)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert done.stderr.startswith(f"error: {record} is damaged (")
-    assert "line 5 column" in done.stderr
+    assert "line 2 column 9" in done.stderr
     assert done.stderr.endswith("remove it and repeat the command that wrote it\n")
 
 

@@ -35,7 +35,7 @@ NULLABLE = ("experiment", "study")  # groups of which nothing may be chosen
 RARE = (
     "hydra_help", "info", "shell_completion", "experimental_rerun", "config_path", "config_name", "config_dir",
 )  # fmt: skip
-
+# A command takes one of these.
 ALTERNATIVES = ("run", "multirun", "cfg", "info", "shell_completion")
 
 

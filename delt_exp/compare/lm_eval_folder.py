@@ -3,6 +3,7 @@
 The program itself is not needed. Where a task was evaluated again into the same folder, the newest counts.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,6 @@ from typing import Any, NamedTuple
 from delt_exp.compare.answers import Answers, Choice, ReadResults, by_item, chosen_tasks
 from delt_exp.compare.samples import HASHES, HOW, read_samples
 from delt_exp.errors import DataError
-from delt_exp.files import read_json
 from delt_exp.quantity import Direction
 
 USUAL = ("acc_norm", "acc", "exact_match")
@@ -91,9 +91,9 @@ def _evaluated(files: Sequence[Path]) -> tuple[dict[str, Evaluated], dict[str, S
     notes = []
     for file in files:
         try:
-            results = read_json(file)
+            results = json.loads(file.read_text(encoding="utf-8"))
             names = list(results["results"])
-        except (DataError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{file} is not a results file of lm-eval, or is damaged ({error!r}); {HOW}") from error
         inner = {name: below for name, below in results.get("group_subtasks", {}).items() if below}
         groups |= inner

@@ -22,7 +22,7 @@ from delt_exp.dataset.base import Dataset
 from delt_exp.dataset.near_duplicates import near_duplicates
 from delt_exp.errors import DataError
 from delt_exp.files import read_json, write_json
-from delt_exp.progress import say
+from delt_exp.progress import once, say
 from delt_exp.store.store import Store
 from delt_exp.tokenizer import base as tokenizer_module
 from delt_exp.tokenizer.base import Tokenizer, TokenizerMaker
@@ -33,8 +33,10 @@ def corpus_stage(store: Store, dataset: Dataset, settings: CorpusSettings) -> Co
     about = identity(dataset)
 
     def build(folder: Path) -> None:
-        write_corpus(dataset, settings, folder)
-        if identity(dataset) != about:  # hashed before: the stage would hold other documents than its key names
+        with once(set()):  # what is said of the files at the second look is said at the first
+            write_corpus(dataset, settings, folder)
+            about_now = identity(dataset)
+        if about_now != about:  # the stage would hold other documents than its key names
             raise DataError(f"files changed while they were read: {dataset!r}; repeat the command once they are whole")
 
     inputs = {"dataset": about, "format": corpus_module.FORMAT, **asdict(settings)}

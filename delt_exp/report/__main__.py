@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from jinja2 import UndefinedError
+
 from delt_exp.cli.reporting import reporting
 from delt_exp.errors import DataError
 from delt_exp.files import disk_errors
@@ -21,6 +23,11 @@ def main() -> None:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise DataError(
                 f"{error.filename} is missing: give the folder of a finished run, the one with record.json"
+            ) from error
+        except (KeyError, UndefinedError) as error:
+            raise DataError(
+                f"{folder / 'record.json'} lacks something that the page shows ({error}): it was edited, or another "
+                f"version of this program wrote it; repeat the command of that run, which writes it again"
             ) from error
 
 

@@ -398,3 +398,14 @@ def test_what_is_no_folder_of_a_run_is_said_to_lack_a_record(name, tmp_path, mon
     assert capsys.readouterr().err.startswith(
         f"error: {name}/record.json is missing: give the folder of a finished run"
     )
+
+
+@pytest.mark.parametrize("key", ["stages", "command"])
+def test_a_record_of_another_version_is_told_with_what_it_lacks(key, run_folder, monkeypatch, capsys):
+    folder = run_folder(lambda record: record.pop(key))
+    monkeypatch.setattr(sys, "argv", ["report", str(folder)])
+    with pytest.raises(SystemExit):
+        write_again()
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: {folder}/record.json lacks something that the page shows")
+    assert key in message and "repeat the command" in message

@@ -21,6 +21,7 @@ from delt_exp.eval_dataset.text_loss import TextLoss
 from delt_exp.files import disk_errors, locked
 from delt_exp.logger.base import RunLogger
 from delt_exp.pretrained.loading import check_models
+from delt_exp.progress import once
 from delt_exp.report.outcome import Outcome, Prepared
 from delt_exp.report.prepared import write_prepared
 from delt_exp.report.record import earlier_record
@@ -51,7 +52,12 @@ def run(cfg: DictConfig, info: RunInfo) -> Path:
     """
     check_stop(cfg.stop_after, cfg.get("study"))
     parts = build_components(cfg)
-    check_files(cfg)
+    with once(set()):  # every phase that looks at the files would say again what is left out of them
+        check_files(cfg)
+        return _recorded(cfg, info, parts)
+
+
+def _recorded(cfg: DictConfig, info: RunInfo, parts: Components) -> Path:
     with disk_errors(info.folder):
         info.folder.mkdir(parents=True, exist_ok=True)
         loggers = list(parts.logger.values()) if cfg.stop_after is None else []

@@ -88,6 +88,17 @@ def test_evaluation_of_training_text_is_reported_as_overlap(tmp_path, monkeypatc
     assert record["data"]["target_overlap"] is None
 
 
+def test_what_is_left_out_of_the_files_is_said_once_a_run(tmp_path, monkeypatch, capsys):
+    """Before the first phase, while texts are read, and at the second look, the same folder is listed."""
+    write_texts(tmp_path)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "train.jsonl").rename(tmp_path / "texts/train.jsonl")
+    (tmp_path / "texts/notes.md").write_text("about these texts")
+    for _ in range(2):
+        command(monkeypatch, "train_dataset.path=texts", "scorer=length", "stop_after=scores")
+        assert capsys.readouterr().err.count("of 2 files in texts, the 1 with") == 1
+
+
 @pytest.mark.parametrize("decontaminate", [False, True])
 def test_a_target_among_the_candidates_is_said_in_record_page_and_log_or_taken_out(
     tmp_path, monkeypatch, capsys, decontaminate

@@ -408,4 +408,5 @@ def test_a_record_of_another_version_is_told_with_what_it_lacks(key, run_folder,
         write_again()
     message = capsys.readouterr().err
     assert message.startswith(f"error: {folder}/record.json lacks something that the page shows")
-    assert key in message and "repeat the command" in message
+    assert key in message
+    assert "repeat the command" in message

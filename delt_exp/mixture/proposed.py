@@ -73,17 +73,26 @@ def _finished_runs(study: str, seed: int, sets: Sequence[str], sources: Sources)
 
 @dataclass(frozen=True)
 class _DrawnRun:
+    """One run; failed_ns: when its failure was noted, None if it did not fail."""
+
     folder: str
-    error: str | None
+    failed_ns: int | None
 
     def record(self) -> dict[str, Any] | None:
         path = Path(self.folder) / "record.json"
-        return read_json(path) if self.error is None and path.exists() else None
+        if not path.exists() or (self.failed_ns is not None and path.stat().st_mtime_ns <= self.failed_ns):
+            return None
+        return read_json(path)  # of this launch, which repeats what failed in an earlier one
 
 
 def _drawn_runs(study: Path, seed: int) -> list[_DrawnRun]:
     """Return the runs of one seed on drawn mixtures, from study.json itself: `delt_exp.study` imports this package."""
-    if not (study / "study.json").exists():
+    file = study / "study.json"
+    if not file.exists():
         raise DataError(f"{study} has no study.json; give the folder of a study of mixtures, such as outputs/mixture")
-    runs = read_json(study / "study.json")["runs"]
-    return [_DrawnRun(run["folder"], run["error"]) for run in runs if is_drawn(run["arm"]) and run["seed"] == seed]
+    runs, noted_ns = read_json(file)["runs"], file.stat().st_mtime_ns
+    return [
+        _DrawnRun(run["folder"], noted_ns if run["error"] else None)
+        for run in runs
+        if is_drawn(run["arm"]) and run["seed"] == seed
+    ]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.files import read_json
+from delt_exp.files import read_json, write_json
 from delt_exp.mixture.proposed import proposed
 from delt_exp.mixture.sources import Sources
 from tests.mixture.planted import LAWS, SOURCES, study_on_disk
@@ -107,3 +107,16 @@ def test_a_study_is_needed_and_has_to_be_finished(tmp_path):
     (tmp_path / "study" / "runs" / "0-3" / "record.json").unlink()
     with pytest.raises(DataError, match="11 of 12 runs on mixtures drawn with seed 0 are finished"):
         propose(tmp_path / "study")
+
+
+def test_a_run_that_failed_before_and_is_finished_since_counts(tmp_path):
+    """The launch that repeats it notes that only at its end, after the proposals."""
+    study_on_disk(tmp_path)
+    content = read_json(tmp_path / "study.json")
+    content["runs"][3]["error"] = "out of memory"
+    write_json(tmp_path / "study.json", content)  # as the repeated launch does before its first run
+    with pytest.raises(DataError, match="11 of 12"):  # what is there is older, of another version
+        propose(tmp_path)
+    path = tmp_path / "runs" / "0-3" / "record.json"
+    write_json(path, read_json(path))
+    np.testing.assert_array_equal(propose(tmp_path).shape, (3,))

@@ -1,6 +1,5 @@
 """Mixtures that were trained on, compared by their objective: the weighted loss on held-out documents."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +8,7 @@ import plotly.graph_objects as go
 
 from delt_exp.mixture.runs import DIMENSION, DRAWN, losses_by_set, mixture_rows
 from delt_exp.quantity import Ranged
-from delt_exp.report.findings import Cell, Difference, Figure, Table
-from delt_exp.statistics.families import DETECTABLE, Comparison, compare, holm_by_key
+from delt_exp.report.findings import Cell, Figure, Table
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.figures import colour
 from delt_exp.study.forest import dots
@@ -62,31 +60,6 @@ def weighted(losses: Mapping[str, float], objective: Mapping[str, float]) -> flo
     return sum(weight * losses[name] for name, weight in objective.items()) / sum(objective.values())
 
 
-def against(subjects: Sequence[Arm], others: Sequence[Arm], alpha: float) -> dict[tuple[str, str], Comparison]:
-    """Return each subject less each other arm over their common seeds, one family; without those that share one."""
-    found: dict[tuple[str, str], Comparison] = {}
-    for subject, other in itertools.product(subjects, others):
-        seeds = sorted(set(subject.values) & set(other.values))
-        is_new = other is not subject and (other.name, subject.name) not in found
-        if is_new and len(seeds) > 1:
-            found[subject.name, other.name] = compare(subject.on(seeds), other.on(seeds), alpha)
-    return holm_by_key(found)
-
-
-def verdicts_table(pairs: Mapping[tuple[str, str], Comparison]) -> Table:
-    """Return what each proposed mixture is beside every other one."""
-    rows: list[Sequence[Cell]] = [
-        [subject, pair.verdict, other, Difference.of(pair), pair.p_holm, pair.detectable]
-        for (subject, other), pair in pairs.items()
-    ]
-    note = (
-        "The objective of the first mixture minus that of the second over common seeds, lower is better: uncorrected "
-        f"t-intervals; verdicts after Holm's correction ({len(rows)} comparisons). {DETECTABLE}"
-    )
-    columns = ["first", "verdict", "second", "first minus second", "p (Holm)", "minimum detectable effect"]
-    return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)
-
-
 def arms_table(arms: Sequence[Arm], alpha: float) -> Table:
     """Return the objective of each mixture."""
     rows: list[Sequence[Cell]] = [
@@ -100,8 +73,8 @@ def arms_table(arms: Sequence[Arm], alpha: float) -> Table:
     ]
     note = (
         "The weighted loss on held-out documents that no law has seen, lower is better, with t-intervals over seeds, "
-        "each of which mixes documents of its own; all seeds have the same held-out documents. Most epochs: how often "
-        "any source was read."
+        "each of which mixes a random half of the candidates; all seeds have the same held-out documents. Most epochs: "
+        "how often any source was read."
     )
     columns = ["mixture", f"objective [{UNIT}]", "most epochs", "seeds"]
     return Table("mixtures", "The objective of each mixture", note, columns, rows)

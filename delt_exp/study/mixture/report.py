@@ -1,26 +1,23 @@
 """Does a mixture that small models propose beat those that cost nothing? The comparison, and the laws it rests on."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from delt_exp.config.fields import Count, NonNegativeFloat, ProperShare, settings
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.mixture.runs import is_drawn, losses_by_set, runs_of, shares_trained
-from delt_exp.quantity import Ranged
-from delt_exp.report.columns import column_texts
-from delt_exp.report.findings import Cell, Difference, Findings, Table
-from delt_exp.statistics.families import Comparison
+from delt_exp.mixture.runs import DIMENSION, is_drawn, losses_by_set, mixture_rows, runs_of, shares_trained
+from delt_exp.report.findings import Cell, Findings, Table
 from delt_exp.study.mixture.compared import (
     UNIT,
     Arm,
-    against,
     arms_figure,
     arms_table,
     read_arms,
     trained_table,
-    verdicts_table,
     weighted,
 )
 from delt_exp.study.mixture.laws import (
@@ -32,6 +29,7 @@ from delt_exp.study.mixture.laws import (
     proposal_table,
     shares_figure,
 )
+from delt_exp.study.mixture.verdicts import free_table, others_table, verdicts
 from delt_exp.study.record import PlannedRun, StudyRecord
 from delt_exp.study.trust import LOSS, trust
 
@@ -43,20 +41,27 @@ class MixtureReport:
     Runs need the dimension `mixture`; laws are fitted to those of its choice `dirichlet`. objective: weights of the
     losses on domains. Evaluation sets have `compare_prefix` before the name of a domain where mixtures are compared,
     and `fit_prefix` where laws are fitted: other documents; if equal, the comparison favours the proposal. A set's own
-    domain is the source of its name. proposed: labels of the choices that the laws proposed. Intervals of laws are
-    percentiles of `num_bootstraps` bootstraps over runs, those of mixtures t over seeds, all at level `alpha`.
+    domain is the source of its name. proposed: labels of the choices that the laws proposed, first the one that is to
+    beat every choice of `free`, mixtures for which nothing was trained. Intervals of laws are percentiles of
+    `num_bootstraps` bootstraps over runs, those of mixtures t over seeds, all at level `alpha`.
     """
 
     objective: Mapping[str, NonNegativeFloat]
     compare_prefix: str
     fit_prefix: str
     proposed: Sequence[str]
+    free: Sequence[str]
     num_bootstraps: Count
     alpha: ProperShare
 
     def __post_init__(self) -> None:
         if not sum(self.objective.values()) > 0:
             raise ConfigError(f"study.report.objective={dict(self.objective)} has no weight above 0; give a set some")
+        for name in ("proposed", "free"):
+            if not getattr(self, name):
+                raise ConfigError(
+                    f"study.report.{name} is empty; name at least one choice of the dimension {DIMENSION}"
+                )
 
     @property
     def compared_objective(self) -> dict[str, float]:
@@ -69,36 +74,53 @@ class MixtureReport:
         return {f"{self.fit_prefix}{name}": weight for name, weight in self.objective.items()}
 
     def outlook(self, configs: Sequence[DictConfig]) -> list[str]:
-        """Raise ConfigError for a study that proposes for another objective than it compares by."""
+        """Return which given shares are not the objective; raises ConfigError for a proposal for another objective."""
+        other = []
         for cfg in configs:
-            proposal = cfg.mixture.get("objective")
+            proposal, given = cfg.mixture.get("objective"), cfg.mixture.get("shares")
             if proposal is not None and _relative(proposal) != _relative(self.fit_objective):
                 raise ConfigError(
                     f"mixture.objective={dict(proposal)} of a proposal is not study.report.objective with the prefix "
                     f"{self.fit_prefix!r}, {self.fit_objective}; change one of them"
                 )
-        return []
+            if given is not None and _relative(given) != _relative(self.objective):
+                other.append(dict(given))
+        return [
+            f"warning: mixture.shares={shares} is not study.report.objective={dict(self.objective)}: no mixture of the "
+            "share of the own domain for this objective"
+            for shares in dict.fromkeys(map(str, other))
+        ]
 
     def findings(self, study: StudyRecord) -> Findings:
         """Return figures and tables; raises DataError while there is nothing to compare and no law to fit."""
         arms = read_arms(study, self.compared_objective)
-        subjects = [arm for arm in arms if arm.name in self.proposed]
-        pairs = against(subjects, arms, self.alpha)
         drawn = [run for run in study.finished() if is_drawn(run.arm)]
         if not arms or not drawn:
             raise DataError(f"{study.folder}: no mixture is finished beside the drawn ones; repeat the study's command")
+        compared = [run for run in study.runs if not is_drawn(run.arm)]
+        found = verdicts(arms, self._planned(compared), self.proposed, self.free, self.alpha)
         proposal = self._proposal(drawn)
         tables = [
-            verdicts_table(pairs), arms_table(arms, self.alpha), proposal_table(proposal), self._checks(arms, drawn),
-            laws_table(proposal), effects_table(proposal), trained_table(arms),
+            free_table(found), others_table(found), arms_table(arms, self.alpha), self._checks(arms, drawn),
+            proposal_table(proposal), laws_table(proposal), effects_table(proposal), trained_table(arms),
         ]  # fmt: skip
         figures = [
             arms_figure(arms, self.alpha), shares_figure(proposal), effects_figure(proposal),
             predictions_figure(proposal),
         ]  # fmt: skip
-        answer = self._answer(arms, subjects, pairs, proposal, len({run.seed for run in drawn}))
-        told = "\n".join(filter(None, [answer, trust(study, LOSS)]))
-        return Findings(told, figures, [table for table in tables if table.rows])
+        told = [found.answer(), _lowest(arms), *_cost(arms, self.proposed[0], drawn)]
+        answer = "\n".join(filter(None, [*told, trust(replace(study, runs=compared), LOSS)]))
+        return Findings(answer, figures, [table for table in tables if table.rows])
+
+    def _planned(self, compared: Sequence[PlannedRun]) -> list[str]:
+        """Return the names of the mixtures that are to be compared; raises ConfigError for a choice that is none."""
+        names = list(dict.fromkeys(run.arm[DIMENSION] for run in compared))
+        for key, labels in (("proposed", self.proposed), ("free", self.free)):
+            if unknown := [label for label in labels if label not in names]:
+                raise ConfigError(
+                    f"study.report.{key} names {unknown[0]!r}, which is no choice of the study: {', '.join(names)}"
+                )
+        return names
 
     def _proposal(self, drawn: Sequence[PlannedRun]) -> Proposal:
         results = (drawn[0].record() or {})["results"]
@@ -140,51 +162,31 @@ class MixtureReport:
         columns = ["mixture", "seed", f"predicted [{UNIT}]", f"measured [{UNIT}]", "measured minus predicted"]
         return Table("predicted", "What the laws say of the compared mixtures", note, columns, rows)
 
-    def _answer(
-        self, arms: Sequence[Arm], subjects: Sequence[Arm], pairs: Mapping[tuple[str, str], Comparison],
-        proposal: Proposal, num_seeds: int,
-    ) -> str:  # fmt: skip
-        """Return the verdicts and what they cost; num_seeds: of the drawn runs, each of which made a proposal."""
-        if not subjects:
-            return "No answer yet: no proposed mixture is finished."
-        told = [_verdicts(one, {other: pair for (name, other), pair in pairs.items() if name == one.name})
-                for one in subjects]  # fmt: skip
-        means = ", ".join(f"{one.name} {one.mean:.3f}" for one in subjects)
-        own = f"Objectives: {means} {UNIT}; {_lowest(arms, subjects)}."
-        return "\n".join([*told, own, f"{_cost(proposal, num_seeds)}."])
+
+def _lowest(arms: Sequence[Arm]) -> str:
+    """Return which mixture has the lowest mean; nothing while means are of different seeds."""
+    if len({frozenset(arm.values) for arm in arms}) > 1:
+        return ""
+    return f"The lowest objective is that of {arms[0].name}: {arms[0].mean:.3f} {UNIT}."
 
 
-def _verdicts(subject: Arm, pairs: Mapping[str, Comparison]) -> str:
-    """Return what a proposed mixture is better and worse than, in one sentence."""
-    if not pairs:
-        return (
-            f"{subject.name} shares two seeds with no other mixture; one seed says nothing about other training runs."
-        )
-    texts = column_texts([Difference.of(pair) for pair in pairs.values()])
-    parts = []
-    for word, link in (("better", "than"), ("worse", "than"), ("not distinguishable", "from")):
-        is_open = word.startswith("not")  # then their numbers would hide the names
-        names = [name if is_open else f"{name} ({text.joined})" for (name, pair), text in
-                 zip(pairs.items(), texts, strict=True) if pair.verdict.startswith(word)]  # fmt: skip
-        parts += [f"{word} {link} {', '.join(names)}"] if names else []
-    return f"{subject.name}, which small models propose, is {'; '.join(parts)}."
+def _cost(arms: Sequence[Arm], subject: str, drawn: Sequence[PlannedRun]) -> list[str]:
+    """Return what the proposal is, and what its small models cost; nothing while it is not finished."""
+    runs = next((arm.runs for arm in arms if arm.name == subject), {})
+    if not runs:
+        return []
+    rows = [[(row["source"], row["trained"]) for row in mixture_rows(run)] for run in runs.values()]
+    shares = [(parts[0][0], [share for _, share in parts]) for parts in zip(*rows, strict=True)]
+    text = ", ".join(f"{name} {min(of):.0%} to {max(of):.0%}" for name, of in shares)
+    small, own = sum(map(_flops, drawn)) / len({run.seed for run in drawn}), np.mean([*map(_flops, runs.values())])
+    return [
+        f"{subject} is, over {len(runs)} seeds, {text}.",
+        f"The small models of a seed take {small / own:.2g} times the training FLOPs of the model that they are for.",
+    ]
 
 
-def _lowest(arms: Sequence[Arm], subjects: Sequence[Arm]) -> str:
-    first = arms[0]
-    return "no other is lower" if first in subjects else f"the lowest is that of {first.name}, {first.mean:.3f}"
-
-
-def _cost(proposal: Proposal, num_seeds: int) -> str:
-    shares = zip(proposal.runs.sources, proposal.shares, proposal.drawn_shares.T, strict=True)
-    cells = [(name, proposal.ranged(share, drawn_B)) for name, share, drawn_B in shares]
-    text = ", ".join(f"{name} {100 * one.value:.0f} % {_percent(one)}" for name, one in cells)
-    each = len(proposal.runs.shares_RG) / num_seeds
-    return f"All drawn runs together propose {text}. A proposal cost {each:.3g} runs on drawn mixtures"
-
-
-def _percent(one: Ranged) -> str:
-    return f"[{100 * one.low:.0f}, {100 * one.high:.0f}]"
+def _flops(run: PlannedRun) -> float:
+    return float((run.record() or {})["training"]["flops"])
 
 
 def _relative(objective: Mapping[Any, Any]) -> dict[str, float]:

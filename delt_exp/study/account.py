@@ -34,8 +34,8 @@ class Account:
             return f"{text}everything was cached ({_counted(self.reused)})"
         each = (self.job_seconds - self.stage_seconds) / self.jobs
         return (
-            f"{text}computed {_counted(self.computed)}; reused {_counted(self.reused)}. Each stage once takes "
-            f"{self.stage_seconds:,.0f} s; start-up, cache checks and pages added {each:.2f} s per run"
+            f"{text}computed {_counted(self.computed)} in {self.stage_seconds:,.0f} s; reused "
+            f"{_counted(self.reused)}. Start-up, cache checks, waiting and pages added {each:.2f} s per run"
         )
 
 

@@ -104,7 +104,7 @@ def test_an_account_is_of_distinct_stages_and_of_whole_jobs(finished):
     assert account.stage_seconds == pytest.approx(own)
     assert account.stage_seconds < account.job_seconds < account.wall_seconds
     assert account.overhead == pytest.approx(account.job_seconds / own)
-    assert "start-up, cache checks and pages added" in (finished / "report.html").read_text()
+    assert "Start-up, cache checks, waiting and pages added" in (finished / "report.html").read_text()
 
 
 def test_the_page_of_an_unfinished_study_can_be_written_at_any_time(finished):

@@ -59,9 +59,10 @@ def test_the_estimate_is_held_against_guesses_that_ask_no_model_and_against_othe
     assert rivals == {
         "equal shares": ("better", pytest.approx(0.021 - 0.1)),
         "first token": ("better", pytest.approx(0.021 - 0.3)),
-        "the same at 0.7": ("better", pytest.approx(0.021 - 0.202)),
+        "the same at temperature 0.7": ("better", pytest.approx(0.021 - 0.202)),
     }
-    assert found.answer.startswith("The corrected estimate is better than equal shares; ")
+    assert "; the same at temperature 0.7 -0.181" in found.answer
+    assert found.answer.startswith("The corrected estimate is nearer to the true shares than equal shares: ")
 
 
 def test_what_an_estimate_says_of_another_mixture_is_how_much_it_is_about_its_own(tmp_path):

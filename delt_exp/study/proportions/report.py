@@ -9,7 +9,8 @@ from delt_exp.config.fields import ProperShare, settings
 from delt_exp.errors import DataError
 from delt_exp.eval_dataset.proportions import ESTIMATES
 from delt_exp.quantity import Ranged
-from delt_exp.report.findings import Figure, Findings, Table
+from delt_exp.report.columns import column_texts
+from delt_exp.report.findings import Difference, Figure, Findings, Table
 from delt_exp.statistics.families import Comparison
 from delt_exp.statistics.paired import MetricArm
 from delt_exp.study.figures import LINE, chooser, colour, error_bars, figure, symbol
@@ -79,26 +80,14 @@ class ProportionReport:
 
     def _answer(self, detections: Sequence[Detection], pairs: Mapping[str, Comparison]) -> str:
         own = [one for one in detections if one.temperature == self.honest]
-        off, ranked = value_of(self._cell(own, "soft")), sum(one.is_ranked("soft") for one in own)
         sentences = [
             *_verdict(pairs),
-            f"At {self.temperature} {self.honest}, the corrected estimate is {off:.3f} off the true shares (total "
-            f"variation, 0 to 1) and ranks the domains rightly in {ranked} of {len(own)} runs",
+            f"At {self.temperature} {self.honest}, which draws from the model itself, {self._off(own)}",
         ]
         for temperature in dict.fromkeys(one.temperature for one in detections):
-            group = [one for one in detections if one.temperature == temperature]
-            is_said = temperature == self.honest  # of the corrected estimate, above
-            parts = [
-                f"{value_of(self._cell(group, estimate)):.3f} {WORDS[estimate]}"
-                for estimate in ESTIMATES
-                if estimate != "soft" or not is_said
-            ]
-            ranked = sum(one.is_ranked("soft") for one in group)
-            order = f"; the corrected estimate ranks the domains rightly in {ranked} of {len(group)} runs"
-            sentences.append(
-                f"At {self.temperature} {temperature}, total variation to the true shares is {', '.join(parts)}"
-                + ("" if is_said else order)
-            )
+            if temperature != self.honest:
+                group = [one for one in detections if one.temperature == temperature]
+                sentences.append(f"At {self.temperature} {temperature}, {self._off(group)}")
         inside = [is_in for one in detections if one.temperature == self.honest for is_in in one.inside]
         sentences.append(
             f"At {self.temperature} {self.honest}, {sum(inside)} of {len(inside)} true shares lie in the detector's "
@@ -106,6 +95,15 @@ class ProportionReport:
             "to learn"
         )
         return "".join(f"{sentence}.\n" for sentence in sentences).strip()
+
+    def _off(self, group: Sequence[Detection]) -> str:
+        """Return how far each estimate is off at one temperature."""
+        parts = [f"{value_of(self._cell(group, estimate)):.3f} {WORDS[estimate]}" for estimate in ESTIMATES]
+        ranked = sum(one.is_ranked("soft") for one in group)
+        return (
+            f"total variation to the true shares (0 to 1) is {', '.join(parts)}; the corrected estimate ranks the "
+            f"domains rightly in {ranked} of {len(group)} runs"
+        )
 
     def _figure_of_shares(self, detections: Sequence[Detection]) -> Figure:
         figures = {
@@ -139,9 +137,13 @@ def _verdict(pairs: Mapping[str, Comparison]) -> list[str]:
     """Return what the estimate is beside equal shares, and beside every other rival; nothing with one seed."""
     if EQUAL not in pairs:
         return []
-    of_rivals = [f"{pair.verdict} {'than' if pair.is_clear else 'from'} {name}" for name, pair in pairs.items()]
-    first = pairs[EQUAL].estimate.value
-    return [f"The corrected estimate is {'; '.join(of_rivals)} (minus equal shares: {first:+.3f} of total variation)"]
+    texts = column_texts([Difference.of(pair) for pair in pairs.values()])
+    minus = {name: text.joined for name, text in zip(pairs, texts, strict=True)}
+    words = {"better": "nearer to the true shares than", "worse": "further from the true shares than"}
+    word = words.get(pairs[EQUAL].verdict, "not shown to be nearer to the true shares than")
+    others = "; ".join(f"{name} {minus[name]}, {pair.verdict}" for name, pair in pairs.items() if name != EQUAL)
+    told = [f"The corrected estimate is {word} {EQUAL}: {minus[EQUAL]} of total variation"]
+    return [*told, f"Minus other rivals, lower is better: {others}"] if others else told
 
 
 def _scatter(detections: Sequence[Detection]) -> go.Figure:

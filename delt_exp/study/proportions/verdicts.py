@@ -31,7 +31,7 @@ def verdicts(detections: Sequence[Detection], honest: str, alpha: float) -> dict
     for temperature in dict.fromkeys(one.temperature for one in detections):
         if temperature != honest:
             drawn = {(one.mixture, one.seed): one for one in detections if one.temperature == temperature}
-            name = f"the same at {temperature}"
+            name = f"the same at temperature {temperature}"
             rivals[name] = _arm(name, drawn, lambda one: one.off(ESTIMATE))
     pairs = {name: compare_paired(subject, rival, alpha) for name, rival in rivals.items() if subject and rival}
     return holm_by_key({name: pair for name, pair in pairs.items() if pair is not None})

@@ -116,11 +116,14 @@ class TextItems:
         self, judgement: Callable[[TextBatch], Numbers], items: slice, batch_tokens: int, advance: Advance
     ) -> Numbers:
         sizes, longest = replace(self, rows=self.rows[items]).sizes(), self.judge.context_tokens
+        # A size is a bound, the same for all longer texts: among these, those of as many bytes need the least padding.
+        by_bytes = np.argsort(-self.corpus.whole_bytes[self.rows[items]].astype(np.int64), kind="stable")
 
         def asked(chosen: NDArray[np.intp]) -> Numbers:
-            return judged(judgement, self._batch(items.start + chosen), self._place, self.judge.width)
+            return judged(judgement, self._batch(items.start + by_bytes[chosen]), self._place, self.judge.width)
 
-        return in_batches(asked, sizes, longest, batch_tokens, self.judge, advance)
+        numbers_NK = in_batches(asked, sizes[by_bytes], longest, batch_tokens, self.judge, advance)
+        return numbers_NK[np.argsort(by_bytes)]
 
     def _batch(self, items: NDArray[np.intp]) -> TextBatch:
         rows = self.rows[items]

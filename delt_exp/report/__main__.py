@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from jinja2 import UndefinedError
-
 from delt_exp.cli.reporting import reporting
 from delt_exp.errors import DataError
 from delt_exp.files import disk_errors
@@ -15,6 +13,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m delt_exp.report", description="Write the page of a run again.")
     parser.add_argument("folder", type=Path, help="folder of a finished run, the one with record.json")
     folder: Path = parser.parse_args().folder
+    from jinja2 import UndefinedError
+
     from delt_exp.report.page import write_report
 
     with reporting(), disk_errors(folder):

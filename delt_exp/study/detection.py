@@ -26,7 +26,8 @@ from delt_exp.study.forest import dots
 from delt_exp.study.record import PlannedRun, StudyRecord
 
 ALL_KINDS = "all"
-NAMED = 4  # scorers in the first sentence; of more, only their number is given
+CHANCE = 0.5
+NAMED = 4  # scorers in a sentence; of more, only their number is given
 Values = Mapping[tuple[str, str, str], Mapping[int, tuple[float, int]]]
 """AUC and the documents of its smaller side, by (panel, scorer, kind of spoiling) and seed."""
 Intervals = Mapping[tuple[str, str, str], tuple[float, float]]
@@ -57,8 +58,11 @@ class DetectionReport:
         intervals = {key: _interval(values[key], self.alpha) for key in arms}
         compared = self._compared(arms)
         figures = [self._figure(arms, intervals, compared), self._kinds(arms)]
-        tables = [self._verdicts(arms, intervals, compared), self._by_kind(arms, intervals)]
-        return Findings(self._answer(arms, compared, panels), [one for one in figures if one], tables)
+        tables = [
+            self._verdicts(arms, intervals, compared), self._found(arms, intervals), self._by_kind(arms, intervals),
+        ]  # fmt: skip
+        answer = self._answer(arms, intervals, compared, panels)
+        return Findings(answer, [one for one in figures if one], [table for table in tables if table.rows])
 
     def _values(self, study: StudyRecord) -> Values:
         values: dict[tuple[str, str, str], dict[int, tuple[float, int]]] = {}
@@ -102,6 +106,25 @@ class DetectionReport:
         )
         return Table("verdicts", "Verdicts", note, columns, rows, is_answer=True)
 
+    def _found(self, arms: Arms, intervals: Intervals) -> Table:
+        """Return the kinds of damage that each scorer finds, prefers or is not shown to tell; none of a single kind."""
+        kinds = [kind for kind in dict.fromkeys(key[2] for key in arms) if kind != ALL_KINDS]
+        rows: list[list[Cell]] = []
+        for panel, scorer, _ in _ranked(arms) if len(kinds) > 1 else ():
+            told: dict[str, list[str]] = {"finds": [], "not shown": [], "prefers": []}
+            for key in ((panel, scorer, kind) for kind in kinds if (panel, scorer, kind) in arms):
+                low, high = intervals[key]
+                word = "finds" if low > CHANCE else "prefers" if high < CHANCE else "not shown"
+                interval = f" [{low:.2f}, {high:.2f}]" if word == "not shown" else ""
+                told[word].append(f"{key[2]} {arms[key].estimate.value:.2f}{interval}")
+            rows.append([scorer, *map(", ".join, told.values()), panel])
+        note = (
+            "Kinds of damage with their AUC against clean documents: found where its interval lies above 0.5, "
+            "preferred where it lies below. A description: these intervals are not corrected for their number."
+        )
+        columns = ["scorer", "finds", "not shown to tell from clean text", "prefers to clean text", self.panel]
+        return Table("found", "What each score finds and what it cannot see", note, columns, rows, is_answer=True)
+
     def _by_kind(self, arms: Arms, intervals: Intervals) -> Table:
         rows: list[list[Cell]] = [
             [scorer, kind, Ranged(arm.estimate.value, *intervals[panel, scorer, kind]), panel, len(arm.seeds_S)]
@@ -111,24 +134,38 @@ class DetectionReport:
         columns = ["scorer", "spoiled by", "AUC", self.panel, "seeds"]
         return Table("detection", "AUC by kind of damage", note, columns, rows, folded=True)
 
-    def _answer(self, arms: Arms, compared: Compared, panels: Sequence[str]) -> str:
+    def _answer(self, arms: Arms, intervals: Intervals, compared: Compared, panels: Sequence[str]) -> str:
         better = [f"{scorer} ({panel})" for (panel, scorer, _), one in compared.items() if one.is_better]
         which = f": {', '.join(better)}" if 0 < len(better) <= NAMED else ""
         count = f"In {len(better)} of {len(compared)} comparisons a scorer is better than {self.baseline}{which}."
-        return "\n".join([count, *(self._best(panel, arms, compared) for panel in panels)])
+        panel_sentences = [
+            text for panel in panels
+            for text in (self._best(panel, arms, intervals, compared), self._open(panel, arms, intervals, compared))
+        ]  # fmt: skip
+        return "\n".join(filter(None, [count, *panel_sentences]))
 
-    def _best(self, panel: str, arms: Arms, compared: Compared) -> str:
-        board = {key: arms[key].estimate.value for key in _ranked(arms) if key[0] == panel}
-        if not board:
+    def _best(self, panel: str, arms: Arms, intervals: Intervals, compared: Compared) -> str:
+        best = next((key for key in _ranked(arms) if key[0] == panel), None)
+        if best is None:
             return f"On {panel}, no scorer is finished with two seeds yet."
-        best, pair = next(iter(board)), compared.get(next(iter(board)))
-        sentence = f"On {panel}, {best[1]} has the highest AUC, {board[best]:.3f}"
+        pair = compared.get(best)
+        sentence = f"On {panel}, {best[1]} has the highest AUC, {_told(arms[best], intervals[best])}"
         if pair is not None:
+            base = arms[panel, self.baseline, ALL_KINDS].estimate.value
             word = "than" if pair.is_clear else "from"
-            sentence += (
-                f", and is {pair.verdict} {word} {self.baseline} at {board[panel, self.baseline, ALL_KINDS]:.3f}"
-            )
+            sentence += f", and is {pair.verdict} {word} {self.baseline} at {base:.3f}"
         return f"{sentence}."
+
+    def _open(self, panel: str, arms: Arms, intervals: Intervals, compared: Compared) -> str:
+        """Return which scorers are not distinguishable from the baseline of a panel, and what would have been."""
+        unclear = {key: pair for key, pair in compared.items() if key[0] == panel and not pair.is_clear}
+        if not 0 < len(unclear) <= NAMED:
+            return ""
+        texts = [
+            f"{key[1]} {_told(arms[key], intervals[key])} (a difference of {pair.detectable:.2g} would be detected)"
+            for key, pair in unclear.items()
+        ]
+        return f"Not distinguishable from {self.baseline} on {panel}: {', '.join(texts)}."
 
     def _figure(self, arms: Arms, intervals: Intervals, compared: Compared) -> Figure:
         """One row per scorer, one colour per panel, all kinds together."""
@@ -162,6 +199,10 @@ def _ranked(arms: Arms) -> list[tuple[str, str, str]]:
     panels = list(dict.fromkeys(panel for panel, _, _ in arms))
     keys = [key for key in arms if key[2] == ALL_KINDS]
     return sorted(keys, key=lambda key: (panels.index(key[0]), -arms[key].estimate.value))
+
+
+def _told(arm: MetricArm, interval: tuple[float, float]) -> str:
+    return f"{arm.estimate.value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def _heat_map(arms: Arms) -> Any:

@@ -22,7 +22,7 @@ from delt_exp.distributed.job import write_job
 from delt_exp.errors import DeltError, StoreError
 from delt_exp.mapping import map_documents as map_module
 from delt_exp.mapping import shards as shards_module
-from delt_exp.mapping.items import WindowItems, settings_of
+from delt_exp.mapping.items import TextItems, WindowItems, settings_of
 from delt_exp.mapping.map_documents import map_documents, map_texts
 from delt_exp.mapping.shards import Shards, cut
 from delt_exp.model.token_loss import TokenLossJudge
@@ -144,6 +144,23 @@ def test_texts_are_judged_as_they_are(corpus, tmp_path):
     rows = np.array([5, 1, 5, 30, 2])
     found = map_texts(resources(), corpus, rows, Lengths(), tmp_path / "one", "measuring")
     np.testing.assert_array_equal(found, expected[rows])
+
+
+def test_texts_longer_than_a_judge_reads_are_judged_beside_those_of_about_their_length(corpus):
+    """To the planned sizes they are all alike, and in the order of the corpus every batch would be padded."""
+    judge, asked = replace(Lengths(), context_tokens=2), []
+
+    def judgement(batch):
+        asked.append([len(text.encode()) for text in batch.texts])
+        return judge.open("cpu")(batch)
+
+    rows = np.array([1, 3, *range(5, 35), 0])
+    items = TextItems(corpus, rows, judge)
+    found = items.read(judgement, slice(0, len(rows)), 8, lambda documents, positions: None)
+    assert [len(sizes) for sizes in asked[:-1]] == [4] * (len(asked) - 1)
+    together = [size for sizes in asked for size in sizes]
+    assert together == sorted(together, reverse=True)
+    np.testing.assert_array_equal(found[:, 0], [len(text) for text in corpus.texts(rows)])
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from delt_exp.config.fields import Count, NonNegativeFloat, ProperShare, settings
 from delt_exp.errors import ConfigError, DataError
-from delt_exp.mixture.runs import DIMENSION, is_drawn, losses_by_set, mixture_rows, runs_of, shares_trained
+from delt_exp.mixture.runs import DIMENSION, is_drawn, losses_by_set, runs_of, shares_trained
 from delt_exp.report.findings import Cell, Findings, Table
 from delt_exp.study.mixture.compared import (
     UNIT,
@@ -175,9 +175,9 @@ def _cost(arms: Sequence[Arm], subject: str, drawn: Sequence[PlannedRun]) -> lis
     runs = next((arm.runs for arm in arms if arm.name == subject), {})
     if not runs:
         return []
-    rows = [[(row["source"], row["trained"]) for row in mixture_rows(run)] for run in runs.values()]
-    shares = [(parts[0][0], [share for _, share in parts]) for parts in zip(*rows, strict=True)]
-    text = ", ".join(f"{name} {min(of):.0%} to {max(of):.0%}" for name, of in shares)
+    shares = [shares_trained(run) for run in runs.values()]
+    ranges = [(name, [one[name] for one in shares]) for name in shares[0]]
+    text = ", ".join(f"{name} {min(of):.0%} to {max(of):.0%}" for name, of in ranges)
     small, own = sum(map(_flops, drawn)) / len({run.seed for run in drawn}), np.mean([*map(_flops, runs.values())])
     return [
         f"{subject} is, over {len(runs)} seeds, {text}.",

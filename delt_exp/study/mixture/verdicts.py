@@ -9,6 +9,10 @@ from delt_exp.statistics.families import DETECTABLE, Comparison, compare, holm
 from delt_exp.study.mixture.compared import UNIT, Arm
 
 Names = tuple[str, str]
+_NOTE = (
+    "The objective of the first mixture minus that of the second over common seeds, lower is better: uncorrected "
+    f"t-intervals, which say what other seeds would do, and not other held-out documents. {DETECTABLE}"
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Verdicts:
         minus = ", ".join(f"{text.joined} to {other}" for (_, other), text in zip(self.free, texts, strict=True))
         lower = f"{self.subject}, which small models propose, is lower than every mixture that costs nothing"
         if self.is_lower:
-            return f"{lower}: {minus} (p {max(one.p for one in self.free.values()):.2g})."
+            return f"{lower}: {minus} {UNIT} (p {max(one.p for one in self.free.values()):.2g})."
         told = f"It is not shown that {lower}: {minus} {UNIT}."
         least = sorted(one.estimate.detectable(one.alpha) for one in self.free.values())
         left = self.planned - len(self.free)
@@ -109,12 +113,6 @@ def others_table(found: Verdicts) -> Table:
     """Return every other comparison of a proposal: with placebos, with one without laws, with longer training."""
     note = f"Comparisons that the answer does not rest on, a family of their own (Holm). {_NOTE}"
     return _table("other_verdicts", "Other comparisons of proposals", note, found.others, False)
-
-
-_NOTE = (
-    "The objective of the first mixture minus that of the second over common seeds, lower is better: uncorrected "
-    f"t-intervals, which say what other seeds would do, and not other held-out documents. {DETECTABLE}"
-)
 
 
 def _table(name: str, title: str, note: str, pairs: Mapping[Names, Comparison], is_answer: bool) -> Table:
